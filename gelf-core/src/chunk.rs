@@ -1,0 +1,439 @@
+//! Chunks: a payload that does not fit one datagram.
+//!
+//! > GELF 1.1: "Prepend the following structure to your GELF message to make it chunked: chunked GELF magic bytes
+//! > `0x1e 0x0f` (2 bytes), message ID (8 bytes; must be the same for every chunk of this message), sequence number
+//! > (1 byte, starting at 0, always less than the sequence count), sequence count (1 byte; total number of chunks)."
+//! > "A message MUST NOT consist of more than 128 chunks."
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+/// The most chunks that a message may have.
+pub const MAX_CHUNKS: u8 = 128;
+
+/// How many bytes stand before the payload of a chunk.
+pub const CHUNK_HEADER_LEN: usize = 12;
+
+/// The first two bytes of a chunk.
+pub const CHUNK_MAGIC: [u8; 2] = [0x1e, 0x0f];
+
+/// What tells the chunks of one message from those of another.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MessageId(pub [u8; 8]);
+
+/// In hexadecimal.
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// Where a [`Chunker`] gets its ids from.
+pub trait MessageIdSource {
+    /// An id that no other message has had, from this sender or another, within the last seconds.
+    fn next_id(&mut self) -> MessageId;
+}
+
+/// 64 bits that nobody outside of the process can foresee: SipHash of a counter, under keys from the operating system.
+///
+/// Ids made from the clock and the host's name, as the specification proposes, have collided in several libraries,
+/// and the messages were lost.
+#[derive(Clone, Debug, Default)]
+pub struct RandomIds {
+    keys: RandomState,
+    counter: u64,
+}
+
+impl MessageIdSource for RandomIds {
+    fn next_id(&mut self) -> MessageId {
+        self.counter = self.counter.wrapping_add(1);
+        MessageId(self.keys.hash_one(self.counter).to_be_bytes())
+    }
+}
+
+/// The header of a chunk. Its sequence number is less than its count, and the count is 1 to 128.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChunkHeader {
+    id: MessageId,
+    sequence_number: u8,
+    sequence_count: u8,
+}
+
+impl ChunkHeader {
+    /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends such a last chunk.
+    ///
+    /// # Errors
+    /// See [`InvalidChunk`]; each is the sender's fault.
+    pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), InvalidChunk> {
+        if !datagram.starts_with(&CHUNK_MAGIC) {
+            return Err(InvalidChunk::Magic);
+        }
+        let (header, payload) = datagram
+            .split_first_chunk::<CHUNK_HEADER_LEN>()
+            .ok_or(InvalidChunk::HeaderTruncated { len: datagram.len() })?;
+        let [_, _, id @ .., number, count] = *header;
+        match count {
+            0 => Err(InvalidChunk::CountZero),
+            count if count > MAX_CHUNKS => Err(InvalidChunk::CountTooLarge { count }),
+            count if number >= count => Err(InvalidChunk::SequenceOutOfRange { number, count }),
+            _ => Ok((Self { id: MessageId(id), sequence_number: number, sequence_count: count }, payload)),
+        }
+    }
+
+    /// The header as it stands before the payload.
+    pub const fn to_bytes(self) -> [u8; CHUNK_HEADER_LEN] {
+        let [a, b, c, d, e, f, g, h] = self.id.0;
+        let [magic, magic_too] = CHUNK_MAGIC;
+        [magic, magic_too, a, b, c, d, e, f, g, h, self.sequence_number, self.sequence_count]
+    }
+
+    /// The id of the message.
+    pub const fn id(self) -> MessageId {
+        self.id
+    }
+
+    /// Which chunk of the message this is, counted from 0.
+    pub const fn sequence_number(self) -> u8 {
+        self.sequence_number
+    }
+
+    /// How many chunks the message has, 1 to 128.
+    pub const fn sequence_count(self) -> u8 {
+        self.sequence_count
+    }
+}
+
+/// Why a datagram is not a chunk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidChunk {
+    /// The message would have more than 128 chunks.
+    CountTooLarge {
+        /// The sequence count.
+        count: u8,
+    },
+    /// The message would have no chunks.
+    CountZero,
+    /// The datagram ends within the header.
+    HeaderTruncated {
+        /// The length of the datagram.
+        len: usize,
+    },
+    /// It does not begin with [`CHUNK_MAGIC`].
+    Magic,
+    /// The sequence number is not less than the sequence count.
+    SequenceOutOfRange {
+        /// The sequence number.
+        number: u8,
+        /// The sequence count.
+        count: u8,
+    },
+}
+
+impl fmt::Display for InvalidChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CountTooLarge { count } => {
+                write!(f, "a chunk of {count}, and a message has at most {MAX_CHUNKS}")
+            }
+            Self::CountZero => f.write_str("a chunk of a message that has none"),
+            Self::HeaderTruncated { len } => write!(f, "a chunk of {len} bytes, less than its header"),
+            Self::Magic => f.write_str("not a chunk"),
+            Self::SequenceOutOfRange { number, count } => {
+                write!(f, "a chunk with the number {number}, counted from 0, of {count}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidChunk {}
+
+/// How many bytes a datagram may have, a chunk's header included.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DatagramSize(u16);
+
+impl DatagramSize {
+    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and go-gelf's reader takes no more.
+    pub const WAN: Self = Self(1420);
+
+    /// 8,192 bytes, for networks without loss: Logstash's reader takes no more.
+    pub const LAN: Self = Self(8192);
+
+    /// The most that a UDP datagram over IPv4 can hold, 65,507 bytes.
+    pub const MAX: Self = Self(65_507);
+
+    /// A size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
+    pub const fn new(bytes: u16) -> Option<Self> {
+        if bytes as usize > CHUNK_HEADER_LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
+    }
+
+    /// The size in bytes.
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The longest payload that this size can carry, in 128 chunks.
+    pub const fn max_payload(self) -> usize {
+        (self.as_usize() - CHUNK_HEADER_LEN) * MAX_CHUNKS as usize
+    }
+}
+
+/// [`WAN`](Self::WAN).
+impl Default for DatagramSize {
+    fn default() -> Self {
+        Self::WAN
+    }
+}
+
+/// Cuts payloads into datagrams.
+///
+/// ```
+/// use gelf_core::{Chunker, DatagramSize};
+///
+/// let mut chunker = Chunker::new(DatagramSize::WAN);
+/// assert_eq!(chunker.split(&[b'a'; 1420])?.len(), 1);
+/// let sizes: Vec<_> = chunker.split(&[b'a'; 1421])?.map(|datagram| datagram.len()).collect();
+/// assert_eq!(sizes, [1420, 25]);
+/// # Ok::<(), gelf_core::PayloadTooLarge>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Chunker<I = RandomIds> {
+    size: DatagramSize,
+    ids: I,
+}
+
+impl Chunker {
+    /// A chunker for datagrams of up to `size`, with random ids.
+    pub fn new(size: DatagramSize) -> Self {
+        Self::with_ids(size, RandomIds::default())
+    }
+}
+
+impl<I: MessageIdSource> Chunker<I> {
+    /// A chunker for datagrams of up to `size`, with ids from `ids`.
+    pub fn with_ids(size: DatagramSize, ids: I) -> Self {
+        Self { size, ids }
+    }
+
+    /// The size of a datagram.
+    pub fn datagram_size(&self) -> DatagramSize {
+        self.size
+    }
+
+    /// The datagrams that carry the payload: itself, if it fits one, else its chunks in order. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`PayloadTooLarge`] when it would take more than 128 chunks; then there are none.
+    pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, PayloadTooLarge> {
+        if payload.len() <= self.size.as_usize() {
+            return Ok(Datagrams { rest: Some(payload), chunked: None });
+        }
+        let share = self.size.as_usize() - CHUNK_HEADER_LEN;
+        let count = match u8::try_from(payload.len().div_ceil(share)) {
+            Ok(count) if count <= MAX_CHUNKS => count,
+            _ => return Err(PayloadTooLarge { len: payload.len(), max: self.size.max_payload() }),
+        };
+        let header = ChunkHeader { id: self.ids.next_id(), sequence_number: 0, sequence_count: count };
+        Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
+    }
+}
+
+/// The datagrams of one payload, in order; see [`Chunker::split`].
+#[derive(Clone, Debug)]
+pub struct Datagrams<'p> {
+    rest: Option<&'p [u8]>,
+    /// The next header, and how many bytes of payload a chunk carries.
+    chunked: Option<(ChunkHeader, usize)>,
+}
+
+impl<'p> Iterator for Datagrams<'p> {
+    type Item = Datagram<'p>;
+
+    fn next(&mut self) -> Option<Datagram<'p>> {
+        let rest = self.rest.take()?;
+        let Some((header, share)) = &mut self.chunked else {
+            return Some(Datagram { header: None, payload: rest });
+        };
+        let (payload, tail) = rest.split_at(rest.len().min(*share));
+        let datagram = Datagram { header: Some(header.to_bytes()), payload };
+        header.sequence_number += 1;
+        self.rest = (!tail.is_empty()).then_some(tail);
+        Some(datagram)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match (self.rest, &self.chunked) {
+            (None, _) => 0,
+            (Some(_), None) => 1,
+            (Some(rest), Some((_, share))) => rest.len().div_ceil(*share),
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Datagrams<'_> {}
+
+/// One datagram: a chunk's header and payload, to be sent as one, or a whole payload without a header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Datagram<'p> {
+    header: Option<[u8; CHUNK_HEADER_LEN]>,
+    payload: &'p [u8],
+}
+
+impl<'p> Datagram<'p> {
+    /// The chunk's header, if this is a chunk.
+    pub fn header(&self) -> Option<&[u8; CHUNK_HEADER_LEN]> {
+        self.header.as_ref()
+    }
+
+    /// The payload, or the part of it that this chunk carries.
+    pub fn payload(&self) -> &'p [u8] {
+        self.payload
+    }
+
+    /// How many bytes go on the wire.
+    #[allow(clippy::len_without_is_empty, reason = "a datagram is what is sent, empty or not")]
+    pub fn len(&self) -> usize {
+        self.header.map_or(0, |header| header.len()) + self.payload.len()
+    }
+
+    /// Appends the datagram to a buffer.
+    pub fn write_to(&self, dst: &mut Vec<u8>) {
+        dst.extend_from_slice(self.header().map_or(&[], |header| header.as_slice()));
+        dst.extend_from_slice(self.payload);
+    }
+}
+
+/// A payload that 128 chunks of the chosen size do not hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PayloadTooLarge {
+    /// Its length in bytes.
+    pub len: usize,
+    /// The longest that fits.
+    pub max: usize,
+}
+
+impl fmt::Display for PayloadTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the payload has {} bytes, and {MAX_CHUNKS} chunks hold {}", self.len, self.max)
+    }
+}
+
+impl std::error::Error for PayloadTooLarge {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn sizes(datagram: u16, payload: usize) -> Vec<usize> {
+        let payload = vec![b'a'; payload];
+        Chunker::new(DatagramSize::new(datagram).unwrap()).split(&payload).unwrap().map(|d| d.len()).collect()
+    }
+
+    #[test]
+    fn a_payload_of_exactly_one_datagram_is_not_chunked() {
+        assert_eq!(sizes(1420, 1420), [1420]);
+        assert_eq!(sizes(1420, 1421), [1420, 25]);
+        assert_eq!(sizes(1420, 0), [0]);
+    }
+
+    #[test]
+    fn an_exact_multiple_has_no_empty_last_chunk() {
+        assert_eq!(sizes(1420, 2816), [1420, 1420]);
+        assert_eq!(sizes(13, 14), [13; 14]);
+    }
+
+    #[test]
+    fn exactly_128_chunks_are_sent_and_one_byte_more_is_an_error() {
+        assert_eq!(DatagramSize::WAN.max_payload(), 180_224);
+        let payload = vec![b'a'; 180_225];
+        let mut chunker = Chunker::new(DatagramSize::WAN);
+        let chunks: Vec<_> = chunker.split(&payload[..180_224]).unwrap().collect();
+        assert_eq!(chunks.len(), 128);
+        assert!(chunks.iter().all(|chunk| chunk.header().unwrap()[11] == 0x80));
+        assert_eq!(chunker.split(&payload).unwrap_err(), PayloadTooLarge { len: 180_225, max: 180_224 });
+        let far_too_large = vec![0; 2_850_000];
+        assert!(chunker.split(&far_too_large).is_err());
+    }
+
+    #[test]
+    fn a_datagram_has_room_for_a_header_and_a_byte() {
+        assert_eq!(DatagramSize::new(12), None);
+        assert_eq!(DatagramSize::new(13).unwrap().max_payload(), 128);
+        assert_eq!(DatagramSize::new(65_507), Some(DatagramSize::MAX));
+        assert_eq!(DatagramSize::new(65_508), None);
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        let header = |number, count| {
+            ChunkHeader::parse(&[0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, number, count]).map(|_| ())
+        };
+        assert_eq!(header(0, 0), Err(InvalidChunk::CountZero));
+        assert_eq!(header(0, 1), Ok(()));
+        assert_eq!(header(1, 1), Err(InvalidChunk::SequenceOutOfRange { number: 1, count: 1 }));
+        assert_eq!(header(255, 2), Err(InvalidChunk::SequenceOutOfRange { number: 255, count: 2 }));
+        assert_eq!(header(127, 128), Ok(()));
+        assert_eq!(header(0, 129), Err(InvalidChunk::CountTooLarge { count: 129 }));
+        assert_eq!(header(0, 255), Err(InvalidChunk::CountTooLarge { count: 255 }));
+        for len in 2..12 {
+            let cut = &[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..len];
+            assert_eq!(ChunkHeader::parse(cut).unwrap_err(), InvalidChunk::HeaderTruncated { len });
+        }
+        assert_eq!(ChunkHeader::parse(b"{").unwrap_err(), InvalidChunk::Magic);
+    }
+
+    #[test]
+    fn an_empty_chunk_is_a_chunk() {
+        let (header, payload) = ChunkHeader::parse(&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3]).unwrap();
+        assert_eq!((header.sequence_number(), header.sequence_count(), payload), (2, 3, &[][..]));
+    }
+
+    #[test]
+    fn ids_do_not_repeat_and_two_sources_differ() {
+        let (mut one, mut other) = (RandomIds::default(), RandomIds::default());
+        let ids: HashSet<_> = (0..10_000).flat_map(|_| [one.next_id(), other.next_id()]).collect();
+        assert_eq!(ids.len(), 20_000);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_parse_and_join_to_the_payload(size in 13u16..2000, len in 0usize..40_000) {
+            let size = DatagramSize::new(size).unwrap();
+            let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            match Chunker::new(size).split(&payload) {
+                Err(error) => {
+                    prop_assert!(len > size.max_payload());
+                    prop_assert_eq!(error, PayloadTooLarge { len, max: size.max_payload() });
+                }
+                Ok(datagrams) => {
+                    let count = datagrams.len();
+                    let mut joined = Vec::new();
+                    let mut ids = HashSet::new();
+                    for (at, datagram) in datagrams.enumerate() {
+                        let mut wire = Vec::new();
+                        datagram.write_to(&mut wire);
+                        prop_assert_eq!(wire.len(), datagram.len());
+                        prop_assert!(wire.len() <= size.as_usize());
+                        if count == 1 {
+                            prop_assert_eq!(&wire, &payload);
+                            joined = wire;
+                        } else {
+                            let (header, part) = ChunkHeader::parse(&wire).unwrap();
+                            prop_assert_eq!(usize::from(header.sequence_number()), at);
+                            prop_assert_eq!(usize::from(header.sequence_count()), count);
+                            prop_assert!(!part.is_empty());
+                            ids.insert(header.id());
+                            joined.extend_from_slice(part);
+                        }
+                    }
+                    prop_assert!(ids.len() <= 1);
+                    prop_assert_eq!(joined, payload);
+                }
+            }
+        }
+    }
+}

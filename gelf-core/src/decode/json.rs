@@ -1,0 +1,342 @@
+//! JSON text, read in place (RFC 8259).
+//!
+//! A pull parser over one object: it hands out each member, borrowing what has no escapes, and checks the nesting of
+//! what it steps over. What only lenient readers take is noted as a [`Deviation`] and read on.
+
+use std::borrow::Cow;
+
+use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, MAX_DEPTH};
+use crate::escape::clean_prefix;
+use crate::field::json_number_len;
+
+/// One JSON value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Json<'a> {
+    Bool(bool),
+    /// An array or object, as it is written.
+    Container(&'a str),
+    Null,
+    /// The text of a number.
+    Number(&'a str),
+    Str(Cow<'a, str>),
+}
+
+impl<'a> Json<'a> {
+    /// The value as text: a string without quotes, anything else as JSON.
+    pub(super) fn into_text(self) -> Cow<'a, str> {
+        match self {
+            Self::Bool(true) => Cow::Borrowed("true"),
+            Self::Bool(false) => Cow::Borrowed("false"),
+            Self::Container(text) | Self::Number(text) => Cow::Borrowed(text),
+            Self::Null => Cow::Borrowed("null"),
+            Self::Str(text) => text,
+        }
+    }
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// What deviated so far, in the order of the text.
+    pub(super) deviations: Vec<Deviation>,
+    strict: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, strict: bool) -> Self {
+        Self { text, at: 0, deviations: Vec::new(), strict }
+    }
+
+    /// Where the next byte is.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Notes a deviation; in strict mode it is the error.
+    pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
+        if self.strict {
+            return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
+        }
+        self.deviations.push(Deviation { kind, offset });
+        Ok(())
+    }
+
+    fn error<T>(&self, kind: DecodeErrorKind) -> Result<T, DecodeError> {
+        Err(DecodeError::new(kind, self.at))
+    }
+
+    fn syntax<T>(&self) -> Result<T, DecodeError> {
+        self.error(DecodeErrorKind::JsonSyntax)
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.rest().first().copied()
+    }
+
+    fn slice(&self, from: usize, to: usize) -> &'a str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let eaten = self.peek() == Some(byte);
+        self.at += usize::from(eaten);
+        eaten
+    }
+
+    fn skip_white_space(&mut self) {
+        self.at += self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+    }
+
+    /// Steps into the object that the text is.
+    pub(super) fn begin(&mut self) -> Result<(), DecodeError> {
+        if self.text.starts_with('\u{feff}') {
+            self.deviate(DeviationKind::ByteOrderMark, 0)?;
+            self.at = '\u{feff}'.len_utf8();
+        }
+        self.skip_white_space();
+        match self.peek() {
+            Some(b'{') => {
+                self.at += 1;
+                Ok(())
+            }
+            None => self.error(DecodeErrorKind::EmptyPayload),
+            Some(_) => {
+                // Another JSON value is a mistake of its own.
+                let start = self.at;
+                let value = self.value();
+                self.at = start;
+                value.and_then(|_| self.error(DecodeErrorKind::NotAnObject))
+            }
+        }
+    }
+
+    /// The next member: its name and value, and where the name begins. `None` at the end of the object.
+    pub(super) fn member(
+        &mut self,
+        first: bool,
+    ) -> Result<Option<(Cow<'a, str>, Json<'a>, usize)>, DecodeError> {
+        self.skip_white_space();
+        if self.eat(b'}') {
+            return Ok(None);
+        }
+        if !first {
+            if !self.eat(b',') {
+                return self.syntax();
+            }
+            self.skip_white_space();
+            if self.peek() == Some(b'}') {
+                self.deviate(DeviationKind::TrailingComma, self.at)?;
+                self.at += 1;
+                return Ok(None);
+            }
+        }
+        let offset = self.at;
+        let name = self.string()?;
+        self.skip_white_space();
+        if !self.eat(b':') {
+            return self.syntax();
+        }
+        self.skip_white_space();
+        let value = self.value()?;
+        Ok(Some((name, value, offset)))
+    }
+
+    /// Looks at what follows the object.
+    pub(super) fn end(&mut self) -> Result<(), DecodeError> {
+        self.skip_white_space();
+        let offset = self.at;
+        let rest = self.rest();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let only_nul = rest.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'));
+        self.deviate(if only_nul { DeviationKind::TrailingNul } else { DeviationKind::TrailingData }, offset)
+    }
+
+    fn value(&mut self) -> Result<Json<'a>, DecodeError> {
+        if matches!(self.peek(), Some(b'{' | b'[')) {
+            let start = self.at;
+            self.skip_container()?;
+            return Ok(Json::Container(self.slice(start, self.at)));
+        }
+        self.scalar()
+    }
+
+    fn scalar(&mut self) -> Result<Json<'a>, DecodeError> {
+        let rest = self.rest();
+        let (len, value) = match self.peek() {
+            Some(b'"') => return self.string().map(Json::Str),
+            Some(b't') if rest.starts_with(b"true") => (4, Json::Bool(true)),
+            Some(b'f') if rest.starts_with(b"false") => (5, Json::Bool(false)),
+            Some(b'n') if rest.starts_with(b"null") => (4, Json::Null),
+            _ => match json_number_len(rest) {
+                Some(len) => (len, Json::Number(self.slice(self.at, self.at + len))),
+                None => return self.syntax(),
+            },
+        };
+        self.at += len;
+        Ok(value)
+    }
+
+    /// Steps over an array or object, its syntax checked, without a call for each level: nesting costs no stack.
+    fn skip_container(&mut self) -> Result<(), DecodeError> {
+        // A bit for each container that is open, the innermost last: whether it is an object.
+        let mut objects: u128 = 0;
+        let mut depth = 0;
+        loop {
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    // The message is the outermost level.
+                    if depth + 1 >= MAX_DEPTH {
+                        return self.error(DecodeErrorKind::TooDeep);
+                    }
+                    self.at += 1;
+                    objects = objects << 1 | u128::from(bracket == b'{');
+                    depth += 1;
+                    self.skip_white_space();
+                    if !self.eat(closing(objects)) {
+                        self.skip_name(objects)?;
+                        continue;
+                    }
+                    objects >>= 1;
+                    depth -= 1;
+                }
+                _ => {
+                    self.scalar()?;
+                }
+            }
+            // A value has ended: so may the containers around it.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                self.skip_white_space();
+                if self.eat(b',') {
+                    self.skip_white_space();
+                    if self.peek() != Some(closing(objects)) {
+                        self.skip_name(objects)?;
+                        break;
+                    }
+                    self.deviate(DeviationKind::TrailingComma, self.at)?;
+                }
+                if !self.eat(closing(objects)) {
+                    return self.syntax();
+                }
+                objects >>= 1;
+                depth -= 1;
+            }
+        }
+    }
+
+    /// Steps over a member's name and colon, where the innermost container is an object.
+    fn skip_name(&mut self, objects: u128) -> Result<(), DecodeError> {
+        if objects & 1 == 1 {
+            self.string()?;
+            self.skip_white_space();
+            if !self.eat(b':') {
+                return self.syntax();
+            }
+            self.skip_white_space();
+        }
+        Ok(())
+    }
+
+    /// A string, borrowed unless it has escapes.
+    fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        if !self.eat(b'"') {
+            return self.syntax();
+        }
+        let start = self.at;
+        let mut copied_to = start;
+        let mut copy = String::new();
+        loop {
+            self.at += clean_prefix(self.rest());
+            match self.peek() {
+                Some(b'"') => {
+                    let tail = self.slice(copied_to, self.at);
+                    self.at += 1;
+                    if copied_to == start {
+                        return Ok(Cow::Borrowed(tail));
+                    }
+                    copy.push_str(tail);
+                    return Ok(Cow::Owned(copy));
+                }
+                Some(b'\\') => {
+                    copy.push_str(self.slice(copied_to, self.at));
+                    let character = self.escape()?;
+                    copy.push(character);
+                    copied_to = self.at;
+                }
+                Some(_) => {
+                    // A control character, which Graylog takes as it is.
+                    self.deviate(DeviationKind::ControlCharacter, self.at)?;
+                    self.at += 1;
+                }
+                None => return self.syntax(),
+            }
+        }
+    }
+
+    /// The character that an escape stands for; the backslash is the next byte.
+    fn escape(&mut self) -> Result<char, DecodeError> {
+        let offset = self.at;
+        self.at += 1;
+        let character = match self.peek() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode_escape(offset);
+            }
+            _ => return self.syntax(),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// What `\u` and four digits stand for, or twice that for a surrogate pair.
+    fn unicode_escape(&mut self, offset: usize) -> Result<char, DecodeError> {
+        let unit = self.four_digits()?;
+        if let Some(character) = char::from_u32(unit) {
+            return Ok(character);
+        }
+        let after_first = self.at;
+        if unit < 0xdc00 && self.rest().starts_with(b"\\u") {
+            self.at += 2;
+            let low = self.four_digits()?;
+            if (0xdc00..0xe000).contains(&low) {
+                let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = after_first;
+        }
+        self.deviate(DeviationKind::LoneSurrogate, offset)?;
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn four_digits(&mut self) -> Result<u32, DecodeError> {
+        let digits = self.rest().first_chunk::<4>().copied().unwrap_or_default();
+        let mut unit = 0;
+        for digit in digits {
+            match char::from(digit).to_digit(16) {
+                Some(digit) => unit = unit * 16 + digit,
+                None => return self.syntax(),
+            }
+        }
+        self.at += 4;
+        Ok(unit)
+    }
+}
+
+/// The bracket that closes the innermost container.
+fn closing(objects: u128) -> u8 {
+    if objects & 1 == 1 { b'}' } else { b']' }
+}

@@ -1,0 +1,339 @@
+//! What the members of the object mean.
+
+use std::borrow::Cow;
+
+use super::json::{Json, Reader};
+use super::{DecodeError, DecodeErrorKind, DeviationKind, Member};
+use crate::field::{FieldName, Number, Value};
+use crate::level::Level;
+use crate::message::{Head, Message};
+use crate::timestamp::{InvalidTimestamp, Timestamp};
+
+/// The members as they were found.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    version_seen: bool,
+    host: Option<Option<Cow<'a, str>>>,
+    short_message: Option<Option<Cow<'a, str>>>,
+    /// An unprefixed `message`, which Graylog takes where there is no `short_message`.
+    message: Option<Cow<'a, str>>,
+    full_message: Option<Option<Cow<'a, str>>>,
+    timestamp: Option<Option<Timestamp>>,
+    level: Option<Option<Level>>,
+    fields: Vec<(FieldName<'a>, Value<'a>)>,
+}
+
+impl<'a> Members<'a> {
+    /// Takes one member.
+    pub(super) fn add(
+        &mut self,
+        reader: &mut Reader<'a>,
+        name: Cow<'a, str>,
+        value: Json<'a>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        match &*name {
+            "version" => {
+                let seen = std::mem::replace(&mut self.version_seen, true);
+                repeated(reader, seen, offset)?;
+                check_version(reader, &value, offset)
+            }
+            "host" => {
+                repeated(reader, self.host.is_some(), offset)?;
+                let text = text(reader, Member::Host, value, offset)?;
+                let blank = text.as_deref().is_some_and(is_blank);
+                if blank {
+                    reader.deviate(DeviationKind::Blank(Member::Host), offset)?;
+                }
+                self.host = Some(text.filter(|_| !blank));
+                Ok(())
+            }
+            "short_message" => {
+                repeated(reader, self.short_message.is_some(), offset)?;
+                let text = text(reader, Member::ShortMessage, value, offset)?;
+                if text.as_deref().is_some_and(is_blank) {
+                    reader.deviate(DeviationKind::Blank(Member::ShortMessage), offset)?;
+                }
+                self.short_message = Some(text);
+                Ok(())
+            }
+            "full_message" => {
+                repeated(reader, self.full_message.is_some(), offset)?;
+                self.full_message = Some(text(reader, Member::FullMessage, value, offset)?);
+                Ok(())
+            }
+            "timestamp" => {
+                repeated(reader, self.timestamp.is_some(), offset)?;
+                self.timestamp = Some(timestamp(reader, &value, offset)?);
+                Ok(())
+            }
+            "level" => {
+                repeated(reader, self.level.is_some(), offset)?;
+                let (level, other) = level(reader, value, offset)?;
+                self.level = Some(level);
+                match other {
+                    // A level that is none of syslog's is kept, as what it is: a field of the sender's own.
+                    Some(value) => self.add_field(reader, FieldName::decoded(name), value, offset),
+                    None => Ok(()),
+                }
+            }
+            "facility" | "file" | "line" => {
+                let Some(value) = legacy(reader, &name, value, offset)? else { return Ok(()) };
+                self.add_field(reader, FieldName::decoded(name), value, offset)
+            }
+            _ => self.add_additional(reader, name, value, offset),
+        }
+    }
+
+    fn add_additional(
+        &mut self,
+        reader: &mut Reader<'a>,
+        name: Cow<'a, str>,
+        value: Json<'a>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        let prefixed = name.starts_with('_');
+        let bare = match name {
+            Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('_').unwrap_or(text)),
+            Cow::Owned(mut text) => {
+                if prefixed {
+                    text.remove(0);
+                }
+                Cow::Owned(text)
+            }
+        };
+        if bare.is_empty() && !prefixed {
+            return reader.deviate(DeviationKind::FieldName, offset);
+        }
+        let is_message = !prefixed && bare == "message";
+        let field = FieldName::decoded(bare);
+        if !prefixed {
+            reader.deviate(DeviationKind::UnprefixedField, offset)?;
+        } else if field.as_str() == "id" {
+            reader.deviate(DeviationKind::ReservedField, offset)?;
+        } else if field.is_foreign() {
+            reader.deviate(DeviationKind::FieldName, offset)?;
+        }
+        let value = match value {
+            Json::Str(text) => Value::Str(text),
+            Json::Number(text) => {
+                if text.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    // No reader holds it, and several make it infinity.
+                    return reader.deviate(DeviationKind::NumberRange, offset);
+                }
+                Value::Number(Number::from_valid(Cow::Borrowed(text)))
+            }
+            Json::Bool(value) => {
+                reader.deviate(DeviationKind::FieldValue, offset)?;
+                Value::Bool(value)
+            }
+            Json::Container(text) => {
+                reader.deviate(DeviationKind::FieldValue, offset)?;
+                Value::Str(Cow::Borrowed(text))
+            }
+            Json::Null => return reader.deviate(DeviationKind::FieldValue, offset),
+        };
+        if is_message && let Value::Str(text) = &value {
+            self.message = Some(text.clone());
+        }
+        self.add_field(reader, field, value, offset)
+    }
+
+    /// Adds a field; of two with the same name the last counts, as with every reader of JSON.
+    fn add_field(
+        &mut self,
+        reader: &mut Reader<'a>,
+        name: FieldName<'a>,
+        value: Value<'a>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        match self.fields.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => {
+                reader.deviate(DeviationKind::DuplicateKey, offset)?;
+                *known = value;
+            }
+            None => self.fields.push((name, value)),
+        }
+        Ok(())
+    }
+
+    /// Puts the message together, once all members are in.
+    pub(super) fn finish(mut self, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+        let end = reader.offset();
+        for (missing, member) in [
+            (!self.version_seen, Member::Version),
+            (self.host.is_none(), Member::Host),
+            (self.short_message.is_none(), Member::ShortMessage),
+        ] {
+            if missing {
+                reader.deviate(DeviationKind::Missing(member), end)?;
+            }
+        }
+        let full_message = self.full_message.flatten();
+        let short_message = match self.short_message.flatten() {
+            Some(text) if !is_blank(&text) => text,
+            // As Graylog: `message` stands in for a blank or absent one, and as Logstash: so does `full_message`.
+            blank => match (self.message.filter(|text| !is_blank(text)), blank, &full_message) {
+                (Some(message), _, _) => {
+                    self.fields.retain(|(name, _)| name.as_str() != "message");
+                    message
+                }
+                (None, Some(blank), _) => blank,
+                (None, None, Some(text)) => first_line(text),
+                (None, None, None) => {
+                    let missing = DeviationKind::Missing(Member::ShortMessage);
+                    return Err(DecodeError::new(DecodeErrorKind::Deviation(missing), end));
+                }
+            },
+        };
+        let mut message = Message::from_head(Head::Host(self.host.flatten()), short_message);
+        message.full_message = full_message;
+        message.timestamp = self.timestamp.flatten();
+        message.level = self.level.flatten();
+        message.fields = self.fields;
+        Ok(message)
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// The first line that is not blank.
+fn first_line<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    fn find(text: &str) -> &str {
+        text.lines().find(|line| !is_blank(line)).unwrap_or_default()
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(find(text)),
+        Cow::Owned(text) => Cow::Owned(find(text).to_owned()),
+    }
+}
+
+fn repeated(reader: &mut Reader<'_>, seen: bool, offset: usize) -> Result<(), DecodeError> {
+    if seen { reader.deviate(DeviationKind::DuplicateKey, offset) } else { Ok(()) }
+}
+
+fn check_version(reader: &mut Reader<'_>, value: &Json<'_>, offset: usize) -> Result<(), DecodeError> {
+    match value {
+        Json::Str(version) if version == "1.1" => Ok(()),
+        Json::Str(_) => reader.deviate(DeviationKind::UnsupportedVersion, offset),
+        _ => reader.deviate(DeviationKind::WrongType(Member::Version), offset),
+    }
+}
+
+/// A member that is a string. Anything else becomes its text, and null becomes nothing, never the word "null".
+fn text<'a>(
+    reader: &mut Reader<'a>,
+    member: Member,
+    value: Json<'a>,
+    offset: usize,
+) -> Result<Option<Cow<'a, str>>, DecodeError> {
+    match value {
+        Json::Str(text) => Ok(Some(text)),
+        other => {
+            reader.deviate(DeviationKind::WrongType(member), offset)?;
+            Ok((other != Json::Null).then(|| other.into_text()))
+        }
+    }
+}
+
+/// A number of seconds; leniently also one in quotes, or an RFC 3339 date.
+fn timestamp(
+    reader: &mut Reader<'_>,
+    value: &Json<'_>,
+    offset: usize,
+) -> Result<Option<Timestamp>, DecodeError> {
+    let read = match value {
+        Json::Number(text) => Timestamp::from_decimal(text),
+        Json::Str(text) => {
+            reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
+            match Timestamp::from_decimal(text) {
+                Err(InvalidTimestamp::Syntax) => match Timestamp::from_rfc3339(text) {
+                    Ok(timestamp) => Ok(timestamp),
+                    // Said above already.
+                    Err(_) => return Ok(None),
+                },
+                read => read,
+            }
+        }
+        _ => {
+            reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
+            return Ok(None);
+        }
+    };
+    match read {
+        Ok(timestamp) => Ok(Some(timestamp)),
+        Err(_) => {
+            reader.deviate(DeviationKind::TimestampRange, offset)?;
+            Ok(None)
+        }
+    }
+}
+
+/// A severity; what is none of the eight is given back as a value to be kept beside it.
+fn level<'a>(
+    reader: &mut Reader<'a>,
+    value: Json<'a>,
+    offset: usize,
+) -> Result<(Option<Level>, Option<Value<'a>>), DecodeError> {
+    let wrong_type = DeviationKind::WrongType(Member::Level);
+    let of_number = |reader: &mut Reader<'a>, text: &'a str| -> Result<_, DecodeError> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if fraction.bytes().any(|digit| digit != b'0') {
+            reader.deviate(wrong_type, offset)?;
+        }
+        match whole.parse::<u8>().ok().and_then(|number| Level::try_from(number).ok()) {
+            Some(level) => Ok((Some(level), None)),
+            None => {
+                reader.deviate(DeviationKind::LevelRange, offset)?;
+                Ok((None, Some(Value::Number(Number::from_valid(Cow::Borrowed(text))))))
+            }
+        }
+    };
+    match value {
+        Json::Number(text) => of_number(reader, text),
+        Json::Str(text) => {
+            reader.deviate(wrong_type, offset)?;
+            let number = text.parse::<u8>().ok().and_then(|number| Level::try_from(number).ok());
+            match number.or_else(|| Level::from_keyword(&text)) {
+                Some(level) => Ok((Some(level), None)),
+                None if is_blank(&text) => Ok((None, None)),
+                None => Ok((None, Some(Value::Str(text)))),
+            }
+        }
+        Json::Bool(_) | Json::Container(_) | Json::Null => {
+            reader.deviate(wrong_type, offset)?;
+            Ok((None, None))
+        }
+    }
+}
+
+/// GELF 1.0's own members, kept as additional fields: `facility` and `file` are strings, `line` is a number.
+fn legacy<'a>(
+    reader: &mut Reader<'a>,
+    name: &str,
+    value: Json<'a>,
+    offset: usize,
+) -> Result<Option<Value<'a>>, DecodeError> {
+    match value {
+        Json::Str(text) if name != "line" => Ok(Some(Value::Str(text))),
+        Json::Number(text) if name == "line" && !text.contains(['.', 'e', 'E']) => {
+            Ok(Some(Value::Number(Number::from_valid(Cow::Borrowed(text)))))
+        }
+        other => {
+            reader.deviate(DeviationKind::WrongType(Member::Legacy), offset)?;
+            Ok(match other {
+                Json::Null => None,
+                Json::Number(text) if name == "line" => {
+                    Some(Value::Number(Number::from_valid(Cow::Borrowed(text))))
+                }
+                other => {
+                    let text = other.into_text();
+                    let number = (name == "line").then(|| Number::parse(text.clone())).flatten();
+                    Some(number.map_or(Value::Str(text), Value::Number))
+                }
+            })
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Frames: payloads one after another on a stream.
+//!
+//! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte (`\0`)". A JSON
+//! > text has no raw null byte, so the delimiter is unambiguous.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// The byte behind each frame.
+const DELIMITER: u8 = 0;
+
+/// Cuts a stream into frames.
+///
+/// Each byte is searched once, however the stream is split into reads. A frame beyond the cap is an error and is
+/// skipped up to its delimiter, and the frames after it are read as if it had not been there.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use gelf_core::Framer;
+///
+/// let mut framer = Framer::default();
+/// let mut stream = BytesMut::from(&b"{\"a\":1}\0{\"b\""[..]);
+/// assert_eq!(framer.next_frame(&mut stream).unwrap().unwrap(), r#"{"a":1}"#);
+/// assert!(framer.next_frame(&mut stream).is_none());
+/// stream.extend_from_slice(b":2}\0");
+/// assert_eq!(framer.next_frame(&mut stream).unwrap().unwrap(), r#"{"b":2}"#);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Framer {
+    max_frame_len: usize,
+    /// How many bytes of the buffer are known to hold no delimiter.
+    searched: usize,
+    /// Whether the rest of a frame that is too long is being skipped.
+    skipping: bool,
+    empty_frames: u64,
+}
+
+/// With a cap of [`Framer::DEFAULT_MAX_FRAME_LEN`].
+impl Default for Framer {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_MAX_FRAME_LEN)
+    }
+}
+
+impl Framer {
+    /// 2 MiB, as Graylog's `max_message_size`. A stream without a delimiter holds no more than this.
+    pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
+
+    /// A framer for frames of up to `max_frame_len` bytes, the delimiter not counted.
+    pub fn new(max_frame_len: usize) -> Self {
+        Self { max_frame_len, searched: 0, skipping: false, empty_frames: 0 }
+    }
+
+    /// Takes the next frame out of `src`, without its delimiter; `None` when more has to be read first.
+    ///
+    /// Frames of nothing but white space are left out and [counted](Self::empty_frames): Graylog closes the
+    /// connection on one, and some senders end each message with a newline *and* a null byte.
+    ///
+    /// The frame shares the memory of `src`; copy one that is to be kept for long.
+    pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
+        loop {
+            let unsearched = src.get(self.searched..).unwrap_or_default();
+            let Some(at) = memchr::memchr(DELIMITER, unsearched).map(|at| self.searched + at) else {
+                return self.without_delimiter(src);
+            };
+            self.searched = 0;
+            let frame = src.split_to(at);
+            src.advance(1);
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if frame.len() > self.max_frame_len {
+                return Some(Err(FrameTooLong { max: self.max_frame_len }));
+            }
+            if is_blank(&frame) {
+                self.empty_frames += 1;
+                continue;
+            }
+            return Some(Ok(frame.freeze()));
+        }
+    }
+
+    fn without_delimiter(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
+        if self.skipping || src.len() > self.max_frame_len {
+            src.clear();
+            self.searched = 0;
+            return (!std::mem::replace(&mut self.skipping, true))
+                .then_some(Err(FrameTooLong { max: self.max_frame_len }));
+        }
+        self.searched = src.len();
+        None
+    }
+
+    /// Takes the last frame at the end of the stream, which need not have a delimiter: Graylog, Logstash and Seq
+    /// deliver it.
+    pub fn finish(&mut self, src: &mut BytesMut) -> Option<Bytes> {
+        self.searched = 0;
+        let frame = src.split();
+        (!std::mem::take(&mut self.skipping) && !is_blank(&frame)).then(|| frame.freeze())
+    }
+
+    /// How many frames held nothing but white space.
+    pub fn empty_frames(&self) -> u64 {
+        self.empty_frames
+    }
+
+    /// Appends a payload and its delimiter.
+    ///
+    /// # Errors
+    /// [`UnframeablePayload`] when the payload is blank or holds the delimiter; [`encode`](crate::encode) writes
+    /// none of either.
+    pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), UnframeablePayload> {
+        if is_blank(payload) {
+            return Err(UnframeablePayload::Blank);
+        }
+        if memchr::memchr(DELIMITER, payload).is_some() {
+            return Err(UnframeablePayload::Delimiter);
+        }
+        dst.reserve(payload.len() + 1);
+        dst.put_slice(payload);
+        dst.put_u8(DELIMITER);
+        Ok(())
+    }
+}
+
+fn is_blank(frame: &[u8]) -> bool {
+    frame.iter().all(u8::is_ascii_whitespace)
+}
+
+/// A frame was longer than the cap, and is skipped. The sender's fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FrameTooLong {
+    /// The cap in bytes.
+    pub max: usize,
+}
+
+impl fmt::Display for FrameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a frame of more than {} bytes", self.max)
+    }
+}
+
+impl std::error::Error for FrameTooLong {}
+
+/// A payload that cannot be sent as a frame. The caller's fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum UnframeablePayload {
+    /// It is empty, or white space.
+    Blank,
+    /// It holds a null byte.
+    Delimiter,
+}
+
+impl fmt::Display for UnframeablePayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blank => "a blank payload cannot be a frame",
+            Self::Delimiter => "a payload with a null byte cannot be a frame",
+        })
+    }
+}
+
+impl std::error::Error for UnframeablePayload {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TOO_LONG: Result<&[u8], ()> = Err(());
+
+    /// Feeds the stream in pieces, and gives every frame and error.
+    fn frames(framer: &mut Framer, pieces: &[&[u8]]) -> Vec<Result<Vec<u8>, ()>> {
+        let mut src = BytesMut::new();
+        let mut frames = Vec::new();
+        for piece in pieces {
+            src.extend_from_slice(piece);
+            while let Some(frame) = framer.next_frame(&mut src) {
+                frames.push(frame.map(|frame| frame.to_vec()).map_err(|_| ()));
+            }
+        }
+        frames.extend(framer.finish(&mut src).map(|frame| Ok(frame.to_vec())));
+        frames
+    }
+
+    fn expect(expected: &[Result<&[u8], ()>]) -> Vec<Result<Vec<u8>, ()>> {
+        expected.iter().map(|frame| frame.map(<[u8]>::to_vec)).collect()
+    }
+
+    #[test]
+    fn empty_frames_are_left_out_and_counted() {
+        let mut framer = Framer::default();
+        assert_eq!(frames(&mut framer, &[b"\0\0\0M\0\n\0"]), expect(&[Ok(b"M")]));
+        assert_eq!(framer.empty_frames(), 4);
+    }
+
+    #[test]
+    fn white_space_before_a_message_stays_with_it() {
+        assert_eq!(frames(&mut Framer::default(), &[b"M\0\nM\0"]), expect(&[Ok(b"M"), Ok(b"\nM")]));
+    }
+
+    #[test]
+    fn the_last_frame_needs_no_delimiter() {
+        assert_eq!(frames(&mut Framer::default(), &[b"a\0b"]), expect(&[Ok(b"a"), Ok(b"b")]));
+        assert_eq!(frames(&mut Framer::default(), &[b"a\0\n"]), expect(&[Ok(b"a")]));
+    }
+
+    #[test]
+    fn the_cap_is_exact_and_the_stream_goes_on_after_it() {
+        assert_eq!(frames(&mut Framer::new(3), &[b"abc\0M\0"]), expect(&[Ok(b"abc"), Ok(b"M")]));
+        assert_eq!(frames(&mut Framer::new(3), &[b"abcd\0M\0"]), expect(&[TOO_LONG, Ok(b"M")]));
+        assert_eq!(frames(&mut Framer::new(3), &[b"abcd", b"efg", b"h\0M\0"]), expect(&[TOO_LONG, Ok(b"M")]));
+        assert_eq!(
+            frames(&mut Framer::new(1), &[&[1, 2], &[0], b"A\0", &[1, 2], &[0], b"A\0"]),
+            expect(&[TOO_LONG, Ok(b"A"), TOO_LONG, Ok(b"A")])
+        );
+        assert_eq!(frames(&mut Framer::new(3), &[b"abcdef"]), expect(&[TOO_LONG]));
+    }
+
+    #[test]
+    fn a_stream_without_a_delimiter_holds_no_more_than_the_cap() {
+        let mut framer = Framer::new(1000);
+        let mut src = BytesMut::new();
+        let mut errors = 0;
+        for _ in 0..10_000 {
+            src.extend_from_slice(&[b'x'; 100]);
+            errors += usize::from(framer.next_frame(&mut src).is_some());
+            assert!(src.len() <= 1000);
+        }
+        assert_eq!(errors, 1);
+    }
+
+    #[test]
+    fn each_byte_is_searched_once() {
+        let mut framer = Framer::default();
+        let mut src = BytesMut::new();
+        for len in (1..=100).map(|kilobytes| kilobytes * 1024) {
+            src.resize(len, b'x');
+            assert!(framer.next_frame(&mut src).is_none());
+            assert_eq!(framer.searched, len);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_frame_is_refused() {
+        let mut dst = BytesMut::new();
+        assert_eq!(Framer::write_frame(b"a\0b", &mut dst), Err(UnframeablePayload::Delimiter));
+        assert_eq!(Framer::write_frame(b" \n", &mut dst), Err(UnframeablePayload::Blank));
+        assert_eq!(Framer::write_frame(b"M", &mut dst), Ok(()));
+        assert_eq!(dst, &b"M\0"[..]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_a_stream_gives_the_same_frames(
+            stream in prop::collection::vec(prop_oneof![Just(0u8), Just(b' '), b'a'..=b'c'], 0..200),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let whole = frames(&mut Framer::new(8), &[&stream]);
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            ends.push(stream.len());
+            ends.sort_unstable();
+            let mut start = 0;
+            let pieces: Vec<&[u8]> = ends
+                .into_iter()
+                .map(|end| {
+                    let piece = &stream[start..end];
+                    start = end;
+                    piece
+                })
+                .collect();
+            prop_assert_eq!(frames(&mut Framer::new(8), &pieces), whole);
+        }
+
+        #[test]
+        fn what_is_written_is_read(payloads in prop::collection::vec("[^\\x00\\s][^\\x00]{0,30}", 0..20)) {
+            let mut stream = BytesMut::new();
+            for payload in &payloads {
+                Framer::write_frame(payload.as_bytes(), &mut stream).unwrap();
+            }
+            let read = frames(&mut Framer::default(), &[&stream]);
+            prop_assert_eq!(read, payloads.iter().map(|payload| Ok(payload.clone().into_bytes())).collect::<Vec<_>>());
+        }
+    }
+}

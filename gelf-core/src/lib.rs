@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod chunk;
+mod compress;
+mod datagram;
+mod decode;
+mod decompress;
+mod encode;
+mod escape;
+mod field;
+mod field_set;
+mod frame;
+mod level;
+mod message;
+mod reassemble;
+mod timestamp;
+
+pub use chunk::{
+    CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, DatagramSize, Datagrams, InvalidChunk,
+    MAX_CHUNKS, MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
+};
+pub use compress::{Compression, CompressionLevel, Compressor};
+pub use datagram::{DatagramError, DatagramLimits, DatagramReader, DatagramStats};
+pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member};
+pub use decompress::{DecompressError, Decompressor, Encoding, Inflated};
+pub use encode::encode;
+pub use field::{FieldName, InvalidFieldName, Number, Value};
+pub use field_set::{FieldSet, FieldSetBuilder};
+pub use frame::{FrameTooLong, Framer, UnframeablePayload};
+pub use level::{InvalidLevel, Level};
+pub use message::Message;
+pub use reassemble::{
+    DropReason, Dropped, Progress, Reassembler, ReassemblyError, ReassemblyLimits, ReassemblyStats,
+};
+pub use timestamp::{InvalidTimestamp, Timestamp};

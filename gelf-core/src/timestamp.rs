@@ -1,0 +1,468 @@
+//! `timestamp`: seconds since the Unix epoch, as an exact decimal.
+//!
+//! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
+//!
+//! Docker stamps a line to the nanosecond, and a 64-bit float holds only about 240 ns at today's dates, so a
+//! [`Timestamp`] never passes through one: it is read from and written as decimal text.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// A moment, as whole seconds since the Unix epoch and nanoseconds after them.
+///
+/// Before the epoch the seconds are negative and the nanoseconds still count forward: -1.5 s is (-2, 500,000,000).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp {
+    seconds: i64,
+    nanos: u32,
+}
+
+impl Timestamp {
+    /// The Unix epoch, 1970-01-01T00:00:00Z.
+    pub const UNIX_EPOCH: Self = Self { seconds: 0, nanos: 0 };
+
+    /// The furthest whole second from the epoch, either way: 8.64 × 10¹², the range of a JavaScript date.
+    ///
+    /// Seconds and, by mistake, milliseconds of our century are inside; microseconds are outside, and so is all that
+    /// made receivers overflow.
+    pub const MAX_SECONDS: i64 = 8_640_000_000_000;
+
+    /// The moment `seconds` and `nanos` after the epoch; `None` when `nanos` is a second or more, or the seconds are
+    /// beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
+    pub const fn from_unix(seconds: i64, nanos: u32) -> Option<Self> {
+        if nanos >= 1_000_000_000 || seconds > Self::MAX_SECONDS || seconds < -Self::MAX_SECONDS {
+            return None;
+        }
+        Some(Self { seconds, nanos })
+    }
+
+    /// The moment `nanos` nanoseconds after the epoch. Every `i64` is in range.
+    pub const fn from_unix_nanos(nanos: i64) -> Self {
+        Self { seconds: nanos.div_euclid(1_000_000_000), nanos: nanos.rem_euclid(1_000_000_000) as u32 }
+    }
+
+    /// Seconds since the epoch, and the nanoseconds after them (0 to 999,999,999).
+    pub const fn as_unix(self) -> (i64, u32) {
+        (self.seconds, self.nanos)
+    }
+
+    /// This moment less `duration`, not before the earliest that can be held.
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let nanos = i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
+            - i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX / 2);
+        let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).unwrap_or(i64::MIN);
+        let nanos = u32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0);
+        Self::from_unix(seconds, nanos).unwrap_or(Self { seconds: -Self::MAX_SECONDS, nanos: 0 })
+    }
+
+    /// Reads a JSON number as seconds: plain (`1385053862.3072`) or with an exponent (`1.385053862E9`).
+    ///
+    /// Digits beyond the nanosecond are cut off.
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp::Syntax`] for anything but a JSON number, [`InvalidTimestamp::Range`] for one beyond
+    /// [`MAX_SECONDS`](Self::MAX_SECONDS).
+    pub fn from_decimal(text: &str) -> Result<Self, InvalidTimestamp> {
+        let number = Decimal::split(text).ok_or(InvalidTimestamp::Syntax)?;
+        let digits =
+            || number.whole.bytes().chain(number.fraction.bytes()).map(|digit| i64::from(digit - b'0'));
+        if digits().all(|digit| digit == 0) {
+            return Ok(Self::UNIX_EPOCH);
+        }
+        // The decimal point stands after this many of the digits; it may lie outside of them.
+        let point = i64::try_from(number.whole.len()).unwrap_or(i64::MAX).saturating_add(number.exponent);
+        let mut seconds: i64 = 0;
+        let mut nanos: i64 = 0;
+        let mut position = 0;
+        for digit in digits() {
+            if position < point {
+                seconds = seconds
+                    .checked_mul(10)
+                    .and_then(|s| s.checked_add(digit))
+                    .filter(|s| *s <= Self::MAX_SECONDS)
+                    .ok_or(InvalidTimestamp::Range)?;
+            } else if let Some(weight) = u32::try_from(position - point).ok().and_then(nano_weight) {
+                nanos += digit * weight;
+            }
+            position += 1;
+        }
+        while position < point && seconds != 0 {
+            seconds =
+                seconds.checked_mul(10).filter(|s| *s <= Self::MAX_SECONDS).ok_or(InvalidTimestamp::Range)?;
+            position += 1;
+        }
+        if number.negative {
+            (seconds, nanos) = if nanos == 0 { (-seconds, 0) } else { (-seconds - 1, 1_000_000_000 - nanos) };
+        }
+        let nanos = u32::try_from(nanos).map_err(|_| InvalidTimestamp::Range)?;
+        Self::from_unix(seconds, nanos).ok_or(InvalidTimestamp::Range)
+    }
+
+    /// Reads RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with up to any
+    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp::Syntax`] for anything else, a day that is not in the calendar among it. A leap second
+    /// (`:60`) is taken as the second before it.
+    pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
+        parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
+    }
+
+    /// Writes the decimal into `buffer` and returns it: no exponent, and 0, 3, 6 or 9 decimals, whichever is exact.
+    pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
+        // Sign and magnitude: (-2, 500,000,000) is written as -1.500.
+        let (negative, seconds, nanos) = if self.seconds < 0 {
+            match self.nanos {
+                0 => (true, self.seconds.unsigned_abs(), 0),
+                nanos => (true, (self.seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
+            }
+        } else {
+            (false, self.seconds.unsigned_abs(), self.nanos)
+        };
+        let (mut rest, mut decimals) = (nanos, 9);
+        while decimals > 0 && rest % 1000 == 0 {
+            rest /= 1000;
+            decimals -= 3;
+        }
+        let mut start = buffer.len();
+        let mut push = |byte: u8| {
+            start -= 1;
+            if let Some(slot) = buffer.get_mut(start) {
+                *slot = byte;
+            }
+        };
+        if decimals > 0 {
+            for _ in 0..decimals {
+                push(b'0' + (rest % 10) as u8);
+                rest /= 10;
+            }
+            push(b'.');
+        }
+        let mut whole = seconds;
+        loop {
+            push(b'0' + (whole % 10) as u8);
+            whole /= 10;
+            if whole == 0 {
+                break;
+            }
+        }
+        if negative {
+            push(b'-');
+        }
+        buffer.get(start..).unwrap_or_default()
+    }
+
+    /// The longest text of [`write`](Self::write): a sign, 13 digits, a point, 9 digits.
+    pub(crate) const TEXT_MAX: usize = 24;
+}
+
+/// The exact decimal: `1385053862.307200`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; Self::TEXT_MAX];
+        f.pad(std::str::from_utf8(self.write(&mut buffer)).unwrap_or_default())
+    }
+}
+
+/// A time further from the epoch than [`Timestamp::MAX_SECONDS`] becomes that limit.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        const LATEST: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 0 };
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs())
+                .ok()
+                .and_then(|seconds| Self::from_unix(seconds, after.subsec_nanos()))
+                .unwrap_or(LATEST),
+            Err(before) => Self::UNIX_EPOCH.saturating_sub(before.duration()),
+        }
+    }
+}
+
+/// Why a text is not a [`Timestamp`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidTimestamp {
+    /// Further from the epoch than [`Timestamp::MAX_SECONDS`].
+    Range,
+    /// Not written as the function that was called reads it.
+    Syntax,
+}
+
+impl fmt::Display for InvalidTimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Range => "the timestamp is out of range",
+            Self::Syntax => "the timestamp is not written as one",
+        })
+    }
+}
+
+impl std::error::Error for InvalidTimestamp {}
+
+/// What one digit counts, in nanoseconds, at this place after the decimal point; `None` below the nanosecond.
+fn nano_weight(place: u32) -> Option<i64> {
+    8u32.checked_sub(place).map(|power| 10i64.pow(power))
+}
+
+/// The parts of a JSON number; `exponent` is clamped to what can matter.
+struct Decimal<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+}
+
+impl<'a> Decimal<'a> {
+    fn split(text: &'a str) -> Option<Self> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (rest, 0),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) if all_digits(fraction) => (whole, fraction),
+            Some(_) => return None,
+            None => (mantissa, ""),
+        };
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        (all_digits(whole) && !leading_zero).then_some(Self { negative, whole, fraction, exponent })
+    }
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn parse_exponent(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !all_digits(digits) {
+        return None;
+    }
+    // 10^1,000,000 is as much out of range as any larger power, and no sum with it can overflow.
+    let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1_000_000);
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
+    let number = |from: usize, len: usize| -> Option<i64> {
+        text.get(from..from + len)?
+            .iter()
+            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let separators = [(4, "-"), (7, "-"), (10, "Tt "), (13, ":"), (16, ":")];
+    if !separators
+        .iter()
+        .all(|(at, allowed)| text.get(*at).is_some_and(|byte| allowed.as_bytes().contains(byte)))
+    {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    if day < 1 || day > days_in_month(year, month)? || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    let mut nanos = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        for (place, digit) in (0u32..9).zip(fraction.get(..digits)?) {
+            nanos += i64::from(digit - b'0') * nano_weight(place)?;
+        }
+        rest = fraction.get(digits..)?;
+    }
+    let offset = match rest {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let at = text.len() - 5;
+            let (hours, minutes) = (number(at, 2)?, number(at + 3, 2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds =
+        days_from_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59) - offset;
+    Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
+}
+
+fn days_in_month(year: i64, month: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    Some(match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => return None,
+    })
+}
+
+/// Days between 1970-01-01 and a date of the Gregorian calendar.
+fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
+    // Count years from March, so that the leap day is the last day of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days_before_month = (153 * month + 2) / 5;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01.
+    year * 365 + leap_days + days_before_month + day - 1 - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal(text: &str) -> Result<(i64, u32), InvalidTimestamp> {
+        Timestamp::from_decimal(text).map(Timestamp::as_unix)
+    }
+
+    #[test]
+    fn decimals_are_read_exactly() {
+        assert_eq!(decimal("1385053862.3072"), Ok((1_385_053_862, 307_200_000)));
+        assert_eq!(decimal("1500646980.661"), Ok((1_500_646_980, 661_000_000)));
+        assert_eq!(decimal("1700000000"), Ok((1_700_000_000, 0)));
+        assert_eq!(decimal("946702800.123456"), Ok((946_702_800, 123_456_000)));
+        assert_eq!(decimal("0.1"), Ok((0, 100_000_000)));
+        assert_eq!(decimal("-1.5"), Ok((-2, 500_000_000)));
+        assert_eq!(decimal("-0"), Ok((0, 0)));
+        assert_eq!(decimal("0"), Ok((0, 0)));
+    }
+
+    #[test]
+    fn digits_beyond_the_nanosecond_are_cut_off() {
+        assert_eq!(decimal("1700000000.1234567891234"), Ok((1_700_000_000, 123_456_789)));
+        assert_eq!(decimal("0.0000000009"), Ok((0, 0)));
+    }
+
+    #[test]
+    fn exponents_move_the_point() {
+        assert_eq!(decimal("1.385053862E9"), Ok((1_385_053_862, 0)));
+        assert_eq!(decimal("1.496069777534e+09"), Ok((1_496_069_777, 534_000_000)));
+        assert_eq!(decimal("17000000005e-1"), Ok((1_700_000_000, 500_000_000)));
+        assert_eq!(decimal("0e999999999999999999999"), Ok((0, 0)));
+        assert_eq!(decimal("1e-999999999999999999999"), Ok((0, 0)));
+    }
+
+    #[test]
+    fn milliseconds_by_mistake_are_in_range_and_microseconds_are_not() {
+        assert_eq!(decimal("1500646980661"), Ok((1_500_646_980_661, 0)));
+        assert_eq!(decimal("1666000000000000"), Err(InvalidTimestamp::Range));
+        assert_eq!(decimal("1e300"), Err(InvalidTimestamp::Range));
+        assert_eq!(decimal("1e999999999999999999999"), Err(InvalidTimestamp::Range));
+        assert_eq!(decimal("8640000000000"), Ok((8_640_000_000_000, 0)));
+        assert_eq!(decimal("8640000000001"), Err(InvalidTimestamp::Range));
+        assert_eq!(decimal("-8640000000000.5"), Err(InvalidTimestamp::Range));
+    }
+
+    #[test]
+    fn what_is_not_a_json_number_is_refused() {
+        for text in [
+            "", "-", "NaN", "Infinity", "0x1p30", "12d", " 12", "12 ", "+1", "1.", ".5", "01", "1e", "1e+",
+            "--1",
+        ] {
+            assert_eq!(decimal(text), Err(InvalidTimestamp::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_fixed_notation_with_the_zeros_that_count() {
+        let text = |seconds, nanos| Timestamp::from_unix(seconds, nanos).unwrap().to_string();
+        assert_eq!(text(1_500_646_980, 661_000_000), "1500646980.661");
+        assert_eq!(text(1_500_646_980, 12_000_000), "1500646980.012");
+        assert_eq!(text(1_700_000_000, 0), "1700000000");
+        assert_eq!(text(1_700_000_000, 1_000), "1700000000.000001");
+        assert_eq!(text(1_700_000_000, 1), "1700000000.000000001");
+        assert_eq!(text(-2, 500_000_000), "-1.500");
+        assert_eq!(text(-1, 500_000_000), "-0.500");
+        assert_eq!(text(-Timestamp::MAX_SECONDS, 1), "-8639999999999.999999999");
+    }
+
+    #[test]
+    fn nanoseconds_of_a_second_or_more_are_refused() {
+        assert_eq!(Timestamp::from_unix(337_647_600, 1_234_111_111), None);
+        assert_eq!(Timestamp::from_unix(Timestamp::MAX_SECONDS + 1, 0), None);
+    }
+
+    #[test]
+    fn rfc3339_is_read_to_the_nanosecond_and_with_offsets() {
+        let read = |text| Timestamp::from_rfc3339(text).map(Timestamp::as_unix);
+        assert_eq!(read("1970-01-01T00:00:00Z"), Ok((0, 0)));
+        assert_eq!(read("2026-11-22T22:44:18.123456789Z"), Ok((1_795_387_458, 123_456_789)));
+        assert_eq!(read("2026-11-22T22:44:18.12345678Z"), Ok((1_795_387_458, 123_456_780)));
+        assert_eq!(read("2026-11-23T00:44:18.5+02:00"), Ok((1_795_387_458, 500_000_000)));
+        assert_eq!(read("2026-11-22T15:14:18-07:30"), Ok((1_795_387_458, 0)));
+        assert_eq!(read("2000-02-29T12:00:00Z"), Ok((951_825_600, 0)));
+        assert_eq!(read("0001-01-01T00:00:00Z"), Ok((-62_135_596_800, 0)));
+        assert_eq!(read("1969-12-31T23:59:59.25Z"), Ok((-1, 250_000_000)));
+    }
+
+    #[test]
+    fn what_is_not_rfc3339_is_refused() {
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T22:44:18",
+            "2026-11-22T22:44:18.Z",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-01-01T00:00:00+2:00",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00Zx",
+            "+026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), Err(InvalidTimestamp::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn system_time_converts_both_ways_from_the_epoch() {
+        let after = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+        assert_eq!(Timestamp::from(after).as_unix(), (1_700_000_000, 123_456_789));
+        let before = UNIX_EPOCH - Duration::new(1, 500_000_000);
+        assert_eq!(Timestamp::from(before).as_unix(), (-2, 500_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn every_timestamp_survives_its_text(
+            seconds in -Timestamp::MAX_SECONDS..=Timestamp::MAX_SECONDS,
+            nanos in 0u32..1_000_000_000,
+        ) {
+            let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
+            // The lower limit is a whole second: what lies between it and the second below has a text out of range.
+            prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
+            prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
+        }
+
+        #[test]
+        fn any_text_is_a_timestamp_or_an_error(text in "\\PC{0,40}") {
+            let _ = Timestamp::from_decimal(&text);
+            let _ = Timestamp::from_rfc3339(&text);
+        }
+
+        #[test]
+        fn saturating_sub_is_exact_in_range(seconds in 0i64..4_000_000_000, nanos in 0u32..1_000_000_000, less in 0u64..5_000_000_000) {
+            let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
+            let earlier = timestamp.saturating_sub(Duration::from_nanos(less)).as_unix();
+            let expected = i128::from(seconds) * NANOS_PER_SECOND + i128::from(nanos) - i128::from(less);
+            prop_assert_eq!(i128::from(earlier.0) * NANOS_PER_SECOND + i128::from(earlier.1), expected);
+        }
+    }
+}
