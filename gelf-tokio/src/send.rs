@@ -1,0 +1,58 @@
+//! What can go wrong with a message on its way out.
+
+use std::{fmt, io};
+
+use gelf_core::PayloadTooLarge;
+
+/// A message was not sent, or not wholly.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and send again
+    /// what was fed since the last flush that succeeded.
+    Closed,
+    /// The operating system refused. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
+    /// [`TcpSender`](crate::TcpSender) is closed.
+    Io(io::Error),
+    /// The payload does not fit into 128 chunks; the caller's fault. The next message is not concerned.
+    TooLarge(PayloadTooLarge),
+}
+
+impl SendError {
+    /// Whether the destination's host says that nobody listens there.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection is closed"),
+            Self::Io(error) => error.fmt(f),
+            Self::TooLarge(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Closed => None,
+            Self::Io(error) => Some(error),
+            Self::TooLarge(error) => Some(error),
+        }
+    }
+}
+
+impl From<io::Error> for SendError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<PayloadTooLarge> for SendError {
+    fn from(error: PayloadTooLarge) -> Self {
+        Self::TooLarge(error)
+    }
+}

@@ -1,0 +1,360 @@
+//! Sends messages as frames on one connection.
+
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gelf_core::{Framer, Message};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::codec::write_message;
+use crate::endpoint::{Endpoint, Transport};
+use crate::send::SendError;
+
+/// How many bytes are collected before they are written. A write for each message costs seven times the processor
+/// time, and more than 64 KiB gains nothing.
+const FLUSH_AT: usize = 64 * 1024;
+
+/// A buffer larger than this is given back once it is written.
+const RETAINED_BYTES: usize = 256 * 1024;
+
+/// How long one address may take to answer; the system's own limit is two minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When a silent connection is first asked whether it is still there, and how often then.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
+
+/// How many reads may go into throwing away what the other side says; GELF has no answers.
+const MAX_DISCARDED_READS: usize = 16;
+
+/// Sends messages on one connection, as frames.
+///
+/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. Once it has failed it stays closed: the caller
+/// connects a new one and sends again, whole, what was fed since the last flush that succeeded. Some of that may have
+/// arrived, so the receiver may see it twice.
+///
+/// A flush that succeeded says that the operating system has the frames. Those that it had not delivered yet when the
+/// connection broke are lost without a sign; only [`close`](Self::close) waits for the other side.
+#[derive(Debug)]
+pub struct TcpSender {
+    stream: TcpStream,
+    buffer: BytesMut,
+    closed: bool,
+}
+
+impl TcpSender {
+    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an endpoint that is not TCP; else why the last address failed.
+    pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        if endpoint.transport() != Transport::Tcp {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
+        }
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for address in endpoint.resolve().await? {
+            result = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(result) => result,
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")),
+            };
+            if result.is_ok() {
+                break;
+            }
+        }
+        let stream = result?;
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+        Ok(Self { stream, buffer: BytesMut::new(), closed: false })
+    }
+
+    /// Adds a message to those that the next flush writes; from 64 KiB on it flushes those before it first.
+    ///
+    /// If the future is dropped before it is ready, the message is not added.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); the message is not added.
+    pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
+        self.make_room().await?;
+        write_message(message, &mut self.buffer);
+        Ok(())
+    }
+
+    /// Adds a payload that is ready: JSON text.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` when the payload is blank or has a
+    /// null byte; the connection is not concerned then.
+    pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.make_room().await?;
+        Framer::write_frame(payload, &mut self.buffer)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error).into())
+    }
+
+    /// Hands all that was fed to the operating system. It waits as long as the other side does not read.
+    ///
+    /// If the future is dropped before it is ready, the next flush goes on where it stopped.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is over already, and [`SendError::Io`] when it breaks now.
+    pub async fn flush(&mut self) -> Result<(), SendError> {
+        if self.is_closed() {
+            return Err(SendError::Closed);
+        }
+        while !self.buffer.is_empty() {
+            if let Err(error) = self.stream.write_buf(&mut self.buffer).await {
+                self.closed = true;
+                return Err(error.into());
+            }
+        }
+        if self.buffer.capacity() > RETAINED_BYTES {
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Feeds and flushes one message.
+    ///
+    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part already.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Whether the connection is known to be over: a write has failed, or the other side has ended or reset it.
+    ///
+    /// Each flush looks first. Without it the first write to an ended connection would succeed, and be lost.
+    pub fn is_closed(&mut self) -> bool {
+        self.closed = self.closed || has_ended(&self.stream);
+        self.closed
+    }
+
+    /// Flushes, says that nothing more comes, and waits until the other side has ended the connection too: it has then
+    /// read all, if it is a program that reads to the end. All of it takes no longer than `grace`.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then nothing is known of
+    /// what the other side has read.
+    pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
+        let end = async {
+            self.flush().await?;
+            self.stream.shutdown().await?;
+            let mut discarded = [0; 512];
+            while self.stream.read(&mut discarded).await? > 0 {}
+            Ok(())
+        };
+        let too_late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        timeout(grace, end).await.unwrap_or_else(|_| too_late())
+    }
+
+    /// Where the connection comes from.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Where it goes: the address that answered.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    async fn make_room(&mut self) -> Result<(), SendError> {
+        if self.buffer.len() >= FLUSH_AT {
+            return self.flush().await;
+        }
+        if self.closed { Err(SendError::Closed) } else { Ok(()) }
+    }
+}
+
+/// Whether the other side has ended the connection. Asks the socket itself: tokio knows only what it had time to hear.
+fn has_ended(stream: &TcpStream) -> bool {
+    let socket = SockRef::from(stream);
+    let mut discarded = [0; 512];
+    for _ in 0..MAX_DISCARDED_READS {
+        match (&*socket).read(&mut discarded) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn connected() -> (TcpSender, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("gelf+tcp://{}", listener.local_addr().unwrap());
+        let sender = TcpSender::connect(&uri.parse().unwrap()).await.unwrap();
+        (sender, listener.accept().await.unwrap().0)
+    }
+
+    fn message(text: &str) -> Message<'_> {
+        Message::new("h", text)
+    }
+
+    fn frame(text: &str) -> Vec<u8> {
+        format!("{{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"{text}\"}}\0").into_bytes()
+    }
+
+    /// Waits until the end of the connection has come through the loopback.
+    async fn closed(sender: &mut TcpSender) {
+        while !sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_before_the_flush_and_then_whole_frames() {
+        let (mut sender, mut peer) = connected().await;
+        sender.feed(&message("a")).await.unwrap();
+        sender.feed_payload(b"{}").await.unwrap();
+        assert_eq!(sender.buffer, [frame("a"), b"{}\0".to_vec()].concat());
+        sender.flush().await.unwrap();
+        assert!(sender.buffer.is_empty());
+        let mut read = vec![0; frame("a").len() + 3];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, [frame("a"), b"{}\0".to_vec()].concat());
+    }
+
+    #[tokio::test]
+    async fn the_buffer_holds_64_kib_and_a_message() {
+        let (mut sender, mut peer) = connected().await;
+        let reader = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
+        let text = "x".repeat(10_000);
+        let len = frame(&text).len();
+        for fed in 1..=6 {
+            sender.feed(&message(&text)).await.unwrap();
+            assert_eq!(sender.buffer.len(), fed * len);
+        }
+        sender.feed(&message(&text)).await.unwrap();
+        assert_eq!(sender.buffer.len(), 7 * len);
+        sender.feed(&message(&text)).await.unwrap();
+        assert_eq!(sender.buffer.len(), len);
+        sender.close(Duration::from_secs(60)).await.unwrap();
+        assert_eq!(reader.await.unwrap().unwrap(), 8 * len as u64);
+    }
+
+    #[tokio::test]
+    async fn a_huge_message_does_not_pin_its_buffer() {
+        let (mut sender, mut peer) = connected().await;
+        let reader = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
+        sender.send(&message(&"x".repeat(4 << 20))).await.unwrap();
+        assert!(sender.buffer.capacity() <= RETAINED_BYTES);
+        sender.close(Duration::from_secs(60)).await.unwrap();
+        assert_eq!(reader.await.unwrap().unwrap(), frame("").len() as u64 + (4 << 20));
+    }
+
+    #[tokio::test]
+    async fn a_flush_that_is_given_up_goes_on_where_it_stopped() {
+        let (mut sender, mut peer) = connected().await;
+        let text = "x".repeat(8 << 20);
+        sender.feed(&message(&text)).await.unwrap();
+        // The peer does not read, so the buffers of the two sockets fill up and the flush cannot end.
+        let given_up = timeout(Duration::from_millis(50), sender.flush()).await;
+        assert!(given_up.is_err());
+        assert!(sender.buffer.len() < frame(&text).len(), "nothing was written");
+        let reader = tokio::spawn(async move {
+            let mut read = Vec::new();
+            peer.read_to_end(&mut read).await.map(|_| read)
+        });
+        sender.send(&message("last")).await.unwrap();
+        sender.close(Duration::from_secs(60)).await.unwrap();
+        assert!(reader.await.unwrap().unwrap() == [frame(&text), frame("last")].concat());
+    }
+
+    #[tokio::test]
+    async fn an_ended_connection_is_noticed_before_anything_is_written_to_it() {
+        let (mut sender, peer) = connected().await;
+        assert!(!sender.is_closed());
+        drop(peer);
+        closed(&mut sender).await;
+        assert!(matches!(sender.feed(&message("m")).await, Err(SendError::Closed)));
+        assert!(matches!(sender.send(&message("m")).await, Err(SendError::Closed)));
+        assert!(matches!(sender.flush().await, Err(SendError::Closed)));
+        assert!(sender.buffer.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reset_connection_is_noticed_before_anything_is_written_to_it() {
+        let (mut sender, peer) = connected().await;
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        sender.feed(&message("m")).await.unwrap();
+        drop(peer);
+        closed(&mut sender).await;
+        assert!(matches!(sender.flush().await, Err(SendError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_closes_the_sender() {
+        let (mut sender, peer) = connected().await;
+        sender.feed(&message(&"x".repeat(8 << 20))).await.unwrap();
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        let (flushed, ()) = tokio::join!(sender.flush(), async {
+            peer.readable().await.unwrap();
+            drop(peer);
+        });
+        assert!(matches!(flushed, Err(SendError::Io(_))), "{flushed:?}");
+        assert!(matches!(sender.flush().await, Err(SendError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn what_the_other_side_says_is_thrown_away() {
+        let (mut sender, mut peer) = connected().await;
+        peer.write_all(&[b'x'; 1000]).await.unwrap();
+        sender.send(&message("a")).await.unwrap();
+        let mut read = vec![0; frame("a").len()];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, frame("a"));
+        assert!(!sender.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_would_break_the_framing_does_not_concern_the_connection() {
+        let (mut sender, _peer) = connected().await;
+        for payload in [&b"a\0b"[..], b"", b"\n"] {
+            match sender.feed_payload(payload).await {
+                Err(SendError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidInput),
+                other => panic!("{other:?}"),
+            }
+        }
+        sender.send(&message("a")).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_waits_no_longer_than_its_grace() {
+        let (sender, _peer) = connected().await;
+        let started = tokio::time::Instant::now();
+        match sender.close(Duration::from_secs(3)).await {
+            Err(SendError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(started.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn small_messages_are_not_held_back_and_a_dead_peer_is_noticed() {
+        let (sender, _peer) = connected().await;
+        assert!(sender.stream.nodelay().unwrap());
+        let socket = SockRef::from(&sender.stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+    }
+}

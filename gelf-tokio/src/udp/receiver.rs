@@ -1,0 +1,292 @@
+//! Receives messages as datagrams.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::{future, io};
+
+use bytes::Bytes;
+use gelf_core::{DatagramLimits, DatagramReader, DatagramStats, Dropped};
+use socket2::SockRef;
+use tokio::net::{ToSocketAddrs, UdpSocket};
+use tokio::task::coop;
+use tokio::time::{self, Instant};
+
+use crate::receive::{ReceiveError, Received};
+
+/// Larger than any UDP datagram, so that none is cut.
+const READ_BUFFER_BYTES: usize = 65_535;
+
+/// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor busy.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
+
+/// How a [`UdpReceiver`] receives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UdpReceiverOptions {
+    /// How many bytes of datagrams the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
+    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB), and drops what does not fit;
+    /// see [`UdpReceiver::receive_buffer`].
+    pub receive_buffer: usize,
+    /// What may be pending, and how much a payload may inflate to.
+    pub limits: DatagramLimits,
+}
+
+impl Default for UdpReceiverOptions {
+    fn default() -> Self {
+        Self { receive_buffer: 4 * 1024 * 1024, limits: DatagramLimits::default() }
+    }
+}
+
+/// Receives messages from any number of senders, told apart by address and port.
+///
+/// It never answers and never ends. Where a proxy sends the chunks of one message from several ports, they cannot be
+/// put together.
+#[derive(Debug)]
+pub struct UdpReceiver {
+    socket: UdpSocket,
+    reader: DatagramReader<SocketAddr>,
+    buffer: Box<[u8]>,
+    socket_errors: u64,
+}
+
+/// What a [`UdpReceiver`] has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UdpReceiverStats {
+    /// The datagrams, and what they gave.
+    pub datagrams: DatagramStats,
+    /// Errors of the socket; no datagram belongs to them.
+    pub socket_errors: u64,
+}
+
+impl UdpReceiver {
+    /// Listens at an address, with the default options; port 0 is any free one.
+    ///
+    /// # Errors
+    /// Those of the operating system, such as an address in use.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(address, UdpReceiverOptions::default()).await
+    }
+
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// Those of the operating system, such as an address in use.
+    pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(options.receive_buffer) {
+            // Some systems refuse what Linux cuts down to its limit.
+            tracing::debug!(%error, "the UDP receive buffer keeps its size");
+        }
+        Ok(Self {
+            socket,
+            reader: DatagramReader::new(options.limits),
+            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            socket_errors: 0,
+        })
+    }
+
+    /// Waits for the next payload. No message is lost if the future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// A datagram that gives no payload. The next call goes on behind it.
+    pub async fn recv(&mut self) -> Result<Received, ReceiveError> {
+        loop {
+            // Else a flood of chunks would keep the task's thread for itself.
+            coop::consume_budget().await;
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((len, from)) => {
+                    let datagram = self.buffer.get(..len).unwrap_or_default();
+                    match self.reader.read(Instant::now().into_std(), from, datagram) {
+                        Ok(Some(payload)) => {
+                            return Ok(Received { payload: Bytes::copy_from_slice(payload), from });
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Err(ReceiveError::Datagram { from, error }),
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait().await,
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    /// The next message that was given up because chunks of it are missing, unless it was asked for already. Of more
+    /// than 1,024 that wait to be asked for, the later ones are only counted.
+    pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
+        self.reader.reassembler_mut().poll_dropped()
+    }
+
+    /// What it has done so far. Datagrams that the kernel dropped for want of room are not known here.
+    pub fn stats(&self) -> UdpReceiverStats {
+        UdpReceiverStats { datagrams: self.reader.stats(), socket_errors: self.socket_errors }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// How many bytes the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        let reported = SockRef::from(&self.socket).recv_buffer_size()?;
+        // Linux doubles what it grants, for its bookkeeping, and reports the double (socket(7)).
+        Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
+    }
+
+    /// Waits until there is something to read, and gives up meanwhile what is pending for too long.
+    async fn wait(&mut self) {
+        let reassembler = self.reader.reassembler_mut();
+        let deadline = reassembler.poll_timeout();
+        let timeout = async {
+            match deadline {
+                Some(deadline) => time::sleep_until(deadline.into()).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            readable = self.socket.readable() => if let Err(error) = readable {
+                self.pause(&error).await;
+            },
+            () = timeout => reassembler.handle_timeout(Instant::now().into_std()),
+        }
+    }
+
+    async fn pause(&mut self, error: &io::Error) {
+        self.socket_errors += 1;
+        tracing::debug!(%error, "the UDP socket failed; receiving goes on");
+        time::sleep(PAUSE_AFTER_ERROR).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gelf_core::{DatagramError, DropReason, InvalidChunk};
+
+    const MESSAGE: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    async fn receiver_and_socket() -> (UdpReceiver, UdpSocket) {
+        let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(receiver.local_addr().unwrap()).await.unwrap();
+        (receiver, socket)
+    }
+
+    #[tokio::test]
+    async fn bad_datagrams_between_good_ones_are_errors_one_by_one() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let from = socket.local_addr().unwrap();
+        let bad = |error| Err(ReceiveError::Datagram { from, error });
+        let good = Ok(Received { payload: Bytes::from_static(MESSAGE), from });
+        for (datagram, expected) in [
+            (MESSAGE, good.clone()),
+            (b"", bad(DatagramError::Empty)),
+            (MESSAGE, good.clone()),
+            (b"\x1e\x0f", bad(DatagramError::Chunk(InvalidChunk::HeaderTruncated { len: 2 }))),
+            (b"\x1f\x8b", bad(DatagramError::Decompress(gelf_core::DecompressError::Truncated))),
+            (b"\x78\x00", bad(DatagramError::UnknownMagic)),
+            (MESSAGE, good.clone()),
+        ] {
+            socket.send(datagram).await.unwrap();
+            assert_eq!(receiver.recv().await, expected);
+        }
+        let stats = receiver.stats();
+        assert_eq!((stats.datagrams.datagrams, stats.datagrams.payloads, stats.datagrams.errors), (7, 3, 4));
+        assert_eq!(stats.socket_errors, 0);
+    }
+
+    #[tokio::test]
+    async fn the_largest_datagram_is_not_cut() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let datagram = vec![b'a'; 65_507];
+        socket.send(&datagram).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().payload, datagram);
+    }
+
+    #[tokio::test]
+    async fn chunks_of_two_senders_with_one_id_are_two_messages() {
+        let (mut receiver, one) = receiver_and_socket().await;
+        let two = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        two.connect(receiver.local_addr().unwrap()).await.unwrap();
+        one.send(b"\x1e\x0fmessage1\x00\x02{one").await.unwrap();
+        two.send(b"\x1e\x0fmessage1\x00\x02{two").await.unwrap();
+        two.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
+        one.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
+        for (payload, socket) in [("{two}", &two), ("{one}", &one)] {
+            let received = receiver.recv().await.unwrap();
+            assert_eq!(
+                (&received.payload[..], received.from),
+                (payload.as_bytes(), socket.local_addr().unwrap())
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_complete_after_5_seconds_is_given_up_though_nothing_else_comes() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
+        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing that it
+        // knows of; so the first wait takes none of its time.
+        while receiver.stats().datagrams.chunks == 0 {
+            tokio::select! {
+                biased;
+                received = receiver.recv() => panic!("{received:?} of half a message"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        let waited = time::timeout(Duration::from_millis(5000), receiver.recv()).await;
+        assert!(waited.is_err());
+        assert_eq!(receiver.stats().datagrams.reassembly.pending, 1);
+        let waited = time::timeout(Duration::from_millis(2), receiver.recv()).await;
+        assert!(waited.is_err());
+        let dropped = receiver.poll_dropped().unwrap();
+        assert_eq!((dropped.reason, dropped.received, dropped.count), (DropReason::Expired, 1, 2));
+        assert_eq!(dropped.source, socket.local_addr().unwrap());
+        assert_eq!(receiver.poll_dropped(), None);
+        let stats = receiver.stats().datagrams.reassembly;
+        assert_eq!((stats.pending, stats.pending_bytes, stats.expired), (0, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_loses_nothing() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        for _ in 0..100 {
+            tokio::select! {
+                biased;
+                received = receiver.recv() => panic!("{received:?} of nothing"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        socket.send(MESSAGE).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().payload, MESSAGE);
+    }
+
+    #[tokio::test]
+    async fn the_receive_buffer_that_was_granted_is_told() {
+        let granted = |receive_buffer| async move {
+            let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
+            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
+        };
+        assert_eq!(granted(32 * 1024).await, 32 * 1024);
+        let most = granted(1 << 30).await;
+        assert_eq!(granted(4 * 1024 * 1024).await, most.min(4 * 1024 * 1024));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_of_the_socket_is_counted_and_followed_by_a_pause() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let before = Instant::now();
+        receiver.pause(&io::ErrorKind::ConnectionReset.into()).await;
+        assert_eq!(before.elapsed(), PAUSE_AFTER_ERROR);
+        assert_eq!(receiver.stats().socket_errors, 1);
+        socket.send(MESSAGE).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().payload, MESSAGE);
+    }
+}
