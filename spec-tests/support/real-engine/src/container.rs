@@ -1,0 +1,137 @@
+//! Containers that live as long as their handle.
+
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Engine, command};
+
+/// What to run, and how. Without more words: no network, the Engine's own choice of log driver, removed at the end.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    name_prefix: String,
+    network: String,
+    docker_arguments: Vec<String>,
+    command: Vec<String>,
+}
+
+impl RunOptions {
+    /// `command` in a container that is named `name_prefix` plus what makes the name the only one of its kind:
+    /// `RunOptions::new("numbers", ["sh", "-c", "seq 10"])`.
+    pub fn new<C: Into<String>>(name_prefix: &str, command: impl IntoIterator<Item = C>) -> Self {
+        Self {
+            name_prefix: name_prefix.to_owned(),
+            network: "none".to_owned(),
+            docker_arguments: Vec::new(),
+            command: command.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// `sh -c script`.
+    pub fn shell(name_prefix: &str, script: &str) -> Self {
+        Self::new(name_prefix, ["sh", "-c", script])
+    }
+
+    /// More arguments of `docker run`: `["--log-driver", "local", "--tty"]`.
+    pub fn docker_arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.docker_arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Another network than `none`: `host`. A test Engine may have no other.
+    pub fn network(mut self, network: &str) -> Self {
+        network.clone_into(&mut self.network);
+        self
+    }
+}
+
+/// A container that was started, whether it still runs or not. Dropping it removes it, by force.
+#[derive(Debug)]
+pub struct RunningContainer {
+    engine: Engine,
+    id: String,
+    name: String,
+    removed: bool,
+}
+
+impl RunningContainer {
+    pub(crate) fn start(engine: &Engine, options: RunOptions) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{}-{number}", options.name_prefix, process::id());
+        let image = engine.image();
+        // The handle comes first, so that a container that was created but cannot start is removed too.
+        let mut container = Self { engine: engine.clone(), id: String::new(), name, removed: false };
+        let fixed =
+            ["run", "--detach", "--label", "gelf-tests=container", "--network", &options.network, "--name"];
+        let arguments = fixed
+            .into_iter()
+            .chain([container.name.as_str()])
+            .chain(options.docker_arguments.iter().map(String::as_str))
+            .chain([image.as_str()])
+            .chain(options.command.iter().map(String::as_str));
+        let output = engine.docker(arguments);
+        container.id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        assert!(
+            container.id.len() == 64 && container.id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "docker run printed {:?}, not a container's id",
+            container.id
+        );
+        container
+    }
+
+    /// The container's id: 64 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The container's name, without the leading slash that the API puts there.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the Engine has of its stdout and its stderr now, each line with the Engine's own time stamp in front:
+    /// `2026-01-02T03:04:05.123456789Z the line`. Bytes that are not UTF-8 are replaced by U+FFFD.
+    ///
+    /// With `--tty`, all is in the first.
+    pub fn logs_with_timestamps(&self) -> (String, String) {
+        let output = self.engine.docker(["logs", "--timestamps", &self.id]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Waits for its end; its exit code.
+    ///
+    /// # Panics
+    /// When it does not end within 120 s.
+    pub fn wait(&self) -> i32 {
+        let output = self.engine.docker(["wait", &self.id]);
+        let code = String::from_utf8_lossy(&output.stdout);
+        code.trim().parse().unwrap_or_else(|_| panic!("docker wait printed {code:?}, not an exit code"))
+    }
+
+    /// Starts it again: the same id, the same log.
+    pub fn start_again(&self) {
+        self.engine.docker(["start", &self.id]);
+    }
+
+    /// Ends it by SIGKILL. It stays, with its log.
+    pub fn kill(&self) {
+        self.engine.docker(["kill", &self.id]);
+    }
+
+    /// Ends and removes it, its log too.
+    pub fn remove(mut self) {
+        self.engine.docker(["rm", "--force", "--volumes", &self.id]);
+        self.removed = true;
+    }
+}
+
+impl Drop for RunningContainer {
+    fn drop(&mut self) {
+        if !self.removed {
+            // By name, since one that could not start has no id here. A failure must not hide the test's own.
+            let arguments = ["rm", "--force", "--volumes", &self.name];
+            let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
+        }
+    }
+}

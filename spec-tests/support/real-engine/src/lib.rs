@@ -1,0 +1,107 @@
+//! A real Docker Engine for tests: finds it, makes an image without a registry, runs and removes containers.
+//!
+//! Everything goes through the `docker` command, so that what a test takes for the truth (`docker logs --timestamps`)
+//! comes from another program than the one under test. All calls block; in an async test, use
+//! `tokio::task::spawn_blocking`, or call from a multi-threaded runtime where a short wait does no harm.
+//!
+//! A test that needs an Engine begins with
+//!
+//! ```no_run
+//! let Some(engine) = real_engine::Engine::find() else { return };
+//! ```
+//!
+//! and passes, with a line that says why, where there is none. `GELF_TESTS_REQUIRE`, a comma-separated list of
+//! `engine` and names of programs such as `tshark`, turns such a skip into a failure.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helper: what it cannot do, fails the test"
+)]
+
+mod command;
+mod container;
+mod image;
+mod requirement;
+
+pub use container::{RunOptions, RunningContainer};
+pub use requirement::require;
+
+use std::process::Output;
+
+/// Where Docker listens when nothing else is said.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// A Docker Engine that answered.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    host: String,
+}
+
+impl Engine {
+    /// The Engine at `DOCKER_HOST`, else the one at the default socket.
+    ///
+    /// `None` when it does not answer within 10 s, or there is no `docker` command, or no busybox to make an image
+    /// of; with the reason on stderr.
+    ///
+    /// # Panics
+    /// Instead of `None`, when `GELF_TESTS_REQUIRE` names `engine`.
+    pub fn find() -> Option<Self> {
+        let given = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let host = given.unwrap_or_else(|| DEFAULT_HOST.to_owned());
+        match answer(&host) {
+            Ok(()) => Some(Self { host }),
+            Err(reason) => {
+                requirement::missing("engine", &reason);
+                None
+            }
+        }
+    }
+
+    /// Where the Engine listens, as `DOCKER_HOST` takes it: `unix:///var/run/docker.sock`.
+    pub fn docker_host(&self) -> &str {
+        &self.host
+    }
+
+    /// The name of an image that holds a busybox, all its commands linked in `/bin`, and no entry point.
+    ///
+    /// It is imported once from the machine's own busybox, under a name made from that file's content, and stays.
+    ///
+    /// # Panics
+    /// Without a statically linked busybox on the path (`apt-get install busybox-static`).
+    pub fn image(&self) -> String {
+        image::busybox(self)
+    }
+
+    /// Starts a container, detached, from [`image`](Self::image).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn run(&self, options: RunOptions) -> RunningContainer {
+        RunningContainer::start(self, options)
+    }
+
+    /// Runs `docker ARGUMENTS...` to its end and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails or takes more than 120 s.
+    pub fn docker<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
+        command::docker(&self.host, arguments)
+    }
+}
+
+/// Whether tests can run containers at `host`; else the reason.
+fn answer(host: &str) -> Result<(), String> {
+    let no_engine = |reason: &str| format!("no Docker Engine at {host}: {reason}");
+    let output = command::try_docker(host, ["version"], command::Limit::seconds(10))
+        .map_err(|error| no_engine(&error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(no_engine(said.lines().last().unwrap_or("docker version failed")));
+    }
+    if requirement::find_on_path("busybox").is_none() {
+        return Err("no busybox on the path to make an image of".to_owned());
+    }
+    Ok(())
+}
