@@ -8,7 +8,7 @@
 )]
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp};
 use gelf_tokio::{Endpoint, SendError, TcpReceiver, TcpSender};
@@ -109,7 +109,9 @@ async fn after_the_receiver_was_gone_a_new_connection_sends_again_what_was_not_f
     assert_eq!(number(&receiver.recv().await.unwrap().payload), 0);
     sender.feed(&numbered(1)).await.unwrap();
     drop(receiver);
+    let started = Instant::now();
     while !sender.is_closed() {
+        assert!(started.elapsed() < GRACE, "the end is not noticed");
         tokio::task::yield_now().await;
     }
     assert!(matches!(sender.flush().await, Err(SendError::Closed)));

@@ -7,7 +7,7 @@
     reason = "tests state what they know"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{CHUNK_MAGIC, Decoder, FieldName, Level, Message, Timestamp};
 use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
@@ -163,7 +163,9 @@ async fn while_nobody_listens_sending_goes_on_and_the_first_message_after_the_re
     let address = receiver.local_addr().unwrap();
     drop(receiver);
     let mut refused = 0;
+    let started = Instant::now();
     while refused < 10 {
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
         let sent = sender.send(&Message::new("h", "nobody hears")).await.unwrap();
         assert_eq!(sent.datagrams, 1);
         refused += sent.refused;

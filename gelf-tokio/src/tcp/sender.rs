@@ -196,6 +196,7 @@ fn has_ended(stream: &TcpStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
     use tokio::net::TcpListener;
 
     async fn connected() -> (TcpSender, TcpStream) {
@@ -215,7 +216,9 @@ mod tests {
 
     /// Waits until the end of the connection has come through the loopback.
     async fn closed(sender: &mut TcpSender) {
+        let started = Instant::now();
         while !sender.is_closed() {
+            assert!(started.elapsed() < Duration::from_secs(30), "the end is not noticed");
             tokio::task::yield_now().await;
         }
     }

@@ -1,0 +1,234 @@
+//! What a Docker Engine's own log driver `gelf` sends, as our receivers read it.
+//!
+//! Containers write lines that follow from their number alone, on stdout and stderr, of lengths from one byte to
+//! nearly the 16 KiB at which the Engine cuts lines. The loopback keeps the order of datagrams and loses none as long
+//! as they fit the receive buffer, so each stream must come out exactly as it was written.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Decoder, Level};
+use gelf_tokio::{Received, TcpReceiver, UdpReceiver};
+use real_engine::{Engine, RunOptions, RunningContainer};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long a message may take, and the start of a container with it.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How many lines a container writes on each stream.
+const LINES: usize = 200;
+
+/// Their lengths, in turn.
+const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
+
+/// How many lines of both streams have 3,000 bytes or more, and are chunked however they are compressed.
+const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
+
+/// What go-gelf, which the driver is made of, puts into one datagram, and into one chunk of several.
+const DATAGRAM: usize = 1420;
+const CHUNK: usize = DATAGRAM - 12;
+
+/// The line with this number on stdout (0) or stderr (1). Its text compresses to about three quarters.
+fn line(number: usize, stream: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    let mut state = (2 * number + stream + 1) as u64;
+    let mut next = || {
+        state = state * 16_807 % 2_147_483_647;
+        char::from(ALPHABET[(state % 64) as usize])
+    };
+    (0..LENGTHS[number % LENGTHS.len()]).map(|_| next()).collect()
+}
+
+/// Writes the same lines. The products stay below 2^53, so awk's floating point numbers are exact.
+fn script() -> String {
+    let lengths = LENGTHS.map(|length| length.to_string()).join(" ");
+    let program = r#"
+        BEGIN {
+            alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-"
+            kinds = split("LENGTHS", lengths, " ")
+            for (number = 0; number < LINES; number++) {
+                for (stream = 0; stream < 2; stream++) {
+                    state = 2 * number + stream + 1
+                    text = ""
+                    for (rest = lengths[number % kinds + 1]; rest > 0; rest--) {
+                        state = state * 16807 % 2147483647
+                        text = text substr(alphabet, state % 64 + 1, 1)
+                        if (length(text) == 100 && rest > 1) {
+                            if (stream) { printf "%s", text > "/dev/stderr" } else { printf "%s", text }
+                            text = ""
+                        }
+                    }
+                    if (stream) { print text > "/dev/stderr" } else { print text }
+                }
+            }
+        }"#;
+    format!("awk '{}'", program.replace("LENGTHS", &lengths).replace("LINES", &LINES.to_string()))
+}
+
+/// Starts a container that runs a script. The script is a variable of its environment and no part of its command, for
+/// the command stands in each message.
+async fn run(engine: &Engine, script: String, driver_options: &[String]) -> RunningContainer {
+    let mut arguments = vec![format!("--env=SCRIPT={script}"), "--log-driver=gelf".to_owned()];
+    arguments.extend(driver_options.iter().map(|option| format!("--log-opt={option}")));
+    let options = RunOptions::shell("gelf-driver", "eval \"$SCRIPT\"").docker_arguments(arguments);
+    let engine = engine.clone();
+    spawn_blocking(move || engine.run(options)).await.unwrap()
+}
+
+/// Receives `count` messages, and none beyond them.
+async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<Received> {
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        let received = timeout(LIMIT, recv()).await;
+        all.push(received.unwrap_or_else(|_| panic!("only {} of {count} messages came", all.len())));
+    }
+    all
+}
+
+/// Checks every member of every message, and that each stream has its lines in order.
+fn check(messages: &[Received], container: &RunningContainer) {
+    let mut streams = [Vec::new(), Vec::new()];
+    for received in messages {
+        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
+        assert_eq!(decoded.deviations, []);
+        let message = decoded.message;
+        let stream = match message.level() {
+            Some(Level::Informational) => 0,
+            Some(Level::Error) => 1,
+            other => panic!("level {other:?}"),
+        };
+        let field = |name| message.field(name).and_then(|value| value.as_str()).unwrap_or_default();
+        assert_eq!(field("container_id"), container.id());
+        assert_eq!(field("container_name"), container.name());
+        assert_eq!(field("tag"), &container.id()[..12]);
+        assert!(message.host().is_some_and(|host| !host.is_empty()));
+        // Later than the day this was written.
+        assert!(message.timestamp().is_some_and(|timestamp| timestamp.as_unix().0 > 1_750_000_000));
+        streams[stream].push(message.short_message().to_owned());
+    }
+    for (stream, lines) in streams.iter().enumerate() {
+        let expected: Vec<String> = (0..LINES).map(|number| line(number, stream)).collect();
+        let first_other = lines.iter().zip(&expected).position(|(line, expected)| line != expected);
+        assert_eq!((lines.len(), first_other), (LINES, None), "stream {stream}");
+    }
+}
+
+/// Runs a container whose driver sends over UDP, checks what comes, and returns it. `None` without an Engine.
+async fn every_line_arrives_over_udp(compression: &str) -> Option<(UdpReceiver, Vec<Received>)> {
+    let engine = Engine::find()?;
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let driver_options = [
+        format!("gelf-address=udp://{}", receiver.local_addr().unwrap()),
+        format!("gelf-compression-type={compression}"),
+    ];
+    let (container, messages) = tokio::join!(
+        run(&engine, script(), &driver_options),
+        receive(async || receiver.recv().await.unwrap(), 2 * LINES),
+    );
+    check(&messages, &container);
+    spawn_blocking(move || assert_eq!(container.wait(), 0)).await.unwrap();
+    let nothing = timeout(Duration::from_millis(100), receiver.recv()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    let stats = receiver.stats().datagrams;
+    assert_eq!((stats.payloads, stats.errors, stats.trailing), (2 * LINES as u64, 0, 0));
+    assert_eq!((stats.reassembly.pending, stats.reassembly.duplicates), (0, 0));
+    Some((receiver, messages))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_arrives_over_udp_without_compression() {
+    let Some((receiver, messages)) = every_line_arrives_over_udp("none").await else { return };
+    let chunked = messages.iter().filter(|received| received.payload.len() > DATAGRAM);
+    let chunks: usize = chunked.clone().map(|received| received.payload.len() / CHUNK + 1).sum();
+    let whole = messages.len() - chunked.count();
+    let stats = receiver.stats().datagrams;
+    assert_eq!(stats.reassembly.completed, (messages.len() - whole) as u64);
+    assert_eq!(stats.datagrams, (whole + chunks) as u64);
+    // The lines of 1,000 bytes are chunked or not, as long as what surrounds them is.
+    assert!(stats.reassembly.completed >= CHUNKED_FROM_3000, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_arrives_over_udp_from_gzip_and_in_chunks() {
+    let Some((receiver, _)) = every_line_arrives_over_udp("gzip").await else { return };
+    assert_eq!(receiver.stats().datagrams.reassembly.completed, CHUNKED_FROM_3000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_arrives_over_udp_from_zlib_and_in_chunks() {
+    let Some((receiver, _)) = every_line_arrives_over_udp("zlib").await else { return };
+    assert_eq!(receiver.stats().datagrams.reassembly.completed, CHUNKED_FROM_3000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_arrives_over_tcp() {
+    let Some(engine) = Engine::find() else { return };
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let driver_options = [format!("gelf-address=tcp://{}", receiver.local_addr().unwrap())];
+    let (container, messages) = tokio::join!(
+        run(&engine, script(), &driver_options),
+        receive(async || receiver.recv().await.unwrap(), 2 * LINES),
+    );
+    check(&messages, &container);
+    spawn_blocking(move || assert_eq!(container.wait(), 0)).await.unwrap();
+    let nothing = timeout(Duration::from_millis(100), receiver.recv()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    let stats = receiver.stats();
+    assert_eq!((stats.frames, stats.too_long_frames, stats.cut_frames), (2 * LINES as u64, 0, 0));
+    assert_eq!(stats.connections, 1);
+}
+
+/// go-gelf sends one chunk too many, an empty one, when a payload fills its chunks to the last byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_fills_two_chunks_arrives_with_its_empty_third() {
+    const PROBED: usize = 2000;
+    const ROUNDS: usize = 8;
+    let Some(engine) = Engine::find() else { return };
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let driver_options = [
+        format!("gelf-address=udp://{}", receiver.local_addr().unwrap()),
+        "gelf-compression-type=none".to_owned(),
+    ];
+    let script = |first: usize, last: usize| {
+        format!(
+            "for round in $(seq {ROUNDS}); do for length in $(seq {first} {last}); do
+                 head -c $length /dev/zero | tr '\\0' x; echo; usleep 1000
+             done; done"
+        )
+    };
+    let (_container, probe) = tokio::join!(
+        run(&engine, script(PROBED, PROBED), &driver_options),
+        receive(async || receiver.recv().await.unwrap(), ROUNDS),
+    );
+    // What surrounds the line differs by a few bytes, for times are written without zeros at their end. So lines of
+    // many lengths are tried; in each round one of them is right, unless its time has fewer digits than others.
+    let longest = probe.iter().map(|received| received.payload.len()).max().unwrap();
+    let fitting = 2 * CHUNK - (longest - PROBED);
+    let (first, last) = (fitting - 16, fitting + 16);
+    let before = receiver.stats().datagrams;
+
+    let count = ROUNDS * (last - first + 1);
+    let (_container, messages) = tokio::join!(
+        run(&engine, script(first, last), &driver_options),
+        receive(async || receiver.recv().await.unwrap(), count),
+    );
+    for (received, length) in messages.iter().zip((first..=last).cycle()) {
+        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
+        assert_eq!(decoded.deviations, []);
+        assert!(decoded.message.short_message() == "x".repeat(length));
+    }
+    let lengths = messages.iter().map(|received| received.payload.len());
+    assert!(lengths.clone().any(|length| length == 2 * CHUNK), "no payload has exactly {} bytes", 2 * CHUNK);
+    let stats = receiver.stats().datagrams;
+    assert_eq!(stats.reassembly.completed - before.reassembly.completed, count as u64);
+    let datagrams: usize = lengths.map(|length| length / CHUNK + 1).sum();
+    assert_eq!(stats.datagrams - before.datagrams, datagrams as u64);
+    assert_eq!((stats.errors, stats.reassembly.pending), (0, 0));
+}
