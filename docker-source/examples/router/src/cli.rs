@@ -1,0 +1,252 @@
+//! The command line: Logspout's, and what it has not.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser, ValueEnum};
+use tracing::Level;
+
+use crate::route::Route;
+
+const EXAMPLES: &str = "\
+A ROUTE is a URI: gelf://HOST[:PORT] or gelf+udp:// over UDP, gelf+tcp:// over TCP; the port is 12201 when none is given.
+Options go behind it as in gelf://HOST?OPTION=VALUE&OPTION=VALUE:
+  filter.name=GLOB           only containers with such a name, such as shop-*
+  compression=gzip|zlib|none how messages over UDP are compressed (default gzip)
+  level=1..9                 how hard
+  datagram_size=BYTES        the largest UDP datagram (default 1420; 8192 in networks without loss)
+$NAME and ${NAME} in a ROUTE are replaced by environment variables.
+
+Examples:
+  gelf-router gelf://logstash.core:12201
+  gelf-router 'gelf+tcp://graylog:12201?filter.name=shop-*,gelf://archive'
+  gelf-router --print
+
+Environment:
+  ROUTE_URIS   the routes, when the command line has none
+  DOCKER_HOST  the Docker Engine: unix:///PATH or tcp://HOST:PORT (default unix:///var/run/docker.sock)
+
+A container with LOGSPOUT=ignore in its environment is left alone.
+Exit status: 0 after SIGTERM or Ctrl-C, 1 when the Engine refuses, 2 for a wrong command line.";
+
+/// Ships the lines of every container of a Docker host as GELF.
+#[derive(Debug, Parser)]
+#[command(name = "gelf-router", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// Where to ship to; several routes separated by commas
+    #[arg(value_name = "ROUTE[,ROUTE...]")]
+    routes: Vec<String>,
+
+    /// Print each message, one JSON line on stdout, as it comes out of a receiver that is started for it
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        long_help = "Print each message, one JSON line on stdout, as it comes out of a receiver that is started for it \
+                     on a free UDP port of the loopback interface. OPTIONS are those of its route, as in \
+                     --print=filter.name=shop-*"
+    )]
+    print: Option<String>,
+
+    /// How much to say on stderr
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
+    log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Where to ship to.
+    pub(crate) routes: Vec<Route>,
+    /// The options of the route to the embedded receiver, where there is to be one.
+    pub(crate) print: Option<String>,
+    /// How much to say.
+    pub(crate) log_level: Level,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Text that was asked for: to stdout, and the exit status is 0.
+    Answer(String),
+    /// A mistake in one line: to stderr, and the exit status is 2.
+    Mistake(String),
+    /// Nothing was asked for: the usage goes to stderr, and the exit status is 2.
+    Usage(String),
+}
+
+/// Reads the command line; `variable` looks up the environment.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Options, Refusal> {
+    let arguments = Arguments::try_parse_from(arguments).map_err(refusal)?;
+    let mut texts = arguments.routes;
+    if texts.is_empty() {
+        texts.extend(variable("ROUTE_URIS"));
+    }
+    let mut routes = Vec::new();
+    for text in &texts {
+        // Before the split, as in Logspout: one variable may hold several routes.
+        let expanded = expand(text, &variable);
+        for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
+            let route =
+                Route::parse(uri).map_err(|error| Refusal::Mistake(format!("route {uri:?}: {error}")))?;
+            routes.push(route);
+        }
+    }
+    if routes.is_empty() && arguments.print.is_none() {
+        return Err(Refusal::Usage(Arguments::command().render_help().to_string()));
+    }
+    let log_level = match arguments.log_level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    };
+    Ok(Options { routes, print: arguments.print, log_level })
+}
+
+/// clap explains a mistake in a paragraph; a log wants it in a line.
+fn refusal(error: clap::Error) -> Refusal {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Refusal::Answer(error.render().to_string());
+    }
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let mut mistake = format!("{line}; see gelf-router --help");
+    if let Some(suggestion) = error.get(ContextKind::SuggestedArg) {
+        mistake = format!("{line}; did you mean {suggestion}?");
+    }
+    Refusal::Mistake(mistake)
+}
+
+/// Replaces `$NAME` and `${NAME}`; what is not set becomes nothing, and a dollar sign without a name stays.
+fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let (name, tail) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len()))
+            }
+        };
+        if name.is_empty() {
+            expanded.push('$');
+        } else {
+            expanded.push_str(&variable(name).unwrap_or_default());
+        }
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Refusal> {
+        let arguments = ["gelf-router"].iter().chain(arguments).map(OsString::from);
+        parse(arguments, |name| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn routes(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+        parsed(arguments, environment)
+            .unwrap()
+            .routes
+            .iter()
+            .map(|route| route.endpoint.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn one_argument_holds_several_routes() {
+        let one = routes(&["gelf://logstash.core:12201"], &[]);
+        assert_eq!(one.len(), 1);
+        let both = routes(&["gelf://logstash.core:12201,gelf+tcp://b"], &[]);
+        assert_eq!((both.len(), &both[0]), (2, &one[0]));
+        assert_eq!(routes(&["gelf://a", "gelf://b"], &[]).len(), 2);
+    }
+
+    #[test]
+    fn route_uris_counts_only_where_the_command_line_has_none() {
+        let environment = [("ROUTE_URIS", "gelf://from-env,gelf://too")];
+        assert_eq!(routes(&[], &environment).len(), 2);
+        assert_eq!(routes(&["gelf://argument"], &environment), routes(&["gelf://argument"], &[]));
+    }
+
+    #[test]
+    fn variables_are_expanded_before_routes_are_split() {
+        let environment = [("HOST", "h"), ("ROUTES", "gelf://a,gelf://b"), ("EMPTY", "")];
+        assert_eq!(routes(&["gelf://$HOST:1"], &environment), routes(&["gelf://h:1"], &[]));
+        assert_eq!(routes(&["gelf://${HOST}x:1"], &environment), routes(&["gelf://hx:1"], &[]));
+        assert_eq!(routes(&["$ROUTES,$EMPTY,$UNSET"], &environment).len(), 2);
+        assert_eq!(expand("$ a$$b ${", |_| None), "$ a$ ${");
+    }
+
+    #[test]
+    fn nothing_to_do_is_answered_with_the_usage() {
+        assert!(
+            matches!(parsed(&[], &[]), Err(Refusal::Usage(usage)) if usage.contains("Usage: gelf-router"))
+        );
+        assert!(matches!(parsed(&[","], &[]), Err(Refusal::Usage(_))));
+        assert!(parsed(&["--print"], &[]).unwrap().routes.is_empty());
+    }
+
+    #[test]
+    fn print_takes_the_options_of_its_route() {
+        assert_eq!(parsed(&["--print"], &[]).unwrap().print.as_deref(), Some(""));
+        let with_filter = parsed(&["--print=filter.name=a*", "gelf://h"], &[]).unwrap();
+        assert_eq!((with_filter.print.as_deref(), with_filter.routes.len()), (Some("filter.name=a*"), 1));
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_one_line() {
+        for arguments in [
+            &["syslog://host"][..],
+            &["--unknown"],
+            &["gelf://h?nonsense=1"],
+            &["gelf://h?filter.name=[a"],
+            &["gelf://h:port"],
+            &["gelf+tcp://h?compression=gzip"],
+            &["--log-level=loud"],
+            &["host:12201"],
+        ] {
+            match parsed(arguments, &[]) {
+                Err(Refusal::Mistake(mistake)) => {
+                    assert!(!mistake.contains('\n') && mistake.len() < 300, "{mistake}");
+                }
+                other => panic!("{arguments:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        assert!(
+            matches!(parsed(&["--help"], &[]), Err(Refusal::Answer(text)) if text.contains("ROUTE_URIS"))
+        );
+        assert!(
+            matches!(parsed(&["--version"], &[]), Err(Refusal::Answer(text)) if text.starts_with("gelf-router 0."))
+        );
+    }
+}

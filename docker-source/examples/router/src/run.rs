@@ -1,0 +1,268 @@
+//! From the Engine to the routes, until a signal comes.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use docker_source::{EngineAddress, Record, Source};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::cli::Options;
+use crate::deliver::deliver;
+use crate::print::Printer;
+use crate::route::Route;
+use crate::tally::Tally;
+
+/// How many records wait for one destination. Those of a destination that is down hold back the others' then: nothing
+/// is dropped for being slow.
+const ROUTE_QUEUE: usize = 1024;
+
+/// How long after a signal lines that were read are still delivered. ECS and Docker kill after 30 s and 10 s.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Why the router ends otherwise than it was asked to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: u8,
+    /// One line.
+    pub(crate) reason: String,
+}
+
+impl Failure {
+    /// A wrong command line or environment.
+    fn usage(reason: impl ToString) -> Self {
+        Self { status: 2, reason: reason.to_string() }
+    }
+
+    /// Something that waiting does not mend.
+    fn refused(reason: impl ToString) -> Self {
+        Self { status: 1, reason: reason.to_string() }
+    }
+}
+
+/// Ships until SIGTERM or Ctrl-C, and then what was read by that time.
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let address = EngineAddress::from_env().map_err(Failure::usage)?;
+    let mut routes = options.routes;
+    let mut printer = None;
+    if let Some(route_options) = &options.print {
+        let bound = Printer::bind().await.map_err(|error| Failure::refused(format!("--print: {error}")))?;
+        let uri = format!("gelf://{}?{route_options}", bound.address());
+        let route = Route::parse(&uri).map_err(|error| Failure::usage(format!("--print: {error}")))?;
+        routes.push(route);
+        printer = Some(bound);
+    }
+    let mut stop = Stop::new().map_err(Failure::refused)?;
+    let destinations: Vec<_> = routes.iter().map(|route| route.endpoint.to_string()).collect();
+    tracing::info!(
+        "gelf-router {}: from {address} to {}",
+        env!("CARGO_PKG_VERSION"),
+        destinations.join(", ")
+    );
+
+    let selecting = routes.clone();
+    let source = Source::builder()
+        .address(address)
+        .select(move |container| selecting.iter().any(|route| route.takes(container)))
+        .connect();
+    let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
+    let mut source = source.map_err(Failure::refused)?;
+
+    let mut outputs = Outputs::start(routes, printer);
+    let mut printer = outputs.printer.take();
+    tokio::select! {
+        () = pump(&mut source, &outputs.routes, &mut stop) => {}
+        reason = printer_ended(&mut printer) => {
+            // Its reader has seen enough, as that of `head` has.
+            tracing::info!("stdout takes no more: {reason}");
+            stop.ask();
+        }
+    }
+    source.stop();
+    outputs.printer = printer;
+    outputs.finish(&mut stop).await;
+    let total = source.stats().snapshot().total;
+    tracing::info!(
+        "{} lines read = {} routed + {} empty + {} repeated + {} not routed any more",
+        total.read,
+        total.yielded,
+        total.skipped_empty,
+        total.skipped_repeated,
+        total.in_flight
+    );
+    Ok(())
+}
+
+/// Hands each record to the routes that take it, until all that was read when `stop` was asked for is handed on.
+async fn pump(source: &mut Source, routes: &[RouteQueue], stop: &mut Stop) {
+    let mut stopping = false;
+    loop {
+        let record = tokio::select! {
+            record = source.next() => record,
+            () = stop.asked(), if !stopping => {
+                tracing::info!("asked to end: delivering what was read");
+                stopping = true;
+                source.stop();
+                continue;
+            }
+        };
+        let Some(record) = record.map(Arc::new) else { return };
+        for route in routes.iter().filter(|route| route.route.takes(record.container())) {
+            route.tally.routed();
+            if stop.unless_over(route.records.send(record.clone())).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// The way to one destination.
+struct RouteQueue {
+    route: Route,
+    records: mpsc::Sender<Arc<Record>>,
+    tally: Arc<Tally>,
+}
+
+/// All that is written to.
+struct Outputs {
+    routes: Vec<RouteQueue>,
+    deliveries: JoinSet<()>,
+    printer: Option<PrinterTask>,
+}
+
+type PrinterTask = (JoinHandle<std::io::Result<()>>, oneshot::Sender<()>);
+
+/// Waits until the printer cannot print any more, which may be never.
+async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
+    let ended = match printer {
+        Some((task, _)) => task.await,
+        None => pending().await,
+    };
+    *printer = None;
+    match ended {
+        Ok(Ok(())) => "nothing is left to print".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+impl Outputs {
+    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Self {
+        let mut deliveries = JoinSet::new();
+        let routes = routes
+            .into_iter()
+            .map(|route| {
+                let (sender, records) = mpsc::channel(ROUTE_QUEUE);
+                let tally = Arc::new(Tally::default());
+                deliveries.spawn(deliver(route.endpoint.clone(), records, tally.clone()));
+                RouteQueue { route, records: sender, tally }
+            })
+            .collect();
+        let printer = printer.map(|printer| {
+            let (finish, finished) = oneshot::channel();
+            (tokio::spawn(printer.run(finished)), finish)
+        });
+        Self { routes, deliveries, printer }
+    }
+
+    /// Waits until everything is delivered and printed, or the grace is over.
+    async fn finish(self, stop: &mut Stop) {
+        let Self { routes, mut deliveries, printer } = self;
+        let tallies: Vec<_> =
+            routes.into_iter().map(|queue| (queue.route.endpoint.to_string(), queue.tally)).collect();
+        let all = async {
+            while deliveries.join_next().await.is_some() {}
+            if let Some((task, finish)) = printer {
+                drop(finish);
+                let _ = task.await;
+            }
+        };
+        let complete = stop.unless_over(all).await.is_some();
+        for (destination, tally) in tallies {
+            let lost = tally.in_flight();
+            if lost > 0 || !complete {
+                tracing::warn!(destination, "gave up after the grace: {lost} lines were not delivered");
+            }
+            tracing::info!(destination, "{tally}");
+        }
+    }
+}
+
+/// Whether the router was asked to end, and whether it has taken long enough since.
+struct Stop {
+    stage: watch::Receiver<Stage>,
+    from_within: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Stage {
+    Running,
+    /// A signal came.
+    Asked,
+    /// The grace is over, or a second signal came.
+    Over,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (sender, stage) = watch::channel(Stage::Running);
+        let from_within = Arc::new(Notify::new());
+        let asked_within = from_within.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = next_signal(&mut terminate, &mut interrupt) => {}
+                () = asked_within.notified() => {}
+            }
+            sender.send_replace(Stage::Asked);
+            let _ = tokio::time::timeout(GRACE, next_signal(&mut terminate, &mut interrupt)).await;
+            sender.send_replace(Stage::Over);
+        });
+        Ok(Self { stage, from_within })
+    }
+
+    /// As a signal does.
+    fn ask(&self) {
+        self.from_within.notify_one();
+    }
+
+    /// Waits for the first signal.
+    async fn asked(&mut self) {
+        self.reached(Stage::Asked).await;
+    }
+
+    /// The outcome, unless the first signal comes before it.
+    async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        self.unless(Stage::Asked, work).await
+    }
+
+    /// The outcome, unless the grace is over before it.
+    async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        self.unless(Stage::Over, work).await
+    }
+
+    async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            outcome = work => Some(outcome),
+            () = self.reached(stage) => None,
+        }
+    }
+
+    async fn reached(&mut self, stage: Stage) {
+        if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
+            // The task ends only after the last stage, which is kept.
+            pending::<()>().await;
+        }
+    }
+}
+
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,81 @@
+//! Mistakes are told in one line that says what to do, with the exit status 2; what the Engine refuses, with 1.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::process::{Command, Output};
+
+fn router(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.args(arguments).env_remove("ROUTE_URIS").env("RUST_BACKTRACE", "1");
+    command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    command.envs(environment.iter().copied()).output().unwrap()
+}
+
+#[track_caller]
+fn one_line(output: &Output, status: i32) -> String {
+    assert_eq!(output.status.code(), Some(status));
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text.trim_end().to_owned()
+}
+
+#[test]
+fn a_wrong_route_is_told_in_one_line_and_exit_status_2() {
+    for (route, says) in [
+        ("syslog://host:514", "gelf://"),
+        ("logstash.core:12201", "gelf://"),
+        ("gelf://", "host"),
+        ("gelf://host:99999", "port"),
+        ("gelf://host/path", "path"),
+        ("gelf://user@host", "user"),
+        ("gelf://host?colour=red", "compression"),
+        ("gelf://host?filter.name=%5Ba", "filter.name"),
+        ("gelf://host?compression=brotli", "gzip"),
+        ("gelf://host?datagram_size=12", "datagram_size"),
+        ("gelf+tcp://host?compression=gzip", "compression"),
+    ] {
+        let line = one_line(&router(&[route], &[]), 2);
+        assert!(line.starts_with("gelf-router: route "), "{line}");
+        assert!(line.contains(says), "{line}");
+        assert_eq!(one_line(&router(&[], &[("ROUTE_URIS", route)]), 2), line);
+    }
+}
+
+#[test]
+fn an_unknown_option_is_told_in_one_line_and_exit_status_2() {
+    let line = one_line(&router(&["--pront"], &[]), 2);
+    assert_eq!(line, "gelf-router: unexpected argument '--pront' found; did you mean --print?");
+    assert!(one_line(&router(&["--log-level=loud", "gelf://h"], &[]), 2).contains("--help"));
+    assert!(one_line(&router(&["--print=colour=red"], &[]), 2).contains("--print"));
+}
+
+#[test]
+fn a_wrong_docker_host_is_told_in_one_line_and_exit_status_2() {
+    for host in ["ssh://host", "npipe:////./pipe/docker", "tcp://", "nonsense"] {
+        let line = one_line(&router(&["gelf://h"], &[("DOCKER_HOST", host)]), 2);
+        assert!(line.contains("DOCKER_HOST"), "{line}");
+    }
+}
+
+#[test]
+fn nothing_to_do_shows_the_usage_and_exit_status_2() {
+    let output = router(&[], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: gelf-router"));
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_exit_status_0() {
+    for (argument, says) in [("--help", "ROUTE_URIS"), ("-h", "Usage"), ("--version", "gelf-router 0.1.0")] {
+        let output = router(&[argument], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stderr.is_empty());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(says), "{argument}");
+    }
+}

@@ -1,0 +1,210 @@
+//! What containers do on a real Engine: long lines, terminals, short lives, restarts, and the router among them.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use common::Router;
+use real_engine::{Engine, RunOptions};
+use serde_json::Value;
+
+/// A router that prints what containers with such names write.
+fn printing(engine: &Engine, prefix: &str) -> Router {
+    let option = format!("--print=filter.name={prefix}-*");
+    let mut router = Router::start(engine.docker_host(), &[&option]);
+    router.wait_until_ready();
+    router
+}
+
+fn text(message: &Value) -> &str {
+    message["short_message"].as_str().unwrap()
+}
+
+#[test]
+fn a_line_of_40_kib_arrives_whole_from_each_log_driver() {
+    let Some(engine) = Engine::find() else { return };
+    for driver in ["json-file", "local"] {
+        let prefix = format!("long-{driver}");
+        let mut router = printing(&engine, &prefix);
+        let script = "head -c 40960 /dev/zero | tr '\\0' x; echo; echo after; head -c 16384 /dev/zero | tr '\\0' y; echo; echo end";
+        let options = RunOptions::shell(&prefix, script).docker_arguments(["--log-driver", driver]);
+        let _container = engine.run(options);
+        let lines: Vec<_> = (0..4).map(|_| router.next_message()).collect();
+        let expected = ["x".repeat(40_960), "after".into(), "y".repeat(16_384), "end".into()];
+        assert_eq!(lines.iter().map(text).collect::<Vec<_>>(), expected, "{driver}");
+        let (rest, _) = router.terminate();
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+}
+
+#[test]
+fn a_message_has_the_fields_of_dockers_driver_the_stream_and_the_labels() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "fields");
+    let options = RunOptions::shell("fields", "echo '{\"json\": \"kept as text\"}'; echo trouble >&2")
+        .docker_arguments([
+            "--label",
+            "gelf_team=blue",
+            "--label",
+            "gelf_type=forged",
+            "--label",
+            "other=unsent",
+        ]);
+    let container = engine.run(options);
+    let mut messages = [router.next_message(), router.next_message()];
+    messages.sort_by_key(|message| message["level"].as_u64());
+    let [stderr, stdout] = &messages;
+    assert_eq!((text(stdout), stdout["level"].as_u64()), ("{\"json\": \"kept as text\"}", Some(6)));
+    assert_eq!((text(stderr), stderr["level"].as_u64()), ("trouble", Some(3)));
+    let host = engine.docker(["info", "--format", "{{.Name}}"]).stdout;
+    let host = String::from_utf8(host).unwrap();
+    for (message, stream) in [(stdout, "stdout"), (stderr, "stderr")] {
+        let fields: BTreeMap<_, _> = message
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| name.starts_with('_'))
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let names: Vec<_> = fields.keys().copied().collect();
+        assert_eq!(
+            names,
+            [
+                "_command",
+                "_container_id",
+                "_container_name",
+                "_created",
+                "_image_id",
+                "_image_name",
+                "_label_type",
+                "_source_stream",
+                "_tag",
+                "_team",
+            ]
+        );
+        assert_eq!(fields["_container_id"], container.id());
+        assert_eq!(fields["_container_name"], container.name());
+        assert_eq!(fields["_tag"], &container.id()[..12]);
+        assert_eq!(fields["_source_stream"], stream);
+        assert_eq!(fields["_team"], "blue");
+        assert!(fields["_command"].starts_with("sh -c echo"));
+        assert!(fields["_image_id"].starts_with("sha256:"));
+        assert_eq!(fields["_image_name"], engine.image());
+        assert_eq!(message["version"], "1.1");
+        assert_eq!(message["host"], host.trim());
+    }
+    router.terminate();
+}
+
+#[test]
+fn lines_of_a_terminal_come_without_its_carriage_returns() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "terminal");
+    let script = "echo one; echo two >&2; head -c 20000 /dev/zero | tr '\\0' t; echo; echo three";
+    let _container = engine.run(RunOptions::shell("terminal", script).docker_arguments(["--tty"]));
+    let lines: Vec<_> = (0..4).map(|_| router.next_message()).collect();
+    assert_eq!(lines.iter().map(text).collect::<Vec<_>>(), ["one", "two", &"t".repeat(20_000), "three"]);
+    assert!(lines.iter().all(|line| line["_source_stream"] == "stdout"));
+    router.terminate();
+}
+
+#[test]
+fn containers_that_live_for_a_moment_are_read_whole() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "moment");
+    for round in 0..10 {
+        let script = format!("echo first {round}; echo last {round}");
+        let container = engine.run(RunOptions::shell("moment", &script));
+        assert_eq!(container.wait(), 0);
+        assert_eq!(text(&router.next_message()), format!("first {round}"));
+        assert_eq!(text(&router.next_message()), format!("last {round}"));
+    }
+    router.terminate();
+}
+
+#[test]
+fn a_container_that_is_started_again_goes_on_where_it_was() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "again");
+    // A file in the container tells its runs apart.
+    let script = "echo >> /runs; n=$(wc -l < /runs); for i in 1 2 3; do echo run $n line $i; done";
+    let container = engine.run(RunOptions::shell("again", script));
+    for run in 1..=3 {
+        container.wait();
+        for line in 1..=3 {
+            assert_eq!(text(&router.next_message()), format!("run {run} line {line}"));
+        }
+        if run < 3 {
+            container.start_again();
+        }
+    }
+    let (rest, _) = router.terminate();
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn logspout_ignore_and_other_names_are_left_alone_and_blank_lines_skipped() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "chosen");
+    let ignored = RunOptions::shell("chosen", "echo never").docker_arguments(["--env", "LOGSPOUT=ignore"]);
+    let _ignored = engine.run(ignored);
+    let _other = engine.run(RunOptions::shell("another", "echo never"));
+    let container = engine.run(RunOptions::shell("chosen", "echo; echo '   '; echo seen; echo"));
+    assert_eq!(text(&router.next_message()), "seen");
+    container.wait();
+    assert!(router.lines_until_silent(Duration::from_millis(500)).is_empty());
+    let (_, said) = router.terminate();
+    let total = said.iter().find(|line| line.contains("lines read")).unwrap();
+    assert!(total.contains(" lines read = 1 routed + 3 empty + "), "{total}");
+}
+
+/// The router runs from the host's files: its binary, and the libraries that it is linked to.
+#[test]
+fn the_routers_own_container_is_never_followed() {
+    let Some(engine) = Engine::find() else { return };
+    let Some(socket) = engine.docker_host().strip_prefix("unix://") else { return };
+    let binary = Path::new(env!("CARGO_BIN_EXE_gelf-router"));
+    let mut arguments: Vec<String> = vec!["--env".into(), "DOCKER_HOST=unix:///engine/docker.sock".into()];
+    let folder = Path::new(socket).parent().unwrap();
+    let mut mounts =
+        vec![format!("{}:/engine", folder.display()), format!("{}:/app", binary.parent().unwrap().display())];
+    for libraries in ["/lib", "/lib64", "/usr/lib"] {
+        if Path::new(libraries).exists() {
+            mounts.push(format!("{libraries}:{libraries}:ro"));
+        }
+    }
+    for mount in mounts {
+        arguments.extend(["--volume".into(), mount]);
+    }
+    let name = Path::new(socket).file_name().unwrap().to_str().unwrap();
+    arguments[1] = format!("DOCKER_HOST=unix:///engine/{name}");
+    // What it prints on stdout is a line of its own container: followed, each would give the next.
+    let own = engine.run(
+        RunOptions::new("own-router", ["/app/gelf-router", "--print=filter.name=own-*", "--log-level=debug"])
+            .docker_arguments(arguments)
+            .network("host"),
+    );
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    while !own.logs_with_timestamps().1.contains("ready") {
+        assert!(std::time::Instant::now() < deadline, "{:?}", own.logs_with_timestamps());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _other = engine.run(RunOptions::shell("own-other", "echo hello"));
+    while own.logs_with_timestamps().0.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", own.logs_with_timestamps());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let (stdout, stderr) = own.logs_with_timestamps();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
+    assert!(stdout.contains("\"short_message\":\"hello\""));
+}

@@ -1,0 +1,514 @@
+//! Where the reading of a container's log stands, so that it goes on there after a break: nothing lost, nothing twice.
+//!
+//! The Engine numbers nothing. All there is are stamps, and `since=`, which is inclusive and exact to the nanosecond.
+//! What can be relied on is this:
+//!
+//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of the log is
+//!   not that of the stamps: some milliseconds either way, and a long line that is still open carries its first
+//!   piece's stamp, however old.
+//! * Docker 20.10 repeats lines on a follow request when a log file is rotated, with stamps that go back.
+//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a later
+//!   request brings.
+//! * The stamps are the wall clock's, which may be set back.
+//!
+//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the newest line
+//! of both, and lines are known again by what they are (stamp, length, hash), not by their order alone. The last 4,096
+//! lines of each stream are remembered; order decides only about what is older.
+//!
+//! What remains uncertain:
+//!
+//! * When the clock is set back *and* the request breaks before it has caught up, the next request starts too late by
+//!   the step: Docker leaves the lines in between out, or, where it sends them, those not newer than the forgotten
+//!   ones are taken for repeated. Without a break, a clock set back loses nothing.
+//! * A line that Docker repeats on a live request after more than 4,096 others is taken for new.
+//! * Two lines of one stream with the same stamp and the same text are taken for one. Docker's own stamps are distinct;
+//!   those of the `journald` driver have microseconds only.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
+use std::time::Duration;
+
+use gelf_core::Timestamp;
+
+use crate::line::Line;
+use crate::stream::LogStream;
+
+/// How far before the newest line a request starts. Stamps of the two streams were found out of order by up to 29 ms.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Lines remembered per stream: 24 bytes each, so at most 192 KiB per container.
+const REMEMBERED: usize = 4096;
+
+/// Whether a line was seen before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// It was not: hand it on.
+    New,
+    /// It was: count it and drop it.
+    Repeated,
+}
+
+/// Where the reading of one container's log stands. In memory only, and good for one container, restarts included.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    stdout: StreamCursor,
+    stderr: StreamCursor,
+    /// Where the present request starts: what is stamped later, it brings with all pieces.
+    since: Option<Timestamp>,
+    /// The oldest line that was open when a request broke, until a request has come as far again.
+    open: Option<Timestamp>,
+}
+
+impl Cursor {
+    /// A cursor at the beginning of the log: every line is new.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a request and returns its `since`; `None` where nothing is known, so that it is for the whole log.
+    ///
+    /// The request starts one second before the newest line of both streams (before the open one, if it is the only),
+    /// or at the [oldest line left open](crate::line::LineJoiner::oldest_open) by the request before if that is earlier,
+    /// but not before `floor`, where the reading of this log began. From there each stream *replays*, up to its first
+    /// line that is newer than all before.
+    ///
+    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor keeps it
+    /// as long as requests break before they have come as far again.
+    pub fn begin_request(
+        &mut self,
+        floor: Option<Timestamp>,
+        oldest_open: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        self.open = self.open.into_iter().chain(oldest_open).min();
+        let newest = self.stdout.last.max(self.stderr.last);
+        let resume = newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
+        // Nothing is less than something here, so `floor` wins over nothing known.
+        self.since = resume.into_iter().chain(self.open).min().max(floor);
+        for stream in [&mut self.stdout, &mut self.stderr] {
+            stream.replaying = stream.last.is_some();
+        }
+        self.since
+    }
+
+    /// Takes note of a line and says whether it was seen before.
+    ///
+    /// A line newer than all others of its stream is new, and so is one that is not remembered, with two exceptions
+    /// while the stream replays:
+    ///
+    /// * It is not newer than what has been forgotten.
+    /// * A remembered line has its stamp. It is what is left of that line, when the request started between its pieces.
+    ///   (Not so at the stream's newest stamp, if the request brought that whole: another line has it, too, or the
+    ///   end of this one was missing.)
+    pub fn accept(&mut self, line: &Line) -> Verdict {
+        let stream = match line.stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        };
+        let verdict = stream.judge(line, self.since);
+        if verdict == Verdict::New && stream.remember(line) {
+            // This line ended where no request has been before. So all that was open then has been read again, and
+            // who joins it knows it.
+            self.open = None;
+        }
+        verdict
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct StreamCursor {
+    /// The newest stamp accepted.
+    last: Option<Timestamp>,
+    replaying: bool,
+    /// The lines accepted last, in the order of their arrival.
+    remembered: VecDeque<Identity>,
+    /// The newest stamp that is remembered no more: every accepted line with a later one is remembered.
+    forgotten: Option<Timestamp>,
+}
+
+/// What tells a line from all others of its stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Identity {
+    time: Timestamp,
+    /// Of the length and the bytes.
+    hash: u64,
+}
+
+impl Identity {
+    fn of(line: &Line) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_usize(line.length);
+        hasher.write(&line.bytes);
+        Self { time: line.time, hash: hasher.finish() }
+    }
+}
+
+impl StreamCursor {
+    fn judge(&self, line: &Line, since: Option<Timestamp>) -> Verdict {
+        let Some(last) = self.last.filter(|last| line.time <= *last) else {
+            return Verdict::New;
+        };
+        let is_last = line.time == last;
+        // Nearly all of a long replay is decided here, without a search.
+        if self.replaying && !is_last && Some(line.time) <= self.forgotten {
+            return Verdict::Repeated;
+        }
+        let mut same_time = self.remembered.iter().rev().filter(|known| known.time == line.time).peekable();
+        let may_share_its_time =
+            !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
+        let identity = Identity::of(line);
+        match may_share_its_time && !same_time.any(|known| *known == identity) {
+            true => Verdict::New,
+            false => Verdict::Repeated,
+        }
+    }
+
+    /// Returns whether the line is the newest of the stream.
+    fn remember(&mut self, line: &Line) -> bool {
+        let is_newest = Some(line.time) > self.last;
+        if is_newest {
+            self.last = Some(line.time);
+            self.replaying = false;
+        }
+        if self.remembered.len() == REMEMBERED {
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+        }
+        self.remembered.push_back(Identity::of(line));
+        is_newest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::LineJoiner;
+    use crate::stdcopy::{Framing, LogDecoder, PIECE_LENGTH};
+    use bytes::{Bytes, BytesMut};
+    use proptest::prelude::*;
+
+    use LogStream::{Stderr, Stdout};
+    use Verdict::{New, Repeated};
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_unix_nanos(nanos)
+    }
+
+    fn line(stream: LogStream, nanos: i64, text: &str) -> Line {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        Line { stream, time: at(nanos), length: bytes.len(), bytes, ended: true }
+    }
+
+    fn accept(cursor: &mut Cursor, stream: LogStream, nanos: i64, text: &str) -> Verdict {
+        cursor.accept(&line(stream, nanos, text))
+    }
+
+    /// A cursor in its first request, with these stamps of stdout accepted.
+    fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
+        let mut cursor = Cursor::new();
+        cursor.begin_request(None, None);
+        for nanos in nanos {
+            assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
+        }
+        cursor
+    }
+
+    #[test]
+    fn every_line_of_the_first_request_is_new() {
+        let mut cursor = cursor([1, 2, 3]);
+        assert_eq!(accept(&mut cursor, Stderr, 1, "x"), New);
+    }
+
+    #[test]
+    fn a_replay_drops_what_was_accepted_and_goes_on_behind_it() {
+        let mut cursor = cursor([1, 2, 3]);
+        cursor.begin_request(None, None);
+        let verdicts = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(verdicts, [Repeated, Repeated, Repeated, New, New]);
+    }
+
+    #[test]
+    fn each_stream_stands_for_itself() {
+        let mut cursor = cursor([5]);
+        assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
+        cursor.begin_request(None, None);
+        assert_eq!(accept(&mut cursor, Stderr, 3, "x"), Repeated);
+        assert_eq!(accept(&mut cursor, Stderr, 4, "x"), New);
+        assert_eq!(accept(&mut cursor, Stdout, 5, "x"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, 6, "x"), New);
+    }
+
+    #[test]
+    fn lines_repeated_on_a_live_request_are_known_again() {
+        let mut cursor = cursor(1..=100);
+        let verdicts = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 1);
+    }
+
+    #[test]
+    fn a_clock_set_back_loses_nothing_on_a_live_request() {
+        let mut cursor = cursor((1..=100).map(|second| second * SECOND));
+        let verdicts = (1..=100).map(|second| accept(&mut cursor, Stdout, second * SECOND - 7, "x"));
+        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 100);
+    }
+
+    #[test]
+    fn lines_stamped_after_the_clock_was_set_back_are_new_in_a_replay_while_nothing_is_forgotten() {
+        let mut cursor = cursor([100, 200, 300]);
+        assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
+        cursor.begin_request(None, None);
+        let verdicts = [100, 200, 300, 150, 160].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(verdicts, [Repeated, Repeated, Repeated, Repeated, New]);
+    }
+
+    #[test]
+    fn lines_that_an_earlier_request_left_out_are_new_in_a_replay() {
+        let mut cursor = cursor([1, 2, 5]);
+        cursor.begin_request(None, None);
+        let verdicts = [1, 2, 3, 4, 5, 6].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(verdicts, [Repeated, Repeated, New, New, Repeated, New]);
+    }
+
+    #[test]
+    fn lines_of_one_stamp_and_different_text_are_different_lines() {
+        let mut cursor = cursor([]);
+        assert_eq!(accept(&mut cursor, Stdout, 1, "a"), New);
+        assert_eq!(accept(&mut cursor, Stdout, 1, "b"), New);
+        assert_eq!(accept(&mut cursor, Stdout, 1, "a"), Repeated);
+        cursor.begin_request(None, None);
+        let verdicts = ["a", "b", "c"].map(|text| accept(&mut cursor, Stdout, 1, text));
+        assert_eq!(verdicts, [Repeated, Repeated, New]);
+    }
+
+    #[test]
+    fn a_cut_line_of_another_length_is_another_line() {
+        let mut cursor = cursor([]);
+        let cut = |length| Line { length, ..line(Stdout, 1, "x") };
+        assert_eq!(cursor.accept(&cut(7)), New);
+        assert_eq!(cursor.accept(&cut(7)), Repeated);
+        assert_eq!(cursor.accept(&cut(8)), New);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_whose_start_lies_before_the_request_is_repeated() {
+        let mut cursor = cursor([]);
+        assert_eq!(accept(&mut cursor, Stdout, SECOND, "start and rest"), New);
+        assert_eq!(accept(&mut cursor, Stderr, 9 * SECOND, "x"), New);
+        cursor.begin_request(None, None);
+        assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), New);
+    }
+
+    #[test]
+    fn at_most_4096_lines_of_a_stream_are_remembered() {
+        let mut cursor = cursor(1..=4_097);
+        assert_eq!(cursor.stdout.remembered.len(), 4_096);
+        // On a live request a line repeated from before that cannot be told from one of a clock set back.
+        assert_eq!(accept(&mut cursor, Stdout, 2, "x"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, 1, "x"), New);
+        assert_eq!(cursor.stdout.remembered.len(), 4_096);
+        assert_eq!(size_of::<Identity>(), 24);
+    }
+
+    #[test]
+    fn in_a_replay_what_is_not_newer_than_the_forgotten_lines_is_repeated() {
+        let mut cursor = cursor((1..=5_000).map(|nanos| nanos * 10));
+        assert_eq!(cursor.stdout.forgotten, Some(at(9_040)));
+        cursor.begin_request(None, None);
+        assert_eq!(accept(&mut cursor, Stdout, 9_040, "never seen"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, 9_041, "never seen"), New);
+        let verdicts = (1..=5_001).map(|nanos| accept(&mut cursor, Stdout, nanos * 10, "x"));
+        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 1);
+        // That line, newer than all before, has ended the replay.
+        assert_eq!(accept(&mut cursor, Stdout, 9_040, "never seen"), New);
+    }
+
+    #[test]
+    fn a_request_starts_a_second_before_the_newest_line_of_both_streams() {
+        let mut cursor = cursor([5 * SECOND]);
+        assert_eq!(cursor.begin_request(None, None), Some(at(4 * SECOND)));
+        assert_eq!(accept(&mut cursor, Stderr, 7 * SECOND + 3, "x"), New);
+        assert_eq!(cursor.begin_request(None, None), Some(at(6 * SECOND + 3)));
+    }
+
+    #[test]
+    fn a_request_starts_no_later_than_the_oldest_open_line() {
+        assert_eq!(cursor([5 * SECOND]).begin_request(None, Some(at(SECOND))), Some(at(SECOND)));
+        assert_eq!(cursor([5 * SECOND]).begin_request(None, Some(at(9 * SECOND))), Some(at(4 * SECOND)));
+    }
+
+    #[test]
+    fn a_request_starts_a_second_before_the_oldest_open_line_if_that_is_all_there_is() {
+        assert_eq!(Cursor::new().begin_request(None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
+    }
+
+    #[test]
+    fn an_open_line_is_kept_until_a_request_has_come_as_far_again() {
+        let mut cursor = cursor([5 * SECOND]);
+        assert_eq!(cursor.begin_request(None, Some(at(SECOND))), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(None, None), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(None, Some(at(2 * SECOND))), Some(at(SECOND)));
+        assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
+        assert_eq!(cursor.begin_request(None, None), Some(at(SECOND)));
+        assert_eq!(accept(&mut cursor, Stdout, 6 * SECOND, "x"), New);
+        assert_eq!(cursor.begin_request(None, None), Some(at(5 * SECOND)));
+    }
+
+    #[test]
+    fn a_request_starts_no_earlier_than_the_reading_began() {
+        let floor = Some(at(4 * SECOND + 1));
+        assert_eq!(cursor([5 * SECOND]).begin_request(floor, None), floor);
+        assert_eq!(cursor([5 * SECOND]).begin_request(floor, Some(at(SECOND))), floor);
+        assert_eq!(cursor([6 * SECOND]).begin_request(floor, None), Some(at(5 * SECOND)));
+    }
+
+    #[test]
+    fn with_nothing_known_a_request_starts_at_the_floor_or_the_beginning() {
+        assert_eq!(Cursor::new().begin_request(Some(at(7)), None), Some(at(7)));
+        assert_eq!(Cursor::new().begin_request(None, None), None);
+    }
+
+    /// How an Engine applies `since`.
+    #[derive(Clone, Copy, Debug)]
+    enum Since {
+        /// Each record with an older stamp is left out (Docker 20.10).
+        EachRecord,
+        /// Records are left out up to the first that is not older (Docker 24).
+        UpToFirst,
+    }
+
+    #[derive(Clone, Debug)]
+    struct Record {
+        stream: LogStream,
+        nanos: i64,
+        text: Vec<u8>,
+        /// The only record of its line, while no other line is open: Docker 20.10 may repeat it.
+        repeatable: bool,
+    }
+
+    /// An Engine's log of one container.
+    #[derive(Debug)]
+    struct Log {
+        records: Vec<Record>,
+        since: Since,
+        /// Repeats this many records after each of this many, as on rotation.
+        repeat: Option<(usize, usize)>,
+    }
+
+    impl Log {
+        fn response(&self, since: Option<Timestamp>) -> Vec<u8> {
+            let is_older = |record: &&Record| Some(at(record.nanos)) < since;
+            let selected: Vec<&Record> = match self.since {
+                Since::EachRecord => self.records.iter().filter(|record| !is_older(record)).collect(),
+                Since::UpToFirst => self.records.iter().skip_while(is_older).collect(),
+            };
+            let mut body = Vec::new();
+            for (index, record) in selected.iter().enumerate() {
+                encode(record, &mut body);
+                if let Some((every, count)) = self.repeat
+                    && index % every == every - 1
+                    && record.repeatable
+                {
+                    let again = &selected[index.saturating_sub(count)..=index];
+                    again
+                        .iter()
+                        .filter(|record| record.repeatable)
+                        .for_each(|record| encode(record, &mut body));
+                }
+            }
+            body
+        }
+    }
+
+    fn encode(record: &Record, body: &mut Vec<u8>) {
+        body.extend([1 + record.stream as u8, 0, 0, 0]);
+        body.extend((record.text.len() as u32 + 31).to_be_bytes());
+        let (second, nano) = (record.nanos / SECOND, record.nanos % SECOND);
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        body.extend(format!("1970-01-01T{hour:02}:{minute:02}:{:02}.{nano:09}Z ", second % 60).as_bytes());
+        body.extend(&record.text);
+    }
+
+    /// A line to be written: its stream, the time since the line before, how much earlier its stamp may be, its length,
+    /// and before how many lines of the other stream its last pieces come.
+    type Written = (bool, i64, i64, usize, usize);
+
+    fn lines() -> impl Strategy<Value = Vec<Written>> {
+        let pause = prop_oneof![8 => 1i64..1_000, 4 => 1i64..SECOND / 10, 2 => 0..3 * SECOND];
+        let early = prop_oneof![Just(0), 0i64..29_000_000];
+        let length = prop_oneof![10 => 0usize..30, 1 => Just(PIECE_LENGTH), 2 => 16_000usize..40_000];
+        prop::collection::vec((any::<bool>(), pause, early, length, 0usize..5), 1..40)
+    }
+
+    /// The records in the order of the log, and each stream's lines in the order they were written.
+    fn write(lines: &[Written]) -> (Vec<Record>, [Vec<(i64, usize)>; 2]) {
+        let mut records: Vec<Record> = Vec::new();
+        let mut texts: [Vec<(i64, usize)>; 2] = Default::default();
+        let mut last = [0; 2];
+        // Of each stream, the pieces still to come of its open line, and before how many lines of the other.
+        let mut open: [(Vec<Record>, usize); 2] = Default::default();
+        let mut now = SECOND;
+        for (is_stdout, pause, early, length, wait) in lines {
+            let stream = if *is_stdout { Stdout } else { Stderr };
+            let (own, other) = (stream as usize, 1 - stream as usize);
+            now += pause;
+            let nanos = (now - early).max(last[own] + 1);
+            last[own] = nanos;
+            records.append(&mut open[own].0);
+            texts[own].push((nanos, *length));
+            let mut text = vec![b'a' + (texts[own].len() % 26) as u8; *length];
+            text.push(b'\n');
+            let mut pieces: Vec<Record> = text
+                .chunks(PIECE_LENGTH)
+                .map(|text| Record { stream, nanos, text: text.to_vec(), repeatable: false })
+                .collect();
+            if pieces.len() > 1 {
+                records.push(pieces.remove(0));
+                open[own] = (pieces, *wait);
+            } else {
+                pieces[0].repeatable = open[other].0.is_empty();
+                records.append(&mut pieces);
+            }
+            open[other].1 = open[other].1.saturating_sub(1);
+            if open[other].1 == 0 {
+                records.append(&mut open[other].0);
+            }
+        }
+        open.iter_mut().for_each(|(pieces, _)| records.append(pieces));
+        (records, texts)
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_requests_break_each_line_is_read_exactly_once_and_in_order(
+            lines in lines(),
+            since in prop_oneof![Just(Since::EachRecord), Just(Since::UpToFirst)],
+            repeat in prop::option::of((2usize..8, 1usize..6)),
+            breaks in prop::collection::vec((0.0f64..1.0, 1usize..20_000), 0..8),
+        ) {
+            let (records, written) = write(&lines);
+            let log = Log { records, since, repeat };
+            let mut cursor = Cursor::new();
+            let mut oldest_open = None;
+            let mut read: [Vec<(i64, usize)>; 2] = Default::default();
+            for (share, step) in breaks.into_iter().chain([(1.0, 777)]) {
+                let body = log.response(cursor.begin_request(None, oldest_open));
+                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Framed), LineJoiner::new(Framing::Framed));
+                let mut input = BytesMut::new();
+                for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
+                    input.extend_from_slice(part);
+                    while let Some(piece) = decoder.decode(&mut input).unwrap() {
+                        joiner.push(piece, &mut |line| {
+                            if cursor.accept(&line) == New {
+                                let (seconds, nanos) = line.time.as_unix();
+                                read[line.stream as usize].push((seconds * SECOND + i64::from(nanos), line.length));
+                            }
+                        });
+                    }
+                }
+                oldest_open = joiner.oldest_open();
+            }
+            prop_assert_eq!(read, written);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Where the Engine listens: `DOCKER_HOST`, or the default socket.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The socket that every installation of Docker has.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The path at which Logspout's image offers that socket; command lines written for Logspout mount it there.
+const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
+/// The port of an Engine without TLS.
+const DEFAULT_PORT: u16 = 2375;
+
+/// Where a Docker Engine listens.
+///
+/// Written and read as `DOCKER_HOST` is: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`.
+///
+/// ```
+/// use docker_source::EngineAddress;
+///
+/// let address: EngineAddress = "tcp://10.0.0.7".parse()?;
+/// assert_eq!(address.to_string(), "tcp://10.0.0.7:2375");
+/// # Ok::<(), docker_source::InvalidEngineAddress>(())
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum EngineAddress {
+    /// A host name or IP address and a port, without TLS. An IPv6 address is in brackets.
+    Tcp {
+        /// `name`, `10.0.0.7` or `[::1]`.
+        host: String,
+        /// 2375 where none was given.
+        port: u16,
+    },
+    /// The absolute path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl EngineAddress {
+    /// The Engine that `DOCKER_HOST` names. Without it, or when it is empty, `/var/run/docker.sock`; where that does
+    /// not exist and `/tmp/docker.sock` does, the latter, to which Logspout's image linked it.
+    ///
+    /// # Errors
+    /// [`InvalidEngineAddress`] when `DOCKER_HOST` cannot be used, which includes `DOCKER_TLS_VERIFY` being set for a
+    /// `tcp://` address: this client speaks no TLS.
+    pub fn from_env() -> Result<Self, InvalidEngineAddress> {
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Self::choose(variable, |path| path.exists())
+    }
+
+    fn choose(
+        variable: impl Fn(&str) -> Option<String>,
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Self, InvalidEngineAddress> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let Some(host) = set("DOCKER_HOST") else {
+            let logspout = !exists(Path::new(DEFAULT_SOCKET)) && exists(Path::new(LOGSPOUT_SOCKET));
+            return Ok(Self::Unix(if logspout { LOGSPOUT_SOCKET } else { DEFAULT_SOCKET }.into()));
+        };
+        match host.parse()? {
+            Self::Tcp { .. } if set("DOCKER_TLS_VERIFY").is_some() => Err(InvalidEngineAddress::Tls),
+            address => Ok(address),
+        }
+    }
+}
+
+impl fmt::Display for EngineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for EngineAddress {
+    type Err = InvalidEngineAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEngineAddress> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidEngineAddress::Scheme)?;
+        match scheme {
+            "unix" if rest.starts_with('/') => Ok(Self::Unix(rest.into())),
+            "unix" => Err(InvalidEngineAddress::RelativePath),
+            "tcp" | "http" => parse_tcp(rest).ok_or(InvalidEngineAddress::HostAndPort),
+            "https" => Err(InvalidEngineAddress::Tls),
+            "ssh" => Err(InvalidEngineAddress::Ssh),
+            "npipe" => Err(InvalidEngineAddress::NamedPipe),
+            _ => Err(InvalidEngineAddress::Scheme),
+        }
+    }
+}
+
+fn parse_tcp(text: &str) -> Option<EngineAddress> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let (host, port) = match text.rsplit_once(':') {
+        // The colon inside of the brackets of an IPv6 address is not the port's.
+        Some((_, tail)) if tail.contains(']') => (text, DEFAULT_PORT),
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
+        None => (text, DEFAULT_PORT),
+    };
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|address| address.contains(':'))?,
+        None => host,
+    };
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte) || (host != bare && byte == b':');
+    (!bare.is_empty() && bare.bytes().all(allowed)).then(|| EngineAddress::Tcp { host: host.into(), port })
+}
+
+/// Why a text does not name an Engine that can be reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidEngineAddress {
+    /// `tcp://` without a host, or with a port that is not a number from 1 to 65535.
+    HostAndPort,
+    /// `npipe://`: Windows' named pipes.
+    NamedPipe,
+    /// `unix://` with a path that does not begin with `/`.
+    RelativePath,
+    /// No scheme, or an unknown one.
+    Scheme,
+    /// `ssh://`.
+    Ssh,
+    /// `https://`, or `tcp://` with `DOCKER_TLS_VERIFY`.
+    Tls,
+}
+
+impl fmt::Display for InvalidEngineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HostAndPort => "DOCKER_HOST: after tcp:// comes host:port, as in tcp://127.0.0.1:2375",
+            Self::NamedPipe => "DOCKER_HOST: named pipes (npipe://) are not supported; use unix:// or tcp://",
+            Self::RelativePath => "DOCKER_HOST: after unix:// comes an absolute path, as in unix:///var/run/docker.sock",
+            Self::Scheme => "DOCKER_HOST must begin with unix:// or tcp://, as in unix:///var/run/docker.sock",
+            Self::Ssh => "DOCKER_HOST: ssh:// is not supported; forward the socket with `ssh -L` and use unix:// or tcp://",
+            Self::Tls => "DOCKER_HOST: an Engine behind TLS is not supported; use its unix socket, or tcp:// without DOCKER_TLS_VERIFY",
+        })
+    }
+}
+
+impl std::error::Error for InvalidEngineAddress {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<String, InvalidEngineAddress> {
+        text.parse::<EngineAddress>().map(|address| address.to_string())
+    }
+
+    fn choose(variables: &[(&str, &str)], existing: &[&str]) -> Result<String, InvalidEngineAddress> {
+        EngineAddress::choose(
+            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+            |path| existing.iter().any(|known| Path::new(known) == path),
+        )
+        .map(|address| address.to_string())
+    }
+
+    #[test]
+    fn unix_and_tcp_addresses_are_read() {
+        assert_eq!(
+            parse("unix:///run/user/1000/docker.sock"),
+            Ok("unix:///run/user/1000/docker.sock".into())
+        );
+        assert_eq!(parse("tcp://127.0.0.1:2376"), Ok("tcp://127.0.0.1:2376".into()));
+        assert_eq!(parse("tcp://docker-proxy"), Ok("tcp://docker-proxy:2375".into()));
+        assert_eq!(parse("http://proxy:80/"), Ok("tcp://proxy:80".into()));
+        assert_eq!(parse("tcp://[::1]:2375"), Ok("tcp://[::1]:2375".into()));
+        assert_eq!(parse("tcp://[::1]"), Ok("tcp://[::1]:2375".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_refused_by_name() {
+        use InvalidEngineAddress as E;
+        for (text, error) in [
+            ("", E::Scheme),
+            ("/var/run/docker.sock", E::Scheme),
+            ("fd://", E::Scheme),
+            ("unix://docker.sock", E::RelativePath),
+            ("unix://", E::RelativePath),
+            ("https://host:2376", E::Tls),
+            ("ssh://user@host", E::Ssh),
+            ("npipe:////./pipe/docker_engine", E::NamedPipe),
+            ("tcp://", E::HostAndPort),
+            ("tcp://:2375", E::HostAndPort),
+            ("tcp://host:port", E::HostAndPort),
+            ("tcp://host:0", E::HostAndPort),
+            ("tcp://host:65536", E::HostAndPort),
+            ("tcp://::1", E::HostAndPort),
+            ("tcp://[host]:1", E::HostAndPort),
+            ("tcp://a/b:1", E::HostAndPort),
+            ("tcp://a\r\nb:1", E::HostAndPort),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn without_docker_host_the_default_socket_is_taken_and_logspouts_only_in_its_absence() {
+        assert_eq!(choose(&[], &[]), Ok("unix:///var/run/docker.sock".into()));
+        assert_eq!(choose(&[("DOCKER_HOST", "")], &[LOGSPOUT_SOCKET]), Ok("unix:///tmp/docker.sock".into()));
+        assert_eq!(choose(&[], &[DEFAULT_SOCKET, LOGSPOUT_SOCKET]), Ok("unix:///var/run/docker.sock".into()));
+        assert_eq!(
+            choose(&[("DOCKER_HOST", "unix:///a.sock")], &[LOGSPOUT_SOCKET]),
+            Ok("unix:///a.sock".into())
+        );
+    }
+
+    #[test]
+    fn tcp_with_docker_tls_verify_is_refused_as_tls() {
+        let tcp = ("DOCKER_HOST", "tcp://host:2376");
+        assert_eq!(choose(&[tcp, ("DOCKER_TLS_VERIFY", "1")], &[]), Err(InvalidEngineAddress::Tls));
+        assert_eq!(choose(&[tcp, ("DOCKER_TLS_VERIFY", "")], &[]), Ok("tcp://host:2376".into()));
+        let unix = ("DOCKER_HOST", "unix:///a.sock");
+        assert_eq!(choose(&[unix, ("DOCKER_TLS_VERIFY", "1")], &[]), Ok("unix:///a.sock".into()));
+    }
+}

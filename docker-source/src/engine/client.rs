@@ -1,0 +1,245 @@
+//! One GET request: a connection of its own, its time-outs, and its body as it comes in.
+//!
+//! The connection is driven by whoever reads the body. So there is no task per request, nothing is read from the socket
+//! unless somebody waits for it, and dropping the body closes the connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::Empty;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::{ApiVersion, EngineAddress, EngineError};
+
+/// What hyper may hold of one connection, in bytes: the headers of the answer, and what was read ahead of its body.
+const CONNECTION_BUFFER: usize = 64 * 1024;
+/// How much of the body of an error is read, in bytes; an Engine's is about a hundred.
+const ERROR_BODY_MAX: usize = 16 * 1024;
+
+/// How long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// To connect and to get the headers of the answer.
+    pub(crate) headers: Duration,
+    /// From one part of a body that must end to the next.
+    pub(crate) body: Duration,
+}
+
+trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
+type Connection = http1::Connection<TokioIo<Box<dyn Socket>>, Empty<Bytes>>;
+
+/// Asks an Engine. It can send nothing but GET: there is one method that sends, and it has no parameter for another verb.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineClient {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: EngineAddress,
+    host_header: String,
+    limits: Limits,
+    /// The bits of the negotiated [`ApiVersion`].
+    version: AtomicU32,
+    requests: AtomicU64,
+}
+
+impl EngineClient {
+    pub(crate) fn new(address: EngineAddress, limits: Limits) -> Self {
+        let host_header = match &address {
+            EngineAddress::Tcp { host, port } => format!("{host}:{port}"),
+            EngineAddress::Unix(_) => "docker".into(),
+        };
+        let version = AtomicU32::new(ApiVersion::OLDEST.to_bits());
+        let requests = AtomicU64::new(0);
+        Self { shared: Arc::new(Shared { address, host_header, limits, version, requests }) }
+    }
+
+    pub(crate) fn address(&self) -> &EngineAddress {
+        &self.shared.address
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    /// The version that is spoken: what [`set_version`](Self::set_version) said, before that the oldest.
+    pub(crate) fn version(&self) -> ApiVersion {
+        ApiVersion::from_bits(self.shared.version.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_version(&self, version: ApiVersion) {
+        self.shared.version.store(version.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How many requests were sent since the client was made.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Sends `GET path` and waits for the headers of the answer, `limits.headers` at most.
+    ///
+    /// # Errors
+    /// Any but 200 is [`EngineError::Status`]; see there for the others.
+    pub(super) async fn get(&self, endpoint: &'static str, path: &str) -> Result<Answer, EngineError> {
+        let after = self.shared.limits.headers;
+        let waited = timeout(after, async {
+            let (response, connection) = self.exchange(endpoint, path).await?;
+            let (head, incoming) = response.into_parts();
+            let mut body = Body { endpoint, incoming, connection };
+            if head.status != StatusCode::OK {
+                let text = body.start(ERROR_BODY_MAX).await;
+                return Err(EngineError::from_status(endpoint, head.status.as_u16(), &text));
+            }
+            Ok(Answer { headers: head.headers, body })
+        });
+        waited.await.unwrap_or(Err(EngineError::TimedOut { endpoint, after }))
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &'static str,
+        path: &str,
+    ) -> Result<(Response<Incoming>, Option<Connection>), EngineError> {
+        let socket = self.connect().await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(CONNECTION_BUFFER)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|error| EngineError::answer(endpoint, error))?;
+        let request = Request::get(path)
+            .header(HOST, &self.shared.host_header)
+            .header(USER_AGENT, concat!("docker-source/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| EngineError::answer(endpoint, error))?;
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let mut connection = Some(connection);
+        let mut response = std::pin::pin!(sender.send_request(request));
+        let response = poll_fn(|context| {
+            drive(&mut connection, context);
+            response.as_mut().poll(context)
+        })
+        .await
+        .map_err(|error| EngineError::answer(endpoint, error))?;
+        Ok((response, connection))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Socket>, EngineError> {
+        let connected: std::io::Result<Box<dyn Socket>> = match &self.shared.address {
+            EngineAddress::Unix(path) => {
+                UnixStream::connect(path).await.map(|s| Box::new(s) as Box<dyn Socket>)
+            }
+            EngineAddress::Tcp { host, port } => {
+                let bare = host.trim_start_matches('[').trim_end_matches(']');
+                let stream = match bare.parse::<IpAddr>() {
+                    Ok(ip) => TcpStream::connect((ip, *port)).await,
+                    Err(_) => TcpStream::connect((bare, *port)).await,
+                };
+                stream.map(|s| Box::new(s) as Box<dyn Socket>)
+            }
+        };
+        connected.map_err(|error| EngineError::Connect { address: self.shared.address.clone(), error })
+    }
+}
+
+/// Moves bytes between the socket and the request or body. How a connection ended is told by the body.
+fn drive(connection: &mut Option<Connection>, context: &mut std::task::Context<'_>) {
+    if connection.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
+        *connection = None;
+    }
+}
+
+/// The answer to a request, with status 200.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) body: Body,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub(super) fn content_type(&self) -> Option<&str> {
+        self.header(CONTENT_TYPE.as_str())
+    }
+}
+
+/// The body of an answer, as it comes in; dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Body {
+    endpoint: &'static str,
+    incoming: Incoming,
+    connection: Option<Connection>,
+}
+
+impl Body {
+    /// The next bytes, as many as came at once; `None` at the end that the Engine announced. Dropping the future loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Answer`] when the connection breaks before that end.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, EngineError>> {
+        loop {
+            let frame = poll_fn(|context| {
+                drive(&mut self.connection, context);
+                Pin::new(&mut self.incoming).poll_frame(context)
+            });
+            match frame.await? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(EngineError::answer(self.endpoint, error))),
+            }
+        }
+    }
+
+    /// Like [`next`](Self::next), for a body that must go on: no byte in `wait` is an error.
+    pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
+        let endpoint = self.endpoint;
+        timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
+    }
+
+    /// The whole body.
+    pub(super) async fn collect(mut self, limit: usize, wait: Duration) -> Result<BytesMut, EngineError> {
+        let mut whole = BytesMut::new();
+        while let Some(part) = self.next_within(wait).await {
+            let part = part?;
+            if whole.len() + part.len() > limit {
+                return Err(EngineError::TooLarge { endpoint: self.endpoint, limit });
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole)
+    }
+
+    /// The first `limit` bytes, or as many as there are.
+    async fn start(&mut self, limit: usize) -> BytesMut {
+        let mut start = BytesMut::new();
+        while start.len() < limit
+            && let Some(Ok(part)) = self.next().await
+        {
+            start.extend_from_slice(&part);
+        }
+        start.truncate(limit);
+        start
+    }
+}

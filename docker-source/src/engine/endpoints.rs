@@ -1,0 +1,133 @@
+//! The six requests that are ever sent. All are GET, and none has a side effect in the Engine.
+
+use serde::de::DeserializeOwned;
+
+use gelf_core::Timestamp;
+
+use super::client::{Answer, Body, EngineClient};
+use super::types::{ContainerId, ContainerSummary, Info, Inspect, Lenient};
+use super::{ApiVersion, EngineError};
+
+/// The longest list of containers, in bytes: more than ten thousand of them with many labels.
+const LIST_MAX: usize = 16 * 1024 * 1024;
+/// The longest other answer, in bytes; an inspection has about 5,000.
+const ANSWER_MAX: usize = 4 * 1024 * 1024;
+
+/// What to read of a container's log. Both streams and Docker's own stamps are always asked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct LogsQuery {
+    /// Stay connected until the container ends.
+    pub(crate) follow: bool,
+    /// Nothing stamped before this.
+    pub(crate) since: Option<Timestamp>,
+    /// No more than this many pieces from the end. Unlike `since` alone, it spares the Engine from decoding whole files.
+    pub(crate) tail: Option<u32>,
+}
+
+impl EngineClient {
+    /// Asks for the Engine's newest API version and settles on one that both speak.
+    ///
+    /// # Errors
+    /// [`EngineError::TooOld`] when there is none, besides those of every request.
+    pub(crate) async fn negotiate(&self) -> Result<ApiVersion, EngineError> {
+        let answer = self.get("_ping", "/_ping").await?;
+        let newest: ApiVersion =
+            answer.header("api-version").and_then(|text| text.parse().ok()).ok_or_else(|| {
+                EngineError::answer("_ping", "it names no Api-Version; is this a Docker Engine?")
+            })?;
+        let version = newest.negotiated().ok_or(EngineError::TooOld { engine: newest })?;
+        self.set_version(version);
+        Ok(version)
+    }
+
+    /// The Engine's host name and clock.
+    pub(crate) async fn info(&self) -> Result<Info, EngineError> {
+        self.json("info", &self.versioned("/info"), ANSWER_MAX).await
+    }
+
+    /// All containers, running or not; an entry that cannot be read is left out and counted in the second figure.
+    pub(crate) async fn containers(&self) -> Result<(Vec<ContainerSummary>, u64), EngineError> {
+        let path = self.versioned("/containers/json?all=1");
+        let list: Vec<Lenient<ContainerSummary>> = self.json("containers/json", &path, LIST_MAX).await?;
+        let all = list.len();
+        let good: Vec<_> = list.into_iter().filter_map(Lenient::good).collect();
+        let bad = (all - good.len()) as u64;
+        Ok((good, bad))
+    }
+
+    /// What there is to know of one container.
+    pub(crate) async fn inspect(&self, id: &ContainerId) -> Result<Inspect, EngineError> {
+        self.json("containers/{id}/json", &self.versioned(&format!("/containers/{id}/json")), ANSWER_MAX)
+            .await
+    }
+
+    /// The starts, ends, renamings and removals of containers from now on. Once this returns, the Engine has subscribed
+    /// the caller.
+    pub(crate) async fn events(&self) -> Result<Body, EngineError> {
+        // {"type":["container"],"event":["start","die","rename","destroy"]}, percent-encoded
+        let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D";
+        let answer = self.get("events", &self.versioned(&format!("/events?filters={filters}"))).await?;
+        Ok(answer.body)
+    }
+
+    /// A container's log, with the content type that says how it is framed, where the Engine names one.
+    pub(crate) async fn logs(
+        &self,
+        id: &ContainerId,
+        query: LogsQuery,
+    ) -> Result<(Option<String>, Body), EngineError> {
+        let path = self.versioned(&format!("/containers/{id}/logs?{}", query.to_query_string()));
+        let answer = self.get("containers/{id}/logs", &path).await?;
+        Ok((answer.content_type().map(str::to_owned), answer.body))
+    }
+
+    fn versioned(&self, path: &str) -> String {
+        format!("/v{}{path}", self.version())
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, EngineError> {
+        let Answer { body, .. } = self.get(endpoint, path).await?;
+        let text = body.collect(limit, self.limits().body).await?;
+        serde_json::from_slice(&text).map_err(|error| EngineError::answer(endpoint, error))
+    }
+}
+
+impl LogsQuery {
+    fn to_query_string(self) -> String {
+        let mut text = format!("follow={}&stdout=1&stderr=1&timestamps=1", u8::from(self.follow));
+        if let Some(since) = self.since {
+            // All nine digits: the Engine pads what is missing on the right.
+            let (seconds, nanos) = since.as_unix();
+            text.push_str(&format!("&since={}.{nanos:09}", seconds.max(0)));
+        }
+        if let Some(tail) = self.tail {
+            text.push_str(&format!("&tail={tail}"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_has_nine_decimals_and_is_never_negative() {
+        let query = |seconds, nanos| LogsQuery {
+            follow: true,
+            since: Timestamp::from_unix(seconds, nanos),
+            tail: Some(7),
+        };
+        assert_eq!(
+            query(1_795_387_458, 1).to_query_string(),
+            "follow=1&stdout=1&stderr=1&timestamps=1&since=1795387458.000000001&tail=7"
+        );
+        assert!(query(-5, 0).to_query_string().contains("&since=0.000000000"));
+        assert_eq!(LogsQuery::default().to_query_string(), "follow=0&stdout=1&stderr=1&timestamps=1");
+    }
+}

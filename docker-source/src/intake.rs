@@ -1,0 +1,106 @@
+//! Where the lines of one container enter the queue: each of them once, and each of them counted.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gelf_core::Timestamp;
+
+use crate::container::Container;
+use crate::cursor::{Cursor, Verdict};
+use crate::line::Line;
+use crate::record::{QueueClosed, RecordQueue};
+use crate::stats::ContainerStats;
+
+/// Takes the lines of one container, from one request for its log after the other.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    queue: RecordQueue,
+    /// Shared with whoever starts the follower again if it fails.
+    cursor: Arc<Mutex<Cursor>>,
+    stats: Arc<ContainerStats>,
+    has_requested: bool,
+    new_lines: u64,
+}
+
+impl Intake {
+    pub(crate) fn new(queue: RecordQueue, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
+        Self { queue, cursor, stats, has_requested: false, new_lines: 0 }
+    }
+
+    pub(crate) fn stats(&self) -> &ContainerStats {
+        &self.stats
+    }
+
+    /// Whether the log was ever asked for.
+    pub(crate) fn has_requested(&self) -> bool {
+        self.has_requested
+    }
+
+    /// How many lines of the current request had not been read before.
+    pub(crate) fn new_lines(&self) -> u64 {
+        self.new_lines
+    }
+
+    /// Begins a request for the log, and returns from when on it must ask; see [`Cursor::begin_request`].
+    pub(crate) fn begin_request(
+        &mut self,
+        floor: Timestamp,
+        oldest_open: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        self.stats.request(std::mem::replace(&mut self.has_requested, true));
+        self.new_lines = 0;
+        lock(&self.cursor).begin_request(Some(floor), oldest_open)
+    }
+
+    /// Puts a line into the queue, unless it is blank or was read before.
+    ///
+    /// It is accepted if and only if it is in the queue: nothing is lost when the future is dropped.
+    pub(crate) async fn take(&mut self, container: &Arc<Container>, line: Line) -> Result<(), QueueClosed> {
+        let room = match is_blank(&line) {
+            true => None,
+            false => Some(self.queue.room_for(line.bytes.len()).await?),
+        };
+        match lock(&self.cursor).accept(&line) {
+            Verdict::Repeated => self.stats.skipped_repeated(),
+            Verdict::New => {
+                self.new_lines += 1;
+                match room {
+                    Some(room) => room.put(container.clone(), line, &self.stats),
+                    None => self.stats.skipped_empty(),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(line: &Line) -> bool {
+    !line.is_cut() && line.bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+/// What a panic left behind is whole: nothing in the cursor panics half way.
+fn lock(cursor: &Mutex<Cursor>) -> MutexGuard<'_, Cursor> {
+    cursor.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::LogStream;
+    use bytes::Bytes;
+
+    #[test]
+    fn only_white_space_is_blank_and_a_cut_line_never_is() {
+        let line = |bytes: &'static [u8], length| Line {
+            stream: LogStream::Stdout,
+            time: Timestamp::UNIX_EPOCH,
+            bytes: Bytes::from_static(bytes),
+            length,
+            ended: true,
+        };
+        assert!(is_blank(&line(b"", 0)));
+        assert!(is_blank(&line(b" \t\r", 3)));
+        assert!(!is_blank(&line(b" . ", 3)));
+        assert!(!is_blank(&line(b"\0", 1)));
+        assert!(!is_blank(&line(b"  ", 3)));
+    }
+}

@@ -1,0 +1,491 @@
+//! The pieces of the log joined to the lines that the container wrote.
+//!
+//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two of them. So
+//! lines are joined per stream, by what is known of the records:
+//!
+//! * a newline at its end closes the line;
+//! * so does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver leaves
+//!   out, or the last that the container wrote;
+//! * another stamp on the same stream starts another line, for all records of a line carry the same.
+//!
+//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and whether the line is UTF-8 can be
+//! asked only then.
+
+use bytes::Bytes;
+use gelf_core::Timestamp;
+
+use crate::stdcopy::{Framing, PIECE_LENGTH, Piece};
+use crate::stream::LogStream;
+
+/// A line, as the container wrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Line {
+    /// The output that it was written to.
+    pub stream: LogStream,
+    /// The Engine's stamp: when it took the line's first 16 KiB, or all of a shorter one.
+    pub time: Timestamp,
+    /// The line without its ending (`\n`, of a terminal `\r\n`), and at most
+    /// [`max_line`](LineJoiner::max_line) bytes of it. Any bytes, UTF-8 or not.
+    pub bytes: Bytes,
+    /// Length of the whole line in bytes, without its ending. More than `bytes` has when the line was cut.
+    pub length: usize,
+    /// Whether the end of the line was seen. `false` when the log ended before, so that the rest may come later.
+    pub ended: bool,
+}
+
+impl Line {
+    /// Whether the line was longer than [`max_line`](LineJoiner::max_line), and its end was cut off.
+    pub fn is_cut(&self) -> bool {
+        self.bytes.len() < self.length
+    }
+}
+
+/// Joins the pieces of one response to lines.
+///
+/// Holds at most one open line per stream, so at most twice [`max_line`](Self::max_line) bytes (and as much again while a
+/// buffer grows).
+#[derive(Debug)]
+pub struct LineJoiner {
+    framing: Framing,
+    max_line: usize,
+    stdout: Option<OpenLine>,
+    stderr: Option<OpenLine>,
+}
+
+impl LineJoiner {
+    /// The longest line that is kept whole by default: 1 MiB. The limit stops a container that never ends its line from
+    /// filling the memory.
+    pub const DEFAULT_MAX_LINE: usize = 1024 * 1024;
+
+    /// A joiner for the pieces of a log with this framing.
+    pub const fn new(framing: Framing) -> Self {
+        Self { framing, max_line: Self::DEFAULT_MAX_LINE, stdout: None, stderr: None }
+    }
+
+    /// Keeps the first `bytes` of a line that is longer, and its [`length`](Line::length). Default:
+    /// [`DEFAULT_MAX_LINE`](Self::DEFAULT_MAX_LINE).
+    #[must_use]
+    pub const fn max_line(mut self, bytes: usize) -> Self {
+        self.max_line = bytes;
+        self
+    }
+
+    /// Takes a piece, and hands the lines that it closes to `out`: the one before it, itself, both or none.
+    pub fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
+        let (framing, max_line) = (self.framing, self.max_line);
+        let slot = self.slot(piece.stream);
+        if let Some(other) = slot.take_if(|open| open.time != piece.time) {
+            out(other.close(framing, true));
+        }
+        let has_newline = piece.bytes.ends_with(b"\n");
+        // A terminal's pieces may end anywhere, so that there a short one says nothing.
+        let is_last = has_newline || (framing == Framing::Framed && piece.bytes.len() < PIECE_LENGTH);
+        match slot.take() {
+            Some(mut open) => {
+                open.append(&piece, max_line);
+                match is_last {
+                    true => out(open.close(framing, true)),
+                    false => *slot = Some(open),
+                }
+            }
+            None if is_last => out(whole_line(piece, framing, max_line)),
+            None => {
+                let mut open = OpenLine::new(&piece);
+                open.append(&piece, max_line);
+                *slot = Some(open);
+            }
+        }
+    }
+
+    /// The earliest stamp of an open line; `None` when no line is open.
+    ///
+    /// A request that resumes the log must ask for it from this moment on at the latest: asked for a later one, Engines
+    /// leave out the start of the line, or all of it. [`Cursor::begin_request`](crate::cursor::Cursor::begin_request)
+    /// sees to that.
+    pub fn oldest_open(&self) -> Option<Timestamp> {
+        self.stdout.iter().chain(&self.stderr).map(|open| open.time).min()
+    }
+
+    /// Hands the lines that are still open to `out`, the earlier first, not [ended](Line::ended).
+    ///
+    /// For a container that has stopped for good. Where the log will be asked for again, use
+    /// [`discard_open`](Self::discard_open).
+    pub fn finish(&mut self, out: &mut impl FnMut(Line)) {
+        let mut open = [self.stdout.take(), self.stderr.take()];
+        open.sort_by_key(|open| open.as_ref().map(|open| open.time));
+        open.into_iter().flatten().for_each(|open| out(open.close(self.framing, false)));
+    }
+
+    /// Forgets the lines that are open, since the next request brings them whole. Ask
+    /// [`oldest_open`](Self::oldest_open) *before*, and pass it on with the request: otherwise
+    /// they are lost.
+    pub fn discard_open(&mut self) {
+        (self.stdout, self.stderr) = (None, None);
+    }
+
+    const fn slot(&mut self, stream: LogStream) -> &mut Option<OpenLine> {
+        match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+/// A line that came in one piece: its bytes are the piece's, not copied.
+fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
+    let length = length_without_ending(&piece.bytes, framing);
+    let bytes = match length <= max_line {
+        true => piece.bytes.slice(..length),
+        false => Bytes::copy_from_slice(piece.bytes.get(..max_line).unwrap_or_default()),
+    };
+    Line { stream: piece.stream, time: piece.time, bytes, length, ended: true }
+}
+
+fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    match framing {
+        Framing::Framed => text.len(),
+        Framing::Tty => text.strip_suffix(b"\r").unwrap_or(text).len(),
+    }
+}
+
+/// A line whose end has not been seen.
+#[derive(Debug)]
+struct OpenLine {
+    stream: LogStream,
+    time: Timestamp,
+    /// The start of the line.
+    kept: Vec<u8>,
+    /// All of it that has been seen, kept or not, in bytes.
+    length: usize,
+    /// The last two bytes of it: the ending may be split between two pieces, or lie behind what is kept.
+    last_two: [u8; 2],
+}
+
+impl OpenLine {
+    const fn new(piece: &Piece) -> Self {
+        Self { stream: piece.stream, time: piece.time, kept: Vec::new(), length: 0, last_two: [0; 2] }
+    }
+
+    fn append(&mut self, piece: &Piece, max_line: usize) {
+        let room = max_line.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(piece.bytes.get(..room).unwrap_or(&piece.bytes));
+        self.length = self.length.saturating_add(piece.bytes.len());
+        self.last_two = match *piece.bytes {
+            [] => self.last_two,
+            [last] => [self.last_two[1], last],
+            [.., before, last] => [before, last],
+        };
+    }
+
+    fn close(mut self, framing: Framing, ended: bool) -> Line {
+        let ending = self.last_two.len() - length_without_ending(&self.last_two, framing);
+        let length = self.length.saturating_sub(ending);
+        self.kept.truncate(length);
+        // Into a box, for a vector may have room for twice as much.
+        let bytes = Bytes::from(self.kept.into_boxed_slice());
+        Line { stream: self.stream, time: self.time, bytes, length, ended }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stdcopy::LogDecoder;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    use LogStream::{Stderr, Stdout};
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_unix_nanos(nanos)
+    }
+
+    fn piece(stream: LogStream, nanos: i64, bytes: impl AsRef<[u8]>) -> Piece {
+        Piece { stream, time: at(nanos), bytes: Bytes::copy_from_slice(bytes.as_ref()) }
+    }
+
+    fn line(stream: LogStream, nanos: i64, bytes: impl AsRef<[u8]>) -> Line {
+        let bytes = Bytes::copy_from_slice(bytes.as_ref());
+        Line { stream, time: at(nanos), length: bytes.len(), bytes, ended: true }
+    }
+
+    fn join(joiner: &mut LineJoiner, pieces: impl IntoIterator<Item = Piece>) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for piece in pieces {
+            joiner.push(piece, &mut |line| lines.push(line));
+        }
+        lines
+    }
+
+    fn framed(pieces: impl IntoIterator<Item = Piece>) -> (Vec<Line>, LineJoiner) {
+        let mut joiner = LineJoiner::new(Framing::Framed);
+        (join(&mut joiner, pieces), joiner)
+    }
+
+    fn finish(mut joiner: LineJoiner) -> Vec<Line> {
+        let mut lines = Vec::new();
+        joiner.finish(&mut |line| lines.push(line));
+        lines
+    }
+
+    #[test]
+    fn a_piece_with_a_newline_is_a_line_without_it() {
+        let (lines, joiner) =
+            framed([piece(Stdout, 1, "one\n"), piece(Stderr, 2, "\n"), piece(Stdout, 3, "a\r\n")]);
+        assert_eq!(lines, [line(Stdout, 1, "one"), line(Stderr, 2, ""), line(Stdout, 3, "a\r")]);
+        assert_eq!(joiner.oldest_open(), None);
+    }
+
+    #[test]
+    fn pieces_of_16384_bytes_are_joined_up_to_the_newline() {
+        let (x, y) = ("x".repeat(16_384), "y".repeat(16_384));
+        let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, &y), piece(Stdout, 1, "end\n")]);
+        assert_eq!(lines, [line(Stdout, 1, format!("{x}{y}end"))]);
+        let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, "\n")]);
+        assert_eq!(lines, [line(Stdout, 1, &x)]);
+        let full = format!("{}\n", &x[1..]);
+        assert_eq!(framed([piece(Stdout, 1, &full)]).0, [line(Stdout, 1, &x[1..])]);
+    }
+
+    #[test]
+    fn a_piece_grown_by_replaced_bytes_continues_too() {
+        let grown = "\u{fffd}".repeat(16_384);
+        let (lines, _) = framed([piece(Stdout, 1, &grown), piece(Stdout, 1, "end\n")]);
+        assert_eq!(lines, [line(Stdout, 1, format!("{grown}end"))]);
+    }
+
+    #[test]
+    fn a_short_piece_without_a_newline_ends_its_line() {
+        let x = "x".repeat(16_384);
+        let pieces = [piece(Stdout, 1, &x), piece(Stdout, 1, "y".repeat(3_617)), piece(Stdout, 2, "next\n")];
+        let (lines, joiner) = framed(pieces);
+        assert_eq!(lines, [line(Stdout, 1, x.clone() + &"y".repeat(3_617)), line(Stdout, 2, "next")]);
+        assert_eq!(finish(joiner), []);
+        assert_eq!(framed([piece(Stderr, 1, "no newline")]).0, [line(Stderr, 1, "no newline")]);
+        assert_eq!(framed([piece(Stdout, 1, &x), piece(Stdout, 1, "")]).0, [line(Stdout, 1, &x)]);
+        assert_eq!(framed([piece(Stdout, 1, &x[1..])]).0, [line(Stdout, 1, &x[1..])]);
+    }
+
+    #[test]
+    fn another_stamp_on_the_same_stream_ends_the_line_before_it() {
+        let x = "x".repeat(16_384);
+        let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 2, "next\n")]);
+        assert_eq!(lines, [line(Stdout, 1, &x), line(Stdout, 2, "next")]);
+        let (lines, joiner) = framed([piece(Stdout, 2, &x), piece(Stdout, 1, &x)]);
+        assert_eq!(lines, [line(Stdout, 2, &x)]);
+        assert_eq!(joiner.oldest_open(), Some(at(1)));
+    }
+
+    #[test]
+    fn long_lines_of_both_streams_are_joined_apart() {
+        let (x, y) = ("x".repeat(16_384), "y".repeat(16_384));
+        let (lines, _) = framed([
+            piece(Stdout, 1, &x),
+            piece(Stderr, 1, &y),
+            piece(Stderr, 1, "err\n"),
+            piece(Stderr, 3, "more\n"),
+            piece(Stdout, 1, "out\n"),
+        ]);
+        assert_eq!(lines, [line(Stderr, 1, y + "err"), line(Stderr, 3, "more"), line(Stdout, 1, x + "out")]);
+    }
+
+    #[test]
+    fn a_character_cut_at_16384_bytes_is_whole_again() {
+        let text = "x".repeat(16_383) + "é";
+        let (first, second) = text.as_bytes().split_at(16_384);
+        let (lines, _) = framed([piece(Stdout, 1, first), piece(Stdout, 1, [second, b"\n"].concat())]);
+        assert_eq!(lines, [line(Stdout, 1, &text)]);
+    }
+
+    #[test]
+    fn a_terminals_lines_end_in_carriage_return_and_newline() {
+        let mut joiner = LineJoiner::new(Framing::Tty);
+        let x = "x".repeat(16_383);
+        let lines = join(
+            &mut joiner,
+            [
+                piece(Stdout, 1, "one\r\n"),
+                piece(Stdout, 2, "two\n"),
+                piece(Stdout, 3, "a\rb\r\r\n"),
+                piece(Stdout, 4, format!("{x}\r")),
+                piece(Stdout, 4, "\n"),
+                piece(Stdout, 5, "part"),
+                piece(Stdout, 5, "s\r\n"),
+            ],
+        );
+        let texts = ["one", "two", "a\rb\r", &x, "parts"];
+        let expected: Vec<Line> = (1..).zip(texts).map(|(nanos, text)| line(Stdout, nanos, text)).collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_terminals_line_without_newline_ends_at_the_next_stamp_and_not_by_being_short() {
+        let mut joiner = LineJoiner::new(Framing::Tty);
+        assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
+        assert_eq!(joiner.oldest_open(), Some(at(1)));
+        assert_eq!(
+            join(&mut joiner, [piece(Stdout, 2, "next\r\n")]),
+            [line(Stdout, 1, "rest"), line(Stdout, 2, "next")]
+        );
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_cut_and_says_its_length() {
+        let mut joiner = LineJoiner::new(Framing::Framed).max_line(5);
+        let cut = |nanos, length| Line { length, ..line(Stdout, nanos, "xxxxx") };
+        let x = "x".repeat(16_384);
+        let lines = join(
+            &mut joiner,
+            [
+                piece(Stdout, 1, "xxxxx\n"),
+                piece(Stdout, 2, "xxxxxx\n"),
+                piece(Stdout, 3, &x),
+                piece(Stdout, 3, &x),
+                piece(Stdout, 3, "\n"),
+            ],
+        );
+        assert_eq!(lines, [line(Stdout, 1, "xxxxx"), cut(2, 6), cut(3, 32_768)]);
+        assert_eq!(lines.iter().map(Line::is_cut).collect::<Vec<_>>(), [false, true, true]);
+    }
+
+    #[test]
+    fn a_terminals_line_cut_within_its_ending_counts_no_ending() {
+        let mut joiner = LineJoiner::new(Framing::Tty).max_line(4);
+        let lines =
+            join(&mut joiner, [piece(Stdout, 1, "abc"), piece(Stdout, 1, "\r"), piece(Stdout, 1, "\n")]);
+        assert_eq!(lines, [line(Stdout, 1, "abc")]);
+    }
+
+    #[test]
+    fn by_default_a_line_is_kept_up_to_1_mib() {
+        let x = "x".repeat(16_384);
+        let pieces = std::iter::repeat_n(piece(Stdout, 1, &x), 65).chain([piece(Stdout, 1, "\n")]);
+        let (lines, _) = framed(pieces);
+        assert_eq!((lines[0].bytes.len(), lines[0].length), (1_048_576, 65 * 16_384));
+    }
+
+    #[test]
+    fn a_joined_line_pins_no_more_than_its_own_bytes() {
+        let x = "x".repeat(16_384);
+        let (mut lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, &x), piece(Stdout, 1, "\n")]);
+        let bytes = lines.pop().unwrap().bytes;
+        assert_eq!(BytesMut::from(bytes).capacity(), 32_768);
+    }
+
+    #[test]
+    fn the_oldest_open_line_is_that_of_either_stream() {
+        let x = "x".repeat(16_384);
+        let (_, mut joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
+        assert_eq!(joiner.oldest_open(), Some(at(5)));
+        join(&mut joiner, [piece(Stderr, 5, "\n")]);
+        assert_eq!(joiner.oldest_open(), Some(at(7)));
+        joiner.discard_open();
+        assert_eq!(joiner.oldest_open(), None);
+        assert_eq!(finish(joiner), []);
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_is_handed_out_as_not_ended_earlier_first() {
+        let x = "x".repeat(16_384);
+        let (_, joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
+        let open = |stream, nanos| Line { ended: false, ..line(stream, nanos, &x) };
+        assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
+    }
+
+    /// What a container wrote: for each line its stream, its length, and whether the newline is left out by the driver.
+    fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
+        let stream = prop_oneof![Just(Stdout), Just(Stderr)];
+        let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];
+        prop::collection::vec((stream, length, any::<bool>()), 0..12)
+    }
+
+    /// The Engine's frames for it, the pieces of long lines of both streams interleaved, and the lines expected.
+    fn encode(lines: &[(LogStream, usize, bool)]) -> (Vec<Vec<u8>>, Vec<Line>) {
+        let mut queues: [std::collections::VecDeque<Vec<u8>>; 2] = Default::default();
+        let mut expected = Vec::new();
+        for (number, (stream, length, local)) in lines.iter().enumerate() {
+            let text = vec![b'a' + number as u8; *length];
+            let mut written = [&text[..], b"\n"].concat();
+            if *local && written.len() > PIECE_LENGTH {
+                written.pop();
+            }
+            for record in written.chunks(PIECE_LENGTH) {
+                let mut frame = vec![1 + *stream as u8, 0, 0, 0];
+                frame.extend((record.len() as u32 + 31).to_be_bytes());
+                frame.extend(format!("1970-01-01T00:00:00.{number:09}Z ").as_bytes());
+                frame.extend(record);
+                queues[*stream as usize].push_back(frame);
+            }
+            expected.push(line(*stream, number as i64, text));
+        }
+        let mut frames = Vec::new();
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            for queue in &mut queues {
+                frames.extend(queue.pop_front());
+            }
+        }
+        (frames, expected)
+    }
+
+    fn read(bytes: &[u8], steps: &[usize]) -> Vec<Line> {
+        let mut decoder = LogDecoder::new(Framing::Framed);
+        let mut joiner = LineJoiner::new(Framing::Framed);
+        let mut input = BytesMut::new();
+        let (mut rest, mut read) = (bytes, Vec::new());
+        for step in steps.iter().cycle() {
+            let (part, behind) = rest.split_at((*step).min(rest.len()));
+            rest = behind;
+            input.extend_from_slice(part);
+            while let Some(piece) = decoder.decode(&mut input).unwrap() {
+                joiner.push(piece, &mut |line| read.push(line));
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(decoder.finish(&mut input), Ok(None));
+        // A local driver's line of whole pieces is ended by what follows it only.
+        joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
+        read
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_interleaved_frames_reads_as_the_lines_written(
+            lines in lines(),
+            steps in prop::collection::vec(prop_oneof![1usize..40, 1usize..40_000], 1..5),
+        ) {
+            let (frames, expected) = encode(&lines);
+            let read = read(&frames.concat(), &steps);
+            for stream in [Stdout, Stderr] {
+                let of_stream = |lines: &[Line]| -> Vec<Line> {
+                    lines.iter().filter(|line| line.stream == stream).cloned().collect()
+                };
+                prop_assert_eq!(of_stream(&read), of_stream(&expected));
+            }
+        }
+
+        #[test]
+        fn whatever_the_pieces_no_more_than_the_limit_is_kept_and_no_byte_is_uncounted(
+            pieces in prop::collection::vec((any::<bool>(), 0i64..3, 0usize..40_000, any::<bool>()), 0..20),
+            max_line in 0usize..30_000,
+            framing in prop_oneof![Just(Framing::Framed), Just(Framing::Tty)],
+        ) {
+            let mut joiner = LineJoiner::new(framing).max_line(max_line);
+            let (mut lines, mut written) = (Vec::new(), 0);
+            for (is_stdout, nanos, length, newline) in pieces {
+                let mut bytes = vec![b'x'; length];
+                written += length;
+                bytes.extend(newline.then_some(b'\n'));
+                let stream = if is_stdout { Stdout } else { Stderr };
+                joiner.push(piece(stream, nanos, bytes), &mut |line| lines.push(line));
+            }
+            joiner.finish(&mut |line| lines.push(line));
+            prop_assert_eq!(lines.iter().map(|line| line.length).sum::<usize>(), written);
+            for line in lines {
+                prop_assert_eq!(line.bytes.len(), line.length.min(max_line));
+            }
+        }
+    }
+}

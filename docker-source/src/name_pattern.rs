@@ -1,0 +1,369 @@
+//! `filter.name`: which containers a route takes, by a pattern of shell kind.
+//!
+//! Logspout compares with Go's `path.Match`, so the same patterns select the same containers here:
+//!
+//! ```text
+//! *        any number of characters, none of them '/'
+//! ?        one character that is not '/'
+//! [a-z]    one character of the class: single ones and ranges, at least one; here '/' is as good as any
+//! [^a-z]   one character outside of the class
+//! \x       the character x itself, in a class and outside
+//! x        the character x itself
+//! ```
+//!
+//! A pattern matches the whole name or not at all. One difference: a pattern that cannot be read is an error where it
+//! is parsed; in Logspout it silently selects nothing.
+
+use std::fmt;
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+/// A pattern for container names; the syntax is that of the [module](self).
+///
+/// ```
+/// use docker_source::name_pattern::NamePattern;
+///
+/// let pattern = NamePattern::new("ecs-*-web-[0-9]")?;
+/// assert!(pattern.matches("ecs-production-web-1"));
+/// assert!(!pattern.matches("ecs-production-web-12"));
+/// # Ok::<(), docker_source::name_pattern::InvalidPattern>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamePattern {
+    segments: Vec<Segment>,
+}
+
+impl NamePattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`] where Go's `path.Match` answers `ErrBadPattern`.
+    pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
+        let mut segments = vec![Segment::default()];
+        let mut rest = pattern.char_indices().peekable();
+        while let Some((at, character)) = rest.next() {
+            let matcher = match character {
+                '*' => {
+                    segments.push(Segment { after_star: true, matchers: Vec::new() });
+                    continue;
+                }
+                '?' => Matcher::AnyButSlash,
+                '[' => class(at, &mut rest)?,
+                '\\' => match rest.next() {
+                    Some((_, escaped)) => Matcher::Character(escaped),
+                    None => return Err(InvalidPattern::TrailingBackslash { at }),
+                },
+                _ => Matcher::Character(character),
+            };
+            if let Some(segment) = segments.last_mut() {
+                segment.matchers.push(matcher);
+            }
+        }
+        // "**" is "*": a star that nothing follows before the next one adds nothing.
+        let last = segments.len() - 1;
+        let mut index = 0;
+        segments.retain(|segment| {
+            index += 1;
+            !segment.matchers.is_empty() || index - 1 == last
+        });
+        Ok(Self { segments })
+    }
+
+    /// Whether the whole of `name` fits. The Engine's leading `/` is no part of a name: strip it before.
+    ///
+    /// Takes at most (length of the name) × (length of the pattern) steps, whatever the two hold: as in Go, what
+    /// stands between two stars is taken at the first place where it fits, and that choice is never taken back.
+    pub fn matches(&self, name: &str) -> bool {
+        let mut rest = name;
+        let mut segments = self.segments.iter().peekable();
+        while let Some(segment) = segments.next() {
+            let is_last = segments.peek().is_none();
+            if is_last && segment.after_star && segment.matchers.is_empty() {
+                return !rest.contains('/');
+            }
+            match segment.find_in(rest, is_last) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+/// What stands between two stars, or before the first.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Segment {
+    after_star: bool,
+    matchers: Vec<Matcher>,
+}
+
+impl Segment {
+    /// What is left of `name` behind this segment, or `None` when it is not there. The last segment has to reach the
+    /// end.
+    fn find_in<'n>(&self, name: &'n str, is_last: bool) -> Option<&'n str> {
+        let mut from = name;
+        loop {
+            if let Some(behind) = self.strip_from(from)
+                && (behind.is_empty() || !is_last)
+            {
+                return Some(behind);
+            }
+            let mut skipped = from.chars();
+            if !self.after_star || matches!(skipped.next(), None | Some('/')) {
+                return None;
+            }
+            from = skipped.as_str();
+        }
+    }
+
+    fn strip_from<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let mut characters = name.chars();
+        self.matchers
+            .iter()
+            .all(|matcher| characters.next().is_some_and(|character| matcher.accepts(character)))
+            .then_some(characters.as_str())
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Matcher {
+    AnyButSlash,
+    Character(char),
+    Class { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Matcher {
+    fn accepts(&self, character: char) -> bool {
+        match self {
+            Self::AnyButSlash => character != '/',
+            Self::Character(expected) => character == *expected,
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&character)) != *negated
+            }
+        }
+    }
+}
+
+type Characters<'p> = Peekable<CharIndices<'p>>;
+
+/// Reads a class behind its `[`, which stands at byte `at`.
+fn class(at: usize, rest: &mut Characters<'_>) -> Result<Matcher, InvalidPattern> {
+    let negated = rest.next_if(|(_, character)| *character == '^').is_some();
+    let mut ranges = Vec::new();
+    while ranges.is_empty() || rest.next_if(|(_, character)| *character == ']').is_none() {
+        let low = class_member(at, rest)?;
+        let high = match rest.next_if(|(_, character)| *character == '-') {
+            Some(_) => class_member(at, rest)?,
+            None => low,
+        };
+        ranges.push((low, high));
+    }
+    Ok(Matcher::Class { negated, ranges })
+}
+
+fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidPattern> {
+    match rest.next() {
+        None => Err(InvalidPattern::UnclosedClass { at }),
+        Some((_, '-' | ']')) => Err(InvalidPattern::MisplacedInClass { at }),
+        Some((at, '\\')) => {
+            rest.next().map(|(_, escaped)| escaped).ok_or(InvalidPattern::TrailingBackslash { at })
+        }
+        Some((_, character)) => Ok(character),
+    }
+}
+
+/// Why a text is not a [`NamePattern`]. `at` is where, in bytes from the start of the pattern.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidPattern {
+    /// The class that opens at `at` has `-` or `]` where a character belongs; written `\-` and `\]`, they are one.
+    MisplacedInClass {
+        /// Where the class opens.
+        at: usize,
+    },
+    /// The pattern ends in a backslash that escapes nothing.
+    TrailingBackslash {
+        /// Where the backslash is.
+        at: usize,
+    },
+    /// The class that opens at `at` has no closing `]`.
+    UnclosedClass {
+        /// Where the class opens.
+        at: usize,
+    },
+}
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MisplacedInClass { at } => write!(
+                f,
+                "the class '[' at byte {at} has '-' or ']' where a character belongs; write '\\-' or '\\]' for it"
+            ),
+            Self::TrailingBackslash { at } => {
+                write!(f, "the backslash at byte {at} has nothing behind it; write '\\\\' for a backslash")
+            }
+            Self::UnclosedClass { at } => write!(f, "the class '[' at byte {at} is not closed by ']'"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPattern {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        NamePattern::new(pattern).unwrap().matches(name)
+    }
+
+    #[test]
+    fn a_pattern_without_special_characters_is_the_name_itself() {
+        assert!(matches("web", "web"));
+        assert!(!matches("web", "web1"));
+        assert!(!matches("web", "we"));
+        assert!(!matches("web", "Web"));
+        assert!(matches("", ""));
+        assert!(!matches("", "web"));
+    }
+
+    #[test]
+    fn a_star_is_any_number_of_characters() {
+        assert!(matches("*", ""));
+        assert!(matches("*", "web"));
+        assert!(matches("ecs-*", "ecs-"));
+        assert!(matches("*-web-*", "ecs-production-web-12"));
+        assert!(!matches("*-web", "ecs-web-1"));
+        assert!(matches("a*b*c", "a-b-b-c"));
+        assert!(matches("*x", "xxx"));
+        assert!(matches("a**b", "a-b"));
+        assert!(matches("**", "ab"));
+        assert!(!matches("a*b*c", "acb"));
+    }
+
+    #[test]
+    fn a_question_mark_is_one_character() {
+        assert!(matches("web?", "web1"));
+        assert!(!matches("web?", "web"));
+        assert!(!matches("web?", "web12"));
+        assert!(matches("a?b", "a☺b"));
+        assert!(!matches("a???b", "a☺b"));
+    }
+
+    #[test]
+    fn neither_star_nor_question_mark_is_a_slash() {
+        assert!(!matches("a*b", "a/b"));
+        assert!(!matches("a?b", "a/b"));
+        assert!(!matches("*", "a/b"));
+        assert!(!matches("*b", "a/b"));
+        assert!(matches("*/*", "a/b"));
+        assert!(matches("*/", "a/"));
+    }
+
+    #[test]
+    fn a_class_is_one_character_of_its_ranges() {
+        assert!(matches("web[0-9]", "web7"));
+        assert!(!matches("web[0-9]", "webx"));
+        assert!(matches("ab[c]", "abc"));
+        assert!(matches("ab[e-g]", "abf") && !matches("ab[e-g]", "abc"));
+        assert!(matches("[a-ζ]*", "α"));
+        assert!(!matches("*[a-ζ]", "A"));
+        assert!(!matches("[z-a]", "m"));
+        assert!(matches("[abx-z]", "y"));
+    }
+
+    #[test]
+    fn a_negated_class_is_one_character_outside_of_them_and_may_be_a_slash() {
+        assert!(!matches("ab[^c]", "abc"));
+        assert!(matches("ab[^e-g]", "abc"));
+        assert!(matches("a[^a]b", "a☺b"));
+        assert!(!matches("a[^a][^a][^a]b", "a☺b"));
+        assert!(matches("a[^b]c", "a/c"));
+        assert!(matches("[a^]", "^"));
+        assert!(matches("[!a]", "a") && matches("[!a]", "!"));
+    }
+
+    #[test]
+    fn a_backslash_makes_a_special_character_plain() {
+        assert!(matches("a\\*b", "a*b") && !matches("a\\*b", "axb"));
+        assert!(matches("\\\\", "\\"));
+        assert!(matches("\\a", "a"));
+        assert!(matches("[\\]a]", "]"));
+        assert!(matches("[\\-]", "-"));
+        assert!(matches("[x\\-]", "x") && matches("[x\\-]", "-") && !matches("[x\\-]", "z"));
+        assert!(matches("[\\-x]", "x") && matches("[\\-x]", "-") && !matches("[\\-x]", "a"));
+        assert!(matches("[\\[-\\]]", "\\"));
+    }
+
+    #[test]
+    fn what_go_calls_a_bad_pattern_is_an_error_that_says_where() {
+        let error = |pattern| NamePattern::new(pattern).unwrap_err();
+        assert_eq!(error("[]a]"), InvalidPattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("x[-]"), InvalidPattern::MisplacedInClass { at: 1 });
+        assert_eq!(error("[x-]"), InvalidPattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("[-x]"), InvalidPattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("[a-b-c]"), InvalidPattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("\\"), InvalidPattern::TrailingBackslash { at: 0 });
+        assert_eq!(error("[a\\"), InvalidPattern::TrailingBackslash { at: 2 });
+        for (pattern, at) in [("[", 0), ("[^", 0), ("[^bc", 0), ("a[", 1), ("a/b[", 3), ("*[a-", 1)] {
+            assert_eq!(error(pattern), InvalidPattern::UnclosedClass { at }, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_choice_between_two_stars_is_never_taken_back_as_in_go() {
+        // Go takes 'c' for the class, and the second star cannot pass the slash.
+        assert!(!matches("*[^a]*b", "c/b"));
+        assert!(matches("*[^a]*b", "a/b"));
+    }
+
+    #[test]
+    fn many_stars_on_a_long_name_take_no_exponential_time() {
+        let pattern = NamePattern::new(&"a*".repeat(2_000)).unwrap();
+        assert!(!pattern.matches(&format!("{}/", "a".repeat(4_000))));
+        assert!(!NamePattern::new(&format!("{}b", "*a".repeat(30))).unwrap().matches(&"a".repeat(10_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn without_slashes_it_agrees_with_a_matcher_that_tries_everything(
+            pattern in "[ab?*\\[\\]^\\\\-]{0,10}",
+            name in "[ab-]{0,10}",
+        ) {
+            if let Ok(parsed) = NamePattern::new(&pattern) {
+                let everything = every_way(&flat(&parsed), &name.chars().collect::<Vec<_>>());
+                prop_assert_eq!(parsed.matches(&name), everything);
+            }
+        }
+
+        #[test]
+        fn an_escaped_name_matches_that_name_only(name in "\\PC{1,12}", other in "\\PC{1,12}") {
+            let pattern: String = name.chars().flat_map(|character| ['\\', character]).collect();
+            let pattern = NamePattern::new(&pattern).unwrap();
+            prop_assert!(pattern.matches(&name));
+            prop_assert_eq!(pattern.matches(&other), name == other);
+        }
+    }
+
+    /// The matchers in a row; `None` is a star.
+    fn flat(pattern: &NamePattern) -> Vec<Option<Matcher>> {
+        let mut flat = Vec::new();
+        for segment in &pattern.segments {
+            flat.extend(segment.after_star.then_some(None));
+            flat.extend(segment.matchers.iter().cloned().map(Some));
+        }
+        flat
+    }
+
+    fn every_way(pattern: &[Option<Matcher>], name: &[char]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((None, rest)) => (0..=name.len()).any(|skipped| every_way(rest, &name[skipped..])),
+            Some((Some(matcher), rest)) => name
+                .split_first()
+                .is_some_and(|(first, name)| matcher.accepts(*first) && every_way(rest, name)),
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The log of a container with a terminal: bare lines, each behind a stamp.
+//!
+//! Nothing but the text tells where a record ends, and a record is not always a line:
+//!
+//! * A newline ends one. (A terminal writes `\r\n`; cutting that off is the joiner's.)
+//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has replaced bytes
+//!   that are not UTF-8) *the same stamp* stands in the middle of the line.
+//! * The `local` driver drops the newline of such a line's last record. Its `\r` is followed at once by the next line's
+//!   *later stamp*.
+//!
+//! A line may hold text that looks like a stamp. The same stamp is looked for only beyond 16,384 bytes, and a later one
+//! only behind a `\r` in the last record of a long line.
+//!
+//! One case cannot be told apart: a container that ended without a newline and was started again has its next line
+//! glued to the last one in the log, stamp and all, and so it is read.
+
+use bytes::{Buf, Bytes, BytesMut};
+use gelf_core::Timestamp;
+use memchr::{memchr, memchr_iter, memmem};
+
+use crate::stdcopy::{BadFrame, MissingTimestamp, PIECE_LENGTH, Piece, STAMP_MAX, read_stamp};
+use crate::stream::LogStream;
+
+/// What is searched for the end of a record before a part of it is handed out: a record is at most three times
+/// [`PIECE_LENGTH`] and 49,152 bytes, unless the Engine does not split lines. The limit bounds what one line without an
+/// end can make a reader hold.
+const WINDOW: usize = 64 * 1024;
+
+/// Kept back when a part is handed out, and searched again when more has arrived: more than a `\r` and a stamp, so that
+/// one which is cut there is still found.
+const OVERLAP: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct TtyDecoder {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A stamp comes next. `continues` when it was seen in the middle of a line.
+    Stamp { continues: bool },
+    /// The text behind a stamp.
+    Text(Record),
+    /// A line without a stamp, up to its newline.
+    Skip,
+}
+
+impl TtyDecoder {
+    pub(crate) const fn new() -> Self {
+        Self { state: State::Stamp { continues: false } }
+    }
+
+    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, BadFrame> {
+        loop {
+            match &mut self.state {
+                State::Stamp { continues } => match read_stamp(input) {
+                    None => return Ok(None),
+                    Some(Ok((time, length))) => {
+                        let mut stamp = [0; STAMP_MAX];
+                        stamp.iter_mut().zip(input.split_to(length)).for_each(|(to, from)| *to = from);
+                        let continues = *continues;
+                        self.state = State::Text(Record {
+                            time,
+                            stamp,
+                            length,
+                            continues,
+                            handed_out: 0,
+                            searched: 0,
+                        });
+                    }
+                    Some(Err(MissingTimestamp)) => {
+                        self.state = State::Skip;
+                        return Err(BadFrame::MissingTimestamp);
+                    }
+                },
+                State::Text(record) => {
+                    let time = record.time;
+                    let Some(end) = record.find_end(input) else {
+                        return Ok(None);
+                    };
+                    let length = match end {
+                        End::Newline(length) => {
+                            self.state = State::Stamp { continues: false };
+                            length
+                        }
+                        End::SameStamp(length) => {
+                            self.state = State::Stamp { continues: true };
+                            length
+                        }
+                        End::LaterStamp(length) => {
+                            self.state = State::Stamp { continues: false };
+                            length
+                        }
+                        End::Window(length) => {
+                            record.handed_out += length;
+                            record.searched = 0;
+                            length
+                        }
+                    };
+                    return Ok(Some(take(input, time, length)));
+                }
+                State::Skip => {
+                    let Some(newline) = memchr(b'\n', input) else {
+                        input.clear();
+                        return Ok(None);
+                    };
+                    input.advance(newline + 1);
+                    self.state = State::Stamp { continues: false };
+                }
+            }
+        }
+    }
+
+    pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, BadFrame> {
+        if let Some(piece) = self.decode(input)? {
+            return Ok(Some(piece));
+        }
+        let state = std::mem::replace(&mut self.state, State::Stamp { continues: false });
+        if input.is_empty() {
+            return Ok(None);
+        }
+        match state {
+            State::Text(record) => Ok(Some(take(input, record.time, input.len()))),
+            State::Stamp { .. } | State::Skip => Err(BadFrame::Truncated),
+        }
+    }
+}
+
+fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
+    // A copy, since a slice would keep the whole read buffer in memory.
+    let bytes = Bytes::copy_from_slice(input.get(..length).unwrap_or_default());
+    input.advance(bytes.len());
+    Piece { stream: LogStream::Stdout, time, bytes }
+}
+
+#[derive(Debug)]
+struct Record {
+    time: Timestamp,
+    stamp: [u8; STAMP_MAX],
+    /// Length of the stamp, its space included.
+    length: usize,
+    /// Not the first record of its line.
+    continues: bool,
+    /// Bytes of this record that have been handed out already.
+    handed_out: usize,
+    /// Bytes at the front of the input that hold no end of the record.
+    searched: usize,
+}
+
+/// How a record ends, and its length within the input.
+enum End {
+    Newline(usize),
+    SameStamp(usize),
+    LaterStamp(usize),
+    /// Not yet, but this much is surely of it.
+    Window(usize),
+}
+
+impl Record {
+    fn find_end(&mut self, input: &[u8]) -> Option<End> {
+        let window = input.get(..WINDOW).unwrap_or(input);
+        let unseen = window.get(self.searched..).unwrap_or_default();
+        let newline = memchr(b'\n', unseen).map(|at| self.searched + at);
+        let line = newline.and_then(|end| window.get(..end)).unwrap_or(window);
+        // Both are rare, and only one of them is there.
+        if let Some(at) = self.same_stamp_in(line) {
+            return Some(End::SameStamp(at));
+        }
+        if let Some(at) = self.later_stamp_in(line) {
+            return Some(End::LaterStamp(at));
+        }
+        self.searched = window.len();
+        match newline {
+            Some(at) => Some(End::Newline(at + 1)),
+            None => (window.len() == WINDOW).then_some(End::Window(WINDOW - OVERLAP)),
+        }
+    }
+
+    fn same_stamp_in(&self, line: &[u8]) -> Option<usize> {
+        let from = PIECE_LENGTH.saturating_sub(self.handed_out).max(self.searched.saturating_sub(OVERLAP));
+        memmem::find(line.get(from..)?, self.stamp.get(..self.length)?).map(|at| from + at)
+    }
+
+    fn later_stamp_in(&self, line: &[u8]) -> Option<usize> {
+        if !self.continues {
+            return None;
+        }
+        let from = self.searched.saturating_sub(OVERLAP);
+        let at_start = (from == 0 && self.handed_out == 0).then_some(0);
+        at_start.into_iter().chain(memchr_iter(b'\r', line.get(from..)?).map(|at| from + at + 1)).find(|at| {
+            let stamp = line.get(*at..*at + self.length).and_then(read_stamp);
+            matches!(stamp, Some(Ok((time, length))) if length == self.length && time > self.time)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const T1: &str = "2026-11-22T22:44:18.123456781Z ";
+    const T2: &str = "2026-11-22T22:44:18.123456782Z ";
+    const T3: &str = "2026-11-22T22:44:18.123456783Z ";
+
+    fn time(stamp: &str) -> Timestamp {
+        Timestamp::from_rfc3339(stamp.trim_end()).unwrap()
+    }
+
+    type Read = Vec<(Timestamp, Vec<u8>)>;
+
+    /// Decodes `bytes`, given in parts of `step` bytes; the last error, if one ended it.
+    fn decode_by(bytes: &[u8], step: usize) -> (Read, Option<BadFrame>) {
+        let mut decoder = TtyDecoder::new();
+        let mut input = BytesMut::new();
+        let mut read = Vec::new();
+        let mut push = |piece: Piece| read.push((piece.time, piece.bytes.to_vec()));
+        for part in bytes.chunks(step) {
+            input.extend_from_slice(part);
+            while let Some(piece) = decoder.decode(&mut input).unwrap() {
+                push(piece);
+            }
+            assert!(input.len() < WINDOW);
+        }
+        loop {
+            match decoder.finish(&mut input) {
+                Ok(Some(piece)) => push(piece),
+                Ok(None) => return (read, None),
+                Err(error) => return (read, Some(error)),
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Read {
+        let (read, error) = decode_by(bytes, 64 * 1024);
+        assert_eq!(error, None);
+        read
+    }
+
+    fn expected(pieces: &[(&str, &str)]) -> Read {
+        pieces.iter().map(|(stamp, text)| (time(stamp), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn each_line_has_its_stamp_and_keeps_its_ending() {
+        let text = format!("{T1}one\r\n{T2}\r\n{T3}three\n");
+        assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "\r\n"), (T3, "three\n")]));
+    }
+
+    #[test]
+    fn every_line_is_stdout() {
+        let mut input = BytesMut::from(&*format!("{T1}one\r\n"));
+        assert_eq!(TtyDecoder::new().decode(&mut input).unwrap().unwrap().stream, LogStream::Stdout);
+    }
+
+    #[test]
+    fn after_16384_bytes_the_same_stamp_in_the_line_starts_a_piece() {
+        let (first, second) = ("x".repeat(16_384), "y".repeat(16_384));
+        let text = format!("{T1}{first}{T1}{second}{T1}\r\n{T2}next\r\n");
+        assert_eq!(
+            decode(text.as_bytes()),
+            expected(&[(T1, &first), (T1, &second), (T1, "\r\n"), (T2, "next\r\n")])
+        );
+    }
+
+    #[test]
+    fn a_piece_whose_bad_bytes_were_replaced_is_longer_than_16384() {
+        let first = "\u{fffd}".repeat(16_384);
+        assert_eq!(first.len(), 49_152);
+        let text = format!("{T1}{first}{T1}rest\r\n");
+        assert_eq!(decode(text.as_bytes()), expected(&[(T1, &first), (T1, "rest\r\n")]));
+    }
+
+    #[test]
+    fn the_same_stamp_before_16384_bytes_is_text() {
+        let line = format!("{}{T1}{}\r\n", "x".repeat(16_383 - T1.len()), "y".repeat(100));
+        assert_eq!(decode(format!("{T1}{line}").as_bytes()), expected(&[(T1, &line)]));
+    }
+
+    #[test]
+    fn the_local_drivers_last_piece_ends_at_the_next_lines_stamp() {
+        let first = "x".repeat(16_384);
+        let text = format!("{T1}{first}{T1}rest\r{T2}next\r\n{T3}last\r\n");
+        assert_eq!(
+            decode(text.as_bytes()),
+            expected(&[(T1, &first), (T1, "rest\r"), (T2, "next\r\n"), (T3, "last\r\n")])
+        );
+        let empty_rest = format!("{T1}{first}{T1}{T2}next\r\n");
+        assert_eq!(decode(empty_rest.as_bytes()), expected(&[(T1, &first), (T1, ""), (T2, "next\r\n")]));
+    }
+
+    #[test]
+    fn what_looks_like_another_lines_stamp_is_text_in_a_line_of_one_piece() {
+        for line in [format!("at\r{T2}x\r\n"), format!("{T2}x\r\n"), format!("a {T1}\r\n")] {
+            assert_eq!(decode(format!("{T1}{line}").as_bytes()), expected(&[(T1, &line)]));
+        }
+    }
+
+    #[test]
+    fn an_earlier_stamp_or_one_of_another_shape_is_text_in_a_long_line_too() {
+        let first = "x".repeat(16_384);
+        for rest in [
+            format!("\r{T1}\r\n"),
+            "\r2026-11-22T23:00:00Z up again and well\r\n".to_owned(),
+            format!("a {T3}b\r\n"),
+        ] {
+            let text = format!("{T2}{first}{T2}{rest}");
+            assert_eq!(decode(text.as_bytes()), expected(&[(T2, &first), (T2, &rest)]));
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_stamp_is_passed_over_up_to_its_newline() {
+        for bad in ["bad\r\n", "\r\n", "2026-11-22 22:44:18 \n", &format!("{}\n", "z".repeat(100_000))] {
+            let mut input = BytesMut::from(&*format!("{bad}{T1}one\r\n"));
+            let mut decoder = TtyDecoder::new();
+            assert_eq!(decoder.decode(&mut input), Err(BadFrame::MissingTimestamp));
+            assert_eq!(decoder.decode(&mut input).unwrap().unwrap().bytes, "one\r\n");
+            assert_eq!(decoder.decode(&mut input), Ok(None));
+        }
+    }
+
+    #[test]
+    fn at_the_end_the_rest_of_a_line_is_a_piece_and_a_cut_stamp_is_an_error() {
+        let text = format!("{T1}one\r\n{T2}abc");
+        assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "abc")]));
+        assert_eq!(decode(T1.as_bytes()), expected(&[]));
+        for cut in 1..T1.len() {
+            assert_eq!(decode_by(&T1.as_bytes()[..cut], 7), (Vec::new(), Some(BadFrame::Truncated)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_handed_out_in_parts() {
+        let line = "x".repeat(1_000_000);
+        let read = decode(format!("{T1}{line}").as_bytes());
+        assert_eq!(read.len(), 16);
+        assert!(read.iter().all(|(stamp, part)| *stamp == time(T1) && part.len() <= WINDOW));
+        assert_eq!(read.iter().map(|(_, part)| part.len()).sum::<usize>(), 1_000_000);
+        assert_eq!(read[0].1.len(), WINDOW - OVERLAP);
+    }
+
+    #[test]
+    fn a_stamp_across_the_edge_of_the_window_is_found() {
+        for before in WINDOW - 40..WINDOW + 40 {
+            let text = format!("{T1}{}{T1}rest\r\n", "x".repeat(before));
+            let read = decode(text.as_bytes());
+            let joined: Vec<u8> = read.iter().flat_map(|(_, part)| part.clone()).collect();
+            assert_eq!(joined.len(), before + 6, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_starts_with_what_looks_like_a_later_stamp_is_text() {
+        let (first, part) = ("x".repeat(16_384), "y".repeat(WINDOW - OVERLAP));
+        let rest = format!("{T2}{}\r\n", "z".repeat(OVERLAP));
+        let read = decode(format!("{T1}{first}{T1}{part}{rest}").as_bytes());
+        assert_eq!(read.last(), Some(&(time(T1), rest.into_bytes())));
+        assert_eq!(read.len(), 3);
+    }
+
+    #[test]
+    fn each_byte_is_searched_once_for_a_newline() {
+        let mut decoder = TtyDecoder::new();
+        let mut input = BytesMut::from(T1);
+        for length in 1..10_000 {
+            input.extend_from_slice(b"x");
+            assert_eq!(decoder.decode(&mut input), Ok(None));
+            let State::Text(record) = &decoder.state else { panic!() };
+            assert_eq!(record.searched, length);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_log_split_into_parts_of_any_size_reads_the_same(
+            lines in prop::collection::vec((0usize..40_000, any::<bool>()), 1..4),
+            step in prop_oneof![1usize..100, 16_000usize..17_000],
+        ) {
+            let mut bytes = Vec::new();
+            let mut written = Vec::new();
+            for (number, (length, local)) in lines.iter().enumerate() {
+                let stamp = format!("2026-11-22T22:44:18.{number:09}Z ");
+                let mut line = vec![b'a' + number as u8; *length];
+                line.extend(b"\r\n");
+                let records = line.len().div_ceil(PIECE_LENGTH);
+                for (index, record) in line.chunks(PIECE_LENGTH).enumerate() {
+                    bytes.extend(stamp.as_bytes());
+                    bytes.extend(record);
+                    // A newline on its own is the one last record that Docker's `local` driver leaves empty.
+                    if *local && records > 1 && index + 1 == records {
+                        bytes.pop();
+                    }
+                }
+                written.push((time(&stamp), length + 1));
+            }
+            let (read, error) = decode_by(&bytes, step);
+            prop_assert_eq!(error, None);
+            let mut lengths: Vec<(Timestamp, usize)> = Vec::new();
+            for (stamp, part) in read {
+                let length = part.iter().filter(|byte| **byte != b'\n').count();
+                match lengths.last_mut() {
+                    Some((last, sum)) if *last == stamp => *sum += length,
+                    _ => lengths.push((stamp, length)),
+                }
+            }
+            prop_assert_eq!(lengths, written);
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Every container is found and followed once, whatever the events miss.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests state what they know"
+)]
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use docker_source::NamePattern;
+use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
+use support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts, timing};
+
+#[tokio::test]
+async fn only_get_requests_of_the_six_endpoints_are_sent() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    web.rename("other");
+    web.die();
+    web.wait_for_log_requests(2).await;
+    engine.end_events();
+    engine.wait_for(2, "/containers/json?all=1").await;
+    let id = web.id();
+    let allowed = [
+        "GET /_ping".to_owned(),
+        "GET /v1.41/info".to_owned(),
+        "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D".to_owned(),
+        "GET /v1.41/containers/json?all=1".to_owned(),
+        format!("GET /v1.41/containers/{id}/json"),
+        format!("GET /v1.41/containers/{id}/logs"),
+    ];
+    let requests = engine.requests();
+    for request in &requests {
+        let (target, _) = request.split_once("?follow=").unwrap_or((request, ""));
+        assert!(allowed.iter().any(|allowed| allowed == target), "{request}");
+    }
+    for target in &allowed {
+        assert!(requests.iter().any(|request| request.starts_with(target)), "{target} was never asked for");
+    }
+    assert_eq!(source.stats().snapshot().engine_requests, engine.requests().len() as u64);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn events_are_subscribed_to_before_the_containers_are_listed() {
+    let engine = SimulatedEngine::start().await;
+    let _source = connect(&engine).await;
+    let requests = engine.requests();
+    let place = |part| requests.iter().position(|request| request.contains(part)).unwrap();
+    assert!(place("/events") < place("/containers/json"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_without_waiting_for_the_inspection() {
+    let engine = SimulatedEngine::start().await;
+    let source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.fail_inspect(Fault::Hang);
+    web.start();
+    web.wait_for_log_requests(1).await;
+    assert_eq!(
+        source.stats().snapshot().total.read,
+        0,
+        "nothing is read before it is known whether it may be"
+    );
+}
+
+#[tokio::test]
+async fn an_inspection_that_hangs_holds_up_no_other_container() {
+    let engine = SimulatedEngine::start().await;
+    let mut hasty = timing();
+    hasty.headers = Duration::from_millis(200);
+    let mut source = ready(builder(&engine).timing(hasty)).await;
+    let slow = engine.create(ContainerOptions::named("slow"));
+    slow.fail_inspect(Fault::Hang);
+    slow.start();
+    slow.line(Stream::Stdout, "slow");
+    slow.wait_for_log_requests(1).await;
+    let quick = engine.create(ContainerOptions::named("quick"));
+    quick.start();
+    quick.line(Stream::Stdout, "quick");
+    assert_eq!(texts(&mut source, 2).await, ["quick", "slow"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn the_own_container_is_never_followed() {
+    let engine = SimulatedEngine::start().await;
+    let own = engine.create(ContainerOptions::named("agent"));
+    own.start();
+    let other = engine.create(ContainerOptions::named("web"));
+    let mountinfo = engine.socket().with_file_name("mountinfo");
+    let line = format!(
+        "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
+        own.id()
+    );
+    std::fs::write(&mountinfo, line).unwrap();
+    let mut source = ready(builder(&engine).mountinfo(mountinfo)).await;
+    own.line(Stream::Stdout, "own");
+    own.die();
+    own.start();
+    other.start();
+    other.line(Stream::Stdout, "other");
+    assert_eq!(texts(&mut source, 1).await, ["other"]);
+    assert_eq!(engine.count(own.id()), 0, "{:?}", engine.requests());
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn containers_that_ask_for_it_and_those_not_selected_are_not_read() {
+    let engine = SimulatedEngine::start().await;
+    let pattern = NamePattern::new("web-*").unwrap();
+    let mut source = ready(builder(&engine).select(move |container| pattern.matches(container.name()))).await;
+    let ignored = engine.create(ContainerOptions::named("web-ignored").env("LOGSPOUT=Ignore"));
+    let other = engine.create(ContainerOptions::named("db"));
+    let web = engine.create(ContainerOptions::named("web-1"));
+    for container in [&ignored, &other, &web] {
+        container.start();
+        container.line(Stream::Stdout, "line");
+        container.wait_for_log_requests(1).await;
+    }
+    let record = next(&mut source).await;
+    assert_eq!(record.container().name(), "web-1");
+    // A restart does not make them wanted.
+    for container in [&ignored, &other, &web] {
+        container.die();
+        container.start();
+        container.line(Stream::Stdout, "again");
+    }
+    assert_eq!(texts(&mut source, 1).await, ["again"]);
+    assert_eq!((ignored.log_requests(), other.log_requests()), (1, 1));
+    let total = source.stats().snapshot().total;
+    assert_eq!((total.yielded, total.in_flight), (2, 0));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_new_name_is_that_of_later_records() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("old"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(next(&mut source).await.container().name(), "old");
+    web.rename("new");
+    // The event and the log come by different connections. Lines until then may still have the old name.
+    let named = async {
+        loop {
+            web.line(Stream::Stdout, "more");
+            let record = next(&mut source).await;
+            if record.container().name() == "new" {
+                return record;
+            }
+            assert_eq!(record.container().name(), "old");
+        }
+    };
+    let record = support::within(named).await;
+    assert_eq!((record.container().id(), record.container().image()), (web.id(), "busybox:1"));
+    assert_eq!(engine.count(&format!("{}/json", web.id())), 1, "the event tells the name");
+}
+
+#[tokio::test]
+async fn a_start_whose_event_was_lost_is_found_in_the_list() {
+    let engine = SimulatedEngine::start().await;
+    let known = engine.create(ContainerOptions::named("known"));
+    let mut often = timing();
+    often.list_interval = Duration::from_millis(10);
+    let mut source = ready(builder(&engine).timing(often)).await;
+    engine.lose_events(true);
+    known.start();
+    known.line(Stream::Stdout, "known");
+    assert_eq!(texts(&mut source, 1).await, ["known"]);
+    let new = engine.create(ContainerOptions::named("new"));
+    new.start();
+    new.line(Stream::Stdout, "new");
+    assert_eq!(texts(&mut source, 1).await, ["new"]);
+    let short = engine.create(ContainerOptions::named("short"));
+    engine.freeze_list(true);
+    short.start();
+    short.line(Stream::Stdout, "short");
+    short.die();
+    engine.freeze_list(false);
+    assert_eq!(texts(&mut source, 1).await, ["short"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn what_ran_while_the_events_were_away_is_read_when_they_are_back() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "first run");
+    job.die();
+    assert_eq!(texts(&mut source, 1).await, ["first run"]);
+    job.wait_for_log_requests(2).await;
+    engine.lose_events(true);
+    job.start();
+    job.line(Stream::Stdout, "unseen run");
+    job.die();
+    engine.lose_events(false);
+    engine.end_events();
+    assert_eq!(texts(&mut source, 1).await, ["unseen run"]);
+    assert_eq!(source.stats().snapshot().events_connections, 2);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
+    let engine = SimulatedEngine::start().await;
+    let old = engine.create(ContainerOptions::named("old"));
+    old.start();
+    old.line(Stream::Stdout, "long ago");
+    old.die();
+    let mut source = connect(&engine).await;
+    let read = engine.create(ContainerOptions::named("read"));
+    read.start();
+    read.line(Stream::Stdout, "all of it");
+    assert_eq!(texts(&mut source, 1).await, ["all of it"]);
+    read.die();
+    read.wait_for_log_requests(2).await;
+    engine.end_events();
+    engine.wait_for(1, &format!("{}/json", old.id())).await;
+    // At its start, at its end, and now.
+    engine.wait_for(3, &format!("{}/json", read.id())).await;
+    // Whatever follows from the answers has followed when another container was read.
+    let other = engine.create(ContainerOptions::named("other"));
+    other.start();
+    other.line(Stream::Stdout, "other");
+    assert_eq!(texts(&mut source, 1).await, ["other"]);
+    assert_eq!((old.log_requests(), read.log_requests()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_list_that_lags_behind_ends_no_follower() {
+    let engine = SimulatedEngine::start().await;
+    engine.freeze_list(true);
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    engine.end_events();
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().lists == 2).await;
+    web.line(Stream::Stdout, "two");
+    assert_eq!(texts(&mut source, 1).await, ["two"]);
+    engine.freeze_list(false);
+    engine.end_events();
+    eventually(&stats, |stats| stats.snapshot().lists == 3).await;
+    web.line(Stream::Stdout, "three");
+    assert_eq!(texts(&mut source, 1).await, ["three"]);
+    assert_eq!(web.log_requests(), 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_container_that_is_removed_is_read_to_the_end_and_its_account_closed() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let stats = source.stats();
+    for round in 1..=20 {
+        let job = engine.create(ContainerOptions::named("job"));
+        job.start();
+        job.wait_for_log_requests(1).await;
+        for number in 0..10 {
+            job.line(Stream::Stdout, format!("line {number}"));
+        }
+        job.destroy();
+        assert_eq!(texts(&mut source, 10).await.last().unwrap(), "line 9");
+        eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
+        assert_eq!(stats.snapshot().total.yielded, 10 * round);
+    }
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_removal_whose_event_was_lost_is_found_by_two_lists() {
+    let engine = SimulatedEngine::start().await;
+    let mut often = timing();
+    often.list_interval = Duration::from_millis(10);
+    let mut source = ready(builder(&engine).timing(often)).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    engine.lose_events(true);
+    job.destroy();
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn events_that_cannot_be_read_are_counted_and_those_behind_them_applied() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    engine.send_event("{\"Action\":");
+    engine.send_event(r#"{"Type":"container","Action":"start","Actor":{"ID":"../../images/json"}}"#);
+    engine.send_event(r#"{"Type":"container","Action":"exec_start: sh","Actor":{"ID":"0123456789abcdef"}}"#);
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    let snapshot = source.stats().snapshot();
+    assert_eq!((snapshot.events_bad, snapshot.events_connections), (2, 1));
+    assert_eq!(engine.count("images"), 0);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_told_twice_makes_one_follower() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let event = format!(
+        r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{}","Attributes":{{"name":"web"}}}}}}"#,
+        web.id()
+    );
+    engine.send_event(&event);
+    engine.send_event(&event);
+    for number in 0..10 {
+        web.line(Stream::Stdout, format!("line {number}"));
+    }
+    assert_eq!(texts(&mut source, 10).await[9], "line 9");
+    let later = engine.create(ContainerOptions::named("later"));
+    later.start();
+    later.line(Stream::Stdout, "later");
+    assert_eq!(texts(&mut source, 1).await, ["later"]);
+    assert_eq!(web.log_requests(), 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_follower_that_panics_is_counted_and_started_again() {
+    let engine = SimulatedEngine::start().await;
+    let calls = AtomicU64::new(0);
+    let select = move |_: &docker_source::Container| {
+        assert!(calls.fetch_add(1, Ordering::Relaxed) >= 2, "this panic is part of the test");
+        true
+    };
+    let mut source = ready(builder(&engine).select(select)).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for number in 0..10 {
+        web.line(Stream::Stdout, format!("line {number}"));
+    }
+    assert_eq!(texts(&mut source, 10).await[9], "line 9");
+    assert_eq!(source.stats().snapshot().follower_restarts, 2);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn readiness_is_said_once_with_the_number_of_containers_that_are_followed() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let options = [
+        ContainerOptions::named("a"),
+        ContainerOptions::named("b"),
+        ContainerOptions::named("c").env("LOGSPOUT=ignore"),
+        ContainerOptions::named("d"),
+    ];
+    let containers = options.map(|options| engine.create(options));
+    for container in &containers[..3] {
+        container.start();
+    }
+    let mut source = connect(&engine).await;
+    containers[0].line(Stream::Stdout, "one");
+    let record = next(&mut source).await;
+    assert_eq!(text(&record), "one");
+    let stats = source.stats();
+    let said = async {
+        while logged.matching("ready").is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    support::within(said).await;
+    engine.end_events();
+    eventually(&stats, |stats| stats.snapshot().lists == 2).await;
+    let said = logged.matching("ready");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("INFO ready: following 2 containers of engine-host (unix://"), "{said:?}");
+    assert!(said[0].ends_with(", API 1.41)"), "{said:?}");
+}

@@ -1,0 +1,145 @@
+//! An Engine that is not there, not yet or not any more, or is not one to work with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests state what they know"
+)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+
+use docker_source::EngineError;
+use simulated_engine::{ContainerOptions, Fault, Options, SimulatedEngine, Stream};
+use support::{Logged, assert_nothing_left, builder, connect, eventually, texts, within};
+
+#[tokio::test]
+async fn an_engine_that_is_too_old_is_a_permanent_error() {
+    let engine =
+        SimulatedEngine::start_with(Options { api_version: "1.39".into(), ..Options::default() }).await;
+    let error = within(builder(&engine).connect()).await.unwrap_err();
+    assert!(matches!(error, EngineError::TooOld { .. }), "{error:?}");
+    assert!(error.is_permanent());
+    assert_eq!(
+        error.to_string(),
+        "the Engine speaks API version 1.39 at most, and 1.40 is needed: upgrade to Docker 19.03 or later"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_engine_is_asked_in_the_newest_version_that_is_spoken() {
+    let engine =
+        SimulatedEngine::start_with(Options { api_version: "1.54".into(), ..Options::default() }).await;
+    let _source = connect(&engine).await;
+    assert!(engine.count("GET /v1.47/") >= 3, "{:?}", engine.requests());
+    assert_eq!(engine.count("GET /v1.54/"), 0);
+}
+
+#[tokio::test]
+async fn a_socket_without_permission_is_a_permanent_error() {
+    let engine = SimulatedEngine::start().await;
+    std::fs::set_permissions(engine.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::os::unix::net::UnixStream::connect(engine.socket()).is_ok() {
+        eprintln!("skipped: this user may open any socket");
+        return;
+    }
+    let error = within(builder(&engine).connect()).await.unwrap_err();
+    assert!(error.is_permanent());
+    assert!(error.to_string().starts_with("permission denied on unix:///"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_forbids_a_request_is_a_permanent_error() {
+    let engine = SimulatedEngine::start().await;
+    engine.fail_info(Fault::Status(403, "Forbidden".into()));
+    let error = within(builder(&engine).connect()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the Engine answered GET info with status 403: Forbidden; allow it in the proxy before the Engine"
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_is_not_there_yet_is_waited_for_with_one_line() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::away(Options::default());
+    let web = engine.create(ContainerOptions::named("web"));
+    let connecting = tokio::spawn(builder(&engine).connect());
+    // The second outage begins while the first lasts: still one line.
+    let warned = async {
+        while logged.matching("WARN").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(warned).await;
+    assert!(!connecting.is_finished());
+    engine.fail_info(Fault::Status(500, "starting".into()));
+    engine.come_back();
+    let mut source = within(connecting).await.unwrap().unwrap();
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    let warnings = logged.matching("WARN");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("start Docker, mount the socket, or set DOCKER_HOST"), "{warnings:?}");
+    assert_eq!(logged.matching("INFO the Engine answers again").len(), 1);
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_away_and_comes_back_costs_one_line_each_and_no_log_line() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let stats = source.stats();
+    let web = engine.create(ContainerOptions::named("web"));
+    let job = engine.create(ContainerOptions::named("job"));
+    let renamed = engine.create(ContainerOptions::named("before"));
+    for container in [&web, &job, &renamed] {
+        container.start();
+        container.line(Stream::Stdout, "0");
+        assert_eq!(texts(&mut source, 1).await, ["0"]);
+    }
+    for outage in 1..=3u64 {
+        engine.go_away().await;
+        web.line(Stream::Stdout, format!("web {outage}"));
+        if outage == 1 {
+            job.line(Stream::Stdout, "last words");
+            job.die();
+            renamed.rename("after");
+            renamed.line(Stream::Stdout, "renamed");
+        }
+        engine.come_back();
+        eventually(&stats, |stats| stats.snapshot().events_connections == outage + 1).await;
+        eventually(&stats, |stats| stats.snapshot().lists == outage + 1).await;
+        let mut lines = texts(&mut source, if outage == 1 { 3 } else { 1 }).await;
+        lines.sort();
+        match outage {
+            1 => assert_eq!(lines, ["last words", "renamed", "web 1"]),
+            _ => assert_eq!(lines, [format!("web {outage}")]),
+        }
+    }
+    web.line(Stream::Stdout, "end");
+    assert_eq!(texts(&mut source, 1).await, ["end"]);
+    assert!(logged.matching("WARN").len() <= 3, "{:?}", logged.matching("WARN"));
+    assert_eq!(logged.matching("WARN").len(), logged.matching("answers again").len());
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_list_that_fails_is_asked_for_again() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    engine.fail_list(Fault::Status(500, "busy".into()));
+    engine.fail_list(Fault::CutAfter(1));
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let mut source = connect(&engine).await;
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    assert_eq!(engine.count("/containers/json"), 3);
+    assert_eq!(logged.matching("WARN").len(), 1);
+    assert_eq!(logged.matching("answers again").len(), 1);
+    assert_nothing_left(&mut source).await;
+}

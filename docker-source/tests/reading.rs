@@ -1,0 +1,578 @@
+//! What a container wrote comes out, whatever the Engine does to its log on the way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests state what they know"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use docker_source::LogStream;
+use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Since, Stream};
+use support::{
+    Logged, assert_balanced, assert_nothing_left, builder, connect, eventually, next, ready, text, texts,
+    timing, within,
+};
+
+/// Engines of both ways to understand `since`, that name the content type or do not.
+fn engines() -> [Options; 3] {
+    let old = Options::default();
+    let new = Options {
+        api_version: "1.45".into(),
+        names_content_type: true,
+        since: Since::UntilFirst,
+        ..Options::default()
+    };
+    let crumbs = Options { chunk: 7, ..Options::default() };
+    [old, new, crumbs]
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| format!("line {number}")).collect()
+}
+
+#[tokio::test]
+async fn lines_of_both_streams_come_with_their_container_stream_and_stamp() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    assert_eq!(source.engine_host(), "engine-host");
+    let web = engine.create(ContainerOptions::named("web").label("team", "a").env("A=1"));
+    web.start();
+    let out = web.line(Stream::Stdout, "to stdout");
+    let err = web.line(Stream::Stderr, [0xff, 0x00, b'x']);
+    let first = next(&mut source).await;
+    let second = next(&mut source).await;
+    assert_eq!((first.stream(), first.bytes()), (LogStream::Stdout, &b"to stdout"[..]));
+    assert_eq!((second.stream(), second.bytes()), (LogStream::Stderr, &b"\xff\0x"[..]));
+    for (record, stamp) in [(&first, out), (&second, err)] {
+        assert_eq!(record.time(), gelf_core::Timestamp::from_unix_nanos(stamp));
+        assert!(record.is_whole());
+        assert_eq!(record.length(), record.bytes().len());
+    }
+    assert!(Arc::ptr_eq(first.container(), second.container()));
+    let container = first.container();
+    assert_eq!((container.id(), container.name()), (web.id(), "web"));
+    assert_eq!((container.image(), container.image_id()), ("busybox:1", "sha256:abcd"));
+    assert_eq!((container.command(), container.engine_host()), ("/bin/sh -c true", "engine-host"));
+    assert_eq!(container.created(), "2026-11-22T22:44:18.000001000Z");
+    assert_eq!(container.labels()["team"], "a");
+    assert_eq!(container.env(), ["A=1"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn of_a_container_that_ran_before_only_what_it_writes_from_then_on_is_read() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for number in 0..50 {
+        web.line(Stream::Stdout, format!("line {number}"));
+    }
+    // The Engine's clock is what counts: a microsecond later than the last line.
+    engine.set_clock(web.line(Stream::Stdout, "last before") + 1);
+    let mut source = connect(&engine).await;
+    web.line(Stream::Stdout, "first after");
+    assert_eq!(texts(&mut source, 1).await, ["first after"]);
+    assert_nothing_left(&mut source).await;
+    let logs: Vec<_> = engine.requests().into_iter().filter(|request| request.contains("/logs?")).collect();
+    assert_eq!(logs.len(), 1);
+    assert!(logs[0].contains("&tail=1024") && logs[0].contains("&since=1795387458."), "{logs:?}");
+}
+
+#[tokio::test]
+async fn a_bad_frame_is_counted_and_no_line_is_lost_or_repeated() {
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.fail_logs(Fault::BytesAfter(5, b"\x09 these are no frame".to_vec()));
+        web.fail_logs(Fault::BytesAfter(12, b"\x03\0\0\0\0\0\0\x05Error".to_vec()));
+        web.start();
+        for number in 0..20 {
+            web.line(if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr }, format!("line {number}"));
+        }
+        assert_eq!(texts(&mut source, 20).await, numbers(0..20));
+        let total = source.stats().snapshot().total;
+        assert_eq!((total.bad_frames, total.yielded), (2, 20));
+        assert_eq!((total.requests, total.resumes), (3, 2));
+        assert!(total.skipped_repeated >= 5, "{total:?}");
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_the_log_that_can_never_be_read_is_passed_over() {
+    for is_running in [true, false] {
+        let logged = Logged::here();
+        let engine = SimulatedEngine::start().await;
+        let mut source = connect(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        web.line(Stream::Stdout, "before");
+        assert_eq!(texts(&mut source, 1).await, ["before"]);
+        web.damage_next();
+        web.line(Stream::Stdout, "damaged");
+        for number in 0..2000 {
+            web.line(Stream::Stdout, format!("line {number}"));
+        }
+        if !is_running {
+            web.die();
+        }
+        // Asked for from the end on, the log comes as far as the damage is not among the pieces asked for.
+        assert_eq!(texts(&mut source, 1024).await, numbers(976..2000));
+        if is_running {
+            web.line(Stream::Stdout, "and on");
+            assert_eq!(texts(&mut source, 1).await, ["and on"]);
+        }
+        let total = source.stats().snapshot().total;
+        assert!(total.bad_frames >= 3, "{total:?}");
+        assert_eq!(logged.matching("lines may be missing").len(), 1);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_cut_at_any_byte_loses_and_repeats_nothing() {
+    let long = "x".repeat(2 * PIECE + 100);
+    for cut in (0..3 * PIECE).step_by(2111) {
+        let engine = SimulatedEngine::start_with(Options { chunk: 1000, ..engines()[cut % 2].clone() }).await;
+        let mut source = connect(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.fail_logs(Fault::CutAfter(cut));
+        web.fail_logs(Fault::CutAfter(cut / 2));
+        web.start();
+        web.line(Stream::Stdout, "before");
+        // A line of the other stream stands between the pieces of the long one.
+        let stamp = web.line(Stream::Stderr, "stderr") + 1;
+        web.piece(Stream::Stdout, stamp, &long[..PIECE]);
+        web.piece(Stream::Stderr, stamp + 10, "in between\n");
+        web.piece(Stream::Stdout, stamp, &long[PIECE..2 * PIECE]);
+        web.piece(Stream::Stdout, stamp, format!("{}\n", &long[2 * PIECE..]));
+        engine.set_clock(stamp + 10);
+        web.line(Stream::Stdout, "after");
+        assert_eq!(
+            texts(&mut source, 5).await,
+            ["before", "stderr", "in between", &long, "after"],
+            "cut at {cut}"
+        );
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_its_last_lines_is_caught_up() {
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let job = engine.create(ContainerOptions::named("job"));
+        // The first two answers end too early, as if that were all.
+        job.fail_logs(Fault::EndAfter(3));
+        job.fail_logs(Fault::EndAfter(10));
+        engine.freeze_list(true);
+        job.start();
+        for number in 0..30 {
+            job.line(Stream::Stdout, format!("line {number}"));
+        }
+        job.die();
+        assert_eq!(texts(&mut source, 30).await, numbers(0..30));
+        // The last read brings nothing new; only then it is known that there is nothing.
+        job.wait_for_log_requests(4).await;
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_a_container_that_ended_is_read_until_nothing_new_comes() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "only");
+    assert_eq!(texts(&mut source, 1).await, ["only"]);
+    job.die();
+    job.wait_for_log_requests(2).await;
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().total.skipped_repeated == 1).await;
+    let total = stats.snapshot().total;
+    assert_eq!((total.requests, total.read, total.yielded), (2, 2, 1));
+    let logs: Vec<_> = engine.requests().into_iter().filter(|request| request.contains("/logs?")).collect();
+    assert!(logs[0].contains("?follow=1&") && logs[1].contains("?follow=0&"), "{logs:?}");
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_same_container_goes_on_behind_the_last_line() {
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        for run in 0..5 {
+            web.start();
+            for number in 10 * run..10 * (run + 1) {
+                web.line(Stream::Stdout, format!("line {number}"));
+            }
+            web.die();
+        }
+        assert_eq!(texts(&mut source, 50).await, numbers(0..50));
+        web.start();
+        web.line(Stream::Stdout, "line 50");
+        assert_eq!(texts(&mut source, 1).await, ["line 50"]);
+        assert_eq!(source.stats().snapshot().containers.len(), 1);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_terminals_log_is_read_without_a_content_type() {
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let shell = engine.create(ContainerOptions::named("shell").tty());
+        // Cut in the middle of the long line, and once more.
+        shell.fail_logs(Fault::CutAfter(PIECE + 500));
+        shell.fail_logs(Fault::CutAfter(PIECE + 40));
+        shell.start();
+        let long = "y".repeat(PIECE + 50);
+        shell.line(Stream::Stdout, "prompt");
+        shell.line(Stream::Stderr, &long);
+        shell.line(Stream::Stdout, "2026-11-22T22:44:18.000000000Z not a stamp");
+        let first = next(&mut source).await;
+        assert_eq!((first.stream(), text(&first).as_str()), (LogStream::Stdout, "prompt"));
+        assert_eq!(first.container().tty(), Some(true));
+        assert_eq!(
+            texts(&mut source, 2).await,
+            [long.as_str(), "2026-11-22T22:44:18.000000000Z not a stamp"]
+        );
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_terminals_log_is_read_where_only_its_first_byte_tells_that_it_is_one() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let shell = engine.create(ContainerOptions::named("shell").tty());
+    shell.fail_inspect(Fault::Status(404, "No such container".into()));
+    shell.start();
+    shell.line(Stream::Stdout, "prompt");
+    let record = next(&mut source).await;
+    assert_eq!((text(&record).as_str(), record.container().tty()), ("prompt", None));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_line_left_unfinished_is_handed_out_once_the_container_ended() {
+    for tty in [false, true] {
+        let engine = SimulatedEngine::start().await;
+        let mut source = connect(&engine).await;
+        let options = ContainerOptions::named("job");
+        let job = engine.create(if tty { options.tty() } else { options });
+        job.start();
+        let stamp = job.line(Stream::Stdout, "whole");
+        let rest = "z".repeat(PIECE);
+        job.piece(Stream::Stdout, stamp + 1, &rest);
+        assert_eq!(texts(&mut source, 1).await, ["whole"]);
+        job.die();
+        let record = next(&mut source).await;
+        assert_eq!(text(&record), rest);
+        assert!(!record.is_whole());
+        assert_eq!(record.length(), PIECE);
+        job.start();
+        job.line(Stream::Stdout, "of the next run");
+        assert_eq!(texts(&mut source, 1).await, ["of the next run"], "tty: {tty}");
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_last_line_without_an_end_survives_the_removal_of_its_container() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let job = engine.create(ContainerOptions::named("job").tty());
+    job.start();
+    let stamp = job.line(Stream::Stdout, "whole");
+    job.piece(Stream::Stdout, stamp + 1, "no end");
+    assert_eq!(texts(&mut source, 1).await, ["whole"]);
+    job.destroy();
+    let record = next(&mut source).await;
+    assert_eq!((text(&record).as_str(), record.is_whole()), ("no end", false));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn blank_lines_are_skipped_and_counted() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for line in ["a", "", "  \t", "b", "\r", " c "] {
+        web.line(Stream::Stdout, line);
+    }
+    assert_eq!(texts(&mut source, 3).await, ["a", "b", " c "]);
+    let total = source.stats().snapshot().total;
+    assert_eq!((total.read, total.yielded, total.skipped_empty), (6, 3, 3));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_line_longer_than_a_line_may_be_keeps_its_beginning_and_tells_its_length() {
+    let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let mebibyte = 1024 * 1024;
+    web.line(Stream::Stdout, "w".repeat(mebibyte + 5));
+    web.line(Stream::Stdout, "next");
+    let record = next(&mut source).await;
+    assert_eq!((record.bytes().len(), record.length()), (mebibyte, mebibyte + 5));
+    assert!(!record.is_whole());
+    assert_eq!(texts(&mut source, 1).await, ["next"]);
+    assert_eq!(source.stats().snapshot().total.truncated, 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn lines_that_the_engine_repeats_with_stamps_going_back_are_counted_and_skipped() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let stamps: Vec<_> = (0..10).map(|number| web.line(Stream::Stdout, format!("line {number}"))).collect();
+    for (number, stamp) in stamps.iter().enumerate().skip(6) {
+        web.piece(Stream::Stdout, *stamp, format!("line {number}\n"));
+    }
+    web.line(Stream::Stdout, "line 10");
+    assert_eq!(texts(&mut source, 11).await, numbers(0..11));
+    assert_eq!(source.stats().snapshot().total.skipped_repeated, 4);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_loses_nothing_of_a_live_stream() {
+    // An old Engine leaves such lines out itself, as they are before the request's `since`.
+    let [_, new, _] = engines();
+    let engine = SimulatedEngine::start_with(new).await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "before");
+    assert_eq!(texts(&mut source, 1).await, ["before"]);
+    engine.set_clock(simulated_engine::START - 3_600_000_000_000);
+    web.line(Stream::Stdout, "after");
+    web.line(Stream::Stdout, "and on");
+    assert_eq!(texts(&mut source, 2).await, ["after", "and on"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_log_driver_that_cannot_be_read_is_counted_named_once_and_left_alone_until_the_next_start() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let mut fast = timing();
+    fast.list_interval = Duration::from_millis(5);
+    let mut source = ready(builder(&engine).timing(fast)).await;
+    let mute = engine.create(ContainerOptions::named("mute"));
+    mute.unreadable();
+    mute.start();
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().total.unreadable == 1).await;
+    let lists = stats.snapshot().lists;
+    eventually(&stats, |stats| stats.snapshot().lists >= lists + 3).await;
+    assert_eq!(mute.log_requests(), 1);
+    let warnings = logged.matching("cannot be read");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("WARN") && warnings[0].contains("mute"), "{warnings:?}");
+    mute.die();
+    mute.start();
+    mute.wait_for_log_requests(2).await;
+    eventually(&stats, |stats| stats.snapshot().total.unreadable == 2).await;
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_may_pass_is_tried_again_until_it_has() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    for _ in 0..3 {
+        web.fail_logs(Fault::Status(500, "error getting log reader".into()));
+    }
+    web.start();
+    web.line(Stream::Stdout, "line 0");
+    assert_eq!(texts(&mut source, 1).await, numbers(0..1));
+    assert_eq!(web.log_requests(), 4);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_container_that_is_gone_before_its_inspection_is_known_by_its_event() {
+    for status in [404, 409] {
+        let engine = SimulatedEngine::start().await;
+        let mut source = connect(&engine).await;
+        let job = engine.create(ContainerOptions::named("job").label("team", "b"));
+        job.fail_inspect(Fault::Status(status, "dead or marked for removal".into()));
+        job.start();
+        job.line(Stream::Stdout, "hi");
+        let record = next(&mut source).await;
+        let container = record.container();
+        assert_eq!((text(&record).as_str(), container.id(), container.name()), ("hi", job.id(), "job"));
+        assert_eq!((container.image(), container.command()), ("busybox:1", ""));
+        assert_eq!(container.labels()["team"], "b");
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_not_asked_for_again() {
+    for status in [404, 409] {
+        let engine = SimulatedEngine::start().await;
+        let source = connect(&engine).await;
+        let job = engine.create(ContainerOptions::named("job"));
+        job.fail_logs(Fault::Status(status, "dead or marked for removal".into()));
+        job.start();
+        job.destroy();
+        let stats = source.stats();
+        eventually(&stats, |stats| {
+            let snapshot = stats.snapshot();
+            snapshot.total.requests == 1 && snapshot.containers.is_empty()
+        })
+        .await;
+        assert_eq!(job.log_requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_bounds_what_is_in_flight_and_gets_every_line() {
+    let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
+    let mut source = connect(&engine).await;
+    let stats = source.stats();
+    let (flood, web) =
+        (engine.create(ContainerOptions::named("flood")), engine.create(ContainerOptions::named("web")));
+    flood.start();
+    for number in 0..10_000 {
+        flood.line(if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr }, format!("line {number}"));
+    }
+    eventually(&stats, |stats| stats.snapshot().total.in_flight == 1024).await;
+    web.start();
+    flood.die();
+    let mut expected = numbers(0..10_000).into_iter();
+    for number in 0..10_000 {
+        assert_eq!(Some(text(&next(&mut source).await)), expected.next());
+        if number % 500 == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let total = stats.snapshot().total;
+        assert!(total.in_flight <= 1024, "{total:?}");
+        assert_eq!(total.yielded, number + 1);
+        assert_balanced(&stats);
+    }
+    web.line(Stream::Stdout, "still here");
+    assert_eq!(texts(&mut source, 1).await, ["still here"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn records_that_are_kept_hold_up_reading_at_16_mebibytes() {
+    let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let line = "v".repeat(1024 * 1024);
+    for _ in 0..20 {
+        web.line(Stream::Stdout, &line);
+    }
+    let mut kept = Vec::new();
+    for _ in 0..15 {
+        kept.push(next(&mut source).await);
+    }
+    let stats = source.stats();
+    let waited = tokio::time::timeout(Duration::from_millis(200), source.next()).await;
+    assert!(waited.is_err(), "a sixteenth line of a mebibyte and its overhead are too many");
+    assert_eq!(stats.snapshot().total.read, 15);
+    kept.clear();
+    for _ in 15..20 {
+        assert_eq!(next(&mut source).await.length(), line.len());
+    }
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn after_a_stop_what_was_read_is_handed_out_and_then_nothing() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for number in 0..100 {
+        web.line(Stream::Stdout, format!("line {number}"));
+    }
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().total.in_flight == 100).await;
+    source.stop();
+    assert_eq!(texts(&mut source, 100).await, numbers(0..100));
+    assert!(within(source.next()).await.is_none());
+    assert!(within(source.next()).await.is_none());
+    assert_balanced(&stats);
+    drop(source);
+    assert_eq!(stats.snapshot().total.yielded, 100);
+}
+
+#[tokio::test]
+async fn a_source_that_is_dropped_closes_its_connections() {
+    let engine = SimulatedEngine::start().await;
+    let source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.wait_for_log_requests(1).await;
+    let stats = source.stats();
+    drop(source);
+    within(engine.wait_until_idle()).await;
+    assert_balanced(&stats);
+}
+
+#[tokio::test]
+async fn a_stream_that_stays_silent_after_its_container_was_removed_is_given_up() {
+    let engine = SimulatedEngine::start().await;
+    let mut hasty = timing();
+    hasty.removed = Duration::from_millis(50);
+    let mut source = ready(builder(&engine).timing(hasty)).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    // The Engine says that it is gone, and goes on sending nothing.
+    let event = format!(r#"{{"Type":"container","Action":"destroy","Actor":{{"ID":"{}"}}}}"#, web.id());
+    web.fail_inspect(Fault::Status(404, "No such container".into()));
+    web.fail_logs(Fault::Status(404, "No such container".into()));
+    engine.send_event(&event);
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
+    assert_eq!(web.log_requests(), 2);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_line_that_was_open_for_long_when_the_connection_was_cut_is_read_whole() {
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        // A frame has a header of 8 bytes and a stamp of 31. The cut is in the third.
+        web.fail_logs(Fault::CutAfter((8 + 31 + PIECE) + (8 + 31 + "later\n".len()) + 20));
+        web.start();
+        let stamp = simulated_engine::START + 1_000_000;
+        let five_seconds = 5_000_000_000;
+        let long = "u".repeat(PIECE + 10);
+        web.piece(Stream::Stdout, stamp, &long[..PIECE]);
+        web.piece(Stream::Stderr, stamp + five_seconds, "later\n");
+        web.piece(Stream::Stdout, stamp, format!("{}\n", &long[PIECE..]));
+        engine.set_clock(stamp + five_seconds);
+        web.line(Stream::Stdout, "end");
+        assert_eq!(texts(&mut source, 3).await, ["later", &long, "end"]);
+        assert_nothing_left(&mut source).await;
+    }
+}
