@@ -12,15 +12,16 @@
 //! * The stamps are the wall clock's, which may be set back.
 //!
 //! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the newest line
-//! of both, and lines are known again by what they are (stamp, length, hash), not by their order alone. The last 4,096
-//! lines of each stream are remembered; order decides only about what is older.
+//! of both, and lines are known again by what they are (stamp, length, hash), not by their order alone. Remembered are,
+//! of each stream, the lines of the last two seconds, at least 4,096 and at most 65,536; order decides only about what
+//! is older, and [says so](Verdict::TooOld).
 //!
 //! What remains uncertain:
 //!
 //! * When the clock is set back *and* the request breaks before it has caught up, the next request starts too late by
 //!   the step: Docker leaves the lines in between out, or, where it sends them, those not newer than the forgotten
 //!   ones are taken for repeated. Without a break, a clock set back loses nothing.
-//! * A line that Docker repeats on a live request after more than 4,096 others is taken for new.
+//! * A line that Docker repeats on a live request when it is remembered no more is taken for new.
 //! * Two lines of one stream with the same stamp and the same text are taken for one. Docker's own stamps are distinct;
 //!   those of the `journald` driver have microseconds only.
 
@@ -36,8 +37,15 @@ use crate::stream::LogStream;
 /// How far before the newest line a request starts. Stamps of the two streams were found out of order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Lines remembered per stream: 24 bytes each, so at most 192 KiB per container.
-const REMEMBERED: usize = 4096;
+/// For how long lines are remembered: as long as a request may go back, twice.
+const REMEMBERED_FOR: Duration = Duration::from_secs(2);
+
+/// How many are remembered of a slow stream, however old. Docker 20.10 repeats some when it rotates its files.
+const REMEMBERED_AT_LEAST: usize = 4096;
+
+/// How many are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about 180,000 lines a second
+/// of all its containers together.
+const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// Whether a line was seen before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,6 +54,9 @@ pub enum Verdict {
     New,
     /// It was: count it and drop it.
     Repeated,
+    /// It came when older lines were read again, and is older than what is remembered. So it most likely was, but
+    /// nobody can tell: count it as that, and drop it.
+    TooOld,
 }
 
 /// Where the reading of one container's log stands. In memory only, and good for one container, restarts included.
@@ -95,7 +106,7 @@ impl Cursor {
     /// A line newer than all others of its stream is new, and so is one that is not remembered, with two exceptions
     /// while the stream replays:
     ///
-    /// * It is not newer than what has been forgotten.
+    /// * It is not newer than what has been forgotten: then it is too old to tell.
     /// * A remembered line has its stamp. It is what is left of that line, when the request started between its pieces.
     ///   (Not so at the stream's newest stamp, if the request brought that whole: another line has it, too, or the
     ///   end of this one was missing.)
@@ -119,7 +130,7 @@ struct StreamCursor {
     /// The newest stamp accepted.
     last: Option<Timestamp>,
     replaying: bool,
-    /// The lines accepted last, in the order of their arrival.
+    /// Lines that were accepted, by their stamps.
     remembered: VecDeque<Identity>,
     /// The newest stamp that is remembered no more: every accepted line with a later one is remembered.
     forgotten: Option<Timestamp>,
@@ -148,11 +159,12 @@ impl StreamCursor {
             return Verdict::New;
         };
         let is_last = line.time == last;
-        // Nearly all of a long replay is decided here, without a search.
         if self.replaying && !is_last && Some(line.time) <= self.forgotten {
-            return Verdict::Repeated;
+            return Verdict::TooOld;
         }
-        let mut same_time = self.remembered.iter().rev().filter(|known| known.time == line.time).peekable();
+        let first = self.remembered.partition_point(|known| known.time < line.time);
+        let mut same_time =
+            self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
         let may_share_its_time =
             !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
         let identity = Identity::of(line);
@@ -164,16 +176,33 @@ impl StreamCursor {
 
     /// Returns whether the line is the newest of the stream.
     fn remember(&mut self, line: &Line) -> bool {
+        let identity = Identity::of(line);
         let is_newest = Some(line.time) > self.last;
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
+            self.remembered.push_back(identity);
+        } else {
+            let place = self.remembered.partition_point(|known| known.time <= line.time);
+            self.remembered.insert(place, identity);
         }
-        if self.remembered.len() == REMEMBERED {
-            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
-        }
-        self.remembered.push_back(Identity::of(line));
+        self.forget();
         is_newest
+    }
+
+    fn forget(&mut self) {
+        let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
+        while self.remembered.len() > REMEMBERED_AT_LEAST
+            && let Some(oldest) = self.remembered.front()
+            && (Some(oldest.time) < horizon || self.remembered.len() > REMEMBERED_AT_MOST)
+        {
+            self.forgotten = self.forgotten.max(Some(oldest.time));
+            self.remembered.pop_front();
+        }
+        // A burst does not pin its memory.
+        if self.remembered.capacity() / 4 > self.remembered.len().max(REMEMBERED_AT_LEAST) {
+            self.remembered.shrink_to(self.remembered.len() * 2);
+        }
     }
 }
 
@@ -186,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use LogStream::{Stderr, Stdout};
-    use Verdict::{New, Repeated};
+    use Verdict::{New, Repeated, TooOld};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -300,27 +329,49 @@ mod tests {
     }
 
     #[test]
-    fn at_most_4096_lines_of_a_stream_are_remembered() {
-        let mut cursor = cursor(1..=4_097);
+    fn of_a_slow_stream_4096_lines_are_remembered() {
+        let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         // On a live request a line repeated from before that cannot be told from one of a clock set back.
-        assert_eq!(accept(&mut cursor, Stdout, 2, "x"), Repeated);
-        assert_eq!(accept(&mut cursor, Stdout, 1, "x"), New);
+        assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         assert_eq!(size_of::<Identity>(), 24);
     }
 
     #[test]
-    fn in_a_replay_what_is_not_newer_than_the_forgotten_lines_is_repeated() {
-        let mut cursor = cursor((1..=5_000).map(|nanos| nanos * 10));
-        assert_eq!(cursor.stdout.forgotten, Some(at(9_040)));
+    fn of_a_fast_stream_the_last_two_seconds_are_remembered() {
+        let each = SECOND / 10_000;
+        let mut cursor = cursor((1..=50_000).map(|line| line * each));
+        assert_eq!(cursor.stdout.remembered.len(), 20_001);
+        // What the request before left out, even a whole second of it, is new in the next.
         cursor.begin_request(None, None);
-        assert_eq!(accept(&mut cursor, Stdout, 9_040, "never seen"), Repeated);
-        assert_eq!(accept(&mut cursor, Stdout, 9_041, "never seen"), New);
-        let verdicts = (1..=5_001).map(|nanos| accept(&mut cursor, Stdout, nanos * 10, "x"));
-        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 1);
+        let left_out = (40_000..50_000).map(|line| accept(&mut cursor, Stdout, line * each + 1, "x"));
+        assert_eq!(left_out.filter(|verdict| *verdict == New).count(), 10_000);
+    }
+
+    #[test]
+    fn of_the_fastest_stream_65536_lines_are_remembered_and_their_memory_is_given_back() {
+        let mut cursor = cursor(1..=100_000);
+        assert_eq!(cursor.stdout.remembered.len(), 65_536);
+        assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
+        assert_eq!(cursor.stdout.remembered.len(), 4_096);
+        assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());
+    }
+
+    #[test]
+    fn in_a_replay_what_is_not_newer_than_the_forgotten_lines_is_too_old_to_tell() {
+        let mut cursor = cursor((1..=5_000).map(|second| second * SECOND));
+        assert_eq!(cursor.stdout.forgotten, Some(at(904 * SECOND)));
+        cursor.begin_request(None, None);
+        assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), TooOld);
+        assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND + 1, "never seen"), New);
+        let verdicts: Vec<_> =
+            (1..=5_001).map(|second| accept(&mut cursor, Stdout, second * SECOND, "x")).collect();
+        let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+        assert_eq!((count(New), count(TooOld), count(Repeated)), (1, 904, 4_096));
         // That line, newer than all before, has ended the replay.
-        assert_eq!(accept(&mut cursor, Stdout, 9_040, "never seen"), New);
+        assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), New);
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Intake {
         };
         match lock(&self.cursor).accept(&line) {
             Verdict::Repeated => self.stats.skipped_repeated(),
+            Verdict::TooOld => self.stats.skipped_old(),
             Verdict::New => {
                 self.new_lines += 1;
                 match room {

@@ -12,7 +12,7 @@ use crate::engine::{ContainerId, EngineClient};
 
 /// What was counted of one container, or of all.
 ///
-/// At every moment `read = yielded + skipped_empty + skipped_repeated + in_flight`.
+/// At every moment `read = yielded + skipped_empty + skipped_repeated + skipped_old + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -25,6 +25,10 @@ pub struct Counts {
     /// Lines that had been read before: the Engine sends some again when its log is asked for anew, Docker 20.10 also
     /// when it rotates its files.
     pub skipped_repeated: u64,
+    /// Lines that came when a log was asked for anew, and are older than all that is remembered of their stream. They
+    /// were read before, as far as the order of the stamps tells. More than 65,536 lines of one stream in a second
+    /// make such lines, and a clock that was set back.
+    pub skipped_old: u64,
     /// Lines that are read and wait to be handed out.
     pub in_flight: u64,
     /// Lines of which only the beginning was kept, because they were longer than a line may be.
@@ -45,6 +49,7 @@ impl AddAssign for Counts {
         self.yielded += other.yielded;
         self.skipped_empty += other.skipped_empty;
         self.skipped_repeated += other.skipped_repeated;
+        self.skipped_old += other.skipped_old;
         self.in_flight += other.in_flight;
         self.truncated += other.truncated;
         self.bad_frames += other.bad_frames;
@@ -233,6 +238,12 @@ impl ContainerStats {
         counts.skipped_repeated += 1;
     }
 
+    pub(crate) fn skipped_old(&self) {
+        let mut counts = lock(&self.0);
+        counts.read += 1;
+        counts.skipped_old += 1;
+    }
+
     pub(crate) fn queued(&self, truncated: bool) {
         let mut counts = lock(&self.0);
         counts.read += 1;
@@ -268,12 +279,13 @@ mod tests {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);
-        let steps: [fn(&ContainerStats); 8] = [
+        let steps: [fn(&ContainerStats); 9] = [
             |c| c.queued(false),
             ContainerStats::skipped_empty,
             |c| c.queued(true),
             ContainerStats::yielded,
             ContainerStats::skipped_repeated,
+            ContainerStats::skipped_old,
             ContainerStats::yielded,
             |c| c.request(true),
             ContainerStats::bad_frame,
@@ -283,11 +295,15 @@ mod tests {
             let total = stats.snapshot().total;
             assert_eq!(
                 total.read,
-                total.yielded + total.skipped_empty + total.skipped_repeated + total.in_flight
+                total.yielded
+                    + total.skipped_empty
+                    + total.skipped_repeated
+                    + total.skipped_old
+                    + total.in_flight
             );
         }
         let total = stats.snapshot().total;
-        assert_eq!((total.read, total.yielded, total.truncated, total.in_flight), (4, 2, 1, 0));
+        assert_eq!((total.read, total.yielded, total.truncated, total.in_flight), (5, 2, 1, 0));
         assert_eq!((total.requests, total.resumes, total.bad_frames), (1, 1, 1));
     }
 

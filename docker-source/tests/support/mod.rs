@@ -82,7 +82,11 @@ pub(crate) fn assert_balanced(stats: &Stats) {
     let snapshot = stats.snapshot();
     let containers = snapshot.containers.iter().map(|container| container.counts);
     for counts in containers.chain([snapshot.total]) {
-        let sum = counts.yielded + counts.skipped_empty + counts.skipped_repeated + counts.in_flight;
+        let sum = counts.yielded
+            + counts.skipped_empty
+            + counts.skipped_repeated
+            + counts.skipped_old
+            + counts.in_flight;
         assert_eq!(counts.read, sum, "{counts:?}");
     }
 }

@@ -13,6 +13,7 @@ use docker_source::Record;
 use gelf_tokio::{Endpoint, SendError, TcpSender, Transport, UdpSender};
 use tokio::sync::mpsc;
 
+use crate::print::Window;
 use crate::tally::Tally;
 
 /// How many records are sent before it is looked whether the kernel took them.
@@ -28,8 +29,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends every record of the queue, until the queue is closed and empty.
-pub(crate) async fn deliver(endpoint: Endpoint, mut records: mpsc::Receiver<Arc<Record>>, tally: Arc<Tally>) {
-    let mut link = Link { destination: endpoint.to_string(), endpoint, connection: None, is_down: false };
+///
+/// With a `window`, each waits until the receiver behind it has room.
+pub(crate) async fn deliver(
+    endpoint: Endpoint,
+    window: Option<Window>,
+    mut records: mpsc::Receiver<Arc<Record>>,
+    tally: Arc<Tally>,
+) {
+    let mut link =
+        Link { destination: endpoint.to_string(), endpoint, window, connection: None, is_down: false };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
@@ -53,6 +62,7 @@ struct Link {
     endpoint: Endpoint,
     /// As it is named in diagnostics.
     destination: String,
+    window: Option<Window>,
     connection: Option<Connection>,
     is_down: bool,
 }
@@ -96,6 +106,9 @@ impl Link {
         tally: &Tally,
     ) -> Result<(), Interrupted> {
         for (settled, record) in batch.iter().enumerate() {
+            if let Some(window) = &self.window {
+                window.enter().await;
+            }
             match sender.send(&record.to_message()).await {
                 Ok(sent) => {
                     tally.delivered(1);

@@ -1,23 +1,63 @@
 //! The embedded receiver: what came out of it, on stdout.
+//!
+//! Over UDP nothing slows a sender down, and a terminal or a pipe is slower than any: the kernel would drop what the
+//! receiver has not read. So the route to it has a [`Window`]: no more messages are on their way than it has room for.
 
+use std::future::ready;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::{Decoder, encode};
+use gelf_tokio::{ReceiveError, Received, UdpReceiver};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// How long the receiver stays silent before it is taken to have nothing left. Over the loopback interface a datagram
 /// is there when its sender's call returns.
 const SILENCE: Duration = Duration::from_millis(100);
 
+/// How many messages may be on their way to the receiver. Of the largest, 128 datagrams each, its socket holds a dozen;
+/// the receiver reads while they come.
+const WINDOW: usize = 16;
+
+/// How long a message may be on its way before it is taken for lost.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// How many messages the receiver has room for.
+#[derive(Clone, Debug)]
+pub(crate) struct Window(Arc<Semaphore>);
+
+impl Window {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(WINDOW)))
+    }
+
+    /// Waits until there is room for one more.
+    pub(crate) async fn enter(&self) {
+        match timeout(LOST_AFTER, self.0.acquire()).await {
+            Ok(Ok(room)) => room.forget(),
+            // Never closed.
+            Ok(Err(_)) => {}
+            Err(_) => tracing::warn!("a message to the embedded receiver seems lost, or stdout is blocked"),
+        }
+    }
+
+    fn leave(&self) {
+        if self.0.available_permits() < WINDOW {
+            self.0.add_permits(1);
+        }
+    }
+}
+
 /// A receiver whose messages are printed, one JSON line each.
 pub(crate) struct Printer {
     receiver: UdpReceiver,
     address: SocketAddr,
+    window: Window,
 }
 
 impl Printer {
@@ -25,12 +65,17 @@ impl Printer {
     pub(crate) async fn bind() -> io::Result<Self> {
         let receiver = UdpReceiver::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = receiver.local_addr()?;
-        Ok(Self { receiver, address })
+        Ok(Self { receiver, address, window: Window::new() })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What its sender has to wait for.
+    pub(crate) fn window(&self) -> Window {
+        self.window.clone()
     }
 
     /// Prints until `finish` is sent or dropped, and then what has arrived by that time.
@@ -39,17 +84,31 @@ impl Printer {
     /// When stdout cannot be written to, such as a pipe whose reader has seen enough.
     pub(crate) async fn run(mut self, mut finish: oneshot::Receiver<()>) -> io::Result<()> {
         let mut lines = Lines::new(tokio::io::stdout());
+        let mut finishing = false;
         loop {
-            tokio::select! {
+            // A person looks at it: a line is to be seen when it is there, and many at once are written at once.
+            let at_once = tokio::select! {
                 biased;
-                received = self.receiver.recv() => lines.print(received.as_ref().map(|received| &received.payload[..])).await?,
-                _ = &mut finish => break,
-            }
+                received = self.receiver.recv() => Some(received),
+                () = ready(()) => None,
+            };
+            let received = match at_once {
+                Some(received) => received,
+                None => {
+                    lines.out.flush().await?;
+                    tokio::select! {
+                        received = self.receiver.recv() => received,
+                        _ = &mut finish, if !finishing => {
+                            finishing = true;
+                            continue;
+                        }
+                        () = tokio::time::sleep(SILENCE), if finishing => return Ok(()),
+                    }
+                }
+            };
+            lines.print(received).await?;
+            self.window.leave();
         }
-        while let Ok(received) = tokio::time::timeout(SILENCE, self.receiver.recv()).await {
-            lines.print(received.as_ref().map(|received| &received.payload[..])).await?;
-        }
-        lines.out.flush().await
     }
 }
 
@@ -64,22 +123,23 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     }
 
     /// Reads the payload as any receiver would, and writes the message again: so it is one line, whoever sent it.
-    async fn print<E: std::fmt::Display>(&mut self, payload: Result<&[u8], &E>) -> io::Result<()> {
-        let payload = match payload {
-            Ok(payload) => payload,
+    async fn print(&mut self, received: Result<Received, ReceiveError>) -> io::Result<()> {
+        match received {
+            Ok(received) => self.print_payload(&received.payload).await,
             Err(error) => {
                 tracing::warn!("the embedded receiver got a bad datagram: {error}");
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    async fn print_payload(&mut self, payload: &[u8]) -> io::Result<()> {
         match Decoder::lenient().decode(payload) {
             Ok(decoded) => {
                 self.line.clear();
                 encode(&decoded.message, &mut self.line);
                 self.line.extend_from_slice(b"\n");
-                self.out.write_all(&self.line).await?;
-                // A person looks at it: a line is to be seen when it is there.
-                self.out.flush().await
+                self.out.write_all(&self.line).await
             }
             Err(error) => {
                 tracing::warn!("the embedded receiver got a payload that is no message: {error}");
@@ -96,18 +156,31 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_one_line_whoever_sent_it() {
         let mut lines = Lines::new(Vec::new());
-        let payloads: [Result<&[u8], &io::Error>; 3] = [
-            Ok(b"{\"version\":\"1.1\",\n\"host\":\"h\",\"short_message\":\"a\\nb\"}"),
-            Ok(b"not json"),
-            Ok(b"{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"c\",\"_n\":1}"),
+        let payloads: [&[u8]; 3] = [
+            b"{\"version\":\"1.1\",\n\"host\":\"h\",\"short_message\":\"a\\nb\"}",
+            b"not json",
+            b"{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"c\",\"_n\":1}",
         ];
         for payload in payloads {
-            lines.print(payload).await.unwrap();
+            lines.print_payload(payload).await.unwrap();
         }
         lines.out.flush().await.unwrap();
         assert_eq!(
             String::from_utf8(lines.out.into_inner()).unwrap(),
             "{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"a\\nb\"}\n{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"c\",\"_n\":1}\n"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_holds_16_messages_and_one_more_for_each_that_left() {
+        let window = Window::new();
+        for _ in 0..WINDOW {
+            window.enter().await;
+        }
+        assert!(timeout(Duration::from_secs(1), window.enter()).await.is_err());
+        window.leave();
+        assert!(timeout(Duration::from_secs(1), window.enter()).await.is_ok());
+        // A message that never arrives holds nothing up for ever.
+        assert!(timeout(LOST_AFTER * 2, window.enter()).await.is_ok());
     }
 }

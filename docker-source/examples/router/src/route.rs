@@ -6,10 +6,14 @@ use docker_source::name_pattern::InvalidPattern;
 use docker_source::{Container, NamePattern};
 use gelf_tokio::{Endpoint, InvalidEndpoint};
 
+use crate::print::Window;
+
 /// Where lines go, and whose.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
+    /// How many messages may be on their way, where the destination is the embedded receiver.
+    pub(crate) window: Option<Window>,
     name: Option<NamePattern>,
 }
 
@@ -23,7 +27,7 @@ impl Route {
             Some((_, pattern)) => Some(NamePattern::new(pattern).map_err(InvalidRoute::Name)?),
             None => None,
         };
-        Ok(Self { endpoint, name })
+        Ok(Self { endpoint, window: None, name })
     }
 
     /// Whether the container's lines go this way.

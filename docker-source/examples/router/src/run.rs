@@ -50,7 +50,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if let Some(route_options) = &options.print {
         let bound = Printer::bind().await.map_err(|error| Failure::refused(format!("--print: {error}")))?;
         let uri = format!("gelf://{}?{route_options}", bound.address());
-        let route = Route::parse(&uri).map_err(|error| Failure::usage(format!("--print: {error}")))?;
+        let mut route = Route::parse(&uri).map_err(|error| Failure::usage(format!("--print: {error}")))?;
+        route.window = Some(bound.window());
         routes.push(route);
         printer = Some(bound);
     }
@@ -85,11 +86,12 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} not routed any more",
+        "{} lines read = {} routed + {} empty + {} repeated + {} too old to tell + {} not routed any more",
         total.read,
         total.yielded,
         total.skipped_empty,
         total.skipped_repeated,
+        total.skipped_old,
         total.in_flight
     );
     Ok(())
@@ -156,7 +158,12 @@ impl Outputs {
             .map(|route| {
                 let (sender, records) = mpsc::channel(ROUTE_QUEUE);
                 let tally = Arc::new(Tally::default());
-                deliveries.spawn(deliver(route.endpoint.clone(), records, tally.clone()));
+                deliveries.spawn(deliver(
+                    route.endpoint.clone(),
+                    route.window.clone(),
+                    records,
+                    tally.clone(),
+                ));
                 RouteQueue { route, records: sender, tally }
             })
             .collect();

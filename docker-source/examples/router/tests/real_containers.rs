@@ -47,6 +47,19 @@ fn a_line_of_40_kib_arrives_whole_from_each_log_driver() {
 }
 
 #[test]
+fn a_burst_is_printed_whole_and_in_order() {
+    let Some(engine) = Engine::find() else { return };
+    let mut router = printing(&engine, "burst");
+    let container = engine.run(RunOptions::shell("burst", "seq 30000"));
+    for number in 1..=30_000 {
+        assert_eq!(text(&router.next_message()), number.to_string());
+    }
+    container.wait();
+    let (rest, _) = router.terminate();
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
 fn a_message_has_the_fields_of_dockers_driver_the_stream_and_the_labels() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "fields");
