@@ -11,17 +11,24 @@
 
 mod json;
 mod members;
+mod names;
+mod visitor;
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::message::Message;
+use crate::message::{Head, Message};
 use json::Reader;
 use members::Members;
+use names::Names;
+use visitor::{Collector, Owning};
 
-/// How deep arrays and objects may be nested, the message counted: 128. It bounds the stack.
+pub use visitor::Visitor;
+
+/// How deep arrays and objects may be nested, the message counted: 128. It bounds what a reader of ours does with them.
 const MAX_DEPTH: usize = 128;
 
-/// Reads payloads as messages.
+/// Reads payloads as messages, one after another.
 ///
 /// ```
 /// use gelf_core::{Decoder, DeviationKind};
@@ -33,10 +40,21 @@ const MAX_DEPTH: usize = 128;
 /// assert!(Decoder::strict().decode(payload).is_err());
 /// # Ok::<(), gelf_core::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
+    limits: Limits,
+    names: Names,
+    /// Handed on after each member; its memory is kept.
+    deviations: Vec<Deviation>,
+}
+
+/// What a payload may be.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
     strict: bool,
     max_members: usize,
+    max_name_bytes: usize,
+    max_payload_bytes: usize,
 }
 
 /// A message that was read, and where its text was not GELF 1.1.
@@ -53,56 +71,109 @@ impl Decoder {
     /// How many members a message may have: 1,024. A datagram could hold 100,000 tiny ones, to keep a reader busy.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
+    /// How many bytes a member's name may have: 1,024. What stores the fields keeps a table of all names for ever.
+    pub const DEFAULT_MAX_NAME_BYTES: usize = 1024;
+
+    /// How many bytes a payload may have: 8 MiB, as much as an inflated one.
+    pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+
     /// A decoder that takes what can be understood, and reports how it deviates.
-    pub const fn lenient() -> Self {
-        Self { strict: false, max_members: Self::DEFAULT_MAX_MEMBERS }
+    pub fn lenient() -> Self {
+        Self::new(false)
     }
 
     /// A decoder that takes GELF 1.1 and nothing else.
-    pub const fn strict() -> Self {
-        Self { strict: true, max_members: Self::DEFAULT_MAX_MEMBERS }
+    pub fn strict() -> Self {
+        Self::new(true)
+    }
+
+    fn new(strict: bool) -> Self {
+        let limits = Limits {
+            strict,
+            max_members: Self::DEFAULT_MAX_MEMBERS,
+            max_name_bytes: Self::DEFAULT_MAX_NAME_BYTES,
+            max_payload_bytes: Self::DEFAULT_MAX_PAYLOAD_BYTES,
+        };
+        Self { limits, names: Names::default(), deviations: Vec::new() }
     }
 
     /// Sets how many members a message may have.
     #[must_use]
-    pub const fn with_max_members(self, max_members: usize) -> Self {
-        Self { max_members, ..self }
+    pub fn with_max_members(mut self, members: usize) -> Self {
+        self.limits.max_members = members;
+        self
+    }
+
+    /// Sets how many bytes a member's name may have.
+    #[must_use]
+    pub fn with_max_name_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_name_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes a payload may have.
+    #[must_use]
+    pub fn with_max_payload_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_payload_bytes = bytes;
+        self
     }
 
     /// Reads a payload, which borrows its text into the message.
     ///
     /// # Errors
     /// See [`DecodeErrorKind`]. All are the sender's fault.
-    pub fn decode<'a>(&self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
-        let invalid = match std::str::from_utf8(payload) {
-            Ok(text) => return self.decode_text(text, None),
-            Err(error) => error.valid_up_to(),
-        };
-        let deviation = Deviation { kind: DeviationKind::InvalidUtf8, offset: invalid };
-        if self.strict {
-            return Err(DecodeError::new(DecodeErrorKind::Deviation(deviation.kind), invalid));
-        }
-        let text = String::from_utf8_lossy(payload);
-        let Decoded { message, deviations } = self.decode_text(&text, Some(deviation))?;
-        Ok(Decoded { message: message.into_owned(), deviations })
+    pub fn decode<'a>(&mut self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
+        let message = Message::from_head(Head::Host(None), Cow::Borrowed(""));
+        let mut collector = Collector { message, deviations: Vec::new() };
+        self.decode_with(payload, &mut collector)?;
+        Ok(Decoded { message: collector.message, deviations: collector.deviations })
     }
 
-    fn decode_text<'a>(&self, text: &'a str, known: Option<Deviation>) -> Result<Decoded<'a>, DecodeError> {
-        let mut reader = Reader::new(text, self.strict);
-        reader.deviations.extend(known);
+    /// Reads a payload and hands each of its parts to the visitor, as [`Visitor`] says.
+    ///
+    /// Nothing is allocated for what can be borrowed, which is all that has no escapes, if the text is UTF-8.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode). The visitor may have got fields by then.
+    pub fn decode_with<'a>(
+        &mut self,
+        payload: &'a [u8],
+        visitor: &mut impl Visitor<'a>,
+    ) -> Result<(), DecodeError> {
+        if payload.len() > self.limits.max_payload_bytes {
+            return Err(DecodeError::new(DecodeErrorKind::PayloadTooLarge, self.limits.max_payload_bytes));
+        }
+        self.deviations.clear();
+        let offset = match std::str::from_utf8(payload) {
+            Ok(text) => return self.decode_text(text, visitor),
+            Err(error) => error.valid_up_to(),
+        };
+        let kind = DeviationKind::InvalidUtf8;
+        if self.limits.strict {
+            return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
+        }
+        self.deviations.push(Deviation { kind, offset });
+        self.decode_text(&String::from_utf8_lossy(payload), &mut Owning(visitor))
+    }
+
+    fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
+        let Self { limits, names, deviations } = self;
+        let mut reader = Reader::new(text, *limits, deviations);
         reader.begin()?;
-        let mut members = Members::default();
+        let mut members = Members::new(names);
         let mut count = 0;
         while let Some((name, value, offset)) = reader.member(count == 0)? {
             count += 1;
-            if count > self.max_members {
+            if count > limits.max_members {
                 return Err(DecodeError::new(DecodeErrorKind::TooManyMembers, offset));
             }
-            members.add(&mut reader, name, value, offset)?;
+            members.add(&mut reader, visitor, name, value, offset)?;
+            reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
         }
         reader.end()?;
-        let message = members.finish(&mut reader)?;
-        Ok(Decoded { message, deviations: reader.deviations })
+        members.finish(&mut reader, visitor)?;
+        reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
+        Ok(())
     }
 }
 
@@ -214,8 +285,12 @@ pub enum DecodeErrorKind {
     EmptyPayload,
     /// It is not JSON.
     JsonSyntax,
+    /// A member's name is longer than the decoder allows.
+    NameTooLong,
     /// It is JSON, but no object.
     NotAnObject,
+    /// It is longer than the decoder allows.
+    PayloadTooLarge,
     /// Arrays and objects are nested more than 128 deep.
     TooDeep,
     /// It has more members than the decoder allows.
@@ -270,6 +345,8 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::Deviation(kind) => kind.fmt(f)?,
             DecodeErrorKind::EmptyPayload => f.write_str("the payload is empty")?,
             DecodeErrorKind::JsonSyntax => f.write_str("the payload is not JSON")?,
+            DecodeErrorKind::NameTooLong => f.write_str("a member's name is too long")?,
+            DecodeErrorKind::PayloadTooLarge => f.write_str("the payload is too long")?,
             DecodeErrorKind::NotAnObject => f.write_str("the payload is not a JSON object")?,
             DecodeErrorKind::TooDeep => write!(f, "the payload is nested more than {MAX_DEPTH} deep")?,
             DecodeErrorKind::TooManyMembers => f.write_str("the message has too many members")?,

@@ -22,7 +22,7 @@ pub use chunk::{
 };
 pub use compress::{Compression, CompressionLevel, Compressor};
 pub use datagram::{DatagramError, DatagramLimits, DatagramReader, DatagramStats};
-pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member};
+pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member, Visitor};
 pub use decompress::{DecompressError, Decompressor, Encoding, Inflated};
 pub use encode::encode;
 pub use field::{FieldName, InvalidFieldName, Number, Value};

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, MAX_DEPTH};
+use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
 use crate::escape::clean_prefix;
 use crate::field::json_number_len;
 
@@ -34,17 +34,17 @@ impl<'a> Json<'a> {
     }
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
-    /// What deviated so far, in the order of the text.
-    pub(super) deviations: Vec<Deviation>,
-    strict: bool,
+    /// What deviated and is not handed on yet, in the order of the text.
+    pub(super) deviations: &'d mut Vec<Deviation>,
+    limits: Limits,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, strict: bool) -> Self {
-        Self { text, at: 0, deviations: Vec::new(), strict }
+impl<'a, 'd> Reader<'a, 'd> {
+    pub(super) fn new(text: &'a str, limits: Limits, deviations: &'d mut Vec<Deviation>) -> Self {
+        Self { text, at: 0, deviations, limits }
     }
 
     /// Where the next byte is.
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a deviation; in strict mode it is the error.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
-        if self.strict {
+        if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         self.deviations.push(Deviation { kind, offset });
@@ -136,6 +136,9 @@ impl<'a> Reader<'a> {
         }
         let offset = self.at;
         let name = self.string()?;
+        if name.len() > self.limits.max_name_bytes {
+            return Err(DecodeError::new(DecodeErrorKind::NameTooLong, offset));
+        }
         self.skip_white_space();
         if !self.eat(b':') {
             return self.syntax();

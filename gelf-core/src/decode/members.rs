@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use super::json::{Json, Reader};
-use super::{DecodeError, DecodeErrorKind, DeviationKind, Member};
+use super::names::Names;
+use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
 use crate::field::{FieldName, Number, Value};
 use crate::level::Level;
-use crate::message::{Head, Message};
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
-/// The members as they were found.
-#[derive(Default)]
-pub(super) struct Members<'a> {
+/// GELF's own members as they were found; the additional fields are handed on as they come.
+pub(super) struct Members<'a, 'n> {
+    names: &'n mut Names,
     version_seen: bool,
     host: Option<Option<Cow<'a, str>>>,
     short_message: Option<Option<Cow<'a, str>>>,
@@ -20,14 +20,28 @@ pub(super) struct Members<'a> {
     full_message: Option<Option<Cow<'a, str>>>,
     timestamp: Option<Option<Timestamp>>,
     level: Option<Option<Level>>,
-    fields: Vec<(FieldName<'a>, Value<'a>)>,
 }
 
-impl<'a> Members<'a> {
-    /// Takes one member.
+impl<'a, 'n> Members<'a, 'n> {
+    pub(super) fn new(names: &'n mut Names) -> Self {
+        names.clear();
+        Self {
+            names,
+            version_seen: false,
+            host: None,
+            short_message: None,
+            message: None,
+            full_message: None,
+            timestamp: None,
+            level: None,
+        }
+    }
+
+    /// Takes one member. An additional field goes to the visitor.
     pub(super) fn add(
         &mut self,
-        reader: &mut Reader<'a>,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
         name: Cow<'a, str>,
         value: Json<'a>,
         offset: usize,
@@ -73,21 +87,22 @@ impl<'a> Members<'a> {
                 self.level = Some(level);
                 match other {
                     // A level that is none of syslog's is kept, as what it is: a field of the sender's own.
-                    Some(value) => self.add_field(reader, FieldName::decoded(name), value, offset),
+                    Some(value) => self.field(reader, visitor, FieldName::decoded(name), value, offset),
                     None => Ok(()),
                 }
             }
             "facility" | "file" | "line" => {
                 let Some(value) = legacy(reader, &name, value, offset)? else { return Ok(()) };
-                self.add_field(reader, FieldName::decoded(name), value, offset)
+                self.field(reader, visitor, FieldName::decoded(name), value, offset)
             }
-            _ => self.add_additional(reader, name, value, offset),
+            _ => self.additional(reader, visitor, name, value, offset),
         }
     }
 
-    fn add_additional(
+    fn additional(
         &mut self,
-        reader: &mut Reader<'a>,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
         name: Cow<'a, str>,
         value: Json<'a>,
         offset: usize,
@@ -117,11 +132,12 @@ impl<'a> Members<'a> {
         let value = match value {
             Json::Str(text) => Value::Str(text),
             Json::Number(text) => {
-                if text.parse::<f64>().is_ok_and(f64::is_infinite) {
+                let number = Number::from_valid(Cow::Borrowed(text));
+                if number.as_f64().is_infinite() {
                     // No reader holds it, and several make it infinity.
                     return reader.deviate(DeviationKind::NumberRange, offset);
                 }
-                Value::Number(Number::from_valid(Cow::Borrowed(text)))
+                Value::Number(number)
             }
             Json::Bool(value) => {
                 reader.deviate(DeviationKind::FieldValue, offset)?;
@@ -133,32 +149,41 @@ impl<'a> Members<'a> {
             }
             Json::Null => return reader.deviate(DeviationKind::FieldValue, offset),
         };
-        if is_message && let Value::Str(text) = &value {
-            self.message = Some(text.clone());
+        match value {
+            // It may have to stand in for a short message, which is known at the end.
+            Value::Str(text) if is_message => {
+                repeated(reader, self.message.is_some(), offset)?;
+                self.message = Some(text);
+                Ok(())
+            }
+            value => self.field(reader, visitor, field, value, offset),
         }
-        self.add_field(reader, field, value, offset)
     }
 
-    /// Adds a field; of two with the same name the last counts, as with every reader of JSON.
-    fn add_field(
+    /// Hands a field on; of two with the same name the last counts, as with every reader of JSON.
+    fn field(
         &mut self,
-        reader: &mut Reader<'a>,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
         name: FieldName<'a>,
         value: Value<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        match self.fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => {
-                reader.deviate(DeviationKind::DuplicateKey, offset)?;
-                *known = value;
-            }
-            None => self.fields.push((name, value)),
+        if self.names.insert(name.as_str()) {
+            visitor.field(name, value);
+        } else {
+            reader.deviate(DeviationKind::DuplicateKey, offset)?;
+            visitor.repeated_field(name, value);
         }
         Ok(())
     }
 
-    /// Puts the message together, once all members are in.
-    pub(super) fn finish(mut self, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+    /// Hands on GELF's own members, once all are in.
+    pub(super) fn finish(
+        mut self,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
+    ) -> Result<(), DecodeError> {
         let end = reader.offset();
         for (missing, member) in [
             (!self.version_seen, Member::Version),
@@ -169,15 +194,12 @@ impl<'a> Members<'a> {
                 reader.deviate(DeviationKind::Missing(member), end)?;
             }
         }
-        let full_message = self.full_message.flatten();
-        let short_message = match self.short_message.flatten() {
+        let full_message = self.full_message.take().flatten();
+        let short_message = match self.short_message.take().flatten() {
             Some(text) if !is_blank(&text) => text,
             // As Graylog: `message` stands in for a blank or absent one, and as Logstash: so does `full_message`.
-            blank => match (self.message.filter(|text| !is_blank(text)), blank, &full_message) {
-                (Some(message), _, _) => {
-                    self.fields.retain(|(name, _)| name.as_str() != "message");
-                    message
-                }
+            blank => match (self.message.take_if(|text| !is_blank(text)), blank, &full_message) {
+                (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,
                 (None, None, Some(text)) => first_line(text),
                 (None, None, None) => {
@@ -186,12 +208,24 @@ impl<'a> Members<'a> {
                 }
             },
         };
-        let mut message = Message::from_head(Head::Host(self.host.flatten()), short_message);
-        message.full_message = full_message;
-        message.timestamp = self.timestamp.flatten();
-        message.level = self.level.flatten();
-        message.fields = self.fields;
-        Ok(message)
+        if let Some(message) = self.message.take() {
+            let name = FieldName::decoded(Cow::Borrowed("message"));
+            self.field(reader, visitor, name, Value::Str(message), end)?;
+        }
+        if let Some(host) = self.host.flatten() {
+            visitor.host(host);
+        }
+        visitor.short_message(short_message);
+        if let Some(full_message) = full_message {
+            visitor.full_message(full_message);
+        }
+        if let Some(timestamp) = self.timestamp.flatten() {
+            visitor.timestamp(timestamp);
+        }
+        if let Some(level) = self.level.flatten() {
+            visitor.level(level);
+        }
+        Ok(())
     }
 }
 
@@ -210,11 +244,11 @@ fn first_line<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
     }
 }
 
-fn repeated(reader: &mut Reader<'_>, seen: bool, offset: usize) -> Result<(), DecodeError> {
+fn repeated(reader: &mut Reader<'_, '_>, seen: bool, offset: usize) -> Result<(), DecodeError> {
     if seen { reader.deviate(DeviationKind::DuplicateKey, offset) } else { Ok(()) }
 }
 
-fn check_version(reader: &mut Reader<'_>, value: &Json<'_>, offset: usize) -> Result<(), DecodeError> {
+fn check_version(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result<(), DecodeError> {
     match value {
         Json::Str(version) if version == "1.1" => Ok(()),
         Json::Str(_) => reader.deviate(DeviationKind::UnsupportedVersion, offset),
@@ -224,7 +258,7 @@ fn check_version(reader: &mut Reader<'_>, value: &Json<'_>, offset: usize) -> Re
 
 /// A member that is a string. Anything else becomes its text, and null becomes nothing, never the word "null".
 fn text<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut Reader<'a, '_>,
     member: Member,
     value: Json<'a>,
     offset: usize,
@@ -240,7 +274,7 @@ fn text<'a>(
 
 /// A number of seconds; leniently also one in quotes, or an RFC 3339 date.
 fn timestamp(
-    reader: &mut Reader<'_>,
+    reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
     offset: usize,
 ) -> Result<Option<Timestamp>, DecodeError> {
@@ -273,12 +307,12 @@ fn timestamp(
 
 /// A severity; what is none of the eight is given back as a value to be kept beside it.
 fn level<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut Reader<'a, '_>,
     value: Json<'a>,
     offset: usize,
 ) -> Result<(Option<Level>, Option<Value<'a>>), DecodeError> {
     let wrong_type = DeviationKind::WrongType(Member::Level);
-    let of_number = |reader: &mut Reader<'a>, text: &'a str| -> Result<_, DecodeError> {
+    let of_number = |reader: &mut Reader<'a, '_>, text: &'a str| -> Result<_, DecodeError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         if fraction.bytes().any(|digit| digit != b'0') {
             reader.deviate(wrong_type, offset)?;
@@ -311,7 +345,7 @@ fn level<'a>(
 
 /// GELF 1.0's own members, kept as additional fields: `facility` and `file` are strings, `line` is a number.
 fn legacy<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut Reader<'a, '_>,
     name: &str,
     value: Json<'a>,
     offset: usize,

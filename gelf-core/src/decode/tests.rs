@@ -5,6 +5,7 @@ use crate::level::Level;
 use crate::timestamp::Timestamp;
 use bytes::BytesMut;
 use proptest::prelude::*;
+use std::borrow::Cow;
 
 use DecodeErrorKind::{EmptyPayload, JsonSyntax, NotAnObject, TooDeep, TooManyMembers};
 use DeviationKind as D;
@@ -321,6 +322,88 @@ fn deep_nesting_fits_a_small_stack() {
     let small = std::thread::Builder::new().stack_size(128 * 1024);
     let thread = small.spawn(move || lenient_error(&payload)).unwrap();
     assert_eq!(thread.join().unwrap(), TooDeep);
+}
+
+#[test]
+fn names_and_payloads_are_bounded() {
+    let named = |bytes: usize| with(&format!(r#","_{}":1"#, "n".repeat(bytes - 1)));
+    assert_eq!(conforms(&named(1024)).fields().count(), 1);
+    refused(&named(1025), DecodeErrorKind::NameTooLong);
+    let payload = with("");
+    let mut decoder = Decoder::strict().with_max_payload_bytes(payload.len());
+    assert!(decoder.decode(&payload).is_ok());
+    let longer = [&payload[..], b" "].concat();
+    assert_eq!(decoder.decode(&longer).unwrap_err().kind(), DecodeErrorKind::PayloadTooLarge);
+}
+
+#[test]
+fn an_unprefixed_message_is_a_field_where_it_need_not_stand_in() {
+    let payload = with(r#","message":"x","_z":1"#);
+    let message = deviates(&payload, D::UnprefixedField);
+    assert_eq!((message.short_message(), message.field("message").unwrap().as_str()), ("m", Some("x")));
+    let both = with(r#","message":"x","_message":"y""#);
+    assert_eq!(lenient(&both).0.fields().count(), 1);
+}
+
+#[test]
+fn a_decoder_starts_afresh_with_each_payload() {
+    let mut decoder = Decoder::lenient();
+    let (first, second) = (with(r#","_a":1,"_a":true"#), with(r#","_a":2"#));
+    for _ in 0..3 {
+        assert_eq!(decoder.decode(&first).unwrap().deviations.len(), 2);
+        let decoded = decoder.decode(&second).unwrap();
+        assert_eq!((decoded.deviations.len(), decoded.message.fields().count()), (0, 1));
+        assert!(decoder.decode(b"{").is_err());
+    }
+}
+
+#[test]
+fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
+    #[derive(Default)]
+    struct Log(Vec<String>);
+    impl<'a> Visitor<'a> for Log {
+        fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {
+            self.0.push(format!("{name}={value}"));
+        }
+        fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
+            self.0.push(format!("again {name}={value}"));
+        }
+        fn host(&mut self, host: Cow<'a, str>) {
+            self.0.push(format!("host {host}"));
+        }
+        fn short_message(&mut self, text: Cow<'a, str>) {
+            self.0.push(format!("short {text}"));
+        }
+        fn full_message(&mut self, text: Cow<'a, str>) {
+            self.0.push(format!("full {text}"));
+        }
+        fn timestamp(&mut self, timestamp: Timestamp) {
+            self.0.push(format!("at {timestamp}"));
+        }
+        fn level(&mut self, level: Level) {
+            self.0.push(format!("level {}", level.as_u8()));
+        }
+        fn deviation(&mut self, deviation: Deviation) {
+            self.0.push(deviation.kind.to_string());
+        }
+    }
+    for (tail, host) in [(&b""[..], "h"), (b"\xff", "h\u{fffd}")] {
+        let mut payload = br#"{"_b":1,"version":"1.1","host":"h"#.to_vec();
+        payload.extend(tail);
+        payload.extend(
+            br#"","_a":"x","_b":2,"level":3,"short_message":"m","full_message":"f","timestamp":1.5}"#,
+        );
+        let mut log = Log::default();
+        Decoder::lenient().decode_with(&payload, &mut log).unwrap();
+        let host = format!("host {host}");
+        let mut expected = vec!["b=1", "a=x", "again b=2", "a name stands twice"];
+        expected.extend([host.as_str(), "short m", "full f", "at 1.500", "level 3"]);
+        if !tail.is_empty() {
+            // Known before anything else, and handed on with the first member.
+            expected.insert(1, "the text is not UTF-8");
+        }
+        assert_eq!(log.0, expected);
+    }
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! Which names a message has had, to tell when one stands twice.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+
+/// How many names are compared one by one; more are looked up.
+const FEW: usize = 32;
+
+/// The names of one message, as fingerprints of 64 bits. Its memory is kept for the next message.
+///
+/// That two names have one fingerprint, and the second is reported as a repetition that it is not, happens once in
+/// 2^64 pairs; nobody can make it happen, since the fingerprints are keyed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    /// The key.
+    state: RandomKey,
+    few: Vec<u64>,
+    many: HashSet<u64, BuildHasherDefault<Unhashed>>,
+}
+
+impl Names {
+    pub(super) fn clear(&mut self) {
+        self.few.clear();
+        self.many.clear();
+    }
+
+    /// Adds a name, and says whether it is new.
+    pub(super) fn insert(&mut self, name: &str) -> bool {
+        let fingerprint = self.state.fingerprint(name.as_bytes());
+        if self.few.len() < FEW {
+            let is_new = !self.few.contains(&fingerprint);
+            if is_new {
+                self.few.push(fingerprint);
+            }
+            return is_new;
+        }
+        !self.few.contains(&fingerprint) && self.many.insert(fingerprint)
+    }
+}
+
+/// Two random multipliers.
+#[derive(Clone, Copy, Debug)]
+struct RandomKey {
+    first: u64,
+    second: u64,
+}
+
+impl Default for RandomKey {
+    fn default() -> Self {
+        let random = RandomState::new();
+        // Odd, so that no bit of what they are multiplied with is lost.
+        Self { first: random.hash_one(1) | 1, second: random.hash_one(2) | 1 }
+    }
+}
+
+impl RandomKey {
+    /// Folds eight bytes at a time: names are short, and a general hash costs more than reading them.
+    fn fingerprint(self, name: &[u8]) -> u64 {
+        let mut words = name.chunks_exact(8);
+        let mut state = self.first;
+        for word in &mut words {
+            state = fold(state ^ u64::from_le_bytes(word.try_into().unwrap_or_default()), self.second);
+        }
+        let mut last = [0; 8];
+        let rest = words.remainder();
+        if let Some(room) = last.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+        }
+        // The length, for the zeros that fill the last word.
+        fold(fold(state ^ u64::from_le_bytes(last), self.first) ^ (name.len() as u64), self.second)
+    }
+}
+
+/// Both halves of the product, so that each bit of the input has a part in each of the output.
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// A fingerprint is its own hash.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only `write_u64` is used.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_new_once_among_few_and_many() {
+        let mut names = Names::default();
+        for _ in 0..2 {
+            for number in 0..1000 {
+                assert!(names.insert(&format!("name{number}")), "{number}");
+            }
+            for number in 0..1000 {
+                assert!(!names.insert(&format!("name{number}")), "{number}");
+            }
+            names.clear();
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_one_bit_or_in_length_differ() {
+        let mut names = Names::default();
+        for name in
+            ["", "a", "b", "aa", "a\0", "\0", "\0\0", "12345678", "123456780", "12345678\0", "1234567\0"]
+        {
+            assert!(names.insert(name), "{name:?}");
+        }
+    }
+}
