@@ -74,7 +74,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.rest().first().copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn slice(&self, from: usize, to: usize) -> &'a str {
@@ -88,6 +88,10 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn skip_white_space(&mut self) {
+        // Machines write none.
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         self.at += self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     }
 
@@ -269,6 +273,9 @@ impl<'a, 'd> Reader<'a, 'd> {
                     return Ok(Cow::Owned(copy));
                 }
                 Some(b'\\') => {
+                    if copied_to == start {
+                        copy.reserve(2 * (self.at - start) + 64);
+                    }
                     copy.push_str(self.slice(copied_to, self.at));
                     let character = self.escape()?;
                     copy.push(character);
