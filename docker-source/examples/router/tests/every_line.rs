@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{Router, figure};
 use gelf_tokio::gelf_core::{Decoder, Level, Timestamp};
-use gelf_tokio::{TcpReceiver, UdpReceiver};
+use gelf_tokio::{Received, TcpReceiver, UdpReceiver};
 use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::time::timeout;
 
@@ -62,6 +62,19 @@ impl Arrived {
 
 fn container(engine: &Engine, transport: &str) -> RunningContainer {
     engine.run(RunOptions::shell(&format!("numbers-{transport}"), NUMBERS))
+}
+
+/// All that is received, until there are as many as were written and then a second of silence: one that came twice
+/// would come then.
+async fn all(mut receive: impl AsyncFnMut() -> Received) -> Vec<Arrived> {
+    let mut arrived = Vec::new();
+    loop {
+        let patience = if arrived.len() < LINES { 60 } else { 1 };
+        match timeout(Duration::from_secs(patience), receive()).await {
+            Ok(received) => arrived.push(Arrived::read(&received.payload)),
+            Err(_) => return arrived,
+        }
+    }
 }
 
 /// Every number once, in order in each stream, stamped as `docker logs --timestamps` says.
@@ -125,15 +138,7 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_udp() {
     router.wait_until_ready();
 
     let container = container(&engine, "udp");
-    let mut arrived = Vec::new();
-    while arrived.len() < LINES {
-        let Ok(received) = timeout(Duration::from_secs(60), receiver.recv()).await else { break };
-        arrived.push(Arrived::read(&received.unwrap().payload));
-    }
-    // One that came twice would come now.
-    while let Ok(received) = timeout(Duration::from_secs(1), receiver.recv()).await {
-        arrived.push(Arrived::read(&received.unwrap().payload));
-    }
+    let arrived = all(async || receiver.recv().await.unwrap()).await;
     assert_eq!(kernel_drops(port), 0);
     check(&arrived, &container);
 
@@ -151,14 +156,7 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_tcp() {
     router.wait_until_ready();
 
     let container = container(&engine, "tcp");
-    let mut arrived = Vec::new();
-    while arrived.len() < LINES {
-        let Ok(received) = timeout(Duration::from_secs(60), receiver.recv()).await else { break };
-        arrived.push(Arrived::read(&received.unwrap().payload));
-    }
-    while let Ok(received) = timeout(Duration::from_secs(1), receiver.recv()).await {
-        arrived.push(Arrived::read(&received.unwrap().payload));
-    }
+    let arrived = all(async || receiver.recv().await.unwrap()).await;
     check(&arrived, &container);
 
     let (_, said) = router.terminate();
