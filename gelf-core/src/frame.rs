@@ -7,8 +7,26 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The byte behind each frame.
-const DELIMITER: u8 = 0;
+/// What ends a frame.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Delimiter {
+    /// A line feed, and a carriage return before it if there is one: what senders do that were told to send GELF to an
+    /// input for lines. For reading only.
+    Newline,
+    /// A null byte, as GELF has it.
+    #[default]
+    Nul,
+}
+
+impl Delimiter {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Newline => b'\n',
+            Self::Nul => 0,
+        }
+    }
+}
 
 /// Cuts a stream into frames.
 ///
@@ -28,6 +46,7 @@ const DELIMITER: u8 = 0;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Framer {
+    delimiter: Delimiter,
     max_frame_len: usize,
     /// How many bytes of the buffer are known to hold no delimiter.
     searched: usize,
@@ -49,7 +68,13 @@ impl Framer {
 
     /// A framer for frames of up to `max_frame_len` bytes, the delimiter not counted.
     pub fn new(max_frame_len: usize) -> Self {
-        Self { max_frame_len, searched: 0, skipping: false, empty_frames: 0 }
+        Self { delimiter: Delimiter::Nul, max_frame_len, searched: 0, skipping: false, empty_frames: 0 }
+    }
+
+    /// Sets what ends a frame.
+    #[must_use]
+    pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
+        Self { delimiter, ..self }
     }
 
     /// Takes the next frame out of `src`, without its delimiter; `None` when more has to be read first.
@@ -61,12 +86,16 @@ impl Framer {
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
         loop {
             let unsearched = src.get(self.searched..).unwrap_or_default();
-            let Some(at) = memchr::memchr(DELIMITER, unsearched).map(|at| self.searched + at) else {
+            let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| self.searched + at)
+            else {
                 return self.without_delimiter(src);
             };
             self.searched = 0;
-            let frame = src.split_to(at);
+            let mut frame = src.split_to(at);
             src.advance(1);
+            if self.delimiter == Delimiter::Newline && frame.last() == Some(&b'\r') {
+                frame.truncate(at - 1);
+            }
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
@@ -92,8 +121,8 @@ impl Framer {
         None
     }
 
-    /// Takes the last frame at the end of the stream, which need not have a delimiter: Graylog, Logstash and Seq
-    /// deliver it.
+    /// Takes the last frame at the end of the stream, if it has no delimiter. Graylog, Logstash and Seq deliver it; a
+    /// strict reader takes it for an error.
     pub fn finish(&mut self, src: &mut BytesMut) -> Option<Bytes> {
         self.searched = 0;
         let frame = src.split();
@@ -105,7 +134,7 @@ impl Framer {
         self.empty_frames
     }
 
-    /// Appends a payload and its delimiter.
+    /// Appends a payload and a null byte.
     ///
     /// # Errors
     /// [`UnframeablePayload`] when the payload is blank or holds the delimiter; [`encode`](crate::encode) writes
@@ -114,12 +143,12 @@ impl Framer {
         if is_blank(payload) {
             return Err(UnframeablePayload::Blank);
         }
-        if memchr::memchr(DELIMITER, payload).is_some() {
+        if memchr::memchr(0, payload).is_some() {
             return Err(UnframeablePayload::Delimiter);
         }
         dst.reserve(payload.len() + 1);
         dst.put_slice(payload);
-        dst.put_u8(DELIMITER);
+        dst.put_u8(0);
         Ok(())
     }
 }
@@ -242,6 +271,16 @@ mod tests {
             assert!(framer.next_frame(&mut src).is_none());
             assert_eq!(framer.searched, len);
         }
+    }
+
+    #[test]
+    fn lines_end_with_a_line_feed_and_perhaps_a_carriage_return_before_it() {
+        let lines =
+            |pieces: &[&[u8]]| frames(&mut Framer::default().with_delimiter(Delimiter::Newline), pieces);
+        assert_eq!(lines(&[b"first\r\nsecond\nthird"]), expect(&[Ok(b"first"), Ok(b"second"), Ok(b"third")]));
+        assert_eq!(lines(&[b"Test", b"Line\r\ng\r\n"]), expect(&[Ok(b"TestLine"), Ok(b"g")]));
+        assert_eq!(lines(&[b"a\r", b"\nb\n\r\n\n"]), expect(&[Ok(b"a"), Ok(b"b")]));
+        assert_eq!(lines(&[b"a\0b\r\r\n"]), expect(&[Ok(b"a\0b\r")]));
     }
 
     #[test]

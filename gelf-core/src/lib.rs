@@ -27,7 +27,7 @@ pub use decompress::{DecompressError, Decompressor, Encoding, Inflated};
 pub use encode::encode;
 pub use field::{FieldName, InvalidFieldName, Number, Value};
 pub use field_set::{FieldSet, FieldSetBuilder};
-pub use frame::{FrameTooLong, Framer, UnframeablePayload};
+pub use frame::{Delimiter, FrameTooLong, Framer, UnframeablePayload};
 pub use level::{InvalidLevel, Level};
 pub use message::Message;
 pub use reassemble::{
