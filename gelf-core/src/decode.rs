@@ -232,7 +232,8 @@ pub enum DeviationKind {
     LoneSurrogate,
     /// The member is missing.
     Missing(Member),
-    /// A number is beyond what a 64-bit float holds; the field is dropped.
+    /// An integer is beyond 64 bits, and kept as its digits; or a number is beyond what a 64-bit float holds, and the
+    /// field is dropped.
     NumberRange,
     /// `_id` is reserved.
     ReservedField,

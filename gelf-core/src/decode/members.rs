@@ -137,6 +137,9 @@ impl<'a, 'n> Members<'a, 'n> {
                     // No reader holds it, and several make it infinity.
                     return reader.deviate(DeviationKind::NumberRange, offset);
                 }
+                if number.is_beyond_i64() && number.as_u64().is_none() {
+                    reader.deviate(DeviationKind::NumberRange, offset)?;
+                }
                 Value::Number(number)
             }
             Json::Bool(value) => {

@@ -210,6 +210,9 @@ fn field_values_outside_of_gelf_are_kept_as_what_they_are() {
     assert_eq!(deviates(&payload, D::FieldValue).field("l").unwrap().as_str(), Some("[]"));
     let payload = with(r#","_f":1e400"#);
     assert_eq!(deviates(&payload, D::NumberRange).field("f"), None);
+    let digits = "123456789012345678901234567890";
+    let payload = with(&format!(r#","_big":{digits}"#));
+    assert_eq!(deviates(&payload, D::NumberRange).field("big").unwrap().to_string(), digits);
     let payload = with(r#","_f":2001.1002,"_i":9007199254740993,"_u":9223372036854775808"#);
     let message = conforms(&payload);
     assert_eq!(message.field("f").unwrap().to_string(), "2001.1002");
