@@ -40,8 +40,6 @@ impl Default for DatagramLimits {
 pub struct DatagramReader<S> {
     reassembler: Reassembler<S>,
     decompressor: Decompressor,
-    /// The payload last put together of chunks.
-    joined: Vec<u8>,
     stats: DatagramStats,
 }
 
@@ -75,7 +73,6 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         Self {
             reassembler: Reassembler::new(limits.reassembly),
             decompressor: Decompressor::new(limits.max_payload_bytes),
-            joined: Vec::new(),
             stats: DatagramStats::default(),
         }
     }
@@ -91,9 +88,9 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         source: S,
         datagram: &'a [u8],
     ) -> Result<Option<&'a [u8]>, DatagramError> {
-        let Self { reassembler, decompressor, joined, stats } = self;
+        let Self { reassembler, decompressor, stats } = self;
         stats.datagrams += 1;
-        let payload = read(reassembler, decompressor, joined, now, source, datagram);
+        let payload = read(reassembler, decompressor, now, source, datagram);
         match &payload {
             Ok(Some((_, trailing))) => {
                 stats.payloads += 1;
@@ -118,9 +115,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
 
 /// The payload, and how many bytes stood behind its compressed data.
 fn read<'a, S: Clone + Eq + Hash>(
-    reassembler: &mut Reassembler<S>,
+    reassembler: &'a mut Reassembler<S>,
     decompressor: &'a mut Decompressor,
-    joined: &'a mut Vec<u8>,
     now: Instant,
     source: S,
     datagram: &'a [u8],
@@ -132,10 +128,9 @@ fn read<'a, S: Clone + Eq + Hash>(
     if Encoding::sniff(datagram) == Encoding::Chunk {
         let (header, part) = ChunkHeader::parse(datagram).map_err(DatagramError::Chunk)?;
         match reassembler.handle_chunk(now, source, header, part).map_err(DatagramError::Reassembly)? {
-            Progress::Complete(message) => *joined = message,
+            Progress::Complete(message) => payload = message,
             Progress::Duplicate { .. } | Progress::Pending => return Ok(None),
         }
-        payload = joined;
     }
     let mut trailing = 0;
     match Encoding::sniff(payload) {

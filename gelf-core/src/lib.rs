@@ -31,6 +31,7 @@ pub use frame::{Delimiter, FrameTooLong, Framer, UnframeablePayload};
 pub use level::{InvalidLevel, Level};
 pub use message::Message;
 pub use reassemble::{
-    DropReason, Dropped, Progress, Reassembler, ReassemblyError, ReassemblyLimits, ReassemblyStats,
+    DropReason, Dropped, OnConflict, Progress, Reassembler, ReassemblyError, ReassemblyLimits,
+    ReassemblyStats,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,482 @@
+use super::*;
+use proptest::prelude::*;
+
+const A: char = 'A';
+const B: char = 'B';
+
+struct Bench {
+    reassembler: Reassembler<char>,
+    start: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(adjust: impl FnOnce(&mut ReassemblyLimits)) -> Self {
+        let mut limits = ReassemblyLimits::default();
+        adjust(&mut limits);
+        Self { reassembler: Reassembler::new(limits), start: Instant::now() }
+    }
+
+    fn at(
+        &mut self,
+        millis: u64,
+        source: char,
+        id: u8,
+        number: u8,
+        count: u8,
+        payload: &[u8],
+    ) -> Result<Got, ReassemblyError> {
+        let wire = [&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, id, number, count], payload].concat();
+        let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+        let now = self.start + Duration::from_millis(millis);
+        let progress = self.reassembler.handle_chunk(now, source, header, payload).map(Got::of);
+        if matches!(progress, Ok(Got::Complete(_))) {
+            // The payload is not needed any more.
+            self.reassembler.reclaim();
+        }
+        self.check();
+        progress
+    }
+
+    fn chunk(&mut self, source: char, id: u8, number: u8, count: u8, payload: &[u8]) -> Got {
+        self.at(0, source, id, number, count, payload).unwrap()
+    }
+
+    /// A chunk of three from a source of its own.
+    fn hostile(&mut self, id: u32, number: u8) {
+        let mut wire = vec![0x1e, 0x0f, 0xff, 0xff, 0xff, 0xff];
+        wire.extend_from_slice(&id.to_be_bytes());
+        wire.extend_from_slice(&[number, 3, b'x']);
+        let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+        let source = char::from_u32(0x1_0000 + id).unwrap();
+        assert_eq!(self.reassembler.handle_chunk(self.start, source, header, payload), Ok(Progress::Pending));
+    }
+
+    /// The tables agree, and the bounds hold.
+    fn check(&self) {
+        let table = &self.reassembler;
+        let pending = table.index.len();
+        assert_eq!(table.by_age.len(), pending);
+        assert_eq!(table.single.len() + table.several.len(), pending);
+        assert_eq!(table.sources.values().map(List::len).sum::<usize>(), pending);
+        assert_eq!(table.free.len() + pending, table.slots.0.len());
+        for (key, slot) in &table.index {
+            assert_eq!(table.slots.get(*slot).unwrap().key.as_ref(), Some(key));
+        }
+        let memory: usize = table.slots.0.iter().map(Slot::memory).sum();
+        assert_eq!(table.bytes, memory + table.slots.0.len() * Reassembler::<char>::SLOT_BYTES);
+        assert!(pending <= table.limits.max_entries);
+        assert!(table.bytes <= table.limits.max_bytes);
+        assert!(table.sources.values().all(|list| list.len() <= table.limits.max_entries_per_source));
+        let stats = table.stats;
+        let ended = stats.conflicts + stats.evicted + stats.expired + stats.too_large;
+        assert!(table.dropped.len() as u64 <= ended);
+    }
+}
+
+/// A [`Progress`] that lasts.
+#[derive(Debug, PartialEq)]
+enum Got {
+    Complete(Vec<u8>),
+    Duplicate { identical: bool },
+    Pending,
+}
+
+impl Got {
+    fn len(&self) -> usize {
+        match self {
+            Self::Complete(payload) => payload.len(),
+            Self::Duplicate { .. } | Self::Pending => 0,
+        }
+    }
+
+    fn of(progress: Progress<'_>) -> Self {
+        match progress {
+            Progress::Complete(payload) => Self::Complete(payload.to_vec()),
+            Progress::Duplicate { identical } => Self::Duplicate { identical },
+            Progress::Pending => Self::Pending,
+        }
+    }
+}
+
+fn complete(payload: &[u8]) -> Got {
+    Got::Complete(payload.to_vec())
+}
+
+#[test]
+fn a_single_chunk_completes_at_once_and_leaves_no_state() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
+    assert_eq!(bench.reassembler.stats().pending, 0);
+}
+
+#[test]
+fn any_order_gives_the_same_message() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut bench = Bench::new();
+        let parts: [&[u8]; 3] = [b"Hello", b" World", b"!"];
+        let mut results = order.map(|at| bench.chunk(A, 1, at, 3, parts[usize::from(at)]));
+        assert_eq!(results[2], complete(b"Hello World!"), "{order:?}");
+        results[2] = Got::Pending;
+        assert_eq!(results, [Got::Pending, Got::Pending, Got::Pending]);
+        assert_eq!(bench.reassembler.stats().pending, 0);
+    }
+}
+
+#[test]
+fn an_empty_last_chunk_completes_as_go_gelf_sends_it() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 3, &[b'a'; 1408]);
+    bench.chunk(A, 1, 1, 3, &[b'b'; 1408]);
+    assert_eq!(bench.chunk(A, 1, 2, 3, b""), complete(&[[b'a'; 1408], [b'b'; 1408]].concat()));
+}
+
+#[test]
+fn interleaved_ids_do_not_interfere() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 2, b"a");
+    bench.chunk(A, 2, 1, 2, b"d");
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    assert_eq!(bench.chunk(A, 2, 0, 2, b"c"), complete(b"cd"));
+}
+
+#[test]
+fn the_same_id_from_another_source_is_another_message() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Pending);
+    assert_eq!(bench.chunk(B, 1, 1, 2, b"b"), Got::Pending);
+    assert_eq!(bench.reassembler.stats().pending, 2);
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"A"), complete(b"aA"));
+}
+
+#[test]
+fn of_a_repeated_chunk_the_first_stays() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    assert_eq!(bench.reassembler.stats().duplicates, 2);
+}
+
+#[test]
+fn a_chunk_with_another_count_is_refused_and_the_message_goes_on() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 3, b"a");
+    let refused = bench.at(0, A, 1, 1, 2, b"x");
+    assert_eq!(refused, Err(ReassemblyError::CountMismatch { expected: 3, found: 2 }));
+    bench.chunk(A, 1, 1, 3, b"b");
+    assert_eq!(bench.chunk(A, 1, 2, 3, b"c"), complete(b"abc"));
+}
+
+#[test]
+fn five_seconds_after_the_first_chunk_is_in_time_and_a_moment_later_is_not() {
+    let mut bench = Bench::new();
+    bench.at(0, A, 1, 0, 2, b"a").unwrap();
+    assert_eq!(bench.at(5000, A, 1, 1, 2, b"b"), Ok(complete(b"ab")));
+
+    let mut bench = Bench::new();
+    bench.at(0, A, 1, 0, 3, b"a").unwrap();
+    bench.at(4000, A, 1, 1, 3, b"b").unwrap();
+    assert_eq!(bench.at(5001, A, 1, 2, 3, b"c"), Ok(Got::Pending));
+    let dropped = bench.reassembler.poll_dropped().unwrap();
+    assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, DropReason::Expired));
+    assert_eq!(bench.reassembler.poll_dropped(), None);
+    assert_eq!(bench.reassembler.stats().pending, 1);
+}
+
+#[test]
+fn poll_timeout_frees_what_nobody_completes() {
+    let mut bench = Bench::new();
+    for id in 0..10 {
+        bench.chunk(A, id, 0, 2, b"x");
+    }
+    let deadline = bench.reassembler.poll_timeout().unwrap();
+    assert_eq!(deadline, bench.start + Duration::from_secs(5) + Duration::from_nanos(1));
+    bench.reassembler.handle_timeout(deadline - Duration::from_nanos(1));
+    assert_eq!(bench.reassembler.stats().pending, 10);
+    bench.reassembler.handle_timeout(deadline);
+    bench.check();
+    let stats = bench.reassembler.stats();
+    assert_eq!((stats.pending, stats.expired), (0, 10));
+    assert_eq!(bench.reassembler.poll_timeout(), None);
+    assert_eq!(std::iter::from_fn(|| bench.reassembler.poll_dropped()).count(), 10);
+}
+
+#[test]
+fn a_completed_id_may_be_used_again() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    bench.chunk(A, 1, 0, 2, b"c");
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"d"), complete(b"cd"));
+}
+
+#[test]
+fn a_full_table_gives_way_to_the_new_and_still_completes_the_pending() {
+    let mut bench = Bench::with(|limits| limits.max_entries = 2);
+    bench.chunk(A, 1, 0, 2, b"a");
+    bench.chunk(A, 2, 0, 2, b"b");
+    bench.chunk(A, 3, 0, 2, b"c");
+    let dropped = bench.reassembler.poll_dropped().unwrap();
+    assert_eq!((dropped.id.0[7], dropped.reason), (1, DropReason::Evicted));
+    assert_eq!(bench.chunk(A, 2, 1, 2, b"B"), complete(b"bB"));
+    assert_eq!(bench.chunk(A, 3, 1, 2, b"C"), complete(b"cC"));
+}
+
+#[test]
+fn one_source_cannot_crowd_out_another() {
+    let mut bench = Bench::with(|limits| limits.max_entries_per_source = 4);
+    bench.chunk(B, 200, 0, 2, b"good");
+    for id in 0..100 {
+        bench.chunk(A, id, 0, 2, b"x");
+    }
+    assert_eq!(bench.reassembler.stats().pending, 5);
+    assert_eq!(bench.reassembler.stats().evicted, 96);
+    assert_eq!(bench.chunk(B, 200, 1, 2, b"!"), complete(b"good!"));
+}
+
+#[test]
+fn bytes_are_bounded_with_the_bookkeeping() {
+    let mut bench = Bench::with(|limits| limits.max_bytes = 64 * 1024);
+    for id in 0..50 {
+        bench.chunk(A, id, 0, 128, &[b'x'; 5000]);
+    }
+    let stats = bench.reassembler.stats();
+    assert_eq!(stats.pending as u64 + stats.evicted, 50);
+    assert!(stats.pending >= 9, "{stats:?}");
+}
+
+#[test]
+fn a_message_larger_than_all_the_room_is_dropped_and_said() {
+    let mut bench = Bench::with(|limits| limits.max_bytes = 10_000);
+    bench.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
+    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, DropReason::TooLarge);
+    assert_eq!((bench.reassembler.stats().pending, bench.reassembler.stats().too_large), (0, 1));
+}
+
+#[test]
+fn room_for_nothing_holds_nothing() {
+    let mut bench = Bench::with(|limits| limits.max_entries = 0);
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Pending);
+    assert_eq!(bench.reassembler.stats().evicted, 1);
+    assert_eq!(bench.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
+}
+
+#[test]
+fn unpolled_drops_are_bounded_and_counted() {
+    let mut bench = Bench::with(|limits| limits.max_entries = 1);
+    for id in 0..5000u32 {
+        let mut wire = vec![0x1e, 0x0f, 0, 0, 0, 0];
+        wire.extend_from_slice(&id.to_be_bytes());
+        wire.extend_from_slice(&[0, 2]);
+        let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+        bench.reassembler.handle_chunk(bench.start, A, header, payload).unwrap();
+    }
+    assert_eq!(bench.reassembler.stats().evicted, 4999);
+    assert_eq!(std::iter::from_fn(|| bench.reassembler.poll_dropped()).count(), MAX_DROPPED_EVENTS);
+}
+
+proptest! {
+    #[test]
+    fn shuffled_interleaved_and_repeated_chunks_give_exactly_the_messages(
+        counts in prop::collection::vec(1u8..20, 1..20),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..600),
+    ) {
+        // Every chunk once, some twice, in any order.
+        let mut chunks: Vec<(u8, u8, u8)> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(id, count)| (0..*count).map(move |number| (id as u8, number, *count)))
+            .collect();
+        let total = chunks.len();
+        for (at, pick) in order.iter().enumerate() {
+            let other = pick.index(total);
+            chunks.swap(at % total, other);
+        }
+        let mut bench = Bench::new();
+        let mut done = vec![0; counts.len()];
+        for (id, number, count) in chunks {
+            let source = if id % 2 == 0 { A } else { B };
+            if count > 1 && number % 3 == 0 {
+                // A repeat before the last chunk changes nothing; after it, it would begin a new message.
+                let key = (source, MessageId([0, 0, 0, 0, 0, 0, 0, id]));
+                let table = &bench.reassembler;
+                let pending = table.index.get(&key).and_then(|slot| table.slots.get(*slot));
+                let last = pending.is_some_and(|pending| pending.received() + 1 == count);
+                if !last {
+                    prop_assert_eq!(bench.chunk(source, id, number, count, &[id, number]), Got::Pending);
+                    prop_assert_eq!(
+                        bench.chunk(source, id, number, count, &[id, number]),
+                        Got::Duplicate { identical: true }
+                    );
+                    continue;
+                }
+            }
+            if let Got::Complete(payload) = bench.chunk(source, id, number, count, &[id, number]) {
+                let expected: Vec<u8> = (0..count).flat_map(|number| [id, number]).collect();
+                prop_assert_eq!(payload, expected);
+                done[usize::from(id)] += 1;
+            }
+        }
+        prop_assert!(done.iter().all(|times| *times == 1), "{:?}", done);
+        prop_assert_eq!(bench.reassembler.stats().pending, 0);
+    }
+}
+
+#[test]
+fn a_message_with_two_chunks_outlives_any_flood_of_first_chunks() {
+    let mut bench = Bench::with(|limits| limits.max_entries = 100);
+    bench.chunk(B, 200, 0, 3, b"a");
+    bench.chunk(B, 200, 1, 3, b"b");
+    for id in 0..10_000u32 {
+        bench.hostile(id, 0);
+    }
+    assert_eq!(bench.reassembler.stats().pending, 100);
+    assert_eq!(bench.chunk(B, 200, 2, 3, b"c"), complete(b"abc"));
+}
+
+#[test]
+fn a_first_chunk_outlives_a_table_full_of_hoarded_messages() {
+    let mut bench = Bench::with(|limits| limits.max_entries = 100);
+    for id in 0..1000 {
+        bench.hostile(id, 0);
+        bench.hostile(id, 1);
+    }
+    bench.chunk(B, 200, 0, 2, b"a");
+    // Half of the table is for those of one chunk, whoever fills the other half.
+    for id in 2000..2040 {
+        bench.hostile(id, 0);
+    }
+    assert_eq!(bench.chunk(B, 200, 1, 2, b"b"), complete(b"ab"));
+}
+
+#[test]
+fn a_conflict_gives_up_the_message_where_that_is_asked_for() {
+    let mut bench = Bench::with(|limits| limits.on_conflict = OnConflict::Discard);
+    bench.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
+    assert_eq!(bench.reassembler.stats().pending, 1);
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    let dropped = bench.reassembler.poll_dropped().unwrap();
+    assert_eq!((dropped.received, dropped.reason), (1, DropReason::Conflict));
+    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), Got::Pending);
+}
+
+#[test]
+fn a_message_that_is_too_large_does_not_take_the_others_with_it() {
+    let mut bench = Bench::with(|limits| limits.max_bytes = 20_000);
+    bench.chunk(B, 1, 0, 2, b"good");
+    bench.chunk(A, 1, 0, 2, &[b'x'; 30_000]);
+    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, DropReason::TooLarge);
+    assert_eq!(bench.chunk(B, 1, 1, 2, b"!"), complete(b"good!"));
+}
+
+#[test]
+fn a_slot_that_held_a_large_message_gives_the_memory_back() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 1, 2, &[b'x'; 60_000]);
+    assert_eq!(bench.chunk(A, 1, 0, 2, b"").len(), 60_000);
+    bench.chunk(A, 2, 0, 2, b"small");
+    assert!(bench.reassembler.stats().held_bytes < 20_000, "{:?}", bench.reassembler.stats());
+}
+
+/// Good messages of eight chunks within 20 ms, among 100,000 first chunks a second from as many sources.
+#[test]
+fn good_messages_survive_a_flood_from_spoofed_sources() {
+    const CHUNKS: u8 = 8;
+    let mut reassembler = Reassembler::<u32>::default();
+    let start = Instant::now();
+    let chunk = |id: u32, number: u8, count: u8| {
+        let mut wire = vec![0x1e, 0x0f, 0, 0, 0, 0];
+        wire.extend_from_slice(&id.to_be_bytes());
+        wire.extend_from_slice(&[number, count, b'x']);
+        wire
+    };
+    let (mut good, mut done) = (0, 0);
+    // In steps of 10 us: a hostile chunk in each, and each 5 ms a good message begins.
+    for step in 0..300_000u32 {
+        let now = start + Duration::from_micros(u64::from(step) * 10);
+        let hostile = chunk(step, 0, 2);
+        let (header, payload) = ChunkHeader::parse(&hostile).unwrap();
+        reassembler.handle_chunk(now, 1_000_000 + step, header, payload).unwrap();
+        // A chunk each 2.5 ms, so that four messages are under way at a time.
+        if step % 250 == 0 {
+            for message in (0..CHUNKS).filter_map(|back| (step / 250).checked_sub(u32::from(back))) {
+                if message % 2 == 1 {
+                    continue;
+                }
+                let number = u8::try_from(step / 250 - message).unwrap();
+                let wire = chunk(message, number, CHUNKS);
+                let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+                good += u32::from(number == CHUNKS - 1);
+                let progress = reassembler.handle_chunk(now, 7, header, payload).unwrap();
+                done += u32::from(matches!(progress, Progress::Complete(_)));
+            }
+        }
+        assert!(reassembler.stats().pending <= 8192);
+    }
+    assert!(good > 500, "{good}");
+    assert!(done * 100 >= good * 99, "{done} of {good}");
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    millis: u64,
+    source: bool,
+    id: u8,
+    number: u8,
+    /// Another payload, or another count, than the others of this message.
+    wrong: u8,
+}
+
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let operation = (0u64..800, any::<bool>(), 0u8..12, 0u8..4, 0u8..12)
+        .prop_map(|(millis, source, id, number, wrong)| Operation { millis, source, id, number, wrong });
+    prop::collection::vec(operation, 0..200)
+}
+
+proptest! {
+    /// Whatever comes, what completes is what was sent, all is bounded, and every message is accounted for.
+    #[test]
+    fn any_operations_keep_the_tables_and_the_account(
+        operations in operations(),
+        max_entries in 1usize..10,
+        max_entries_per_source in 1usize..10,
+        max_bytes in 2_000usize..6_000,
+        discard in any::<bool>(),
+    ) {
+        let mut bench = Bench::with(|limits| {
+            limits.max_entries = max_entries;
+            limits.max_entries_per_source = max_entries_per_source;
+            limits.max_bytes = max_bytes;
+            limits.on_conflict = if discard { OnConflict::Discard } else { OnConflict::KeepFirst };
+        });
+        let (mut now, mut begun) = (0, 0);
+        for Operation { millis, source, id, number, wrong } in operations {
+            now += millis;
+            let source = if source { A } else { B };
+            // Two to four chunks of up to 300 bytes, by the id.
+            let count = 2 + id % 3;
+            let (number, count) = (number % count, if wrong == 0 { count % 4 + 2 } else { count });
+            let number = number.min(count - 1);
+            let mut payload = vec![id ^ number; 100 * usize::from(id % 4)];
+            if wrong == 1 {
+                payload.push(0xff);
+            }
+            let key = (source, MessageId([0, 0, 0, 0, 0, 0, 0, id]));
+            bench.reassembler.handle_timeout(bench.start + Duration::from_millis(now));
+            begun += u64::from(!bench.reassembler.index.contains_key(&key));
+            if let Ok(Got::Complete(payload)) = bench.at(now, source, id, number, count, &payload) {
+                let longest = 4 * (100 * usize::from(id % 4) + 1);
+                prop_assert!(payload.len() <= longest);
+            }
+            let stats = bench.reassembler.stats();
+            let ended = stats.completed + stats.conflicts + stats.evicted + stats.expired + stats.too_large;
+            prop_assert_eq!(ended + stats.pending as u64, begun);
+        }
+    }
+}
