@@ -93,14 +93,15 @@ impl Framer {
             self.searched = 0;
             let mut frame = src.split_to(at);
             src.advance(1);
-            if self.delimiter == Delimiter::Newline && frame.last() == Some(&b'\r') {
-                frame.truncate(at - 1);
-            }
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
+            // A carriage return counts, for it may be read before the line feed is.
             if frame.len() > self.max_frame_len {
                 return Some(Err(FrameTooLong { max: self.max_frame_len }));
+            }
+            if self.delimiter == Delimiter::Newline && frame.last() == Some(&b'\r') {
+                frame.truncate(at - 1);
             }
             if is_blank(&frame) {
                 self.empty_frames += 1;
@@ -281,6 +282,11 @@ mod tests {
         assert_eq!(lines(&[b"Test", b"Line\r\ng\r\n"]), expect(&[Ok(b"TestLine"), Ok(b"g")]));
         assert_eq!(lines(&[b"a\r", b"\nb\n\r\n\n"]), expect(&[Ok(b"a"), Ok(b"b")]));
         assert_eq!(lines(&[b"a\0b\r\r\n"]), expect(&[Ok(b"a\0b\r")]));
+        // However it is split, a line is too long or not.
+        for pieces in [&[&b"abc\r\nd\n"[..]][..], &[b"abc\r", b"\nd\n"]] {
+            let mut framer = Framer::new(3).with_delimiter(Delimiter::Newline);
+            assert_eq!(frames(&mut framer, pieces), expect(&[TOO_LONG, Ok(b"d")]));
+        }
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! Streams.
+
+use bytes::BytesMut;
+use gelf_core::{Delimiter, Framer};
+
+const MAX_FRAME_LEN: usize = 32;
+
+/// A stream gives the same frames however it is split into reads, and a framer holds no more than its cap.
+///
+/// The first byte chooses the delimiter, the next four the lengths of the reads, in turn.
+pub fn framer(data: &[u8]) {
+    let Some((head, stream)) = data.split_first_chunk::<5>() else { return };
+    let delimiter = if head[0] % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };
+    let lengths = head[1..].iter().map(|length| usize::from(*length) + 1).cycle();
+    let whole = read(delimiter, [stream].into_iter());
+    let mut rest = stream;
+    let parts = lengths.map_while(|length| {
+        let (part, tail) = rest.split_at_checked(length.min(rest.len()))?;
+        rest = tail;
+        (!part.is_empty()).then_some(part)
+    });
+    assert_eq!(read(delimiter, parts), whole);
+    if delimiter == Delimiter::Nul {
+        // Frames that were read can be written, and are read as the same.
+        let mut written = BytesMut::new();
+        for frame in whole.iter().flatten() {
+            Framer::write_frame(frame, &mut written).expect("a frame");
+        }
+        let again = read(delimiter, [&written[..]].into_iter());
+        assert_eq!(again, whole.iter().filter(|frame| frame.is_some()).cloned().collect::<Vec<_>>());
+    }
+}
+
+/// The frames, and `None` for each that is too long.
+fn read<'a>(delimiter: Delimiter, parts: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
+    let mut framer = Framer::new(MAX_FRAME_LEN).with_delimiter(delimiter);
+    let mut buffer = BytesMut::new();
+    let mut frames = Vec::new();
+    for part in parts {
+        buffer.extend_from_slice(part);
+        while let Some(frame) = framer.next_frame(&mut buffer) {
+            frames.push(frame.ok().map(|frame| frame.to_vec()));
+        }
+        assert!(buffer.len() <= MAX_FRAME_LEN);
+    }
+    frames.extend(framer.finish(&mut buffer).map(|frame| Some(frame.to_vec())));
+    assert!(frames.iter().flatten().all(|frame| frame.len() <= MAX_FRAME_LEN));
+    frames
+}

@@ -1,0 +1,24 @@
+//! What must hold of gelf-core for any input.
+//!
+//! Each function takes bytes and panics if something does not hold. `scripts/fuzz` runs them under libFuzzer, and the
+//! tests here replay the seeds in `seeds/`, one folder for each function, and mutations of them.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a fuzz target says by a panic what does not hold"
+)]
+
+mod framing;
+mod inflating;
+mod messages;
+mod reassembly;
+
+pub use framing::framer;
+pub use inflating::inflate_capped;
+pub use messages::{datagram_decode, json_decode, round_trip};
+pub use reassembly::reassembler_operations;
+
+#[cfg(test)]
+mod replay;

@@ -1,0 +1,158 @@
+//! Messages, from JSON and from datagrams.
+
+use std::time::{Duration, Instant};
+
+use arbitrary::{Result, Unstructured};
+use bytes::BytesMut;
+use gelf_core::{
+    Chunker, Compression, CompressionLevel, Compressor, DatagramReader, DatagramSize, DecodeErrorKind,
+    Decoder, DeviationKind, FieldName, Level, Message, MessageId, MessageIdSource, Number, Timestamp, Value,
+    encode,
+};
+
+/// What a strict decoder takes, a lenient one takes as the same without a deviation; and what either took can be sent
+/// on as GELF 1.1.
+fn decode(payload: &[u8]) {
+    let lenient = Decoder::lenient().decode(payload);
+    match (Decoder::strict().decode(payload), &lenient) {
+        (Ok(strict), Ok(lenient)) => {
+            assert_eq!(strict.message, lenient.message);
+            assert_eq!(lenient.deviations, []);
+        }
+        (Ok(_), Err(error)) => panic!("only strict takes it: {error}"),
+        (Err(_), Ok(lenient)) => assert!(!lenient.deviations.is_empty()),
+        (Err(_), Err(_)) => {}
+    }
+    if let Ok(decoded) = lenient {
+        let mut sent_on = BytesMut::new();
+        encode(&decoded.message, &mut sent_on);
+        let again = Decoder::lenient().decode(&sent_on).expect("what we send is read");
+        // Two names that are none of GELF's may become one.
+        let kinds = again.deviations.iter().map(|deviation| deviation.kind);
+        assert!(kinds.into_iter().all(|kind| kind == DeviationKind::DuplicateKey), "{:?}", again.deviations);
+        assert!(!sent_on.contains(&0));
+    }
+}
+
+/// JSON that serde_json reads is read, and what a strict decoder reads is JSON to serde_json.
+pub fn json_decode(data: &[u8]) {
+    decode(data);
+    let theirs = serde_json::from_slice::<serde_json::Value>(data);
+    if let (Err(error), Ok(_)) = (Decoder::lenient().decode(data), &theirs) {
+        let is_json = !matches!(error.kind(), DecodeErrorKind::JsonSyntax | DecodeErrorKind::EmptyPayload);
+        assert!(is_json, "only serde_json takes it: {error}");
+    }
+    if Decoder::strict().decode(data).is_ok() {
+        assert!(theirs.is_ok(), "only we take it: {theirs:?}");
+    }
+}
+
+/// Any datagrams leave a reader in order, and what they carry is read or refused.
+///
+/// A byte before each datagram says how long it is, and how much time has passed.
+pub fn datagram_decode(data: &[u8]) {
+    let mut reader = DatagramReader::<u8>::default();
+    let start = Instant::now();
+    let (mut elapsed, mut rest) = (0, data);
+    while let Some((head, tail)) = rest.split_first() {
+        let (datagram, tail) = tail.split_at(tail.len().min(usize::from(*head)));
+        elapsed += u64::from(head % 16) * 300;
+        rest = tail;
+        let now = start + Duration::from_millis(elapsed);
+        if let Ok(Some(payload)) = reader.read(now, head % 2, datagram) {
+            assert!(!payload.is_empty());
+            decode(payload);
+        }
+        let stats = reader.stats();
+        assert_eq!(stats.datagrams, stats.payloads + stats.errors + stats.chunks);
+    }
+    // The whole of it, as one datagram.
+    if let Ok(Some(payload)) = DatagramReader::<u8>::default().read(start, 0, data) {
+        decode(payload);
+    }
+}
+
+struct Counter(u64);
+
+impl MessageIdSource for Counter {
+    fn next_id(&mut self) -> MessageId {
+        self.0 += 1;
+        MessageId(self.0.to_be_bytes())
+    }
+}
+
+/// A message that is encoded, compressed and cut into chunks, which arrive in any order and some of them twice, is
+/// read as the same.
+pub fn round_trip(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(message) = any_message(&mut input) else { return };
+    let mut payload = BytesMut::new();
+    encode(&message, &mut payload);
+    let decoded = Decoder::strict().decode(&payload).expect("what we send is GELF 1.1");
+    assert_eq!(decoded.message, message);
+
+    let level = CompressionLevel::new(input.int_in_range(1..=9).unwrap_or(1)).expect("1 to 9");
+    let compression = match input.int_in_range(0..=2).unwrap_or(0) {
+        0 => Compression::None,
+        1 => Compression::Gzip(level),
+        _ => Compression::Zlib(level),
+    };
+    let mut compressor = Compressor::new(compression);
+    let size = DatagramSize::new(input.int_in_range(13..=1420).unwrap_or(1420)).expect("13 and more");
+    let mut chunker = Chunker::with_ids(size, Counter(0));
+    let Ok(datagrams) = chunker.split(compressor.compress(&payload)) else { return };
+    let mut wires: Vec<Vec<u8>> = datagrams
+        .map(|datagram| {
+            let mut wire = Vec::new();
+            datagram.write_to(&mut wire);
+            wire
+        })
+        .collect();
+    for at in (1..wires.len()).rev() {
+        wires.swap(at, input.int_in_range(0..=at).unwrap_or(0));
+    }
+    let mut reader = DatagramReader::<()>::default();
+    let now = Instant::now();
+    let last = wires.len() - 1;
+    for (at, wire) in wires.iter().enumerate() {
+        // One that comes again after the last would begin another message.
+        let times = if at < last && input.arbitrary().unwrap_or(false) { 2 } else { 1 };
+        for time in 0..times {
+            let read = reader.read(now, (), wire).expect("what we send is read");
+            assert_eq!(read.is_some(), at == last && time == 0);
+            if let Some(read) = read {
+                assert_eq!(read, &payload[..]);
+            }
+        }
+    }
+}
+
+fn any_message<'a>(input: &mut Unstructured<'a>) -> Result<Message<'a>> {
+    let text = |input: &mut Unstructured<'a>| -> Result<&'a str> {
+        let text: &str = input.arbitrary()?;
+        Ok(if text.trim().is_empty() { "text" } else { text })
+    };
+    let mut message = Message::new(text(input)?, text(input)?);
+    if let Some(full) = input.arbitrary::<Option<&str>>()? {
+        message = message.with_full_message(full);
+    }
+    if let Some(nanos) = input.arbitrary()? {
+        message = message.with_timestamp(Timestamp::from_unix_nanos(nanos));
+    }
+    if let Some(level) = input.arbitrary::<Option<u8>>()? {
+        message = message.with_level(Level::try_from(level % 8).expect("0 to 7"));
+    }
+    for _ in 0..input.int_in_range(0..=8)? {
+        let name = FieldName::sanitize(format!("_{}", input.arbitrary::<&str>()?));
+        let value = match input.arbitrary::<u8>()? % 4 {
+            0 => Value::from(input.arbitrary::<i64>()?),
+            1 => match Number::from_f64(input.arbitrary()?) {
+                Some(number) => Value::from(number),
+                None => Value::from("not a number"),
+            },
+            _ => Value::from(input.arbitrary::<&str>()?),
+        };
+        message = message.with_field(name, value);
+    }
+    Ok(message)
+}
