@@ -1,0 +1,152 @@
+//! Encoding, decoding, compressing and inflating.
+//!
+//! Each is per corpus of 1,000 messages, with the throughput in bytes of JSON; `memcpy` is the limit.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench states what it knows")]
+
+use std::borrow::Cow;
+use std::hint::black_box;
+
+use bytes::BytesMut;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gelf_benches::{Corpus, Sample};
+use gelf_core::{Compression, CompressionLevel, Compressor, Decoder, Decompressor, Visitor, encode};
+use serde::ser::{SerializeMap, Serializer};
+
+/// The same members by serde_json, into a vector that is used again.
+fn encode_with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
+    let (host, fields) = corpus.containers.get(sample.container).unwrap();
+    let mut serializer = serde_json::Serializer::new(payload);
+    let mut map = serializer.serialize_map(None).unwrap();
+    map.serialize_entry("version", "1.1").unwrap();
+    map.serialize_entry("host", host).unwrap();
+    for (name, value) in fields {
+        map.serialize_entry(name, value).unwrap();
+    }
+    let (seconds, nanos) = sample.timestamp.as_unix();
+    map.serialize_entry("timestamp", &(seconds as f64 + f64::from(nanos) / 1e9)).unwrap();
+    map.serialize_entry("level", &sample.level.as_u8()).unwrap();
+    map.serialize_entry("short_message", &sample.text).unwrap();
+    map.end().unwrap();
+}
+
+fn encoding(criterion: &mut Criterion) {
+    let corpus = Corpus::new(1000);
+    let payloads = corpus.payloads();
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Bytes(payloads.iter().map(|payload| payload.len() as u64).sum()));
+    let mut dst = BytesMut::with_capacity(1 << 20);
+    group.bench_function("memcpy", |bencher| {
+        bencher.iter(|| {
+            for payload in &payloads {
+                dst.clear();
+                dst.extend_from_slice(payload);
+                black_box(&dst);
+            }
+        });
+    });
+    group.bench_function("field set", |bencher| {
+        bencher.iter(|| {
+            for sample in &corpus.samples {
+                dst.clear();
+                encode(&corpus.message(sample), &mut dst);
+                black_box(&dst);
+            }
+        });
+    });
+    // Made before, as serde_json's map of members is.
+    let free: Vec<_> = corpus.samples.iter().map(|sample| corpus.free_message(sample)).collect();
+    group.bench_function("free fields", |bencher| {
+        bencher.iter(|| {
+            for message in &free {
+                dst.clear();
+                encode(message, &mut dst);
+                black_box(&dst);
+            }
+        });
+    });
+    let mut vector = Vec::with_capacity(1 << 20);
+    group.bench_function("serde_json", |bencher| {
+        bencher.iter(|| {
+            for sample in &corpus.samples {
+                vector.clear();
+                encode_with_serde_json(&corpus, sample, &mut vector);
+                black_box(&vector);
+            }
+        });
+    });
+    group.finish();
+}
+
+/// Looks at the short message alone.
+#[derive(Default)]
+struct Glance(usize);
+
+impl<'a> Visitor<'a> for Glance {
+    fn short_message(&mut self, text: Cow<'a, str>) {
+        self.0 += text.len();
+    }
+}
+
+fn decoding(criterion: &mut Criterion) {
+    let payloads = Corpus::new(1000).payloads();
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Bytes(payloads.iter().map(|payload| payload.len() as u64).sum()));
+    let mut decoder = Decoder::lenient();
+    group.bench_function("message", |bencher| {
+        bencher.iter(|| {
+            for payload in &payloads {
+                black_box(decoder.decode(payload).unwrap());
+            }
+        });
+    });
+    group.bench_function("visitor", |bencher| {
+        bencher.iter(|| {
+            let mut glance = Glance::default();
+            for payload in &payloads {
+                decoder.decode_with(payload, &mut glance).unwrap();
+            }
+            glance.0
+        });
+    });
+    group.bench_function("serde_json value", |bencher| {
+        bencher.iter(|| {
+            for payload in &payloads {
+                black_box(serde_json::from_slice::<serde_json::Value>(payload).unwrap());
+            }
+        });
+    });
+    group.finish();
+}
+
+fn compressing(criterion: &mut Criterion) {
+    let payloads = Corpus::new(200).payloads();
+    let plain: usize = payloads.iter().map(Vec::len).sum();
+    let mut group = criterion.benchmark_group("compress");
+    group.throughput(Throughput::Bytes(plain as u64));
+    for level in 1..=9 {
+        let mut compressor = Compressor::new(Compression::Gzip(CompressionLevel::new(level).unwrap()));
+        let small: usize = payloads.iter().map(|payload| compressor.compress(payload).len()).sum();
+        let name = format!("gzip {level}, {:.2} times smaller", plain as f64 / small as f64);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for payload in &payloads {
+                    black_box(compressor.compress(payload));
+                }
+            });
+        });
+    }
+    let mut compressor = Compressor::new(Compression::default());
+    let compressed: Vec<_> = payloads.iter().map(|payload| compressor.compress(payload).to_vec()).collect();
+    let mut decompressor = Decompressor::default();
+    group.bench_function("inflate", |bencher| {
+        bencher.iter(|| {
+            for payload in &compressed {
+                black_box(decompressor.decompress(payload).unwrap());
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(codec, encoding, decoding, compressing);
+criterion_main!(codec);

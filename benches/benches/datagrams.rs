@@ -1,0 +1,77 @@
+//! Cutting payloads into datagrams, and putting them together again.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench states what it knows")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gelf_benches::Corpus;
+use gelf_core::{ChunkHeader, Chunker, DatagramSize, Reassembler};
+
+fn datagrams(criterion: &mut Criterion) {
+    let payloads: Vec<_> =
+        Corpus::new(2000).payloads().into_iter().filter(|payload| payload.len() > 1420).collect();
+    let mut chunker = Chunker::new(DatagramSize::WAN);
+    let mut group = criterion.benchmark_group("datagrams");
+    group.throughput(Throughput::Bytes(payloads.iter().map(|payload| payload.len() as u64).sum()));
+
+    let mut wire = Vec::with_capacity(1500);
+    group.bench_function("chunk", |bencher| {
+        bencher.iter(|| {
+            for payload in &payloads {
+                for datagram in chunker.split(payload).unwrap() {
+                    wire.clear();
+                    datagram.write_to(&mut wire);
+                    black_box(&wire);
+                }
+            }
+        });
+    });
+
+    // The chunks of eight messages at a time take turns.
+    let mut wires = Vec::new();
+    for eight in payloads.chunks(8) {
+        let mut queues: Vec<Vec<Vec<u8>>> = eight
+            .iter()
+            .map(|payload| {
+                let datagrams = chunker.split(payload).unwrap();
+                let mut wires: Vec<_> = datagrams
+                    .map(|datagram| {
+                        let mut wire = Vec::new();
+                        datagram.write_to(&mut wire);
+                        wire
+                    })
+                    .collect();
+                wires.reverse();
+                wires
+            })
+            .collect();
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            wires.extend(queues.iter_mut().filter_map(Vec::pop));
+        }
+    }
+    let mut reassembler = Reassembler::<u32>::default();
+    let now = Instant::now();
+    group.bench_function("reassemble", |bencher| {
+        bencher.iter(|| {
+            for wire in &wires {
+                let (header, payload) = ChunkHeader::parse(wire).unwrap();
+                let _ = black_box(reassembler.handle_chunk(now, 7, header, payload));
+            }
+        });
+    });
+    let mut copy = Vec::with_capacity(1 << 20);
+    group.bench_function("memcpy", |bencher| {
+        bencher.iter(|| {
+            for payload in &payloads {
+                copy.clear();
+                copy.extend_from_slice(payload);
+                black_box(&copy);
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(all, datagrams);
+criterion_main!(all);

@@ -1,0 +1,201 @@
+//! A corpus like what containers write, the same in every run.
+//!
+//! 55 of 100 messages are access lines, 32 application logs as JSON, 12 stack traces, one is large; each has the twelve
+//! additional fields that a container's metadata make. About 2 KiB a message as GELF.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "support for benches: what it cannot do, they must hear of"
+)]
+
+use std::fmt::Write;
+
+use bytes::BytesMut;
+use gelf_core::{FieldName, FieldSet, Level, Message, Timestamp, encode};
+
+/// What a message is made of.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Which of the [`Corpus`]' containers wrote it.
+    pub container: usize,
+    /// The line.
+    pub text: String,
+    /// When.
+    pub timestamp: Timestamp,
+    /// How severe.
+    pub level: Level,
+}
+
+/// Containers and what they wrote.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    /// The host and the fields of each container, as names with their underscore and values.
+    pub containers: Vec<(String, Vec<(&'static str, String)>)>,
+    /// The same, encoded once.
+    pub field_sets: Vec<FieldSet>,
+    /// The messages.
+    pub samples: Vec<Sample>,
+}
+
+/// A generator of the same numbers in every run (Knuth's MMIX constants).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len() as u64) as usize]
+    }
+
+    fn hex(&mut self, digits: usize) -> String {
+        (0..digits).map(|_| char::from(b"0123456789abcdef"[self.below(16) as usize])).collect()
+    }
+}
+
+const PATHS: [&str; 6] =
+    ["/api/v1/orders", "/api/v1/users", "/health", "/static/app.js", "/login", "/cart/items"];
+const AGENTS: [&str; 3] = [
+    "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Safari/605.1.15",
+    "curl/8.5.0",
+];
+const CLASSES: [&str; 4] = ["OrderService", "PaymentGateway", "UserRepository", "HttpDispatcher"];
+
+impl Corpus {
+    /// So many messages of eight containers.
+    pub fn new(messages: usize) -> Self {
+        let mut numbers = Numbers(20_261_122);
+        let containers: Vec<_> = (0..8).map(|at| container(&mut numbers, at)).collect();
+        let field_sets = containers
+            .iter()
+            .map(|(host, fields)| {
+                let mut set = FieldSet::builder(host.as_str());
+                for (name, value) in fields {
+                    set = set.field(FieldName::new(*name).expect("a name"), value.clone());
+                }
+                set.build()
+            })
+            .collect();
+        let samples = (0..messages)
+            .map(|at| {
+                let text = match numbers.below(100) {
+                    0..55 => access_line(&mut numbers),
+                    55..87 => json_line(&mut numbers),
+                    87..99 => stack_trace(&mut numbers, 12, 40),
+                    _ => stack_trace(&mut numbers, 200, 300),
+                };
+                let nanos = 1_700_000_000_000_000_000 + (at as i64) * 1_234_567_891;
+                Sample {
+                    container: numbers.below(8) as usize,
+                    text,
+                    timestamp: Timestamp::from_unix_nanos(nanos),
+                    level: if numbers.below(10) == 0 { Level::Error } else { Level::Informational },
+                }
+            })
+            .collect();
+        Self { containers, field_sets, samples }
+    }
+
+    /// A sample as a message on its container's field set.
+    pub fn message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
+        self.field_sets[sample.container]
+            .message(sample.text.as_str())
+            .with_timestamp(sample.timestamp)
+            .with_level(sample.level)
+    }
+
+    /// A sample as a message with fields of its own.
+    pub fn free_message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
+        let (host, fields) = &self.containers[sample.container];
+        let message = Message::new(host.as_str(), sample.text.as_str());
+        fields
+            .iter()
+            .fold(message, |message, (name, value)| {
+                message.with_field(FieldName::from_static(name), value.as_str())
+            })
+            .with_timestamp(sample.timestamp)
+            .with_level(sample.level)
+    }
+
+    /// Every message as a payload.
+    pub fn payloads(&self) -> Vec<Vec<u8>> {
+        self.samples
+            .iter()
+            .map(|sample| {
+                let mut payload = BytesMut::new();
+                encode(&self.message(sample), &mut payload);
+                payload.to_vec()
+            })
+            .collect()
+    }
+}
+
+fn container(numbers: &mut Numbers, at: usize) -> (String, Vec<(&'static str, String)>) {
+    let id = numbers.hex(64);
+    let fields = vec![
+        ("_container_id", id.clone()),
+        ("_container_name", format!("ecs-production-backend-{at}-app-{}", numbers.hex(20))),
+        ("_image_id", format!("sha256:{}", numbers.hex(64))),
+        ("_image_name", format!("registry.internal:5000/backend/service-{at}:2.{at}.1")),
+        (
+            "_command",
+            "/usr/bin/java -Xmx512m -Dspring.profiles.active=production -jar /app/service.jar".to_owned(),
+        ),
+        ("_created", "2026-11-20T08:15:30.123456789Z".to_owned()),
+        ("_tag", id[..12].to_owned()),
+        ("_source_stream", "stdout".to_owned()),
+        ("_ecs_cluster", "production".to_owned()),
+        ("_ecs_task_arn", format!("arn:aws:ecs:eu-west-1:123456789012:task/production/{}", numbers.hex(32))),
+        ("_ecs_task_definition", format!("backend-service-{at}:42")),
+        ("_ec2_instance_id", format!("i-{}", numbers.hex(17))),
+    ];
+    (format!("ip-10-0-{at}-17.eu-west-1.compute.internal"), fields)
+}
+
+fn access_line(numbers: &mut Numbers) -> String {
+    format!(
+        "10.0.{}.{} - - [22/Nov/2026:22:44:{:02} +0000] \"GET {}/{}?page={} HTTP/1.1\" {} {} \"https://shop.example/\" \"{}\" 0.{:03}",
+        numbers.below(256),
+        numbers.below(256),
+        numbers.below(60),
+        numbers.pick(&PATHS),
+        numbers.below(100_000),
+        numbers.below(20),
+        numbers.pick(&["200", "200", "200", "304", "404", "500"]),
+        numbers.below(50_000),
+        numbers.pick(&AGENTS),
+        numbers.below(1000)
+    )
+}
+
+fn json_line(numbers: &mut Numbers) -> String {
+    let mut line = format!(
+        "{{\"level\":\"info\",\"logger\":\"com.example.{}\",\"trace_id\":\"{}\",\"message\":\"order {} accepted\"",
+        numbers.pick(&CLASSES),
+        numbers.hex(32),
+        numbers.below(1_000_000)
+    );
+    for at in 0..numbers.below(12) + 6 {
+        let _ = write!(
+            line,
+            ",\"attribute_{at}\":{{\"name\":\"{}\",\"value\":{}}}",
+            numbers.hex(8),
+            numbers.below(10_000)
+        );
+    }
+    line + "}"
+}
+
+fn stack_trace(numbers: &mut Numbers, least: u64, most: u64) -> String {
+    let mut trace = "java.lang.IllegalStateException: payment refused: \"insufficient funds\"".to_owned();
+    for _ in 0..least + numbers.below(most - least) {
+        let class = numbers.pick(&CLASSES);
+        let _ = write!(trace, "\n\tat com.example.shop.{class}.handle({class}.java:{})", numbers.below(900));
+    }
+    trace
+}
