@@ -28,6 +28,9 @@ pub use visitor::Visitor;
 /// How deep arrays and objects may be nested, the message counted: 128. It bounds what a reader of ours does with them.
 const MAX_DEPTH: usize = 128;
 
+/// A buffer larger than this is given back after the payload that needed it.
+const RETAINED_BYTES: usize = 256 * 1024;
+
 /// Reads payloads as messages, one after another.
 ///
 /// ```
@@ -46,6 +49,8 @@ pub struct Decoder {
     names: Names,
     /// Handed on after each member; its memory is kept.
     deviations: Vec<Deviation>,
+    /// Where a string is put together that has escapes; its memory is kept.
+    scratch: Vec<u8>,
 }
 
 /// What a payload may be.
@@ -94,7 +99,7 @@ impl Decoder {
             max_name_bytes: Self::DEFAULT_MAX_NAME_BYTES,
             max_payload_bytes: Self::DEFAULT_MAX_PAYLOAD_BYTES,
         };
-        Self { limits, names: Names::default(), deviations: Vec::new() }
+        Self { limits, names: Names::default(), deviations: Vec::new(), scratch: Vec::new() }
     }
 
     /// Sets how many members a message may have.
@@ -157,8 +162,11 @@ impl Decoder {
     }
 
     fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
-        let Self { limits, names, deviations } = self;
-        let mut reader = Reader::new(text, *limits, deviations);
+        let Self { limits, names, deviations, scratch } = self;
+        if scratch.len() > RETAINED_BYTES {
+            *scratch = Vec::new();
+        }
+        let mut reader = Reader::new(text, *limits, deviations, scratch);
         reader.begin()?;
         let mut members = Members::new(names);
         let mut count = 0;

@@ -9,24 +9,29 @@
 //! | a message with | is sent with | because |
 //! |---|---|---|
 //! | a blank `host` or `short_message` | `-` | Graylog refuses the whole message |
-//! | a boolean | the string `"true"` or `"false"` | Graylog drops booleans |
+//! | a boolean | the string `"true"` or `"false"` ([`Booleans`]) | Graylog drops booleans |
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
 //! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop such a field, or the message |
+//! | names that become one by it | `_2`, `_3`, ... at the end of all but the first | readers keep one of a repeated name |
 //! | a field that its field set has too | the message's value, once | readers disagree about a repeated name |
 
-use bytes::{BufMut, BytesMut};
+use std::fmt;
 
-use crate::escape::write_string;
-use crate::field::{FieldName, Value, sanitized};
+use bytes::BytesMut;
+
+use crate::distinct::sent_names;
+use crate::escape::{cut_to, escaped_len};
 use crate::message::{Head, Message};
 use crate::timestamp::Timestamp;
+use crate::writer::{Booleans, Writer};
 
 /// What stands for a blank `host` or `short_message`.
 const PLACEHOLDER: &str = "-";
 
-/// Appends the message to `dst` as one JSON object. It cannot fail, and allocates only to grow `dst`.
-///
-/// The payload never contains a NUL byte, so it can be framed by one.
+/// The field that tells that a text was cut, and how many bytes it had.
+const TRUNCATED: &str = "truncated";
+
+/// Appends the message to `dst` as one JSON object, as [`Encoder::encode`] with the defaults.
 ///
 /// ```
 /// use gelf_core::{Level, Message, encode};
@@ -36,71 +41,224 @@ const PLACEHOLDER: &str = "-";
 /// assert_eq!(payload, r#"{"version":"1.1","host":"web-1","level":5,"short_message":"it \"works\""}"#);
 /// ```
 pub fn encode(message: &Message<'_>, dst: &mut BytesMut) {
-    match &message.head {
-        Head::Host(host) => write_head(host.as_deref().unwrap_or_default(), dst),
-        Head::Set(set) => set.splice(|name| message.has_own(name), dst),
+    Encoder::new().encode(message, dst);
+}
+
+/// Writes messages, with a choice where readers differ.
+///
+/// ```
+/// use gelf_core::{Booleans, Encoder, Message};
+///
+/// let mut payload = bytes::BytesMut::new();
+/// let encoder = Encoder::new().with_booleans(Booleans::Json);
+/// encoder.encode(&Message::new("h", "m").try_field("cached", true)?, &mut payload);
+/// assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"m","_cached":true}"#);
+/// # Ok::<(), gelf_core::InvalidFieldName>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Encoder {
+    booleans: Booleans,
+}
+
+impl Encoder {
+    /// An encoder of what every known reader takes.
+    pub const fn new() -> Self {
+        Self { booleans: Booleans::Strings }
     }
-    if let Some(timestamp) = message.timestamp {
-        dst.put_slice(br#","timestamp":"#);
-        dst.put_slice(timestamp.write(&mut [0; Timestamp::TEXT_MAX]));
+
+    /// Sets how booleans go out.
+    #[must_use]
+    pub const fn with_booleans(mut self, booleans: Booleans) -> Self {
+        self.booleans = booleans;
+        self
     }
-    if let Some(level) = message.level {
-        dst.put_slice(br#","level":"#);
-        dst.put_u8(b'0' + level.as_u8());
+
+    /// Appends the message to `dst` as one JSON object. It cannot fail, and allocates only to grow `dst`; and for a
+    /// table of names, where the message has names that must be [sanitized](crate::FieldName::sanitize).
+    ///
+    /// The payload never contains a NUL byte, so it can be framed by one.
+    pub fn encode(&self, message: &Message<'_>, dst: &mut BytesMut) {
+        self.write(message, Texts::of(message), dst);
     }
-    dst.put_slice(br#","short_message":"#);
-    write_string(or_placeholder(&message.short_message), dst);
-    if let Some(text) = &message.full_message {
-        dst.put_slice(br#","full_message":"#);
-        write_string(text, dst);
+
+    /// As [`encode`](Self::encode), in at most `limit` bytes: where the message is longer, its texts are cut between
+    /// two characters, `full_message` first, and to nothing before `short_message` is cut at all. A field `_truncated`
+    /// then has the number of bytes that the two had in the message, unless there is a field of this name.
+    ///
+    /// ```
+    /// use gelf_core::{Encoder, Fit, Message};
+    ///
+    /// let mut payload = bytes::BytesMut::new();
+    /// let message = Message::new("h", "a line").with_full_message("of some length ".repeat(10));
+    /// assert_eq!(Encoder::new().encode_within(&message, 100, &mut payload)?, Fit::Truncated);
+    /// assert_eq!(
+    ///     payload,
+    ///     r#"{"version":"1.1","host":"h","short_message":"a line","full_message":"of some leng","_truncated":156}"#
+    /// );
+    /// # Ok::<(), gelf_core::FieldsTooLarge>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FieldsTooLarge`] when all but the texts is longer than `limit`; `dst` is then as it was.
+    pub fn encode_within(
+        &self,
+        message: &Message<'_>,
+        limit: usize,
+        dst: &mut BytesMut,
+    ) -> Result<Fit, FieldsTooLarge> {
+        let start = dst.len();
+        self.encode(message, dst);
+        let len = dst.len() - start;
+        if len <= limit {
+            return Ok(Fit::Whole);
+        }
+        dst.truncate(start);
+        let cut = Texts::of(message).cut(message, len, limit)?;
+        self.write(message, cut, dst);
+        Ok(Fit::Truncated)
     }
-    for (name, value) in &message.fields {
-        write_field(name, value, dst);
+
+    fn write(&self, message: &Message<'_>, texts: Texts<'_>, dst: &mut BytesMut) {
+        match &message.head {
+            Head::Host(host) => write_head(host.as_deref().unwrap_or_default(), dst),
+            Head::Set(set) => set.splice(self.booleans, |name| message.has_own(name), dst),
+        }
+        let full_len = texts.full_message.map_or(0, str::len);
+        let mut writer = Writer::new(dst, texts.short_message.len() + full_len + 64 * message.fields.len());
+        if let Some(timestamp) = message.timestamp {
+            writer.json(br#","timestamp":"#);
+            writer.plain(timestamp.write(&mut [0; Timestamp::TEXT_MAX]));
+        }
+        if let Some(level) = message.level {
+            writer.json(br#","level":"#);
+            writer.json(&[b'0' + level.as_u8()]);
+        }
+        writer.json(br#","short_message":""#);
+        writer.escaped(or_placeholder(texts.short_message));
+        writer.json(br#"""#);
+        if let Some(text) = texts.full_message {
+            writer.json(br#","full_message":""#);
+            writer.escaped(text);
+            writer.json(br#"""#);
+        }
+        if message.fields.iter().any(|(name, _)| name.is_foreign()) {
+            for (name, (_, value)) in sent_names(message).iter().zip(&message.fields) {
+                writer.field(name, value, self.booleans);
+            }
+        } else {
+            for (name, value) in &message.fields {
+                writer.field(name.as_str(), value, self.booleans);
+            }
+        }
+        if let Some(len) = texts.truncated {
+            writer.json(br#","_truncated":"#);
+            writer.integer(len);
+        }
+        writer.json(b"}");
+        writer.finish();
     }
-    dst.put_u8(b'}');
+}
+
+/// Whether a message was sent whole; see [`Encoder::encode_within`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_enums, reason = "there is nothing between")]
+#[must_use = "what was cut is lost"]
+pub enum Fit {
+    /// Its texts were cut.
+    Truncated,
+    /// Nothing is missing.
+    Whole,
+}
+
+/// A message that is too long even without its texts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FieldsTooLarge {
+    /// How many bytes it has with no more of its texts than it must have.
+    pub len: usize,
+    /// How many it may have.
+    pub max: usize,
+}
+
+impl fmt::Display for FieldsTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the message has {} bytes without its texts, and may have {}", self.len, self.max)
+    }
+}
+
+impl std::error::Error for FieldsTooLarge {}
+
+/// What of a message can be cut.
+#[derive(Clone, Copy)]
+struct Texts<'m> {
+    short_message: &'m str,
+    full_message: Option<&'m str>,
+    /// How many bytes the two had, where they were cut.
+    truncated: Option<u64>,
+}
+
+impl<'m> Texts<'m> {
+    fn of(message: &'m Message<'_>) -> Self {
+        Self {
+            short_message: &message.short_message,
+            full_message: message.full_message.as_deref(),
+            truncated: None,
+        }
+    }
+
+    /// Less of the texts, so that the message, `len` bytes long, has at most `limit`.
+    fn cut(self, message: &Message<'_>, len: usize, limit: usize) -> Result<Self, FieldsTooLarge> {
+        const FULL_MESSAGE: usize = r#","full_message":"""#.len();
+        let short_len = escaped_len(or_placeholder(self.short_message));
+        let full_len = self.full_message.map_or(0, |text| escaped_len(text) + FULL_MESSAGE);
+        let texts_len = (self.short_message.len() + self.full_message.map_or(0, str::len)) as u64;
+        let truncated = message.field(TRUNCATED).is_none().then_some(texts_len);
+        let marker = truncated.map_or(0, |len| r#","_truncated":"#.len() + decimal_digits(len));
+        let rest = len - short_len - full_len + marker;
+        // A short message has one byte at least.
+        if limit < rest + PLACEHOLDER.len() {
+            return Err(FieldsTooLarge { len: rest + PLACEHOLDER.len(), max: limit });
+        }
+        let room = limit - rest;
+        let (short_message, full_message) = match room.checked_sub(short_len) {
+            Some(room) => {
+                let full = room.checked_sub(FULL_MESSAGE).zip(self.full_message);
+                (
+                    self.short_message,
+                    full.map(|(room, text)| cut_to(text, room)).filter(|text| !text.is_empty()),
+                )
+            }
+            None => (cut_to(self.short_message, room), None),
+        };
+        Ok(Self { short_message, full_message, truncated })
+    }
+}
+
+fn decimal_digits(integer: u64) -> usize {
+    integer.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
 /// Writes the opening brace, `version` and `host`.
 pub(crate) fn write_head(host: &str, dst: &mut BytesMut) {
-    dst.put_slice(br#"{"version":"1.1","host":"#);
-    write_string(or_placeholder(host), dst);
+    let mut writer = Writer::new(dst, host.len());
+    writer.json(br#"{"version":"1.1","host":""#);
+    writer.escaped(or_placeholder(host));
+    writer.json(br#"""#);
+    writer.finish();
 }
 
-/// Writes `,"_name":value`.
-pub(crate) fn write_field(name: &FieldName<'_>, value: &Value<'_>, dst: &mut BytesMut) {
-    dst.put_slice(br#",""#);
-    dst.put_u8(b'_');
-    if name.is_foreign() {
-        dst.put_slice(sanitized(name.as_str()).as_bytes());
-    } else {
-        dst.put_slice(name.as_str().as_bytes());
-    }
-    dst.put_slice(br#"":"#);
-    match value {
-        Value::Bool(true) => dst.put_slice(br#""true""#),
-        Value::Bool(false) => dst.put_slice(br#""false""#),
-        Value::Number(number) if number.is_beyond_i64() => write_display(format_args!("\"{number}\""), dst),
-        Value::Number(number) => write_display(format_args!("{number}"), dst),
-        Value::Str(text) => write_string(text, dst),
-    }
-}
-
-/// Formats in place; a number's text needs no escape.
-fn write_display(text: std::fmt::Arguments<'_>, dst: &mut BytesMut) {
-    // Writing to memory does not fail.
-    let _ = std::fmt::Write::write_fmt(dst, text);
-}
-
+/// A blank text, of white space or nothing, is not sent.
 fn or_placeholder(text: &str) -> &str {
-    if text.trim().is_empty() { PLACEHOLDER } else { text }
+    if text.trim_start().is_empty() { PLACEHOLDER } else { text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::Number;
+    use crate::field::{FieldName, Number};
     use crate::field_set::FieldSet;
     use crate::level::Level;
+    use proptest::prelude::*;
 
     fn encoded(message: &Message<'_>) -> String {
         let mut dst = BytesMut::new();
@@ -186,8 +344,125 @@ mod tests {
     }
 
     #[test]
+    fn foreign_names_that_become_one_are_kept_apart_and_the_first_keeps_the_name() {
+        let foreign = |text: &'static str| FieldName::decoded(text.into());
+        let message = Message::new("h", "s")
+            .with_field(foreign("a/b"), 1)
+            .with_field(foreign("a b"), 2)
+            .with_field(foreign("a:b"), 3)
+            .with_field(name("a_b_2"), "own")
+            .with_field(foreign("a/b_2"), 4)
+            .with_field(foreign("c d"), 5)
+            .with_field(name("c_d"), "own, though later");
+        assert_eq!(
+            encoded(&message),
+            r#"{"version":"1.1","host":"h","short_message":"s","_a_b":1,"_a_b_3":2,"_a_b_4":3,"_a_b_2":"own","_a_b_2_2":4,"_c_d_2":5,"_c_d":"own, though later"}"#
+        );
+        let set = FieldSet::builder("h").field(name("x_y"), 1).field(foreign("x/y"), 2).build();
+        assert_eq!(
+            encoded(&set.message("s").with_field(foreign("x y"), 3)),
+            r#"{"version":"1.1","host":"h","_x_y":1,"_x_y_2":2,"short_message":"s","_x_y_3":3}"#
+        );
+    }
+
+    #[test]
+    fn booleans_are_json_where_that_is_asked_for_in_the_field_set_too() {
+        let set = FieldSet::builder("h").field(name("a"), true).field(name("b"), "x").build();
+        let message = set.message("s").with_field(name("c"), false);
+        assert_eq!(
+            encoded(&message),
+            r#"{"version":"1.1","host":"h","_a":"true","_b":"x","short_message":"s","_c":"false"}"#
+        );
+        let mut dst = BytesMut::new();
+        Encoder::new().with_booleans(Booleans::Json).encode(&message, &mut dst);
+        assert_eq!(dst, r#"{"version":"1.1","host":"h","_a":true,"_b":"x","short_message":"s","_c":false}"#);
+    }
+
+    #[test]
+    fn every_integer_goes_out_exactly() {
+        for integer in [0, 7, -1, 10, i64::MAX, i64::MIN, 1_000_000_007] {
+            let expected = format!(r#"{{"version":"1.1","host":"h","short_message":"s","_i":{integer}}}"#);
+            assert_eq!(encoded(&Message::new("h", "s").with_field(name("i"), integer)), expected);
+        }
+    }
+
+    /// What [`Encoder::encode_within`] makes of a message, as text.
+    fn within(message: &Message<'_>, limit: usize) -> Result<(Fit, String), FieldsTooLarge> {
+        let mut dst = BytesMut::from("before");
+        let fit = Encoder::new().encode_within(message, limit, &mut dst);
+        let text = std::str::from_utf8(dst.strip_prefix(b"before").unwrap()).unwrap().to_owned();
+        assert_eq!(fit.is_err(), text.is_empty());
+        fit.map(|fit| (fit, text))
+    }
+
+    #[test]
+    fn too_long_a_message_is_cut_between_characters_and_says_so() {
+        let message = Message::new("h", format!("aé\"z{}", "w".repeat(40)));
+        let whole = encoded(&message);
+        assert_eq!(within(&message, whole.len()), Ok((Fit::Whole, whole)));
+        let of = |short: &str| {
+            format!(r#"{{"version":"1.1","host":"h","short_message":"{short}","_truncated":45}}"#)
+        };
+        for (short, room) in [("a", 1), ("a", 2), ("aé", 3), ("aé", 4), (r#"aé\""#, 5), (r#"aé\"z"#, 6)] {
+            let limit = of("").len() + room;
+            assert_eq!(within(&message, limit), Ok((Fit::Truncated, of(short))));
+        }
+        let least = of("-").len();
+        assert_eq!(within(&message, least - 1), Err(FieldsTooLarge { len: least, max: least - 1 }));
+    }
+
+    #[test]
+    fn full_message_is_cut_first_and_its_own_marker_stays() {
+        let message =
+            Message::new("h", "short").with_full_message("f".repeat(100)).with_field(name("truncated"), 999);
+        let of = |full: &str| {
+            format!(r#"{{"version":"1.1","host":"h","short_message":"short"{full},"_truncated":999}}"#)
+        };
+        let three = of(r#","full_message":"fff""#);
+        assert_eq!(within(&message, three.len()), Ok((Fit::Truncated, three.clone())));
+        assert_eq!(within(&message, three.len() - 3), Ok((Fit::Truncated, of(""))));
+        assert_eq!(within(&message, of("").len()), Ok((Fit::Truncated, of(""))));
+        let shorter = of("").replace("short\"", "shor\"");
+        assert_eq!(within(&message, of("").len() - 1), Ok((Fit::Truncated, shorter)));
+    }
+
+    #[test]
     fn a_payload_never_contains_nul() {
         let message = Message::new("h\0", "a\0b").with_full_message("\0").with_field(name("x"), "\0");
         assert_eq!(memchr::memchr(0, encoded(&message).as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_cut_fits_and_is_the_longest_that_does(
+            short in "[a-z\"é\n]{1,40}",
+            full in proptest::option::of("[a-z\"é\n]{0,40}"),
+            limit in 40usize..200,
+        ) {
+            let mut message = Message::new("h", short.as_str());
+            message.full_message = full.as_deref().map(Into::into);
+            let whole = encoded(&message);
+            match within(&message, limit) {
+                Ok((Fit::Whole, text)) => {
+                    prop_assert!(whole.len() <= limit);
+                    prop_assert_eq!(text, whole);
+                }
+                Ok((Fit::Truncated, text)) => {
+                    prop_assert!(whole.len() > limit);
+                    prop_assert!(text.len() <= limit, "{} {}", text.len(), limit);
+                    let decoded = crate::Decoder::strict().decode(text.as_bytes()).unwrap().message;
+                    let cut = decoded.short_message();
+                    prop_assert!(cut == "-" || short.starts_with(cut));
+                    let texts = short.len() + full.as_deref().map_or(0, str::len);
+                    prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
+                    // Two bytes are the longest character here, but for the end of a full message that would not pay.
+                    prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
+                }
+                Err(FieldsTooLarge { len, max, .. }) => {
+                    prop_assert!(len > limit);
+                    prop_assert_eq!(max, limit);
+                }
+            }
+        }
     }
 }

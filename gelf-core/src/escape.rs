@@ -3,23 +3,134 @@
 //! Escaped are the quotation mark, the backslash and the control characters below U+0020; all else goes out as it
 //! is. So a payload never holds a raw NUL, and NUL framing is unambiguous.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-/// Writes the text with its quotes.
-pub(crate) fn write_string(text: &str, dst: &mut BytesMut) {
-    dst.reserve(text.len() + 2);
-    dst.put_u8(b'"');
+/// Room for a block, an escape and a piece of JSON's own, so that none is asked for in between.
+pub(crate) const SLACK: usize = 64;
+
+/// Writes the text, without quotes, to a buffer whose written part ends at `at`; what lies behind is of no account.
+/// Gives the new end, behind which there is again room for [`SLACK`] bytes.
+pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
-    while let Some((clean, tail)) = rest.split_at_checked(clean_prefix(rest)) {
-        dst.put_slice(clean);
-        let Some((byte, tail)) = tail.split_first() else { break };
-        write_escape(*byte, dst);
-        rest = tail;
+    let mut extra = rest.len() / 8;
+    loop {
+        // Made longer before it is written: pieces of a constant length are then stored, not copied by a call.
+        reserve(dst, at + rest.len() + extra + 2 * SLACK);
+        let (unread, room) = fill(rest, dst.get_mut(at..).unwrap_or_default());
+        let left = room.len();
+        at = dst.len() - left;
+        if unread.is_empty() {
+            reserve(dst, at + SLACK);
+            return at;
+        }
+        (rest, extra) = (unread, unread.len());
     }
-    dst.put_u8(b'"');
 }
 
-fn write_escape(byte: u8, dst: &mut BytesMut) {
+/// Makes the buffer at least so long.
+#[inline(always)]
+pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
+    if dst.len() < len {
+        dst.resize(len, 0);
+    }
+}
+
+/// Writes what there is room for. Gives what is left of the text, and the room behind what was written.
+fn fill<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
+    while room.len() >= SLACK {
+        let Some((word, tail)) = text.split_first_chunk::<8>() else {
+            for byte in text {
+                let (word, len) = word_of(*byte);
+                room = put(room, word, len);
+            }
+            return (&[], room);
+        };
+        let escapes = escapes(u64::from_le_bytes(*word));
+        if escapes == 0 {
+            room = put(room, *word, word.len());
+            text = tail;
+            // Where eight bytes are clean, more are likely to be: up to 32 are judged by a few vector instructions.
+            while let Some((block, tail)) = text.split_first_chunk::<32>()
+                && room.len() >= SLACK
+                && is_clean(block)
+            {
+                room = put(room, *block, block.len());
+                text = tail;
+            }
+        } else {
+            // All eight are stored, and the escape goes over the first that needs one.
+            let clean = escapes.trailing_zeros() as usize / 8;
+            room = put(room, *word, clean);
+            let Some((byte, rest)) = text.get(clean..).and_then(<[u8]>::split_first) else { break };
+            let (word, len) = word_of(*byte);
+            room = put(room, word, len);
+            text = rest;
+        }
+    }
+    (text, room)
+}
+
+/// Stores bytes, of which the first `len` count; gives the room behind those.
+#[inline(always)]
+pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -> &mut [u8] {
+    let Some(place) = room.first_chunk_mut() else { return &mut [] };
+    *place = bytes;
+    room.get_mut(len..).unwrap_or_default()
+}
+
+/// Written so that compilers make vector instructions of it.
+#[inline(always)]
+fn is_clean(block: &[u8; 32]) -> bool {
+    let any = block
+        .iter()
+        .fold(0, |any, &byte| any | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\'));
+    any == 0
+}
+
+/// How many bytes the text has between its quotes.
+pub(crate) fn escaped_len(text: &str) -> usize {
+    text.bytes().map(escaped_len_of).sum()
+}
+
+/// The longest beginning of the text, of whole characters, that has at most `budget` bytes between its quotes.
+pub(crate) fn cut_to(text: &str, budget: usize) -> &str {
+    let mut len = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        len += match u8::try_from(*character) {
+            Ok(byte) if byte.is_ascii() => escaped_len_of(byte),
+            _ => character.len_utf8(),
+        };
+        len > budget
+    });
+    end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+fn escaped_len_of(byte: u8) -> usize {
+    word_of(byte).1
+}
+
+/// What a byte is written as, and how many bytes that is.
+#[inline(always)]
+fn word_of(byte: u8) -> ([u8; 8], usize) {
+    // The index is a byte, and there is an entry for each.
+    let word = WORDS.get(usize::from(byte)).copied().unwrap_or_default();
+    (word.to_le_bytes(), (word >> 56) as usize)
+}
+
+/// For each byte how it is written, the first byte lowest, and in the highest byte the length of that.
+static WORDS: [u64; 256] = {
+    let mut words = [0; 256];
+    let mut rest = words.as_mut_slice();
+    let mut byte = 0;
+    while let [word, tail @ ..] = rest {
+        *word = u64::from_le_bytes(written(byte));
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    words
+};
+
+const fn written(byte: u8) -> [u8; 8] {
     let short = match byte {
         b'"' | b'\\' => byte,
         b'\n' => b'n',
@@ -27,39 +138,117 @@ fn write_escape(byte: u8, dst: &mut BytesMut) {
         b'\t' => b't',
         0x08 => b'b',
         0x0c => b'f',
-        _ => {
-            let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-            dst.put_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 0xf)]);
-            return;
+        0..0x20 => {
+            let low = byte & 0xf;
+            let digit = if low < 10 { b'0' + low } else { b'a' + low - 10 };
+            return [b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), digit, 0, 6];
         }
+        _ => return [byte, 0, 0, 0, 0, 0, 0, 1],
     };
-    dst.put_slice(&[b'\\', short]);
+    [b'\\', short, 0, 0, 0, 0, 0, 2]
+}
+
+/// The lowest high bit set marks the first of the eight bytes, the lowest first, that needs an escape. Bits above it
+/// may be wrong, by a borrow, and are not looked at.
+#[inline(always)]
+const fn escapes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH_BITS: u64 = ONES << 7;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
 
 /// How many bytes at the start need no escape.
-///
-/// Eight bytes are looked at together: log lines have an escape only every 10 to 50 bytes.
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH_BITS: u64 = ONES << 7;
-    // In these words the lowest high bit set marks the first byte that is less than `limit`, or that is zero.
-    // Bits above it may be wrong, by a borrow, and are not looked at.
-    let less_than = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH_BITS;
-    let is_zero = |word: u64| less_than(word, 1);
-
-    let mut words = bytes.chunks_exact(8);
-    let mut clean = 0;
-    for word in &mut words {
-        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-        let escapes = less_than(word, 0x20) | is_zero(word ^ (ONES * 0x22)) | is_zero(word ^ (ONES * 0x5c));
+    let mut rest = bytes;
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let escapes = escapes(u64::from_le_bytes(*word));
         if escapes != 0 {
-            return clean + escapes.trailing_zeros() as usize / 8;
+            return bytes.len() - rest.len() + escapes.trailing_zeros() as usize / 8;
         }
-        clean += 8;
+        rest = tail;
+        while let Some((block, tail)) = rest.split_first_chunk::<32>()
+            && is_clean(block)
+        {
+            rest = tail;
+        }
     }
-    clean
-        + words.remainder().iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\')).count()
+    bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
+
+/// Writes what the text stands for behind the first `at` bytes of the buffer, up to the end of the string, an escape of
+/// the long form (`\u`), what is not to stand in a string, or the last few bytes. Gives how many bytes of the text that
+/// was, and where in the buffer it ends; what lies behind is of no account.
+pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
+    let mut rest = text;
+    if dst.len() < at + text.len() {
+        // It never gets longer; but the string need not be as long as all the text that is left.
+        dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE), 0);
+    }
+    let len = dst.len();
+    let mut room = dst.get_mut(at..).unwrap_or_default();
+    while let Some((word, tail)) = rest.split_first_chunk::<8>()
+        && room.len() >= 48
+    {
+        let escapes = escapes(u64::from_le_bytes(*word));
+        if escapes == 0 {
+            room = put(room, *word, word.len());
+            rest = tail;
+            while let Some((block, tail)) = rest.split_first_chunk::<32>()
+                && room.len() >= 48
+                && is_clean(block)
+            {
+                room = put(room, *block, block.len());
+                rest = tail;
+            }
+            continue;
+        }
+        let clean = escapes.trailing_zeros() as usize / 8;
+        room = put(room, *word, clean);
+        rest = rest.get(clean..).unwrap_or_default();
+        let Some((short, tail)) = short_escape(rest) else { break };
+        room = put(room, [short], 1);
+        rest = tail;
+    }
+    (text.len() - rest.len(), len - room.len())
+}
+
+/// How much of a long text is made room for at a time.
+const UNESCAPED_AT_ONCE: usize = 4096;
+
+/// The byte that an escape of two bytes stands for, and what follows it.
+fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
+    match text {
+        [b'\\', escape, tail @ ..] => {
+            let byte = UNESCAPED.get(usize::from(*escape)).copied().unwrap_or_default();
+            (byte != 0).then_some((byte, tail))
+        }
+        _ => None,
+    }
+}
+
+/// What stands behind a backslash, and for what; 0 for what is no escape of two bytes.
+static UNESCAPED: [u8; 256] = {
+    let mut bytes = [0; 256];
+    let mut rest = bytes.as_mut_slice();
+    let mut byte = 0_u8;
+    while let [unescaped, tail @ ..] = rest {
+        *unescaped = match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            _ => 0,
+        };
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    bytes
+};
 
 #[cfg(test)]
 mod tests {
@@ -68,38 +257,60 @@ mod tests {
 
     fn written(text: &str) -> String {
         let mut dst = BytesMut::new();
-        write_string(text, &mut dst);
-        String::from_utf8(dst.to_vec()).unwrap()
+        let end = write_escaped(text, &mut dst, 0);
+        assert!(dst.len() >= end + SLACK);
+        String::from_utf8(dst[..end].to_vec()).unwrap()
     }
 
     #[test]
     fn only_what_json_demands_is_escaped() {
-        assert_eq!(written("a\"b\\c/d<e>&\u{2028}\u{7f}é"), "\"a\\\"b\\\\c/d<e>&\u{2028}\u{7f}é\"");
-        assert_eq!(written("\u{8}\u{c}\n\r\t"), r#""\b\f\n\r\t""#);
-        assert_eq!(written("\0\u{1b}[0m\u{1f}"), r#""\u0000\u001b[0m\u001f""#);
-        assert_eq!(written(""), "\"\"");
+        assert_eq!(written("a\"b\\c/d<e>&\u{2028}\u{7f}é"), "a\\\"b\\\\c/d<e>&\u{2028}\u{7f}é");
+        assert_eq!(written("\u{8}\u{c}\n\r\t"), r"\b\f\n\r\t");
+        assert_eq!(written("\0\u{1b}[0m\u{1f}"), r"\u0000\u001b[0m\u001f");
+        assert_eq!(written(""), "");
     }
 
     #[test]
     fn every_byte_at_every_place_of_a_word_is_judged_alike() {
         for byte in 0..=u8::MAX {
             let needs_escape = byte < 0x20 || byte == b'"' || byte == b'\\';
-            for place in 0..24 {
-                let mut bytes = [0x80; 24];
+            for place in 0..80 {
+                let mut bytes = [0x80; 80];
                 bytes[place] = byte;
                 assert_eq!(
                     clean_prefix(&bytes),
-                    if needs_escape { place } else { 24 },
+                    if needs_escape { place } else { 80 },
                     "{byte:#x} at {place}"
                 );
             }
         }
     }
 
+    #[test]
+    fn text_of_escapes_alone_has_room() {
+        let text = "\0".repeat(10_000);
+        assert_eq!(written(&text), "\\u0000".repeat(10_000));
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_read_back_by_a_json_parser(text in any::<String>()) {
-            prop_assert_eq!(serde_json::from_str::<String>(&written(&text)).unwrap(), text);
+        fn any_text_is_read_back_by_a_json_parser(text in "[\\x00-\\x7fé\u{1f600}]{0,100}") {
+            let json = written(&text);
+            prop_assert_eq!(serde_json::from_str::<String>(&format!("\"{json}\"")).unwrap(), text.as_str());
+            prop_assert_eq!(escaped_len(&text), json.len());
+        }
+
+        #[test]
+        fn a_text_is_cut_between_characters_where_the_budget_ends(
+            text in "[\\x00-\\x7fé\u{1f600}]{0,60}",
+            budget in 0usize..100,
+        ) {
+            let cut = cut_to(&text, budget);
+            prop_assert!(text.starts_with(cut));
+            prop_assert!(escaped_len(cut) <= budget);
+            if let Some(next) = text[cut.len()..].chars().next() {
+                prop_assert!(escaped_len(cut) + escaped_len(&next.to_string()) > budget);
+            }
         }
     }
 }

@@ -67,7 +67,8 @@ impl<'a> FieldName<'a> {
     /// The name that a decoder found after the underscore, whatever its characters.
     pub(crate) fn decoded(text: Cow<'a, str>) -> Self {
         // What `check` says, without where.
-        let foreign = text.is_empty() || text == "id" || !text.bytes().all(is_name_byte);
+        let foreign =
+            text.is_empty() || text == "id" || !text.bytes().fold(true, |all, byte| all & is_name_byte(byte));
         Self { text, foreign }
     }
 
@@ -171,7 +172,8 @@ pub(crate) fn sanitized(name: &str) -> String {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// A boolean. GELF has none, and Graylog drops them: it goes out as the string `"true"` or `"false"`.
+    /// A boolean. GELF has none, and Graylog drops them: it goes out as the string `"true"` or `"false"`, unless an
+    /// [`Encoder`](crate::Encoder) is told otherwise.
     Bool(bool),
     /// A number, exact.
     Number(Number<'a>),
@@ -312,6 +314,14 @@ impl<'a> Number<'a> {
             Repr::Int(integer) => u64::try_from(integer).ok(),
             Repr::Uint(integer) => Some(integer),
             Repr::Text(_) => None,
+        }
+    }
+
+    /// The text, where this is no integer of 64 bits.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Int(_) | Repr::Uint(_) => None,
+            Repr::Text(text) => Some(text),
         }
     }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::encode;
+use crate::distinct::first_free;
+use crate::encode::write_head;
 use crate::field::{FieldName, Value};
 use crate::message::Message;
+use crate::writer::{Booleans, Writer};
 
 /// A host and the additional fields that are the same in many messages, encoded once and spliced into each.
 ///
@@ -37,6 +39,8 @@ struct Inner {
     encoded: Bytes,
     /// Where in `encoded` the fields begin.
     fields_at: usize,
+    /// Whether there is a boolean among the fields: `encoded` has it as a string.
+    booleans: bool,
 }
 
 struct Field {
@@ -73,17 +77,33 @@ impl FieldSet {
     }
 
     /// Writes all of the set but the fields that `overridden` names.
-    pub(crate) fn splice(&self, overridden: impl Fn(&FieldName<'_>) -> bool, dst: &mut BytesMut) {
+    pub(crate) fn splice(
+        &self,
+        booleans: Booleans,
+        overridden: impl Fn(&FieldName<'_>) -> bool,
+        dst: &mut BytesMut,
+    ) {
         let Inner { fields, encoded, fields_at, .. } = &*self.inner;
-        if !fields.iter().any(|field| overridden(&field.name)) {
+        let as_encoded = booleans == Booleans::Strings || !self.inner.booleans;
+        if as_encoded && !fields.iter().any(|field| overridden(&field.name)) {
             dst.extend_from_slice(encoded);
             return;
         }
         dst.extend_from_slice(encoded.get(..*fields_at).unwrap_or_default());
         for field in fields.iter().filter(|field| !overridden(&field.name)) {
-            dst.extend_from_slice(encoded.get(field.encoded.clone()).unwrap_or_default());
+            if as_encoded {
+                dst.extend_from_slice(encoded.get(field.encoded.clone()).unwrap_or_default());
+            } else {
+                write_field(field.name.as_str(), &field.value, booleans, dst);
+            }
         }
     }
+}
+
+fn write_field(name: &str, value: &Value<'_>, booleans: Booleans, dst: &mut BytesMut) {
+    let mut writer = Writer::new(dst, 64);
+    writer.field(name, value, booleans);
+    writer.finish();
 }
 
 impl fmt::Debug for FieldSet {
@@ -101,8 +121,14 @@ pub struct FieldSetBuilder {
 
 impl FieldSetBuilder {
     /// Adds a field; of two with the same name the later value stays, in the earlier place.
+    ///
+    /// A name that a decoder found and that [`FieldName::new`] refuses is sanitized, as by
+    /// [`sanitized_field`](Self::sanitized_field).
     #[must_use]
     pub fn field(mut self, name: FieldName<'static>, value: impl Into<Value<'static>>) -> Self {
+        if name.is_foreign() {
+            return self.sanitized_field(name.as_str(), value);
+        }
         let value = value.into();
         match self.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
@@ -111,20 +137,41 @@ impl FieldSetBuilder {
         self
     }
 
+    /// Adds a field under a name that is [made of any text](FieldName::sanitize), and replaces none: where there is a
+    /// field of this name, `_2` is put at its end, or the first further number that makes it another.
+    ///
+    /// ```
+    /// use gelf_core::FieldSet;
+    ///
+    /// let set = FieldSet::builder("h").sanitized_field("a/b", 1).sanitized_field("a b", 2).build();
+    /// let names: Vec<_> = set.fields().map(|(name, _)| name.as_str()).collect();
+    /// assert_eq!(names, ["a_b", "a_b_2"]);
+    /// ```
+    #[must_use]
+    pub fn sanitized_field(mut self, name: impl AsRef<str>, value: impl Into<Value<'static>>) -> Self {
+        let name = first_free(FieldName::sanitize(name.as_ref()), |name| {
+            self.fields.iter().any(|(known, _)| known.as_str() == name)
+        });
+        self.fields.push((name.into_owned(), value.into()));
+        self
+    }
+
     /// Encodes the set.
     pub fn build(self) -> FieldSet {
         let mut encoded = BytesMut::new();
-        encode::write_head(&self.host, &mut encoded);
+        let booleans = self.fields.iter().any(|(_, value)| matches!(value, Value::Bool(_)));
+        write_head(&self.host, &mut encoded);
         let fields_at = encoded.len();
         let fields = self
             .fields
             .into_iter()
             .map(|(name, value)| {
                 let start = encoded.len();
-                encode::write_field(&name, &value, &mut encoded);
+                write_field(name.as_str(), &value, Booleans::Strings, &mut encoded);
                 Field { name, value, encoded: start..encoded.len() }
             })
             .collect();
-        FieldSet { inner: Arc::new(Inner { host: self.host, fields, encoded: encoded.freeze(), fields_at }) }
+        let inner = Inner { host: self.host, fields, encoded: encoded.freeze(), fields_at, booleans };
+        FieldSet { inner: Arc::new(inner) }
     }
 }

@@ -6,6 +6,7 @@ mod compress;
 mod datagram;
 mod decode;
 mod decompress;
+mod distinct;
 mod encode;
 mod escape;
 mod field;
@@ -15,6 +16,7 @@ mod level;
 mod message;
 mod reassemble;
 mod timestamp;
+mod writer;
 
 pub use chunk::{
     CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, DatagramSize, Datagrams, InvalidChunk,
@@ -24,7 +26,7 @@ pub use compress::{Compression, CompressionLevel, Compressor};
 pub use datagram::{DatagramError, DatagramLimits, DatagramReader, DatagramStats};
 pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member, Visitor};
 pub use decompress::{DecompressError, Decompressor, Encoding, Inflated};
-pub use encode::encode;
+pub use encode::{Encoder, FieldsTooLarge, Fit, encode};
 pub use field::{FieldName, InvalidFieldName, Number, Value};
 pub use field_set::{FieldSet, FieldSetBuilder};
 pub use frame::{Delimiter, FrameTooLong, Framer, UnframeablePayload};
@@ -35,3 +37,4 @@ pub use reassemble::{
     ReassemblyStats,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use writer::Booleans;

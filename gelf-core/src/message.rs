@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+use crate::distinct::first_free;
 use crate::field::{FieldName, InvalidFieldName, Value};
 use crate::field_set::FieldSet;
 use crate::level::Level;
@@ -92,6 +93,26 @@ impl<'a> Message<'a> {
             Some((_, known)) => *known = value,
             None => self.fields.push((name, value)),
         }
+        self
+    }
+
+    /// Adds an additional field under a name that is [made of any text](FieldName::sanitize), and replaces none: where
+    /// the message has a field of this name, `_2` is put at its end, or the first further number that makes it another.
+    ///
+    /// ```
+    /// use gelf_core::Message;
+    ///
+    /// let message = Message::new("h", "m").with_sanitized_field("a/b", 1).with_sanitized_field("a b", 2);
+    /// assert_eq!(message.field("a_b_2").and_then(|value| value.as_i64()), Some(2));
+    /// ```
+    #[must_use]
+    pub fn with_sanitized_field(
+        mut self,
+        name: impl Into<Cow<'a, str>>,
+        value: impl Into<Value<'a>>,
+    ) -> Self {
+        let name = first_free(FieldName::sanitize(name), |name| self.field(name).is_some());
+        self.fields.push((name, value.into()));
         self
     }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
-use crate::escape::clean_prefix;
+use crate::escape::{clean_prefix, unescape};
 use crate::field::json_number_len;
 
 /// One JSON value.
@@ -39,12 +39,19 @@ pub(super) struct Reader<'a, 'd> {
     at: usize,
     /// What deviated and is not handed on yet, in the order of the text.
     pub(super) deviations: &'d mut Vec<Deviation>,
+    /// Where strings are put together that have escapes. Its length is what was needed before.
+    scratch: &'d mut Vec<u8>,
     limits: Limits,
 }
 
 impl<'a, 'd> Reader<'a, 'd> {
-    pub(super) fn new(text: &'a str, limits: Limits, deviations: &'d mut Vec<Deviation>) -> Self {
-        Self { text, at: 0, deviations, limits }
+    pub(super) fn new(
+        text: &'a str,
+        limits: Limits,
+        deviations: &'d mut Vec<Deviation>,
+        scratch: &'d mut Vec<u8>,
+    ) -> Self {
+        Self { text, at: 0, deviations, scratch, limits }
     }
 
     /// Where the next byte is.
@@ -258,33 +265,50 @@ impl<'a, 'd> Reader<'a, 'd> {
             return self.syntax();
         }
         let start = self.at;
-        let mut copied_to = start;
-        let mut copy = String::new();
         loop {
             self.at += clean_prefix(self.rest());
             match self.peek() {
                 Some(b'"') => {
-                    let tail = self.slice(copied_to, self.at);
+                    let text = self.slice(start, self.at);
                     self.at += 1;
-                    if copied_to == start {
-                        return Ok(Cow::Borrowed(tail));
-                    }
-                    copy.push_str(tail);
-                    return Ok(Cow::Owned(copy));
+                    return Ok(Cow::Borrowed(text));
                 }
-                Some(b'\\') => {
-                    if copied_to == start {
-                        copy.reserve(2 * (self.at - start) + 64);
-                    }
-                    copy.push_str(self.slice(copied_to, self.at));
-                    let character = self.escape()?;
-                    copy.push(character);
-                    copied_to = self.at;
-                }
+                Some(b'\\') => return self.unescaped(start).map(Cow::Owned),
                 Some(_) => {
                     // A control character, which Graylog takes as it is.
                     self.deviate(DeviationKind::ControlCharacter, self.at)?;
                     self.at += 1;
+                }
+                None => return self.syntax(),
+            }
+        }
+    }
+
+    /// A string that begins at `start` and has its first escape here.
+    fn unescaped(&mut self, start: usize) -> Result<String, DecodeError> {
+        let before = self.slice(start, self.at).as_bytes();
+        let mut end = before.len();
+        put(self.scratch, 0, before);
+        loop {
+            let (read, written) = unescape(self.rest(), self.scratch, end);
+            (self.at, end) = (self.at + read, written);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    // Whole characters came out of a text that is UTF-8.
+                    let text = std::str::from_utf8(self.scratch.get(..end).unwrap_or_default());
+                    return text.map(str::to_owned).or_else(|_| self.syntax());
+                }
+                Some(b'\\') => {
+                    let character = self.escape()?;
+                    end = put(self.scratch, end, character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(byte) => {
+                    if byte < 0x20 {
+                        self.deviate(DeviationKind::ControlCharacter, self.at)?;
+                    }
+                    self.at += 1;
+                    end = put(self.scratch, end, &[byte]);
                 }
                 None => return self.syntax(),
             }
@@ -344,6 +368,18 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.at += 4;
         Ok(unit)
     }
+}
+
+/// Writes bytes into a buffer behind its first `at`, and gives the new end.
+fn put(buffer: &mut Vec<u8>, at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    if let Some(place) = buffer.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+    end
 }
 
 /// The bracket that closes the innermost container.

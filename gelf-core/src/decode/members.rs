@@ -46,6 +46,9 @@ impl<'a, 'n> Members<'a, 'n> {
         value: Json<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
+        if name.starts_with('_') {
+            return self.additional(reader, visitor, name, value, offset);
+        }
         match &*name {
             "version" => {
                 let seen = std::mem::replace(&mut self.version_seen, true);

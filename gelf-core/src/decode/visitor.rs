@@ -76,6 +76,10 @@ pub(super) struct Collector<'a> {
 
 impl<'a> Visitor<'a> for Collector<'a> {
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {
+        if self.message.fields.is_empty() {
+            // As many as most messages have, at once.
+            self.message.fields.reserve(16);
+        }
         self.message.fields.push((name, value));
     }
 

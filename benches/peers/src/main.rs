@@ -1,0 +1,256 @@
+//! gelf-core beside what limits it, serde_json and the other GELF crates: one run, ratios of processor time.
+//!
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS]`
+
+mod measure;
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use gelf_benches::{Corpus, Sample};
+use gelf_core::{ChunkHeader, Chunker, DatagramSize, Decoder, Reassembler, Visitor, encode};
+use measure::Table;
+use serde::ser::{SerializeMap, Serializer};
+use tracing_subscriber::layer::SubscriberExt;
+
+const MESSAGES: usize = 1000;
+
+fn main() {
+    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(25);
+    let corpus = Corpus::new(MESSAGES);
+    encoding(&corpus, rounds);
+    free_fields(&corpus, rounds);
+    decoding(&corpus, rounds);
+    reassembling(rounds);
+}
+
+/// The constant members of a container are encoded once; serde_json writes all of them each time, as the other crates do.
+fn encoding(corpus: &Corpus, rounds: usize) {
+    let payloads = corpus.payloads();
+    let mut copy = BytesMut::with_capacity(1 << 20);
+    let mut dst = BytesMut::with_capacity(1 << 20);
+    let mut vector = Vec::with_capacity(1 << 20);
+
+    let loggers: Vec<_> = corpus
+        .containers
+        .iter()
+        .map(|(host, fields)| {
+            let mut logger = gelf::Logger::new(Box::new(gelf::NullBackend::new())).unwrap();
+            logger.set_hostname(host.as_str());
+            for (name, value) in fields {
+                logger.set_default_metadata(name.trim_start_matches('_').to_owned(), value.clone());
+            }
+            logger
+        })
+        .collect();
+    let maps: Vec<gelf_logger::Map<String, gelf_logger::Value>> = corpus
+        .containers
+        .iter()
+        .map(|(_, fields)| {
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
+        })
+        .collect();
+    // Nobody empties the channels: after 512 messages each is encoded and then dropped.
+    let handles: Vec<_> = corpus
+        .containers
+        .iter()
+        .map(|(host, fields)| {
+            let mut builder = tracing_gelf::Logger::builder().host(host);
+            for (name, value) in fields {
+                builder = builder.additional_field(name.trim_start_matches('_'), value.as_str());
+            }
+            builder.connect_udp("127.0.0.1:9").unwrap()
+        })
+        .collect();
+    let (dispatches, _handles): (Vec<_>, Vec<_>) = handles
+        .into_iter()
+        .map(|(logger, handle)| {
+            (tracing::Dispatch::new(tracing_subscriber::registry().with(logger)), handle)
+        })
+        .unzip();
+
+    Table::new("encode, twelve constant fields", MESSAGES)
+        .variant("gelf-core, field set", || {
+            for sample in &corpus.samples {
+                dst.clear();
+                encode(&corpus.message(sample), &mut dst);
+                black_box(&dst);
+            }
+        })
+        .variant("memcpy of the result", || {
+            for payload in &payloads {
+                copy.clear();
+                copy.extend_from_slice(payload);
+                black_box(&copy);
+            }
+        })
+        .variant("serde_json, into the same Vec", || {
+            for sample in &corpus.samples {
+                vector.clear();
+                with_serde_json(corpus, sample, &mut vector);
+                black_box(&vector);
+            }
+        })
+        .variant("gelf 0.5", || {
+            for sample in &corpus.samples {
+                let level = if sample.level.as_u8() == 3 { gelf::Level::Error } else { gelf::Level::Informational };
+                let mut message = gelf::Message::new_with_level(sample.text.as_str(), level);
+                let (seconds, nanos) = sample.timestamp.as_unix();
+                message.set_timestamp(chrono::DateTime::from_timestamp(seconds, nanos).unwrap());
+                let wire = gelf::WireMessage::new(message, &loggers[sample.container]);
+                black_box(wire.to_gelf().unwrap());
+            }
+        })
+        .variant("gelf_logger 0.3", || {
+            for sample in &corpus.samples {
+                let arguments = format_args!("{}", sample.text);
+                let record = log::Record::builder().args(arguments).level(log::Level::Info).build();
+                // What its `log` does before it writes.
+                let mut record = gelf_logger::GelfRecord::from(&record);
+                record.additional_fields.extend(maps[sample.container].clone());
+                black_box(serde_json::to_vec(&record).unwrap());
+            }
+        })
+        .variant("tracing-gelf 0.9", || {
+            for sample in &corpus.samples {
+                tracing::dispatcher::with_default(&dispatches[sample.container], || {
+                    tracing::info!("{}", sample.text);
+                });
+            }
+        })
+        .run(rounds);
+}
+
+fn free_fields(corpus: &Corpus, rounds: usize) {
+    let messages: Vec<_> = corpus.samples.iter().map(|sample| corpus.free_message(sample)).collect();
+    let mut dst = BytesMut::with_capacity(1 << 20);
+    let mut vector = Vec::with_capacity(1 << 20);
+    Table::new("encode, twelve fields of the message's own", MESSAGES)
+        .variant("gelf-core", || {
+            for message in &messages {
+                dst.clear();
+                encode(message, &mut dst);
+                black_box(&dst);
+            }
+        })
+        .variant("serde_json, into the same Vec", || {
+            for sample in &corpus.samples {
+                vector.clear();
+                with_serde_json(corpus, sample, &mut vector);
+                black_box(&vector);
+            }
+        })
+        .run(rounds);
+}
+
+fn with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
+    let (host, fields) = &corpus.containers[sample.container];
+    let mut serializer = serde_json::Serializer::new(payload);
+    let mut map = serializer.serialize_map(None).unwrap();
+    map.serialize_entry("version", "1.1").unwrap();
+    map.serialize_entry("host", host).unwrap();
+    for (name, value) in fields {
+        map.serialize_entry(name, value).unwrap();
+    }
+    let (seconds, nanos) = sample.timestamp.as_unix();
+    map.serialize_entry("timestamp", &(seconds as f64 + f64::from(nanos) / 1e9)).unwrap();
+    map.serialize_entry("level", &sample.level.as_u8()).unwrap();
+    map.serialize_entry("short_message", &sample.text).unwrap();
+    map.end().unwrap();
+}
+
+/// Looks at the short message alone.
+#[derive(Default)]
+struct Glance(usize);
+
+impl<'a> Visitor<'a> for Glance {
+    fn short_message(&mut self, text: Cow<'a, str>) {
+        self.0 += text.len();
+    }
+}
+
+fn decoding(corpus: &Corpus, rounds: usize) {
+    let payloads = corpus.payloads();
+    let (mut decoder, mut strict, mut visiting) = (Decoder::lenient(), Decoder::strict(), Decoder::lenient());
+    Table::new("decode", MESSAGES)
+        .variant("gelf-core, message", || {
+            for payload in &payloads {
+                black_box(decoder.decode(payload).unwrap());
+            }
+        })
+        .variant("gelf-core, message, strict", || {
+            for payload in &payloads {
+                black_box(strict.decode(payload).unwrap());
+            }
+        })
+        .variant("gelf-core, visitor", || {
+            let mut glance = Glance::default();
+            for payload in &payloads {
+                visiting.decode_with(payload, &mut glance).unwrap();
+            }
+            black_box(glance.0);
+        })
+        .variant("serde_json Value", || {
+            for payload in &payloads {
+                black_box(serde_json::from_slice::<serde_json::Value>(payload).unwrap());
+            }
+        })
+        .run(rounds);
+}
+
+/// The chunks of eight messages at a time take turns.
+fn reassembling(rounds: usize) {
+    let payloads: Vec<_> =
+        Corpus::new(3000).payloads().into_iter().filter(|payload| payload.len() > 1420).take(MESSAGES).collect();
+    let mut chunker = Chunker::new(DatagramSize::WAN);
+    let mut wires: Vec<Vec<u8>> = Vec::new();
+    for eight in payloads.chunks(8) {
+        let mut queues: Vec<Vec<Vec<u8>>> = eight
+            .iter()
+            .map(|payload| {
+                let mut wires: Vec<_> = chunker
+                    .split(payload)
+                    .unwrap()
+                    .map(|datagram| {
+                        let mut wire = Vec::new();
+                        datagram.write_to(&mut wire);
+                        wire
+                    })
+                    .collect();
+                wires.reverse();
+                wires
+            })
+            .collect();
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            wires.extend(queues.iter_mut().filter_map(Vec::pop));
+        }
+    }
+    println!("\n{} messages in {} chunks", payloads.len(), wires.len());
+    let mut reassembler = Reassembler::<u32>::default();
+    let now = Instant::now();
+    let (mut whole, mut part) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
+    Table::new("reassemble, eight messages at once", payloads.len())
+        .variant("gelf-core", || {
+            for wire in &wires {
+                let (header, payload) = ChunkHeader::parse(wire).unwrap();
+                let _ = black_box(reassembler.handle_chunk(now, 7, header, payload));
+            }
+        })
+        .variant("memcpy of the payloads, whole", || {
+            for payload in &payloads {
+                whole.clear();
+                whole.extend_from_slice(payload);
+                black_box(&whole);
+            }
+        })
+        .variant("memcpy of the payloads, by chunk", || {
+            for wire in &wires {
+                part.clear();
+                part.extend_from_slice(&wire[12..]);
+                black_box(&part);
+            }
+        })
+        .run(rounds);
+}
