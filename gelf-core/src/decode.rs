@@ -176,7 +176,9 @@ impl Decoder {
                 return Err(DecodeError::new(DecodeErrorKind::TooManyMembers, offset));
             }
             members.add(&mut reader, visitor, name, value, offset)?;
-            reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
+            if !reader.deviations.is_empty() {
+                reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
+            }
         }
         reader.end()?;
         members.finish(&mut reader, visitor)?;

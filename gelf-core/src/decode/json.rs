@@ -126,6 +126,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     /// The next member: its name and value, and where the name begins. `None` at the end of the object.
+    #[inline(always)]
     pub(super) fn member(
         &mut self,
         first: bool,
@@ -171,6 +172,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.deviate(if only_nul { DeviationKind::TrailingNul } else { DeviationKind::TrailingData }, offset)
     }
 
+    #[inline(always)]
     fn value(&mut self) -> Result<Json<'a>, DecodeError> {
         if matches!(self.peek(), Some(b'{' | b'[')) {
             let start = self.at;
@@ -260,6 +262,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     /// A string, borrowed unless it has escapes.
+    #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
         if !self.eat(b'"') {
             return self.syntax();
@@ -285,6 +288,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     /// A string that begins at `start` and has its first escape here.
+    #[inline(never)]
     fn unescaped(&mut self, start: usize) -> Result<String, DecodeError> {
         let before = self.slice(start, self.at).as_bytes();
         let mut end = before.len();

@@ -56,18 +56,19 @@ impl Default for RandomKey {
 impl RandomKey {
     /// Folds eight bytes at a time: names are short, and a general hash costs more than reading them.
     fn fingerprint(self, name: &[u8]) -> u64 {
-        let mut words = name.chunks_exact(8);
         let mut state = self.first;
-        for word in &mut words {
-            state = fold(state ^ u64::from_le_bytes(word.try_into().unwrap_or_default()), self.second);
+        let mut rest = name;
+        while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+            state = fold(state ^ u64::from_le_bytes(*word), self.second);
+            rest = tail;
         }
-        let mut last = [0; 8];
-        let rest = words.remainder();
-        if let Some(room) = last.get_mut(..rest.len()) {
-            room.copy_from_slice(rest);
-        }
-        // The length, for the zeros that fill the last word.
-        fold(fold(state ^ u64::from_le_bytes(last), self.first) ^ (name.len() as u64), self.second)
+        // The last eight, some of them for the second time; or all, where there are less.
+        let last = match name.last_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        // The length tells the names apart that begin with zeros.
+        fold(fold(state ^ last, self.first) ^ (name.len() as u64), self.second)
     }
 }
 
