@@ -120,7 +120,7 @@ fn word_of(byte: u8) -> ([u8; 8], usize) {
 /// For each byte how it is written, the first byte lowest, and in the highest byte the length of that.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
-    let mut rest = words.as_mut_slice();
+    let mut rest: &mut [u64] = &mut words;
     let mut byte = 0;
     while let [word, tail @ ..] = rest {
         *word = u64::from_le_bytes(written(byte));
@@ -232,7 +232,7 @@ fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
 /// What stands behind a backslash, and for what; 0 for what is no escape of two bytes.
 static UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
-    let mut rest = bytes.as_mut_slice();
+    let mut rest: &mut [u8] = &mut bytes;
     let mut byte = 0_u8;
     while let [unescaped, tail @ ..] = rest {
         *unescaped = match byte {

@@ -9,8 +9,9 @@
 
 mod list;
 mod slot;
+mod table;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::chunk::{ChunkHeader, MessageId};
 use list::{Kind, Linked, Links, List};
 use slot::Slot;
+use table::Table;
 
 /// How many drops wait to be polled; further ones are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
@@ -92,7 +94,7 @@ impl Default for ReassemblyLimits {
 pub struct Reassembler<S> {
     limits: ReassemblyLimits,
     /// Which slot a pending message has.
-    index: HashMap<(S, MessageId), u32>,
+    index: Table<(S, MessageId), u32>,
     slots: Slots<S>,
     /// Slots without a message.
     free: Vec<u32>,
@@ -101,7 +103,7 @@ pub struct Reassembler<S> {
     single: List,
     /// Messages of which several have.
     several: List,
-    sources: HashMap<S, List>,
+    sources: Table<S, List>,
     /// What all slots hold, the free ones too.
     bytes: usize,
     /// The last message whose chunks did not come in order.
@@ -240,13 +242,13 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     pub fn new(limits: ReassemblyLimits) -> Self {
         Self {
             limits,
-            index: HashMap::new(),
+            index: Table::default(),
             slots: Slots(Vec::new()),
             free: Vec::new(),
             by_age: List::default(),
             single: List::default(),
             several: List::default(),
-            sources: HashMap::new(),
+            sources: Table::default(),
             bytes: 0,
             joined: Vec::new(),
             dropped: VecDeque::new(),
@@ -319,8 +321,10 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
 
     /// Gives up what was not completed in time. Each call of [`handle_chunk`](Self::handle_chunk) does it too.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            let Some(oldest) = self.by_age.first() else { break };
+        while let Some(oldest) = self.by_age.first()
+            && let Some(slot) = self.slots.get(oldest)
+            && now.saturating_duration_since(slot.first_at) > self.limits.timeout
+        {
             self.drop_message(oldest, DropReason::Expired);
         }
     }
@@ -361,7 +365,14 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         self.bytes = self.bytes + place.memory() - before;
         self.by_age.push(Kind::Age, slot, &mut self.slots);
         self.single.push(Kind::Segment, slot, &mut self.slots);
-        self.sources.entry(key.0.clone()).or_default().push(Kind::Source, slot, &mut self.slots);
+        match self.sources.get_mut(&key.0) {
+            Some(of_source) => of_source.push(Kind::Source, slot, &mut self.slots),
+            None => {
+                let mut of_source = List::default();
+                of_source.push(Kind::Source, slot, &mut self.slots);
+                self.sources.insert(key.0.clone(), of_source);
+            }
+        }
         self.index.insert(key, slot);
         Some(slot)
     }

@@ -18,8 +18,9 @@ pub(super) struct Slot<S> {
     pub(super) first_at: Instant,
     pub(super) count: u8,
     /// A bit for each chunk that has come.
-    received: u128,
+    numbers: u128,
     in_order: bool,
+    /// One for each of those, at most 128.
     parts: Vec<Part>,
     data: Vec<u8>,
 }
@@ -39,7 +40,7 @@ impl<S> Slot<S> {
             links: Links::default(),
             first_at: now,
             count: 0,
-            received: 0,
+            numbers: 0,
             in_order: true,
             parts: Vec::new(),
             data: Vec::new(),
@@ -56,7 +57,7 @@ impl<S> Slot<S> {
     /// Forgets the message. A large one does not pin its memory.
     pub(super) fn release(&mut self) {
         self.key = None;
-        self.received = 0;
+        self.numbers = 0;
         self.in_order = true;
         self.parts.clear();
         self.data.clear();
@@ -77,7 +78,7 @@ impl<S> Slot<S> {
     }
 
     pub(super) fn received(&self) -> u8 {
-        self.received.count_ones() as u8
+        self.parts.len() as u8
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -86,7 +87,7 @@ impl<S> Slot<S> {
 
     /// The payload of a chunk that has come.
     pub(super) fn part(&self, number: u8) -> Option<&[u8]> {
-        if self.received & (1 << number) == 0 {
+        if self.numbers & (1 << number) == 0 {
             return None;
         }
         let at = self.parts.iter().position(|part| part.number == number)?;
@@ -103,7 +104,7 @@ impl<S> Slot<S> {
 
     pub(super) fn add(&mut self, number: u8, payload: &[u8]) {
         self.in_order &= self.received() == number;
-        self.received |= 1 << number;
+        self.numbers |= 1 << number;
         self.data.extend_from_slice(payload);
         self.parts.push(Part { number, end: self.data.len() as u32 });
     }

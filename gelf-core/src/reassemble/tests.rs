@@ -61,16 +61,16 @@ impl Bench {
         let pending = table.index.len();
         assert_eq!(table.by_age.len(), pending);
         assert_eq!(table.single.len() + table.several.len(), pending);
-        assert_eq!(table.sources.values().map(List::len).sum::<usize>(), pending);
+        assert_eq!(table.sources.iter().map(|(_, list)| list.len()).sum::<usize>(), pending);
         assert_eq!(table.free.len() + pending, table.slots.0.len());
-        for (key, slot) in &table.index {
+        for (key, slot) in table.index.iter() {
             assert_eq!(table.slots.get(*slot).unwrap().key.as_ref(), Some(key));
         }
         let memory: usize = table.slots.0.iter().map(Slot::memory).sum();
         assert_eq!(table.bytes, memory + table.slots.0.len() * Reassembler::<char>::SLOT_BYTES);
         assert!(pending <= table.limits.max_entries);
         assert!(table.bytes <= table.limits.max_bytes);
-        assert!(table.sources.values().all(|list| list.len() <= table.limits.max_entries_per_source));
+        assert!(table.sources.iter().all(|(_, list)| list.len() <= table.limits.max_entries_per_source));
         let stats = table.stats;
         let ended = stats.conflicts + stats.evicted + stats.expired + stats.too_large;
         assert!(table.dropped.len() as u64 <= ended);
@@ -469,7 +469,7 @@ proptest! {
             }
             let key = (source, MessageId([0, 0, 0, 0, 0, 0, 0, id]));
             bench.reassembler.handle_timeout(bench.start + Duration::from_millis(now));
-            begun += u64::from(!bench.reassembler.index.contains_key(&key));
+            begun += u64::from(bench.reassembler.index.get(&key).is_none());
             if let Ok(Got::Complete(payload)) = bench.at(now, source, id, number, count, &payload) {
                 let longest = 4 * (100 * usize::from(id % 4) + 1);
                 prop_assert!(payload.len() <= longest);
