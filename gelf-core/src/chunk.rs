@@ -51,6 +51,33 @@ impl MessageIdSource for RandomIds {
     }
 }
 
+/// Ids for Logstash's input, as random as [`RandomIds`] but of bytes from 100 to 255 alone.
+///
+/// It knows a message by the decimal digits of the eight bytes, one after another: so `01 17` and `0c 03` are both
+/// 123, and chunks of one message are put into the other. With three digits each, they are told apart; 156⁸, or about
+/// 2⁵⁸, ids are left.
+///
+/// ```
+/// use gelf_core::{Chunker, DatagramSize, LogstashIds};
+///
+/// let mut chunker = Chunker::with_ids(DatagramSize::WAN, LogstashIds::default());
+/// assert_eq!(chunker.split(&[b'a'; 2000])?.len(), 2);
+/// # Ok::<(), gelf_core::PayloadTooLarge>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LogstashIds(RandomIds);
+
+impl MessageIdSource for LogstashIds {
+    fn next_id(&mut self) -> MessageId {
+        let mut rest = u64::from_be_bytes(self.0.next_id().0);
+        MessageId([(); 8].map(|()| {
+            let byte = 100 + (rest % 156) as u8;
+            rest /= 156;
+            byte
+        }))
+    }
+}
+
 /// The header of a chunk. Its sequence number is less than its count, and the count is 1 to 128.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ChunkHeader {
@@ -397,6 +424,17 @@ mod tests {
         let (mut one, mut other) = (RandomIds::default(), RandomIds::default());
         let ids: HashSet<_> = (0..10_000).flat_map(|_| [one.next_id(), other.next_id()]).collect();
         assert_eq!(ids.len(), 20_000);
+    }
+
+    #[test]
+    fn ids_for_logstash_have_three_decimal_digits_a_byte_and_do_not_repeat() {
+        let mut ids = LogstashIds::default();
+        let mut seen = HashSet::new();
+        for _ in 0..100_000 {
+            let MessageId(bytes) = ids.next_id();
+            assert!(bytes.iter().all(|byte| *byte >= 100));
+            assert!(seen.insert(bytes.map(|byte| byte.to_string()).concat()));
+        }
     }
 
     proptest! {

@@ -15,12 +15,14 @@ mod frame;
 mod level;
 mod message;
 mod reassemble;
+#[cfg(feature = "serde")]
+mod serialize;
 mod timestamp;
 mod writer;
 
 pub use chunk::{
     CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, DatagramSize, Datagrams, InvalidChunk,
-    MAX_CHUNKS, MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
+    LogstashIds, MAX_CHUNKS, MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
 };
 pub use compress::{Compression, CompressionLevel, Compressor};
 pub use datagram::{DatagramError, DatagramLimits, DatagramReader, DatagramStats};
@@ -36,5 +38,7 @@ pub use reassemble::{
     DropReason, Dropped, OnConflict, Progress, Reassembler, ReassemblyError, ReassemblyLimits,
     ReassemblyStats,
 };
+#[cfg(feature = "serde")]
+pub use serialize::SerializeError;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use writer::Booleans;
