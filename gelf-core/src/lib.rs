@@ -3,7 +3,8 @@
 
 mod chunk;
 mod compress;
-mod datagram;
+mod datagram_reader;
+mod datagram_writer;
 mod decode;
 mod decompress;
 mod distinct;
@@ -24,8 +25,12 @@ pub use chunk::{
     CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, DatagramSize, Datagrams, InvalidChunk,
     LogstashIds, MAX_CHUNKS, MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
 };
-pub use compress::{Compression, CompressionLevel, Compressor};
-pub use datagram::{DatagramError, DatagramLimits, DatagramReader, DatagramStats};
+pub use compress::{CompressWhen, Compression, CompressionLevel, Compressor};
+pub use datagram_reader::{
+    DatagramDeviation, DatagramDeviationCounts, DatagramError, DatagramErrorCounts, DatagramLimits,
+    DatagramReader, DatagramStats,
+};
+pub use datagram_writer::{DatagramWriter, MessageTooLarge, Overflow, Written};
 pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member, Visitor};
 pub use decompress::{DecompressError, Decompressor, Encoding, Inflated};
 pub use encode::{Encoder, FieldsTooLarge, Fit, encode};

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use gelf_core::PayloadTooLarge;
+use gelf_core::MessageTooLarge;
 
 /// A message was not sent, or not wholly.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub enum SendError {
     /// The operating system refused. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
     /// [`TcpSender`](crate::TcpSender) is closed.
     Io(io::Error),
-    /// The payload does not fit into 128 chunks; the caller's fault. The next message is not concerned.
-    TooLarge(PayloadTooLarge),
+    /// The message does not fit into 128 chunks; the caller's fault. The next message is not concerned.
+    TooLarge(MessageTooLarge),
 }
 
 impl SendError {
@@ -51,8 +51,8 @@ impl From<io::Error> for SendError {
     }
 }
 
-impl From<PayloadTooLarge> for SendError {
-    fn from(error: PayloadTooLarge) -> Self {
+impl From<MessageTooLarge> for SendError {
+    fn from(error: MessageTooLarge) -> Self {
         Self::TooLarge(error)
     }
 }

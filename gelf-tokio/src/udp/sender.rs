@@ -3,8 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bytes::BytesMut;
-use gelf_core::{Chunker, Compressor, Message, encode};
+use gelf_core::{DatagramWriter, Datagrams, Message};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 
@@ -13,9 +12,6 @@ use crate::send::SendError;
 
 /// What the kernel is asked to hold of what is not on the wire yet: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
-
-/// A buffer larger than this is given back after the message that needed it.
-const RETAINED_BYTES: usize = 256 * 1024;
 
 /// Sends messages to one destination, as datagrams.
 ///
@@ -27,16 +23,14 @@ const RETAINED_BYTES: usize = 256 * 1024;
 /// *next* datagram. That one is then sent again, and the report is in [`Sent::refused`].
 #[derive(Debug)]
 pub struct UdpSender {
-    payload: BytesMut,
+    writer: DatagramWriter,
     wire: Wire,
 }
 
-/// What a payload goes through.
+/// What datagrams go through.
 #[derive(Debug)]
 struct Wire {
     socket: UdpSocket,
-    compressor: Compressor,
-    chunker: Chunker,
     /// A chunk behind its header: copying it there is faster than a system call that gathers the two.
     chunk: Vec<u8>,
 }
@@ -76,13 +70,8 @@ impl UdpSender {
             tracing::debug!(%error, "the UDP send buffer keeps its size");
         }
         let UdpOptions { compression, datagram_size } = options;
-        let wire = Wire {
-            socket,
-            compressor: Compressor::new(compression),
-            chunker: Chunker::new(datagram_size),
-            chunk: Vec::with_capacity(datagram_size.as_usize()),
-        };
-        Ok(Self { payload: BytesMut::new(), wire })
+        let wire = Wire { socket, chunk: Vec::with_capacity(datagram_size.as_usize()) };
+        Ok(Self { writer: DatagramWriter::new(compression, datagram_size), wire })
     }
 
     /// Sends a message.
@@ -93,12 +82,8 @@ impl UdpSender {
     /// [`SendError::TooLarge`] when it does not fit into 128 chunks, and [`SendError::Io`] when a datagram was not
     /// taken: then the rest of the message is not sent either. The sender is as good as before.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<Sent, SendError> {
-        if self.payload.capacity() > RETAINED_BYTES {
-            self.payload = BytesMut::new();
-        }
-        self.payload.clear();
-        encode(message, &mut self.payload);
-        self.wire.send(&self.payload).await
+        let written = self.writer.write(message)?;
+        self.wire.send(written.datagrams).await
     }
 
     /// Sends a payload that is ready: JSON text, not compressed and not chunked yet.
@@ -106,7 +91,7 @@ impl UdpSender {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
-        self.wire.send(payload).await
+        self.wire.send(self.writer.write_payload(payload)?).await
     }
 
     /// Where the datagrams come from.
@@ -127,10 +112,10 @@ impl UdpSender {
 }
 
 impl Wire {
-    async fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
-        let Self { socket, compressor, chunker, chunk } = self;
+    async fn send(&mut self, datagrams: Datagrams<'_>) -> Result<Sent, SendError> {
+        let Self { socket, chunk } = self;
         let mut sent = Sent::default();
-        for datagram in chunker.split(compressor.compress(payload))? {
+        for datagram in datagrams {
             let bytes = if datagram.header().is_none() {
                 datagram.payload()
             } else {
@@ -178,23 +163,11 @@ mod tests {
         let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
         let text = "0123456789".repeat(1000);
         sender.send(&Message::new("h", text.as_str())).await.unwrap();
-        let memory = |sender: &UdpSender| (sender.payload.as_ptr(), sender.wire.chunk.as_ptr());
-        let before = memory(&sender);
+        let before = sender.wire.chunk.as_ptr();
         for len in (0..text.len()).step_by(97) {
             sender.send(&Message::new("h", &text[..len])).await.unwrap();
         }
-        assert_eq!(memory(&sender), before);
-    }
-
-    #[tokio::test]
-    async fn a_huge_message_does_not_pin_its_buffer() {
-        let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("gelf://{}?datagram_size=8192", sink.local_addr().unwrap());
-        let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
-        sender.send(&Message::new("h", "a".repeat(4 << 20))).await.unwrap();
-        assert!(sender.payload.capacity() > 4 << 20);
-        sender.send(&Message::new("h", "a")).await.unwrap();
-        assert!(sender.payload.capacity() <= RETAINED_BYTES);
+        assert_eq!(sender.wire.chunk.as_ptr(), before);
     }
 
     #[tokio::test]

@@ -1,0 +1,313 @@
+//! The whole way of a message to datagrams: encode, compress, cut into chunks.
+//!
+//! > GELF 1.1: a message is compressed as a whole and then chunked, and "all chunks MUST NOT exceed 128".
+//!
+//! What does not fit 128 chunks is an error, or cut; see [`Overflow`].
+
+use std::fmt;
+
+use bytes::BytesMut;
+
+use crate::chunk::{Chunker, DatagramSize, Datagrams, MessageIdSource, PayloadTooLarge, RandomIds};
+use crate::compress::{Compression, Compressor};
+use crate::encode::{Encoder, FieldsTooLarge, Fit};
+use crate::message::Message;
+
+/// A buffer larger than this is given back after the message that needed it.
+const RETAINED_BYTES: usize = 256 * 1024;
+
+/// How often a length is guessed at which a cut message, compressed, fits. After that it is sent plain.
+const TRIES: u32 = 6;
+
+/// What happens to a message that 128 chunks do not hold.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It is not sent, and the error says so; the default.
+    #[default]
+    Error,
+    /// Its texts are cut until it fits, and `_truncated` says how long they were; see [`Encoder::encode_within`].
+    Truncate,
+}
+
+/// Turns messages into datagrams, with one set of buffers for all of them.
+///
+/// ```
+/// use gelf_core::{Compression, DatagramSize, DatagramWriter, Message};
+///
+/// let mut writer = DatagramWriter::new(Compression::None, DatagramSize::WAN);
+/// let written = writer.write(&Message::new("web-1", "a".repeat(5000)))?;
+/// let sizes: Vec<_> = written.datagrams.map(|datagram| datagram.len()).collect();
+/// assert_eq!(sizes, [1420, 1420, 1420, 877]);
+/// # Ok::<(), gelf_core::MessageTooLarge>(())
+/// ```
+#[derive(Debug)]
+pub struct DatagramWriter<I = RandomIds> {
+    encoder: Encoder,
+    compressor: Compressor,
+    chunker: Chunker<I>,
+    overflow: Overflow,
+    payload: BytesMut,
+}
+
+/// The datagrams of one message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Written<'a> {
+    /// Them, in order. All are to leave back to back from one socket: readers tell senders apart by it.
+    pub datagrams: Datagrams<'a>,
+    /// Whether the message was cut to fit.
+    pub fit: Fit,
+}
+
+impl DatagramWriter {
+    /// A writer of datagrams of up to `size` bytes, compressed so, with random ids.
+    pub fn new(compression: Compression, size: DatagramSize) -> Self {
+        Self::with_parts(Compressor::new(compression), Chunker::new(size))
+    }
+}
+
+impl<I: MessageIdSource> DatagramWriter<I> {
+    /// A writer of these parts.
+    pub fn with_parts(compressor: Compressor, chunker: Chunker<I>) -> Self {
+        Self {
+            encoder: Encoder::new(),
+            compressor,
+            chunker,
+            overflow: Overflow::Error,
+            payload: BytesMut::new(),
+        }
+    }
+
+    /// Sets how messages are encoded.
+    #[must_use]
+    pub fn with_encoder(mut self, encoder: Encoder) -> Self {
+        self.encoder = encoder;
+        self
+    }
+
+    /// Sets what happens to what is too large.
+    #[must_use]
+    pub fn with_overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// The size of a datagram.
+    pub fn datagram_size(&self) -> DatagramSize {
+        self.chunker.datagram_size()
+    }
+
+    /// The datagrams of a message. Nothing is allocated for one that is no longer than those before it.
+    ///
+    /// # Errors
+    /// See [`MessageTooLarge`]; the writer is as good as before.
+    pub fn write(&mut self, message: &Message<'_>) -> Result<Written<'_>, MessageTooLarge> {
+        if self.payload.capacity() > RETAINED_BYTES {
+            self.payload = BytesMut::new();
+        }
+        self.payload.clear();
+        self.encoder.encode(message, &mut self.payload);
+        self.compressor.fill(&self.payload);
+        let limit = self.chunker.datagram_size().max_payload();
+        let mut fit = Fit::Whole;
+        if self.compressor.output(&self.payload).len() > limit && self.overflow == Overflow::Truncate {
+            fit = Fit::Truncated;
+            self.shorten(message, limit)?;
+        }
+        let datagrams = self.chunker.split(self.compressor.output(&self.payload))?;
+        Ok(Written { datagrams, fit })
+    }
+
+    /// The datagrams of a payload that is ready: JSON text, not compressed and not chunked yet.
+    ///
+    /// # Errors
+    /// [`MessageTooLarge::Payload`].
+    pub fn write_payload<'a>(&'a mut self, payload: &'a [u8]) -> Result<Datagrams<'a>, MessageTooLarge> {
+        self.compressor.fill(payload);
+        Ok(self.chunker.split(self.compressor.output(payload))?)
+    }
+
+    /// Cuts the message so that it is at most `limit` bytes long on the wire. How far its texts can be compressed, only
+    /// trying shows.
+    fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
+        for _ in 0..TRIES {
+            let packed = self.compressor.output(&self.payload).len();
+            if packed <= limit {
+                return Ok(());
+            }
+            // As if what stays compressed like the whole, less a sixteenth: the last bytes may be the worst.
+            let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
+            let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
+            self.payload.clear();
+            match self.encoder.encode_within(message, guess, &mut self.payload) {
+                Ok(_) => self.compressor.fill(&self.payload),
+                // The fields are what is long.
+                Err(_) => break,
+            }
+        }
+        if self.compressor.output(&self.payload).len() <= limit && !self.payload.is_empty() {
+            return Ok(());
+        }
+        // Plain, it fits for certain.
+        self.payload.clear();
+        let _ = self.encoder.encode_within(message, limit, &mut self.payload)?;
+        self.compressor.skip();
+        Ok(())
+    }
+}
+
+/// A message that 128 chunks do not hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MessageTooLarge {
+    /// Not even without its texts.
+    Fields(FieldsTooLarge),
+    /// As it is.
+    Payload(PayloadTooLarge),
+}
+
+impl fmt::Display for MessageTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields(error) => error.fmt(f),
+            Self::Payload(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for MessageTooLarge {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fields(error) => Some(error),
+            Self::Payload(error) => Some(error),
+        }
+    }
+}
+
+impl From<FieldsTooLarge> for MessageTooLarge {
+    fn from(error: FieldsTooLarge) -> Self {
+        Self::Fields(error)
+    }
+}
+
+impl From<PayloadTooLarge> for MessageTooLarge {
+    fn from(error: PayloadTooLarge) -> Self {
+        Self::Payload(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compress::CompressionLevel;
+    use crate::datagram_reader::DatagramReader;
+    use crate::decode::Decoder;
+
+    const LEVEL: CompressionLevel = CompressionLevel::DEFAULT;
+
+    fn noise(len: usize, mut seed: u64) -> String {
+        std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b' ' + (seed >> 58) as u8)
+        })
+        .take(len)
+        .collect()
+    }
+
+    /// Writes and reads a message; gives it as it arrived, how many datagrams it took and whether it was cut.
+    fn through(
+        writer: &mut DatagramWriter,
+        message: &Message<'_>,
+    ) -> Result<(Message<'static>, usize, Fit), MessageTooLarge> {
+        let size = writer.datagram_size().as_usize();
+        let Written { datagrams, fit } = writer.write(message)?;
+        let count = datagrams.len();
+        let mut reader = DatagramReader::default();
+        let mut arrived = None;
+        for datagram in datagrams {
+            let mut wire = Vec::new();
+            datagram.write_to(&mut wire);
+            assert!(wire.len() <= size);
+            if let Some(payload) = reader.read(Instant::now(), (), &wire).unwrap() {
+                arrived = Some(Decoder::strict().decode(payload).unwrap().message.into_owned());
+            }
+        }
+        Ok((arrived.unwrap(), count, fit))
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_and_the_next_message_is_not_touched() {
+        let mut writer = DatagramWriter::new(Compression::None, DatagramSize::new(100).unwrap());
+        let error = writer.write(&Message::new("h", "a".repeat(20_000))).unwrap_err();
+        assert_eq!(error, MessageTooLarge::Payload(PayloadTooLarge { len: 20_047, max: 11_264 }));
+        let small = Message::new("h", "small");
+        assert_eq!(through(&mut writer, &small), Ok((small, 1, Fit::Whole)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_to_fit_with_any_compression() {
+        let text = noise(60_000, 1);
+        let message = Message::new("h", "short").with_full_message(text.as_str());
+        for compression in [Compression::None, Compression::Gzip(LEVEL), Compression::Zlib(LEVEL)] {
+            let mut writer = DatagramWriter::new(compression, DatagramSize::new(100).unwrap())
+                .with_overflow(Overflow::Truncate);
+            let (arrived, count, fit) = through(&mut writer, &message).unwrap();
+            assert_eq!(fit, Fit::Truncated);
+            assert_eq!(arrived.short_message(), "short");
+            assert!(text.starts_with(arrived.full_message().unwrap()));
+            assert_eq!(arrived.field("truncated").unwrap().as_i64(), Some(60_005));
+            // What could be sent is used, nearly all of it.
+            assert!((110..=128).contains(&count), "{count} {compression:?}");
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_fit_are_an_error_even_then() {
+        let mut writer = DatagramWriter::new(Compression::Gzip(LEVEL), DatagramSize::new(100).unwrap())
+            .with_overflow(Overflow::Truncate);
+        let message = Message::new("h", "m").try_field("x", noise(60_000, 2)).unwrap();
+        assert!(matches!(writer.write(&message), Err(MessageTooLarge::Fields(_))));
+        let small = Message::new("h", "small");
+        assert_eq!(through(&mut writer, &small), Ok((small, 1, Fit::Whole)));
+    }
+
+    #[test]
+    fn a_huge_message_does_not_pin_its_buffer() {
+        let mut writer = DatagramWriter::new(Compression::default(), DatagramSize::WAN);
+        writer.write(&Message::new("h", "a".repeat(4 << 20))).unwrap();
+        assert!(writer.payload.capacity() > 4 << 20);
+        writer.write(&Message::new("h", "a")).unwrap();
+        assert!(writer.payload.capacity() <= RETAINED_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_arrives_whole_or_marked(
+            len in 0usize..30_000,
+            seed: u64,
+            repetitive: bool,
+            size in 60u16..300,
+            kind in 0usize..3,
+        ) {
+            let text = if repetitive { "tick ".repeat(len / 5) } else { noise(len, seed) };
+            let compression = [Compression::None, Compression::Gzip(LEVEL), Compression::Zlib(LEVEL)][kind];
+            let size = DatagramSize::new(size).unwrap();
+            let mut writer = DatagramWriter::new(compression, size).with_overflow(Overflow::Truncate);
+            let message = Message::new("h", format!("x{text}"));
+            let (arrived, _, fit) = through(&mut writer, &message).unwrap();
+            match fit {
+                Fit::Whole => prop_assert_eq!(arrived, message),
+                Fit::Truncated => {
+                    prop_assert!(message.short_message().starts_with(arrived.short_message()));
+                    let len = arrived.field("truncated").and_then(|value| value.as_i64());
+                    prop_assert_eq!(len, Some(message.short_message().len() as i64));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A message on its way out allocates nothing, once the buffers are as long as they must be.
+//!
+//! In a process of its own, for it counts all allocations.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use bytes::BytesMut;
+use gelf_core::{
+    Booleans, CompressWhen, Compression, CompressionLevel, Compressor, DatagramSize, DatagramWriter, Encoder,
+    FieldName, FieldSet, Level, Message, Timestamp,
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: each call is handed on to the system's allocator unchanged; counting does not allocate, since the counter of
+// a thread needs no initialisation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+const LEVEL: CompressionLevel = CompressionLevel::DEFAULT;
+
+fn container() -> FieldSet {
+    (0..12)
+        .fold(FieldSet::builder("web-1"), |set, at| {
+            set.field(FieldName::new(format!("label_{at}")).unwrap(), format!("value {at}"))
+        })
+        .build()
+}
+
+/// Messages of every kind and of lengths that go up and down, on a field set and with fields of their own.
+fn messages(set: &FieldSet) -> Vec<Message<'_>> {
+    (0..200)
+        .map(|at| {
+            let text = "a \"line\"\twith escapes\n".repeat(1 + (at * 37) % 90);
+            let message = if at % 2 == 0 { set.message(text) } else { Message::new("h", text) };
+            message
+                .with_level(Level::Error)
+                .with_timestamp(Timestamp::from_unix_nanos(1_700_000_000_123_456_789 + at as i64))
+                .with_full_message("one\ntwo")
+                .with_field(FieldName::from_static("own"), at as i64)
+                .with_field(FieldName::from_static("label_3"), true)
+                .with_field(FieldName::from_static("big"), u64::MAX)
+        })
+        .collect()
+}
+
+#[test]
+fn encoding_allocates_nothing() {
+    let set = container();
+    let messages = messages(&set);
+    for encoder in [Encoder::new(), Encoder::new().with_booleans(Booleans::Json)] {
+        let mut dst = BytesMut::with_capacity(64 * 1024);
+        let mut encode_all = || {
+            for message in &messages {
+                dst.clear();
+                encoder.encode(message, &mut dst);
+                black_box(&dst);
+            }
+        };
+        assert_eq!(allocations(&mut encode_all), 0);
+    }
+}
+
+#[test]
+fn compressing_allocates_nothing() {
+    let set = container();
+    let payloads: Vec<BytesMut> = messages(&set)
+        .iter()
+        .map(|message| {
+            let mut dst = BytesMut::new();
+            gelf_core::encode(message, &mut dst);
+            dst
+        })
+        .collect();
+    for compression in [Compression::Gzip(LEVEL), Compression::Zlib(LEVEL)] {
+        for when in [CompressWhen::Always, CompressWhen::Shorter, CompressWhen::LongerThan(1420)] {
+            let mut compressor = Compressor::new(compression).with_when(when);
+            let mut compress_all = || {
+                for payload in &payloads {
+                    black_box(compressor.compress(payload));
+                }
+            };
+            compress_all();
+            assert_eq!(allocations(&mut compress_all), 0, "{compression:?} {when:?}");
+        }
+    }
+}
+
+#[test]
+fn writing_datagrams_allocates_nothing() {
+    let set = container();
+    let messages = messages(&set);
+    for compression in [Compression::None, Compression::Gzip(LEVEL), Compression::Zlib(LEVEL)] {
+        let mut writer = DatagramWriter::new(compression, DatagramSize::new(200).unwrap());
+        let mut wire = Vec::with_capacity(200);
+        let mut write_all = || {
+            let mut datagrams = 0;
+            for message in &messages {
+                for datagram in writer.write(message).unwrap().datagrams {
+                    wire.clear();
+                    datagram.write_to(&mut wire);
+                    datagrams += 1;
+                }
+            }
+            datagrams
+        };
+        assert!(write_all() > messages.len());
+        let counted = allocations(|| {
+            black_box(write_all());
+        });
+        assert_eq!(counted, 0, "{compression:?}");
+    }
+}
