@@ -1,0 +1,301 @@
+//! gelf-core as a subject.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use gelf_core::{
+    Chunker, Compression, CompressionLevel, Compressor, DatagramDeviation, DatagramError, DatagramLimits,
+    DatagramReader, DatagramSize, DecodeErrorKind, Decoder, DecompressError, DeviationKind, DropReason,
+    FieldName, Framer, InvalidChunk, Level, Member, Message, Number, ReassemblyError, Timestamp, Value,
+    encode,
+};
+
+use crate::recipe::Recipe;
+use crate::subject::{Answer, Mode, Request, Subject};
+use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
+
+/// The implementation of this repository.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "it has no state")]
+pub struct Builtin;
+
+impl Subject for Builtin {
+    fn name(&self) -> &str {
+        "gelf-core"
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Result<Answer, String> {
+        let Request { input, limits, mode, .. } = request;
+        match input {
+            Input::Payload(recipe) => {
+                let mut answer = Answer::default();
+                decode(mode, &bytes(recipe)?, &mut answer);
+                Ok(answer)
+            }
+            Input::Datagrams(steps) => datagrams(mode, limits, steps),
+            Input::Stream(pieces) => stream(mode, limits, pieces),
+            Input::Send(request) => send(request),
+            Input::Chunk(request) => chunk(request),
+        }
+    }
+}
+
+fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
+    recipe.bytes().map_err(|error| error.to_string())
+}
+
+fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
+    let mut decoder = match mode {
+        Mode::Strict => Decoder::strict(),
+        Mode::Lenient => Decoder::lenient(),
+    };
+    match decoder.decode(payload) {
+        Ok(decoded) => {
+            answer.messages.push(text_of(&decoded.message));
+            answer
+                .deviations
+                .extend(decoded.deviations.iter().map(|deviation| deviation_name(deviation.kind)));
+        }
+        Err(error) => answer.errors.push(match error.kind() {
+            DecodeErrorKind::Deviation(kind) => deviation_name(kind),
+            kind => format!("{kind:?}"),
+        }),
+    }
+}
+
+fn text_of(message: &Message<'_>) -> MessageText {
+    MessageText {
+        host: message.host().map(str::to_owned),
+        short_message: message.short_message().to_owned(),
+        full_message: message.full_message().map(str::to_owned),
+        timestamp: message.timestamp().map(|timestamp| timestamp.to_string()),
+        level: message.level().map(Level::as_u8),
+        fields: message.fields().map(|(name, value)| (name.as_str().to_owned(), value_of(value))).collect(),
+    }
+}
+
+fn value_of(value: &Value<'_>) -> FieldValue {
+    match value {
+        Value::Bool(value) => FieldValue::Bool(*value),
+        Value::Number(number) => FieldValue::Number { number: number.to_string() },
+        other => FieldValue::Text(other.to_string()),
+    }
+}
+
+/// The name that the vectors have for it.
+fn deviation_name(kind: DeviationKind) -> String {
+    match kind {
+        DeviationKind::Blank(member) => format!("Blank {}", member_name(member)),
+        DeviationKind::Missing(member) => format!("Missing {}", member_name(member)),
+        DeviationKind::WrongType(member) => format!("WrongType {}", member_name(member)),
+        kind => format!("{kind:?}"),
+    }
+}
+
+fn member_name(member: Member) -> &'static str {
+    match member {
+        Member::FullMessage => "full_message",
+        Member::Host => "host",
+        Member::Legacy => "legacy",
+        Member::Level => "level",
+        Member::ShortMessage => "short_message",
+        Member::Timestamp => "timestamp",
+        Member::Version => "version",
+        _ => "?",
+    }
+}
+
+fn datagram_error_name(error: DatagramError) -> String {
+    match error {
+        DatagramError::Chunk(InvalidChunk::CountTooLarge { .. }) => "ChunkCountTooLarge",
+        DatagramError::Chunk(InvalidChunk::CountZero) => "ChunkCountZero",
+        DatagramError::Chunk(InvalidChunk::HeaderTruncated { .. }) => "ChunkHeaderTruncated",
+        DatagramError::Chunk(InvalidChunk::SequenceOutOfRange { .. }) => "ChunkSequenceOutOfRange",
+        DatagramError::Decompress(DecompressError::Checksum) => "CompressionChecksum",
+        DatagramError::Decompress(DecompressError::Corrupt) => "CompressionCorrupt",
+        DatagramError::Decompress(DecompressError::Dictionary) => "CompressionDictionary",
+        DatagramError::Decompress(DecompressError::Header) => "CompressionHeader",
+        DatagramError::Decompress(DecompressError::LimitExceeded { .. }) => "CompressionLimit",
+        DatagramError::Decompress(DecompressError::Truncated) => "CompressionTruncated",
+        DatagramError::Deviation(deviation) => return datagram_deviation_name(deviation).to_owned(),
+        DatagramError::Empty => "EmptyDatagram",
+        DatagramError::EmptyPayload => "EmptyPayload",
+        DatagramError::NestedChunk => "NestedChunk",
+        DatagramError::Reassembly(ReassemblyError::CountMismatch { .. }) => "ChunkCountMismatch",
+        DatagramError::UnknownMagic => "UnknownMagic",
+        other => return format!("{other:?}"),
+    }
+    .to_owned()
+}
+
+fn datagram_deviation_name(deviation: DatagramDeviation) -> &'static str {
+    match deviation {
+        DatagramDeviation::LegacyHeader => "LegacyHeader",
+        DatagramDeviation::SmallWindow => "SmallWindow",
+        DatagramDeviation::TrailingData => "TrailingAfterCompressed",
+        _ => "?",
+    }
+}
+
+fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, String> {
+    let mut datagram_limits = DatagramLimits::default();
+    let reassembly = &mut datagram_limits.reassembly;
+    reassembly.max_entries = limits.pending.unwrap_or(reassembly.max_entries);
+    reassembly.max_entries_per_source =
+        limits.pending_per_sender.unwrap_or(reassembly.max_entries_per_source);
+    datagram_limits.max_payload_bytes = limits.payload.unwrap_or(datagram_limits.max_payload_bytes);
+    let mut reader = match mode {
+        Mode::Strict => DatagramReader::strict(datagram_limits),
+        Mode::Lenient => DatagramReader::lenient(datagram_limits),
+    };
+    let start = Instant::now();
+    let mut answer = Answer::default();
+    for step in steps {
+        // To the microsecond, as the vectors are written.
+        let now = start + Duration::from_micros((step.at * 1e6).round() as u64);
+        let before = reader.stats();
+        match &step.datagram {
+            None => reader.reassembler_mut().handle_timeout(now),
+            Some(datagram) => match reader.read(now, step.from.clone(), &bytes(datagram)?) {
+                Ok(None) => {}
+                Ok(Some(payload)) => decode(mode, payload, &mut answer),
+                Err(error) => answer.errors.push(datagram_error_name(error)),
+            },
+        }
+        let after = reader.stats();
+        for (deviation, count) in [
+            (
+                DatagramDeviation::LegacyHeader,
+                after.deviations.legacy_header - before.deviations.legacy_header,
+            ),
+            (DatagramDeviation::SmallWindow, after.deviations.small_window - before.deviations.small_window),
+            (
+                DatagramDeviation::TrailingData,
+                after.deviations.trailing_data - before.deviations.trailing_data,
+            ),
+        ] {
+            answer.deviations.extend((0..count).map(|_| datagram_deviation_name(deviation).to_owned()));
+        }
+        let duplicates = after.reassembly.duplicates - before.reassembly.duplicates;
+        answer.events.extend((0..duplicates).map(|_| "Duplicate".to_owned()));
+        while let Some(dropped) = reader.reassembler_mut().poll_dropped() {
+            answer.events.push(match dropped.reason {
+                DropReason::TooLarge => "MessageTooLarge".to_owned(),
+                reason => format!("{reason:?}"),
+            });
+        }
+    }
+    answer.pending = reader.stats().reassembly.pending;
+    Ok(answer)
+}
+
+fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, String> {
+    let mut framer = limits.frame.map_or_else(Framer::default, Framer::new);
+    let mut buffer = BytesMut::new();
+    let mut answer = Answer::default();
+    for piece in pieces {
+        buffer.extend_from_slice(&bytes(piece)?);
+        while let Some(frame) = framer.next_frame(&mut buffer) {
+            match frame {
+                Ok(frame) => decode(mode, &frame, &mut answer),
+                Err(_) => answer.errors.push("FrameTooLong".to_owned()),
+            }
+        }
+    }
+    if let Some(frame) = framer.finish(&mut buffer) {
+        match mode {
+            Mode::Strict => answer.errors.push("UnterminatedFrame".to_owned()),
+            Mode::Lenient => {
+                answer.deviations.push("UnterminatedFrame".to_owned());
+                decode(mode, &frame, &mut answer);
+            }
+        }
+    }
+    answer.events.extend((0..framer.empty_frames()).map(|_| "EmptyFrame".to_owned()));
+    Ok(answer)
+}
+
+fn send(request: &SendRequest) -> Result<Answer, String> {
+    let mut answer = Answer::default();
+    let mut payload = BytesMut::new();
+    match message_of(&request.message) {
+        Ok(message) => encode(&message, &mut payload),
+        Err(name) => {
+            answer.errors.push(name.to_owned());
+            return Ok(answer);
+        }
+    }
+    let level = CompressionLevel::DEFAULT;
+    let compression = match request.compression.as_str() {
+        "none" => Compression::None,
+        "gzip" => Compression::Gzip(level),
+        "zlib" => Compression::Zlib(level),
+        other => return Err(format!("no compression is called {other:?}")),
+    };
+    match request.transport.as_str() {
+        "udp" => {
+            let mut compressor = Compressor::new(compression);
+            cut(request.datagram_size, compressor.compress(&payload), &mut answer)?;
+        }
+        "tcp" if compression == Compression::None => {
+            let mut frame = BytesMut::new();
+            match Framer::write_frame(&payload, &mut frame) {
+                Ok(()) => answer.sent.push(frame.to_vec()),
+                Err(error) => answer.errors.push(format!("{error:?}")),
+            }
+        }
+        "tcp" => answer.errors.push("CompressedOnStream".to_owned()),
+        other => return Err(format!("no transport is called {other:?}")),
+    }
+    Ok(answer)
+}
+
+/// The message as our types have it; or the name of what they have no place for.
+fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str> {
+    let mut message = Message::new(text.host.as_deref().unwrap_or_default(), text.short_message.as_str());
+    if let Some(full_message) = &text.full_message {
+        message = message.with_full_message(full_message.as_str());
+    }
+    if let Some(timestamp) = &text.timestamp {
+        message = message.with_timestamp(Timestamp::from_decimal(timestamp).map_err(|_| "TimestampRange")?);
+    }
+    if let Some(level) = text.level {
+        message = message.with_level(Level::try_from(level).map_err(|_| "LevelRange")?);
+    }
+    for (name, value) in &text.fields {
+        let name = FieldName::sanitize(name.as_str());
+        let value = match value {
+            FieldValue::Bool(value) => Value::Bool(*value),
+            FieldValue::Number { number } => {
+                Value::Number(Number::parse(number.as_str()).ok_or("FieldValue")?)
+            }
+            FieldValue::Text(text) => Value::from(text.as_str()),
+        };
+        message = message.with_sanitized_field(name.as_str().to_owned(), value);
+    }
+    Ok(message)
+}
+
+fn chunk(request: &ChunkRequest) -> Result<Answer, String> {
+    let mut answer = Answer::default();
+    cut(request.datagram_size, &bytes(&request.payload)?, &mut answer)?;
+    Ok(answer)
+}
+
+fn cut(size: u16, payload: &[u8], answer: &mut Answer) -> Result<(), String> {
+    let Some(size) = DatagramSize::new(size) else {
+        answer.errors.push("DatagramSize".to_owned());
+        return Ok(());
+    };
+    match Chunker::new(size).split(payload) {
+        Ok(datagrams) => {
+            for datagram in datagrams {
+                let mut wire = Vec::new();
+                datagram.write_to(&mut wire);
+                answer.sent.push(wire);
+            }
+        }
+        Err(_) => answer.errors.push("TooManyChunks".to_owned()),
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Bytes as the vectors write them: text, hexadecimal, or how they are made.
+
+use std::fmt;
+
+use gelf_core::{Compression, CompressionLevel, Compressor};
+use serde::Deserialize;
+
+/// How to make some bytes; `vectors/README.md` has a table.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Recipe {
+    /// A text in UTF-8.
+    Text(String),
+    /// Anything else: an object with one member.
+    Made(Made),
+}
+
+/// A recipe that is not plain text.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Made {
+    /// Bytes in hexadecimal.
+    Hex(String),
+    /// One after another.
+    Join(Vec<Recipe>),
+    /// The same bytes so many times.
+    Repeat(Box<Recipe>, usize),
+    /// The bytes from an offset up to another.
+    Cut(Box<Recipe>, usize, usize),
+    /// gzip of one member, without a time.
+    Gzip(Box<Recipe>),
+    /// zlib, beginning `78 9c`.
+    Zlib(Box<Recipe>),
+    /// A chunk: its header and this payload.
+    Chunk {
+        /// The message id, 16 hexadecimal digits.
+        id: String,
+        /// The sequence number.
+        number: u8,
+        /// The sequence count.
+        count: u8,
+        /// What follows the header.
+        payload: Box<Recipe>,
+    },
+}
+
+/// Why a recipe makes no bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// Not an even number of hexadecimal digits, or an id of other than eight bytes.
+    Hex(String),
+    /// The bytes are not as long as the cut says.
+    Cut {
+        /// How long they are.
+        len: usize,
+        /// Up to where they were to be cut.
+        to: usize,
+    },
+    /// More than 256 MiB would come out.
+    TooLong,
+}
+
+impl fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hex(text) => write!(f, "{text:?} is not the hexadecimal that is needed here"),
+            Self::Cut { len, to } => write!(f, "a cut up to byte {to} of {len}"),
+            Self::TooLong => f.write_str("a recipe for more than 256 MiB"),
+        }
+    }
+}
+
+impl std::error::Error for RecipeError {}
+
+/// What a recipe may make at most.
+const MAX_BYTES: usize = 256 << 20;
+
+impl Recipe {
+    /// Makes the bytes.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn bytes(&self) -> Result<Vec<u8>, RecipeError> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Made(made) => made.bytes(),
+        }
+    }
+}
+
+impl Made {
+    fn bytes(&self) -> Result<Vec<u8>, RecipeError> {
+        match self {
+            Self::Hex(text) => unhex(text),
+            Self::Join(parts) => {
+                let mut joined = Vec::new();
+                for part in parts {
+                    joined.extend(part.bytes()?);
+                }
+                Ok(joined)
+            }
+            Self::Repeat(part, times) => {
+                let part = part.bytes()?;
+                match part.len().checked_mul(*times) {
+                    Some(len) if len <= MAX_BYTES => Ok(part.repeat(*times)),
+                    _ => Err(RecipeError::TooLong),
+                }
+            }
+            Self::Cut(whole, from, to) => {
+                let whole = whole.bytes()?;
+                let cut = whole.get(*from..*to).map(<[u8]>::to_vec);
+                cut.ok_or(RecipeError::Cut { len: whole.len(), to: *to })
+            }
+            Self::Gzip(part) => Ok(compress(Compression::Gzip(level()), &part.bytes()?)),
+            Self::Zlib(part) => Ok(compress(Compression::Zlib(level()), &part.bytes()?)),
+            Self::Chunk { id, number, count, payload } => {
+                let id = unhex(id).ok().filter(|bytes| bytes.len() == 8);
+                let id = id.ok_or_else(|| RecipeError::Hex("the id of a chunk".to_owned()))?;
+                Ok([&[0x1e, 0x0f], id.as_slice(), &[*number, *count], payload.bytes()?.as_slice()].concat())
+            }
+        }
+    }
+}
+
+fn level() -> CompressionLevel {
+    CompressionLevel::new(6).unwrap_or_default()
+}
+
+fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+    Compressor::new(compression).compress(bytes).to_vec()
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>, RecipeError> {
+    let error = || RecipeError::Hex(text.to_owned());
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match pair {
+        [_, _] => std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()),
+        _ => None,
+    };
+    pairs.map(|pair| byte(pair).ok_or_else(error)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(json: &str) -> Result<Vec<u8>, RecipeError> {
+        serde_json::from_str::<Recipe>(json).unwrap().bytes()
+    }
+
+    #[test]
+    fn each_recipe_makes_its_bytes() {
+        assert_eq!(bytes(r#""aé""#).unwrap(), "aé".as_bytes());
+        assert_eq!(bytes(r#"{"hex":"00ff"}"#).unwrap(), [0, 0xff]);
+        assert_eq!(bytes(r#"{"join":["a",{"repeat":["bc",2]}]}"#).unwrap(), b"abcbc");
+        assert_eq!(bytes(r#"{"cut":["abcd",1,3]}"#).unwrap(), b"bc");
+        assert_eq!(
+            bytes(r#"{"chunk":{"id":"0102030405060708","number":1,"count":2,"payload":"x"}}"#).unwrap(),
+            b"\x1e\x0f\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02x"
+        );
+        let gzip = bytes(r#"{"gzip":"abc"}"#).unwrap();
+        assert_eq!(gelf_core::Decompressor::default().decompress(&gzip).unwrap().bytes, b"abc");
+        let zlib = bytes(r#"{"zlib":"abc"}"#).unwrap();
+        assert_eq!(zlib[..2], [0x78, 0x9c]);
+    }
+
+    #[test]
+    fn a_recipe_that_makes_nothing_says_why() {
+        assert_eq!(bytes(r#"{"hex":"0"}"#), Err(RecipeError::Hex("0".to_owned())));
+        assert_eq!(bytes(r#"{"hex":"zz"}"#), Err(RecipeError::Hex("zz".to_owned())));
+        assert_eq!(bytes(r#"{"cut":["abc",1,4]}"#), Err(RecipeError::Cut { len: 3, to: 4 }));
+        assert_eq!(bytes(r#"{"repeat":["abcd",100000000]}"#), Err(RecipeError::TooLong));
+    }
+}
