@@ -1,7 +1,8 @@
 //! What must hold of gelf-core for any input.
 //!
 //! Each function takes bytes and panics if something does not hold. `scripts/fuzz` runs them under libFuzzer, and the
-//! tests here replay the seeds in `seeds/`, one folder for each function, and mutations of them.
+//! tests here replay the seeds in `seeds/`, one folder for each function, and mutations of them; the vectors of the
+//! conformance suite are seeds too.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -14,11 +15,13 @@ mod framing;
 mod inflating;
 mod messages;
 mod reassembly;
+mod vectors;
 
 pub use framing::framer;
 pub use inflating::inflate_capped;
 pub use messages::{datagram_decode, json_decode, round_trip};
 pub use reassembly::reassembler_operations;
+pub use vectors::vector_inputs;
 
 #[cfg(test)]
 mod replay;

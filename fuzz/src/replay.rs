@@ -36,6 +36,22 @@ fn replay(name: &str, target: fn(&[u8])) {
     assert!(seeds > 0, "{name} has no seeds");
 }
 
+#[test]
+fn every_vector() {
+    let inputs = crate::vector_inputs();
+    assert!(inputs.len() > 400, "{}", inputs.len());
+    for (target, id, bytes) in inputs {
+        let target: fn(&[u8]) = match target {
+            "datagram_decode" => crate::datagram_decode,
+            "framer" => crate::framer,
+            "inflate_capped" => crate::inflate_capped,
+            "json_decode" => crate::json_decode,
+            other => panic!("{id} is for no target, but {other}"),
+        };
+        target(&bytes);
+    }
+}
+
 macro_rules! replays {
     ($($name:ident),*) => {$(
         #[test]

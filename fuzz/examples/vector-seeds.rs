@@ -1,0 +1,16 @@
+//! Writes the conformance suite's vectors as seeds, a folder for each target: `vector-seeds FOLDER`.
+
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = env::args_os().nth(1).map(PathBuf::from);
+    let folder =
+        folder.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "usage: vector-seeds FOLDER"))?;
+    for (target, id, bytes) in gelf_fuzz::vector_inputs() {
+        let target = folder.join(target);
+        fs::create_dir_all(&target)?;
+        fs::write(target.join(id), bytes)?;
+    }
+    Ok(())
+}
