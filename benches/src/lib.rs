@@ -1,7 +1,8 @@
 //! A corpus like what containers write, the same in every run.
 //!
-//! 55 of 100 messages are access lines, 32 application logs as JSON, 12 stack traces, one is large; each has the twelve
-//! additional fields that a container's metadata make. About 2 KiB a message as GELF.
+//! Of a thousand messages 550 are access lines (1,010 bytes as GELF), 320 application logs as JSON (1,530 bytes), 124 stack
+//! traces (4.7 kB) and 6 large ones (20 to 90 kB); each has the twelve additional fields that a container's metadata make,
+//! about 800 bytes. Every eighth byte of the JSON is to be escaped, and every thirtieth of the rest.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -83,11 +84,11 @@ impl Corpus {
             .collect();
         let samples = (0..messages)
             .map(|at| {
-                let text = match numbers.below(100) {
-                    0..55 => access_line(&mut numbers),
-                    55..87 => json_line(&mut numbers),
-                    87..99 => stack_trace(&mut numbers, 12, 40),
-                    _ => stack_trace(&mut numbers, 200, 300),
+                let text = match numbers.below(1000) {
+                    0..550 => access_line(&mut numbers),
+                    550..870 => json_line(&mut numbers),
+                    870..994 => stack_trace(&mut numbers, 40, 80),
+                    _ => stack_trace(&mut numbers, 300, 1400),
                 };
                 let nanos = 1_700_000_000_000_000_000 + (at as i64) * 1_234_567_891;
                 Sample {
@@ -174,17 +175,26 @@ fn access_line(numbers: &mut Numbers) -> String {
 }
 
 fn json_line(numbers: &mut Numbers) -> String {
+    let class = numbers.pick(&CLASSES);
     let mut line = format!(
-        "{{\"level\":\"info\",\"logger\":\"com.example.{}\",\"trace_id\":\"{}\",\"message\":\"order {} accepted\"",
-        numbers.pick(&CLASSES),
+        "{{\"timestamp\":\"2026-11-22T22:44:{:02}.{:03}Z\",\"level\":\"info\",\"logger\":\"com.example.shop.{class}\",\"thread\":\"http-nio-8080-exec-{}\",\"trace_id\":\"{}\",\"span_id\":\"{}\",\"message\":\"order {} of customer {} accepted after {} ms, waiting for the payment to be confirmed\"",
+        numbers.below(60),
+        numbers.below(1000),
+        numbers.below(32),
         numbers.hex(32),
-        numbers.below(1_000_000)
+        numbers.hex(16),
+        numbers.below(1_000_000),
+        numbers.below(100_000),
+        numbers.below(500)
     );
-    for at in 0..numbers.below(12) + 6 {
+    for at in 0..numbers.below(6) + 1 {
         let _ = write!(
             line,
-            ",\"attribute_{at}\":{{\"name\":\"{}\",\"value\":{}}}",
-            numbers.hex(8),
+            ",\"{}_{at}\":{{\"name\":\"{}\",\"path\":\"{}/{}\",\"amount\":{}}}",
+            numbers.pick(&["item", "discount", "shipment"]),
+            numbers.pick(&["blue cotton shirt, size M", "loyalty programme", "express, before noon"]),
+            numbers.pick(&PATHS),
+            numbers.below(100_000),
             numbers.below(10_000)
         );
     }

@@ -38,7 +38,7 @@ pub enum Overflow {
 /// let mut writer = DatagramWriter::new(Compression::None, DatagramSize::WAN);
 /// let written = writer.write(&Message::new("web-1", "a".repeat(5000)))?;
 /// let sizes: Vec<_> = written.datagrams.map(|datagram| datagram.len()).collect();
-/// assert_eq!(sizes, [1420, 1420, 1420, 877]);
+/// assert_eq!(sizes, [1420, 1420, 1420, 839]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
 #[derive(Debug)]

@@ -13,10 +13,11 @@ pub(crate) const SLACK: usize = 64;
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
     let mut extra = rest.len() / 8;
+    let last = rest.last_chunk().map(|word| u64::from_le_bytes(*word));
     loop {
         // Made longer before it is written: pieces of a constant length are then stored, not copied by a call.
         reserve(dst, at + rest.len() + extra + 2 * SLACK);
-        let (unread, room) = fill(rest, dst.get_mut(at..).unwrap_or_default());
+        let (unread, room) = fill(rest, last, dst.get_mut(at..).unwrap_or_default());
         let left = room.len();
         at = dst.len() - left;
         if unread.is_empty() {
@@ -35,39 +36,77 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     }
 }
 
-/// Writes what there is room for. Gives what is left of the text, and the room behind what was written.
-fn fill<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    while room.len() >= SLACK {
+/// Writes what there is room for. Gives what is left of the text, and the room behind what was written. `last` is the
+/// last word of the whole text, if it has so many bytes.
+fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
+    // Whether the last clean run was long: the next is likely to be as long, in prose, or as short, in JSON.
+    let (mut long, mut run_from) = (true, text.len());
+    loop {
+        if long {
+            (text, room) = put_clean_blocks(text, room);
+        }
+        if room.len() < SLACK {
+            return (text, room);
+        }
         let Some((word, tail)) = text.split_first_chunk::<8>() else {
-            for byte in text {
-                let (word, len) = word_of(*byte);
-                room = put(room, word, len);
-            }
-            return (&[], room);
+            return (&[], put_tail(text, last, room));
         };
         let escapes = escapes(u64::from_le_bytes(*word));
         if escapes == 0 {
             room = put(room, *word, word.len());
             text = tail;
-            // Where eight bytes are clean, more are likely to be: up to 32 are judged by a few vector instructions.
-            while let Some((block, tail)) = text.split_first_chunk::<32>()
-                && room.len() >= SLACK
-                && is_clean(block)
-            {
-                room = put(room, *block, block.len());
-                text = tail;
-            }
-        } else {
-            // All eight are stored, and the escape goes over the first that needs one.
-            let clean = escapes.trailing_zeros() as usize / 8;
-            room = put(room, *word, clean);
-            let Some((byte, rest)) = text.get(clean..).and_then(<[u8]>::split_first) else { break };
+            long = true;
+            continue;
+        }
+        // All eight are stored, and the escape goes over the first that needs one.
+        let clean = escapes.trailing_zeros() as usize / 8;
+        room = put(room, *word, clean);
+        text = text.get(clean..).unwrap_or_default();
+        long = run_from - text.len() >= 32;
+        // Escapes come together: a line feed and the tab of the next line.
+        while let Some((byte, rest)) = text.split_first()
+            && needs_escape(*byte)
+            && room.len() >= 8
+        {
             let (word, len) = word_of(*byte);
             room = put(room, word, len);
             text = rest;
         }
+        run_from = text.len();
+    }
+}
+
+/// Writes what is clean at the start, by 32 bytes, which a few vector instructions judge.
+#[inline(always)]
+fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
+    while let Some((block, tail)) = text.split_first_chunk::<32>()
+        && room.len() >= SLACK
+        && is_clean(block)
+    {
+        room = put(room, *block, block.len());
+        text = tail;
     }
     (text, room)
+}
+
+/// Writes the last bytes, less than a word.
+#[inline(always)]
+fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
+    let bits = 8 * tail.len();
+    if let Some(last) = last
+        && bits > 0
+    {
+        // They end the last word of the text; what stands before them there was written.
+        let word = last >> (64 - bits) | u64::MAX << bits;
+        if escapes(word) == 0 {
+            return put(room, word.to_le_bytes(), tail.len());
+        }
+    }
+    for byte in tail {
+        let (word, len) = word_of(*byte);
+        room = put(room, word, len);
+    }
+    room
 }
 
 /// Stores bytes, of which the first `len` count; gives the room behind those.
@@ -103,6 +142,10 @@ pub(crate) fn cut_to(text: &str, budget: usize) -> &str {
         len > budget
     });
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 fn escaped_len_of(byte: u8) -> usize {
@@ -183,34 +226,43 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
 /// was, and where in the buffer it ends; what lies behind is of no account.
 pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
     let mut rest = text;
-    if dst.len() < at + text.len() {
+    if dst.len() < at + text.len().min(UNESCAPED_AT_ONCE) + SLACK {
         // It never gets longer; but the string need not be as long as all the text that is left.
-        dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE), 0);
+        dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE) + SLACK, 0);
     }
     let len = dst.len();
     let mut room = dst.get_mut(at..).unwrap_or_default();
-    while let Some((word, tail)) = rest.split_first_chunk::<8>()
-        && room.len() >= 48
-    {
+    let (mut long, mut run_from) = (true, rest.len());
+    loop {
+        if long {
+            (rest, room) = put_clean_blocks(rest, room);
+        }
+        let Some((word, tail)) = rest.split_first_chunk::<8>() else { break };
+        if room.len() < SLACK {
+            break;
+        }
         let escapes = escapes(u64::from_le_bytes(*word));
         if escapes == 0 {
             room = put(room, *word, word.len());
             rest = tail;
-            while let Some((block, tail)) = rest.split_first_chunk::<32>()
-                && room.len() >= 48
-                && is_clean(block)
-            {
-                room = put(room, *block, block.len());
-                rest = tail;
-            }
+            long = true;
             continue;
         }
         let clean = escapes.trailing_zeros() as usize / 8;
         room = put(room, *word, clean);
         rest = rest.get(clean..).unwrap_or_default();
+        long = run_from - rest.len() >= 32;
         let Some((short, tail)) = short_escape(rest) else { break };
         room = put(room, [short], 1);
         rest = tail;
+        // Escapes come together: a line feed and the tab of the next line.
+        while let Some((short, tail)) = short_escape(rest)
+            && room.len() >= SLACK
+        {
+            room = put(room, [short], 1);
+            rest = tail;
+        }
+        run_from = rest.len();
     }
     (text.len() - rest.len(), len - room.len())
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::{ChunkHeader, MessageId};
 use list::{Kind, Linked, Links, List};
-use slot::Slot;
+use slot::{Key, Slot};
 use table::Table;
 
 /// How many drops wait to be polled; further ones are only counted.
@@ -94,7 +94,7 @@ impl Default for ReassemblyLimits {
 pub struct Reassembler<S> {
     limits: ReassemblyLimits,
     /// Which slot a pending message has.
-    index: Table<(S, MessageId), u32>,
+    index: Table<Key<S>, u32>,
     slots: Slots<S>,
     /// Slots without a message.
     free: Vec<u32>,
@@ -235,7 +235,7 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// What a slot costs beside its chunks: itself, and its places in the tables, of which up to half may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
-        + 2 * (size_of::<((S, MessageId), u32)>() + size_of::<(S, List)>() + 2)
+        + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, List)>() + 2)
         + size_of::<u32>();
 
     /// An empty one with these limits.
@@ -275,7 +275,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             self.stats.completed += 1;
             return Ok(Progress::Complete(payload));
         }
-        let key = (source, header.id());
+        let key = (header.id(), source);
         let found = match self.index.get(&key) {
             Some(slot) => Some(*slot),
             None => self.begin(now, key, header.sequence_count()),
@@ -315,15 +315,14 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A chunk at the very deadline is in time.
-        let oldest = self.slots.get(self.by_age.first()?)?;
-        Some(oldest.first_at + self.limits.timeout + Duration::from_nanos(1))
+        self.slots.get(self.by_age.first()?)?.deadline?.checked_add(Duration::from_nanos(1))
     }
 
     /// Gives up what was not completed in time. Each call of [`handle_chunk`](Self::handle_chunk) does it too.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(oldest) = self.by_age.first()
             && let Some(slot) = self.slots.get(oldest)
-            && now.saturating_duration_since(slot.first_at) > self.limits.timeout
+            && slot.deadline.is_some_and(|deadline| deadline < now)
         {
             self.drop_message(oldest, DropReason::Expired);
         }
@@ -340,8 +339,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     /// A slot for a new message, or none if there may be no message at all.
-    fn begin(&mut self, now: Instant, key: (S, MessageId), count: u8) -> Option<u32> {
-        let of_source = self.sources.get(&key.0).copied().unwrap_or_default();
+    fn begin(&mut self, now: Instant, key: Key<S>, count: u8) -> Option<u32> {
+        let of_source = self.sources.get(&key.1).copied().unwrap_or_default();
         if let Some(oldest) =
             of_source.first().filter(|_| of_source.len() >= self.limits.max_entries_per_source)
         {
@@ -353,7 +352,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
         let slot = match self.limits.max_entries.min(self.limits.max_entries_per_source) {
             0 => None,
-            _ => self.free.pop().or_else(|| self.new_slot(now)),
+            _ => self.free.pop().or_else(|| self.new_slot()),
         };
         let Some(slot) = slot else {
             self.stats.evicted += 1;
@@ -361,28 +360,28 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         };
         let place = self.slots.get_mut(slot)?;
         let before = place.memory();
-        place.begin(key.clone(), now, count);
+        place.begin(key.clone(), now.checked_add(self.limits.timeout), count);
         self.bytes = self.bytes + place.memory() - before;
         self.by_age.push(Kind::Age, slot, &mut self.slots);
         self.single.push(Kind::Segment, slot, &mut self.slots);
-        match self.sources.get_mut(&key.0) {
+        match self.sources.get_mut(&key.1) {
             Some(of_source) => of_source.push(Kind::Source, slot, &mut self.slots),
             None => {
                 let mut of_source = List::default();
                 of_source.push(Kind::Source, slot, &mut self.slots);
-                self.sources.insert(key.0.clone(), of_source);
+                self.sources.insert(key.1.clone(), of_source);
             }
         }
         self.index.insert(key, slot);
         Some(slot)
     }
 
-    fn new_slot(&mut self, now: Instant) -> Option<u32> {
+    fn new_slot(&mut self) -> Option<u32> {
         if self.bytes + Self::SLOT_BYTES > self.limits.max_bytes {
             return None;
         }
         let slot = u32::try_from(self.slots.0.len()).ok()?;
-        self.slots.0.push(Slot::free(now));
+        self.slots.0.push(Slot::free());
         self.bytes += Self::SLOT_BYTES;
         Some(slot)
     }
@@ -433,7 +432,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     fn drop_message(&mut self, slot: u32, reason: DropReason) {
-        let Some((source, id)) = self.unlink(slot) else { return };
+        let Some((id, source)) = self.unlink(slot) else { return };
         let Some(place) = self.slots.get_mut(slot) else { return };
         let (received, count) = (place.received(), place.count);
         let before = place.memory();
@@ -466,7 +465,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     /// Takes a message out of all tables; its slot is free then.
-    fn unlink(&mut self, slot: u32) -> Option<(S, MessageId)> {
+    fn unlink(&mut self, slot: u32) -> Option<Key<S>> {
         let place = self.slots.get_mut(slot)?;
         let key = place.key.take()?;
         let segment = if place.received() < 2 { &mut self.single } else { &mut self.several };
@@ -474,10 +473,10 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         let segment = if place.count == 2 && place.is_complete() { &mut self.single } else { segment };
         segment.remove(Kind::Segment, slot, &mut self.slots);
         self.by_age.remove(Kind::Age, slot, &mut self.slots);
-        if let Some(of_source) = self.sources.get_mut(&key.0) {
+        if let Some(of_source) = self.sources.get_mut(&key.1) {
             of_source.remove(Kind::Source, slot, &mut self.slots);
             if of_source.len() == 0 {
-                self.sources.remove(&key.0);
+                self.sources.remove(&key.1);
             }
         }
         self.index.remove(&key);

@@ -10,7 +10,10 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use gelf_benches::{Corpus, Sample};
-use gelf_core::{ChunkHeader, Chunker, DatagramSize, Decoder, Reassembler, Visitor, encode};
+use gelf_core::{
+    ChunkHeader, Chunker, Compression, CompressionLevel, Compressor, DatagramSize, Decoder, Decompressor,
+    Reassembler, Visitor, encode,
+};
 use measure::Table;
 use serde::ser::{SerializeMap, Serializer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -23,6 +26,7 @@ fn main() {
     encoding(&corpus, rounds);
     free_fields(&corpus, rounds);
     decoding(&corpus, rounds);
+    compressing(&corpus, rounds.div_ceil(5));
     reassembling(rounds);
 }
 
@@ -66,9 +70,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
         .collect();
     let (dispatches, _handles): (Vec<_>, Vec<_>) = handles
         .into_iter()
-        .map(|(logger, handle)| {
-            (tracing::Dispatch::new(tracing_subscriber::registry().with(logger)), handle)
-        })
+        .map(|(logger, handle)| (tracing::Dispatch::new(tracing_subscriber::registry().with(logger)), handle))
         .unzip();
 
     Table::new("encode, twelve constant fields", MESSAGES)
@@ -95,7 +97,8 @@ fn encoding(corpus: &Corpus, rounds: usize) {
         })
         .variant("gelf 0.5", || {
             for sample in &corpus.samples {
-                let level = if sample.level.as_u8() == 3 { gelf::Level::Error } else { gelf::Level::Informational };
+                let level =
+                    if sample.level.as_u8() == 3 { gelf::Level::Error } else { gelf::Level::Informational };
                 let mut message = gelf::Message::new_with_level(sample.text.as_str(), level);
                 let (seconds, nanos) = sample.timestamp.as_unix();
                 message.set_timestamp(chrono::DateTime::from_timestamp(seconds, nanos).unwrap());
@@ -161,6 +164,40 @@ fn with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
     map.end().unwrap();
 }
 
+/// Levels of gzip, into the same buffer, and inflating.
+fn compressing(corpus: &Corpus, rounds: usize) {
+    let payloads = corpus.payloads();
+    let plain: usize = payloads.iter().map(Vec::len).sum();
+    let compressor = |level| Compressor::new(Compression::Gzip(CompressionLevel::new(level).unwrap()));
+    let names: Vec<(u8, String)> = [2, 1, 3, 4, 6, 9]
+        .into_iter()
+        .map(|level| {
+            let mut compressor = compressor(level);
+            let small: usize = payloads.iter().map(|payload| compressor.compress(payload).len()).sum();
+            (level, format!("gzip {level}, {:.2} times smaller", plain as f64 / small as f64))
+        })
+        .collect();
+    let mut default = Compressor::new(Compression::default());
+    let small: Vec<Vec<u8>> = payloads.iter().map(|payload| default.compress(payload).to_vec()).collect();
+    let mut decompressor = Decompressor::default();
+    let mut table = Table::new("compress", MESSAGES);
+    for (level, name) in &names {
+        let (mut compressor, payloads) = (compressor(*level), &payloads);
+        table = table.variant(name, move || {
+            for payload in payloads {
+                black_box(compressor.compress(payload));
+            }
+        });
+    }
+    table
+        .variant("inflate", || {
+            for payload in &small {
+                black_box(decompressor.decompress(payload).unwrap());
+            }
+        })
+        .run(rounds);
+}
+
 /// Looks at the short message alone.
 #[derive(Default)]
 struct Glance(usize);
@@ -202,8 +239,12 @@ fn decoding(corpus: &Corpus, rounds: usize) {
 
 /// The chunks of eight messages at a time take turns.
 fn reassembling(rounds: usize) {
-    let payloads: Vec<_> =
-        Corpus::new(3000).payloads().into_iter().filter(|payload| payload.len() > 1420).take(MESSAGES).collect();
+    let payloads: Vec<_> = Corpus::new(3000)
+        .payloads()
+        .into_iter()
+        .filter(|payload| payload.len() > 1420)
+        .take(MESSAGES)
+        .collect();
     let mut chunker = Chunker::new(DatagramSize::WAN);
     let mut wires: Vec<Vec<u8>> = Vec::new();
     for eight in payloads.chunks(8) {

@@ -8,14 +8,18 @@ use crate::chunk::MessageId;
 /// A slot with more memory than this gives it back when it is free.
 const RETAINED_BYTES: usize = 16 * 1024;
 
+/// What tells a message from all others. The id comes first, for it is what differs.
+pub(super) type Key<S> = (MessageId, S);
+
 /// The chunks of a message, in the order in which they came, one behind the other. A free slot keeps its memory for
 /// the next message.
 #[derive(Debug)]
 pub(super) struct Slot<S> {
     /// Whose it is; nobody's, when the slot is free.
-    pub(super) key: Option<(S, MessageId)>,
+    pub(super) key: Option<Key<S>>,
     pub(super) links: Links,
-    pub(super) first_at: Instant,
+    /// The last moment at which it may be completed; none, where that is beyond all time.
+    pub(super) deadline: Option<Instant>,
     pub(super) count: u8,
     /// A bit for each chunk that has come.
     numbers: u128,
@@ -34,11 +38,11 @@ struct Part {
 }
 
 impl<S> Slot<S> {
-    pub(super) fn free(now: Instant) -> Self {
+    pub(super) fn free() -> Self {
         Self {
             key: None,
             links: Links::default(),
-            first_at: now,
+            deadline: None,
             count: 0,
             numbers: 0,
             in_order: true,
@@ -47,10 +51,10 @@ impl<S> Slot<S> {
         }
     }
 
-    pub(super) fn begin(&mut self, key: (S, MessageId), now: Instant, count: u8) {
+    pub(super) fn begin(&mut self, key: Key<S>, deadline: Option<Instant>, count: u8) {
         self.release();
         self.key = Some(key);
-        self.first_at = now;
+        self.deadline = deadline;
         self.count = count;
     }
 

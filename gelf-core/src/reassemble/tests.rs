@@ -303,7 +303,7 @@ proptest! {
             let source = if id % 2 == 0 { A } else { B };
             if count > 1 && number % 3 == 0 {
                 // A repeat before the last chunk changes nothing; after it, it would begin a new message.
-                let key = (source, MessageId([0, 0, 0, 0, 0, 0, 0, id]));
+                let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
                 let table = &bench.reassembler;
                 let pending = table.index.get(&key).and_then(|slot| table.slots.get(*slot));
                 let last = pending.is_some_and(|pending| pending.received() + 1 == count);
@@ -467,7 +467,7 @@ proptest! {
             if wrong == 1 {
                 payload.push(0xff);
             }
-            let key = (source, MessageId([0, 0, 0, 0, 0, 0, 0, id]));
+            let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
             bench.reassembler.handle_timeout(bench.start + Duration::from_millis(now));
             begun += u64::from(bench.reassembler.index.get(&key).is_none());
             if let Ok(Got::Complete(payload)) = bench.at(now, source, id, number, count, &payload) {
