@@ -170,12 +170,12 @@ impl Decoder {
         reader.begin()?;
         let mut members = Members::new(names);
         let mut count = 0;
-        while let Some((name, value, offset)) = reader.member(count == 0)? {
+        while let Some((name, offset)) = reader.name(count == 0)? {
             count += 1;
             if count > limits.max_members {
                 return Err(DecodeError::new(DecodeErrorKind::TooManyMembers, offset));
             }
-            members.add(&mut reader, visitor, name, value, offset)?;
+            members.add(&mut reader, visitor, name, offset)?;
             if !reader.deviations.is_empty() {
                 reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
             }

@@ -68,8 +68,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
             && needs_escape(*byte)
             && room.len() >= 8
         {
-            let (word, len) = word_of(*byte);
-            room = put(room, word, len);
+            room = put_escape(room, *byte);
             text = rest;
         }
         run_from = text.len();
@@ -87,6 +86,25 @@ fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t 
         text = tail;
     }
     (text, room)
+}
+
+/// Writes the escape of a byte that needs one. Nearly all have two bytes, and that their length is known before they
+/// are lets the processor go on.
+#[inline(always)]
+fn put_escape(room: &mut [u8], byte: u8) -> &mut [u8] {
+    let (word, len) = word_of(byte);
+    if len == 2 {
+        let [first, second, ..] = word;
+        put(room, [first, second], 2)
+    } else {
+        put_long_escape(room, word, len)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
+    put(room, word, len)
 }
 
 /// Writes the last bytes, less than a word.

@@ -66,9 +66,7 @@ impl<'a> FieldName<'a> {
 
     /// The name that a decoder found after the underscore, whatever its characters.
     pub(crate) fn decoded(text: Cow<'a, str>) -> Self {
-        // What `check` says, without where.
-        let foreign =
-            text.is_empty() || text == "id" || !text.bytes().fold(true, |all, byte| all & is_name_byte(byte));
+        let foreign = is_foreign(&text);
         Self { text, foreign }
     }
 
@@ -159,6 +157,26 @@ const fn check(name: &str) -> Option<InvalidFieldName> {
 const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
+
+/// Whether `check` finds anything; without where, and so without a branch for each byte.
+#[inline(always)]
+fn is_foreign(name: &str) -> bool {
+    let other = name.bytes().fold(0, |other, byte| other | OTHER_BYTES.get(usize::from(byte)).unwrap_or(&1));
+    other != 0 || matches!(name, "" | "id")
+}
+
+/// For each byte 0 if a name may have it, 1 if not.
+static OTHER_BYTES: [u8; 256] = {
+    let mut bytes = [0; 256];
+    let mut rest: &mut [u8] = &mut bytes;
+    let mut byte = 0_u8;
+    while let [other, tail @ ..] = rest {
+        *other = !is_name_byte(byte) as u8;
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    bytes
+};
 
 pub(crate) fn sanitized(name: &str) -> String {
     match name {

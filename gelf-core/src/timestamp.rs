@@ -65,6 +65,9 @@ impl Timestamp {
     /// [`InvalidTimestamp::Syntax`] for anything but a JSON number, [`InvalidTimestamp::Range`] for one beyond
     /// [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn from_decimal(text: &str) -> Result<Self, InvalidTimestamp> {
+        if let Some(usual) = usual_decimal(text.as_bytes()) {
+            return Ok(usual);
+        }
         let number = Decimal::split(text).ok_or(InvalidTimestamp::Syntax)?;
         let digits =
             || number.whole.bytes().chain(number.fraction.bytes()).map(|digit| i64::from(digit - b'0'));
@@ -204,6 +207,38 @@ impl std::error::Error for InvalidTimestamp {}
 /// What one digit counts, in nanoseconds, at this place after the decimal point; `None` below the nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
+}
+
+/// What nearly all senders write, without a detour: up to twelve digits, and one to nine decimals or none.
+fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
+    let mut rest = text;
+    let mut digits = |most: usize| {
+        let (mut number, mut len) = (0_i64, 0);
+        while let [digit @ b'0'..=b'9', tail @ ..] = rest
+            && len < most
+        {
+            (number, len) = (number * 10 + i64::from(digit - b'0'), len + 1);
+            rest = tail;
+        }
+        let point = len > 0 && rest.first() == Some(&b'.');
+        rest = rest.get(usize::from(point)..).unwrap_or_default();
+        (number, len, point)
+    };
+    let (seconds, len, point) = digits(12);
+    let nanos = if point {
+        let (nanos, places, point) = digits(9);
+        if point || places == 0 {
+            return None;
+        }
+        nanos * 10_i64.pow(9 - u32::try_from(places).ok()?)
+    } else {
+        0
+    };
+    let leading_zero = len > 1 && text.first() == Some(&b'0');
+    if len == 0 || leading_zero || !rest.is_empty() {
+        return None;
+    }
+    Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
 }
 
 /// The parts of a JSON number; `exponent` is clamped to what can matter.
@@ -449,6 +484,15 @@ mod tests {
             // The lower limit is a whole second: what lies between it and the second below has a text out of range.
             prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
             prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
+        }
+
+        #[test]
+        fn the_usual_way_and_the_long_one_agree(text in "0?[0-9]{0,14}[.]?[0-9]{0,11}[.e]?") {
+            // An exponent of nothing keeps it from the usual way.
+            let (usual, long) = (Timestamp::from_decimal(&text), Timestamp::from_decimal(&format!("{text}e0")));
+            if !text.contains('e') {
+                prop_assert_eq!(usual, long);
+            }
         }
 
         #[test]

@@ -37,18 +37,71 @@ impl<'a, 'n> Members<'a, 'n> {
         }
     }
 
-    /// Takes one member. An additional field goes to the visitor.
+    /// Takes one member, of which the reader has read the name. An additional field goes to the visitor.
+    #[inline(always)]
     pub(super) fn add(
         &mut self,
         reader: &mut Reader<'a, '_>,
         visitor: &mut impl Visitor<'a>,
         name: Cow<'a, str>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        if let Cow::Borrowed(name) = name
+            && let Some(bare) = name.strip_prefix('_')
+        {
+            return self.prefixed(reader, visitor, Cow::Borrowed(bare), offset);
+        }
+        self.other(reader, visitor, name, offset)
+    }
+
+    /// Takes a field as GELF has it, its name without the underscore.
+    #[inline(always)]
+    fn prefixed(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
+        bare: Cow<'a, str>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        let name = FieldName::decoded(bare);
+        if !name.is_foreign()
+            && let Some(text) = reader.plain_string()
+        {
+            return self.field(reader, visitor, name, Value::Str(Cow::Borrowed(text)), offset);
+        }
+        let value = reader.value()?;
+        self.prefixed_value(reader, visitor, name, value, offset)
+    }
+
+    fn prefixed_value(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
+        name: FieldName<'a>,
         value: Json<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        if name.starts_with('_') {
-            return self.additional(reader, visitor, name, value, offset);
+        if name.is_foreign() {
+            let reserved = name.as_str() == "id";
+            let kind = if reserved { DeviationKind::ReservedField } else { DeviationKind::FieldName };
+            reader.deviate(kind, offset)?;
         }
+        match field_value(reader, value, offset)? {
+            Some(value) => self.field(reader, visitor, name, value, offset),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a member whose name has no underscore, or has escapes.
+    #[inline(never)]
+    fn other(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
+        name: Cow<'a, str>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        let value = reader.value()?;
         match &*name {
             "version" => {
                 let seen = std::mem::replace(&mut self.version_seen, true);
@@ -110,63 +163,28 @@ impl<'a, 'n> Members<'a, 'n> {
         value: Json<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        let prefixed = name.starts_with('_');
-        let bare = match name {
-            Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('_').unwrap_or(text)),
-            Cow::Owned(mut text) => {
-                if prefixed {
-                    text.remove(0);
-                }
-                Cow::Owned(text)
-            }
-        };
-        if bare.is_empty() && !prefixed {
+        if let Some(bare) = name.strip_prefix('_') {
+            let name = FieldName::decoded(Cow::Owned(bare.to_owned()));
+            return self.prefixed_value(reader, visitor, name, value, offset);
+        }
+        if name.is_empty() {
             return reader.deviate(DeviationKind::FieldName, offset);
         }
-        let is_message = !prefixed && bare == "message";
-        let field = FieldName::decoded(bare);
-        if !prefixed {
-            reader.deviate(DeviationKind::UnprefixedField, offset)?;
-        } else if field.as_str() == "id" {
-            reader.deviate(DeviationKind::ReservedField, offset)?;
-        } else if field.is_foreign() {
-            reader.deviate(DeviationKind::FieldName, offset)?;
-        }
-        let value = match value {
-            Json::Str(text) => Value::Str(text),
-            Json::Number(text) => {
-                let number = Number::from_valid(Cow::Borrowed(text));
-                if number.as_f64().is_infinite() {
-                    // No reader holds it, and several make it infinity.
-                    return reader.deviate(DeviationKind::NumberRange, offset);
-                }
-                if number.is_beyond_i64() && number.as_u64().is_none() {
-                    reader.deviate(DeviationKind::NumberRange, offset)?;
-                }
-                Value::Number(number)
-            }
-            Json::Bool(value) => {
-                reader.deviate(DeviationKind::FieldValue, offset)?;
-                Value::Bool(value)
-            }
-            Json::Container(text) => {
-                reader.deviate(DeviationKind::FieldValue, offset)?;
-                Value::Str(Cow::Borrowed(text))
-            }
-            Json::Null => return reader.deviate(DeviationKind::FieldValue, offset),
-        };
-        match value {
+        reader.deviate(DeviationKind::UnprefixedField, offset)?;
+        match field_value(reader, value, offset)? {
             // It may have to stand in for a short message, which is known at the end.
-            Value::Str(text) if is_message => {
+            Some(Value::Str(text)) if name == "message" => {
                 repeated(reader, self.message.is_some(), offset)?;
                 self.message = Some(text);
                 Ok(())
             }
-            value => self.field(reader, visitor, field, value, offset),
+            Some(value) => self.field(reader, visitor, FieldName::decoded(name), value, offset),
+            None => Ok(()),
         }
     }
 
     /// Hands a field on; of two with the same name the last counts, as with every reader of JSON.
+    #[inline(always)]
     fn field(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -233,6 +251,34 @@ impl<'a, 'n> Members<'a, 'n> {
         }
         Ok(())
     }
+}
+
+/// The value of a field; none, where there is nothing to be kept.
+fn field_value<'a>(
+    reader: &mut Reader<'a, '_>,
+    value: Json<'a>,
+    offset: usize,
+) -> Result<Option<Value<'a>>, DecodeError> {
+    let value = match value {
+        Json::Str(text) => return Ok(Some(Value::Str(text))),
+        Json::Number(text) => {
+            let number = Number::from_valid(Cow::Borrowed(text));
+            if number.as_f64().is_infinite() {
+                // No reader holds it, and several make it infinity.
+                reader.deviate(DeviationKind::NumberRange, offset)?;
+                return Ok(None);
+            }
+            if number.is_beyond_i64() && number.as_u64().is_none() {
+                reader.deviate(DeviationKind::NumberRange, offset)?;
+            }
+            return Ok(Some(Value::Number(number)));
+        }
+        Json::Bool(value) => Some(Value::Bool(value)),
+        Json::Container(text) => Some(Value::Str(Cow::Borrowed(text))),
+        Json::Null => None,
+    };
+    reader.deviate(DeviationKind::FieldValue, offset)?;
+    Ok(value)
 }
 
 fn is_blank(text: &str) -> bool {

@@ -14,27 +14,32 @@ const FEW: usize = 32;
 pub(super) struct Names {
     /// The key.
     state: RandomKey,
+    /// A bit for the lowest bits of each of the few: where it is not set, there is no need to look.
+    seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,
 }
 
 impl Names {
     pub(super) fn clear(&mut self) {
+        self.seen = 0;
         self.few.clear();
-        self.many.clear();
+        if !self.many.is_empty() {
+            self.many.clear();
+        }
     }
 
     /// Adds a name, and says whether it is new.
     pub(super) fn insert(&mut self, name: &str) -> bool {
         let fingerprint = self.state.fingerprint(name.as_bytes());
-        if self.few.len() < FEW {
-            let is_new = !self.few.contains(&fingerprint);
-            if is_new {
-                self.few.push(fingerprint);
-            }
-            return is_new;
+        let bit = 1 << (fingerprint % 128);
+        let among_few = self.seen & bit != 0 && self.few.contains(&fingerprint);
+        if among_few || self.few.len() >= FEW {
+            return !among_few && self.many.insert(fingerprint);
         }
-        !self.few.contains(&fingerprint) && self.many.insert(fingerprint)
+        self.seen |= bit;
+        self.few.push(fingerprint);
+        true
     }
 }
 
