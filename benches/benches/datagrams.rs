@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gelf_benches::Corpus;
-use gelf_core::{ChunkHeader, Chunker, DatagramSize, Reassembler};
+use gelf_core::{ChunkHeader, Chunker, DatagramSize, Progress, Reassembler};
 
 fn datagrams(criterion: &mut Criterion) {
     let payloads: Vec<_> =
@@ -56,7 +56,9 @@ fn datagrams(criterion: &mut Criterion) {
         bencher.iter(|| {
             for wire in &wires {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();
-                let _ = black_box(reassembler.handle_chunk(now, 7, header, payload));
+                if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(now, 7, header, payload) {
+                    black_box(message);
+                }
             }
         });
     });

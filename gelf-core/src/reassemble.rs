@@ -7,6 +7,7 @@
 //! message belongs to its source and its id, a table of bounded size gives way to new messages by dropping the oldest,
 //! and every drop is reported. There is no memory of completed ids: some senders use an id again at once.
 
+mod chunks;
 mod list;
 mod slot;
 mod table;
@@ -24,8 +25,12 @@ use table::Table;
 /// How many drops wait to be polled; further ones are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
 
-/// A buffer larger than this is given back after the message that needed it.
-const RETAINED_BYTES: usize = 256 * 1024;
+/// The memory of a larger message is given back after it.
+const RETAINED_BYTES: usize = 128 * 1024;
+
+/// How much memory all free slots keep for the next messages: more are rarely on their way at once, and a source that
+/// had many large ones completed may not fill the room of the others with what it left.
+const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
 /// How much a [`Reassembler`] holds, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,8 +80,8 @@ impl Default for ReassemblyLimits {
 /// the port, or `()` to trust the ids alone, as Graylog does. It knows no clock: each call is told the time, which
 /// must not go back.
 ///
-/// When the table is full, a message of which only one chunk has come gives way before one of which several have, for
-/// as long as those with one chunk fill more than half of it. So a flood of first chunks drowns itself.
+/// When the table is full, the oldest message gives way; as long as those of which only one chunk has come fill more
+/// than half of it, the oldest of those. So a flood of first chunks drowns itself.
 ///
 /// ```
 /// use std::time::Instant;
@@ -96,15 +101,21 @@ pub struct Reassembler<S> {
     /// Which slot a pending message has.
     index: Table<Key<S>, u32>,
     slots: Slots<S>,
-    /// Slots without a message.
+    /// Slots without a message; the last one freed, whose memory is in the processor's cache, is taken first.
     free: Vec<u32>,
+    /// What the chunks that were in those still hold, for the next.
+    free_bytes: usize,
+    /// The free slot that has the last message that was completed, until the next call.
+    finished: Option<u32>,
     by_age: List,
-    /// Messages of which one chunk has come.
-    single: List,
-    /// Messages of which several have.
-    several: List,
+    /// The deadline of the oldest, so that no chunk needs to look at its slot.
+    first_deadline: Option<Instant>,
+    /// How many have one chunk.
+    singles: usize,
+    /// All that are older than this one have several chunks; it is none when all have.
+    oldest_single: Option<u32>,
     sources: Table<S, List>,
-    /// What all slots hold, the free ones too.
+    /// What the slots take, and the chunks in them, those of free slots too.
     bytes: usize,
     /// The last message whose chunks did not come in order.
     joined: Vec<u8>,
@@ -245,9 +256,12 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             index: Table::default(),
             slots: Slots(Vec::new()),
             free: Vec::new(),
+            free_bytes: 0,
+            finished: None,
             by_age: List::default(),
-            single: List::default(),
-            several: List::default(),
+            first_deadline: None,
+            singles: 0,
+            oldest_single: None,
             sources: Table::default(),
             bytes: 0,
             joined: Vec::new(),
@@ -269,7 +283,6 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         payload: &'a [u8],
     ) -> Result<Progress<'a>, ReassemblyError> {
         self.handle_timeout(now);
-        // What was handed out may have gone beyond the limit.
         self.reclaim();
         if header.sequence_count() == 1 {
             self.stats.completed += 1;
@@ -289,7 +302,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             self.stats.refused += 1;
             return Err(ReassemblyError::CountMismatch { expected, found: header.sequence_count() });
         }
-        if let Some(earlier) = pending.part(header.sequence_number()) {
+        if let Some(earlier) = pending.chunks.part(header.sequence_number()) {
             let identical = earlier == payload;
             self.stats.duplicates += 1;
             if !identical && self.limits.on_conflict == OnConflict::Discard {
@@ -297,32 +310,31 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             }
             return Ok(Progress::Duplicate { identical });
         }
-        let before = pending.memory();
-        pending.add(header.sequence_number(), payload);
-        self.bytes = self.bytes + pending.memory() - before;
+        let grown = pending.chunks.add(header.sequence_number(), header.sequence_count(), payload);
+        self.bytes += grown;
+        if pending.chunks.received() == 2 {
+            self.singles -= 1;
+        }
         if pending.is_complete() {
             self.stats.completed += 1;
             return Ok(Progress::Complete(self.complete(slot)));
         }
-        if pending.received() == 2 {
-            self.single.remove(Kind::Segment, slot, &mut self.slots);
-            self.several.push(Kind::Segment, slot, &mut self.slots);
+        if grown > 0 {
+            self.make_room(slot);
         }
-        self.make_room(slot);
         Ok(Progress::Pending)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A chunk at the very deadline is in time.
-        self.slots.get(self.by_age.first()?)?.deadline?.checked_add(Duration::from_nanos(1))
+        self.first_deadline?.checked_add(Duration::from_nanos(1))
     }
 
     /// Gives up what was not completed in time. Each call of [`handle_chunk`](Self::handle_chunk) does it too.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(oldest) = self.by_age.first()
-            && let Some(slot) = self.slots.get(oldest)
-            && slot.deadline.is_some_and(|deadline| deadline < now)
+        while self.first_deadline.is_some_and(|deadline| deadline < now)
+            && let Some(oldest) = self.by_age.first()
         {
             self.drop_message(oldest, DropReason::Expired);
         }
@@ -340,30 +352,38 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
 
     /// A slot for a new message, or none if there may be no message at all.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8) -> Option<u32> {
-        let of_source = self.sources.get(&key.1).copied().unwrap_or_default();
-        if let Some(oldest) =
-            of_source.first().filter(|_| of_source.len() >= self.limits.max_entries_per_source)
+        // No source has more than all have.
+        if self.index.len() >= self.limits.max_entries_per_source
+            && let Some(of_source) = self.sources.get(&key.1)
+            && of_source.len() >= self.limits.max_entries_per_source
+            && let Some(oldest) = of_source.first()
         {
             self.drop_message(oldest, DropReason::Evicted);
         }
         while self.index.len() >= self.limits.max_entries && self.evict() {}
-        if self.free.is_empty() && self.bytes + Self::SLOT_BYTES > self.limits.max_bytes {
+        if self.free.is_empty() && !self.has_room(Self::SLOT_BYTES) {
             self.evict();
         }
         let slot = match self.limits.max_entries.min(self.limits.max_entries_per_source) {
             0 => None,
-            _ => self.free.pop().or_else(|| self.new_slot()),
+            _ => self.free_slot().or_else(|| self.new_slot()),
         };
         let Some(slot) = slot else {
             self.stats.evicted += 1;
             return None;
         };
         let place = self.slots.get_mut(slot)?;
-        let before = place.memory();
-        place.begin(key.clone(), now.checked_add(self.limits.timeout), count);
-        self.bytes = self.bytes + place.memory() - before;
+        place.key = Some(key.clone());
+        place.deadline = now.checked_add(self.limits.timeout);
+        place.count = count;
+        place.chunks.clear();
+        let deadline = place.deadline;
         self.by_age.push(Kind::Age, slot, &mut self.slots);
-        self.single.push(Kind::Segment, slot, &mut self.slots);
+        if self.by_age.len() == 1 {
+            self.first_deadline = deadline;
+        }
+        self.singles += 1;
+        self.oldest_single = self.oldest_single.or(Some(slot));
         match self.sources.get_mut(&key.1) {
             Some(of_source) => of_source.push(Kind::Source, slot, &mut self.slots),
             None => {
@@ -376,8 +396,14 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Some(slot)
     }
 
+    fn free_slot(&mut self) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.free_bytes -= self.slots.get(slot).map_or(0, |place| place.chunks.memory());
+        Some(slot)
+    }
+
     fn new_slot(&mut self) -> Option<u32> {
-        if self.bytes + Self::SLOT_BYTES > self.limits.max_bytes {
+        if !self.has_room(Self::SLOT_BYTES) {
             return None;
         }
         let slot = u32::try_from(self.slots.0.len()).ok()?;
@@ -386,58 +412,82 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Some(slot)
     }
 
+    /// Whether there is room for so much more, if need be instead of what is kept for the next messages.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
+            for at in 0..self.free.len() {
+                self.shrink(at);
+            }
+        }
+        self.bytes + bytes <= self.limits.max_bytes
+    }
+
+    /// Frees the memory of a free slot.
+    fn shrink(&mut self, at: usize) {
+        if let Some(place) = self.free.get(at).and_then(|slot| self.slots.get_mut(*slot)) {
+            self.bytes -= place.chunks.memory();
+            self.free_bytes -= place.chunks.memory();
+            place.chunks.shrink();
+        }
+    }
+
     /// Gives up messages until what is held is within its limit, now that the one of `slot` has grown.
     fn make_room(&mut self, slot: u32) {
-        if self.bytes <= self.limits.max_bytes {
+        if self.has_room(0) {
             return;
         }
         // It must not take all others with it.
-        if self.slots.get(slot).is_some_and(|place| Self::SLOT_BYTES + place.memory() > self.limits.max_bytes)
-        {
+        let alone = self.slots.get(slot).map_or(0, |place| Self::SLOT_BYTES + place.chunks.memory());
+        if alone > self.limits.max_bytes {
             self.drop_message(slot, DropReason::TooLarge);
         }
-        self.reclaim();
-        while self.bytes > self.limits.max_bytes && self.evict() {}
+        while !self.has_room(0) && self.evict() {}
     }
 
-    /// Gives back what is kept for reuse, if the limit is exceeded.
+    /// Takes back what was handed out, which may have gone beyond the limits.
     fn reclaim(&mut self) {
-        if self.bytes <= self.limits.max_bytes {
-            return;
-        }
-        for free in &self.free {
-            if let Some(place) = self.slots.get_mut(*free) {
-                self.bytes -= place.memory();
-                place.shrink();
-            }
+        if let Some(slot) = self.finished.take() {
+            self.recycle(slot);
+            self.has_room(0);
         }
     }
 
-    /// Gives up the oldest of the messages with one chunk, or of the others when those are fewer than half.
+    /// Looks at whether the memory of the slot that became free last is to be kept.
+    fn recycle(&mut self, slot: u32) {
+        let memory = self.slots.get(slot).map_or(0, |place| place.chunks.memory());
+        if memory > RETAINED_BYTES || self.free_bytes > RETAINED_BYTES_OF_ALL {
+            self.shrink(self.free.len().saturating_sub(1));
+        }
+    }
+
+    /// Gives up the oldest of the messages with one chunk, if those are more than half, else the oldest of all.
     fn evict(&mut self) -> bool {
-        let segment = if self.single.len() * 2 > self.index.len() { &self.single } else { &self.several };
-        match segment.first() {
+        let oldest =
+            if self.singles * 2 > self.index.len() { self.oldest_single() } else { self.by_age.first() };
+        match oldest {
             Some(oldest) => {
                 self.drop_message(oldest, DropReason::Evicted);
-                if self.bytes > self.limits.max_bytes
-                    && let Some(place) = self.slots.get_mut(oldest)
-                {
-                    self.bytes -= place.memory();
-                    place.shrink();
-                }
                 true
             }
             None => false,
         }
     }
 
+    /// Steps over those that have got a second chunk; over each but once, for none gets younger or loses a chunk.
+    fn oldest_single(&mut self) -> Option<u32> {
+        while let Some(place) = self.oldest_single.and_then(|slot| self.slots.get(slot))
+            && place.chunks.received() > 1
+        {
+            self.oldest_single = place.links.after(Kind::Age);
+        }
+        self.oldest_single
+    }
+
     fn drop_message(&mut self, slot: u32, reason: DropReason) {
         let Some((id, source)) = self.unlink(slot) else { return };
-        let Some(place) = self.slots.get_mut(slot) else { return };
-        let (received, count) = (place.received(), place.count);
-        let before = place.memory();
-        place.release();
-        self.bytes = self.bytes + place.memory() - before;
+        let Some(place) = self.slots.get(slot) else { return };
+        let (received, count) = (place.chunks.received(), place.count);
+        self.recycle(slot);
         match reason {
             DropReason::Conflict => self.stats.conflicts += 1,
             DropReason::Evicted => self.stats.evicted += 1,
@@ -449,30 +499,40 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// The payload of a message whose chunks are all there. Its slot is free, and keeps the payload until it is used.
+    /// The payload of a message whose chunks are all there. Its slot is free, and keeps the payload until the next call.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
+        self.finished = Some(slot);
         let Some(place) = self.slots.get(slot) else { return &[] };
-        if let Some(payload) = place.in_order() {
+        if let Some(payload) = place.chunks.in_order() {
             return payload;
         }
         if self.joined.capacity() > RETAINED_BYTES {
             self.joined = Vec::new();
         }
         self.joined.clear();
-        place.join(&mut self.joined);
+        place.chunks.join(&mut self.joined);
         &self.joined
     }
 
-    /// Takes a message out of all tables; its slot is free then.
+    /// Takes a message out of all tables; its slot is free then, and still has the chunks.
     fn unlink(&mut self, slot: u32) -> Option<Key<S>> {
         let place = self.slots.get_mut(slot)?;
-        let key = place.key.take()?;
-        let segment = if place.received() < 2 { &mut self.single } else { &mut self.several };
-        // Completed by its second chunk, it has not changed its segment yet.
-        let segment = if place.count == 2 && place.is_complete() { &mut self.single } else { segment };
-        segment.remove(Kind::Segment, slot, &mut self.slots);
+        // Not `take`, which waits for what it has just written.
+        let key = place.key.clone()?;
+        place.key = None;
+        self.free_bytes += place.chunks.memory();
+        if place.chunks.received() < 2 {
+            self.singles -= 1;
+        }
+        if self.oldest_single == Some(slot) {
+            self.oldest_single = place.links.after(Kind::Age);
+        }
+        let was_first = self.by_age.first() == Some(slot);
         self.by_age.remove(Kind::Age, slot, &mut self.slots);
+        if was_first {
+            self.first_deadline = self.by_age.first().and_then(|slot| self.slots.get(slot)?.deadline);
+        }
         if let Some(of_source) = self.sources.get_mut(&key.1) {
             of_source.remove(Kind::Source, slot, &mut self.slots);
             if of_source.len() == 0 {

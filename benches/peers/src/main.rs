@@ -1,6 +1,6 @@
 //! gelf-core beside what limits it, serde_json and the other GELF crates: one run, ratios of processor time.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS]`
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS [TABLE]]`
 
 mod measure;
 
@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use gelf_benches::{Corpus, Sample};
 use gelf_core::{
     ChunkHeader, Chunker, Compression, CompressionLevel, Compressor, DatagramSize, Decoder, Decompressor,
-    Reassembler, Visitor, encode,
+    Progress, Reassembler, Visitor, encode,
 };
 use measure::Table;
 use serde::ser::{SerializeMap, Serializer};
@@ -22,12 +22,20 @@ const MESSAGES: usize = 1000;
 
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(25);
+    let only = std::env::args().nth(2);
     let corpus = Corpus::new(MESSAGES);
-    encoding(&corpus, rounds);
-    free_fields(&corpus, rounds);
-    decoding(&corpus, rounds);
-    compressing(&corpus, rounds.div_ceil(5));
-    reassembling(rounds);
+    let tables: [(&str, fn(&Corpus, usize)); 5] = [
+        ("encode", encoding),
+        ("free", free_fields),
+        ("decode", decoding),
+        ("compress", |corpus, rounds| compressing(corpus, rounds.div_ceil(5))),
+        ("reassemble", reassembling),
+    ];
+    for (name, table) in tables {
+        if only.as_deref().is_none_or(|only| only == name) {
+            table(&corpus, rounds);
+        }
+    }
 }
 
 /// The constant members of a container are encoded once; serde_json writes all of them each time, as the other crates do.
@@ -238,7 +246,7 @@ fn decoding(corpus: &Corpus, rounds: usize) {
 }
 
 /// The chunks of eight messages at a time take turns.
-fn reassembling(rounds: usize) {
+fn reassembling(_: &Corpus, rounds: usize) {
     let payloads: Vec<_> = Corpus::new(3000)
         .payloads()
         .into_iter()
@@ -246,7 +254,8 @@ fn reassembling(rounds: usize) {
         .take(MESSAGES)
         .collect();
     let mut chunker = Chunker::new(DatagramSize::WAN);
-    let mut wires: Vec<Vec<u8>> = Vec::new();
+    // Which of the eight, and the chunk.
+    let mut turns: Vec<(usize, Vec<u8>)> = Vec::new();
     for eight in payloads.chunks(8) {
         let mut queues: Vec<Vec<Vec<u8>>> = eight
             .iter()
@@ -265,18 +274,24 @@ fn reassembling(rounds: usize) {
             })
             .collect();
         while queues.iter().any(|queue| !queue.is_empty()) {
-            wires.extend(queues.iter_mut().filter_map(Vec::pop));
+            for (at, queue) in queues.iter_mut().enumerate() {
+                turns.extend(queue.pop().map(|wire| (at, wire)));
+            }
         }
     }
+    let wires: Vec<_> = turns.iter().map(|(_, wire)| wire).collect();
     println!("\n{} messages in {} chunks", payloads.len(), wires.len());
     let mut reassembler = Reassembler::<u32>::default();
     let now = Instant::now();
     let (mut whole, mut part) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
+    let mut eight = vec![Vec::<u8>::with_capacity(1 << 20); 8];
     Table::new("reassemble, eight messages at once", payloads.len())
         .variant("gelf-core", || {
             for wire in &wires {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();
-                let _ = black_box(reassembler.handle_chunk(now, 7, header, payload));
+                if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(now, 7, header, payload) {
+                    black_box(message);
+                }
             }
         })
         .variant("memcpy of the payloads, whole", || {
@@ -291,6 +306,16 @@ fn reassembling(rounds: usize) {
                 part.clear();
                 part.extend_from_slice(&wire[12..]);
                 black_box(&part);
+            }
+        })
+        .variant("memcpy, each to its message", || {
+            for (at, wire) in &turns {
+                let Some(buffer) = eight.get_mut(*at) else { continue };
+                buffer.extend_from_slice(&wire[12..]);
+                if wire[10] + 1 == wire[11] {
+                    black_box(&buffer);
+                    buffer.clear();
+                }
             }
         })
         .run(rounds);

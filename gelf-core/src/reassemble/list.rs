@@ -1,4 +1,4 @@
-//! Slots in lists: of all by age, of one segment, of one source. A slot is in several lists at once, and leaves each
+//! Slots in lists: of all by age, of one source. A slot is in several lists at once, and leaves each
 //! in constant time; nothing is allocated for it.
 
 /// What a slot's links are for.
@@ -6,15 +6,13 @@
 pub(super) enum Kind {
     /// All, the oldest first.
     Age = 0,
-    /// Those with one chunk, or those with several, the one that became so first at the front.
-    Segment = 1,
     /// Those of one source, the oldest first.
-    Source = 2,
+    Source = 1,
 }
 
 /// A slot's neighbours in its list of each kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Links([Link; 3]);
+pub(super) struct Links([Link; 2]);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
@@ -25,6 +23,11 @@ struct Link {
 impl Links {
     fn of(&self, kind: Kind) -> Link {
         self.0.get(kind as usize).copied().unwrap_or_default()
+    }
+
+    /// Which slot comes after this one.
+    pub(super) fn after(&self, kind: Kind) -> Option<u32> {
+        self.of(kind).after
     }
 
     fn of_mut(&mut self, kind: Kind) -> Option<&mut Link> {
@@ -94,16 +97,16 @@ mod tests {
     }
 
     fn content(list: &List, kind: Kind, slots: &[Links]) -> Vec<u32> {
-        std::iter::successors(list.first(), |slot| slots[*slot as usize].of(kind).after).collect()
+        std::iter::successors(list.first(), |slot| slots[*slot as usize].after(kind)).collect()
     }
 
     proptest! {
         #[test]
-        fn lists_of_all_kinds_keep_their_order(steps in prop::collection::vec((0u32..20, 0usize..3), 0..200)) {
-            let kinds = [Kind::Age, Kind::Segment, Kind::Source];
+        fn lists_of_all_kinds_keep_their_order(steps in prop::collection::vec((0u32..20, 0usize..2), 0..200)) {
+            let kinds = [Kind::Age, Kind::Source];
             let mut slots = vec![Links::default(); 20];
-            let mut lists = [List::default(); 3];
-            let mut models: [Vec<u32>; 3] = Default::default();
+            let mut lists = [List::default(); 2];
+            let mut models: [Vec<u32>; 2] = Default::default();
             for (slot, kind) in steps {
                 match models[kind].iter().position(|known| *known == slot) {
                     Some(at) => {
@@ -115,7 +118,7 @@ mod tests {
                         lists[kind].push(kinds[kind], slot, &mut slots);
                     }
                 }
-                for kind in 0..3 {
+                for kind in 0..2 {
                     prop_assert_eq!(&content(&lists[kind], kinds[kind], &slots), &models[kind]);
                     prop_assert_eq!(lists[kind].len(), models[kind].len());
                     prop_assert_eq!(lists[kind].last, models[kind].last().copied());

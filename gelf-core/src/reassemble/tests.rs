@@ -60,16 +60,24 @@ impl Bench {
         let table = &self.reassembler;
         let pending = table.index.len();
         assert_eq!(table.by_age.len(), pending);
-        assert_eq!(table.single.len() + table.several.len(), pending);
+        let received = |slot: &u32| table.slots.get(*slot).unwrap().chunks.received();
+        assert_eq!(table.singles, table.index.iter().filter(|(_, slot)| received(slot) == 1).count());
+        let after = |slot: &u32| table.slots.get(*slot).unwrap().links.after(Kind::Age);
+        let mut older = std::iter::successors(table.by_age.first(), after);
+        let older = older.by_ref().take_while(|slot| Some(*slot) != table.oldest_single);
+        assert!(older.into_iter().all(|slot| received(&slot) > 1));
         assert_eq!(table.sources.iter().map(|(_, list)| list.len()).sum::<usize>(), pending);
         assert_eq!(table.free.len() + pending, table.slots.0.len());
         for (key, slot) in table.index.iter() {
             assert_eq!(table.slots.get(*slot).unwrap().key.as_ref(), Some(key));
         }
-        let memory: usize = table.slots.0.iter().map(Slot::memory).sum();
+        let memory: usize = table.slots.0.iter().map(|slot| slot.chunks.memory()).sum();
         assert_eq!(table.bytes, memory + table.slots.0.len() * Reassembler::<char>::SLOT_BYTES);
         assert!(pending <= table.limits.max_entries);
         assert!(table.bytes <= table.limits.max_bytes);
+        let free = table.free.iter().map(|slot| table.slots.get(*slot).unwrap().chunks.memory());
+        assert_eq!(table.free_bytes, free.sum::<usize>());
+        assert!(table.free_bytes <= RETAINED_BYTES_OF_ALL);
         assert!(table.sources.iter().all(|(_, list)| list.len() <= table.limits.max_entries_per_source));
         let stats = table.stats;
         let ended = stats.conflicts + stats.evicted + stats.expired + stats.too_large;
@@ -306,7 +314,7 @@ proptest! {
                 let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
                 let table = &bench.reassembler;
                 let pending = table.index.get(&key).and_then(|slot| table.slots.get(*slot));
-                let last = pending.is_some_and(|pending| pending.received() + 1 == count);
+                let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
                 if !last {
                     prop_assert_eq!(bench.chunk(source, id, number, count, &[id, number]), Got::Pending);
                     prop_assert_eq!(
@@ -376,10 +384,26 @@ fn a_message_that_is_too_large_does_not_take_the_others_with_it() {
 }
 
 #[test]
-fn a_slot_that_held_a_large_message_gives_the_memory_back() {
+fn many_large_messages_leave_little_memory_behind() {
     let mut bench = Bench::new();
-    bench.chunk(A, 1, 1, 2, &[b'x'; 60_000]);
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"").len(), 60_000);
+    for number in 0..2 {
+        for id in 0..100 {
+            bench.chunk(A, id, number, 2, &[b'x'; 50_000]);
+        }
+    }
+    assert_eq!((bench.reassembler.stats().completed, bench.reassembler.stats().pending), (100, 0));
+    let held = bench.reassembler.stats().held_bytes;
+    assert!((512 * 1024..RETAINED_BYTES_OF_ALL + 100_000).contains(&held), "{held}");
+}
+
+#[test]
+fn a_message_that_was_very_large_gives_its_memory_back() {
+    let mut bench = Bench::new();
+    bench.chunk(A, 1, 0, 4, b"");
+    for number in 1..3 {
+        bench.chunk(A, 1, number, 4, &[b'x'; 60_000]);
+    }
+    assert_eq!(bench.chunk(A, 1, 3, 4, &[b'x'; 60_000]).len(), 180_000);
     bench.chunk(A, 2, 0, 2, b"small");
     assert!(bench.reassembler.stats().held_bytes < 20_000, "{:?}", bench.reassembler.stats());
 }
