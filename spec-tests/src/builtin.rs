@@ -4,39 +4,66 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gelf_core::{
-    Chunker, Compression, CompressionLevel, Compressor, DatagramDeviation, DatagramError, DatagramLimits,
-    DatagramReader, DatagramSize, DecodeErrorKind, Decoder, DecompressError, DeviationKind, DropReason,
-    FieldName, Framer, InvalidChunk, Level, Member, Message, Number, ReassemblyError, Timestamp, Value,
-    encode,
+    Chunker, Compression, CompressionLevel, Compressor, DatagramDeviation, DatagramLimits, DatagramReader,
+    DatagramSize, Decoder, DropReason, FieldName, Framer, Level, Message, Number, Timestamp, Value, encode,
 };
 
+use crate::names;
 use crate::recipe::Recipe;
-use crate::subject::{Answer, Mode, Request, Subject};
+use crate::subject::{Answer, Description, Mode, Reply, Request, Subject};
 use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
 
 /// The implementation of this repository.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs, reason = "it has no state")]
-pub struct Builtin;
+#[derive(Clone, Debug)]
+pub struct Builtin(Description);
+
+impl Default for Builtin {
+    fn default() -> Self {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self(Description {
+            name: "gelf-core".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            language: "Rust".to_owned(),
+            can: words(&[
+                "payload",
+                "datagrams",
+                "stream",
+                "send",
+                "chunk",
+                "clock",
+                "limits",
+                "modes",
+                "names",
+            ]),
+            sends: words(&["udp", "tcp"]),
+            fixed: words(&[]),
+            notes: "The library of this repository, asked within the runner.".to_owned(),
+        })
+    }
+}
 
 impl Subject for Builtin {
-    fn name(&self) -> &str {
-        "gelf-core"
+    fn description(&self) -> &Description {
+        &self.0
     }
 
-    fn ask(&mut self, request: Request<'_>) -> Result<Answer, String> {
-        let Request { input, limits, mode, .. } = request;
-        match input {
-            Input::Payload(recipe) => {
-                let mut answer = Answer::default();
-                decode(mode, &bytes(recipe)?, &mut answer);
-                Ok(answer)
-            }
-            Input::Datagrams(steps) => datagrams(mode, limits, steps),
-            Input::Stream(pieces) => stream(mode, limits, pieces),
-            Input::Send(request) => send(request),
-            Input::Chunk(request) => chunk(request),
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        answer(request).map(Reply::Named)
+    }
+}
+
+fn answer(request: Request<'_>) -> Result<Answer, String> {
+    let Request { input, limits, mode, .. } = request;
+    match input {
+        Input::Payload(recipe) => {
+            let mut answer = Answer::default();
+            decode(mode, &bytes(recipe)?, &mut answer);
+            Ok(answer)
         }
+        Input::Datagrams(steps) => datagrams(mode, limits, steps),
+        Input::Stream(pieces) => stream(mode, limits, pieces),
+        Input::Send(request) => send(request),
+        Input::Chunk(request) => chunk(request),
     }
 }
 
@@ -54,16 +81,13 @@ fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
             answer.messages.push(text_of(&decoded.message));
             answer
                 .deviations
-                .extend(decoded.deviations.iter().map(|deviation| deviation_name(deviation.kind)));
+                .extend(decoded.deviations.iter().map(|deviation| names::of_deviation(deviation.kind)));
         }
-        Err(error) => answer.errors.push(match error.kind() {
-            DecodeErrorKind::Deviation(kind) => deviation_name(kind),
-            kind => format!("{kind:?}"),
-        }),
+        Err(error) => answer.errors.push(names::of_decode_error(error.kind())),
     }
 }
 
-fn text_of(message: &Message<'_>) -> MessageText {
+pub(crate) fn text_of(message: &Message<'_>) -> MessageText {
     MessageText {
         host: message.host().map(str::to_owned),
         short_message: message.short_message().to_owned(),
@@ -79,61 +103,6 @@ fn value_of(value: &Value<'_>) -> FieldValue {
         Value::Bool(value) => FieldValue::Bool(*value),
         Value::Number(number) => FieldValue::Number { number: number.to_string() },
         other => FieldValue::Text(other.to_string()),
-    }
-}
-
-/// The name that the vectors have for it.
-fn deviation_name(kind: DeviationKind) -> String {
-    match kind {
-        DeviationKind::Blank(member) => format!("Blank {}", member_name(member)),
-        DeviationKind::Missing(member) => format!("Missing {}", member_name(member)),
-        DeviationKind::WrongType(member) => format!("WrongType {}", member_name(member)),
-        kind => format!("{kind:?}"),
-    }
-}
-
-fn member_name(member: Member) -> &'static str {
-    match member {
-        Member::FullMessage => "full_message",
-        Member::Host => "host",
-        Member::Legacy => "legacy",
-        Member::Level => "level",
-        Member::ShortMessage => "short_message",
-        Member::Timestamp => "timestamp",
-        Member::Version => "version",
-        _ => "?",
-    }
-}
-
-fn datagram_error_name(error: DatagramError) -> String {
-    match error {
-        DatagramError::Chunk(InvalidChunk::CountTooLarge { .. }) => "ChunkCountTooLarge",
-        DatagramError::Chunk(InvalidChunk::CountZero) => "ChunkCountZero",
-        DatagramError::Chunk(InvalidChunk::HeaderTruncated { .. }) => "ChunkHeaderTruncated",
-        DatagramError::Chunk(InvalidChunk::SequenceOutOfRange { .. }) => "ChunkSequenceOutOfRange",
-        DatagramError::Decompress(DecompressError::Checksum) => "CompressionChecksum",
-        DatagramError::Decompress(DecompressError::Corrupt) => "CompressionCorrupt",
-        DatagramError::Decompress(DecompressError::Dictionary) => "CompressionDictionary",
-        DatagramError::Decompress(DecompressError::Header) => "CompressionHeader",
-        DatagramError::Decompress(DecompressError::LimitExceeded { .. }) => "CompressionLimit",
-        DatagramError::Decompress(DecompressError::Truncated) => "CompressionTruncated",
-        DatagramError::Deviation(deviation) => return datagram_deviation_name(deviation).to_owned(),
-        DatagramError::Empty => "EmptyDatagram",
-        DatagramError::EmptyPayload => "EmptyPayload",
-        DatagramError::NestedChunk => "NestedChunk",
-        DatagramError::Reassembly(ReassemblyError::CountMismatch { .. }) => "ChunkCountMismatch",
-        DatagramError::UnknownMagic => "UnknownMagic",
-        other => return format!("{other:?}"),
-    }
-    .to_owned()
-}
-
-fn datagram_deviation_name(deviation: DatagramDeviation) -> &'static str {
-    match deviation {
-        DatagramDeviation::LegacyHeader => "LegacyHeader",
-        DatagramDeviation::SmallWindow => "SmallWindow",
-        DatagramDeviation::TrailingData => "TrailingAfterCompressed",
-        _ => "?",
     }
 }
 
@@ -159,7 +128,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
             Some(datagram) => match reader.read(now, step.from.clone(), &bytes(datagram)?) {
                 Ok(None) => {}
                 Ok(Some(payload)) => decode(mode, payload, &mut answer),
-                Err(error) => answer.errors.push(datagram_error_name(error)),
+                Err(error) => answer.errors.push(names::of_datagram_error(error)),
             },
         }
         let after = reader.stats();
@@ -174,7 +143,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
                 after.deviations.trailing_data - before.deviations.trailing_data,
             ),
         ] {
-            answer.deviations.extend((0..count).map(|_| datagram_deviation_name(deviation).to_owned()));
+            answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation).to_owned()));
         }
         let duplicates = after.reassembly.duplicates - before.reassembly.duplicates;
         answer.events.extend((0..duplicates).map(|_| "Duplicate".to_owned()));

@@ -1,23 +1,94 @@
 //! What a subject made of a vector, beside what was expected.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Instant;
 
-use gelf_core::{DatagramReader, Framer};
+use gelf_core::{DatagramReader, Decoder, Framer};
 
-use crate::subject::Answer;
-use crate::vector::Expected;
+use crate::builtin::text_of;
+use crate::compare;
+use crate::inspect::{self, Inspection, Severity, Violation};
+use crate::observed::{Observed, SeenMessage, Sent};
+use crate::protocol::shortened;
+use crate::subject::{Answer, Description, Mode, Reply};
+use crate::vector::{Expected, Input, SendRequest, Vector};
 
-/// Where an answer is not what was expected.
+/// What is held of a subject's reply to a vector.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[allow(clippy::exhaustive_enums, reason = "the reports have a place for each")]
+pub enum Verdict {
+    /// It does what a strict or a lenient implementation does.
+    Passes,
+    /// What is no GELF is handled in a way of its own; or what it sends is allowed, but not taken by all.
+    Deviates,
+    /// GELF is refused or lost, a value becomes another, or what it sends is no GELF.
+    Fails,
+    /// It would have ended its user's program.
+    Crashes,
+    /// It did not answer in time.
+    NoAnswer,
+    /// It does not do such things.
+    NotAsked,
+}
+
+impl Verdict {
+    /// All, the best first.
+    pub const ALL: [Self; 6] =
+        [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::NotAsked];
+
+    /// As the reports and files of expectations write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passes => "passes",
+            Self::Deviates => "deviates",
+            Self::Fails => "fails",
+            Self::Crashes => "crashes",
+            Self::NoAnswer => "no answer",
+            Self::NotAsked => "not asked",
+        }
+    }
+
+    /// Whether there is nothing to be said against it.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Passes | Self::NotAsked)
+    }
+}
+
+/// Where a reply is not what was expected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
     /// Of what.
-    pub what: &'static str,
+    pub what: String,
     /// What was expected.
     pub expected: String,
     /// What came.
     pub found: String,
+    /// How much it counts.
+    pub weight: Weight,
+}
+
+/// How much a [`Difference`] counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_enums, reason = "these are the two")]
+pub enum Weight {
+    /// It makes a deviation.
+    Small,
+    /// Something is missing: a failure, where it is GELF.
+    Lost,
+    /// Something is another thing: a failure.
+    Wrong,
+}
+
+impl Difference {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
+    }
 }
 
 impl fmt::Display for Difference {
@@ -26,13 +97,261 @@ impl fmt::Display for Difference {
     }
 }
 
+/// What a sender does wrong whatever it sends: rules and names.
+pub type Habits = BTreeSet<(&'static str, String)>;
+
+/// What is wrong with what was sent.
+pub(crate) fn habits(reply: &Reply) -> Habits {
+    let inspection = match reply {
+        Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) => {
+            inspect::datagrams(datagrams, None)
+        }
+        Reply::Observed(Observed { sent: Some(Sent::Stream(stream)), .. }) => inspect::stream(stream),
+        _ => return Habits::new(),
+    };
+    inspection.violations.into_iter().map(|violation| (violation.rule, violation.name)).collect()
+}
+
+/// Judges a reply. `mode` is the one that was asked for; none, where the subject has but one. `habits` are what it does
+/// wrong always, which is not held against it again.
+pub fn judge(
+    vector: &Vector,
+    mode: Option<Mode>,
+    of: &Description,
+    habits: &Habits,
+    reply: &Reply,
+) -> (Verdict, Vec<Difference>) {
+    let (verdict, differences) = judge_strictly(vector, mode, of, habits, reply);
+    match verdict {
+        Verdict::Fails if vector.choice => (Verdict::Deviates, differences),
+        verdict => (verdict, differences),
+    }
+}
+
+fn judge_strictly(
+    vector: &Vector,
+    mode: Option<Mode>,
+    of: &Description,
+    habits: &Habits,
+    reply: &Reply,
+) -> (Verdict, Vec<Difference>) {
+    let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
+    match reply {
+        Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
+        Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
+        Reply::Unsupported(why) => (Verdict::NotAsked, said("request", why)),
+        Reply::Named(answer) => {
+            let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
+            let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer);
+            let verdict = if differences.is_empty() { Verdict::Passes } else { Verdict::Fails };
+            (verdict, differences)
+        }
+        Reply::Observed(observed) => match vector.input() {
+            Some(Input::Send(request)) => sent(vector, request, of, habits, observed),
+            Some(Input::Chunk(request)) => {
+                cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)
+            }
+            _ => received(vector, mode, observed),
+        },
+    }
+}
+
+/// What a receiver delivered.
+fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdict, Vec<Difference>) {
+    let modes: &[Mode] = match &mode {
+        Some(mode) => std::slice::from_ref(mode),
+        None => &[Mode::Lenient, Mode::Strict],
+    };
+    let ways =
+        modes.iter().map(|mode| compare::messages(&vector.expected(*mode).messages, &observed.messages));
+    // The way that it has taken is the one that delivers as much.
+    let other_way = |differences: &Vec<Difference>| {
+        (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
+    };
+    let Some(mut differences) = ways.min_by_key(other_way) else { return (Verdict::Passes, Vec::new()) };
+    if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
+        differences.push(Difference {
+            weight: Weight::Small,
+            ..Difference::new("its words", "none", shortened(last))
+        });
+    }
+    // Where strict and lenient are of one mind, there is nothing to choose.
+    let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
+    let is_gelf =
+        strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
+    (verdict_of(&differences, is_gelf), differences)
+}
+
+fn verdict_of(differences: &[Difference], is_gelf: bool) -> Verdict {
+    let fails = |difference: &Difference| match difference.weight {
+        Weight::Small => false,
+        Weight::Lost => is_gelf,
+        Weight::Wrong => true,
+    };
+    match differences {
+        [] => Verdict::Passes,
+        _ if differences.iter().any(fails) => Verdict::Fails,
+        _ => Verdict::Deviates,
+    }
+}
+
+/// What was sent for a message: it must be GELF, and say what was asked for.
+fn sent(
+    vector: &Vector,
+    request: &SendRequest,
+    of: &Description,
+    habits: &Habits,
+    observed: &Observed,
+) -> (Verdict, Vec<Difference>) {
+    let expected = vector.expected(Mode::Strict);
+    let size = usize::from(request.datagram_size);
+    let inspection = match &observed.sent {
+        None => return (Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]),
+        Some(Sent::Refused(_)) if !expected.errors.is_empty() => return (Verdict::Passes, Vec::new()),
+        Some(Sent::Refused(words)) => {
+            return (Verdict::Fails, vec![Difference::new("sent", "the message", shortened(words))]);
+        }
+        Some(Sent::Datagrams(datagrams)) if datagrams.is_empty() => {
+            let silent = Difference::new("sent", "the message or an error", "nothing");
+            return (Verdict::Fails, vec![silent]);
+        }
+        Some(Sent::Datagrams(datagrams)) => inspect::datagrams(datagrams, Some(size)),
+        Some(Sent::Stream(stream)) => inspect::stream(stream),
+    };
+    let mut differences = violations(&inspection, |violation| {
+        vector.plain
+            || vector.rule == violation.rule
+            || !habits.contains(&(violation.rule, violation.name.clone()))
+    });
+    if let [error, ..] = &expected.errors[..] {
+        differences.push(Difference {
+            weight: Weight::Small,
+            ..Difference::new("sent", format!("an error, {error}"), "a message")
+        });
+    } else {
+        differences.extend(as_asked(expected, request, of, &inspection));
+    }
+    (verdict_of(&differences, true), differences)
+}
+
+/// Those that count, each once.
+fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
+    let of = |violation: &Violation| Difference {
+        what: violation.rule.to_owned(),
+        expected: "GELF".to_owned(),
+        found: if violation.text.is_empty() {
+            violation.name.clone()
+        } else {
+            format!("{} ({})", violation.name, violation.text)
+        },
+        weight: match violation.severity {
+            Severity::Broken => Weight::Wrong,
+            Severity::Odd => Weight::Small,
+        },
+    };
+    let mut differences: Vec<Difference> = Vec::new();
+    for difference in inspection.violations.iter().filter(|violation| counts(violation)).map(of) {
+        if !differences.contains(&difference) {
+            differences.push(difference);
+        }
+    }
+    differences
+}
+
+/// Whether the message says what was asked for. What a library adds of its own is not looked at.
+fn as_asked(
+    expected: &Expected,
+    request: &SendRequest,
+    of: &Description,
+    inspection: &Inspection,
+) -> Vec<Difference> {
+    let Some(wanted) = expected.payload.as_ref().and_then(|payload| payload.bytes().ok()) else {
+        return Vec::new();
+    };
+    let Ok(wanted) = Decoder::lenient().decode(&wanted).map(|decoded| text_of(&decoded.message)) else {
+        return Vec::new();
+    };
+    let mut found = match inspection.message() {
+        Ok(message) => text_of(&message),
+        Err(name) => return vec![Difference::new("sent", "a message", name)],
+    };
+    let asked = &request.message;
+    let mut wanted = wanted;
+    let fixed = |member: &str| of.fixed.contains(member);
+    if fixed("host") {
+        found.host.clone_from(&wanted.host);
+    }
+    if asked.timestamp.is_none() || fixed("timestamp") {
+        found.timestamp.clone_from(&wanted.timestamp);
+    }
+    if asked.level.is_none() || fixed("level") {
+        found.level = wanted.level;
+    }
+    if asked.full_message.is_none() || fixed("full_message") {
+        found.full_message.clone_from(&wanted.full_message);
+    }
+    found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
+    // A name that is none, an id, and a blank text may be made into something else than we make of it.
+    for (name, _) in &asked.fields {
+        let bare = name.strip_prefix('_').unwrap_or(name);
+        let plain =
+            bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        if !plain || bare == "id" {
+            wanted.fields.clear();
+            found.fields.clear();
+        }
+    }
+    if asked.short_message.trim().is_empty() {
+        found.short_message.clone_from(&wanted.short_message);
+    }
+    if asked.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
+        found.host.clone_from(&wanted.host);
+    }
+    compare::message(&wanted, &SeenMessage::of(&found))
+}
+
+/// A payload that was cut: the same cut, the same bytes.
+fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<Difference>) {
+    let refuses = !expected.errors.is_empty();
+    let datagrams = match &observed.sent {
+        Some(Sent::Datagrams(datagrams)) if refuses && datagrams.is_empty() => {
+            return (Verdict::Passes, Vec::new());
+        }
+        Some(Sent::Datagrams(datagrams)) => datagrams,
+        Some(Sent::Refused(_)) if refuses => return (Verdict::Passes, Vec::new()),
+        Some(Sent::Refused(words)) => {
+            return (Verdict::Fails, vec![Difference::new("sent", "datagrams", shortened(words))]);
+        }
+        _ => return (Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")]),
+    };
+    let wanted = expected.payload.as_ref().and_then(|payload| payload.bytes().ok());
+    let inspection = inspect::cut(datagrams, size);
+    let mut differences = violations(&inspection, |_| true);
+    if refuses {
+        differences.push(Difference::new(
+            "sent",
+            format!("{:?}", expected.errors),
+            format!("{} datagrams", datagrams.len()),
+        ));
+    } else if let Some(wanted) = wanted
+        && inspection.payload.as_ref() != Some(&wanted)
+    {
+        let found = inspection
+            .payload
+            .as_ref()
+            .map_or_else(|| "none".to_owned(), |payload| format!("{} others", payload.len()));
+        differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), found));
+    }
+    (verdict_of(&differences, true), differences)
+}
+
 /// All differences, for a subject that tells everything by the names of the vectors.
-pub fn judge(expected: &Expected, answer: &Answer) -> Vec<Difference> {
+fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut compare = |what, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {
+    let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {
         let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
         if expected != found {
-            differences.push(Difference { what, expected, found });
+            differences.push(Difference::new(what, expected, found));
         }
     };
     compare("messages", &expected.messages, &answer.messages);
@@ -50,7 +369,7 @@ pub fn judge(expected: &Expected, answer: &Answer) -> Vec<Difference> {
     }
     if let Some(payload) = &expected.payload {
         match payload.bytes() {
-            Ok(payload) => compare("payload", &readable(&payload), &put_together(&answer.sent)),
+            Ok(payload) => compare("payload", &readable(&payload), &put_together(&answer.sent, is_stream)),
             Err(error) => compare("recipe", &"bytes", &error),
         }
     }
@@ -58,9 +377,9 @@ pub fn judge(expected: &Expected, answer: &Answer) -> Vec<Difference> {
 }
 
 /// The payload that datagrams carry, or a stream.
-fn put_together(sent: &[Vec<u8>]) -> String {
-    if let [stream @ [b'{', .., 0]] = &sent.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-        let mut buffer = (*stream).into();
+fn put_together(sent: &[Vec<u8>], is_stream: bool) -> String {
+    if let ([stream], true) = (sent, is_stream) {
+        let mut buffer = stream.as_slice().into();
         let frame = Framer::default().next_frame(&mut buffer);
         return match frame {
             Some(Ok(frame)) if buffer.is_empty() => readable(&frame),

@@ -2,7 +2,9 @@
 //!
 //! A [`Vector`] is some bytes, or a message to be sent, and what a strict and a lenient implementation of GELF make of
 //! it. They stand as JSON in `vectors/`, which has its own README, and are of use to any language. A [`Subject`] is an
-//! implementation; [`Builtin`] is the one of this repository.
+//! implementation: [`Builtin`] is the one of this repository, a [`Process`] any program that speaks the protocol of
+//! `PROTOCOL.md`. [`run`] puts all vectors to a subject and [judges](judge) what it makes of them; [`inspect`] holds what
+//! a sender sends against the rules. The program `gelf-conformance` has all that on the command line.
 //!
 //! In `tests/` there are also peers as they are installed: `wireshark_dissector`, where tshark reads what the UDP sender
 //! puts on the wire, and `docker_gelf_driver`, where a Docker Engine's own log driver sends to our receivers. A test
@@ -10,16 +12,31 @@
 //! fail instead.
 
 mod builtin;
+mod compare;
+mod describe;
+mod expectations;
+pub mod inspect;
 mod judge;
+mod names;
+mod observed;
+mod process;
+mod protocol;
 mod recipe;
+pub mod report;
+mod run;
 mod subject;
 mod vector;
 
 pub use builtin::Builtin;
-pub use judge::{Difference, judge};
+pub use describe::{describe_expected, describe_input};
+pub use expectations::{Expectation, Expectations, ExpectationsError};
+pub use judge::{Difference, Habits, Verdict, Weight, judge};
+pub use observed::{Observed, Seen, SeenMessage, Sent};
+pub use process::Process;
 pub use recipe::{Made, Recipe, RecipeError};
-pub use subject::{Answer, Mode, Request, Subject};
+pub use run::{Outcome, Results, Selection, run};
+pub use subject::{Answer, Description, Mode, Reply, Request, Subject};
 pub use vector::{
     ChunkRequest, Expected, FieldValue, Input, Limits, LoadError, MessageText, SendRequest, Step, Topic,
-    Vector, load,
+    Vector, embedded, load, rules,
 };

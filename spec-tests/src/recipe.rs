@@ -133,7 +133,15 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
     Compressor::new(compression).compress(bytes).to_vec()
 }
 
-fn unhex(text: &str) -> Result<Vec<u8>, RecipeError> {
+/// In lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, RecipeError> {
     let error = || RecipeError::Hex(text.to_owned());
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| match pair {

@@ -1,15 +1,30 @@
 //! What is put to the vectors.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Vector};
 
 /// How much an implementation lets pass.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[allow(clippy::exhaustive_enums, reason = "the vectors have these two")]
 pub enum Mode {
     /// GELF 1.1 and nothing else.
     Strict,
     /// What can be understood.
     Lenient,
+}
+
+/// `strict`, `lenient`
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+        })
+    }
 }
 
 /// What is asked of a subject.
@@ -33,7 +48,50 @@ impl<'v> Request<'v> {
     }
 }
 
-/// What a subject made of it.
+/// Who a subject is and what it can be asked, as it says itself (`hello` in `PROTOCOL.md`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The language it is written in.
+    pub language: String,
+    /// What it can: the words of the protocol.
+    pub can: BTreeSet<String>,
+    /// By which transports it sends: `udp`, `tcp`.
+    pub sends: BTreeSet<String>,
+    /// The members of a message that it sets itself when it sends.
+    pub fixed: BTreeSet<String>,
+    /// How it is asked.
+    pub notes: String,
+}
+
+impl Description {
+    /// Whether it can do what the protocol calls by this word.
+    pub fn can(&self, word: &str) -> bool {
+        self.can.contains(word)
+    }
+}
+
+/// What a subject made of a request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reply {
+    /// All of it, by the names of the vectors.
+    Named(Answer),
+    /// What could be seen from outside.
+    Observed(Observed),
+    /// It would have ended its user's program: its last words.
+    Crashed(String),
+    /// Nothing came for so long.
+    NoAnswer(Duration),
+    /// It cannot be asked for this, and why.
+    Unsupported(String),
+}
+
+/// Everything that a subject made of a request, by the names of the vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
@@ -53,12 +111,12 @@ pub struct Answer {
 
 /// An implementation of GELF.
 pub trait Subject {
-    /// Its name.
-    fn name(&self) -> &str;
+    /// Who it is.
+    fn description(&self) -> &Description;
 
     /// Puts one request to it, with no memory of those before.
     ///
     /// # Errors
-    /// A text that says why the request itself cannot be put: a vector is malformed, or the subject is gone.
-    fn ask(&mut self, request: Request<'_>) -> Result<Answer, String>;
+    /// A text that says why the run cannot go on: the vector is malformed, or the subject does not keep to the protocol.
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String>;
 }

@@ -40,6 +40,12 @@ pub struct Vector {
     /// An implementation or report that the vector comes from.
     #[serde(default)]
     pub origin: Option<String>,
+    /// What is expected is a choice, which `DECISIONS.md` gives reasons for: another is a deviation, and no failure.
+    #[serde(default)]
+    pub choice: bool,
+    /// Nothing unusual is asked: what a sender does wrong here it does always, and it counts here alone.
+    #[serde(default)]
+    pub plain: bool,
     /// One payload: uncompressed JSON text, or what should be.
     #[serde(default)]
     payload: Option<Recipe>,
@@ -260,29 +266,78 @@ impl Vector {
     }
 }
 
+/// The vectors of `spec-tests/vectors`, as this program was built with them.
+///
+/// # Errors
+/// See [`LoadError`]; a test holds that there is none.
+pub fn embedded() -> Result<Vec<Topic>, LoadError> {
+    read(EMBEDDED.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())))
+}
+
+macro_rules! files {
+    ($($name:literal),*) => { [$(($name, include_str!(concat!("../vectors/", $name)))),*] };
+}
+
+/// In the order of their names.
+const EMBEDDED: [(&str, &str); 11] = files![
+    "chunk_header.json",
+    "compression.json",
+    "encode.json",
+    "envelope.json",
+    "fields.json",
+    "framing.json",
+    "json.json",
+    "level.json",
+    "magic.json",
+    "reassembly.json",
+    "timestamp.json"
+];
+
+/// The rules, in the order of their numbers: `R1` and what it says.
+pub fn rules() -> Vec<(&'static str, &'static str)> {
+    let rows = include_str!("../vectors/README.md").lines().filter_map(|line| {
+        let (rule, text) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        let rule = rule.trim_end_matches('*');
+        let number = rule.strip_prefix('R')?;
+        (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some((rule, text))
+    });
+    rows.collect()
+}
+
 /// Reads all files of a folder, in the order of their names.
 ///
 /// # Errors
 /// See [`LoadError`], which names the file and, where it can, the vector.
 pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
-    let error = |path: &Path, reason| LoadError { path: path.to_owned(), reason };
-    let read = |path: &Path| fs::read(path).map_err(|reason| error(path, Reason::Io(reason)));
-    let entries = fs::read_dir(folder).map_err(|reason| error(folder, Reason::Io(reason)))?;
+    let error = |path: &Path, reason| LoadError { path: path.to_owned(), reason: Reason::Io(reason) };
+    let entries = fs::read_dir(folder).map_err(|reason| error(folder, reason))?;
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let bytes = fs::read(&path).map_err(|reason| error(&path, reason))?;
+        files.push((path, bytes));
+    }
+    if files.is_empty() {
+        return Err(LoadError { path: folder.to_owned(), reason: Reason::Empty });
+    }
+    read(files)
+}
+
+fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic>, LoadError> {
     let mut ids = HashSet::new();
     let mut topics = Vec::new();
-    for path in paths {
-        let topic: Topic =
-            serde_json::from_slice(&read(&path)?).map_err(|reason| error(&path, Reason::Json(reason)))?;
+    for (path, bytes) in files {
+        let error = |reason| LoadError { path: path.clone(), reason };
+        let topic: Topic = serde_json::from_slice(&bytes).map_err(|reason| error(Reason::Json(reason)))?;
         if topic.schema != SCHEMA {
-            return Err(error(&path, Reason::Schema(topic.schema)));
+            return Err(error(Reason::Schema(topic.schema)));
         }
         for vector in &topic.vectors {
-            let wrong = |what| Err(error(&path, Reason::Vector(vector.id.clone(), what)));
+            let wrong = |what| Err(error(Reason::Vector(vector.id.clone(), what)));
             if !ids.insert(vector.id.clone()) {
                 return wrong("another vector has this id");
             }
@@ -297,9 +352,6 @@ pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
             }
         }
         topics.push(topic);
-    }
-    if topics.is_empty() {
-        return Err(error(folder, Reason::Empty));
     }
     Ok(topics)
 }
@@ -347,6 +399,27 @@ mod tests {
         let error = load(&folder).unwrap_err().to_string();
         fs::remove_dir_all(&folder).unwrap();
         error.split_once("topic.json: ").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn the_program_has_all_files_of_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+        let ids = |topics: Vec<Topic>| -> Vec<(String, Vec<String>)> {
+            let of =
+                |topic: Topic| (topic.topic, topic.vectors.into_iter().map(|vector| vector.id).collect());
+            topics.into_iter().map(of).collect()
+        };
+        assert_eq!(ids(embedded().unwrap()), ids(load(&folder).unwrap()));
+    }
+
+    #[test]
+    fn each_vector_is_about_a_rule_of_the_table() {
+        let rules = rules();
+        assert!(rules.len() >= 30, "{rules:?}");
+        for vector in embedded().unwrap().iter().flat_map(|topic| &topic.vectors) {
+            let first = vector.rule.split('-').next().unwrap_or_default();
+            assert!(rules.iter().any(|(rule, _)| *rule == first), "{} is about {}", vector.id, vector.rule);
+        }
     }
 
     #[test]

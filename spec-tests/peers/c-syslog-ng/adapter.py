@@ -1,0 +1,213 @@
+"""syslog-ng's graylog2() destination as a subject of the conformance suite (spec-tests/PROTOCOL.md).
+
+    adapter.py ROOT     the folder in which syslog-ng's packages are unpacked
+
+syslog-ng runs as a child. It reads messages as lines of JSON from unix sockets, one for what it is to send by UDP, one
+for TCP, and sends to sockets of this program. What stands behind a message is a second one, which is known when it
+comes: all that came before is the answer.
+"""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+DATAGRAM_SIZE = 1420  # what is asked for when nothing else is
+SECONDS = 3  # for an answer; more than it ever takes unless a message is stuck
+
+# The parser sets what messages consist of (HOST, MESSAGE) and the fields, which graylog2() takes if their names begin
+# with an underscore.
+CONFIGURATION = """
+@version: current
+@include "{root}/usr/share/syslog-ng/include/scl/graylog2/plugin.conf"
+options {{ log-msg-size(16777216); stats-freq(0); }};
+parser json {{ json-parser(); }};
+rewrite severity {{ set-severity("$severity" condition("$severity" ne "")); }};
+log {{
+  source {{ unix-stream("{folder}/udp" flags(no-parse) so-passcred(no)); }};
+  parser(json); rewrite(severity);
+  destination {{ graylog2(host("127.0.0.1") port({udp}) transport(udp)); }};
+}};
+log {{
+  source {{ unix-stream("{folder}/tcp" flags(no-parse) so-passcred(no)); }};
+  parser(json); rewrite(severity);
+  destination {{ graylog2(host("127.0.0.1") port({tcp}) transport(tcp)); }};
+}};
+"""
+
+
+class Literal(str):
+    """The text of a number, to be passed on with all its digits."""
+
+
+def to_text(value):
+    """JSON text in which numbers keep their digits."""
+    if isinstance(value, Literal):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{to_text(entry)}" for name, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(to_text, value)) + "]"
+    return json.dumps(value)
+
+
+class Unsupported(Exception):
+    """What a user has no way to ask for."""
+
+
+def program_of(root):
+    # From the folder it is unpacked in, it finds its modules where it is told.
+    modules = next(Path(root, "usr/lib/syslog-ng").glob("*/libjson-plugin.so")).parent
+    return [f"{root}/usr/sbin/syslog-ng", f"--module-path={modules}"]
+
+
+class SyslogNg:
+    """The running syslog-ng, and the sockets around it."""
+
+    def __init__(self, root):
+        self.cleanup = contextlib.ExitStack()
+        self.messages = 0
+        folder = self.cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gelf-peers-"))
+        self.udp = self.cleanup.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.udp.bind(("127.0.0.1", 0))
+        self.udp.settimeout(SECONDS)
+        listener = self.cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.settimeout(SECONDS)
+        ports = {"udp": self.udp.getsockname()[1], "tcp": listener.getsockname()[1]}
+        configuration = Path(folder, "configuration")
+        configuration.write_text(CONFIGURATION.format(root=root, folder=folder, **ports))
+        self.log = self.cleanup.enter_context(open(Path(folder, "log"), "w+"))
+        self.child = subprocess.Popen(
+            # It ends with this program, however this ends.
+            ["setpriv", "--pdeathsig", "KILL", *program_of(root), "--foreground", "--stderr", "--no-caps"]
+            + [f"--cfgfile={configuration}", f"--persist-file={folder}/persist", f"--pidfile={folder}/pid"]
+            + [f"--control={folder}/control"],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+        )
+        self.cleanup.callback(self.kill)
+        try:
+            self.tcp, _ = listener.accept()
+        except TimeoutError:
+            self.log.seek(0)
+            sys.exit(f"syslog-ng does not start: {self.log.read()}")
+        self.cleanup.enter_context(self.tcp)
+        self.tcp.settimeout(SECONDS)
+        self.inputs = {transport: self.connect(f"{folder}/{transport}") for transport in ports}
+
+    def connect(self, path):
+        client = self.cleanup.enter_context(socket.socket(socket.AF_UNIX))
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                client.connect(path)
+                return client
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait()
+
+    def last_words(self):
+        """The last that it said of what went wrong."""
+        self.log.seek(0)
+        return self.log.read().strip().rpartition("\n")[2] or "nothing came"
+
+    def write(self, transport, message):
+        """Gives it a message, and one more; how that one can be told."""
+        self.messages += 1
+        mark = f"the end of message {self.messages}."
+        lines = to_text(message) + "\n" + json.dumps({"MESSAGE": mark}) + "\n"
+        self.inputs[transport].sendall(lines.encode())
+        return mark.encode()
+
+    def datagrams(self, message):
+        mark = self.write("udp", message)
+        datagrams = []
+        while True:
+            datagram = self.udp.recv(65536)
+            if mark in datagram:
+                return datagrams
+            datagrams.append(datagram)
+
+    def stream(self, message):
+        mark = self.write("tcp", message)
+        stream = b""
+        while mark not in stream or not stream.endswith(b"\0"):
+            more = self.tcp.recv(65536)
+            if not more:
+                raise ConnectionError
+            stream += more
+        return stream[: stream.rfind(b"\0", 0, stream.index(mark)) + 1]
+
+
+def message_of(request):
+    """What syslog-ng is given."""
+    message = request["message"]
+    if request.get("compression", "none") != "none":
+        raise Unsupported("there is no compression")
+    if request["transport"] == "udp" and int(request.get("datagram_size", DATAGRAM_SIZE)) != DATAGRAM_SIZE:
+        raise Unsupported("there is no size of datagrams: a message is one datagram")
+    if "full_message" in message:
+        raise Unsupported("there is no full_message")
+    given = {"HOST": message.get("host", ""), "MESSAGE": message.get("short_message", "")}
+    if "level" in message:
+        given["severity"] = message["level"]
+    for name, value in message.get("fields", {}).items():
+        given[name if name.startswith("_") else "_" + name] = value
+    return given
+
+
+def hello(root):
+    shown = subprocess.run([*program_of(root), "--version"], capture_output=True, text=True, check=True).stdout
+    version = next(line for line in shown.splitlines() if line.startswith("Installer-Version: "))
+    return {
+        "name": "syslog-ng graylog2()",
+        "version": version.partition(": ")[2],
+        "language": "C",
+        "can": ["send"],
+        "sends": ["udp", "tcp"],
+        "fixed": ["timestamp"],
+        "notes": "Messages are read by json-parser(), which sets HOST, MESSAGE and the fields. A message "
+        "has always a level: notice, unless another is asked for.",
+    }
+
+
+def main(root):
+    syslog_ng = None
+    for line in sys.stdin:
+        request = json.loads(line, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
+        if request["do"] == "hello":
+            print(json.dumps(hello(root)), flush=True)
+            continue
+        if request["do"] != "send":
+            answer = {"unsupported": "a sender"}
+        else:
+            try:
+                message = message_of(request)
+                syslog_ng = syslog_ng or SyslogNg(root)
+                if request["transport"] == "udp":
+                    answer = {"datagrams": [datagram.hex() for datagram in syslog_ng.datagrams(message)]}
+                else:
+                    answer = {"stream": syslog_ng.stream(message).hex()}
+            except Unsupported as reason:
+                answer = {"unsupported": str(reason)}
+            except (TimeoutError, ConnectionError):
+                answer = {"error": {"text": syslog_ng.last_words()}}
+                syslog_ng.cleanup.close()
+                syslog_ng = None
+        answer["id"] = request["id"]
+        print(json.dumps(answer), flush=True)
+    if syslog_ng:
+        syslog_ng.cleanup.close()
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,205 @@
+"""Wireshark's GELF dissector as a subject of the conformance suite (spec-tests/PROTOCOL.md).
+
+One tshark reads an endless capture from a pipe and describes each packet as soon as it has it, as a JSON value.
+Datagrams are written to it as IPv4 packets of a capture file. The dissector keeps chunks by the pair of addresses;
+so a sender gets an address that no earlier request had, and each request begins with nothing pending.
+"""
+
+import contextlib
+import json
+import struct
+import subprocess
+import sys
+
+GELF_PORT = 12201
+RECEIVER = bytes([192, 0, 2, 1])
+LONGEST_DATAGRAM = 65_507
+RAW_IP = 101  # the capture file's link type: packets begin with their IP header
+
+
+class Pairs(list):
+    """A JSON object as a list of (name, value): tshark gives many values the same name."""
+
+    def all(self, name):
+        return [value for key, value in self if key == name]
+
+
+class Literal(str):
+    """JSON text that goes into an answer as it is: a number with all the digits that the dissector shows, or a word."""
+
+
+class Tshark:
+    """The running tshark, and how many senders it has seen."""
+
+    def __init__(self):
+        self.senders = 0
+        # What it prints beside GELF and JSON: data that it has no name for, text that is no JSON, malformed packets.
+        layers = "gelf json data data-text-lines _ws.malformed"
+        command = ["tshark", "-n", "-l", "-r", "-", "-d", f"udp.port=={GELF_PORT},gelf", "-T", "json", "-J", layers]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process.stdin.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0x40000, RAW_IP))
+
+    def new_sender(self):
+        self.senders += 1
+        return (0x0A000000 + self.senders).to_bytes(4, "big")
+
+    def layers(self, sender, at, datagram):
+        """Shows it one datagram; the layers that it found in it. EOFError if it has ended."""
+        udp = struct.pack(">HHHH", 40000, GELF_PORT, 8 + len(datagram), 0) + datagram
+        # Without checksums, which it does not look at.
+        packet = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, 17, 0) + sender + RECEIVER + udp
+        microseconds = round(at * 1_000_000)
+        times = divmod(microseconds, 1_000_000)
+        try:
+            self.process.stdin.write(struct.pack("<IIII", *times, len(packet), len(packet)) + packet)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise EOFError from None
+        # The packets are elements of an endless array. Each ends with the only brace that is indented by two, and what
+        # separates it from the next comes with the next.
+        text = b""
+        while not text.endswith(b"\n  }"):
+            more = self.process.stdout.read1()
+            if not more:
+                raise EOFError
+            text += more
+        # It passes on some bytes that are no UTF-8; its own window shows U+FFFD for them.
+        packet = json.loads(text.lstrip(b"[,\n").decode(errors="replace"), object_pairs_hook=Pairs)
+        return packet.all("_source")[0].all("layers")[0]
+
+    def end(self):
+        """Ends it; how it ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        return self.process.wait()
+
+
+def value_of(kind, shown):
+    """The value that an entry of the dissected JSON text shows. None for an entry that only describes another."""
+    match kind:
+        case "json.object":
+            return members(shown)
+        case "json.array":
+            return [value for value in (value_of(*entry) for entry in Pairs(shown)) if value is not None]
+        case "json.value.string":
+            return shown
+        case "json.value.number":
+            return Literal(shown)
+        case "json.value.true" | "json.value.false" | "json.value.null":
+            return Literal(kind.removeprefix("json.value."))
+        case "json.value.nan":
+            return "NaN"  # for which an answer has no number
+
+
+def members(shown):
+    """An object. An empty one is shown as an empty text. Of a name that stands twice the last is taken."""
+    result = {}
+    name = None
+    for kind, entry in Pairs(shown):
+        if kind == "json.member":
+            name = entry
+        elif kind == "json.member_tree":
+            result[name] = next(value for value in (value_of(*described) for described in entry) if value is not None)
+    return result
+
+
+def message_of(members_of_object):
+    known = ("version", "host", "short_message", "full_message", "timestamp", "level")
+    message = {name: value for name, value in members_of_object.items() if name in known}
+    message["fields"] = {
+        name.removeprefix("_"): value for name, value in members_of_object.items() if name not in known
+    }
+    return message
+
+
+def expert_messages(layer):
+    """What the dissector finds fault with, wherever it stands in a layer."""
+    if isinstance(layer, Pairs):
+        for name, entry in layer:
+            if name == "_ws.expert.message":
+                yield entry
+            yield from expert_messages(entry)
+
+
+def read(layers):
+    """The messages that a datagram carries or completes, and what is wrong with it."""
+    messages = []
+    errors = [text for _, layer in layers for text in expert_messages(layer)]
+    for json_layer in layers.all("json"):
+        objects = json_layer.all("json.object") if isinstance(json_layer, Pairs) else []
+        messages.extend(message_of(members(entry)) for entry in objects)
+        if not objects:
+            # What it cannot read as JSON it shows as text.
+            errors.append("JSON array" if isinstance(json_layer, Pairs) else "no JSON: Line-based text data")
+    if not layers.all("gelf"):
+        errors.append("not GELF: Data" if layers.all("data") else "not GELF: no data")
+    return messages, [{"text": text} for text in errors]
+
+
+def to_text(value):
+    """JSON text in which numbers keep their digits."""
+    if isinstance(value, Literal):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{to_text(entry)}" for name, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(to_text, value)) + "]"
+    return json.dumps(value)
+
+
+def hello():
+    line = subprocess.run(["tshark", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    return {
+        "name": "Wireshark",
+        # "TShark (Wireshark) 4.0.17 (Git v4.0.17 packaged as 4.0.17-0+deb12u3)."
+        "version": line.split(") ", 1)[1].split(" ")[0],
+        "language": "C",
+        "can": ["datagrams"],
+        "notes": "The GELF dissector through tshark, for UDP alone; there is none for TCP. It looks at no times: chunks "
+        "wait for ever. It shows what is there, without a model of a message: a member's value may be of any type.",
+    }
+
+
+def receive(tshark, request):
+    senders, messages, errors = {}, [], []
+    for step in request["steps"]:
+        if "hex" not in step:
+            continue
+        if step["from"] not in senders:
+            senders[step["from"]] = tshark.new_sender()
+        datagram = bytes.fromhex(step["hex"])
+        layers = tshark.layers(senders[step["from"]], step.get("at", 0), datagram)
+        more_messages, more_errors = read(layers)
+        messages += more_messages
+        errors += more_errors
+    return {"messages": messages, "errors": errors}
+
+
+def receive_with(tshark, request):
+    """The answer, and the tshark that is there for the next request: none if it has ended."""
+    tshark = tshark or Tshark()
+    try:
+        return receive(tshark, request), tshark
+    except EOFError:
+        return {"messages": [], "errors": [], "crashed": f"tshark ended: {tshark.end()}"}, None
+
+
+def main():
+    tshark = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "hello":
+            answer = hello()
+        elif request["do"] != "receive" or request["transport"] != "udp":
+            answer = {"id": request["id"], "unsupported": "a dissector of UDP datagrams only"}
+        elif any(len(step.get("hex", "")) > 2 * LONGEST_DATAGRAM for step in request["steps"]):
+            answer = {"id": request["id"], "unsupported": "longer than a datagram"}
+        else:
+            answer, tshark = receive_with(tshark, request)
+            answer["id"] = request["id"]
+        print(to_text(answer), flush=True)
+    if tshark:
+        tshark.end()
+
+
+main()

@@ -1,0 +1,181 @@
+"""Docker's GELF log driver as a subject of the conformance suite (spec-tests/PROTOCOL.md).
+
+    adapter.py SOCKET IMAGE
+
+Each message is the one line that a container prints; its log driver sends to a socket of this program. The Engine says
+that a container has ended only when its log driver has been given everything.
+"""
+
+import contextlib
+import http.client
+import io
+import json
+import socket
+import sys
+import tarfile
+
+DATAGRAM_SIZE = 1420
+FORCED_RECEIVE_BUFFER = getattr(socket, "SO_RCVBUFFORCE", 33)  # beyond the system's limit; for root
+
+
+class Refused(Exception):
+    """What the Engine says to a request that it refuses."""
+
+
+class Unsupported(Exception):
+    """What a user has no way to ask the driver for."""
+
+
+class Engine:
+    def __init__(self, path):
+        self.path = path
+
+    def call(self, method, target, body=None, content_type="application/json"):
+        """Asks the Engine's HTTP API; its answer as bytes."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as connection.sock:
+            connection.sock.connect(self.path)
+            connection.request(method, target, body, {"Content-Type": content_type})
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status >= 400:
+            raise Refused(json.loads(answer)["message"])
+        return answer
+
+
+class Datagrams:
+    """Receives the datagrams that have come, which the kernel keeps until they are asked for."""
+
+    scheme = "udp"
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with contextlib.suppress(PermissionError):
+            self.socket.setsockopt(socket.SOL_SOCKET, FORCED_RECEIVE_BUFFER, 1 << 23)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.03)
+
+    def received(self):
+        datagrams = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                datagrams.append(self.socket.recv(65536).hex())
+        return {"datagrams": datagrams}
+
+
+class Stream:
+    """Receives what came by the first connection. What fits into the kernel's buffers may wait there, and it all does."""
+
+    scheme = "tcp"
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket.settimeout(3)
+
+    def received(self):
+        stream = b""
+        connection, _ = self.socket.accept()
+        with connection:
+            while more := connection.recv(65536):
+                stream += more
+        return {"stream": stream.hex()}
+
+
+def labels_of(fields):
+    """Labels that the driver is to send as fields."""
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise Unsupported(f"{name}: a label is a string")
+        if "," in name:
+            raise Unsupported(f"{name}: the option that lists labels separates them by commas")
+    return fields
+
+
+def container_of(request, image, receiver):
+    """What the Engine is asked for: a container that prints /message."""
+    message = request["message"]
+    level = message.get("level", 6)
+    if level not in (3, 6):
+        raise Unsupported("the levels are 6 for standard output and 3 for standard error")
+    if "full_message" in message:
+        raise Unsupported("there is no full_message")
+    if "\n" in message.get("short_message", ""):
+        raise Unsupported("a message is a line")
+    if receiver.scheme == "udp" and request.get("datagram_size", DATAGRAM_SIZE) != DATAGRAM_SIZE:
+        raise Unsupported(f"datagrams have up to {DATAGRAM_SIZE} bytes")
+    labels = labels_of(message.get("fields", {}))
+    options = {"gelf-address": f"{receiver.scheme}://127.0.0.1:{receiver.socket.getsockname()[1]}"}
+    compression = request.get("compression", "none")
+    # The driver takes no compression at all for TCP, not even none.
+    if receiver.scheme == "udp" or compression != "none":
+        options["gelf-compression-type"] = compression
+    if labels:
+        options["labels"] = ",".join(labels)
+    output = {6: "", 3: " >&2"}[level]
+    return {
+        "Image": image,
+        "Cmd": ["/bin/busybox", "sh", "-c", f"/bin/busybox cat /message{output}"],
+        "Labels": {"gelf-peers": "container", **labels},
+        "NetworkDisabled": True,
+        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "gelf", "Config": options}},
+    }
+
+
+def archive_of(line):
+    """A tar archive that has the line as the file "message"."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("message")
+        member.size = len(line)
+        tar.addfile(member, io.BytesIO(line))
+    return archive.getvalue()
+
+
+def send(engine, image, request):
+    receiver = {"udp": Datagrams, "tcp": Stream}[request["transport"]]()
+    with contextlib.closing(receiver.socket):
+        container = container_of(request, image, receiver)
+        id = json.loads(engine.call("POST", "/containers/create", json.dumps(container)))["Id"]
+        try:
+            line = request["message"].get("short_message", "").encode() + b"\n"
+            engine.call("PUT", f"/containers/{id}/archive?path=/", archive_of(line), "application/x-tar")
+            engine.call("POST", f"/containers/{id}/start")
+            engine.call("POST", f"/containers/{id}/wait")
+            return receiver.received()
+        finally:
+            engine.call("DELETE", f"/containers/{id}?force=true&v=true")
+
+
+def hello(engine):
+    return {
+        "name": "Docker's gelf log driver",
+        "version": json.loads(engine.call("GET", "/version"))["Version"],
+        "language": "Go",
+        "can": ["send"],
+        "sends": ["udp", "tcp"],
+        "fixed": ["host", "timestamp", "level"],
+        "notes": "A container prints each message as a line; fields are its labels. The level is 6 for standard output, "
+        "which is used if none is asked for, and 3 for standard error.",
+    }
+
+
+def main(path, image):
+    engine = Engine(path)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "hello":
+            answer = hello(engine)
+        elif request["do"] == "send":
+            try:
+                answer = send(engine, image, request)
+            except Unsupported as reason:
+                answer = {"unsupported": str(reason)}
+            except Refused as reason:
+                answer = {"error": {"text": str(reason)}}
+            answer["id"] = request["id"]
+        else:
+            answer = {"id": request["id"], "unsupported": "a sender"}
+        print(json.dumps(answer), flush=True)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,250 @@
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.embedded.EmbeddedChannel;
+import java.io.BufferedReader;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Properties;
+import org.graylog2.gelfclient.Compression;
+import org.graylog2.gelfclient.GelfConfiguration;
+import org.graylog2.gelfclient.GelfMessage;
+import org.graylog2.gelfclient.GelfMessageBuilder;
+import org.graylog2.gelfclient.GelfMessageLevel;
+import org.graylog2.gelfclient.GelfTransports;
+import org.graylog2.gelfclient.encoder.GelfMessageChunkEncoder;
+import org.graylog2.gelfclient.transport.GelfTransport;
+
+/** Asks gelfclient what it sends, on sockets of the loopback. */
+public final class Adapter {
+    /** The only size of its chunks, header and all. It cannot be set. */
+    private static final int DATAGRAM_SIZE = 1432;
+    private static final int DEFAULT_DATAGRAM_SIZE = 1420;
+
+    private static final ObjectMapper JSON =
+            new ObjectMapper().enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS);
+    private static final Map<String, Route> ROUTES = new HashMap<>();
+
+    public static void main(String[] arguments) throws Exception {
+        PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            out.println(JSON.writeValueAsString(answer(JSON.readTree(line))));
+            out.flush();
+        }
+    }
+
+    private static ObjectNode answer(JsonNode request) throws Exception {
+        ObjectNode answer = JSON.createObjectNode();
+        if (request.path("do").asText().equals("hello")) {
+            return hello(answer);
+        }
+        answer.set("id", request.path("id"));
+        try {
+            switch (request.path("do").asText()) {
+                case "send":
+                    return send(request, answer);
+                case "chunk":
+                    return chunk(request, answer);
+                default:
+                    return answer.put("unsupported", "it only sends");
+            }
+        } catch (IllegalArgumentException | io.netty.handler.codec.EncoderException refused) {
+            answer.putObject("error").put("text", String.valueOf(refused.getMessage()));
+            return answer;
+        }
+    }
+
+    private static ObjectNode hello(ObjectNode answer) throws IOException {
+        Properties properties = new Properties();
+        properties.load(
+                GelfTransports.class.getResourceAsStream("/META-INF/maven/org.graylog2/gelfclient/pom.properties"));
+        answer.put("name", "gelfclient").put("version", properties.getProperty("version")).put("language", "Java");
+        answer.putArray("can").add("send").add("chunk");
+        answer.putArray("sends").add("udp").add("tcp");
+        return answer.put("notes", "Its datagrams have up to " + DATAGRAM_SIZE + " bytes, which cannot be set."
+                + " Its user is not told when a message is not sent.");
+    }
+
+    private static ObjectNode send(JsonNode request, ObjectNode answer) throws Exception {
+        GelfTransports transport = GelfTransports.valueOf(request.path("transport").asText().toUpperCase(Locale.ROOT));
+        Compression compression =
+                Compression.valueOf(request.path("compression").asText("none").toUpperCase(Locale.ROOT));
+        int datagramSize = request.path("datagram_size").asInt(DEFAULT_DATAGRAM_SIZE);
+        if (transport == GelfTransports.UDP && datagramSize != DEFAULT_DATAGRAM_SIZE && datagramSize != DATAGRAM_SIZE) {
+            return answer.put("unsupported", "always datagrams of up to " + DATAGRAM_SIZE + " bytes");
+        }
+        GelfMessage message = message(request.path("message"));
+        String key = transport + " " + compression;
+        Route route = ROUTES.get(key);
+        if (route == null) {
+            route = transport == GelfTransports.UDP ? new UdpRoute(compression) : new TcpRoute(compression);
+            ROUTES.put(key, route);
+        }
+        List<byte[]> sent = route.send(message);
+        if (transport == GelfTransports.TCP) {
+            return answer.put("stream", HexFormat.of().formatHex(sent.get(0)));
+        }
+        ArrayNode datagrams = answer.putArray("datagrams");
+        sent.forEach(datagram -> datagrams.add(HexFormat.of().formatHex(datagram)));
+        return answer;
+    }
+
+    private static GelfMessage message(JsonNode asked) {
+        String text = asked.path("short_message").asText();
+        GelfMessageBuilder builder = asked.has("host")
+                ? new GelfMessageBuilder(text, asked.get("host").asText())
+                : new GelfMessageBuilder(text);
+        if (asked.has("full_message")) {
+            builder.fullMessage(asked.get("full_message").asText());
+        }
+        if (asked.has("timestamp")) {
+            builder.timestamp(asked.get("timestamp").doubleValue());
+        }
+        if (asked.has("level")) {
+            builder.level(GelfMessageLevel.fromNumericLevel(asked.get("level").intValue()));
+        }
+        asked.path("fields").fields().forEachRemaining(field -> {
+            builder.additionalField(field.getKey(), valueOf(field.getValue()));
+        });
+        return builder.build();
+    }
+
+    private static Object valueOf(JsonNode value) {
+        if (value.isNumber()) {
+            return value.numberValue();
+        }
+        return value.isBoolean() ? value.booleanValue() : value.asText();
+    }
+
+    private static ObjectNode chunk(JsonNode request, ObjectNode answer) {
+        if (request.path("datagram_size").asInt() != DATAGRAM_SIZE) {
+            return answer.put("unsupported", "always datagrams of up to " + DATAGRAM_SIZE + " bytes");
+        }
+        EmbeddedChannel channel = new EmbeddedChannel(new GelfMessageChunkEncoder());
+        channel.writeOutbound(Unpooled.wrappedBuffer(HexFormat.of().parseHex(request.path("payload").asText())));
+        ArrayNode datagrams = answer.putArray("datagrams");
+        for (ByteBuf datagram = channel.readOutbound(); datagram != null; datagram = channel.readOutbound()) {
+            datagrams.add(ByteBufUtil.hexDump(datagram));
+        }
+        return answer;
+    }
+
+    /**
+     * A transport of the library and the socket that it sends to. It sends in the background; so a message known
+     * beforehand is sent behind each one, and what came before it is the answer.
+     */
+    private abstract static class Route {
+        private static final GelfMessage LAST =
+                new GelfMessageBuilder("last", "adapter").timestamp(1.0).level(GelfMessageLevel.DEBUG).build();
+        private GelfTransport transport;
+
+        final void connect(GelfTransports kind, Compression compression, int port) {
+            transport = GelfTransports.create(
+                    new GelfConfiguration(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+                            .transport(kind).compression(compression));
+        }
+
+        final void sendLast() throws Exception {
+            transport.send(LAST);
+        }
+
+        final List<byte[]> send(GelfMessage message) throws Exception {
+            transport.send(message);
+            sendLast();
+            return receive();
+        }
+
+        /** What arrives before the last message. */
+        abstract List<byte[]> receive() throws IOException;
+    }
+
+    private static final class UdpRoute extends Route {
+        private final DatagramSocket socket = new DatagramSocket(0, InetAddress.getLoopbackAddress());
+        private final byte[] last;
+
+        UdpRoute(Compression compression) throws Exception {
+            // As much as the system allows: 128 datagrams come in a burst.
+            socket.setReceiveBufferSize(8 << 20);
+            socket.setSoTimeout(2000);
+            connect(GelfTransports.UDP, compression, socket.getLocalPort());
+            sendLast();
+            last = receiveOne();
+        }
+
+        @Override
+        List<byte[]> receive() throws IOException {
+            List<byte[]> datagrams = new ArrayList<>();
+            for (byte[] datagram = receiveOne(); !Arrays.equals(datagram, last); datagram = receiveOne()) {
+                datagrams.add(datagram);
+            }
+            return datagrams;
+        }
+
+        private byte[] receiveOne() throws IOException {
+            DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
+            socket.receive(packet);
+            return Arrays.copyOf(packet.getData(), packet.getLength());
+        }
+    }
+
+    private static final class TcpRoute extends Route {
+        private final Socket socket;
+        private final byte[] last;
+
+        TcpRoute(Compression compression) throws Exception {
+            try (ServerSocket server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+                connect(GelfTransports.TCP, compression, server.getLocalPort());
+                socket = server.accept();
+            }
+            socket.setSoTimeout(2000);
+            sendLast();
+            last = receiveUntil(new byte[] {0});
+        }
+
+        @Override
+        List<byte[]> receive() throws IOException {
+            byte[] all = receiveUntil(last);
+            return List.of(Arrays.copyOf(all, all.length - last.length));
+        }
+
+        private byte[] receiveUntil(byte[] end) throws IOException {
+            ByteArrayOutputStream all = new ByteArrayOutputStream();
+            byte[] piece = new byte[65_536];
+            do {
+                int length = socket.getInputStream().read(piece);
+                if (length < 0) {
+                    throw new IOException("the library has closed the connection");
+                }
+                all.write(piece, 0, length);
+            } while (!endsWith(all.toByteArray(), end));
+            return all.toByteArray();
+        }
+
+        private static boolean endsWith(byte[] bytes, byte[] end) {
+            int from = bytes.length - end.length;
+            return from >= 0 && Arrays.equals(bytes, from, bytes.length, end, 0, end.length);
+        }
+    }
+}

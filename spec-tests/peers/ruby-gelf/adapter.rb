@@ -1,0 +1,92 @@
+# frozen_string_literal: true
+
+# Puts the conformance suite's requests to gelf (gelf-rb), which only knows a UDP socket.
+
+require 'json'
+require 'securerandom'
+require 'socket'
+require 'gelf'
+
+LOOPBACK = '127.0.0.1'
+SECONDS = 2
+CHUNK_HEADER = 12
+
+HELLO = {
+  name: 'gelf (gelf-rb)',
+  version: Gem::Specification.find_by_name('gelf').version.to_s,
+  language: 'Ruby',
+  can: ['send'],
+  sends: ['udp'],
+  notes: 'Asked through notify! with a hash, the names of fields with the underscore that its users write, and with a ' \
+         "level_mapping from each severity to itself where there is a level: its own start from the Logger's levels. It " \
+         'always compresses with zlib, so it is asked for nothing else. Of this version only UDP.'
+}.freeze
+
+# What the library has no way to be asked for.
+class Unsupported < StandardError; end
+
+# What the library refused, in its words.
+class Refused < StandardError; end
+
+# Calls the block with the port of a UDP socket, and returns what it sent there.
+def datagrams_of
+  receiver = UDPSocket.new
+  receiver.setsockopt(Socket::SOL_SOCKET, Socket::SO_RCVBUF, 4 << 20)
+  receiver.bind(LOOPBACK, 0)
+  port = receiver.addr[1]
+  marker = UDPSocket.new
+  finish = SecureRandom.random_bytes(16)
+  received = []
+  reader = Thread.new do
+    while receiver.wait_readable(SECONDS) && (datagram = receiver.recv(65_536)) != finish
+      received << datagram
+    end
+  end
+  begin
+    yield port
+  ensure
+    # The loopback keeps the order: nothing of the library's comes after this.
+    marker.send(finish, 0, LOOPBACK, port)
+    reader.join
+    [receiver, marker].each(&:close)
+  end
+  received.map { |datagram| datagram.unpack1('H*') }
+end
+
+# Names go out as they are, and its documentation writes them with their underscore.
+def underscored(name)
+  name.start_with?('_') ? name : "_#{name}"
+end
+
+def notify(request, port)
+  message = request['message'].reject { |member, _| member == 'fields' }
+  request['message'].fetch('fields', {}).each { |name, value| message[underscored(name)] = value }
+  notifier = GELF::Notifier.new(LOOPBACK, port, request.fetch('datagram_size', 1420) - CHUNK_HEADER)
+  notifier.level_mapping = (0..7).to_h { |severity| [severity, severity] } if message.key?('level')
+  notifier.notify!(message)
+rescue StandardError => e
+  raise Refused, "#{e.class}: #{e.message}"[0, 200]
+end
+
+def send_message(request)
+  raise Unsupported, 'only UDP' unless request['transport'] == 'udp'
+  raise Unsupported, 'always zlib' unless request.fetch('compression', 'none') == 'zlib'
+
+  { datagrams: datagrams_of { |port| notify(request, port) } }
+end
+
+def answer(request)
+  raise Unsupported, 'gelf only sends' unless request['do'] == 'send'
+
+  send_message(request)
+rescue Unsupported => e
+  { unsupported: e.message }
+rescue Refused => e
+  { error: { text: e.message } }
+end
+
+$stdout.sync = true
+$stdin.each_line do |line|
+  request = JSON.parse(line, allow_nan: true)
+  puts JSON.generate(request['do'] == 'hello' ? HELLO : { id: request['id'], **answer(request) })
+end

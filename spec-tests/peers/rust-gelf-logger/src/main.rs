@@ -1,0 +1,126 @@
+//! The subject of `../../PROTOCOL.md` for the crate gelf_logger, which sends alone, over TCP: records of `log`.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::thread;
+
+use gelf_logger::{Error, GelfLevel, GelfLogger, INTERNAL_LEVEL_FIELD_NAME};
+use log::{Level, LevelFilter, Log, Record, kv};
+use serde_json::{Value, json};
+
+/// Where the version of the library stands.
+const LOCK: &str = include_str!("../Cargo.lock");
+/// What the library's thread could not do.
+static FAILURE: Mutex<Option<String>> = Mutex::new(None);
+
+fn main() -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let mut answer = match request["do"].as_str() {
+            Some("hello") => hello(),
+            Some("send") => send(&request),
+            _ => json!({"unsupported": "it only sends"}),
+        };
+        if let Some(id) = request.get("id") {
+            answer["id"] = id.clone();
+        }
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn hello() -> Value {
+    let version =
+        LOCK.split("name = \"gelf_logger\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    json!({
+        "name": "gelf_logger",
+        "version": version,
+        "language": "Rust",
+        "can": ["send"],
+        "sends": ["tcp"],
+        "fixed": ["host", "timestamp"],
+        "notes": "With the builder's null_character(true), which GELF needs and which is off unless asked for. \
+            Additional fields are the key-values of the record, as those of the crate's macros.",
+    })
+}
+
+fn send(request: &Value) -> Value {
+    if request["transport"] != "tcp" {
+        return json!({"unsupported": "it sends over TCP alone"});
+    }
+    if !matches!(request["compression"].as_str(), None | Some("none")) {
+        return json!({"unsupported": "there is no compression"});
+    }
+    let message = &request["message"];
+    let level = match &message["level"] {
+        Value::Null => None,
+        level => match level.as_u64().map(u32::try_from) {
+            Some(Ok(level)) => Some(GelfLevel::from(level)),
+            _ => return json!({"unsupported": "GelfLevel is made of a u32"}),
+        },
+    };
+    if message.get("full_message").is_some() {
+        return json!({"unsupported": "there is no full_message"});
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
+    let port = listener.local_addr().expect("an address").port();
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let (mut connection, _) = listener.accept().expect("a connection");
+        connection.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    *FAILURE.lock().expect("the failure") = None;
+    let logger = GelfLogger::builder()
+        .filter_level(LevelFilter::Trace)
+        .hostname("127.0.0.1".to_owned())
+        .port(port)
+        .tls(false)
+        .null_character(true)
+        .background_error_handler(Some(note_failure))
+        .build()
+        .expect("a logger");
+    log(&logger, level, message);
+    drop(logger); // It sends all that it has, and closes the connection.
+    let bytes = reader.join().expect("the reader").expect("bytes");
+    match FAILURE.lock().expect("the failure").take() {
+        Some(text) => json!({"error": {"text": text}}),
+        None => json!({"stream": hexadecimal(&bytes)}),
+    }
+}
+
+fn note_failure(error: Error) {
+    *FAILURE.lock().expect("the failure") = Some(error.to_string());
+}
+
+/// Makes the record that the macros `gelf_error!`, `gelf_info!`… make, where names and the level come from the code; or,
+/// without a level, that of `log::info!`.
+fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
+    let mut pairs: Vec<(&str, kv::Value<'_>)> = Vec::new();
+    let mut level = Level::Info;
+    if let Some(gelf_level) = gelf_level {
+        level = gelf_level.into();
+        pairs.push((INTERNAL_LEVEL_FIELD_NAME, (gelf_level as u32).into()));
+    }
+    for (name, value) in message["fields"].as_object().into_iter().flatten() {
+        pairs.push((name, kv::Value::from_serde(value)));
+    }
+    let text = message["short_message"].as_str().unwrap_or_default();
+    let arguments = format_args!("{text}");
+    let record = Record::builder()
+        .args(arguments)
+        .level(level)
+        .target(module_path!())
+        .module_path_static(Some(module_path!()))
+        .file_static(Some(file!()))
+        .line(Some(line!()))
+        .key_values(&pairs)
+        .build();
+    logger.log(&record);
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,133 @@
+//! The subject of `../../PROTOCOL.md` for the crate gelf, which sends alone.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use chrono::DateTime;
+use gelf::{
+    Backend, ChunkSize, Level, Logger, Message, MessageCompression, NullBackend, TcpBackend, WireMessage,
+};
+use serde_json::{Value, json};
+
+/// Where the version of the library stands.
+const LOCK: &str = include_str!("../Cargo.lock");
+/// A chunk's header, which the library's chunk size leaves out of account.
+const CHUNK_HEADER: u64 = 12;
+
+fn main() -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let mut answer = match request["do"].as_str() {
+            Some("hello") => hello(),
+            Some("send") => send(&request).unwrap_or_else(|refusal| refusal),
+            _ => json!({"unsupported": "it only sends"}),
+        };
+        if let Some(id) = request.get("id") {
+            answer["id"] = id.clone();
+        }
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn hello() -> Value {
+    let version = LOCK.split("name = \"gelf\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    json!({
+        "name": "gelf",
+        "version": version,
+        "language": "Rust",
+        "can": ["send"],
+        "sends": ["udp", "tcp"],
+        "notes": "Datagrams are those of WireMessage::to_chunked_message, which UdpBackend sends as they are.",
+    })
+}
+
+fn unsupported(why: &str) -> Value {
+    json!({"unsupported": why})
+}
+
+/// What the library said, from the outside in.
+macro_rules! error {
+    ($error:expr) => {{
+        let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
+        json!({"error": {"text": words.join(": ")}})
+    }};
+}
+
+/// The answer; or, as an error, the answer that says why not.
+fn send(request: &Value) -> Result<Value, Value> {
+    let compression = match request["compression"].as_str() {
+        None | Some("none") => MessageCompression::None,
+        Some("gzip") => MessageCompression::Gzip { level: 1 }, // The level of the crate's default.
+        Some("zlib") => MessageCompression::Zlib { level: 1 },
+        Some(_) => return Err(unsupported("the compression")),
+    };
+    let message = message(&request["message"])?;
+    let host = request["message"]["host"].as_str();
+    if request["transport"] == "tcp" {
+        if compression != MessageCompression::None {
+            return Err(unsupported("TcpBackend has no compression"));
+        }
+        return stream(message, host);
+    }
+    let size = request["datagram_size"].as_u64().unwrap_or(1420).saturating_sub(CHUNK_HEADER);
+    let size = ChunkSize::Custom(size.try_into().map_err(|_| unsupported("ChunkSize is a u16"))?);
+    let logger = logger(Box::new(NullBackend::new()), host)?;
+    let chunked = WireMessage::new(message, &logger)
+        .to_chunked_message(size, compression)
+        .map_err(|error| error!(error))?;
+    Ok(json!({"datagrams": chunked.iter().map(|datagram| hexadecimal(&datagram)).collect::<Vec<_>>()}))
+}
+
+fn logger(backend: Box<dyn Backend>, host: Option<&str>) -> Result<Logger, Value> {
+    match host {
+        Some(host) => Ok(Logger::new_with_hostname(backend, host)),
+        None => Logger::new(backend).map_err(|error| error!(error)),
+    }
+}
+
+fn message(asked: &Value) -> Result<Message<'_>, Value> {
+    let mut message = Message::new(asked["short_message"].as_str().unwrap_or_default());
+    if let Some(full) = asked["full_message"].as_str() {
+        message.set_full_message(full);
+    }
+    if let Some(level) = asked.get("level") {
+        message.set_level(Level::from(level.as_i64().ok_or_else(|| unsupported("Level is made of an i64"))?));
+    }
+    if let Some(seconds) = asked["timestamp"].as_f64() {
+        // The library sends milliseconds, and a float has the microseconds of any time near to ours.
+        let timestamp = DateTime::from_timestamp_micros((seconds * 1e6).round() as i64);
+        message.set_timestamp(timestamp.ok_or_else(|| unsupported("chrono has no such time"))?);
+    }
+    for (name, value) in asked["fields"].as_object().into_iter().flatten() {
+        let value = value.as_str().ok_or_else(|| unsupported("additional fields are strings"))?;
+        message.set_metadata(name.as_str(), value).map_err(|error| error!(error))?;
+    }
+    Ok(message)
+}
+
+/// What `TcpBackend` sends before it is dropped.
+fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
+    let address = listener.local_addr().expect("an address");
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let (mut connection, _) = listener.accept().expect("a connection");
+        connection.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
+    let logger = logger(Box::new(NullBackend::new()), host)?;
+    // As Logger::log_message does it, which keeps the error to itself.
+    backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))?;
+    drop(backend);
+    let bytes =
+        reader.join().expect("the reader").map_err(|error| json!({"error": {"text": error.to_string()}}))?;
+    Ok(json!({"stream": hexadecimal(&bytes)}))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

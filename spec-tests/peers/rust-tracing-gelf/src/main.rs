@@ -1,0 +1,126 @@
+//! The subject of `../../PROTOCOL.md` for the crate tracing-gelf, which sends alone: events of `tracing`.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::{Dispatch, dispatcher, field};
+use tracing_gelf::{Builder, ConnectionErrors, Logger};
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Where the version of the library stands.
+const LOCK: &str = include_str!("../Cargo.lock");
+
+fn main() -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let mut answer = match request["do"].as_str() {
+            Some("hello") => hello(),
+            Some("send") => send(&request),
+            _ => json!({"unsupported": "it only sends"}),
+        };
+        if let Some(id) = request.get("id") {
+            answer["id"] = id.clone();
+        }
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn hello() -> Value {
+    let version =
+        LOCK.split("name = \"tracing-gelf\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    json!({
+        "name": "tracing-gelf",
+        "version": version,
+        "language": "Rust",
+        "can": ["send"],
+        "sends": ["udp", "tcp"],
+        "notes": "Additional fields are those of the builder, for the names of an event's are known to the compiler. \
+            The other members are fields of an event of level INFO, of which the crate says that they override its own.",
+    })
+}
+
+fn send(request: &Value) -> Value {
+    if !matches!(request["compression"].as_str(), None | Some("none")) {
+        return json!({"unsupported": "there is no compression"});
+    }
+    let message = &request["message"];
+    if message.get("level").is_some_and(|level| !level.is_i64()) {
+        return json!({"unsupported": "the level is an integer"});
+    }
+    let mut builder = Logger::builder();
+    if let Some(host) = message["host"].as_str() {
+        builder = builder.host(host);
+    }
+    for (name, value) in message["fields"].as_object().into_iter().flatten() {
+        builder = builder.additional_field(name, value.clone());
+    }
+    let sent = match request["transport"].as_str() {
+        Some("udp") if request["datagram_size"].as_u64().is_some_and(|size| size != 1420) => {
+            return json!({"unsupported": "datagrams have no size to be set"});
+        }
+        Some("udp") => datagrams(builder, message),
+        _ => stream(builder, message),
+    };
+    sent.unwrap_or_else(|text| json!({"error": {"text": text}}))
+}
+
+/// Logs the message. The logger is dropped behind it, and with it the connection ends.
+fn log(logger: Logger, message: &Value) {
+    let text = message["short_message"].as_str();
+    let full_message = message["full_message"].as_str();
+    let level = message["level"].as_i64();
+    let timestamp: Option<Box<dyn field::Value>> = match &message["timestamp"] {
+        Value::Number(number) if number.is_i64() => number.as_i64().map(|seconds| Box::new(seconds) as _),
+        number => number.as_f64().map(|seconds| Box::new(seconds) as _),
+    };
+    let dispatch = Dispatch::new(tracing_subscriber::registry().with(logger));
+    dispatcher::with_default(&dispatch, || tracing::info!(full_message, level, timestamp, message = text));
+}
+
+/// Lets the library send, until there is nothing more to be sent.
+fn run(connection: impl Future<Output = ConnectionErrors>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let ConnectionErrors(errors) = runtime.block_on(connection);
+    errors.first().map_or(Ok(()), |(_, error)| Err(error.to_string()))
+}
+
+fn datagrams(builder: Builder, message: &Value) -> Result<Value, String> {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
+    let address = socket.local_addr().expect("an address");
+    let (logger, mut handle) = builder.connect_udp(address).map_err(|error| error.to_string())?;
+    log(logger, message);
+    run(handle.connect())?;
+    // Everything has been sent by now; this is for a kernel that takes its time.
+    socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a time-out");
+    let mut buffer = [0; 1 << 16];
+    let mut datagrams = Vec::new();
+    while let Ok(length) = socket.recv(&mut buffer) {
+        datagrams.push(hexadecimal(&buffer[..length]));
+    }
+    Ok(json!({"datagrams": datagrams}))
+}
+
+fn stream(builder: Builder, message: &Value) -> Result<Value, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
+    let address: SocketAddr = listener.local_addr().expect("an address");
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let (mut connection, _) = listener.accept().expect("a connection");
+        connection.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let (logger, mut handle) = builder.connect_tcp(address).map_err(|error| error.to_string())?;
+    log(logger, message);
+    run(handle.connect())?;
+    let bytes = reader.join().expect("the reader").map_err(|error| error.to_string())?;
+    Ok(json!({"stream": hexadecimal(&bytes)}))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,104 @@
+//! `board`: all peers, and the score board of what they make of the vectors.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use gelf_spec_tests::{Builtin, Expectations, Process, Results, Selection, Verdict, report};
+
+use crate::run::with_progress;
+use crate::{VectorsArguments, write};
+
+#[derive(Args)]
+pub(crate) struct BoardArguments {
+    /// The folder of the peers: each has a program `run`, and `expectations.json`
+    #[arg(value_name = "DIR")]
+    peers: PathBuf,
+    /// Only peers whose folder's name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Write the table in Markdown here
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write the page here
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write nothing; fail where the files are not as they would be written
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    vectors: VectorsArguments,
+}
+
+/// Peers that start containers or machines of languages take their time.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
+    let topics = arguments.vectors.load()?;
+    let mut all = Vec::new();
+    all.push(with_progress(&topics, &mut Builtin::default(), None, Selection::default())?);
+    for folder in folders(arguments)? {
+        let run = folder.join("run");
+        let mut subject = Process::start(&format!("'{}'", run.display()), TIMEOUT)?;
+        let known = folder.join("expectations.json");
+        let known = if known.exists() {
+            Some(Expectations::load(&known).map_err(|error| error.to_string())?)
+        } else {
+            None
+        };
+        all.push(with_progress(&topics, &mut subject, known.as_ref(), Selection::default())?);
+        if let Some(results) = all.last() {
+            println!("{}", line(results));
+        }
+    }
+    let mut good = true;
+    for results in &all {
+        for outcome in results.unexpected() {
+            good = false;
+            let mode = outcome.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
+            let found = outcome.differences.join("; ");
+            println!("{}: {}{mode} {}, {found}", results.subject.name, outcome.id, outcome.verdict.word());
+        }
+        for stale in &results.stale {
+            good = false;
+            println!("stale expectation: {stale}");
+        }
+    }
+    let files = [
+        (&arguments.markdown, report::markdown(&topics, &all)),
+        (&arguments.html, report::html(&topics, &all)),
+    ];
+    for (path, text) in files.iter().filter_map(|(path, text)| Some((path.as_deref()?, text))) {
+        if !arguments.check {
+            write(path, text)?;
+        } else if std::fs::read_to_string(path).ok().as_deref() != Some(text.as_str()) {
+            good = false;
+            println!("{} is not what would be written now", path.display());
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn folders(arguments: &BoardArguments) -> Result<Vec<PathBuf>, String> {
+    let wanted = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        path.join("run").exists() && arguments.only.as_ref().is_none_or(|only| name.contains(only))
+    };
+    let entries = std::fs::read_dir(&arguments.peers)
+        .map_err(|error| format!("{}: {error}", arguments.peers.display()))?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path)).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+fn line(results: &Results) -> String {
+    let counts: Vec<String> = Verdict::ALL
+        .iter()
+        .map(|verdict| (results.count(*verdict), verdict.word()))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    format!("{:<16} {}", results.subject.name, counts.join(", "))
+}

@@ -1,0 +1,152 @@
+//! `run`: the vectors through one subject.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use gelf_spec_tests::{
+    Builtin, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector, report,
+    run as run_vectors,
+};
+
+use crate::{VectorsArguments, style, write};
+
+#[derive(Args)]
+pub(crate) struct RunArguments {
+    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
+    subject: String,
+    /// In which mode, of a subject that has two
+    #[arg(long, value_enum, default_value_t = ModeArgument::Both)]
+    mode: ModeArgument,
+    /// Only vectors whose id or topic contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// In what the subject is known to differ, with reasons
+    #[arg(long, value_name = "FILE")]
+    expectations: Option<PathBuf>,
+    /// How many seconds a subject may take for an answer
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    timeout: u64,
+    /// Write a report too; may be given several times
+    #[arg(long, value_name = "json|junit|html=FILE")]
+    report: Vec<Report>,
+    /// List the vectors, and run nothing
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    vectors: VectorsArguments,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum ModeArgument {
+    Strict,
+    Lenient,
+    Both,
+}
+
+#[derive(Clone, Debug)]
+struct Report {
+    form: Form,
+    path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Html,
+    Json,
+    Junit,
+}
+
+impl FromStr for Report {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (form, path) =
+            text.split_once('=').ok_or("it needs a file: json=FILE, junit=FILE or html=FILE")?;
+        let form = match form {
+            "html" => Form::Html,
+            "json" => Form::Json,
+            "junit" => Form::Junit,
+            other => return Err(format!("no report is called '{other}'; there are json, junit and html")),
+        };
+        Ok(Self { form, path: path.into() })
+    }
+}
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
+    let topics = arguments.vectors.load()?;
+    let mode = match arguments.mode {
+        ModeArgument::Strict => Some(Mode::Strict),
+        ModeArgument::Lenient => Some(Mode::Lenient),
+        ModeArgument::Both => None,
+    };
+    let selection = Selection::new(arguments.filter.as_deref(), mode);
+    if arguments.list {
+        list(&topics, selection);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
+    let expectations = expectations.map_err(|error| error.to_string())?;
+    let mut subject = subject(&arguments.subject, Duration::from_secs(arguments.timeout))?;
+    let started = Instant::now();
+    let results = with_progress(&topics, subject.as_mut(), expectations.as_ref(), selection)?;
+    if results.outcomes.is_empty() {
+        return Err(format!("no vector matches '{}'", arguments.filter.as_deref().unwrap_or_default()));
+    }
+    print!("{}", report::summary(&topics, &results, style()));
+    println!("{:.1} s", started.elapsed().as_secs_f64());
+    for Report { form, path } in &arguments.report {
+        let text = match form {
+            Form::Html => report::html(&topics, std::slice::from_ref(&results)),
+            Form::Json => format!("{:#}\n", report::json(&topics, std::slice::from_ref(&results))),
+            Form::Junit => report::junit(&topics, &results),
+        };
+        write(path, &text)?;
+    }
+    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject>, String> {
+    match command {
+        "builtin" => Ok(Box::new(Builtin::default())),
+        command => Ok(Box::new(Process::start(command, timeout)?)),
+    }
+}
+
+/// Runs them, and says on a terminal how far it is.
+pub(crate) fn with_progress(
+    topics: &[Topic],
+    subject: &mut dyn Subject,
+    expectations: Option<&Expectations>,
+    selection: Selection<'_>,
+) -> Result<Results, String> {
+    let total: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
+    let name = subject.description().name.clone();
+    let shown = std::io::stderr().is_terminal();
+    let mut done = 0;
+    let mut progress = |vector: &Vector, _: &Outcome| {
+        done += 1;
+        if shown {
+            // Over itself, and cleared to the end of the line.
+            eprint!("\r{name}: {done} of about {total}, {}\x1b[K", vector.id);
+            let _ = std::io::stderr().flush();
+        }
+    };
+    let results = run_vectors(topics, subject, expectations, selection, &mut progress);
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    results
+}
+
+fn list(topics: &[Topic], selection: Selection<'_>) {
+    for topic in topics {
+        for vector in topic.vectors.iter().filter(|vector| selection.has(&topic.topic, &vector.id)) {
+            println!("{:<12} {:<13} {:<6} {}", vector.id, topic.topic, vector.rule, vector.title);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Messages as a subject has them, beside those of a vector.
+//!
+//! Subjects differ in how they hold a value, and that is not held against them: a missing member may be an empty text, a
+//! boolean its word, an array its JSON text. Numbers are compared as decimals.
+
+use std::collections::BTreeMap;
+
+use gelf_core::Timestamp;
+
+use crate::judge::{Difference, Weight};
+use crate::observed::{Seen, SeenMessage};
+use crate::protocol::shortened;
+use crate::vector::{FieldValue, MessageText};
+
+/// What of the messages is not as expected.
+pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Difference> {
+    if expected.len() != seen.len() {
+        let count = |count| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+        let difference =
+            Difference::new("delivered", count(expected.len()), describe(seen, &count(seen.len())));
+        let weight = if expected.len() > seen.len() { Weight::Lost } else { Weight::Wrong };
+        return vec![Difference { weight, ..difference }];
+    }
+    expected.iter().zip(seen).flat_map(|(expected, seen)| message(expected, seen)).collect()
+}
+
+fn describe(seen: &[SeenMessage], count: &str) -> String {
+    match seen.iter().find_map(|message| message.short_message.as_ref()) {
+        Some(text) => format!("{count}, short_message {}", shortened(text.json())),
+        None => count.to_owned(),
+    }
+}
+
+/// What of one message is not as expected.
+pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for (name, expected, seen) in [
+        // A blank host is none.
+        ("host", expected.host.as_deref(), &seen.host.clone().filter(|host| !host.is_blank())),
+        ("short_message", Some(expected.short_message.as_str()), &seen.short_message),
+        ("full_message", expected.full_message.as_deref(), &seen.full_message),
+    ] {
+        differences.extend(text(name, expected, seen.as_ref()));
+    }
+    differences.extend(timestamp(expected.timestamp.as_deref(), seen.timestamp.as_ref()));
+    let mut fields: BTreeMap<&str, &Seen> = seen
+        .fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(_, value)| !value.is_null())
+        .collect();
+    let level = seen.level.as_ref().filter(|level| !level.is_null());
+    match (expected.level, level) {
+        (None, Some(level)) => {
+            // What is no severity may be kept as a field of that name.
+            fields.insert("level", level);
+        }
+        (expected, level) => {
+            differences.extend(number("level", expected.map(|level| level.to_string()), level))
+        }
+    }
+    for (name, value) in &expected.fields {
+        match fields.remove(name.as_str()) {
+            Some(seen) if same_value(value, seen) => {}
+            seen => differences.push(different(&format!("field {name}"), Some(describe_value(value)), seen)),
+        }
+    }
+    for (name, value) in fields {
+        differences.push(Difference::new(format!("field {name}"), "none", shortened(value.json())));
+    }
+    differences
+}
+
+fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+    let seen_text = match seen {
+        None => Some(String::new()),
+        Some(seen) if seen.is_null() => Some(String::new()),
+        Some(seen) => seen.text(),
+    };
+    let expected_text = expected.unwrap_or_default();
+    if seen_text.as_deref() == Some(expected_text) || seen.is_some_and(|seen| seen.json() == expected_text) {
+        return None;
+    }
+    Some(different(what, expected.map(|text| shortened(&format!("{text:?}"))), seen))
+}
+
+/// A value that is lost, or another.
+fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Difference {
+    let none = || "none".to_owned();
+    let lost = seen.is_none_or(|seen| seen.is_null() || seen.is_blank());
+    let weight = if lost { Weight::Lost } else { Weight::Wrong };
+    let found = seen.map_or_else(none, |seen| shortened(seen.json()));
+    Difference { weight, ..Difference::new(what, expected.unwrap_or_else(none), found) }
+}
+
+fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<Difference> {
+    let same = match (&expected, seen) {
+        (None, None) => true,
+        (Some(expected), Some(seen)) => {
+            decimal(expected).is_some() && decimal(expected) == decimal(seen.json())
+        }
+        _ => false,
+    };
+    (!same).then(|| different(what, expected, seen))
+}
+
+/// A microsecond is what a float holds of today; what is within a millisecond is a small difference.
+fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+    let seen = seen.filter(|seen| !seen.is_null());
+    let nanos = |text: &str| {
+        let (seconds, nanos) = Timestamp::from_decimal(text).ok()?.as_unix();
+        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
+    };
+    let apart = match (expected, seen) {
+        (None, None) => 0,
+        (Some(expected), Some(seen)) => match (nanos(expected), nanos(seen.json())) {
+            (Some(expected), Some(seen)) => (expected - seen).unsigned_abs(),
+            _ => u128::MAX,
+        },
+        _ => u128::MAX,
+    };
+    let difference = || different("timestamp", expected.map(str::to_owned), seen);
+    match apart {
+        0..1_000 => None,
+        1_000..1_000_000 => Some(Difference { weight: Weight::Small, ..difference() }),
+        _ => Some(difference()),
+    }
+}
+
+fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
+    let json = seen.json();
+    match expected {
+        FieldValue::Bool(value) => json == value.to_string() || seen.text() == Some(value.to_string()),
+        FieldValue::Number { number } => {
+            let text = seen.text();
+            let digits = text.as_deref().unwrap_or(json);
+            decimal(number).is_some() && decimal(number) == decimal(digits)
+        }
+        FieldValue::Text(text) => {
+            let as_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+            seen.text().as_deref() == Some(text)
+                || (text.starts_with(['{', '[']) && as_json(text).is_some() && as_json(text) == as_json(json))
+        }
+    }
+}
+
+fn describe_value(value: &FieldValue) -> String {
+    match value {
+        FieldValue::Bool(value) => value.to_string(),
+        FieldValue::Number { number } => number.clone(),
+        FieldValue::Text(text) => shortened(&format!("{text:?}")),
+    }
+}
+
+/// A JSON number as sign, digits without zeros at either end, and the power of ten behind them; none for other text.
+pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let exponent: i64 = exponent.trim_start_matches('+').parse().ok()?;
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let trimmed = digits.trim_end_matches('0');
+    if trimmed.is_empty() {
+        return Some((false, String::new(), 0));
+    }
+    let power = exponent - fraction.len() as i64 + (digits.len() - trimmed.len()) as i64;
+    Some((negative, trimmed.to_owned(), power))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(json: &str) -> SeenMessage {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn expected(json: &str) -> MessageText {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn words(expected_json: &str, seen_json: &str) -> Vec<String> {
+        message(&expected(expected_json), &seen(seen_json)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn how_a_value_is_held_makes_no_difference() {
+        let wanted = r#"{"host":"h","short_message":"m","fields":[["b",true],["n",{"number":"1.50"}],["o","{\"k\":[1,2]}"]]}"#;
+        let found = r#"{"host":"h","short_message":"m","full_message":"","fields":{"b":"true","n":15e-1,"o":{"k":[1, 2]},"z":null}}"#;
+        assert_eq!(words(wanted, found), [""; 0]);
+    }
+
+    #[test]
+    fn a_lost_digit_is_a_difference() {
+        let wanted = r#"{"short_message":"m","fields":[["i",{"number":"9007199254740993"}]]}"#;
+        let found = r#"{"short_message":"m","fields":{"i":9007199254740992}}"#;
+        assert_eq!(words(wanted, found), ["field i: expected 9007199254740993, found 9007199254740992"]);
+    }
+
+    #[test]
+    fn the_word_null_is_not_nothing() {
+        let found = r#"{"short_message":"m","full_message":"null","level":"debug","fields":{"x":1}}"#;
+        assert_eq!(
+            words(r#"{"short_message":"m"}"#, found),
+            [
+                "full_message: expected none, found \"null\"",
+                "field level: expected none, found \"debug\"",
+                "field x: expected none, found 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_timestamp_may_be_a_float_but_not_more() {
+        let wanted = r#"{"short_message":"m","timestamp":"1385053862.3072"}"#;
+        assert_eq!(words(wanted, r#"{"short_message":"m","timestamp":1385053862.3071999}"#), [""; 0]);
+        let rounded =
+            message(&expected(wanted), &seen(r#"{"short_message":"m","timestamp":1385053862.307}"#));
+        assert_eq!(rounded.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Small]);
+        let whole = message(&expected(wanted), &seen(r#"{"short_message":"m","timestamp":1385053862}"#));
+        assert_eq!(whole.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Wrong]);
+    }
+
+    #[test]
+    fn decimals_are_equal_whatever_their_form() {
+        for (one, other) in [("1.0", "1"), ("1e3", "1000"), ("-0", "0"), ("0.10", "1E-1"), ("100", "1e+2")] {
+            assert_eq!(decimal(one), decimal(other), "{one} {other}");
+        }
+        assert_ne!(decimal("1"), decimal("-1"));
+        assert_eq!(decimal("\"1\""), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Vectors in words, for people.
+
+use std::fmt::Write;
+
+use crate::protocol::shortened;
+use crate::recipe::{Recipe, hex};
+use crate::vector::{Expected, FieldValue, Input, MessageText, Vector};
+
+/// How many steps of a vector are told one by one.
+const TOLD_STEPS: usize = 12;
+
+/// What the vector gives to a subject.
+pub fn describe_input(vector: &Vector) -> String {
+    match vector.input() {
+        None => String::new(),
+        Some(Input::Payload(payload)) => format!("payload {}", of_recipe(payload)),
+        Some(Input::Datagrams(steps)) => lines(steps.iter().map(|step| {
+            let at = if step.at > 0.0 { format!("at {} s ", step.at) } else { String::new() };
+            match &step.datagram {
+                Some(datagram) => format!("{at}datagram from {}: {}", step.from, of_recipe(datagram)),
+                None => format!("{at}nothing comes"),
+            }
+        })),
+        Some(Input::Stream(pieces)) => {
+            lines(pieces.iter().map(|piece| format!("stream: {}", of_recipe(piece))))
+        }
+        Some(Input::Send(send)) => format!(
+            "send by {}, compression {}, datagrams of up to {} bytes: {}",
+            send.transport,
+            send.compression,
+            send.datagram_size,
+            of_message(&send.message)
+        ),
+        Some(Input::Chunk(chunk)) => {
+            format!(
+                "cut into datagrams of up to {} bytes: {}",
+                chunk.datagram_size,
+                of_recipe(&chunk.payload)
+            )
+        }
+    }
+}
+
+fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().saturating_sub(TOLD_STEPS);
+    let mut told: Vec<String> = all.take(TOLD_STEPS).collect();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told.join("\n")
+}
+
+/// What is expected of it.
+pub fn describe_expected(expected: &Expected) -> String {
+    let mut parts = Vec::new();
+    if let Some(sizes) = expected.sizes.as_ref().filter(|sizes| !sizes.is_empty()) {
+        let largest = sizes.iter().max().copied().unwrap_or_default();
+        parts.push(format!("{} datagrams, the largest of {largest} bytes", sizes.len()));
+    }
+    if let Some(payload) = &expected.payload {
+        parts.push(format!("payload {}", of_recipe(payload)));
+    }
+    if let Some(begins) = &expected.begins {
+        parts.push(format!("it begins {begins}"));
+    }
+    parts.extend(expected.messages.iter().map(|message| format!("delivers {}", of_message(message))));
+    for (what, names) in
+        [("refuses", &expected.errors), ("though", &expected.deviations), ("tells of", &expected.events)]
+    {
+        if !names.is_empty() {
+            parts.push(format!("{what} {}", names.join(", ")));
+        }
+    }
+    if expected.pending > 0 {
+        parts.push(format!("{} incomplete at the end", expected.pending));
+    }
+    if parts.is_empty() {
+        parts.push("delivers nothing".to_owned());
+    }
+    parts.join("\n")
+}
+
+/// Bytes as text where they are, else in hexadecimal.
+fn of_recipe(recipe: &Recipe) -> String {
+    match recipe.bytes() {
+        Ok(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(text) if !text.chars().any(char::is_control) => shortened(text),
+            _ => shortened(&hex(&bytes)),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+fn of_message(message: &MessageText) -> String {
+    let mut text = String::new();
+    if let Some(host) = &message.host {
+        let _ = write!(text, "host {host:?}, ");
+    }
+    let _ = write!(text, "short_message {}", shortened(&format!("{:?}", message.short_message)));
+    if let Some(full_message) = &message.full_message {
+        let _ = write!(text, ", full_message {}", shortened(&format!("{full_message:?}")));
+    }
+    if let Some(timestamp) = &message.timestamp {
+        let _ = write!(text, ", timestamp {timestamp}");
+    }
+    if let Some(level) = message.level {
+        let _ = write!(text, ", level {level}");
+    }
+    for (name, value) in message.fields.iter().take(TOLD_STEPS) {
+        let value = match value {
+            FieldValue::Bool(value) => value.to_string(),
+            FieldValue::Number { number } => number.clone(),
+            FieldValue::Text(text) => shortened(&format!("{text:?}")),
+        };
+        let _ = write!(text, ", _{name} {value}");
+    }
+    if message.fields.len() > TOLD_STEPS {
+        let _ = write!(text, " and {} more fields", message.fields.len() - TOLD_STEPS);
+    }
+    text
+}

@@ -1,0 +1,340 @@
+//! What a sender put on the wire, held against the rules.
+
+use std::fmt;
+use std::time::Instant;
+
+use gelf_core::{
+    ChunkHeader, DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Encoding,
+    Framer, InvalidChunk, Message,
+};
+
+use crate::names;
+
+/// A rule that is broken, and how.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The rule, of the table in `vectors/README.md`.
+    pub rule: &'static str,
+    /// What is wrong, by a name of the vectors where there is one.
+    pub name: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How, for people, where the name does not say it.
+    pub text: String,
+    /// The bytes around it.
+    pub excerpt: String,
+}
+
+/// How bad a violation is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[allow(clippy::exhaustive_enums, reason = "these are the two")]
+pub enum Severity {
+    /// The specification allows it, but a known receiver does not take it, or it is waste.
+    Odd,
+    /// The specification forbids it.
+    Broken,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, excerpt) = (&self.text, &self.excerpt);
+        let colon = if text.is_empty() && excerpt.is_empty() { "" } else { ": " };
+        let space = if text.is_empty() || excerpt.is_empty() { "" } else { ", " };
+        write!(f, "{} {}{colon}{text}{space}{excerpt}", self.rule, self.name)
+    }
+}
+
+/// What was sent for one message.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The payload, put together and inflated, if that can be done.
+    pub payload: Option<Vec<u8>>,
+    /// What is wrong with the way it was sent, and with the payload.
+    pub violations: Vec<Violation>,
+}
+
+impl Inspection {
+    /// Notes what is wrong at an offset of the payload.
+    fn note_at(
+        &mut self,
+        (rule, severity): (&'static str, Severity),
+        name: String,
+        payload: &[u8],
+        offset: usize,
+    ) {
+        let excerpt = format!("at byte {offset}: {}", excerpt(payload, offset));
+        self.violations.push(Violation { rule, name, severity, text: String::new(), excerpt });
+    }
+
+    fn note(
+        &mut self,
+        rule: &'static str,
+        name: impl Into<String>,
+        severity: Severity,
+        text: impl Into<String>,
+    ) {
+        self.violations.push(Violation {
+            rule,
+            name: name.into(),
+            severity,
+            text: text.into(),
+            excerpt: String::new(),
+        });
+    }
+
+    /// What is broken, leaving out what is merely odd.
+    pub fn broken(&self) -> impl Iterator<Item = &Violation> {
+        self.violations.iter().filter(|violation| violation.severity == Severity::Broken)
+    }
+
+    /// The message, as a lenient decoder reads it.
+    ///
+    /// # Errors
+    /// The name of what is wrong.
+    pub fn message(&self) -> Result<Message<'_>, String> {
+        let payload = self.payload.as_deref().ok_or("no payload")?;
+        let decoded =
+            Decoder::lenient().decode(payload).map_err(|error| names::of_decode_error(error.kind()))?;
+        Ok(decoded.message)
+    }
+}
+
+/// The most that Logstash's reader takes, in bytes.
+const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
+
+/// Looks at the datagrams of one message, in the order in which they were sent. `size` is what was asked for, if anything
+/// was: the most bytes of a datagram.
+pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
+    let mut inspection = put_together(sent, size);
+    look_at_zlib(&mut inspection, sent);
+    look_at_payload(&mut inspection);
+    inspection
+}
+
+fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
+    let mut inspection = Inspection::default();
+    let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();
+    let mut reader = DatagramReader::<()>::lenient(Default::default());
+    let now = Instant::now();
+    let mut complete = 0;
+    for (at, datagram) in sent.iter().enumerate() {
+        let len = datagram.len();
+        if let Some(size) = size.filter(|size| len > *size) {
+            inspection.note(
+                "R14",
+                "DatagramSize",
+                Severity::Broken,
+                format!("datagram {at} has {len} bytes, not {size}"),
+            );
+        } else if len > LOGSTASH_DATAGRAM_BYTES {
+            let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
+            inspection.note("R39", "DatagramSize", Severity::Odd, text);
+        }
+        if datagram.starts_with(&gelf_core::CHUNK_MAGIC) {
+            match ChunkHeader::parse(datagram) {
+                Ok((header, payload)) => chunks.push((header, payload.len())),
+                Err(error) => {
+                    let rule =
+                        if matches!(error, InvalidChunk::CountTooLarge { .. }) { "R17" } else { "R15" };
+                    inspection.note(
+                        rule,
+                        names::of_chunk_error(error),
+                        Severity::Broken,
+                        format!("datagram {at}: {error}"),
+                    );
+                }
+            }
+        }
+        let before = reader.stats().deviations;
+        match reader.read(now, (), datagram) {
+            Ok(None) => {}
+            Ok(Some(payload)) => {
+                complete += 1;
+                inspection.payload = Some(payload.to_vec());
+            }
+            // Said above.
+            Err(gelf_core::DatagramError::Chunk(_)) => {}
+            Err(error) => {
+                inspection.note(
+                    "R13",
+                    names::of_datagram_error(error),
+                    Severity::Broken,
+                    format!("datagram {at}: {error}"),
+                );
+            }
+        }
+        let after = reader.stats().deviations;
+        for (deviation, rule, before, after) in [
+            (DatagramDeviation::LegacyHeader, "R13", before.legacy_header, after.legacy_header),
+            (DatagramDeviation::SmallWindow, "R24", before.small_window, after.small_window),
+            (DatagramDeviation::TrailingData, "R13", before.trailing_data, after.trailing_data),
+        ] {
+            if after > before {
+                let name = names::of_datagram_deviation(deviation);
+                inspection.note(rule, name, Severity::Broken, format!("datagram {at}"));
+            }
+        }
+    }
+    look_at_chunks(&mut inspection, &chunks);
+    if complete > 1 {
+        inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages for one"));
+    }
+    if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
+        let text = format!("{} datagrams, and no whole message", sent.len());
+        inspection.note("R15", "Incomplete", Severity::Broken, text);
+    }
+    inspection
+}
+
+/// Looks at the datagrams of a payload that need not be a message.
+pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
+    let mut inspection = put_together(sent, Some(size));
+    look_at_zlib(&mut inspection, sent);
+    inspection
+}
+
+fn look_at_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) {
+    let Some((first, _)) = chunks.first() else { return };
+    let count = first.sequence_count();
+    if chunks.iter().any(|(header, _)| header.id() != first.id()) {
+        inspection.note("R16", "ChunkId", Severity::Broken, "the chunks of one message have several ids");
+    }
+    if chunks.iter().any(|(header, _)| header.sequence_count() != count) {
+        inspection.note(
+            "R15",
+            "ChunkCountMismatch",
+            Severity::Broken,
+            "the chunks of one message have several counts",
+        );
+    }
+    if chunks.len() != usize::from(count) {
+        let text = format!("{} chunks of {count}", chunks.len());
+        inspection.note("R15", "Incomplete", Severity::Broken, text);
+    }
+    if count == 1 {
+        inspection.note("R21", "SingleChunk", Severity::Odd, "one chunk, where a plain datagram is enough");
+    } else if chunks.iter().any(|(_, len)| *len == 0) {
+        inspection.note(
+            "R22",
+            "EmptyChunk",
+            Severity::Odd,
+            "an empty chunk; some readers refuse it, and never complete",
+        );
+    }
+}
+
+/// Whether zlib begins as all readers know it.
+fn look_at_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
+    let joined: Vec<u8> = sent
+        .iter()
+        .flat_map(|datagram| match ChunkHeader::parse(datagram) {
+            Ok((_, payload)) => payload,
+            Err(_) => datagram,
+        })
+        .take(2)
+        .copied()
+        .collect();
+    if let [first @ 0x78, second] = joined[..]
+        && second != 0x9c
+        && Encoding::sniff(&joined) == Encoding::Zlib
+    {
+        let text = format!("zlib begins {first:02x} {second:02x}; Logstash knows 78 9c alone");
+        inspection.note("R40", "CompressionHeader", Severity::Odd, text);
+    }
+}
+
+/// Looks at the bytes of one message on a TCP stream.
+pub fn stream(sent: &[u8]) -> Inspection {
+    let mut inspection = Inspection::default();
+    let mut framer = Framer::new(64 << 20);
+    let mut buffer = sent.into();
+    let mut frames = 0;
+    while let Some(frame) = framer.next_frame(&mut buffer) {
+        if let Ok(frame) = frame {
+            frames += 1;
+            inspection.payload.get_or_insert_with(|| frame.to_vec());
+        }
+    }
+    if let Some(frame) = framer.finish(&mut buffer) {
+        frames += 1;
+        inspection.note("R25", "UnterminatedFrame", Severity::Broken, "no null byte at the end");
+        inspection.payload.get_or_insert_with(|| frame.to_vec());
+    }
+    if framer.empty_frames() > 0 {
+        let text = format!("{} empty frames; Graylog closes the connection", framer.empty_frames());
+        inspection.note("R36", "EmptyFrame", Severity::Broken, text);
+    }
+    if frames > 1 {
+        inspection.note(
+            "R25",
+            "SeveralMessages",
+            Severity::Broken,
+            format!("{frames} frames for one message"),
+        );
+    }
+    if inspection.payload.as_deref().is_some_and(|payload| Encoding::sniff(payload) != Encoding::Plain) {
+        inspection.note("R25", "CompressedOnStream", Severity::Broken, "compressed, which streams are not");
+        return inspection;
+    }
+    look_at_payload(&mut inspection);
+    inspection
+}
+
+/// What the decoder finds in the payload.
+fn look_at_payload(inspection: &mut Inspection) {
+    let Some(payload) = inspection.payload.take() else { return };
+    match Decoder::lenient().decode(&payload) {
+        Ok(decoded) => {
+            for deviation in &decoded.deviations {
+                let name = names::of_deviation(deviation.kind);
+                inspection.note_at(rule_of(deviation.kind), name, &payload, deviation.offset);
+            }
+        }
+        Err(error) => {
+            let rule = match error.kind() {
+                DecodeErrorKind::Deviation(kind) => rule_of(kind),
+                _ => ("R1", Severity::Broken),
+            };
+            inspection.note_at(rule, names::of_decode_error(error.kind()), &payload, error.offset());
+        }
+    }
+    inspection.payload = Some(payload);
+}
+
+/// Some text of a payload, around an offset.
+fn excerpt(payload: &[u8], offset: usize) -> String {
+    let from = offset.saturating_sub(8);
+    let part = payload.get(from..payload.len().min(offset + 40)).unwrap_or_default();
+    format!("{:?}", String::from_utf8_lossy(part))
+}
+
+/// The rule that a deviation breaks. What the specification does not forbid is odd.
+pub(crate) fn rule_of(kind: DeviationKind) -> (&'static str, Severity) {
+    use gelf_core::Member;
+    let broken = |rule| (rule, Severity::Broken);
+    match kind {
+        DeviationKind::UnprefixedField => ("R31", Severity::Odd),
+        DeviationKind::UnsupportedVersion => broken("R2"),
+        DeviationKind::Blank(_) => broken("R35"),
+        DeviationKind::Missing(member) | DeviationKind::WrongType(member) => broken(match member {
+            Member::Version => "R2",
+            Member::Host => "R3",
+            Member::ShortMessage => "R4",
+            Member::FullMessage => "R5",
+            Member::Timestamp => "R34",
+            Member::Level => "R7",
+            _ => "R8",
+        }),
+        DeviationKind::TimestampRange => broken("R6"),
+        DeviationKind::LevelRange => broken("R7"),
+        DeviationKind::NumberRange => broken("R33"),
+        DeviationKind::FieldName => broken("R10"),
+        DeviationKind::ReservedField => ("R11", Severity::Odd),
+        DeviationKind::FieldValue => broken("R9"),
+        DeviationKind::DuplicateKey => broken("R32"),
+        DeviationKind::TrailingNul => broken("R27"),
+        _ => broken("R1"),
+    }
+}

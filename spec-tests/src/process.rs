@@ -1,0 +1,181 @@
+//! A subject that is a program of its own.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::protocol;
+use crate::subject::{Description, Reply, Request, Subject};
+
+/// How long a line of an answer may be: 64 MiB. It is a subject's fault if it is longer.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// How much of what it writes to standard error is kept, from the end.
+const LAST_WORDS_BYTES: usize = 2000;
+
+/// How long it may take to say hello: machines of languages start slowly.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A program that speaks the protocol of `PROTOCOL.md` on its standard input and output.
+///
+/// One that does not answer in time is killed and started again for the next request; so is one that ends.
+#[derive(Debug)]
+pub struct Process {
+    command: String,
+    timeout: Duration,
+    description: Description,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    requests: SyncSender<String>,
+    lines: Receiver<String>,
+    last_words: Arc<Mutex<Vec<u8>>>,
+}
+
+/// What came instead of a line.
+enum Silence {
+    Ended(String),
+    TimedOut,
+}
+
+impl Process {
+    /// How long a program may take for an answer: 5 s.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Starts a program, by a command line for the shell, and asks who it is.
+    ///
+    /// # Errors
+    /// One line that says why it cannot be asked.
+    pub fn start(command: &str, timeout: Duration) -> Result<Self, String> {
+        let explain = |reason: &dyn fmt::Display| format!("subject '{command}': {reason}");
+        let mut running = Running::start(command).map_err(|error| explain(&error))?;
+        let line = match running.exchange(&protocol::hello(), HELLO_TIMEOUT) {
+            Ok(line) => line,
+            Err(Silence::Ended(words)) => return Err(explain(&format!("it ended at once: {words}"))),
+            Err(Silence::TimedOut) => return Err(explain(&"it does not answer hello")),
+        };
+        let description = protocol::description(&line).map_err(|error| explain(&error))?;
+        Ok(Self { command: command.to_owned(), timeout, description, running: Some(running) })
+    }
+
+    fn running(&mut self) -> Result<&mut Running, String> {
+        if self.running.is_none() {
+            // Each process is greeted once, as the protocol has it.
+            self.running = Self::start(&self.command, self.timeout)?.running.take();
+        }
+        self.running.as_mut().ok_or_else(|| format!("subject '{}' is gone", self.command))
+    }
+}
+
+impl Subject for Process {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        let line = match protocol::line(&request, &self.description)? {
+            Ok(line) => line,
+            Err(why) => return Ok(Reply::Unsupported(why)),
+        };
+        let timeout = self.timeout;
+        match self.running()?.exchange(&line, timeout) {
+            Ok(answer) => protocol::reply(request.id, &answer)
+                .map_err(|error| format!("subject '{}': {error}", self.command)),
+            Err(Silence::Ended(words)) => {
+                self.running = None;
+                Ok(Reply::Crashed(words))
+            }
+            Err(Silence::TimedOut) => {
+                self.running = None;
+                Ok(Reply::NoAnswer(timeout))
+            }
+        }
+    }
+}
+
+impl Running {
+    fn start(command: &str) -> std::io::Result<Self> {
+        // The shell takes the command line apart, and is then that program: there is nothing else to be killed.
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {command}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pipe = || std::io::Error::other("no pipe to it");
+        let mut input = child.stdin.take().ok_or_else(pipe)?;
+        let output = child.stdout.take().ok_or_else(pipe)?;
+        let mut errors = child.stderr.take().ok_or_else(pipe)?;
+        // On threads of their own, for a program that hangs may neither read nor write; killing it ends them.
+        let (requests, to_write) = sync_channel::<String>(1);
+        std::thread::spawn(move || {
+            while let Ok(line) = to_write.recv() {
+                if writeln!(input, "{line}").and_then(|()| input.flush()).is_err() {
+                    return;
+                }
+            }
+        });
+        let (sender, lines) = sync_channel(4);
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            loop {
+                let mut line = Vec::new();
+                match output.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+                    Ok(len) if len > 0 && line.ends_with(b"\n") => {}
+                    _ => return,
+                }
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let last_words = Arc::new(Mutex::new(Vec::new()));
+        let words = Arc::clone(&last_words);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1024];
+            while let Ok(len @ 1..) = errors.read(&mut buffer) {
+                let mut words = words.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                words.extend_from_slice(buffer.get(..len).unwrap_or_default());
+                let over = words.len().saturating_sub(LAST_WORDS_BYTES);
+                words.drain(..over);
+            }
+        });
+        Ok(Self { child, requests, lines, last_words })
+    }
+
+    fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, Silence> {
+        if self.requests.send(line.to_owned()).is_err() {
+            return Err(self.ended());
+        }
+        match self.lines.recv_timeout(timeout) {
+            Ok(line) => Ok(line),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+            Err(RecvTimeoutError::Timeout) => Err(Silence::TimedOut),
+        }
+    }
+
+    fn ended(&mut self) -> Silence {
+        // Its pipe is closed; if it lives on all the same, it is of no more use.
+        std::thread::sleep(Duration::from_millis(50));
+        let _ = self.child.kill();
+        let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let words = self.last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let words = String::from_utf8_lossy(&words);
+        let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        Silence::Ended(format!("{status}{}{last}", if last.is_empty() { "" } else { ": " }))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

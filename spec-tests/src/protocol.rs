@@ -1,0 +1,257 @@
+//! Requests and answers as JSON lines; `PROTOCOL.md` has the words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::observed::{Observed, SeenMessage, Sent};
+use crate::recipe::hex;
+use crate::subject::{Description, Mode, Reply, Request};
+use crate::vector::{FieldValue, Input, MessageText, SendRequest};
+
+/// The version of the protocol.
+const PROTOCOL: u32 = 1;
+
+/// The line that begins a conversation.
+pub(crate) fn hello() -> String {
+    format!(r#"{{"do":"hello","protocol":{PROTOCOL}}}"#)
+}
+
+#[derive(Deserialize)]
+struct HelloAnswer {
+    name: String,
+    version: String,
+    #[serde(default)]
+    language: String,
+    can: BTreeSet<String>,
+    #[serde(default)]
+    sends: BTreeSet<String>,
+    #[serde(default)]
+    fixed: BTreeSet<String>,
+    #[serde(default)]
+    notes: String,
+}
+
+/// Reads the answer to [`hello`].
+pub(crate) fn description(line: &str) -> Result<Description, String> {
+    let answer: HelloAnswer =
+        serde_json::from_str(line).map_err(|error| format!("its answer to hello: {error}"))?;
+    let HelloAnswer { name, version, language, can, sends, fixed, notes } = answer;
+    Ok(Description { name, version, language, can, sends, fixed, notes })
+}
+
+#[derive(Serialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+enum Line<'r> {
+    Receive {
+        id: &'r str,
+        transport: &'r str,
+        mode: String,
+        steps: Vec<StepLine<'r>>,
+    },
+    Send {
+        id: &'r str,
+        transport: &'r str,
+        compression: &'r str,
+        datagram_size: u16,
+        message: MessageLine<'r>,
+    },
+    Chunk {
+        id: &'r str,
+        datagram_size: u16,
+        payload: String,
+    },
+}
+
+#[derive(Default, Serialize)]
+struct StepLine<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct MessageLine<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'r str>,
+    short_message: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_message: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
+    fields: BTreeMap<&'r str, Box<RawValue>>,
+}
+
+/// The request as a line; or why it cannot be put to this subject.
+pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
+    let bytes = |recipe: &crate::recipe::Recipe| recipe.bytes().map_err(|error| error.to_string());
+    let id = request.id;
+    if request.limits != Default::default() && !of.can("limits") {
+        return Ok(Err("its limits cannot be set".to_owned()));
+    }
+    let line = match request.input {
+        Input::Payload(payload) => {
+            let payload = bytes(payload)?;
+            let (transport, payload) = if of.can("payload") {
+                ("payload", payload)
+            } else if of.can("datagrams") {
+                ("udp", payload)
+            } else if of.can("stream") {
+                ("tcp", [payload, vec![0]].concat())
+            } else {
+                return Ok(Err("it does not receive".to_owned()));
+            };
+            let mut steps =
+                vec![StepLine { from: Some("A"), hex: Some(hex(&payload)), ..Default::default() }];
+            if transport == "tcp" {
+                steps.push(StepLine { end: Some(true), ..Default::default() });
+            }
+            receive(request, transport, steps)
+        }
+        Input::Datagrams(_) if !of.can("datagrams") => {
+            return Ok(Err("it does not receive datagrams".to_owned()));
+        }
+        Input::Datagrams(steps) => {
+            if steps.iter().any(|step| step.at > 0.0) && !of.can("clock") {
+                return Ok(Err("its clock cannot be set".to_owned()));
+            }
+            let mut lines = Vec::new();
+            for step in steps {
+                let hex = step.datagram.as_ref().map(&bytes).transpose()?.map(|datagram| hex(&datagram));
+                let from = hex.is_some().then_some(step.from.as_str());
+                lines.push(StepLine { from, at: Some(step.at), hex, end: None });
+            }
+            receive(request, "udp", lines)
+        }
+        Input::Stream(_) if !of.can("stream") => {
+            return Ok(Err("it does not receive streams".to_owned()));
+        }
+        Input::Stream(pieces) => {
+            let mut steps = Vec::new();
+            for piece in pieces {
+                steps.push(StepLine { hex: Some(hex(&bytes(piece)?)), ..Default::default() });
+            }
+            steps.push(StepLine { end: Some(true), ..Default::default() });
+            receive(request, "tcp", steps)
+        }
+        Input::Send(send) => match message(&send.message) {
+            _ if !of.can("send") || !of.sends.contains(&send.transport) => {
+                return Ok(Err(format!("it does not send by {}", send.transport)));
+            }
+            None => return Ok(Err("JSON cannot say it".to_owned())),
+            Some(message) => {
+                let SendRequest { transport, compression, datagram_size, .. } = send;
+                Line::Send { id, transport, compression, datagram_size: *datagram_size, message }
+            }
+        },
+        Input::Chunk(_) if !of.can("chunk") => return Ok(Err("it does not cut payloads".to_owned())),
+        Input::Chunk(chunk) => {
+            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&bytes(&chunk.payload)?) }
+        }
+    };
+    serde_json::to_string(&line).map(Ok).map_err(|error| error.to_string())
+}
+
+fn receive<'r>(request: &Request<'r>, transport: &'r str, steps: Vec<StepLine<'r>>) -> Line<'r> {
+    Line::Receive { id: request.id, transport, mode: request.mode.to_string(), steps }
+}
+
+/// The message, if all of its numbers are JSON.
+fn message(text: &MessageText) -> Option<MessageLine<'_>> {
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    let mut fields = BTreeMap::new();
+    for (name, value) in &text.fields {
+        let value = match value {
+            FieldValue::Bool(value) => raw(&value.to_string()),
+            FieldValue::Number { number } => raw(number),
+            FieldValue::Text(text) => serde_json::value::to_raw_value(text).ok(),
+        };
+        fields.insert(name.as_str(), value?);
+    }
+    let timestamp = match &text.timestamp {
+        Some(timestamp) => Some(raw(timestamp)?),
+        None => None,
+    };
+    Some(MessageLine {
+        host: text.host.as_deref(),
+        short_message: &text.short_message,
+        full_message: text.full_message.as_deref(),
+        timestamp,
+        level: text.level,
+        fields,
+    })
+}
+
+#[derive(Deserialize)]
+struct AnswerLine {
+    id: String,
+    #[serde(default)]
+    messages: Vec<SeenMessage>,
+    #[serde(default)]
+    errors: Vec<ErrorLine>,
+    #[serde(default)]
+    pending: Option<usize>,
+    #[serde(default)]
+    crashed: Option<String>,
+    #[serde(default)]
+    unsupported: Option<String>,
+    #[serde(default)]
+    datagrams: Option<Vec<String>>,
+    #[serde(default)]
+    stream: Option<String>,
+    #[serde(default)]
+    error: Option<ErrorLine>,
+}
+
+#[derive(Deserialize)]
+struct ErrorLine {
+    #[serde(default)]
+    text: String,
+}
+
+/// Reads an answer.
+pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
+    let answer: AnswerLine = serde_json::from_str(line)
+        .map_err(|error| format!("its answer to {id} is not one: {error}: {}", shortened(line)))?;
+    if answer.id != id {
+        return Err(format!("it answers {} when asked {id}", answer.id));
+    }
+    if let Some(crashed) = answer.crashed {
+        return Ok(Reply::Crashed(crashed));
+    }
+    if let Some(unsupported) = answer.unsupported {
+        return Ok(Reply::Unsupported(unsupported));
+    }
+    let unhex =
+        |text: &String| crate::recipe::unhex(text).map_err(|error| format!("its answer to {id}: {error}"));
+    let sent = match (answer.error, answer.datagrams, answer.stream) {
+        (Some(error), ..) => Some(Sent::Refused(error.text)),
+        (None, Some(datagrams), _) => {
+            Some(Sent::Datagrams(datagrams.iter().map(unhex).collect::<Result<_, _>>()?))
+        }
+        (None, None, Some(stream)) => Some(Sent::Stream(unhex(&stream)?)),
+        (None, None, None) => None,
+    };
+    let errors = answer.errors.into_iter().map(|error| error.text).collect();
+    Ok(Reply::Observed(Observed { messages: answer.messages, errors, pending: answer.pending, sent }))
+}
+
+/// The beginning of a text, for people.
+pub(crate) fn shortened(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}… ({} bytes)", text.get(..at).unwrap_or_default(), text.len()),
+        None => text.to_owned(),
+    }
+}
+
+/// The mode in which a subject that has only one is asked.
+pub(crate) const ONLY_MODE: Mode = Mode::Lenient;

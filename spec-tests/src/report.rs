@@ -1,0 +1,13 @@
+//! Results for people and for programs.
+
+mod board;
+mod html;
+mod json;
+mod junit;
+mod terminal;
+
+pub use board::markdown;
+pub use html::html;
+pub use json::json;
+pub use junit::junit;
+pub use terminal::{Style, explain, summary};

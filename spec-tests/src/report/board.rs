@@ -1,0 +1,81 @@
+//! Results of several subjects as a table in Markdown.
+
+use std::fmt::Write;
+
+use crate::judge::Verdict;
+use crate::run::{Outcome, Results};
+use crate::vector::Topic;
+
+/// The table, and below it what is known of each subject's failures and crashes.
+pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
+    let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "# Results\n\nWhat implementations of GELF make of the {vectors} [vectors](vectors), as they come from their package registries.\nA cell has passed / asked. [RESULTS.html](RESULTS.html) is the same with every vector; `scripts/board` makes both.\n"
+    );
+    let _ = write!(out, "| implementation | role |");
+    for topic in topics {
+        let _ = write!(out, " {} |", topic.topic);
+    }
+    let _ = write!(out, " all | deviates | fails |\n|---|---|");
+    for _ in 0..topics.len() + 3 {
+        out.push_str("---|");
+    }
+    out.push('\n');
+    for results in results {
+        let subject = &results.subject;
+        let _ = write!(
+            out,
+            "| {} {} ({}) | {} |",
+            subject.name,
+            subject.version,
+            subject.language,
+            super::json::role(results)
+        );
+        for topic in topics {
+            let of_topic = |outcome: &&Outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id);
+            let outcomes: Vec<_> = results.outcomes.iter().filter(of_topic).collect();
+            let _ = write!(out, " {} |", passed(&outcomes));
+        }
+        let all: Vec<_> = results.outcomes.iter().collect();
+        let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::NotAsked);
+        let deviates = results.count(Verdict::Deviates);
+        let _ = writeln!(out, " {} | {deviates} | {} |", passed(&all), bad - deviates);
+    }
+    out.push_str(
+        "\n*Passed*: it does what a strict or a lenient implementation does. *Deviates*: what is no GELF is handled in a way of its own,\nor what it sends is allowed, but not taken by all readers. *Fails*: GELF is refused or lost, a value becomes another, what it\nsends is no GELF, it crashes, or it does not answer.\n",
+    );
+    for results in results {
+        failures(&mut out, results);
+    }
+    out
+}
+
+fn passed(outcomes: &[&Outcome]) -> String {
+    let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
+    match outcomes.len() - count(Verdict::NotAsked) {
+        0 => "–".to_owned(),
+        asked => format!("{} / {asked}", count(Verdict::Passes)),
+    }
+}
+
+/// What is known of a subject's failures, by reason.
+fn failures(out: &mut String, results: &Results) {
+    let mut reasons: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
+    for outcome in &results.outcomes {
+        let (Some(reason), false) = (&outcome.reason, outcome.verdict == Verdict::Deviates) else { continue };
+        match reasons.iter_mut().find(|(known, ..)| known == reason) {
+            Some((.., ids)) => ids.push(&outcome.id),
+            None => reasons.push((reason, outcome.report.as_deref(), vec![&outcome.id])),
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n## {}\n", results.subject.name);
+    for (reason, report, ids) in reasons {
+        let report = report.map(|report| format!(" ({report})")).unwrap_or_default();
+        let _ = writeln!(out, "- {reason}{report}: {}", ids.join(", "));
+    }
+}

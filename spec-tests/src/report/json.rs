@@ -1,0 +1,70 @@
+//! Results as JSON: of one subject, or the data of the page.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::judge::Verdict;
+use crate::run::{Outcome, Results};
+use crate::subject::{Description, Mode};
+use crate::vector::{Topic, rules};
+use crate::{describe_expected, describe_input};
+
+#[derive(Serialize)]
+struct SubjectResults<'r> {
+    name: &'r str,
+    version: &'r str,
+    language: &'r str,
+    role: &'static str,
+    notes: &'r str,
+    results: &'r [Outcome],
+}
+
+/// The results of subjects with the vectors and rules that they are about.
+pub fn json(topics: &[Topic], results: &[Results]) -> Value {
+    let vectors: Vec<Value> = topics
+        .iter()
+        .flat_map(|topic| topic.vectors.iter().map(move |vector| (topic, vector)))
+        .map(|(topic, vector)| {
+            let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
+            let mut entry = json!({
+                "id": vector.id,
+                "topic": topic.topic,
+                "title": vector.title,
+                "rule": vector.rule,
+                "input": describe_input(vector),
+                "strict": describe_expected(strict),
+                "lenient": describe_expected(lenient),
+            });
+            if let (Some(entry), Some(origin)) = (entry.as_object_mut(), &vector.origin) {
+                entry.insert("origin".to_owned(), Value::from(origin.as_str()));
+            }
+            entry
+        })
+        .collect();
+    let rules: serde_json::Map<String, Value> =
+        rules().into_iter().map(|(rule, text)| (rule.to_owned(), Value::from(text))).collect();
+    let subjects: Vec<Value> = results
+        .iter()
+        .map(|results| {
+            let Description { name, version, language, notes, .. } = &results.subject;
+            let role = role(results);
+            let subject = SubjectResults { name, version, language, role, notes, results: &results.outcomes };
+            serde_json::to_value(subject).unwrap_or_default()
+        })
+        .collect();
+    json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
+}
+
+/// Whether it receives, sends, or both.
+pub(super) fn role(results: &Results) -> &'static str {
+    let asked = |sending: bool| {
+        let of_kind = |outcome: &&Outcome| outcome.id.starts_with('E') == sending;
+        results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::NotAsked)
+    };
+    match (asked(false), asked(true)) {
+        (true, true) => "receives and sends",
+        (true, false) => "receives",
+        (false, true) => "sends",
+        (false, false) => "nothing",
+    }
+}

@@ -1,0 +1,76 @@
+//! Results as JUnit XML, which CI systems read.
+
+use std::fmt::Write;
+
+use crate::judge::Verdict;
+use crate::run::Results;
+use crate::vector::Topic;
+
+/// One test suite for each topic, one test case for each vector and mode. What is known is no failure.
+pub fn junit(topics: &[Topic], results: &Results) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(xml, "<testsuites name=\"{}\">", escaped(&results.subject.name));
+    for topic in topics {
+        let outcomes: Vec<_> = results
+            .outcomes
+            .iter()
+            .filter(|outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id))
+            .collect();
+        let count = |predicate: &dyn Fn(&crate::run::Outcome) -> bool| {
+            outcomes.iter().filter(|outcome| predicate(outcome)).count()
+        };
+        let _ = writeln!(
+            xml,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
+            escaped(&topic.topic),
+            outcomes.len(),
+            count(&|outcome| outcome.is_unexpected()),
+            count(&|outcome| outcome.verdict == Verdict::NotAsked),
+        );
+        for outcome in outcomes {
+            let mode = outcome.mode.map(|mode| format!(" {mode}")).unwrap_or_default();
+            let name = escaped(&format!("{}{mode}", outcome.id));
+            let class = escaped(&topic.topic);
+            let text = escaped(&outcome.differences.join("\n"));
+            let _ = match outcome.verdict {
+                Verdict::Passes => writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>"),
+                Verdict::NotAsked => writeln!(
+                    xml,
+                    "    <testcase classname=\"{class}\" name=\"{name}\"><skipped message=\"{text}\"/></testcase>"
+                ),
+                verdict if outcome.is_unexpected() => writeln!(
+                    xml,
+                    "    <testcase classname=\"{class}\" name=\"{name}\"><failure message=\"{}\">{text}</failure></testcase>",
+                    verdict.word()
+                ),
+                verdict => writeln!(
+                    xml,
+                    "    <testcase classname=\"{class}\" name=\"{name}\"><system-out>{}, as is known: {}</system-out></testcase>",
+                    verdict.word(),
+                    escaped(outcome.reason.as_deref().unwrap_or_default())
+                ),
+            };
+        }
+        xml.push_str("  </testsuite>\n");
+    }
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
+/// Text for an element or attribute; what XML cannot say becomes U+FFFD.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(character),
+            control if control < ' ' => out.push('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            other => out.push(other),
+        }
+    }
+    out
+}
