@@ -291,10 +291,11 @@ fn unpolled_drops_are_bounded_and_counted() {
 proptest! {
     #[test]
     fn shuffled_interleaved_and_repeated_chunks_give_exactly_the_messages(
-        counts in prop::collection::vec(1u8..20, 1..20),
+        counts in prop::collection::vec(1u8..12, 1..=64),
+        sources in 1u8..=8,
         order in prop::collection::vec(any::<prop::sample::Index>(), 0..600),
     ) {
-        // Every chunk once, some twice, in any order.
+        // Up to 64 messages from up to 8 sources; every chunk once, some twice, in any order.
         let mut chunks: Vec<(u8, u8, u8)> = counts
             .iter()
             .enumerate()
@@ -308,7 +309,7 @@ proptest! {
         let mut bench = Bench::new();
         let mut done = vec![0; counts.len()];
         for (id, number, count) in chunks {
-            let source = if id % 2 == 0 { A } else { B };
+            let source = char::from(b'A' + id % sources);
             if count > 1 && number % 3 == 0 {
                 // A repeat before the last chunk changes nothing; after it, it would begin a new message.
                 let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
