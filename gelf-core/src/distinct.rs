@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::field::{FieldName, sanitized};
+use crate::field::{FieldName, numbered, sanitized};
 use crate::field_set::FieldSet;
 use crate::message::Message;
 
@@ -16,7 +16,7 @@ pub(crate) fn first_free<'a>(name: FieldName<'a>, is_taken: impl Fn(&str) -> boo
     if !is_taken(name.as_str()) {
         return name;
     }
-    let numbered = (2u32..).map(|number| format!("{name}_{number}")).find(|name| !is_taken(name));
+    let numbered = (2u32..).map(|number| numbered(name.as_str(), number)).find(|name| !is_taken(name));
     // There are more numbers than names; and what is added to a name needs no sanitizing.
     numbered.map_or(name, FieldName::sanitize)
 }
@@ -39,7 +39,7 @@ pub(crate) fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
         // It ends, for there are fewer names than numbers.
         while !taken.insert(Cow::Owned(sent.clone())) {
             *number += 1;
-            sent = format!("{base}_{number}");
+            sent = numbered(&base, *number);
         }
         Cow::Owned(sent)
     });

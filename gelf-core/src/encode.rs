@@ -255,6 +255,7 @@ fn or_placeholder(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Decoder;
     use crate::field::{FieldName, Number};
     use crate::field_set::FieldSet;
     use crate::level::Level;
@@ -341,6 +342,19 @@ mod tests {
             encoded(&message),
             r#"{"version":"1.1","host":"h","short_message":"s","_a_b__c_":1,"_id_":2}"#
         );
+    }
+
+    #[test]
+    fn what_long_names_become_is_what_a_decoder_takes() {
+        let payload = format!(r#"{{"short_message":"m","_{0}x":1,"_{0}y":2}}"#, "n".repeat(1030));
+        let mut decoder = Decoder::lenient().with_max_name_bytes(2000);
+        let decoded = decoder.decode(payload.as_bytes()).unwrap();
+        assert_eq!(decoded.message.fields().count(), 2);
+        let mut sent = BytesMut::new();
+        encode(&decoded.message, &mut sent);
+        let again = Decoder::strict().decode(&sent).unwrap().message;
+        let names: Vec<_> = again.fields().map(|(name, _)| name.as_str().to_owned()).collect();
+        assert_eq!(names, ["n".repeat(1023), format!("{}_2", "n".repeat(1021))]);
     }
 
     #[test]

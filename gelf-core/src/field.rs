@@ -20,6 +20,10 @@ pub struct FieldName<'a> {
 }
 
 impl<'a> FieldName<'a> {
+    /// How many bytes a name may have: 1,023, so that with its underscore it is one that a
+    /// [`Decoder`](crate::Decoder) takes.
+    pub const MAX_BYTES: usize = crate::Decoder::DEFAULT_MAX_NAME_BYTES - 1;
+
     /// Checks a name, written with or without its underscore: `user` and `_user` are the same field, `_user` on the
     /// wire, and `__user` is `_user` with its own underscore.
     ///
@@ -53,7 +57,8 @@ impl<'a> FieldName<'a> {
         FieldName { text: Cow::Borrowed(text), foreign: false }
     }
 
-    /// Makes a name out of any text: each other character becomes `_`, `id` becomes `id_`, and nothing becomes `_`.
+    /// Makes a name out of any text: each other character becomes `_`, `id` becomes `id_`, nothing becomes `_`, and what
+    /// is longer than [`MAX_BYTES`](Self::MAX_BYTES) is cut.
     ///
     /// Two texts may give the same name: `a/b` and `a b` are both `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {
@@ -73,6 +78,11 @@ impl<'a> FieldName<'a> {
     /// The name without the underscore.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Why [`new`](Self::new) would refuse this name.
+    pub(crate) fn fault(&self) -> Option<InvalidFieldName> {
+        check(&self.text)
     }
 
     /// Whether [`new`](Self::new) would refuse this name; only a decoded one can be.
@@ -105,6 +115,11 @@ pub enum InvalidFieldName {
     Empty,
     /// `_id`, which the specification reserves.
     Reserved,
+    /// It has more than [`MAX_BYTES`](FieldName::MAX_BYTES), and is right otherwise.
+    TooLong {
+        /// How many bytes it has.
+        len: usize,
+    },
 }
 
 impl fmt::Display for InvalidFieldName {
@@ -118,6 +133,9 @@ impl fmt::Display for InvalidFieldName {
             }
             Self::Empty => f.write_str("the field name is empty"),
             Self::Reserved => f.write_str("the field name 'id' is reserved"),
+            Self::TooLong { len } => {
+                write!(f, "the field name has {len} bytes, more than {}", FieldName::MAX_BYTES)
+            }
         }
     }
 }
@@ -151,6 +169,9 @@ const fn check(name: &str) -> Option<InvalidFieldName> {
         }
         rest = tail;
     }
+    if name.len() > FieldName::MAX_BYTES {
+        return Some(InvalidFieldName::TooLong { len: name.len() });
+    }
     None
 }
 
@@ -162,7 +183,7 @@ const fn is_name_byte(byte: u8) -> bool {
 #[inline(always)]
 fn is_foreign(name: &str) -> bool {
     let other = name.bytes().fold(0, |other, byte| other | OTHER_BYTES.get(usize::from(byte)).unwrap_or(&1));
-    other != 0 || matches!(name, "" | "id")
+    other != 0 || matches!(name, "" | "id") || name.len() > FieldName::MAX_BYTES
 }
 
 /// For each byte 0 if a name may have it, 1 if not.
@@ -182,8 +203,20 @@ pub(crate) fn sanitized(name: &str) -> String {
     match name {
         "" => "_".to_owned(),
         "id" => "id_".to_owned(),
-        _ => name.chars().map(|c| if c.is_ascii() && is_name_byte(c as u8) { c } else { '_' }).collect(),
+        _ => name
+            .chars()
+            .take(FieldName::MAX_BYTES)
+            .map(|c| if c.is_ascii() && is_name_byte(c as u8) { c } else { '_' })
+            .collect(),
     }
+}
+
+/// The name with a number at its end, cut where there is no room for that.
+pub(crate) fn numbered(name: &str, number: u32) -> String {
+    let end = format!("_{number}");
+    // A name that is sent is ASCII.
+    let room = name.len().min(FieldName::MAX_BYTES - end.len());
+    format!("{}{end}", name.get(..room).unwrap_or(name))
 }
 
 /// The value of an additional field.
@@ -429,6 +462,19 @@ pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_no_longer_than_a_decoder_takes() {
+        let longest = "n".repeat(FieldName::MAX_BYTES);
+        assert_eq!(FieldName::new(longest.as_str()).unwrap().as_str(), longest);
+        assert_eq!(FieldName::new(format!("_{longest}")).unwrap().as_str(), longest);
+        let longer = format!("{longest}n");
+        assert_eq!(FieldName::new(longer.as_str()), Err(InvalidFieldName::TooLong { len: 1024 }));
+        assert_eq!(FieldName::sanitize(longer.as_str()).as_str(), longest);
+        assert!(FieldName::decoded(Cow::Owned(longer)).is_foreign());
+        assert_eq!(numbered(&longest, 2), format!("{}_2", &longest[2..]));
+        assert_eq!(numbered("a", 2), "a_2");
+    }
 
     #[test]
     fn one_underscore_is_the_prefix_and_no_more() {

@@ -165,6 +165,7 @@ fn of_what_is_too_large_or_too_small() {
 fn of_values() {
     assert_eq!(said(FieldName::new("_")), "the field name is empty");
     assert_eq!(said(FieldName::new("_id")), "the field name 'id' is reserved");
+    assert_eq!(said(FieldName::new("n".repeat(2000))), "the field name has 2000 bytes, more than 1023");
     assert_eq!(
         said(FieldName::new("a b")),
         "a field name has only ASCII letters, digits, '_', '.' and '-'; byte 1 is another"

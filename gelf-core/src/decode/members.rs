@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::json::{Json, Reader};
 use super::names::Names;
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
-use crate::field::{FieldName, Number, Value};
+use crate::field::{FieldName, InvalidFieldName, Number, Value};
 use crate::level::Level;
 use crate::timestamp::{InvalidTimestamp, Timestamp};
 
@@ -81,10 +81,11 @@ impl<'a, 'n> Members<'a, 'n> {
         value: Json<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        if name.is_foreign() {
-            let reserved = name.as_str() == "id";
-            let kind = if reserved { DeviationKind::ReservedField } else { DeviationKind::FieldName };
-            reader.deviate(kind, offset)?;
+        match name.fault() {
+            // One that is merely long is taken as far as the limit goes.
+            None | Some(InvalidFieldName::TooLong { .. }) => {}
+            Some(InvalidFieldName::Reserved) => reader.deviate(DeviationKind::ReservedField, offset)?,
+            Some(_) => reader.deviate(DeviationKind::FieldName, offset)?,
         }
         match field_value(reader, value, offset)? {
             Some(value) => self.field(reader, visitor, name, value, offset),
