@@ -1,0 +1,73 @@
+//! A TCP and a UDP proxy for tests, with the faults of a network: delay, little bandwidth, connections that are reset, closed,
+//! refused or swallowed, datagrams that are lost, doubled, overtaken or damaged.
+//!
+//! Each proxy listens on a port of its own on `127.0.0.1` and passes what it gets to one target, and the answers back, under a plan
+//! that the test may change at any time. It counts what it sees and does, so that a test can wait for it and state exact figures.
+//! What it holds is bounded, nothing ends it but its drop, and its drop ends all of its tasks and connections.
+//!
+//! TCP faults stand at exact bytes. UDP faults are drawn from a seed: the [`Fate`] of each datagram can be known before it is sent.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use fault_proxy::{Cut, TcpPlan, TcpProxy};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! let target = TcpListener::bind("127.0.0.1:0").await?;
+//! let proxy = TcpProxy::start(target.local_addr()?).await?;
+//! // The first connection ends after five bytes, for the client with a reset; those after it are passed as they are.
+//! proxy.plan_next(TcpPlan::new().cut(Cut::reset_client(5)));
+//!
+//! let mut client = TcpStream::connect(proxy.address()).await?;
+//! client.write_all(b"hello world").await?;
+//! let (mut server, _) = target.accept().await?;
+//! let mut got = [0; 5];
+//! server.read_exact(&mut got).await?;
+//! assert_eq!(&got, b"hello");
+//! proxy.wait_for(|counters| counters.cuts == 1).await;
+//! assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+//! assert_eq!(proxy.counters().bytes_to_target, 5);
+//! # std::io::Result::Ok(())
+//! # }).unwrap();
+//! ```
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use fault_proxy::{UdpPlan, UdpProxy, Way};
+//! use tokio::net::UdpSocket;
+//!
+//! let target = UdpSocket::bind("127.0.0.1:0").await?;
+//! let proxy = UdpProxy::start(target.local_addr()?, 7).await?;
+//! let plan = UdpPlan::new().loss(0.5);
+//! proxy.set_plan(plan);
+//!
+//! let client = UdpSocket::bind("127.0.0.1:0").await?;
+//! for number in 0..100 {
+//!     client.send_to(&[number], proxy.address()).await?;
+//! }
+//! proxy.wait_for(|counters| counters.datagrams_from_clients == 100).await;
+//! let lost = (0..100).filter(|&number| plan.fate(7, 0, Way::ToTarget, number, 1).lost).count() as u64;
+//! assert_eq!(proxy.counters().lost, lost);
+//! # std::io::Result::Ok(())
+//! # }).unwrap();
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod generator;
+mod tcp;
+mod udp;
+
+pub use tcp::plan::{BlackHole, Cut, End, Sides, TcpPlan};
+pub use tcp::{TcpCounters, TcpOptions, TcpProxy};
+pub use udp::plan::{Fate, UdpPlan};
+pub use udp::{UdpCounters, UdpOptions, UdpProxy};
+
+/// Which way bytes or datagrams go.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Way {
+    /// From a client to the target.
+    ToTarget,
+    /// From the target back to a client.
+    ToClient,
+}

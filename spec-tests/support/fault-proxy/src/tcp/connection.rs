@@ -1,0 +1,223 @@
+//! One connection through the proxy.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::flow::{Flow, Step};
+use super::plan::{End, Sides, TcpPlan};
+use super::settle::settle;
+use super::{Orders, TcpCounters};
+use crate::Way;
+
+/// How many bytes are read at once.
+const READ: usize = 16 * 1024;
+
+/// What a connection is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    orders: watch::Receiver<Orders>,
+    /// The plan that this connection has for itself, and the number of the common one that it stands for.
+    own: Option<(u64, TcpPlan)>,
+    /// How many cuts had been ordered when it began.
+    cuts: u64,
+}
+
+impl Control {
+    /// For a connection that begins now, with a plan of its own or without.
+    pub(crate) fn new(orders: watch::Receiver<Orders>, own: Option<TcpPlan>) -> Self {
+        let (number, cuts) = {
+            let orders = orders.borrow();
+            (orders.number, orders.cuts)
+        };
+        Self { orders, own: own.map(|plan| (number, plan)), cuts }
+    }
+
+    /// What is wanted now: a plan, or a cut.
+    fn now(&mut self, way: Way) -> Result<TcpPlan, Break> {
+        let orders = *self.orders.borrow_and_update();
+        if orders.cuts != self.cuts {
+            return Err(Break::Cut(orders.cut.0, orders.cut.1));
+        }
+        let plan = match self.own {
+            Some((number, plan)) if number == orders.number => plan,
+            _ => orders.plan,
+        };
+        Ok(match way {
+            Way::ToTarget => plan,
+            Way::ToClient => plan.towards_client(),
+        })
+    }
+}
+
+/// Why a connection does not go on to its end.
+#[derive(Clone, Copy, Debug)]
+enum Break {
+    /// A peer has reset it, or the proxy is gone.
+    Reset,
+    /// It is to be cut.
+    Cut(End, Sides),
+}
+
+/// Passes one connection to the target until both ways have ended, or it is cut. Dropped before, it is reset.
+pub(crate) async fn run(
+    mut client: TcpStream,
+    target: SocketAddr,
+    max_held: usize,
+    control: Control,
+    counters: watch::Sender<TcpCounters>,
+) {
+    let Ok(mut target) = TcpStream::connect(target).await else {
+        drop(client);
+        counters.send_modify(|counters| counters.target_unreachable += 1);
+        return;
+    };
+    reset(&target);
+    // Whatever the proxy writes is sent at once. That it cannot be asked for only makes it slower.
+    let _ = client.set_nodelay(true);
+    let _ = target.set_nodelay(true);
+    let mut to_target = Flow::new(max_held);
+    let mut to_client = Flow::new(max_held);
+    let end = {
+        let (from_client, into_client) = client.split();
+        let (from_target, into_target) = target.split();
+        let up = pass(Way::ToTarget, from_client, into_target, &mut to_target, control.clone(), &counters);
+        let down = pass(Way::ToClient, from_target, into_client, &mut to_client, control, &counters);
+        let (mut up, mut down) = (pin!(up), pin!(down));
+        let (mut up_ended, mut down_ended) = (false, false);
+        loop {
+            let (ended, result) = tokio::select! {
+                biased;
+                result = &mut up, if !up_ended => (&mut up_ended, result),
+                result = &mut down, if !down_ended => (&mut down_ended, result),
+                else => break Ok(()),
+            };
+            *ended = true;
+            if let Err(reason) = result {
+                break Err(reason);
+            }
+        }
+    };
+    let left = to_target.forget() + to_client.forget();
+    counters.send_modify(|counters| counters.bytes_forgotten += left);
+    match end {
+        Ok(()) => {
+            keep(&client);
+            keep(&target);
+        }
+        Err(Break::Reset) => {}
+        Err(Break::Cut(end, sides)) => {
+            if sides.has_target() {
+                settle(&target).await;
+            }
+            let client = cut(client, end, sides.has_client()).await;
+            let target = cut(target, end, sides.has_target()).await;
+            counters.send_modify(|counters| counters.cuts += 1);
+            tokio::join!(forget(client, Way::ToTarget, &counters), forget(target, Way::ToClient, &counters));
+        }
+    }
+}
+
+/// Passes one way to its end.
+async fn pass(
+    way: Way,
+    mut reader: ReadHalf<'_>,
+    mut writer: WriteHalf<'_>,
+    flow: &mut Flow,
+    mut control: Control,
+    counters: &watch::Sender<TcpCounters>,
+) -> Result<(), Break> {
+    let mut buffer = vec![0; READ];
+    let mut in_hole = false;
+    loop {
+        let plan = control.now(way)?;
+        if in_hole != plan.black_hole.is_some() {
+            in_hole = !in_hole;
+            if in_hole && way == Way::ToTarget {
+                counters.send_modify(|counters| counters.black_holes += 1);
+            }
+        }
+        let (write, wait) = match flow.step(&plan, Instant::now()) {
+            Step::Write(limit) => (limit, None),
+            Step::Wait(until) => (0, Some(until)),
+            Step::Idle => (0, None),
+            Step::Cut(cut) => return Err(Break::Cut(cut.end, cut.sides)),
+            Step::End => {
+                // A peer that is gone already has its end.
+                let _ = writer.shutdown().await;
+                return Ok(());
+            }
+        };
+        let room = flow.room(&plan).min(READ);
+        let (into, _) = buffer.split_at_mut(room);
+        tokio::select! {
+            biased;
+            changed = control.orders.changed() => changed.map_err(|_| Break::Reset)?,
+            written = writer.write(flow.front(write)), if write > 0 => {
+                let count = written.map_err(|_| Break::Reset)?;
+                flow.pass(count, &plan, Instant::now());
+                counters.send_modify(|counters| counters.passed(way, count));
+            }
+            read = reader.read(into), if room > 0 => match read {
+                Ok(0) => flow.end(),
+                Ok(count) => {
+                    let (bytes, _) = buffer.split_at_mut(count);
+                    let taken = flow.take(bytes, &plan, Instant::now());
+                    counters.send_modify(|counters| counters.came(way, count, taken));
+                }
+                // In a black hole nobody hears of it.
+                Err(_) if in_hole => flow.end(),
+                Err(_) => return Err(Break::Reset),
+            },
+            () = sleep_until(wait.unwrap_or_else(Instant::now)), if wait.is_some() => {}
+        }
+    }
+}
+
+/// Makes the drop of this socket a reset.
+pub(crate) fn reset(socket: &TcpStream) {
+    // A socket that refuses is one that has ended already.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Makes the drop of this socket an end in order again.
+fn keep(socket: &TcpStream) {
+    // As above.
+    let _ = SockRef::from(socket).set_linger(None);
+}
+
+/// Cuts one side, if it is to be cut, and returns what is left of it.
+async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream> {
+    if wanted {
+        match end {
+            End::Reset => return None,
+            End::Fin => {
+                // A peer that is gone already needs no end.
+                let _ = socket.shutdown().await;
+            }
+        }
+    }
+    Some(socket)
+}
+
+/// Reads and forgets, to the end.
+async fn forget(socket: Option<TcpStream>, way: Way, counters: &watch::Sender<TcpCounters>) {
+    let Some(mut socket) = socket else { return };
+    let mut buffer = vec![0; READ];
+    loop {
+        match socket.read(&mut buffer).await {
+            Ok(0) => return keep(&socket),
+            Ok(count) => counters.send_modify(|counters| counters.swallowed(way, count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}

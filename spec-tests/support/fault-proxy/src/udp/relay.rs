@@ -1,0 +1,283 @@
+//! What passes the datagrams: one task, with a socket for the clients and one towards the target for each of them.
+
+use std::collections::HashMap;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::flight::{Departure, Flight, Line};
+use super::plan::UdpPlan;
+use super::{UdpCounters, UdpOptions};
+use crate::Way;
+
+/// The longest datagram, in bytes.
+const LONGEST: usize = 65_535;
+
+/// How many bytes the kernel is asked to keep for a socket; it gives what it may.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// How long the relay waits after the kernel failed to receive.
+const AFTER_ERROR: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Refuse(oneshot::Sender<()>),
+    Accept(oneshot::Sender<io::Result<()>>),
+}
+
+pub(crate) struct Relay {
+    address: SocketAddr,
+    target: SocketAddr,
+    options: UdpOptions,
+    front: Option<UdpSocket>,
+    _reservation: Socket,
+    clients: Vec<Client>,
+    numbers: HashMap<SocketAddr, usize>,
+    flight: Flight,
+    plan: watch::Receiver<UdpPlan>,
+    counters: watch::Sender<UdpCounters>,
+}
+
+/// A client that was heard.
+struct Client {
+    address: SocketAddr,
+    /// Connected to the target, so that each client has a port of its own there.
+    back: UdpSocket,
+    /// How many of its datagrams came.
+    sent: u64,
+    /// How many came for it.
+    answered: u64,
+}
+
+/// What happened.
+enum Event {
+    Command(Option<Command>),
+    FromClient(io::Result<(usize, SocketAddr)>),
+    FromTarget(usize, io::Result<usize>),
+    Due,
+}
+
+impl Relay {
+    /// A relay on a port of its own, for this target.
+    pub(crate) fn new(
+        target: SocketAddr,
+        options: UdpOptions,
+        plan: watch::Receiver<UdpPlan>,
+        counters: watch::Sender<UdpCounters>,
+    ) -> io::Result<Self> {
+        let (_reservation, address) = reserve()?;
+        let front = Some(bind(address)?);
+        let flight = Flight::new(options.max_datagrams, options.max_bytes, options.reorder_hold);
+        let (clients, numbers) = (Vec::new(), HashMap::new());
+        Ok(Self { address, target, options, front, _reservation, clients, numbers, flight, plan, counters })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Passes datagrams until it is dropped.
+    pub(crate) async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut from_clients = vec![0; LONGEST];
+        let mut from_target = vec![0; LONGEST];
+        loop {
+            let due = self.flight.due();
+            let event = tokio::select! {
+                command = commands.recv() => Event::Command(command),
+                received = receive(self.front.as_ref(), &mut from_clients) => Event::FromClient(received),
+                (client, received) = receive_any(&self.clients, &mut from_target) => Event::FromTarget(client, received),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::Due,
+            };
+            match event {
+                Event::Command(None) => return,
+                Event::Command(Some(Command::Refuse(done))) => {
+                    if self.front.take().is_some() {
+                        self.counters.send_modify(|counters| counters.refusals += 1);
+                    }
+                    // Who does not wait for it any more needs no answer.
+                    let _ = done.send(());
+                }
+                Event::Command(Some(Command::Accept(done))) => {
+                    let _ = done.send(self.listen());
+                }
+                Event::FromClient(Ok((length, client))) => {
+                    self.ask(client, from_clients.get(..length).unwrap_or_default()).await;
+                }
+                Event::FromClient(Err(_)) => tokio::time::sleep(AFTER_ERROR).await,
+                Event::FromTarget(client, Ok(length)) => {
+                    self.answer(client, from_target.get(..length).unwrap_or_default());
+                }
+                // An ICMP message says that a datagram of before met no socket.
+                Event::FromTarget(_, Err(_)) => {
+                    self.counters.send_modify(|counters| counters.target_errors += 1);
+                }
+                Event::Due => {}
+            }
+            self.depart().await;
+        }
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        if self.front.is_none() {
+            self.front = Some(bind(self.address)?);
+        }
+        Ok(())
+    }
+
+    /// A datagram of a client has come.
+    async fn ask(&mut self, address: SocketAddr, bytes: &[u8]) {
+        let known = match self.numbers.get(&address) {
+            Some(number) => Some(*number),
+            None => self.new_client(address).await,
+        };
+        let plan = *self.plan.borrow();
+        self.counters.send_modify(|counters| {
+            counters.datagrams_from_clients += 1;
+            counters.bytes_from_clients += bytes.len() as u64;
+            let Some((client, number)) =
+                known.and_then(|number| self.clients.get_mut(number).map(|client| (client, number)))
+            else {
+                counters.over_limit += 1;
+                return;
+            };
+            let line = Line { client: number, way: Way::ToTarget };
+            let fate = plan.fate(self.options.seed, number as u64, line.way, client.sent, bytes.len());
+            self.flight.arrive(line, client.sent, bytes, &fate, Instant::now(), counters);
+            client.sent += 1;
+            counters.clients = self.clients.len() as u64;
+            counters.in_flight = self.flight.len() as u64;
+        });
+    }
+
+    /// The number of a client that was not heard before, if there is room for it.
+    async fn new_client(&mut self, address: SocketAddr) -> Option<usize> {
+        if self.clients.len() >= self.options.max_clients {
+            return None;
+        }
+        let any: SocketAddr = match self.target {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let back = bind(any).ok()?;
+        back.connect(self.target).await.ok()?;
+        let number = self.clients.len();
+        self.clients.push(Client { address, back, sent: 0, answered: 0 });
+        self.numbers.insert(address, number);
+        Some(number)
+    }
+
+    /// A datagram of the target has come, for this client.
+    fn answer(&mut self, number: usize, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(number) else { return };
+        let line = Line { client: number, way: Way::ToClient };
+        let fate =
+            self.plan.borrow().fate(self.options.seed, number as u64, line.way, client.answered, bytes.len());
+        self.counters.send_modify(|counters| {
+            counters.datagrams_from_target += 1;
+            counters.bytes_from_target += bytes.len() as u64;
+            self.flight.arrive(line, client.answered, bytes, &fate, Instant::now(), counters);
+            counters.in_flight = self.flight.len() as u64;
+        });
+        client.answered += 1;
+    }
+
+    /// Passes all that is due.
+    async fn depart(&mut self) {
+        loop {
+            // Most of the time nothing is, which is no news.
+            let mut counters = *self.counters.borrow();
+            let Some(departure) = self.flight.next(Instant::now(), &mut counters) else { return };
+            let length = departure.bytes.len() as u64;
+            let sent = self.send(&departure, &mut counters).await;
+            counters.in_flight = self.flight.len() as u64;
+            match (sent, departure.line.way) {
+                (Err(_), _) => counters.send_failed += 1,
+                (Ok(_), Way::ToTarget) => {
+                    counters.datagrams_to_target += 1;
+                    counters.bytes_to_target += length;
+                }
+                (Ok(_), Way::ToClient) => {
+                    counters.datagrams_to_clients += 1;
+                    counters.bytes_to_clients += length;
+                }
+            }
+            // Nobody else changes them.
+            self.counters.send_replace(counters);
+        }
+    }
+
+    async fn send(&self, departure: &Departure, counters: &mut UdpCounters) -> io::Result<usize> {
+        let gone = || io::Error::from(io::ErrorKind::NotConnected);
+        let client = self.clients.get(departure.line.client).ok_or_else(gone)?;
+        match departure.line.way {
+            Way::ToTarget => match client.back.send(&departure.bytes).await {
+                // What is reported is the fate of a datagram before. This one is not sent by a call that fails so.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    counters.target_errors += 1;
+                    client.back.send(&departure.bytes).await
+                }
+                sent => sent,
+            },
+            Way::ToClient => {
+                let front = self.front.as_ref().ok_or_else(gone)?;
+                front.send_to(&departure.bytes, client.address).await
+            }
+        }
+    }
+}
+
+/// A port, and a socket that keeps it while the one for the clients is closed. It gets only what it sends itself, which is nothing.
+fn reserve() -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    let address = socket.local_addr()?;
+    socket.connect(&address)?;
+    let unknown = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    Ok((socket, address.as_socket().ok_or_else(unknown)?))
+}
+
+/// A socket on this address with a large buffer.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    if address.port() != 0 {
+        // The reservation has this port too.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    // A smaller buffer loses sooner what is not read in time, and that is all.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    UdpSocket::from_std(socket.into())
+}
+
+/// The next datagram of a client; never one without a socket.
+async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(buffer).await,
+        None => pending().await,
+    }
+}
+
+/// The next datagram of the target, and for which client it is.
+async fn receive_any(clients: &[Client], buffer: &mut [u8]) -> (usize, io::Result<usize>) {
+    poll_fn(|context| {
+        for (number, client) in clients.iter().enumerate() {
+            let mut datagram = ReadBuf::new(buffer);
+            if let Poll::Ready(result) = client.back.poll_recv(context, &mut datagram) {
+                return Poll::Ready((number, result.map(|()| datagram.filled().len())));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

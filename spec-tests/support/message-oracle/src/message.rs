@@ -1,0 +1,282 @@
+//! Texts that can be checked by themselves.
+
+use std::fmt::Write;
+use std::ops::{Range, RangeInclusive};
+
+use crate::content::Content;
+
+/// The shortest payload, in characters. Each is one of 64, so that a changed text is taken for whole once in 2^96 times.
+pub const SHORTEST: usize = 16;
+
+/// Who a message is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Message {
+    /// From what its payload was drawn.
+    pub seed: u64,
+    /// The stream that it belongs to.
+    pub stream: u32,
+    /// Its number in this stream.
+    pub number: u64,
+    /// Of which characters its payload is made.
+    pub content: Content,
+}
+
+impl Message {
+    /// Reads a text of [`Messages`]. Anything else is `None`, and so is such a text of which anything was changed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '.');
+        let (head, stream, number, payload) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let content = Content::ALL.into_iter().find(|content| head.starts_with(content.letter()))?;
+        let seed = head.get(1..)?;
+        let message = Self {
+            seed: canonical(seed, 16)?,
+            stream: canonical(stream, 10)?.try_into().ok()?,
+            number: canonical(number, 10)?,
+            content,
+        };
+        let length = payload.chars().count();
+        (length >= SHORTEST && message.payload(length).eq(payload.chars())).then_some(message)
+    }
+
+    /// The payload with this length, in characters.
+    fn payload(self, length: usize) -> impl Iterator<Item = char> {
+        let characters = self.content.characters();
+        let mut random = Random::of([self.seed, self.stream.into(), self.number, length as u64]);
+        let mut bits = 0;
+        (0..length).map(move |place| {
+            // Ten characters of six bits come from one number of 64.
+            bits = if place % 10 == 0 { random.next() } else { bits >> 6 };
+            characters.get((bits & 63) as usize).copied().unwrap_or_default()
+        })
+    }
+}
+
+/// A number as it is written here, and not in another way.
+fn canonical(text: &str, radix: u32) -> Option<u64> {
+    let digits =
+        text.bytes().all(|byte| byte.is_ascii_digit() || (radix == 16 && (b'a'..=b'f').contains(&byte)));
+    let shortest = text.len() == 1 || !text.starts_with('0');
+    (digits && shortest).then(|| u64::from_str_radix(text, radix).ok())?
+}
+
+/// Makes messages.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Messages {
+    seed: u64,
+    lengths: RangeInclusive<usize>,
+    content: Content,
+}
+
+impl Messages {
+    /// Messages with this seed, of 16 to 100 characters of [plain](Content::Plain) payload.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, lengths: SHORTEST..=100, content: Content::Plain }
+    }
+
+    /// How long payloads are, in characters: each length is drawn from this range, its ends included. None is shorter than
+    /// [`SHORTEST`]. Before it stand up to 50 characters that say who the message is.
+    pub fn lengths(mut self, lengths: RangeInclusive<usize>) -> Self {
+        let least = SHORTEST.max(*lengths.start());
+        self.lengths = least..=least.max(*lengths.end());
+        self
+    }
+
+    /// Of which characters payloads are made. Default: [`Content::Plain`].
+    pub fn content(mut self, content: Content) -> Self {
+        self.content = content;
+        self
+    }
+
+    /// The message with this number in this stream, such as `a7.0.3.` and the payload. It is the same whenever it is asked for.
+    pub fn text(&self, stream: u32, number: u64) -> String {
+        let message = Message { seed: self.seed, stream, number, content: self.content };
+        let length = self.length(stream, number);
+        let mut text = String::with_capacity(50 + length);
+        // Writing into a String does not fail.
+        let _ = write!(text, "{}{:x}.{stream}.{number}.", self.content.letter(), self.seed);
+        text.extend(message.payload(length));
+        text
+    }
+
+    /// The messages with these numbers in this stream, in order.
+    pub fn texts(&self, stream: u32, numbers: Range<u64>) -> impl Iterator<Item = String> {
+        numbers.map(move |number| self.text(stream, number))
+    }
+
+    fn length(&self, stream: u32, number: u64) -> usize {
+        let (least, most) = (*self.lengths.start() as u64, *self.lengths.end() as u64);
+        let drawn = Random::of([self.seed, stream.into(), number, u64::MAX]).next();
+        match (most - least).checked_add(1) {
+            Some(count) => (least + drawn % count) as usize,
+            None => drawn as usize,
+        }
+    }
+}
+
+/// Random numbers that are the same for the same key: SplitMix64 (Steele, Lea and Flood, 2014).
+struct Random {
+    state: u64,
+}
+
+impl Random {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    fn of(key: [u64; 4]) -> Self {
+        Self {
+            state: key.iter().fold(0, |state: u64, part| mix(state.wrapping_add(Self::STEP) ^ mix(*part))),
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(Self::STEP);
+        mix(self.state)
+    }
+}
+
+fn mix(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_content() -> impl Strategy<Value = Content> {
+        prop::sample::select(&Content::ALL[..])
+    }
+
+    #[test]
+    fn a_text_is_the_same_everywhere_and_always() {
+        let plain = "a7.2.3.mb3ROsY6IXGCXTGVP2hUrDYYdPz1fQyq-qUYS8Ztq63cEUp-YWfvN-C_OBcGZU_UroQw";
+        assert_eq!(Messages::new(7).text(2, 3), plain);
+        let printable = "p7.0.0.&é;+u9z@é𝄞@\u{a0}{אt!";
+        assert_eq!(Messages::new(7).content(Content::Printable).lengths(0..=0).text(0, 0), printable);
+    }
+
+    #[test]
+    fn payloads_use_every_character_of_their_kind() {
+        for content in Content::ALL {
+            let messages = Messages::new(1).content(content).lengths(2_000..=2_000);
+            let payload: String = messages.text(0, 0).splitn(4, '.').nth(3).unwrap().into();
+            assert_eq!(payload.chars().collect::<BTreeSet<_>>(), BTreeSet::from(*content.characters()));
+        }
+    }
+
+    #[test]
+    fn lengths_fill_their_range_and_are_never_too_short() {
+        let lengths = |range: RangeInclusive<usize>| -> BTreeSet<usize> {
+            Messages::new(1)
+                .lengths(range)
+                .texts(0, 0..200)
+                .map(|text| text.splitn(4, '.').nth(3).unwrap().len())
+                .collect()
+        };
+        assert_eq!(lengths(20..=23), (20..=23).collect());
+        assert_eq!(lengths(0..=17), [16, 17].into());
+        #[expect(clippy::reversed_empty_ranges, reason = "a range that is none")]
+        let reversed = lengths(30..=10);
+        assert_eq!(reversed, [30].into());
+    }
+
+    #[test]
+    fn no_number_has_two_ways_to_be_written() {
+        for (text, radix, number) in [
+            ("0", 10, Some(0)),
+            ("10", 10, Some(10)),
+            ("18446744073709551615", 10, Some(u64::MAX)),
+            ("18446744073709551616", 10, None),
+            ("ff", 16, Some(255)),
+            ("", 10, None),
+            ("00", 10, None),
+            ("01", 10, None),
+            ("+1", 10, None),
+            ("-1", 10, None),
+            ("a", 10, None),
+            ("FF", 16, None),
+            ("g", 16, None),
+        ] {
+            assert_eq!(canonical(text, radix), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_not_taken_for_one() {
+        for text in [
+            "",
+            ".",
+            "...",
+            "a7",
+            "a7.0.0",
+            "a7.0.0.",
+            "a.0.0.x",
+            "b7.0.0.x",
+            "ä7.0.0.x",
+            "a7.4294967296.0.x",
+        ] {
+            assert_eq!(Message::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_any_character_changed_left_out_or_doubled_is_no_message() {
+        for content in Content::ALL {
+            let text: Vec<char> = Messages::new(0xabc).content(content).text(10, 200).chars().collect();
+            for place in 0..text.len() {
+                for other in ['0', '1', 'f', '.', 'a', 'p', '?', '\u{fffd}'] {
+                    let mut changed = text.clone();
+                    changed[place] = other;
+                    let whole = changed == text;
+                    let parsed = Message::parse(&changed.iter().collect::<String>());
+                    assert_eq!(parsed.is_some(), whole, "{changed:?}");
+                }
+                let mut shorter = text.clone();
+                shorter.remove(place);
+                assert_eq!(Message::parse(&shorter.iter().collect::<String>()), None);
+                let mut longer = text.clone();
+                longer.insert(place, text[place]);
+                assert_eq!(Message::parse(&longer.iter().collect::<String>()), None);
+                assert_eq!(Message::parse(&text[..place].iter().collect::<String>()), None);
+                assert_eq!(Message::parse(&text[place + 1..].iter().collect::<String>()), None);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_says_who_it_is(
+            seed: u64,
+            stream: u32,
+            number: u64,
+            content in any_content(),
+            least in 0usize..300,
+            more in 0usize..300,
+        ) {
+            let messages = Messages::new(seed).content(content).lengths(least..=least + more);
+            let text = messages.text(stream, number);
+            prop_assert_eq!(Message::parse(&text), Some(Message { seed, stream, number, content }));
+            let payload = text.splitn(4, '.').nth(3).unwrap();
+            prop_assert!(text.len() - payload.len() <= 50);
+            prop_assert_eq!(messages.text(stream, number), text);
+        }
+
+        #[test]
+        fn two_halves_make_no_whole(content in any_content(), cut: prop::sample::Index, other in 1u64..1_000) {
+            let messages = Messages::new(1).content(content).lengths(50..=50);
+            let (one, two) = (messages.text(0, 1_000), messages.text(0, 1_000 + other));
+            let head: String = one.chars().take(10 + cut.index(40)).collect();
+            let tail: String = two.chars().skip(head.chars().count()).collect();
+            prop_assert_eq!(Message::parse(&(head + &tail)), None);
+        }
+
+        #[test]
+        fn any_text_can_be_read(text: String) {
+            prop_assert_eq!(Message::parse(&text), None);
+        }
+    }
+}
