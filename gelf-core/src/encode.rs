@@ -464,7 +464,7 @@ mod tests {
                 Ok((Fit::Truncated, text)) => {
                     prop_assert!(whole.len() > limit);
                     prop_assert!(text.len() <= limit, "{} {}", text.len(), limit);
-                    let decoded = crate::Decoder::strict().decode(text.as_bytes()).unwrap().message;
+                    let decoded = Decoder::strict().decode(text.as_bytes()).unwrap().message;
                     let cut = decoded.short_message();
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
