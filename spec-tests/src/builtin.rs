@@ -195,7 +195,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
         }
     }
     let level = CompressionLevel::DEFAULT;
-    let compression = match request.compression.as_str() {
+    let compression = match request.compression() {
         "none" => Compression::None,
         "gzip" => Compression::Gzip(level),
         "zlib" => Compression::Zlib(level),

@@ -62,6 +62,10 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
     for (name, value) in &expected.fields {
         match fields.remove(name.as_str()) {
             Some(seen) if same_value(value, seen) => {}
+            Some(seen) if nearest_float(value, seen) => differences.push(Difference {
+                weight: Weight::Small,
+                ..different(&format!("field {name}"), Some(describe_value(value)), Some(seen))
+            }),
             seen => differences.push(different(&format!("field {name}"), Some(describe_value(value)), seen)),
         }
     }
@@ -137,11 +141,28 @@ fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
             decimal(number).is_some() && decimal(number) == decimal(digits)
         }
         FieldValue::Text(text) => {
-            let as_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-            seen.text().as_deref() == Some(text)
-                || (text.starts_with(['{', '[']) && as_json(text).is_some() && as_json(text) == as_json(json))
+            let seen = seen.text();
+            seen.as_deref() == Some(text)
+                || (text.starts_with(['{', '[']) && same_json(text, seen.as_deref().unwrap_or(json)))
         }
     }
+}
+
+/// Whether two JSON texts say the same: numbers as decimals, members in any order.
+pub(crate) fn same_json(one: &str, other: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    match (decimal(one), decimal(other)) {
+        (None, None) => value(one).is_some() && value(one) == value(other),
+        (one, other) => one == other,
+    }
+}
+
+/// Whether a number that no integer of 64 bits is has become the nearest float.
+fn nearest_float(expected: &FieldValue, seen: &Seen) -> bool {
+    let FieldValue::Number { number } = expected else { return false };
+    let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
+    let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
+    !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
 fn describe_value(value: &FieldValue) -> String {

@@ -27,7 +27,7 @@ pub fn describe_input(vector: &Vector) -> String {
         Some(Input::Send(send)) => format!(
             "send by {}, compression {}, datagrams of up to {} bytes: {}",
             send.transport,
-            send.compression,
+            send.compression(),
             send.datagram_size,
             of_message(&send.message)
         ),

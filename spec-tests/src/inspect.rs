@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gelf_core::{
     ChunkHeader, DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Encoding,
-    Framer, InvalidChunk, Message,
+    Framer, InvalidChunk, Message, ReassemblyError,
 };
 
 use crate::names;
@@ -34,6 +34,18 @@ pub enum Severity {
     Odd,
     /// The specification forbids it.
     Broken,
+}
+
+impl Violation {
+    /// One that no single place of the bytes shows.
+    pub fn new(
+        rule: &'static str,
+        name: impl Into<String>,
+        severity: Severity,
+        text: impl Into<String>,
+    ) -> Self {
+        Self { rule, name: name.into(), severity, text: text.into(), excerpt: String::new() }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -75,13 +87,7 @@ impl Inspection {
         severity: Severity,
         text: impl Into<String>,
     ) {
-        self.violations.push(Violation {
-            rule,
-            name: name.into(),
-            severity,
-            text: text.into(),
-            excerpt: String::new(),
-        });
+        self.violations.push(Violation::new(rule, name, severity, text));
     }
 
     /// What is broken, leaving out what is merely odd.
@@ -128,7 +134,7 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 Severity::Broken,
                 format!("datagram {at} has {len} bytes, not {size}"),
             );
-        } else if len > LOGSTASH_DATAGRAM_BYTES {
+        } else if len > LOGSTASH_DATAGRAM_BYTES && size.is_none_or(|size| size <= LOGSTASH_DATAGRAM_BYTES) {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.note("R39", "DatagramSize", Severity::Odd, text);
         }
@@ -154,8 +160,9 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 complete += 1;
                 inspection.payload = Some(payload.to_vec());
             }
-            // Said above.
-            Err(gelf_core::DatagramError::Chunk(_)) => {}
+            // Said above, and below.
+            Err(gelf_core::DatagramError::Chunk(_))
+            | Err(gelf_core::DatagramError::Reassembly(ReassemblyError::CountMismatch { .. })) => {}
             Err(error) => {
                 inspection.note(
                     "R13",

@@ -13,29 +13,41 @@
 
 mod builtin;
 mod compare;
+mod corpus;
 mod describe;
 mod expectations;
+mod hostile;
 pub mod inspect;
 mod judge;
+mod live;
 mod names;
+mod numbers;
 mod observed;
 mod process;
 mod protocol;
+mod receivers;
 mod recipe;
 pub mod report;
 mod run;
+mod serve;
 mod subject;
+mod throughput;
 mod vector;
 
 pub use builtin::Builtin;
 pub use describe::{describe_expected, describe_input};
 pub use expectations::{Expectation, Expectations, ExpectationsError};
+pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
 pub use judge::{Difference, Habits, Verdict, Weight, judge};
+pub use live::{Live, LiveOptions, Observe};
 pub use observed::{Observed, Seen, SeenMessage, Sent};
 pub use process::Process;
+pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Made, Recipe, RecipeError};
 pub use run::{Outcome, Results, Selection, run};
+pub use serve::serve;
 pub use subject::{Answer, Description, Mode, Reply, Request, Subject};
+pub use throughput::{Measured, Way, measure};
 pub use vector::{
     ChunkRequest, Expected, FieldValue, Input, Limits, LoadError, MessageText, SendRequest, Step, Topic,
     Vector, embedded, load, rules,

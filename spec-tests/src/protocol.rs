@@ -148,8 +148,9 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
             }
             None => return Ok(Err("JSON cannot say it".to_owned())),
             Some(message) => {
-                let SendRequest { transport, compression, datagram_size, .. } = send;
-                Line::Send { id, transport, compression, datagram_size: *datagram_size, message }
+                let SendRequest { transport, datagram_size, .. } = send;
+                let (compression, datagram_size) = (send.compression(), *datagram_size);
+                Line::Send { id, transport, compression, datagram_size, message }
             }
         },
         Input::Chunk(_) if !of.can("chunk") => return Ok(Err("it does not cut payloads".to_owned())),

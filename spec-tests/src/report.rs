@@ -7,7 +7,7 @@ mod junit;
 mod terminal;
 
 pub use board::markdown;
-pub use html::html;
+pub use html::{html, is_current};
 pub use json::json;
 pub use junit::junit;
 pub use terminal::{Style, explain, summary};

@@ -155,12 +155,12 @@ fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, 
     let request = Request::of(vector, mode).ok_or("it has not exactly one input")?;
     let reply = subject.ask(request)?;
     if let (Reply::Unsupported(_), Input::Send(send)) = (&reply, request.input)
-        && send.compression == "none"
+        && send.compression.is_none()
         && send.transport == "udp"
     {
         for compression in ["gzip", "zlib"] {
             let mut compressed = send.clone();
-            compressed.compression = compression.to_owned();
+            compressed.compression = Some(compression.to_owned());
             let reply = subject.ask(Request { input: Input::Send(&compressed), ..request })?;
             if !matches!(reply, Reply::Unsupported(_)) {
                 return Ok(reply);

@@ -46,6 +46,9 @@ pub struct Vector {
     /// Nothing unusual is asked: what a sender does wrong here it does always, and it counts here alone.
     #[serde(default)]
     pub plain: bool,
+    /// The name of what the vector is about, which counts even where a sender does so always.
+    #[serde(default)]
+    pub about: Option<String>,
     /// One payload: uncompressed JSON text, or what should be.
     #[serde(default)]
     payload: Option<Recipe>,
@@ -133,9 +136,9 @@ pub struct Limits {
 pub struct SendRequest {
     /// `udp` or `tcp`.
     pub transport: String,
-    /// `none`, `gzip` or `zlib`.
-    #[serde(default = "none")]
-    pub compression: String,
+    /// `none`, `gzip` or `zlib`; where it is missing `none`, or whatever a sender cannot do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
     /// How many bytes a datagram may have, the header of a chunk included.
     #[serde(default = "wan")]
     pub datagram_size: u16,
@@ -143,8 +146,11 @@ pub struct SendRequest {
     pub message: MessageText,
 }
 
-fn none() -> String {
-    "none".to_owned()
+impl SendRequest {
+    /// The compression that is asked for.
+    pub fn compression(&self) -> &str {
+        self.compression.as_deref().unwrap_or("none")
+    }
 }
 
 fn wan() -> u16 {

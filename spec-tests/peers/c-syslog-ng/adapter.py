@@ -149,6 +149,15 @@ class SyslogNg:
         return stream[: stream.rfind(b"\0", 0, stream.index(mark)) + 1]
 
 
+def check_for_parser(value):
+    """json-parser() makes something else of these, before graylog2() has it."""
+    if isinstance(value, Literal):
+        if value.lstrip("-").isdigit() and not -(1 << 63) <= int(value) < 1 << 63:
+            raise Unsupported("json-parser() has integers of 64 bits alone")
+    elif isinstance(value, str) and "\0" in value:
+        raise Unsupported("json-parser() ends a text at its first null character")
+
+
 def message_of(request):
     """What syslog-ng is given."""
     message = request["message"]
@@ -163,6 +172,8 @@ def message_of(request):
         given["severity"] = message["level"]
     for name, value in message.get("fields", {}).items():
         given[name if name.startswith("_") else "_" + name] = value
+    for value in given.values():
+        check_for_parser(value)
     return given
 
 
@@ -175,7 +186,7 @@ def hello(root):
         "language": "C",
         "can": ["send"],
         "sends": ["udp", "tcp"],
-        "fixed": ["timestamp"],
+        "fixed": ["timestamp", "datagram_size"],
         "notes": "Messages are read by json-parser(), which sets HOST, MESSAGE and the fields. A message "
         "has always a level: notice, unless another is asked for.",
     }

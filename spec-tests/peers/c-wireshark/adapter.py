@@ -155,8 +155,9 @@ def hello():
         "version": line.split(") ", 1)[1].split(" ")[0],
         "language": "C",
         "can": ["datagrams"],
-        "notes": "The GELF dissector through tshark, for UDP alone; there is none for TCP. It looks at no times: chunks "
-        "wait for ever. It shows what is there, without a model of a message: a member's value may be of any type.",
+        "notes": "A dissector, not a receiver: it shows what is in a datagram, without a model of a message, and a member's "
+        "value may be of any type. It is asked through tshark, for UDP alone; there is no dissector of GELF over TCP. It "
+        "looks at no times: chunks wait for ever.",
     }
 
 

@@ -1,7 +1,7 @@
 // The subject of ../../PROTOCOL.md for go-gelf v2, the library that the Docker Engine sends with.
 //
 // Its UDP Reader, UDPWriter and TCPWriter are used as any program would use them, over sockets on the loopback. Its
-// TCPReader is not for any program to use: see tcpreader.go.
+// TCPReader is not asked: it exports nothing with which a program could make one or read from it.
 package main
 
 import (
@@ -88,8 +88,6 @@ func reply(asked request) object {
 		return hello()
 	case "receive udp":
 		return receiveDatagrams(asked.Steps)
-	case "receive tcp":
-		return receiveStream(asked.Steps)
 	case "send udp":
 		return sendDatagrams(asked)
 	case "send tcp":
@@ -112,10 +110,9 @@ func hello() object {
 		"version":  version,
 		"language": "Go",
 		// There is no time-out in the UDP Reader, so that the time of a step can make no difference.
-		"can":   []string{"datagrams", "stream", "send", "clock"},
+		"can":   []string{"datagrams", "send", "clock"},
 		"sends": []string{"udp", "tcp"},
-		"notes": "What its Message holds as a zero value (no level and level 0 are the same) is left out of messages. " +
-			"TCPReader has no exported constructor and is reached through its unexported functions.",
+		"notes": "What its Message holds as a zero value (no level and level 0 are the same) is left out of messages.",
 	}
 }
 
@@ -130,12 +127,8 @@ type heard struct {
 // catch, deferred, keeps the words of a panic that would have ended the program.
 func (h *heard) catch() {
 	if reason := recover(); reason != nil {
-		h.panicked(reason)
+		h.crashed = fmt.Sprint(reason)
 	}
-}
-
-func (h *heard) panicked(reason interface{}) {
-	h.crashed = fmt.Sprint(reason)
 }
 
 func (h *heard) refused(err error) {

@@ -83,6 +83,7 @@ public final class Adapter {
         answer.put("name", "gelfclient").put("version", properties.getProperty("version")).put("language", "Java");
         answer.putArray("can").add("send").add("chunk");
         answer.putArray("sends").add("udp").add("tcp");
+        answer.putArray("fixed").add("datagram_size");
         return answer.put("notes", "Its datagrams have up to " + DATAGRAM_SIZE + " bytes, which cannot be set."
                 + " Its user is not told when a message is not sent.");
     }

@@ -30,6 +30,15 @@ const HELLO = {
 class Unsupported extends Error {}
 class Refused extends Error {}
 
+// An integer that a JavaScript number does not hold is another one before the library is called.
+function checkNumbers({ fields = {} }) {
+  for (const value of Object.values(fields)) {
+    if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+      throw new Unsupported("JavaScript's numbers hold integers of 53 bits");
+    }
+  }
+}
+
 // Calls `send` with the port of a UDP socket, and returns what it sent there.
 async function datagramsOf(send) {
   const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
@@ -94,6 +103,7 @@ function logMessage({ transport, message }, port) {
 
 async function send(request) {
   const { transport, compression = 'none', datagram_size: datagramSize = 1420 } = request;
+  checkNumbers(request.message);
   if (transport === 'tcp') {
     if (compression !== 'none') throw new Unsupported('no compression on TCP');
     return { stream: await streamOf((port) => logMessage(request, port)) };

@@ -28,6 +28,15 @@ const HELLO = {
 class Unsupported extends Error {}
 class Refused extends Error {}
 
+// An integer that a JavaScript number does not hold is another one before the library is called.
+function checkNumbers({ fields = {} }) {
+  for (const value of Object.values(fields)) {
+    if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+      throw new Unsupported("JavaScript's numbers hold integers of 53 bits");
+    }
+  }
+}
+
 // Calls `send` with the port of a UDP socket, and returns what it sent there.
 async function datagramsOf(send) {
   const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
@@ -82,6 +91,7 @@ async function send(request) {
   const { compression = 'none', transport } = request;
   if (transport !== 'udp') throw new Unsupported('only UDP');
   if (compression !== 'zlib') throw new Unsupported('always zlib');
+  checkNumbers(request.message);
   const { fields = {}, ...message } = request.message;
   for (const [name, value] of Object.entries(fields)) message[underscored(name)] = value;
   return { datagrams: await datagramsOfLogger(request, (logger, done) => logger.emit('gelf.log', message, done)) };

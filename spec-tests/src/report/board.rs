@@ -76,6 +76,6 @@ fn failures(out: &mut String, results: &Results) {
     let _ = writeln!(out, "\n## {}\n", results.subject.name);
     for (reason, report, ids) in reasons {
         let report = report.map(|report| format!(" ({report})")).unwrap_or_default();
-        let _ = writeln!(out, "- {reason}{report}: {}", ids.join(", "));
+        let _ = writeln!(out, "- {}{report}: {}", reason.trim_end_matches('.'), ids.join(", "));
     }
 }

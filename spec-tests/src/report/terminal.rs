@@ -22,7 +22,8 @@ pub enum Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    /// A text in the colour of an SGR code, such as `31` for red.
+    pub fn paint(self, code: &str, text: &str) -> String {
         match self {
             Self::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
             Self::Plain => text.to_owned(),

@@ -40,6 +40,7 @@ fn hello() -> Value {
         "language": "Rust",
         "can": ["send"],
         "sends": ["udp", "tcp"],
+        "fixed": ["datagram_size"],
         "notes": "Additional fields are those of the builder, for the names of an event's are known to the compiler. \
             The other members are fields of an event of level INFO, of which the crate says that they override its own.",
     })

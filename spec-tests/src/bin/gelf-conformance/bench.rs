@@ -1,12 +1,91 @@
-//! `bench`
+//! `bench`: how fast a subject is, and how much of that is the protocol's.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use gelf_spec_tests::{Measured, Process, Subject, Way, measure};
+
+use crate::fuzz::duration;
 
 #[derive(Args)]
-pub(crate) struct BenchArguments {}
+pub(crate) struct BenchArguments {
+    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
+    subject: String,
+    /// For how long in each way
+    #[arg(long = "for", default_value = "5s", value_name = "TIME", value_parser = duration)]
+    time: Duration,
+    /// How many seconds a subject may take for an answer
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    timeout: u64,
+}
 
-pub(crate) fn bench(_arguments: &BenchArguments) -> Result<ExitCode, String> {
-    Err("not there yet".to_owned())
+/// What stands below the figures.
+const WHAT_THEY_ARE: &str = "\
+A request to receive has 16 messages of about 1.2 kB, one to send has one; MB are millions of bytes of uncompressed payload.
+Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures are of a library
+with its adapter and the adapter's JSON, on one core, and no transport. They compare subjects that are asked in the same
+way, and say less than a library's own benchmark. The floor is gelf-core behind the same protocol in this program's own
+adapter: what is not faster than that may be slow in its adapter alone. An empty request is a round trip of the subject.";
+
+pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
+    let timeout = Duration::from_secs(arguments.timeout);
+    let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let own = format!("'{}' subject", program.display());
+    let mut floor = Process::start(&own, timeout)?;
+    let mut subject = match arguments.subject.as_str() {
+        "builtin" => None,
+        command => Some(Process::start(command, timeout)?),
+    };
+    if cfg!(debug_assertions) {
+        println!("This program is built without optimisation: no figure here says anything.\n");
+    }
+    let about = |subject: &Process| {
+        let of = subject.description();
+        format!("{} {} ({})", of.name, of.version, of.language)
+    };
+    println!("{}, beside gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
+    println!(
+        "{:<17} {:>12} {:>12} {:>9} {:>12} {:>12}",
+        "", "requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"
+    );
+    for way in Way::ALL {
+        let of_floor = measure(&mut floor, way, arguments.time)?;
+        let of_subject = match &mut subject {
+            Some(subject) => measure(subject, way, arguments.time)?,
+            None => of_floor,
+        };
+        println!("{}", line(way, of_subject.as_ref(), of_floor.as_ref()));
+    }
+    println!("\n{WHAT_THEY_ARE}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(way: Way, measured: Option<&Measured>, floor: Option<&Measured>) -> String {
+    let micros = |measured: &Measured| 1e6 / measured.rate(measured.requests);
+    let floor = floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.1}", micros(floor)));
+    let Some(measured) = measured else {
+        return format!(
+            "{:<17} {:>12} {:>12} {:>9} {:>12} {floor:>12}",
+            way.words(),
+            "not asked",
+            "-",
+            "-",
+            "-"
+        );
+    };
+    let (messages, bytes) = match way {
+        Way::Empty => ("-".to_owned(), "-".to_owned()),
+        _ => (
+            format!("{:.0}", measured.rate(measured.messages)),
+            format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6),
+        ),
+    };
+    format!(
+        "{:<17} {:>12.0} {messages:>12} {bytes:>9} {:>12.1} {floor:>12}",
+        way.words(),
+        measured.rate(measured.requests),
+        micros(measured)
+    )
 }

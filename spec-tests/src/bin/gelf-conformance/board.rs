@@ -24,7 +24,8 @@ pub(crate) struct BoardArguments {
     /// Write the page here
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write nothing; fail where the files are not as they would be written
+    /// Write nothing; fail where the page's verdicts are not those of now (what a verdict is made of may have changed,
+    /// and a peer's version)
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -65,16 +66,19 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
             println!("stale expectation: {stale}");
         }
     }
-    let files = [
-        (&arguments.markdown, report::markdown(&topics, &all)),
-        (&arguments.html, report::html(&topics, &all)),
-    ];
-    for (path, text) in files.iter().filter_map(|(path, text)| Some((path.as_deref()?, text))) {
-        if !arguments.check {
-            write(path, text)?;
-        } else if std::fs::read_to_string(path).ok().as_deref() != Some(text.as_str()) {
+    if arguments.check {
+        if let Some(page) = &arguments.html
+            && !report::is_current(&topics, &all, &std::fs::read_to_string(page).unwrap_or_default())
+        {
             good = false;
-            println!("{} is not what would be written now", path.display());
+            println!("{} is not what would be written now", page.display());
+        }
+    } else {
+        if let Some(path) = &arguments.markdown {
+            write(path, &report::markdown(&topics, &all))?;
+        }
+        if let Some(path) = &arguments.html {
+            write(path, &report::html(&topics, &all))?;
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,12 +1,135 @@
-//! `fuzz`
+//! `fuzz`: hostile cases through a subject.
 
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use gelf_spec_tests::{Finding, HostileOptions, Process, fuzz as fuzz_subject};
+
+use crate::run::subject;
+use crate::{VectorsArguments, write};
 
 #[derive(Args)]
-pub(crate) struct FuzzArguments {}
+pub(crate) struct FuzzArguments {
+    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
+    subject: String,
+    /// The same seed gives the same cases
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
+    /// How many cases [default: 10000, where --for is not given]
+    #[arg(long, value_name = "NUMBER")]
+    cases: Option<u64>,
+    /// For how long, such as 60s or 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// After how many different findings it ends
+    #[arg(long, default_value_t = 5, value_name = "NUMBER")]
+    findings: usize,
+    /// Look for crashes and missing answers alone
+    #[arg(long)]
+    crashes: bool,
+    /// How many seconds a subject may take for an answer
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    timeout: u64,
+    /// Where the findings are written, each as a file of vectors
+    #[arg(long, default_value = "gelf-fuzz-findings", value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    vectors: VectorsArguments,
+}
 
-pub(crate) fn fuzz(_arguments: &FuzzArguments) -> Result<ExitCode, String> {
-    Err("not there yet".to_owned())
+/// `60s`, `10m`, `500ms`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, milliseconds) = match text {
+        text if text.ends_with("ms") => (text.strip_suffix("ms"), 1.0),
+        text if text.ends_with('s') => (text.strip_suffix('s'), 1e3),
+        text if text.ends_with('m') => (text.strip_suffix('m'), 60e3),
+        text if text.ends_with('h') => (text.strip_suffix('h'), 3600e3),
+        text => (Some(text), 1e3),
+    };
+    let number: Option<f64> = number.and_then(|number| number.trim().parse().ok());
+    let number = number.ok_or("a time is a number and ms, s, m or h")?;
+    Duration::try_from_secs_f64(number * milliseconds / 1e3).map_err(|error| error.to_string())
+}
+
+pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
+    let topics = arguments.vectors.load()?;
+    let mut options = HostileOptions::default();
+    options.seed = arguments.seed;
+    options.cases = match (arguments.cases, arguments.time) {
+        (None, None) => options.cases,
+        (cases, _) => cases,
+    };
+    options.time = arguments.time;
+    options.findings = arguments.findings;
+    options.crashes_only = arguments.crashes;
+    let mut start = || subject(&arguments.subject, Duration::from_secs(arguments.timeout));
+    let started = Instant::now();
+    let shown = std::io::stderr().is_terminal();
+    let mut failed = None;
+    let mut progress = |case: u64, finding: Option<&Finding>| match finding {
+        Some(finding) => {
+            if shown {
+                eprint!("\r\x1b[K");
+            }
+            if let Err(error) = keep(arguments, finding) {
+                failed.get_or_insert(error);
+            }
+        }
+        None if shown && case.is_multiple_of(64) => {
+            eprint!("\rcase {case}, {:.0} s\x1b[K", started.elapsed().as_secs_f64());
+            let _ = std::io::stderr().flush();
+        }
+        None => {}
+    };
+    let results = fuzz_subject(&topics, &mut start, &options, &mut progress);
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    let results = results?;
+    println!(
+        "seed {}: {} cases, {} of them valid messages, {} not asked, {} findings, {:.1} s",
+        arguments.seed,
+        results.cases,
+        results.valid,
+        results.not_asked,
+        results.findings.len(),
+        started.elapsed().as_secs_f64()
+    );
+    match failed {
+        Some(error) => Err(error),
+        None if results.findings.is_empty() => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn keep(arguments: &FuzzArguments, finding: &Finding) -> Result<(), String> {
+    let Finding { id, case, verdict, differences, found_bytes, bytes, file, .. } = finding;
+    let mode = finding.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
+    let path = arguments.out.join(format!("{}.json", id.to_lowercase()));
+    println!("{id}: {}{mode}, in case {case}, {found_bytes} bytes made {bytes}", verdict.word());
+    for difference in differences {
+        println!("    {difference}");
+    }
+    println!("    {}", path.display());
+    std::fs::create_dir_all(&arguments.out)
+        .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
+    write(&path, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_seconds() {
+        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert!(duration("soon").is_err() && duration("-1s").is_err() && duration("").is_err());
+    }
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gelf_spec_tests::report::Style;
-use gelf_spec_tests::{Topic, embedded, load, report};
+use gelf_spec_tests::{Builtin, Topic, embedded, load, report, serve};
 
 /// Says which rule of GELF an implementation breaks: of any sender, receiver or library, in any language.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ enum Command {
     Fuzz(fuzz::FuzzArguments),
     /// Measure how fast a subject decodes and encodes
     Bench(bench::BenchArguments),
+    /// Be a subject: speak the subject protocol for gelf-core, on standard input and output
+    Subject,
     /// Run all peers of a folder, and write the score board
     Board(board::BoardArguments),
 }
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Receiver(arguments) => receiver::receiver(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Subject => subject(),
         Command::Board(arguments) => board::board(&arguments),
     };
     match result {
@@ -80,6 +83,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn subject() -> Result<ExitCode, String> {
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    serve(&mut Builtin::default(), input, output)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn explain(id: &str, vectors: &VectorsArguments) -> Result<ExitCode, String> {

@@ -1,12 +1,107 @@
-//! `receiver`
+//! `receiver`: the vectors to a live receiver.
 
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
+use gelf_spec_tests::{Expectations, Live, LiveOptions, Observe, Selection, report};
+
+use crate::run::{Report, with_progress, write_reports};
+use crate::{VectorsArguments, style};
+
+/// What `--help` says behind the options.
+const OBSERVED_LINES: &str = "\
+What the receiver got is read as lines, from the standard output of a program or from connections that its output opens.
+A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, each left out
+or null where it is missing; the additional fields with their underscore (\"_user\":\"x\"), without it (\"user\":\"x\"),
+or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are passed over.
+
+After each vector a sentinel is sent, a message with a short_message of its own: what comes out before it belongs to the
+vector. So nothing else should send to the receiver meanwhile, and everything that it receives should come out.
+
+  gelf-conformance receiver --udp 127.0.0.1:12201 --observe 'docker logs --follow --tail 0 vector'
+  gelf-conformance receiver --tcp graylog:12201 --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'";
 
 #[derive(Args)]
-pub(crate) struct ReceiverArguments {}
+#[command(after_long_help = OBSERVED_LINES)]
+#[command(group(ArgGroup::new("transport").required(true).multiple(true).args(["udp", "tcp"])))]
+#[command(group(ArgGroup::new("observed").required(true).args(["observe", "observe_tcp"])))]
+pub(crate) struct ReceiverArguments {
+    /// Where the receiver takes datagrams
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    udp: Option<SocketAddr>,
+    /// Where the receiver takes connections; payloads go by UDP, where both are given
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    tcp: Option<SocketAddr>,
+    /// A program that writes what was received; it may be the receiver itself, and is started again when it ends
+    #[arg(long, value_name = "COMMAND")]
+    observe: Option<String>,
+    /// Listen here for connections on which the receiver writes what it received
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    observe_tcp: Option<SocketAddr>,
+    /// Fields that the receiver adds of its own, without underscore; `gl2_*` is all that begin so
+    #[arg(long, value_name = "NAME")]
+    ignore_field: Vec<String>,
+    /// Send vectors in which time passes, too; they take half a minute
+    #[arg(long)]
+    slow: bool,
+    /// How many seconds a sentinel may take to come out
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    timeout: u64,
+    /// How many milliseconds after a vector its sentinel is sent
+    #[arg(long, default_value_t = 5, value_name = "MILLISECONDS")]
+    settle: u64,
+    /// Only vectors whose id or topic contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// In what the receiver is known to differ, with reasons
+    #[arg(long, value_name = "FILE")]
+    expectations: Option<PathBuf>,
+    /// Write a report too; may be given several times
+    #[arg(long, value_name = "json|junit|html=FILE")]
+    report: Vec<Report>,
+    #[command(flatten)]
+    vectors: VectorsArguments,
+}
 
-pub(crate) fn receiver(_arguments: &ReceiverArguments) -> Result<ExitCode, String> {
-    Err("not there yet".to_owned())
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| "no address has this name".to_owned())
+}
+
+pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String> {
+    let topics = arguments.vectors.load()?;
+    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
+    let expectations = expectations.map_err(|error| error.to_string())?;
+    let observe = match (&arguments.observe, arguments.observe_tcp) {
+        (Some(command), _) => Observe::Command(command.clone()),
+        (None, Some(address)) => Observe::Listen(address),
+        (None, None) => return Err("it needs --observe or --observe-tcp".to_owned()),
+    };
+    let mut options = LiveOptions::default();
+    options.udp = arguments.udp;
+    options.tcp = arguments.tcp;
+    options.timeout = Duration::from_secs(arguments.timeout);
+    options.settle = Duration::from_millis(arguments.settle);
+    options.slow = arguments.slow;
+    options.ignored_fields.clone_from(&arguments.ignore_field);
+    let mut live = Live::start(options, observe)?;
+    let started = Instant::now();
+    let selection = Selection::new(arguments.filter.as_deref(), None);
+    let results = with_progress(&topics, &mut live, expectations.as_ref(), selection)?;
+    if results.outcomes.is_empty() {
+        return Err(format!("no vector matches '{}'", arguments.filter.as_deref().unwrap_or_default()));
+    }
+    print!("{}", report::summary(&topics, &results, style()));
+    println!("{:.1} s", started.elapsed().as_secs_f64());
+    if live.late() > 0 {
+        println!(
+            "{} messages came out behind the sentinel of their vector; try a longer --settle",
+            live.late()
+        );
+    }
+    write_reports(&arguments.report, &topics, &results)?;
+    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

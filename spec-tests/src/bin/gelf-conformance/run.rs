@@ -48,8 +48,9 @@ enum ModeArgument {
     Both,
 }
 
+/// A report that is to be written.
 #[derive(Clone, Debug)]
-struct Report {
+pub(crate) struct Report {
     form: Form,
     path: PathBuf,
 }
@@ -99,15 +100,20 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     }
     print!("{}", report::summary(&topics, &results, style()));
     println!("{:.1} s", started.elapsed().as_secs_f64());
-    for Report { form, path } in &arguments.report {
+    write_reports(&arguments.report, &topics, &results)?;
+    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) fn write_reports(reports: &[Report], topics: &[Topic], results: &Results) -> Result<(), String> {
+    for Report { form, path } in reports {
         let text = match form {
-            Form::Html => report::html(&topics, std::slice::from_ref(&results)),
-            Form::Json => format!("{:#}\n", report::json(&topics, std::slice::from_ref(&results))),
-            Form::Junit => report::junit(&topics, &results),
+            Form::Html => report::html(topics, std::slice::from_ref(results)),
+            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(results))),
+            Form::Junit => report::junit(topics, results),
         };
         write(path, &text)?;
     }
-    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject>, String> {

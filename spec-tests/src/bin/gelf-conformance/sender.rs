@@ -1,12 +1,239 @@
-//! `sender`
+//! `sender`: listens, and judges whatever any program sends.
 
+mod gather;
+mod listen;
+mod print;
+mod streams;
+mod tally;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use gelf_spec_tests::receivers;
+
+use crate::{style, write};
+use gather::Gatherer;
+use listen::{Event, Heard, Listeners};
+use streams::Streams;
+use tally::Tally;
+
+/// GELF's port.
+const PORT: u16 = 12201;
+
+/// How often it is looked whether the time is over, and whether chunks are overdue.
+const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
-pub(crate) struct SenderArguments {}
+pub(crate) struct SenderArguments {
+    /// Take datagrams here; port 0 is any. Without --udp and --tcp both are on 127.0.0.1:12201
+    #[arg(long, value_name = "ADDRESS")]
+    udp: Option<SocketAddr>,
+    /// Take connections here
+    #[arg(long, value_name = "ADDRESS")]
+    tcp: Option<SocketAddr>,
+    /// For how long, such as 500ms, 30s or 5m; without --for and --messages until Ctrl-C
+    #[arg(long = "for", value_name = "TIME")]
+    time: Option<Time>,
+    /// Until so many messages came
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    messages: Option<u64>,
+    /// Write a report too; may be given several times
+    #[arg(long, value_name = "json=FILE")]
+    report: Vec<JsonFile>,
+}
 
-pub(crate) fn sender(_arguments: &SenderArguments) -> Result<ExitCode, String> {
-    Err("not there yet".to_owned())
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Time(Duration);
+
+impl FromStr for Time {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "it must be a number of ms, s, m or h, such as 30s";
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or(wrong)?;
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong),
+        };
+        let number: u32 = number.parse().map_err(|_| wrong)?;
+        if number == 0 {
+            return Err("it must be more than nothing");
+        }
+        Ok(Self(Duration::from_millis(u64::from(number) * milliseconds)))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct JsonFile(PathBuf);
+
+impl FromStr for JsonFile {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some(("json", path)) if !path.is_empty() => Ok(Self(path.into())),
+            _ => Err("it must be json=FILE"),
+        }
+    }
+}
+
+pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
+    let default = (arguments.udp, arguments.tcp) == (None, None);
+    let default = default.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+    let receivers = receivers()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let listeners = Listeners::bind(arguments.udp.or(default), arguments.tcp.or(default), &stop)?;
+    on_interrupt(&stop)?;
+    let started = Instant::now();
+    let mut judge = Judge {
+        gatherer: Gatherer::default(),
+        streams: Streams::default(),
+        tally: Tally::new(&receivers),
+        wanted: arguments.messages.unwrap_or(u64::MAX),
+    };
+    judge.listen(listeners, arguments.time.and_then(|Time(time)| started.checked_add(time)), &stop);
+    let tally = judge.tally;
+    let elapsed = started.elapsed();
+    print!("{}", print::text(&tally, elapsed, style()));
+    for JsonFile(path) in &arguments.report {
+        write(path, &format!("{:#}\n", print::json(&tally, elapsed)))?;
+    }
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is held of the senders so far.
+struct Judge<'r> {
+    gatherer: Gatherer,
+    streams: Streams,
+    tally: Tally<'r>,
+    wanted: u64,
+}
+
+impl Judge<'_> {
+    fn listen(&mut self, listeners: Listeners, until: Option<Instant>, stop: &AtomicBool) {
+        loop {
+            let now = Instant::now();
+            if self.is_over(now, until) || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let wait = until.map_or(TICK, |until| TICK.min(until.duration_since(now)));
+            match listeners.events.recv_timeout(wait) {
+                Ok(heard) => self.hear(heard),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.expire(Instant::now());
+        }
+        stop.store(true, Ordering::Relaxed);
+        // What had come by then. The threads end soon, and with them the channel.
+        for heard in listeners.events {
+            self.hear(heard);
+        }
+        let counted_out = self.tally.messages >= self.wanted;
+        for judged in self.gatherer.finish() {
+            self.count_or_leave(judged, counted_out);
+        }
+        for judged in self.streams.finish() {
+            self.count_or_leave(judged, counted_out);
+        }
+    }
+
+    fn is_over(&self, now: Instant, until: Option<Instant>) -> bool {
+        self.tally.messages >= self.wanted || until.is_some_and(|until| now >= until)
+    }
+
+    fn hear(&mut self, Heard { at, event }: Heard) {
+        if self.tally.messages >= self.wanted {
+            return;
+        }
+        self.tally.came(&event);
+        let judged = match event {
+            Event::Datagram { source, bytes } => self.gatherer.take(at, source, bytes),
+            Event::Opened { connection, source } => {
+                self.streams.open(connection, source);
+                Vec::new()
+            }
+            Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
+            Event::Closed { connection } => self.streams.close(connection),
+            Event::Refused => Vec::new(),
+        };
+        for judged in judged {
+            self.count_or_leave(judged, self.tally.messages >= self.wanted);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for judged in self.gatherer.expire(now) {
+            self.tally.judged(&judged);
+        }
+        self.tally.not_judged = self.gatherer.evicted();
+    }
+
+    /// What is unfinished because enough had come is nobody's fault.
+    fn count_or_leave(&mut self, judged: gather::Judged, leave: bool) {
+        if leave {
+            self.tally.left += u64::from(judged.is_message);
+        } else {
+            self.tally.judged(&judged);
+        }
+    }
+}
+
+/// Sets the flag at Ctrl-C, or when the process is asked to end.
+fn on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wrong = |error| format!("signals: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(wrong)?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::interrupt()).map_err(wrong)?, signal(SignalKind::terminate()).map_err(wrong)?)
+    };
+    let stop = Arc::clone(stop);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let time = |text: &str| text.parse::<Time>().map(|Time(time)| time.as_millis());
+        assert_eq!(time("30s"), Ok(30_000));
+        assert_eq!(time("250ms"), Ok(250));
+        assert_eq!(time("2m"), Ok(120_000));
+        assert_eq!(time("1h"), Ok(3_600_000));
+        for wrong in ["", "30", "s", "1.5s", "-1s", "30 s", "30sec", "99999999999s", "0s"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_report_is_json() {
+        assert!("json=a".parse::<JsonFile>().is_ok());
+        for wrong in ["json", "json=", "html=a", "a"] {
+            assert!(wrong.parse::<JsonFile>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,0 +1,66 @@
+//! A subject with known bugs, for tests of what finds them.
+//!
+//! `broken_subject panic` ends when a message has a field whose name has a `q`; `broken_subject lose` delivers no
+//! message whose host ends in an exclamation mark; `broken_subject invent` delivers a message of each payload that ends
+//! in two brackets; `broken_subject hang` sleeps on a chunk with a count of 0. Otherwise it is gelf-core.
+
+use std::time::Duration;
+
+use gelf_spec_tests::{Builtin, Description, Input, MessageText, Mode, Reply, Request, Subject, serve};
+
+struct Broken {
+    how: String,
+    sound: Builtin,
+}
+
+impl Subject for Broken {
+    fn description(&self) -> &Description {
+        self.sound.description()
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        let reply = self.sound.ask(request)?;
+        let Reply::Named(mut answer) = reply else { return Ok(reply) };
+        let parts = parts(request.input);
+        match self.how.as_str() {
+            "panic" => {
+                let name = |(name, _): &(String, _)| name.contains('q');
+                if answer.messages.iter().any(|message| message.fields.iter().any(name)) {
+                    eprintln!("a name with q");
+                    std::process::exit(101);
+                }
+            }
+            "lose" => {
+                let ends_so =
+                    |message: &MessageText| message.host.as_ref().is_some_and(|host| host.ends_with('!'));
+                answer.messages.retain(|message| !ends_so(message));
+            }
+            "invent" if parts.iter().any(|part| part.ends_with(b"}}")) && request.mode == Mode::Lenient => {
+                answer.messages.push(MessageText::default());
+            }
+            "hang"
+                if parts.iter().any(|part| part.starts_with(&[0x1e, 0x0f]) && part.get(11) == Some(&0)) =>
+            {
+                std::thread::sleep(Duration::from_secs(60));
+            }
+            _ => {}
+        }
+        Ok(Reply::Named(answer))
+    }
+}
+
+fn parts(input: Input<'_>) -> Vec<Vec<u8>> {
+    let recipes: Vec<_> = match input {
+        Input::Payload(payload) => vec![payload],
+        Input::Datagrams(steps) => steps.iter().filter_map(|step| step.datagram.as_ref()).collect(),
+        Input::Stream(pieces) => pieces.iter().collect(),
+        _ => Vec::new(),
+    };
+    recipes.into_iter().filter_map(|recipe| recipe.bytes().ok()).collect()
+}
+
+fn main() -> Result<(), String> {
+    let how = std::env::args().nth(1).ok_or("which bug?")?;
+    let mut broken = Broken { how, sound: Builtin::default() };
+    serve(&mut broken, std::io::stdin().lock(), std::io::stdout().lock())
+}

@@ -1,0 +1,94 @@
+//! Binds gelf-tokio's receivers, and prints each message that they deliver as a line of JSON.
+//!
+//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]`; it ends after ten minutes, if nothing else is said.
+//! `gelf-conformance receiver --observe` reads what it prints.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Decoder, Message, Value};
+use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
+use serde_json::value::{RawValue, to_raw_value};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut udp, mut tcp, mut seconds) = (None, None, 600);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(option) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
+        match option.as_str() {
+            "--udp" => udp = Some(UdpReceiver::bind(value).await?),
+            "--tcp" => tcp = Some(TcpReceiver::bind(value).await?),
+            "--for" => seconds = value.parse()?,
+            _ => return Err(format!("no option is called {option}").into()),
+        }
+    }
+    let end = tokio::time::sleep(Duration::from_secs(seconds));
+    tokio::pin!(end);
+    loop {
+        let received = tokio::select! {
+            received = from_udp(&mut udp) => received,
+            received = from_tcp(&mut tcp) => received,
+            () = &mut end => return Ok(()),
+        };
+        match received {
+            Ok(received) => print(&received)?,
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+}
+
+async fn from_udp(receiver: &mut Option<UdpReceiver>) -> Result<Received, ReceiveError> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn from_tcp(receiver: &mut Option<TcpReceiver>) -> Result<Received, ReceiveError> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn print(received: &Received) -> Result<(), Box<dyn std::error::Error>> {
+    match Decoder::lenient().decode(&received.payload) {
+        Ok(decoded) => {
+            let mut output = std::io::stdout().lock();
+            writeln!(output, "{}", line(&decoded.message)?)?;
+            output.flush()?;
+        }
+        Err(error) => eprintln!("from {}: {error}", received.from),
+    }
+    Ok(())
+}
+
+/// The message as JSON, its numbers as they came.
+fn line(message: &Message<'_>) -> serde_json::Result<String> {
+    let mut members: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+    let mut add = |name: &str, value: Box<RawValue>| members.insert(name.to_owned(), value);
+    add("short_message", to_raw_value(message.short_message())?);
+    if let Some(host) = message.host() {
+        add("host", to_raw_value(host)?);
+    }
+    if let Some(full_message) = message.full_message() {
+        add("full_message", to_raw_value(full_message)?);
+    }
+    if let Some(timestamp) = message.timestamp() {
+        add("timestamp", RawValue::from_string(timestamp.to_string())?);
+    }
+    if let Some(level) = message.level() {
+        add("level", to_raw_value(&level.as_u8())?);
+    }
+    for (name, value) in message.fields() {
+        let value = match value {
+            Value::Bool(value) => to_raw_value(value)?,
+            Value::Number(number) => RawValue::from_string(number.to_string())?,
+            other => to_raw_value(&other.to_string())?,
+        };
+        add(&format!("_{}", name.as_str()), value);
+    }
+    serde_json::to_string(&members)
+}

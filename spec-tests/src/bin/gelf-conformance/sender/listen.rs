@@ -1,0 +1,169 @@
+//! The sockets, each read by a thread.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+/// What the kernel is asked to hold of datagrams that are not yet read: 4 MiB.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// How many events wait to be judged, of up to 64 KiB each. A sender on TCP waits then; of datagrams the kernel drops
+/// those that its buffer has no room for.
+const EVENTS: usize = 1024;
+
+/// How many connections there may be at once; more are closed. Each may hold a frame that is not yet complete.
+const CONNECTIONS: usize = 128;
+
+/// After how long a thread looks whether it is to end.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// For how long after the end is read what had come before.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Something that came, and when.
+pub(super) struct Heard {
+    pub(super) at: Instant,
+    pub(super) event: Event,
+}
+
+pub(super) enum Event {
+    Datagram { source: SocketAddr, bytes: Vec<u8> },
+    Opened { connection: usize, source: SocketAddr },
+    Read { connection: usize, bytes: Vec<u8> },
+    Closed { connection: usize },
+    Refused,
+}
+
+/// Bound sockets. Their threads end some time after the flag is set, and `events` with them.
+pub(super) struct Listeners {
+    pub(super) events: Receiver<Heard>,
+}
+
+impl Listeners {
+    /// Binds the sockets, says on standard error where, and reads.
+    pub(super) fn bind(
+        udp: Option<SocketAddr>,
+        tcp: Option<SocketAddr>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, String> {
+        let (sender, events) = sync_channel(EVENTS);
+        if let Some(address) = udp {
+            let wrong = |error| format!("udp {address}: {error}");
+            let socket = UdpSocket::bind(address).map_err(wrong)?;
+            socket.set_read_timeout(Some(PATIENCE)).map_err(wrong)?;
+            // The kernel gives what it may; the figure below says how much.
+            let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+            let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
+            let bound = socket.local_addr().map_err(wrong)?;
+            eprintln!("listening on udp {bound}, with {} KiB of receive buffer", buffer / 1024);
+            let (sender, stop) = (sender.clone(), Arc::clone(stop));
+            thread::spawn(move || read_datagrams(&socket, &sender, &stop));
+        }
+        if let Some(address) = tcp {
+            let wrong = |error| format!("tcp {address}: {error}");
+            let listener = TcpListener::bind(address).map_err(wrong)?;
+            listener.set_nonblocking(true).map_err(wrong)?;
+            eprintln!("listening on tcp {}", listener.local_addr().map_err(wrong)?);
+            let (sender, stop) = (sender.clone(), Arc::clone(stop));
+            thread::spawn(move || accept(&listener, &sender, &stop));
+        }
+        Ok(Self { events })
+    }
+}
+
+fn read_datagrams(socket: &UdpSocket, events: &SyncSender<Heard>, stop: &AtomicBool) {
+    let mut buffer = vec![0; 1 << 16];
+    let mut grace = Grace::default();
+    while !grace.is_over(stop) {
+        match socket.recv_from(&mut buffer) {
+            Ok((len, source)) => {
+                let bytes = buffer.get(..len).unwrap_or_default().to_vec();
+                let heard = Heard { at: Instant::now(), event: Event::Datagram { source, bytes } };
+                if events.send(heard).is_err() {
+                    return;
+                }
+            }
+            Err(error) if is_time_out(&error) && grace.has_begun() => return,
+            // Of an earlier answer that a sender did not get, for instance.
+            Err(_) => {}
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicBool>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut connection = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let Ok((stream, source)) = listener.accept() else {
+            thread::sleep(PATIENCE / 5);
+            continue;
+        };
+        let is_full = open.load(Ordering::Relaxed) >= CONNECTIONS;
+        let set = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
+        let event =
+            if is_full || set.is_err() { Event::Refused } else { Event::Opened { connection, source } };
+        let is_refused = matches!(event, Event::Refused);
+        if events.send(Heard { at: Instant::now(), event }).is_err() {
+            return;
+        }
+        if is_refused {
+            continue;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        let (events, stop, open) = (events.clone(), Arc::clone(stop), Arc::clone(&open));
+        thread::spawn(move || {
+            read_stream(stream, connection, &events, &stop);
+            open.fetch_sub(1, Ordering::Relaxed);
+        });
+        connection += 1;
+    }
+}
+
+fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Heard>, stop: &AtomicBool) {
+    let mut buffer = vec![0; 1 << 16];
+    let mut grace = Grace::default();
+    while !grace.is_over(stop) {
+        let event = match stream.read(&mut buffer) {
+            Ok(0) => Event::Closed { connection },
+            Ok(len) => Event::Read { connection, bytes: buffer.get(..len).unwrap_or_default().to_vec() },
+            Err(error) if is_time_out(&error) => {
+                if grace.has_begun() {
+                    return;
+                }
+                continue;
+            }
+            Err(_) => Event::Closed { connection },
+        };
+        let is_closed = matches!(event, Event::Closed { .. });
+        if events.send(Heard { at: Instant::now(), event }).is_err() || is_closed {
+            return;
+        }
+    }
+}
+
+/// The time after the end.
+#[derive(Default)]
+struct Grace {
+    until: Option<Instant>,
+}
+
+impl Grace {
+    fn is_over(&mut self, stop: &AtomicBool) -> bool {
+        stop.load(Ordering::Relaxed)
+            && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
+fn is_time_out(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}

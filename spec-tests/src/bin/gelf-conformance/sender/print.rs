@@ -1,0 +1,242 @@
+//! The report on senders, for people and for programs.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use gelf_spec_tests::inspect::Severity;
+use gelf_spec_tests::report::Style;
+use gelf_spec_tests::{Effect, Transport, rules};
+use serde_json::{Value, json};
+
+use super::tally::{Example, Figures, Kind, Taken, Tally, Violations};
+
+/// How many senders are shown to people.
+const SENDERS: usize = 10;
+
+/// As it is shown on a terminal.
+pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
+    let mut out = String::new();
+    let head = format!("{} in {:.1} s", counted(tally.messages, "message"), elapsed.as_secs_f64());
+    let _ = writeln!(out, "{}", style.paint("1", &head));
+    if tally.messages == 0 && tally.violations.is_empty() {
+        let _ = writeln!(out, "{}", style.paint("31", "nothing came"));
+        return out;
+    }
+    senders(&mut out, tally);
+    let compressions = tally.compressions.iter().map(|(name, count)| format!("{name} {}", grouped(*count)));
+    line(&mut out, "compression", &compressions.collect::<Vec<_>>().join(", "));
+    let chunks = tally.chunks.iter().map(|(chunks, count)| {
+        let chunks = if *chunks == 0 { "none".to_owned() } else { chunks.to_string() };
+        format!("{chunks} in {}", counted(*count, "message"))
+    });
+    line(&mut out, "chunks", &chunks.collect::<Vec<_>>().join(", "));
+    for (count, what) in [
+        (tally.left, "incomplete when enough had come, and not judged"),
+        (tally.not_judged, "incomplete and given up for want of room, and not judged"),
+        (tally.refused_connections, "connections closed, for there were too many"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(out, "{} {what}", grouped(count));
+        }
+    }
+    violations(&mut out, tally, Severity::Broken, style);
+    violations(&mut out, tally, Severity::Odd, style);
+    if tally.violations.is_empty() {
+        let _ = writeln!(out, "\n{}", style.paint("32", "no rule is broken"));
+    }
+    receivers(&mut out, tally, style);
+    out
+}
+
+fn line(out: &mut String, name: &str, text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(out, "{name:<13}{text}");
+    }
+}
+
+fn senders(out: &mut String, tally: &Tally<'_>) {
+    let figures = |transport: Transport, figures: &Figures| {
+        let messages = counted(figures.messages, "message");
+        match transport {
+            Transport::Udp => {
+                let datagrams = counted(figures.datagrams, "datagram");
+                format!("{messages}, {datagrams}, {}", counted(figures.bytes, "byte"))
+            }
+            Transport::Tcp => format!("{messages}, {}", counted(figures.bytes, "byte")),
+        }
+    };
+    for ((transport, source), of) in tally.senders.iter().take(SENDERS) {
+        line(out, transport.word(), &format!("{source}: {}", figures(*transport, of)));
+    }
+    let mut rest = tally.other_senders;
+    for (_, of) in tally.senders.iter().skip(SENDERS) {
+        rest.messages += of.messages;
+        rest.datagrams += of.datagrams;
+        rest.bytes += of.bytes;
+    }
+    if tally.senders.len() > SENDERS {
+        line(out, "others", &figures(Transport::Udp, &rest));
+    }
+}
+
+fn violations(out: &mut String, tally: &Tally<'_>, severity: Severity, style: Style) {
+    let of_severity = |(kind, _): &(&Kind, &Violations)| kind.severity() == severity;
+    let (title, colour) = match severity {
+        Severity::Broken => ("Broken: the specification forbids it", "31"),
+        Severity::Odd => ("Odd: it is allowed, and not all receivers take it", "33"),
+    };
+    let mut rule = "";
+    for (at, (kind, violations)) in tally.violations.iter().filter(of_severity).enumerate() {
+        if at == 0 {
+            let _ = writeln!(out, "\n{}", style.paint("1", title));
+        }
+        if rule != kind.rule {
+            rule = kind.rule;
+            let _ = writeln!(out, "  {} {}", style.paint(colour, &format!("{rule:<4}")), says(rule));
+        }
+        let Violations { times, messages, examples } = violations;
+        let mut count = counted(*times, "time");
+        if times != messages {
+            let _ = write!(count, " in {}", counted(*messages, "message"));
+        }
+        let _ = writeln!(out, "       {}: {count}", style.paint(colour, &kind.name));
+        if let Some(example) = examples.first() {
+            let _ = writeln!(out, "         {}", shown(example));
+        }
+    }
+}
+
+fn shown(Example { source, transport, text, bytes }: &Example) -> String {
+    let parts = [text, bytes].into_iter().filter(|part| !part.is_empty()).map(String::as_str);
+    format!("{} {source}: {}", transport.word(), parts.collect::<Vec<_>>().join(": "))
+}
+
+/// What a rule says.
+fn says(rule: &str) -> &'static str {
+    rules().into_iter().find(|(known, _)| *known == rule).map_or("", |(_, text)| text)
+}
+
+fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
+    let title = "What receivers would make of it, as their sources say";
+    let _ = writeln!(out, "\n{}", style.paint("1", title));
+    let width = tally.receivers.iter().map(|taken| taken.receiver.name.len()).max().unwrap_or(0);
+    for taken in &tally.receivers {
+        let colour = if taken.messages == tally.messages { "32" } else { "31" };
+        let of = format!("takes {} of {}", grouped(taken.messages), grouped(tally.messages));
+        let _ = writeln!(out, "  {:<width$}  {}", taken.receiver.name, style.paint(colour, &of));
+        for effect in Effect::ALL {
+            for (rule, count) in taken.rules(effect) {
+                let of = format!("{} {}", effect.word(), grouped(count));
+                let _ = writeln!(out, "  {:<width$}    {of}: {} ({})", "", rule.text, rule.source);
+            }
+        }
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// A number with a comma before every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// As JSON.
+pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
+    let senders: Vec<Value> = tally
+        .senders
+        .iter()
+        .map(|((transport, source), figures)| {
+            json!({
+                "transport": transport.word(),
+                "address": source.to_string(),
+                "messages": figures.messages,
+                "datagrams": figures.datagrams,
+                "bytes": figures.bytes,
+            })
+        })
+        .collect();
+    let violations: Vec<Value> = tally.violations.iter().map(violation_json).collect();
+    let receivers: Vec<Value> = tally.receivers.iter().map(receiver_json).collect();
+    let chunks: serde_json::Map<String, Value> =
+        tally.chunks.iter().map(|(chunks, count)| (chunks.to_string(), Value::from(*count))).collect();
+    json!({
+        "schema": 1,
+        "seconds": elapsed.as_secs_f64(),
+        "messages": tally.messages,
+        "datagrams": tally.datagrams,
+        "connections": tally.connections,
+        "bytes": tally.bytes,
+        "left": tally.left,
+        "not_judged": tally.not_judged,
+        "refused_connections": tally.refused_connections,
+        "senders": senders,
+        "other_senders": {
+            "messages": tally.other_senders.messages,
+            "datagrams": tally.other_senders.datagrams,
+            "bytes": tally.other_senders.bytes,
+        },
+        "compressions": tally.compressions,
+        "chunks": chunks,
+        "violations": violations,
+        "receivers": receivers,
+    })
+}
+
+fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
+    let example = |example: &Example| {
+        json!({
+            "transport": example.transport.word(),
+            "address": example.source.to_string(),
+            "text": example.text,
+            "bytes": example.bytes,
+        })
+    };
+    json!({
+        "rule": kind.rule,
+        "says": says(kind.rule),
+        "name": kind.name,
+        "severity": match kind.severity() {
+            Severity::Broken => "broken",
+            Severity::Odd => "odd",
+        },
+        "times": violations.times,
+        "messages": violations.messages,
+        "examples": violations.examples.iter().map(example).collect::<Vec<_>>(),
+    })
+}
+
+fn receiver_json(taken: &Taken<'_>) -> Value {
+    let mut value = json!({"name": taken.receiver.name, "takes": taken.messages});
+    for effect in Effect::ALL {
+        let rules = taken
+            .rules(effect)
+            .into_iter()
+            .map(|(rule, count)| json!({"text": rule.text, "source": rule.source, "messages": count}));
+        if let Some(value) = value.as_object_mut() {
+            value.insert(effect.word().to_owned(), rules.collect());
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_stands_before_every_three_digits() {
+        let numbers = [0, 7, 999, 1000, 1_234_567];
+        assert_eq!(numbers.map(grouped), ["0", "7", "999", "1,000", "1,234,567"]);
+        assert_eq!((counted(1, "byte"), counted(2, "byte")), ("1 byte".to_owned(), "2 bytes".to_owned()));
+    }
+}

@@ -1,0 +1,182 @@
+//! Connections, each a stream of frames, and each frame judged.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use gelf_core::{Encoding, Framer};
+use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
+use gelf_spec_tests::{Delivery, Transport};
+
+use super::gather::Judged;
+
+/// The open connections.
+#[derive(Default)]
+pub(super) struct Streams {
+    open: HashMap<usize, Connection>,
+}
+
+struct Connection {
+    source: SocketAddr,
+    framer: Framer,
+    /// At most a frame of the greatest length, and what was read with its last bytes.
+    buffer: BytesMut,
+    empty_frames: u64,
+    /// The last frame was compressed: its own null bytes cut it up, and the pieces are no messages.
+    in_pieces: bool,
+}
+
+impl Streams {
+    /// There is a new one.
+    pub(super) fn open(&mut self, connection: usize, source: SocketAddr) {
+        let new = Connection {
+            source,
+            framer: Framer::default(),
+            buffer: BytesMut::new(),
+            empty_frames: 0,
+            in_pieces: false,
+        };
+        self.open.insert(connection, new);
+    }
+
+    /// Takes what was read of one; gives the frames that are complete with it.
+    pub(super) fn read(&mut self, connection: usize, bytes: &[u8]) -> Vec<Judged> {
+        let Some(connection) = self.open.get_mut(&connection) else { return Vec::new() };
+        connection.buffer.extend_from_slice(bytes);
+        let mut judged = Vec::new();
+        while let Some(frame) = connection.framer.next_frame(&mut connection.buffer) {
+            judged.extend(connection.empty());
+            match frame {
+                Ok(frame) => judged.extend(connection.frame(frame.to_vec(), true)),
+                Err(error) => {
+                    let text = format!("{error}, and no more of it is looked at");
+                    let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
+                    judged.push(connection.alone(violation, true));
+                }
+            }
+        }
+        judged.extend(connection.empty());
+        judged
+    }
+
+    /// One was closed.
+    pub(super) fn close(&mut self, connection: usize) -> Vec<Judged> {
+        self.open.remove(&connection).map(|connection| connection.end("")).unwrap_or_default()
+    }
+
+    /// At the end, all that are open.
+    pub(super) fn finish(&mut self) -> Vec<Judged> {
+        let mut open: Vec<_> = self.open.drain().collect();
+        open.sort_by_key(|(number, _)| *number);
+        open.into_iter()
+            .flat_map(|(_, connection)| connection.end("; the connection is still open"))
+            .collect()
+    }
+}
+
+impl Connection {
+    fn end(mut self, more: &str) -> Vec<Judged> {
+        let Some(frame) = self.framer.finish(&mut self.buffer) else { return Vec::new() };
+        let mut judged = self.frame(frame.to_vec(), false);
+        let violations = judged.iter_mut().flat_map(|judged| &mut judged.inspection.violations);
+        for violation in violations.filter(|violation| violation.name == "UnterminatedFrame") {
+            violation.text.push_str(more);
+        }
+        judged.into_iter().collect()
+    }
+
+    fn frame(&mut self, frame: Vec<u8>, is_terminated: bool) -> Option<Judged> {
+        let is_compressed = Encoding::sniff(&frame) != Encoding::Plain;
+        if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
+        self.in_pieces = is_compressed;
+        let mut sent = frame.clone();
+        if is_terminated {
+            sent.push(0);
+        }
+        let inspection = inspect::stream(&sent);
+        let delivery = Delivery::frame(&frame, &inspection);
+        let (source, transport) = (self.source, Transport::Tcp);
+        Some(Judged { source, delivery, transport, parts: vec![frame], inspection, is_message: true })
+    }
+
+    /// The frames of nothing that came since.
+    fn empty(&mut self) -> Option<Judged> {
+        let empty = self.framer.empty_frames() - self.empty_frames;
+        self.empty_frames += empty;
+        // The end of a piece, perhaps.
+        if empty == 0 || self.in_pieces {
+            return None;
+        }
+        let frames = if empty == 1 { "an empty frame".to_owned() } else { format!("{empty} empty frames") };
+        let text = format!("{frames}; Graylog closes the connection");
+        Some(self.alone(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
+    }
+
+    fn alone(&self, violation: Violation, is_message: bool) -> Judged {
+        let mut inspection = Inspection::default();
+        inspection.violations.push(violation);
+        let delivery = Delivery::frame(&[], &inspection);
+        let (source, transport) = (self.source, Transport::Tcp);
+        Judged { source, delivery, transport, parts: Vec::new(), inspection, is_message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    /// What is judged of a connection, by rule and name; and how many messages there are.
+    fn judged(reads: &[&[u8]]) -> (Vec<Vec<String>>, usize) {
+        let mut streams = Streams::default();
+        streams.open(0, SocketAddr::from(([127, 0, 0, 1], 1000)));
+        let mut judged = Vec::new();
+        for read in reads {
+            judged.extend(streams.read(0, read));
+        }
+        judged.extend(streams.close(0));
+        let names = |judged: &Judged| {
+            let names = judged.inspection.violations.iter();
+            names.map(|violation| format!("{} {}", violation.rule, violation.name)).collect()
+        };
+        let messages = judged.iter().filter(|judged| judged.is_message).count();
+        (judged.iter().map(names).collect(), messages)
+    }
+
+    #[test]
+    fn a_frame_ends_with_a_null_byte() {
+        let stream = format!("{PAYLOAD}\0{PAYLOAD}\n\0");
+        assert_eq!(judged(&[stream.as_bytes()]), (vec![vec![], vec![]], 2));
+        let (one, two) = stream.as_bytes().split_at(60);
+        assert_eq!(judged(&[one, two, b"\n"]), (vec![vec![], vec![]], 2));
+        let last = vec!["R25 UnterminatedFrame".to_owned()];
+        assert_eq!(judged(&[stream.as_bytes(), PAYLOAD.as_bytes()]), (vec![vec![], vec![], last], 3));
+    }
+
+    #[test]
+    fn an_empty_frame_is_no_message() {
+        let empty = vec!["R36 EmptyFrame".to_owned()];
+        let stream = format!("{PAYLOAD}\0\0\n\0{PAYLOAD}\0");
+        assert_eq!(judged(&[stream.as_bytes()]), (vec![vec![], empty.clone(), vec![]], 2));
+        assert_eq!(judged(&[b"\0"]), (vec![empty], 0));
+    }
+
+    #[test]
+    fn what_is_compressed_is_one_message_however_it_is_cut() {
+        let stream =
+            [b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xabV\0*K-*\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
+        let compressed = vec!["R25 CompressedOnStream".to_owned()];
+        assert_eq!(judged(&[&stream]), (vec![compressed, vec![]], 2));
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_not_held() {
+        let long = vec![b'a'; Framer::DEFAULT_MAX_FRAME_LEN + 1];
+        let stream = [&long, b"\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
+        let too_long = vec!["R25 FrameTooLong".to_owned()];
+        assert_eq!(judged(&[&stream]), (vec![too_long, vec![]], 2));
+    }
+}

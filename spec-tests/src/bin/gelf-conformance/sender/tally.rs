@@ -1,0 +1,258 @@
+//! What came, and what was wrong with it, in figures and a few examples.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use gelf_core::{ChunkHeader, Encoding};
+use gelf_spec_tests::inspect::{Severity, Violation};
+use gelf_spec_tests::{Effect, Receiver, ReceiverRule, Transport};
+
+use super::gather::Judged;
+use super::listen::Event;
+
+/// How many senders are listed, each with its figures; the others are one.
+const SENDERS: usize = 256;
+
+/// How many kinds of violations are told apart, of which there are some eighty.
+const KINDS: usize = 256;
+
+/// How many examples are kept of each.
+const EXAMPLES: usize = 3;
+
+/// How many bytes are shown of what has no text.
+const SHOWN_BYTES: usize = 24;
+
+/// All that is held of the senders.
+pub(super) struct Tally<'r> {
+    /// Whole messages, incomplete ones, and what came in the place of one.
+    pub(super) messages: u64,
+    pub(super) datagrams: u64,
+    pub(super) bytes: u64,
+    pub(super) connections: u64,
+    /// Connections that were closed at once, because there were too many.
+    pub(super) refused_connections: u64,
+    /// Messages that were incomplete when enough had come.
+    pub(super) left: u64,
+    /// Messages that were given up for want of room.
+    pub(super) not_judged: u64,
+    pub(super) senders: BTreeMap<(Transport, SocketAddr), Figures>,
+    pub(super) other_senders: Figures,
+    pub(super) compressions: BTreeMap<&'static str, u64>,
+    /// How many messages came in so many chunks; 0 is a plain datagram.
+    pub(super) chunks: BTreeMap<usize, u64>,
+    pub(super) violations: BTreeMap<Kind, Violations>,
+    pub(super) receivers: Vec<Taken<'r>>,
+    connection_sources: BTreeMap<usize, SocketAddr>,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Figures {
+    pub(super) messages: u64,
+    pub(super) datagrams: u64,
+    pub(super) bytes: u64,
+}
+
+/// A rule, and how it is broken. The worse and the lower rules first.
+#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Kind {
+    is_odd: bool,
+    number: u32,
+    pub(super) rule: &'static str,
+    pub(super) name: String,
+}
+
+impl Kind {
+    fn of(violation: &Violation) -> Self {
+        Self {
+            is_odd: violation.severity == Severity::Odd,
+            number: violation.rule.trim_start_matches('R').parse().unwrap_or(u32::MAX),
+            rule: violation.rule,
+            name: violation.name.clone(),
+        }
+    }
+
+    pub(super) fn severity(&self) -> Severity {
+        if self.is_odd { Severity::Odd } else { Severity::Broken }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Violations {
+    pub(super) times: u64,
+    /// In how many messages, or connections.
+    pub(super) messages: u64,
+    pub(super) examples: Vec<Example>,
+}
+
+pub(super) struct Example {
+    pub(super) source: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) text: String,
+    pub(super) bytes: String,
+}
+
+/// What a receiver would make of all that came.
+pub(super) struct Taken<'r> {
+    pub(super) receiver: &'r Receiver,
+    pub(super) messages: u64,
+    /// For each of its rules, how many messages it covers.
+    counts: Vec<u64>,
+}
+
+impl<'r> Taken<'r> {
+    /// The rules of an effect that covered some, the most first.
+    pub(super) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
+        let rules = self.receiver.rules.iter().zip(self.counts.iter().copied());
+        let mut rules: Vec<_> = rules.filter(|(rule, count)| rule.effect == effect && *count > 0).collect();
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        rules
+    }
+}
+
+impl<'r> Tally<'r> {
+    pub(super) fn new(receivers: &'r [Receiver]) -> Self {
+        let taken =
+            |receiver: &'r Receiver| Taken { receiver, messages: 0, counts: vec![0; receiver.rules.len()] };
+        Self {
+            messages: 0,
+            datagrams: 0,
+            bytes: 0,
+            connections: 0,
+            refused_connections: 0,
+            left: 0,
+            not_judged: 0,
+            senders: BTreeMap::new(),
+            other_senders: Figures::default(),
+            compressions: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            violations: BTreeMap::new(),
+            receivers: receivers.iter().map(taken).collect(),
+            connection_sources: BTreeMap::new(),
+        }
+    }
+
+    /// Something came, whatever it is.
+    pub(super) fn came(&mut self, event: &Event) {
+        match event {
+            Event::Datagram { source, bytes } => {
+                let len = bytes.len() as u64;
+                self.datagrams += 1;
+                self.bytes += len;
+                let figures = self.sender(Transport::Udp, *source);
+                figures.datagrams += 1;
+                figures.bytes += len;
+            }
+            Event::Opened { connection, source } => {
+                self.connections += 1;
+                self.connection_sources.insert(*connection, *source);
+                self.sender(Transport::Tcp, *source);
+            }
+            Event::Read { connection, bytes } => {
+                self.bytes += bytes.len() as u64;
+                if let Some(source) = self.connection_sources.get(connection).copied() {
+                    self.sender(Transport::Tcp, source).bytes += bytes.len() as u64;
+                }
+            }
+            Event::Closed { connection } => {
+                self.connection_sources.remove(connection);
+            }
+            Event::Refused => self.refused_connections += 1,
+        }
+    }
+
+    fn sender(&mut self, transport: Transport, source: SocketAddr) -> &mut Figures {
+        let key = (transport, source);
+        if self.senders.len() >= SENDERS && !self.senders.contains_key(&key) {
+            return &mut self.other_senders;
+        }
+        self.senders.entry(key).or_default()
+    }
+
+    /// A message was judged.
+    pub(super) fn judged(&mut self, judged: &Judged) {
+        if judged.is_message {
+            self.messages += 1;
+            self.sender(judged.transport, judged.source).messages += 1;
+            *self.compressions.entry(compression(&judged.parts)).or_default() += 1;
+            if judged.transport == Transport::Udp {
+                let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::CHUNK_MAGIC);
+                *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
+            }
+        }
+        self.violations_of(judged);
+        for taken in &mut self.receivers {
+            let mut is_refused = false;
+            for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
+                // A transport alone says nothing of what is no message.
+                if rule.covers(&judged.delivery) && (judged.is_message || rule.effect != Effect::Refuses) {
+                    *count += 1;
+                    is_refused |= rule.effect == Effect::Refuses;
+                }
+            }
+            taken.messages += u64::from(judged.is_message && !is_refused);
+        }
+    }
+
+    fn violations_of(&mut self, judged: &Judged) {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for violation in &judged.inspection.violations {
+            let kind = Kind::of(violation);
+            if self.violations.len() >= KINDS && !self.violations.contains_key(&kind) {
+                continue;
+            }
+            let violations = self.violations.entry(kind.clone()).or_default();
+            violations.times += 1;
+            violations.messages += u64::from(!kinds.contains(&kind));
+            if violations.examples.len() < EXAMPLES {
+                violations.examples.push(Example {
+                    source: judged.source,
+                    transport: judged.transport,
+                    text: violation.text.clone(),
+                    bytes: bytes_of(judged, violation),
+                });
+            }
+            kinds.push(kind);
+        }
+    }
+
+    /// Whether something came, and nothing of it is forbidden.
+    pub(super) fn is_good(&self) -> bool {
+        self.messages > 0 && self.violations.keys().all(|kind| kind.severity() == Severity::Odd)
+    }
+}
+
+/// The bytes that show a violation: text of the payload, or the head of a datagram in hexadecimal.
+fn bytes_of(judged: &Judged, violation: &Violation) -> String {
+    if !violation.excerpt.is_empty() {
+        return violation.excerpt.clone();
+    }
+    let shown = match violation.name.as_str() {
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == gelf_core::CHUNK_HEADER_LEN),
+        _ => judged.parts.first(),
+    };
+    let Some(shown) = shown else { return String::new() };
+    if violation.name == "UnterminatedFrame" {
+        let end = shown.get(shown.len().saturating_sub(SHOWN_BYTES)..).unwrap_or_default();
+        return format!("it ends {:?}", String::from_utf8_lossy(end));
+    }
+    let head: Vec<String> = shown.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    let more = if shown.len() > SHOWN_BYTES { " …" } else { "" };
+    format!("{}{more}", head.join(" "))
+}
+
+/// How the message is compressed, by its first bytes; where they did not come, that is not known.
+fn compression(parts: &[Vec<u8>]) -> &'static str {
+    let mut chunks = parts.iter().filter_map(|part| ChunkHeader::parse(part).ok());
+    let first = chunks.find(|(header, _)| header.sequence_number() == 0);
+    let head: &[u8] = match (first, parts.first()) {
+        (Some((_, payload)), _) => payload,
+        (None, Some(part)) if !part.starts_with(&gelf_core::CHUNK_MAGIC) => part,
+        _ => return "unknown",
+    };
+    match Encoding::sniff(head) {
+        Encoding::Gzip => "gzip",
+        Encoding::Plain => "none",
+        Encoding::Zlib => "zlib",
+        _ => "unknown",
+    }
+}

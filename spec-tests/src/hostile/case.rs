@@ -1,0 +1,246 @@
+//! A case: bytes as they come in, without recipes.
+
+use serde_json::{Value, json};
+
+use crate::recipe::hex;
+use crate::subject::{Answer, Mode};
+use crate::vector::{Input, Topic, Vector};
+
+/// What a subject is given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Case {
+    /// One uncompressed payload.
+    Payload(Vec<u8>),
+    /// Datagrams.
+    Datagrams(Vec<Datagram>),
+    /// Pieces of a stream.
+    Stream(Vec<Vec<u8>>),
+}
+
+/// A datagram, when it comes and from whom.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Datagram {
+    /// In milliseconds.
+    pub(super) at: u32,
+    /// `A` or another.
+    pub(super) from: char,
+    /// What it holds.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Datagram {
+    /// At the beginning, from A.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { at: 0, from: 'A', bytes }
+    }
+
+    /// Whether it begins as a chunk with a whole header.
+    pub(super) fn is_chunk(&self) -> bool {
+        self.bytes.starts_with(&[0x1e, 0x0f]) && self.bytes.len() >= 12
+    }
+}
+
+/// What `DECISIONS.md` has as a choice among several, or as a limit of ours: where it happens, another way is no failure.
+const CHOICES: [&str; 10] = [
+    "Conflict",
+    "LevelRange",
+    "NameTooLong",
+    "NumberRange",
+    "ReservedField",
+    "SmallWindow",
+    "TimestampRange",
+    "TooDeep",
+    "TooManyMembers",
+    "UnterminatedFrame",
+];
+
+/// A vector longer than this is no seed: it would only be slow.
+const MAX_SEED_BYTES: usize = 16 << 10;
+
+/// The inputs of the vectors that a receiver is given, with the limits that all have.
+pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
+    let bytes = |recipe: &crate::Recipe| recipe.bytes().map_err(|error| error.to_string());
+    let mut seeds = Vec::new();
+    for vector in topics.iter().flat_map(|topic| &topic.vectors) {
+        let case = match vector.input() {
+            Some(Input::Payload(payload)) => Case::Payload(bytes(payload)?),
+            Some(Input::Datagrams(steps)) => {
+                let mut datagrams = Vec::new();
+                for step in steps {
+                    let Some(datagram) = &step.datagram else { continue };
+                    let from = step.from.chars().next().unwrap_or('A');
+                    datagrams.push(Datagram { at: (step.at * 1000.0) as u32, from, bytes: bytes(datagram)? });
+                }
+                Case::Datagrams(datagrams)
+            }
+            Some(Input::Stream(pieces)) => {
+                Case::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)
+            }
+            _ => continue,
+        };
+        if case.bytes() <= MAX_SEED_BYTES {
+            seeds.push(case);
+        }
+    }
+    Ok(seeds)
+}
+
+impl Case {
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
+    }
+
+    /// The payload, the datagrams or the pieces.
+    pub(super) fn parts(&self) -> Vec<&Vec<u8>> {
+        match self {
+            Self::Payload(payload) => vec![payload],
+            Self::Datagrams(datagrams) => datagrams.iter().map(|datagram| &datagram.bytes).collect(),
+            Self::Stream(pieces) => pieces.iter().collect(),
+        }
+    }
+
+    /// One of [`parts`](Self::parts).
+    pub(super) fn part_mut(&mut self, at: usize) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Payload(payload) => (at == 0).then_some(payload),
+            Self::Datagrams(datagrams) => Some(&mut datagrams.get_mut(at)?.bytes),
+            Self::Stream(pieces) => pieces.get_mut(at),
+        }
+    }
+
+    /// For people, and short.
+    pub(super) fn describe(&self) -> String {
+        crate::protocol::shortened(&self.input().to_string())
+    }
+
+    /// The rule that it is most about.
+    fn rule(&self) -> &'static str {
+        match self {
+            Self::Payload(_) => "R1",
+            Self::Datagrams(datagrams) if datagrams.iter().any(Datagram::is_chunk) => "R15",
+            Self::Datagrams(_) => "R13",
+            Self::Stream(_) => "R25",
+        }
+    }
+
+    /// The one member of a vector that says what is given.
+    fn input(&self) -> Value {
+        match self {
+            Self::Payload(payload) => json!({ "payload": recipe(payload) }),
+            Self::Datagrams(datagrams) => {
+                let steps: Vec<Value> = datagrams.iter().map(step).collect();
+                json!({ "datagrams": steps })
+            }
+            Self::Stream(pieces) => {
+                let pieces: Vec<Value> = pieces.iter().map(|piece| recipe(piece)).collect();
+                json!({ "stream": pieces })
+            }
+        }
+    }
+
+    /// As the files of vectors write it.
+    pub(super) fn json(&self, id: &str, title: &str, strict: &Answer, lenient: &Answer) -> Value {
+        let mut vector = json!({ "id": id, "title": title, "rule": self.rule() });
+        if let (Some(vector), Value::Object(input)) = (vector.as_object_mut(), self.input()) {
+            vector.extend(input);
+            let mut names = [strict, lenient]
+                .into_iter()
+                .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
+            if names.any(|name| CHOICES.contains(&name.as_str())) {
+                vector.insert("choice".to_owned(), Value::from(true));
+            }
+            vector.insert("strict".to_owned(), expected(strict));
+            if strict != lenient {
+                vector.insert("lenient".to_owned(), expected(lenient));
+            }
+        }
+        vector
+    }
+
+    /// As a vector.
+    pub(super) fn vector(&self, id: &str, strict: &Answer, lenient: &Answer) -> Result<Vector, String> {
+        let json = self.json(id, "fuzzed", strict, lenient);
+        let vector: Vector = serde_json::from_value(json).map_err(|error| format!("a vector of {error}"))?;
+        debug_assert_eq!(vector.expected(Mode::Lenient).messages, lenient.messages);
+        Ok(vector)
+    }
+}
+
+fn step(datagram: &Datagram) -> Value {
+    let Datagram { at, from, bytes } = datagram;
+    let header = bytes.split_at_checked(12).filter(|_| datagram.is_chunk());
+    let recipe = match header {
+        Some(([_, _, id @ .., number, count], payload)) => {
+            json!({"chunk": {"id": hex(id), "number": number, "count": count, "payload": recipe(payload)}})
+        }
+        _ => recipe(bytes),
+    };
+    let mut step = json!({ "datagram": recipe });
+    if let Some(step) = step.as_object_mut() {
+        if *at > 0 {
+            step.insert("at".to_owned(), json!(f64::from(*at) / 1000.0));
+        }
+        if *from != 'A' {
+            step.insert("from".to_owned(), json!(from));
+        }
+    }
+    step
+}
+
+/// As text, where it is text that can be read.
+fn recipe(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|character| character.is_control() && character != '\n') => json!(text),
+        _ => json!({ "hex": hex(bytes) }),
+    }
+}
+
+fn expected(answer: &Answer) -> Value {
+    let Answer { messages, errors, deviations, events, pending, .. } = answer;
+    let mut expected = serde_json::Map::new();
+    if !messages.is_empty() {
+        expected.insert("messages".to_owned(), json!(messages));
+    }
+    for (name, list) in [("errors", errors), ("deviations", deviations), ("events", events)] {
+        if !list.is_empty() {
+            expected.insert(name.to_owned(), json!(list));
+        }
+    }
+    if *pending > 0 {
+        expected.insert("pending".to_owned(), json!(pending));
+    }
+    Value::Object(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::Expected;
+
+    #[test]
+    fn a_case_is_the_same_as_a_vector() {
+        let answer = Answer { errors: vec!["JsonSyntax".to_owned()], pending: 1, ..Default::default() };
+        let chunk = [&[0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, 0, 2][..], b"x"].concat();
+        let case = Case::Datagrams(vec![
+            Datagram::new(chunk.clone()),
+            Datagram { at: 1500, from: 'B', bytes: vec![0xff] },
+        ]);
+        let vector = case.vector("X", &answer, &Answer::default()).unwrap();
+        let Some(Input::Datagrams([first, second])) = vector.input() else { panic!("two datagrams") };
+        assert_eq!((first.at, first.from.as_str()), (0.0, "A"));
+        assert_eq!(first.datagram.as_ref().unwrap().bytes().unwrap(), chunk);
+        assert_eq!((second.at, second.from.as_str()), (1.5, "B"));
+        assert_eq!(second.datagram.as_ref().unwrap().bytes().unwrap(), [0xff]);
+        let Expected { errors, pending, .. } = vector.expected(Mode::Strict);
+        assert_eq!((errors.as_slice(), *pending), (&["JsonSyntax".to_owned()][..], 1));
+        assert_eq!(vector.expected(Mode::Lenient), &Expected::default());
+    }
+
+    #[test]
+    fn bytes_that_can_be_read_are_text() {
+        assert_eq!(recipe("{\"a\":\"é\"}".as_bytes()), json!("{\"a\":\"é\"}"));
+        assert_eq!(recipe(b"\0"), json!({"hex": "00"}));
+        assert_eq!(recipe(b"\xff"), json!({"hex": "ff"}));
+    }
+}

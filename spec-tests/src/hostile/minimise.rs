@@ -1,0 +1,241 @@
+//! Makes a finding smaller, as long as it stays the same.
+
+use std::time::Instant;
+
+use gelf_core::{DatagramReader, Decompressor};
+
+use super::case::{Case, Datagram};
+use super::{Asker, Fault, HostileOptions, Oracle};
+
+/// A smaller case with the same fault, what gelf-core makes of it, and the fault.
+pub(super) fn minimise(
+    case: Case,
+    fault: Fault,
+    asker: &mut Asker<'_, '_>,
+    options: &HostileOptions,
+) -> Result<(Case, Oracle, Fault), String> {
+    let oracle = Oracle::ask(&case)?;
+    let mut search = Search {
+        best: (case, oracle, fault),
+        asker,
+        asks_left: options.minimise_asks,
+        deadline: Instant::now() + options.minimise_time,
+    };
+    // Single bytes are many questions: they come when nothing coarser helps.
+    let mut least = 64;
+    loop {
+        let before = search.size();
+        search.simplify()?;
+        search.remove_steps()?;
+        search.remove_members()?;
+        search.remove_bytes(least)?;
+        if search.is_over() || (search.size() >= before && least == 1) {
+            return Ok(search.best);
+        }
+        if search.size() >= before {
+            least /= 4;
+        }
+    }
+}
+
+struct Search<'m, 'a, 's> {
+    best: (Case, Oracle, Fault),
+    asker: &'m mut Asker<'a, 's>,
+    asks_left: usize,
+    deadline: Instant,
+}
+
+impl Search<'_, '_, '_> {
+    fn is_over(&self) -> bool {
+        self.asks_left == 0 || Instant::now() >= self.deadline
+    }
+
+    /// Steps count too: an empty datagram is not nothing.
+    fn size(&self) -> usize {
+        self.best.0.bytes() + self.best.0.parts().len()
+    }
+
+    /// Takes the case, if it has the same fault.
+    fn try_case(&mut self, case: Case) -> Result<bool, String> {
+        if self.is_over() || case == self.best.0 {
+            return Ok(false);
+        }
+        self.asks_left -= 1;
+        let oracle = Oracle::ask(&case)?;
+        match self.asker.fault(&oracle)? {
+            Some(fault) if fault.key() == self.best.2.key() => {
+                self.best = (case, oracle, fault);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Plain instead of compressed, whole instead of chunked or in pieces, at once and from one sender.
+    fn simplify(&mut self) -> Result<(), String> {
+        match self.best.0.clone() {
+            Case::Payload(_) => {}
+            Case::Stream(pieces) => {
+                self.try_case(Case::Stream(vec![pieces.concat()]))?;
+            }
+            Case::Datagrams(datagrams) => {
+                let plain: Vec<_> = datagrams
+                    .iter()
+                    .map(|datagram| Datagram { at: 0, from: 'A', bytes: datagram.bytes.clone() })
+                    .collect();
+                if !self.try_case(Case::Datagrams(plain.clone()))? {
+                    let of_one = |datagram: &Datagram| Datagram { from: 'A', ..datagram.clone() };
+                    self.try_case(Case::Datagrams(datagrams.iter().map(of_one).collect()))?;
+                }
+                let mut reader = DatagramReader::<()>::default();
+                let now = Instant::now();
+                let whole = plain.iter().filter_map(|datagram| {
+                    let payload = reader.read(now, (), &datagram.bytes).ok().flatten()?;
+                    Some(Datagram::new(payload.to_vec()))
+                });
+                let whole: Vec<_> = whole.collect();
+                self.try_case(Case::Datagrams(whole))?;
+                for at in 0..datagrams.len() {
+                    self.inflate(at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inflate(&mut self, at: usize) -> Result<(), String> {
+        let mut case = self.best.0.clone();
+        let Some(part) = case.part_mut(at) else { return Ok(()) };
+        let inflated = Decompressor::default().decompress(part).ok().map(|inflated| inflated.bytes.to_vec());
+        // A bomb is smaller as it is.
+        if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
+            *part = inflated;
+            self.try_case(case)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out datagrams or pieces: halves first, single ones at last.
+    fn remove_steps(&mut self) -> Result<(), String> {
+        let mut width = self.best.0.parts().len() / 2;
+        while width > 0 {
+            let mut at = 0;
+            while at < self.best.0.parts().len() {
+                let mut case = self.best.0.clone();
+                match &mut case {
+                    Case::Payload(_) => return Ok(()),
+                    Case::Datagrams(datagrams) => {
+                        drop(datagrams.drain(at..(at + width).min(datagrams.len())))
+                    }
+                    Case::Stream(pieces) => drop(pieces.drain(at..(at + width).min(pieces.len()))),
+                }
+                if case.parts().is_empty() || !self.try_case(case)? {
+                    at += width;
+                }
+                if self.is_over() {
+                    return Ok(());
+                }
+            }
+            width /= 2;
+        }
+        Ok(())
+    }
+
+    /// Leaves out members of objects with their comma.
+    fn remove_members(&mut self) -> Result<(), String> {
+        for part in 0..self.best.0.parts().len() {
+            // From the last to the first, so that the ranges stay right.
+            let found = self.best.0.parts().get(part).map(|bytes| members(bytes)).unwrap_or_default();
+            for range in found.into_iter().rev() {
+                let mut case = self.best.0.clone();
+                let Some(bytes) = case.part_mut(part) else { continue };
+                if range.end > bytes.len() {
+                    continue;
+                }
+                bytes.drain(range);
+                self.try_case(case)?;
+                if self.is_over() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out bytes: halves first, `least` at last.
+    fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
+        for part in 0..self.best.0.parts().len() {
+            let len = |search: &Self| search.best.0.parts().get(part).map_or(0, |bytes| bytes.len());
+            let mut width = len(self).div_ceil(2);
+            while width >= least {
+                let mut at = 0;
+                while at < len(self) {
+                    let mut case = self.best.0.clone();
+                    if let Some(bytes) = case.part_mut(part) {
+                        bytes.drain(at..(at + width).min(bytes.len()));
+                    }
+                    if !self.try_case(case)? {
+                        at += width;
+                    }
+                    if self.is_over() {
+                        return Ok(());
+                    }
+                }
+                width /= 2;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where members of JSON objects are, each with the comma before or behind it, the outer before the inner.
+fn members(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (mut ranges, mut starts) = (Vec::new(), Vec::new());
+    let (mut in_string, mut escaped) = (false, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => starts.push((at + 1, true)),
+            b',' => {
+                if let Some((start, is_first)) = starts.last_mut() {
+                    // The first goes with the comma behind it, the others with that before.
+                    ranges.push(if *is_first { *start..at + 1 } else { *start..at });
+                    (*start, *is_first) = (at, false);
+                }
+            }
+            b'}' | b']' => {
+                if let Some((start, _)) = starts.pop() {
+                    ranges.push(start..at);
+                }
+            }
+            _ => {}
+        }
+    }
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_found_with_their_commas() {
+        let json = br#"{"a":1,"b":",\"}","c":[2,3]}"#;
+        let found: Vec<&str> =
+            members(json).into_iter().map(|range| std::str::from_utf8(&json[range]).unwrap()).collect();
+        assert_eq!(found, [r#""a":1,"#, r#","b":",\"}""#, r#","c":[2,3]"#, "2,", ",3"]);
+        assert_eq!(members(b"no JSON"), []);
+        assert_eq!(members(b"}]"), []);
+    }
+}

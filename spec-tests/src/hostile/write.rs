@@ -1,0 +1,28 @@
+//! A finding as a file of vectors.
+
+use serde_json::{Value, json};
+
+use super::case::Case;
+use super::{Fault, Oracle};
+
+/// A file of schema 1 with one vector.
+pub(super) fn file(
+    id: &str,
+    case: &Case,
+    oracle: &Oracle,
+    fault: &Fault,
+    subject: &str,
+) -> Result<String, String> {
+    let title = match fault.differences.first() {
+        Some(difference) => {
+            format!("{}: {}", fault.verdict.word(), crate::protocol::shortened(&difference.to_string()))
+        }
+        None => fault.verdict.word().to_owned(),
+    };
+    let mut vector = case.json(id, &title, &oracle.strict, &oracle.lenient);
+    if let Some(vector) = vector.as_object_mut() {
+        vector.insert("origin".to_owned(), Value::from(format!("fuzzed: {subject}")));
+    }
+    let file = json!({ "schema": 1, "topic": "fuzz", "vectors": [vector] });
+    serde_json::to_string_pretty(&file).map(|text| text + "\n").map_err(|error| error.to_string())
+}

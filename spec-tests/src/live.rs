@@ -1,0 +1,365 @@
+//! A receiver that runs somewhere, given the vectors by the network, and seen by what it writes.
+
+mod line;
+mod observer;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::numbers::Numbers;
+use crate::observed::{Observed, SeenMessage};
+use crate::subject::{Description, Reply, Request, Subject};
+use observer::{Heard, Observer};
+use wire::{Datagram, Plan};
+
+pub use observer::Observe;
+
+/// Where a receiver is, and how it is asked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LiveOptions {
+    /// Where it takes datagrams.
+    pub udp: Option<SocketAddr>,
+    /// Where it takes connections.
+    pub tcp: Option<SocketAddr>,
+    /// How long the sentinel of a vector may take to come out: 5 s.
+    pub timeout: Duration,
+    /// How long the first sentinel may take: 60 s, for machines of languages start slowly.
+    pub ready_timeout: Duration,
+    /// How long after a vector its sentinel is sent: 5 ms.
+    pub settle: Duration,
+    /// Whether vectors are sent in which time passes.
+    pub slow: bool,
+    /// Fields that the receiver adds of its own, without their underscore; with `*` at the end, all that begin so.
+    pub ignored_fields: Vec<String>,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self {
+            udp: None,
+            tcp: None,
+            timeout: Duration::from_secs(5),
+            ready_timeout: Duration::from_secs(60),
+            settle: Duration::from_millis(5),
+            slow: false,
+            ignored_fields: Vec::new(),
+        }
+    }
+}
+
+/// A receiver that runs somewhere, as a subject.
+///
+/// After each vector a sentinel is sent, a message with a `short_message` of its own. What comes out before it belongs to
+/// the vector.
+#[derive(Debug)]
+pub struct Live {
+    options: LiveOptions,
+    observe: Observe,
+    observer: Observer,
+    description: Description,
+    senders: BTreeMap<String, UdpSocket>,
+    sentinels: String,
+    numbers: Numbers,
+    sent: u64,
+    late: usize,
+}
+
+/// How often a sentinel is sent again that does not come out: a datagram may be lost.
+const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long to wait for the receiver to close a connection that has been ended. One that keeps it open has read it by then.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// How many bytes are sent as datagrams before a pause, which lets a receiver of a small buffer keep up.
+const BURST_BYTES: usize = 64 << 10;
+
+/// How many messages and other lines of one vector are kept. A vector of 100 frames gives the most.
+const MAX_KEPT: usize = 4096;
+
+impl Live {
+    /// Sends sentinels to the receiver until one comes out.
+    ///
+    /// # Errors
+    /// One line that says why it cannot be asked.
+    pub fn start(options: LiveOptions, observe: Observe) -> Result<Self, String> {
+        let places: Vec<String> = [("udp", options.udp), ("tcp", options.tcp)]
+            .iter()
+            .filter_map(|(name, address)| Some(format!("{name} {}", (*address)?)))
+            .collect();
+        if places.is_empty() {
+            return Err("the receiver needs an address, for UDP or TCP".to_owned());
+        }
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let description = Description {
+            name: format!("receiver at {}", places.join(" and ")),
+            version: String::new(),
+            language: "live".to_owned(),
+            can: words(&["payload", "datagrams", "stream", "clock"]),
+            sends: BTreeSet::new(),
+            fixed: BTreeSet::new(),
+            notes:
+                "A running receiver, given the vectors by the network, and seen by the lines that it writes."
+                    .to_owned(),
+        };
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let run = since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32);
+        let mut live = Self {
+            observer: Observer::start(&observe)?,
+            observe,
+            description,
+            senders: BTreeMap::new(),
+            sentinels: format!("gelf-conformance sentinel {run:016x}-"),
+            numbers: Numbers::new(run, 0),
+            sent: 0,
+            late: 0,
+            options,
+        };
+        live.wait_until_ready()?;
+        Ok(live)
+    }
+
+    /// How many messages came out behind the sentinel of their vector, and so belong to none. It should be 0; where it is
+    /// not, the receiver changes the order of messages, and a longer [`settle`](LiveOptions::settle) may help.
+    pub fn late(&self) -> usize {
+        self.late
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let transports = [self.options.udp.map(|_| Transport::Udp), self.options.tcp.map(|_| Transport::Tcp)];
+        for transport in transports.into_iter().flatten() {
+            let deadline = Instant::now() + self.options.ready_timeout;
+            let sentinel = self.next_sentinel();
+            'sending: loop {
+                // It may not listen yet.
+                let connection = self.send_sentinel(transport, &sentinel).ok();
+                let again = Instant::now() + Duration::from_millis(200);
+                loop {
+                    let left = again.saturating_duration_since(Instant::now());
+                    match self.observer.next(left) {
+                        Some(Heard::Message(message)) if self.is_sentinel(&message, &sentinel) => {
+                            break 'sending;
+                        }
+                        Some(Heard::Ended(words)) => {
+                            return Err(format!("'{}' ended: {words}", self.observe));
+                        }
+                        Some(_) => {}
+                        None => break,
+                    }
+                }
+                drop(connection);
+                if Instant::now() > deadline {
+                    return Err(format!(
+                        "no message that was sent to the {} came out of '{}' within {:?}",
+                        self.description.name, self.observe, self.options.ready_timeout
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_sentinel(&mut self) -> String {
+        self.sent += 1;
+        format!("{}{}", self.sentinels, self.sent)
+    }
+
+    fn is_sentinel(&self, message: &SeenMessage, sentinel: &str) -> bool {
+        short_message(message).as_deref() == Some(sentinel)
+    }
+
+    /// Sends a sentinel; its connection, if it has one, is to be kept until it came out.
+    fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
+        let payload = format!(
+            "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
+        );
+        match transport {
+            Transport::Udp => {
+                self.send_datagram("sentinel", payload.as_bytes())?;
+                Ok(None)
+            }
+            Transport::Tcp => {
+                let mut stream = self.connect()?;
+                let sent = stream.write_all(&[payload.as_bytes(), b"\0"].concat());
+                sent.and_then(|()| stream.flush()).map_err(|error| error.to_string())?;
+                Ok(Some(stream))
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<TcpStream, String> {
+        let address = self.options.tcp.ok_or("no address for TCP")?;
+        let connect = || {
+            let stream = TcpStream::connect_timeout(&address, self.options.timeout)?;
+            stream.set_nodelay(true)?;
+            stream.set_write_timeout(Some(self.options.timeout))?;
+            Ok(stream)
+        };
+        connect().map_err(|error: std::io::Error| format!("{address}: {error}"))
+    }
+
+    /// Sends from the socket that this sender has in all vectors.
+    fn send_datagram(&mut self, from: &str, datagram: &[u8]) -> Result<(), String> {
+        let address = self.options.udp.ok_or("no address for UDP")?;
+        if !self.senders.contains_key(from) {
+            let any: IpAddr = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0)).map_err(|error| format!("a local socket: {error}"))?;
+            self.senders.insert(from.to_owned(), socket);
+        }
+        let socket = self.senders.get(from).ok_or("no local socket")?;
+        let mut tries = 0;
+        loop {
+            match socket.send_to(datagram, address) {
+                Ok(_) => return Ok(()),
+                // An earlier datagram was refused, and the socket says it now.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused && tries < 3 => tries += 1,
+                Err(error) => return Err(format!("{address}: {error}")),
+            }
+        }
+    }
+
+    fn send_datagrams(&mut self, datagrams: &[Datagram]) -> Result<(), String> {
+        let start = Instant::now();
+        let mut burst = 0;
+        for Datagram { at, from, bytes } in datagrams {
+            sleep((start + *at).saturating_duration_since(Instant::now()));
+            let Some(bytes) = bytes else { continue };
+            burst += bytes.len();
+            if burst > BURST_BYTES {
+                sleep(Duration::from_millis(5));
+                burst = bytes.len();
+            }
+            self.send_datagram(from, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn send_stream(&self, pieces: &[Vec<u8>]) -> Result<(), String> {
+        let mut stream = self.connect()?;
+        for piece in pieces {
+            // A receiver may close the connection; what it then makes of the vector is seen.
+            if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
+                return Ok(());
+            }
+        }
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.set_read_timeout(Some(CLOSE_WAIT));
+        let mut rest = [0; 1024];
+        while matches!(stream.read(&mut rest), Ok(1..)) {}
+        Ok(())
+    }
+
+    /// Everything that comes out up to the sentinel.
+    fn observe_up_to_sentinel(&mut self, transport: Transport) -> Result<Reply, String> {
+        sleep(self.options.settle);
+        let sentinel = self.next_sentinel();
+        let mut observed = Observed::default();
+        let deadline = Instant::now() + self.options.timeout;
+        let mut connection = self.send_sentinel(transport, &sentinel);
+        let mut again = Instant::now() + SENTINEL_AGAIN;
+        loop {
+            let now = Instant::now();
+            if now >= deadline {
+                return Ok(match connection {
+                    Ok(_) => Reply::NoAnswer(self.options.timeout),
+                    Err(error) => Reply::Crashed(error),
+                });
+            }
+            if now >= again {
+                connection = self.send_sentinel(transport, &sentinel);
+                again = now + SENTINEL_AGAIN;
+            }
+            match self.observer.next(again.min(deadline).saturating_duration_since(now)) {
+                Some(Heard::Message(message)) if self.is_sentinel(&message, &sentinel) => {
+                    return Ok(Reply::Observed(observed));
+                }
+                // A sentinel that was sent twice.
+                Some(Heard::Message(message)) if self.is_ours(&message) => {}
+                Some(Heard::Message(message)) if observed.messages.len() < MAX_KEPT => {
+                    observed.messages.push(self.without_ignored(message));
+                }
+                Some(Heard::Other(line)) if observed.errors.len() < MAX_KEPT => observed.errors.push(line),
+                Some(Heard::Ended(words)) => return Ok(Reply::Crashed(words)),
+                Some(Heard::Message(_) | Heard::Other(_)) | None => {}
+            }
+        }
+    }
+
+    fn is_ours(&self, message: &SeenMessage) -> bool {
+        short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
+    }
+
+    fn without_ignored(&self, mut message: SeenMessage) -> SeenMessage {
+        message.fields.retain(|name, _| {
+            !self.options.ignored_fields.iter().any(|ignored| match ignored.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == ignored,
+            })
+        });
+        message
+    }
+
+    /// Reads what came since the last sentinel; the last words, if the program ended since.
+    fn pass_over_late(&mut self) -> Option<String> {
+        while let Some(heard) = self.observer.next(Duration::ZERO) {
+            match heard {
+                Heard::Message(message) if !self.is_ours(&message) => self.late += 1,
+                Heard::Ended(words) => return Some(words),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Udp,
+    Tcp,
+}
+
+fn short_message(message: &SeenMessage) -> Option<String> {
+    message.short_message.as_ref()?.text()
+}
+
+impl Subject for Live {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        // No chunk of an earlier vector, nor of an earlier run, goes with one of this.
+        let key = (self.numbers.next() as u32).to_be_bytes();
+        let plan = match wire::plan(&request, &self.options, key)? {
+            Ok(plan) => plan,
+            Err(why) => return Ok(Reply::Unsupported(why)),
+        };
+        if self.observer.has_ended() {
+            self.observer = Observer::start(&self.observe)?;
+            self.wait_until_ready()?;
+        }
+        if let Some(words) = self.pass_over_late() {
+            // Nothing says what of the vectors before did it, and it must not go unseen.
+            return Ok(Reply::Crashed(format!("before this vector: {words}")));
+        }
+        let transport = match &plan {
+            Plan::Datagrams(_) => Transport::Udp,
+            Plan::Stream(_) => Transport::Tcp,
+        };
+        let sent = match &plan {
+            Plan::Datagrams(datagrams) => self.send_datagrams(datagrams),
+            Plan::Stream(pieces) => self.send_stream(pieces),
+        };
+        match sent {
+            Ok(()) => self.observe_up_to_sentinel(transport),
+            Err(words) => Ok(Reply::Crashed(words)),
+        }
+    }
+}

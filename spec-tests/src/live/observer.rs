@@ -1,0 +1,269 @@
+//! What a receiver writes, line by line: from a program's standard output, or from connections that it opens.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::line;
+use crate::observed::SeenMessage;
+use crate::protocol::shortened;
+
+/// Where to read what a receiver got.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Observe {
+    /// The standard output of a program, which may be the receiver itself: a command line for the shell.
+    Command(String),
+    /// Connections to this address, where the receiver's output writes to.
+    Listen(SocketAddr),
+}
+
+impl fmt::Display for Observe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(command) => f.write_str(command),
+            Self::Listen(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Something that a receiver wrote.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A message.
+    Message(SeenMessage),
+    /// A line that is none, its beginning.
+    Other(String),
+    /// The program ended, and its last words.
+    Ended(String),
+}
+
+/// How long a line may be: 64 MiB. The rest of a longer one is another line, and so no message.
+const MAX_LINE_BYTES: usize = 64 << 20;
+
+/// How many lines may wait to be looked at; the receiver's output waits then.
+const MAX_LINES: usize = 1024;
+
+/// How many connections may write at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How much of a program's standard error is kept, from the end.
+const LAST_WORDS_BYTES: usize = 2000;
+
+/// Reads what a receiver writes, on threads of its own.
+#[derive(Debug)]
+pub(super) struct Observer {
+    lines: Receiver<Vec<u8>>,
+    source: Source,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Program { child: Child, last_words: Arc<Mutex<Vec<u8>>> },
+    Listener { stop: Arc<AtomicBool> },
+}
+
+impl Observer {
+    /// Starts the program, or listens.
+    pub(super) fn start(observe: &Observe) -> Result<Self, String> {
+        let explain = |error: std::io::Error| format!("'{observe}': {error}");
+        match observe {
+            Observe::Command(command) => Self::program(command).map_err(explain),
+            Observe::Listen(address) => Self::listener(*address).map_err(explain),
+        }
+    }
+
+    fn program(command: &str) -> std::io::Result<Self> {
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {command}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pipe = || std::io::Error::other("no pipe to it");
+        let output = child.stdout.take().ok_or_else(pipe)?;
+        let errors = child.stderr.take().ok_or_else(pipe)?;
+        let (sender, lines) = sync_channel(MAX_LINES);
+        std::thread::spawn(move || read_lines(output, &sender));
+        let last_words = Arc::new(Mutex::new(Vec::new()));
+        let words = Arc::clone(&last_words);
+        std::thread::spawn(move || keep_last_words(errors, &words));
+        Ok(Self { lines, source: Source::Program { child, last_words }, ended: false })
+    }
+
+    fn listener(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        // Asked again and again, so that it ends when nobody wants it any more.
+        listener.set_nonblocking(true)?;
+        let (sender, lines) = sync_channel(MAX_LINES);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let open = Arc::new(AtomicUsize::new(0));
+        std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((stream, _)) if open.load(Ordering::Relaxed) < MAX_CONNECTIONS => {
+                        let (sender, open) = (sender.clone(), Arc::clone(&open));
+                        open.fetch_add(1, Ordering::Relaxed);
+                        std::thread::spawn(move || {
+                            if stream.set_nonblocking(false).is_ok() {
+                                read_lines(stream, &sender);
+                            }
+                            open.fetch_sub(1, Ordering::Relaxed);
+                        });
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        });
+        Ok(Self { lines, source: Source::Listener { stop }, ended: false })
+    }
+
+    /// The next that it writes, within this time.
+    pub(super) fn next(&mut self, within: Duration) -> Option<Heard> {
+        if self.ended {
+            return None;
+        }
+        match self.lines.recv_timeout(within) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                Some(line::message(&line).map_or_else(|| Heard::Other(shortened(&line)), Heard::Message))
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                Some(Heard::Ended(self.last_words()))
+            }
+        }
+    }
+
+    /// Whether it will say no more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn last_words(&mut self) -> String {
+        let Source::Program { child, last_words } = &mut self.source else {
+            return "nothing listens any more".to_owned();
+        };
+        // Its output is closed; if it lives on all the same, it is of no more use.
+        std::thread::sleep(Duration::from_millis(50));
+        let _ = child.kill();
+        let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = String::from_utf8_lossy(&words);
+        let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        format!("{status}{}{last}", if last.is_empty() { "" } else { ": " })
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        match &mut self.source {
+            Source::Program { child, .. } => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Source::Listener { stop } => stop.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Hands on each line until the source ends or nobody listens.
+fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !matches!(read_line(&mut source, &mut line), Ok(true)) {
+            return;
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() && to.send(text.to_vec()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads up to a line feed; or a null byte, for outputs that write GELF as it stands on TCP. False, at the end.
+fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    while line.len() < MAX_LINE_BYTES {
+        let available = match source.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        if available.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = available.iter().position(|byte| matches!(byte, b'\n' | 0));
+        line.extend_from_slice(available.get(..end.unwrap_or(available.len())).unwrap_or_default());
+        let taken = end.map_or(available.len(), |end| end + 1);
+        source.consume(taken);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+fn keep_last_words(mut errors: ChildStderr, words: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(len @ 1..) = errors.read(&mut buffer) {
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.extend_from_slice(buffer.get(..len).unwrap_or_default());
+        let over = words.len().saturating_sub(LAST_WORDS_BYTES);
+        words.drain(..over);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn short_message(heard: Option<Heard>) -> String {
+        match heard {
+            Some(Heard::Message(message)) => message.short_message.unwrap().text().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_program_is_read_line_by_line_to_its_end() {
+        let command = r#"sh -c 'echo ready; echo "{\"short_message\":\"m\"}"; echo broken >&2; exit 3'"#;
+        let mut observer = Observer::start(&Observe::Command(command.to_owned())).unwrap();
+        assert!(matches!(observer.next(WAIT), Some(Heard::Other(line)) if line == "ready"));
+        assert_eq!(short_message(observer.next(WAIT)), "m");
+        assert!(
+            matches!(observer.next(WAIT), Some(Heard::Ended(words)) if words == "exit status: 3: broken")
+        );
+        assert!(observer.has_ended());
+        assert!(observer.next(WAIT).is_none());
+    }
+
+    #[test]
+    fn connections_are_read_by_lines_or_by_null_bytes() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut observer = Observer::start(&Observe::Listen(address)).unwrap();
+        assert!(observer.next(Duration::ZERO).is_none());
+        let mut first = TcpStream::connect(address).unwrap();
+        first.write_all(b"{\"short_message\":\"a\"}\r\n\n").unwrap();
+        assert_eq!(short_message(observer.next(WAIT)), "a");
+        let mut second = TcpStream::connect(address).unwrap();
+        second.write_all(b"{\"short_message\":\"b\"}\0").unwrap();
+        assert_eq!(short_message(observer.next(WAIT)), "b");
+    }
+}

@@ -1,0 +1,211 @@
+//! A vector as it is sent to a live receiver.
+
+use std::time::Duration;
+
+use gelf_core::{Chunker, DatagramSize};
+
+use super::LiveOptions;
+use crate::builtin::Builtin;
+use crate::recipe::Recipe;
+use crate::subject::{Mode, Reply, Request, Subject};
+use crate::vector::{Input, MessageText, Step};
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Datagrams.
+    Datagrams(Vec<Datagram>),
+    /// Pieces of a connection that then ends.
+    Stream(Vec<Vec<u8>>),
+}
+
+/// A datagram, or time that passes.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    /// When, from the first on.
+    pub(super) at: Duration,
+    /// The sender.
+    pub(super) from: String,
+    /// The bytes; without them only time passes.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+/// The most that a UDP datagram over IPv4 carries.
+const MAX_DATAGRAM_BYTES: usize = 65_507;
+
+/// The size of the chunks of a payload that is longer than a datagram: every known receiver takes such.
+const CHUNK_BYTES: u16 = 1420;
+
+/// How far a real clock may be from the times of a vector, as parts of them. A vector of which that makes another is not
+/// asked.
+const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
+
+/// How to send the request; or why it cannot be. `key` tells the chunk ids of this request from those of others.
+pub(super) fn plan(
+    request: &Request<'_>,
+    options: &LiveOptions,
+    key: [u8; 4],
+) -> Result<Result<Plan, String>, String> {
+    let refuse = |why: &str| Ok(Err(why.to_owned()));
+    if request.limits != Default::default() {
+        return refuse("its limits cannot be set");
+    }
+    let bytes = |recipe: &Recipe| recipe.bytes().map_err(|error| error.to_string());
+    match request.input {
+        Input::Payload(payload) => {
+            let payload = bytes(payload)?;
+            if options.udp.is_some() {
+                let datagrams =
+                    if payload.len() > MAX_DATAGRAM_BYTES { cut(&payload) } else { Some(vec![payload]) };
+                let Some(datagrams) = datagrams else { return refuse("longer than 128 chunks") };
+                let mut all: Vec<_> = datagrams
+                    .into_iter()
+                    .map(|bytes| Datagram { at: Duration::ZERO, from: "A".to_owned(), bytes: Some(bytes) })
+                    .collect();
+                renew_ids(&mut all, key);
+                Ok(Ok(Plan::Datagrams(all)))
+            } else if payload.contains(&0) {
+                refuse("a null byte in it would end the frame")
+            } else {
+                Ok(Ok(Plan::Stream(vec![payload, vec![0]])))
+            }
+        }
+        Input::Datagrams(_) if options.udp.is_none() => refuse("the receiver takes no datagrams"),
+        Input::Datagrams(steps) => {
+            let takes_time = steps.iter().any(|step| step.at > 0.0);
+            if takes_time && !options.slow {
+                return refuse("time passes in it");
+            }
+            if takes_time && is_exact(request, steps)? {
+                return refuse("its times are closer to a limit than a real clock is exact");
+            }
+            let mut all = Vec::new();
+            for Step { at, from, datagram } in steps {
+                let bytes = datagram.as_ref().map(bytes).transpose()?;
+                if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_DATAGRAM_BYTES) {
+                    return refuse("longer than a datagram can be");
+                }
+                let at = Duration::try_from_secs_f64(*at).map_err(|error| error.to_string())?;
+                all.push(Datagram { at, from: from.clone(), bytes });
+            }
+            renew_ids(&mut all, key);
+            Ok(Ok(Plan::Datagrams(all)))
+        }
+        Input::Stream(_) if options.tcp.is_none() => refuse("the receiver takes no streams"),
+        Input::Stream(pieces) => {
+            Ok(Ok(Plan::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)))
+        }
+        Input::Send(_) | Input::Chunk(_) => refuse("it is a receiver"),
+    }
+}
+
+/// A payload in chunks, if it can be cut.
+fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let sizes = [CHUNK_BYTES, 8192, u16::MAX];
+    sizes.into_iter().find_map(|size| {
+        let mut chunker = Chunker::new(DatagramSize::new(size)?);
+        let wires = chunker.split(payload).ok()?.map(|datagram| {
+            let mut wire = Vec::new();
+            datagram.write_to(&mut wire);
+            wire
+        });
+        Some(wires.collect())
+    })
+}
+
+/// Gives the chunks ids that no other request has: the vectors have the same ones again and again, and a receiver that runs
+/// still holds what earlier vectors left incomplete. Only the last four bytes change, so that ids which resemble each
+/// other still do.
+fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
+    for datagram in datagrams {
+        let Some(bytes) = &mut datagram.bytes else { continue };
+        if bytes.starts_with(&[0x1e, 0x0f])
+            && let Some(end) = bytes.get_mut(6..10)
+        {
+            end.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        }
+    }
+}
+
+/// Whether it makes a difference if time passes a little slower or faster.
+fn is_exact(request: &Request<'_>, steps: &[Step]) -> Result<bool, String> {
+    for mode in [Mode::Strict, Mode::Lenient] {
+        let exactly = delivered(request, steps, mode)?;
+        for factor in CLOCK_SLACK {
+            let scaled: Vec<Step> =
+                steps.iter().map(|step| Step { at: step.at * factor, ..step.clone() }).collect();
+            if delivered(request, &scaled, mode)? != exactly {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn delivered(request: &Request<'_>, steps: &[Step], mode: Mode) -> Result<Vec<MessageText>, String> {
+    let request = Request { id: request.id, input: Input::Datagrams(steps), limits: request.limits, mode };
+    match Builtin::default().ask(request)? {
+        Reply::Named(answer) => Ok(answer.messages),
+        _ => Err("gelf-core does not answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::{Vector, embedded};
+
+    fn vector(id: &str) -> Vector {
+        let topics = embedded().unwrap();
+        topics.into_iter().flat_map(|topic| topic.vectors).find(|vector| vector.id == id).unwrap()
+    }
+
+    fn planned(id: &str, options: &LiveOptions) -> Result<Plan, String> {
+        let vector = vector(id);
+        plan(&Request::of(&vector, Mode::Lenient).unwrap(), options, [1, 2, 3, 4]).unwrap()
+    }
+
+    fn address() -> Option<std::net::SocketAddr> {
+        "127.0.0.1:1".parse().ok()
+    }
+
+    #[test]
+    fn ids_that_resemble_each_other_still_do() {
+        let Ok(Plan::Datagrams(datagrams)) =
+            planned("C39", &LiveOptions { udp: address(), ..Default::default() })
+        else {
+            panic!("C39 is of datagrams")
+        };
+        let id = |at: usize| datagrams[at].bytes.as_ref().unwrap()[2..10].to_vec();
+        assert_eq!(id(0), [0x01, 0x17, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(id(1), [0x0c, 0x03, 0, 0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_a_real_clock_cannot_tell_is_not_asked() {
+        let quick = LiveOptions { udp: address(), ..Default::default() };
+        assert_eq!(planned("C43", &quick).unwrap_err(), "time passes in it");
+        let slow = LiveOptions { slow: true, ..quick };
+        for id in ["C40", "C41", "C42"] {
+            assert!(planned(id, &slow).unwrap_err().contains("closer to a limit"), "{id}");
+        }
+        for id in ["C43", "C44", "C66", "C67"] {
+            assert!(planned(id, &slow).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_the_receiver_does_not_take_is_not_asked() {
+        let udp = LiveOptions { udp: address(), ..Default::default() };
+        let tcp = LiveOptions { tcp: address(), ..Default::default() };
+        assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver takes no streams");
+        assert_eq!(planned("C20", &tcp).unwrap_err(), "the receiver takes no datagrams");
+        assert_eq!(planned("J26", &tcp).unwrap_err(), "a null byte in it would end the frame");
+        assert_eq!(planned("C48", &udp).unwrap_err(), "its limits cannot be set");
+        assert!(planned("E01", &udp).is_err());
+        let Ok(Plan::Datagrams(datagrams)) = planned("J28-bomb", &udp) else {
+            panic!("a payload goes by UDP")
+        };
+        assert_eq!(datagrams.len(), 100_000_usize.div_ceil(1408));
+    }
+}

@@ -1,0 +1,333 @@
+//! What known receivers make of a message that a sender sent.
+//!
+//! `receivers.json` holds what six receivers refuse, lose or alter, as data:
+//!
+//! ```json
+//! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "rules": [RULE, …]}, …]}
+//! ```
+//!
+//! The rules under `all` are those of each. A rule is
+//! `{"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}`: `text` says it to people,
+//! `source` where it was found, as a file of the receiver or a report. A receiver that *refuses* a message delivers
+//! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers something else.
+//!
+//! A condition is a name that [`inspect`](crate::inspect) has for what is wrong, as the table in `vectors/README.md`
+//! lists them, or an object of which all members must hold:
+//!
+//! | member | holds |
+//! |---|---|
+//! | `name` | a name, as above |
+//! | `transport` | `udp` or `tcp` |
+//! | `way` | how it came: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (other datagrams came between them), `shorter chunk first` |
+//! | `datagram_longer_than`, `frame_longer_than` | bytes |
+//! | `members` | that the message has one of these: a name, one that begins so where `*` stands at its end, or `*` for any of GELF's own |
+//! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
+//! | `outside` | with `members`: the value is a number below the first or above the second of these |
+//! | `twice` | with `members`: the name stands twice |
+//! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
+//! | `without` | the message has no member of this name |
+//!
+//! The rules were read from the receivers' sources as they were in August 2026, and those receivers were not run; but
+//! for Graylog's decoder and go-gelf's reader for UDP, which are peers of this suite too. Versions before and after may do
+//! otherwise, and so may other settings than the defaults.
+
+mod delivery;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use delivery::Delivery;
+use delivery::{Kind, Number, OWN_MEMBERS};
+
+/// The version of the file's form.
+const SCHEMA: u32 = 1;
+
+/// A receiver, and what it does not take as it was meant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Receiver {
+    /// Its name.
+    pub name: String,
+    /// What it refuses, loses or alters.
+    pub rules: Vec<ReceiverRule>,
+}
+
+/// Something that a receiver refuses, loses or alters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReceiverRule {
+    when: When,
+    /// What it does then.
+    pub effect: Effect,
+    /// What it is about, for people.
+    pub text: String,
+    /// Where that was found.
+    pub source: String,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(clippy::exhaustive_enums, reason = "these are the three")]
+pub enum Effect {
+    /// Nothing is delivered.
+    Refuses,
+    /// A part is missing.
+    Loses,
+    /// Something is another thing.
+    Alters,
+}
+
+impl Effect {
+    /// All, the worst first.
+    pub const ALL: [Self; 3] = [Self::Refuses, Self::Loses, Self::Alters];
+
+    /// As the file and the reports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refuses => "refuses",
+            Self::Loses => "loses",
+            Self::Alters => "alters",
+        }
+    }
+}
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(clippy::exhaustive_enums, reason = "GELF has these two")]
+pub enum Transport {
+    /// In datagrams.
+    Udp,
+    /// As a frame of a stream.
+    Tcp,
+}
+
+impl Transport {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum When {
+    Name(String),
+    All(Box<Conditions>),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Conditions {
+    name: Option<String>,
+    transport: Option<Transport>,
+    way: Option<Way>,
+    datagram_longer_than: Option<usize>,
+    frame_longer_than: Option<usize>,
+    members: Vec<String>,
+    is: Vec<Kind>,
+    outside: Option<(Number, Number)>,
+    twice: bool,
+    field_name: Option<NameSet>,
+    without: Option<String>,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Way {
+    #[serde(rename = "compressed")]
+    Compressed,
+    #[serde(rename = "zlib header other than 78 9c")]
+    OtherZlibHeader,
+    #[serde(rename = "chunked")]
+    Chunked,
+    #[serde(rename = "empty single chunk")]
+    EmptySingleChunk,
+    #[serde(rename = "interleaved chunks")]
+    Interleaved,
+    #[serde(rename = "shorter chunk first")]
+    ShorterFirst,
+}
+
+/// Characters that receivers have in names of fields.
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum NameSet {
+    #[serde(rename = "beyond A-Z a-z 0-9 . _ - @")]
+    Ascii,
+    #[serde(rename = "beyond letters of any language, digits . _ - @")]
+    AnyLanguage,
+}
+
+impl NameSet {
+    fn is_left_by(self, name: &str) -> bool {
+        !name.chars().all(|character| {
+            matches!(character, '.' | '_' | '-' | '@')
+                || match self {
+                    Self::Ascii => character.is_ascii_alphanumeric(),
+                    Self::AnyLanguage => character.is_alphanumeric(),
+                }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    schema: u32,
+    all: Vec<ReceiverRule>,
+    receivers: Vec<ReceiverText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiverText {
+    name: String,
+    rules: Vec<ReceiverRule>,
+}
+
+/// The receivers that are known.
+///
+/// # Errors
+/// What is wrong with the file that is built in.
+pub fn receivers() -> Result<Vec<Receiver>, String> {
+    parse(include_str!("receivers.json")).map_err(|error| format!("receivers.json: {error}"))
+}
+
+fn parse(text: &str) -> Result<Vec<Receiver>, String> {
+    let File { schema, all, receivers } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if schema != SCHEMA {
+        return Err(format!("schema {schema}, and this program knows {SCHEMA}"));
+    }
+    let known = known_names();
+    let rules = all.iter().chain(receivers.iter().flat_map(|receiver| &receiver.rules));
+    for rule in rules {
+        rule.check(&known).map_err(|error| format!("{}: {error}", rule.text))?;
+    }
+    let with_all = |ReceiverText { name, rules }: ReceiverText| {
+        let rules = all.iter().cloned().chain(rules).collect();
+        Receiver { name, rules }
+    };
+    Ok(receivers.into_iter().map(with_all).collect())
+}
+
+impl ReceiverRule {
+    /// Whether a message is of those that it speaks of.
+    pub fn covers(&self, delivery: &Delivery) -> bool {
+        match &self.when {
+            When::Name(name) => delivery.has_name(name),
+            When::All(conditions) => conditions.hold(delivery),
+        }
+    }
+
+    fn check(&self, known: &BTreeSet<String>) -> Result<(), String> {
+        let name = match &self.when {
+            When::Name(name) => Some(name),
+            When::All(conditions) => {
+                conditions.check()?;
+                conditions.name.as_ref()
+            }
+        };
+        match name.filter(|name| !known.contains(*name)) {
+            Some(name) => Err(format!("nothing is called '{name}'")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Conditions {
+    /// Conditions of a member need its name, and there must be one at all.
+    fn check(&self) -> Result<(), String> {
+        let of_members = !self.is.is_empty() || self.outside.is_some() || self.twice;
+        if self.members.is_empty() && of_members {
+            return Err("'is', 'outside' and 'twice' need 'members'".to_owned());
+        }
+        let any = self.name.is_some()
+            || self.transport.is_some()
+            || self.way.is_some()
+            || self.datagram_longer_than.is_some()
+            || self.frame_longer_than.is_some()
+            || self.field_name.is_some()
+            || !self.members.is_empty();
+        if any { Ok(()) } else { Err("a condition without members".to_owned()) }
+    }
+
+    fn hold(&self, delivery: &Delivery) -> bool {
+        self.name.as_ref().is_none_or(|name| delivery.has_name(name))
+            && self.transport.is_none_or(|transport| delivery.transport == transport)
+            && self.way.is_none_or(|way| delivery.ways.contains(&way))
+            && self.datagram_longer_than.is_none_or(|len| delivery.longest(Transport::Udp) > len)
+            && self.frame_longer_than.is_none_or(|len| delivery.longest(Transport::Tcp) > len)
+            && self.field_name.is_none_or(|names| {
+                delivery.fields().any(|name| names.is_left_by(name.strip_prefix('_').unwrap_or(name)))
+            })
+            && self.without.as_ref().is_none_or(|name| !delivery.members.iter().any(|(own, _)| own == name))
+            && (self.members.is_empty() || self.member_holds(delivery))
+    }
+
+    fn member_holds(&self, delivery: &Delivery) -> bool {
+        delivery.members.iter().any(|(name, value)| {
+            self.members.iter().any(|pattern| matches(pattern, name))
+                && (self.is.is_empty() || self.is.iter().any(|kind| value.is(*kind)))
+                && self.outside.is_none_or(|(least, most)| {
+                    value.number.is_some_and(|number| number.is_below(least) || most.is_below(number))
+                })
+                && (!self.twice || delivery.members.iter().filter(|(other, _)| other == name).count() > 1)
+        })
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => OWN_MEMBERS.contains(&name),
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    }
+}
+
+/// Names that are given to what was sent, and that the vectors, which are about one message, have no use for.
+const OTHER_NAMES: [&str; 9] = [
+    "ChunkId",
+    "Conflict",
+    "Duplicate",
+    "EmptyChunk",
+    "EmptyFrame",
+    "Incomplete",
+    "Late",
+    "ReusedId",
+    "SingleChunk",
+];
+
+/// All names that there are for what is wrong: those of the table in `vectors/README.md`, and [`OTHER_NAMES`].
+fn known_names() -> BTreeSet<String> {
+    let mut known: BTreeSet<String> = OTHER_NAMES.iter().map(ToString::to_string).collect();
+    let rows = include_str!("../vectors/README.md")
+        .lines()
+        .skip_while(|line| *line != "### Names of errors and deviations")
+        .take_while(|line| *line != "## Rules")
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    for (names, text) in rows {
+        for name in quoted(names) {
+            match name.strip_suffix(" M") {
+                Some(what) => known.extend(quoted(text).map(|member| format!("{what} {member}"))),
+                None => {
+                    known.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    known
+}
+
+/// What stands between back quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[cfg(test)]
+mod tests;

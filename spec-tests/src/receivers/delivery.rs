@@ -1,0 +1,230 @@
+//! What is to be known of a message, and of how it came, to say what a receiver makes of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use gelf_core::{ChunkHeader, Encoding};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Transport, Way};
+use crate::inspect::Inspection;
+
+/// The members that GELF itself has.
+pub(super) const OWN_MEMBERS: [&str; 9] =
+    ["version", "host", "short_message", "full_message", "timestamp", "level", "facility", "line", "file"];
+
+/// A message as it came, or what came in the place of one.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub(super) transport: Transport,
+    pub(super) ways: BTreeSet<Way>,
+    /// In the order in which they stand.
+    pub(super) members: Vec<(String, Shape)>,
+    names: BTreeSet<String>,
+    longest: usize,
+}
+
+impl Delivery {
+    /// A message in datagrams, which are in the order in which they came. `interleaved` says whether other datagrams came
+    /// between them.
+    pub fn datagrams(sent: &[Vec<u8>], interleaved: bool, inspection: &Inspection) -> Self {
+        let mut ways = BTreeSet::new();
+        let chunks: Vec<(ChunkHeader, &[u8])> =
+            sent.iter().filter_map(|datagram| ChunkHeader::parse(datagram).ok()).collect();
+        if !chunks.is_empty() {
+            ways.insert(Way::Chunked);
+        }
+        if let [(header, [])] = chunks[..]
+            && header.sequence_count() == 1
+        {
+            ways.insert(Way::EmptySingleChunk);
+        }
+        if chunks.is_sorted_by(|(_, one), (_, next)| one.len() >= next.len()) {
+            // As senders send them: only the last is shorter.
+        } else {
+            ways.insert(Way::ShorterFirst);
+        }
+        if interleaved {
+            ways.insert(Way::Interleaved);
+        }
+        let whole: Vec<u8> = if chunks.is_empty() {
+            sent.first().into_iter().flatten().take(2).copied().collect()
+        } else {
+            let mut in_order = chunks;
+            in_order.sort_by_key(|(header, _)| header.sequence_number());
+            in_order.iter().flat_map(|(_, payload)| *payload).take(2).copied().collect()
+        };
+        look_at_compression(&whole, &mut ways);
+        Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
+    }
+
+    /// A message in a frame, given without its null byte.
+    pub fn frame(frame: &[u8], inspection: &Inspection) -> Self {
+        let mut ways = BTreeSet::new();
+        look_at_compression(frame, &mut ways);
+        Self::new(Transport::Tcp, ways, frame.len(), inspection)
+    }
+
+    fn new(transport: Transport, ways: BTreeSet<Way>, longest: usize, inspection: &Inspection) -> Self {
+        let payload = inspection.payload.as_deref().unwrap_or_default();
+        let names = inspection
+            .violations
+            .iter()
+            // It has the name of another thing, which is an error.
+            .filter(|violation| violation.rule != "R40")
+            .map(|violation| violation.name.clone());
+        Self { transport, ways, members: members(payload), names: names.collect(), longest }
+    }
+
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The bytes of the longest datagram, or of the frame; 0 where it came in another way.
+    pub(super) fn longest(&self, transport: Transport) -> usize {
+        if self.transport == transport { self.longest } else { 0 }
+    }
+
+    /// The names of additional fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        let names = self.members.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| !OWN_MEMBERS.contains(name))
+    }
+}
+
+fn look_at_compression(bytes: &[u8], ways: &mut BTreeSet<Way>) {
+    match Encoding::sniff(bytes) {
+        Encoding::Zlib => {
+            ways.insert(Way::Compressed);
+            if bytes.get(1) != Some(&0x9c) {
+                ways.insert(Way::OtherZlibHeader);
+            }
+        }
+        Encoding::Gzip => {
+            ways.insert(Way::Compressed);
+        }
+        _ => {}
+    }
+}
+
+/// Of what kind a value is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Null,
+    Boolean,
+    Integer,
+    Fraction,
+    String,
+    #[serde(rename = "numeric string")]
+    NumericString,
+    #[serde(rename = "other string")]
+    OtherString,
+    Array,
+    Object,
+}
+
+/// What is to be known of a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The narrowest that it is.
+    kind: Kind,
+    /// Of a number: which.
+    pub(super) number: Option<Number>,
+}
+
+/// A number of any size, compared exactly where it is an integer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+pub(super) enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+impl TryFrom<serde_json::Number> for Number {
+    type Error = &'static str;
+
+    fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
+        Self::of(&number.to_string()).ok_or("a number that is none")
+    }
+}
+
+impl Number {
+    fn of(json: &str) -> Option<Self> {
+        let integer = json.parse().ok().map(Self::Integer);
+        integer.or_else(|| json.parse().ok().map(Self::Float))
+    }
+
+    pub(super) fn is_below(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer(one), Self::Integer(other)) => one < other,
+            (one, other) => one.rounded() < other.rounded(),
+        }
+    }
+
+    fn rounded(self) -> f64 {
+        match self {
+            Self::Integer(number) => number as f64,
+            Self::Float(number) => number,
+        }
+    }
+}
+
+impl Shape {
+    pub(super) fn is(self, kind: Kind) -> bool {
+        self.kind == kind
+            || kind == Kind::String && matches!(self.kind, Kind::NumericString | Kind::OtherString)
+    }
+
+    fn of(json: &str) -> Self {
+        let kind = match json.bytes().next() {
+            Some(b'n') => Kind::Null,
+            Some(b't' | b'f') => Kind::Boolean,
+            Some(b'[') => Kind::Array,
+            Some(b'{') => Kind::Object,
+            Some(b'"') if json.trim_matches('"').parse::<f64>().is_ok_and(f64::is_finite) => {
+                Kind::NumericString
+            }
+            Some(b'"') => Kind::OtherString,
+            _ if json.contains(['.', 'e', 'E']) => Kind::Fraction,
+            _ => Kind::Integer,
+        };
+        let is_number = matches!(kind, Kind::Integer | Kind::Fraction);
+        Self { kind, number: is_number.then(|| Number::of(json)).flatten() }
+    }
+}
+
+/// The members of the object that a payload begins with; none, where it is no JSON.
+fn members(payload: &[u8]) -> Vec<(String, Shape)> {
+    let text = String::from_utf8_lossy(payload);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    // Null bytes and other things behind the object are not looked at.
+    Members::deserialize(&mut reader).map(|Members(members)| members).unwrap_or_default()
+}
+
+struct Members(Vec<(String, Shape)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((name, Shape::of(value.get())));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}

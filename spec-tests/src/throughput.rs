@@ -1,0 +1,222 @@
+//! How fast a subject decodes and encodes, asked through the protocol.
+//!
+//! A request is JSON with bytes in hexadecimal, and so is its answer. That costs more than the GELF in it, so what is
+//! measured is the subject with its adapter; [`Way::Empty`] and a subject that does the least say how much of it is the
+//! protocol's.
+
+use std::time::{Duration, Instant};
+
+use gelf_core::{Compression, Compressor};
+
+use crate::corpus;
+use crate::protocol::ONLY_MODE;
+use crate::recipe::{Made, Recipe, hex};
+use crate::subject::{Reply, Request, Subject};
+use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
+
+/// What is asked again and again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Way {
+    /// A request in which nothing happens: the round trip.
+    Empty,
+    /// Uncompressed datagrams.
+    Plain,
+    /// Datagrams of gzip.
+    Gzip,
+    /// Messages in chunks of up to 512 bytes, uncompressed.
+    Chunked,
+    /// Frames of a stream.
+    Stream,
+    /// A message to be sent by UDP without compression, one in each request.
+    Send,
+}
+
+impl Way {
+    /// All, in the order in which they are measured.
+    pub const ALL: [Self; 6] =
+        [Self::Empty, Self::Plain, Self::Gzip, Self::Chunked, Self::Stream, Self::Send];
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Empty => "empty request",
+            Self::Plain => "receive, plain",
+            Self::Gzip => "receive, gzip",
+            Self::Chunked => "receive, chunked",
+            Self::Stream => "receive, stream",
+            Self::Send => "send",
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Measured {
+    /// How many requests.
+    pub requests: u64,
+    /// How many messages were in them.
+    pub messages: u64,
+    /// How many bytes of uncompressed payload.
+    pub payload_bytes: u64,
+    /// In which time.
+    pub time: Duration,
+}
+
+impl Measured {
+    /// So many a second.
+    pub fn rate(&self, count: u64) -> f64 {
+        count as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// How many messages of the corpus are used, and how many go into one request to receive.
+const MESSAGES: usize = 512;
+const MESSAGES_IN_REQUEST: usize = 16;
+
+/// The payload of a chunk: a sender on a narrow line.
+const CHUNK_PAYLOAD_BYTES: usize = 500;
+
+/// Requests that are made before the time is taken, for programs that are compiled as they run.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+enum Prepared {
+    Datagrams(Vec<Step>),
+    Stream(Vec<Recipe>),
+    Send(SendRequest),
+}
+
+/// Asks for so long in one way; none, if the subject does not do it.
+///
+/// # Errors
+/// The subject does not keep to the protocol, crashes, or delivers another number of messages.
+pub fn measure(subject: &mut dyn Subject, way: Way, time: Duration) -> Result<Option<Measured>, String> {
+    let requests = prepare(way, subject.description().can("datagrams"));
+    if ask_for(subject, way, &requests, WARM_UP.min(time))?.is_none() {
+        return Ok(None);
+    }
+    ask_for(subject, way, &requests, time)
+}
+
+fn ask_for(
+    subject: &mut dyn Subject,
+    way: Way,
+    requests: &[(Prepared, u64, u64)],
+    time: Duration,
+) -> Result<Option<Measured>, String> {
+    let mut measured = Measured { requests: 0, messages: 0, payload_bytes: 0, time: Duration::ZERO };
+    let started = Instant::now();
+    for (request, messages, payload_bytes) in requests.iter().cycle() {
+        let input = match request {
+            Prepared::Datagrams(steps) => Input::Datagrams(steps),
+            Prepared::Stream(pieces) => Input::Stream(pieces),
+            Prepared::Send(send) => Input::Send(send),
+        };
+        let reply =
+            subject.ask(Request { id: "bench", input, limits: Limits::default(), mode: ONLY_MODE })?;
+        let done = match &reply {
+            Reply::Unsupported(_) => return Ok(None),
+            Reply::Named(answer) if way == Way::Send => u64::from(!answer.sent.is_empty()),
+            Reply::Named(answer) => answer.messages.len() as u64,
+            Reply::Observed(observed) if way == Way::Send => u64::from(observed.sent.is_some()),
+            Reply::Observed(observed) => observed.messages.len() as u64,
+            Reply::Crashed(words) => return Err(format!("{}: it crashed: {words}", way.words())),
+            Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", way.words())),
+        };
+        if done != *messages {
+            return Err(format!("{}: {done} of {messages} messages came out", way.words()));
+        }
+        measured.requests += 1;
+        measured.messages += messages;
+        measured.payload_bytes += payload_bytes;
+        measured.time = started.elapsed();
+        if measured.time >= time {
+            break;
+        }
+    }
+    Ok(Some(measured))
+}
+
+/// The requests, and how many messages and bytes of payload each has.
+fn prepare(way: Way, takes_datagrams: bool) -> Vec<(Prepared, u64, u64)> {
+    let texts = corpus::messages(MESSAGES);
+    let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect();
+    if way == Way::Empty {
+        let nothing = Step { at: 0.0, from: "A".to_owned(), datagram: None };
+        let request =
+            if takes_datagrams { Prepared::Datagrams(vec![nothing]) } else { Prepared::Stream(Vec::new()) };
+        return vec![(request, 0, 0)];
+    }
+    if way == Way::Send {
+        let of = |(text, payload): (MessageText, Vec<u8>)| {
+            let send = SendRequest {
+                transport: "udp".to_owned(),
+                compression: Some("none".to_owned()),
+                datagram_size: 1420,
+                message: text,
+            };
+            (Prepared::Send(send), 1, payload.len() as u64)
+        };
+        return texts.into_iter().zip(payloads).map(of).collect();
+    }
+    let of = |(batch, payloads): (usize, &[Vec<u8>])| {
+        let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
+        let request = match way {
+            Way::Stream => Prepared::Stream(
+                payloads.iter().map(|payload| recipe(&[payload.as_slice(), b"\0"].concat())).collect(),
+            ),
+            way => Prepared::Datagrams(
+                payloads
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, payload)| steps(way, payload, batch, at))
+                    .collect(),
+            ),
+        };
+        (request, payloads.len() as u64, bytes)
+    };
+    payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect()
+}
+
+fn steps(way: Way, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
+    let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(recipe(bytes)) };
+    match way {
+        Way::Gzip => vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))],
+        Way::Chunked => {
+            let count = payload.len().div_ceil(CHUNK_PAYLOAD_BYTES) as u8;
+            let id = ((batch * MESSAGES_IN_REQUEST + at + 1) as u64).to_be_bytes();
+            let chunks = payload.chunks(CHUNK_PAYLOAD_BYTES).enumerate();
+            chunks
+                .map(|(number, part)| step(&[&[0x1e, 0x0f], &id[..], &[number as u8, count], part].concat()))
+                .collect()
+        }
+        _ => vec![step(payload)],
+    }
+}
+
+/// In hexadecimal, as the protocol has it.
+fn recipe(bytes: &[u8]) -> Recipe {
+    Recipe::Made(Made::Hex(hex(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Builtin;
+
+    #[test]
+    fn each_way_delivers_or_sends_all_messages() {
+        for way in Way::ALL {
+            let measured = measure(&mut Builtin::default(), way, Duration::from_millis(50)).unwrap().unwrap();
+            assert!(measured.requests > 0, "{way:?}");
+            let in_request = match way {
+                Way::Empty => 0,
+                Way::Send => 1,
+                _ => MESSAGES_IN_REQUEST as u64,
+            };
+            assert_eq!(measured.messages, measured.requests * in_request, "{way:?}");
+            assert_eq!(measured.payload_bytes > 0, way != Way::Empty);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `gelf-conformance fuzz` on gelf-core and on subjects with known bugs, and `bench`, which asks in the same way.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use gelf_spec_tests::{
+    Builtin, HostileOptions, Input, Process, Results, Selection, Verdict, embedded, fuzz, load, run,
+};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+}
+
+/// A subject with a bug. `cargo test` builds the example beside the program.
+fn broken(how: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_gelf-conformance"));
+    let example = program.with_file_name("examples").join("broken_subject");
+    assert!(example.exists(), "{} is not built: cargo build --examples", example.display());
+    format!("'{}' {how}", example.display())
+}
+
+/// An empty folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gelf-fuzz-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Looks for one finding in a subject with a bug, and puts the file of it to that subject and to gelf-core.
+fn found(how: &str, timeout: Duration) -> (Results, usize) {
+    let folder = Folder::new(how);
+    let output = program()
+        .args(["fuzz", "--subject", &broken(how), "--cases", "20000", "--findings", "1", "--seed", "3"])
+        .args(["--timeout", &timeout.as_secs().to_string(), "--out"])
+        .arg(&folder.0)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("FUZZ-3-1"), "{}", text(&output));
+
+    let topics = load(&folder.0).unwrap();
+    let vector = &topics[0].vectors[0];
+    assert_eq!((topics.len(), topics[0].vectors.len(), vector.id.as_str()), (1, 1, "FUZZ-3-1"));
+    let bytes = |recipe: &gelf_spec_tests::Recipe| recipe.bytes().unwrap().len();
+    let size = match vector.input().unwrap() {
+        Input::Payload(payload) => bytes(payload),
+        Input::Datagrams(steps) => steps.iter().filter_map(|step| step.datagram.as_ref()).map(bytes).sum(),
+        Input::Stream(pieces) => pieces.iter().map(bytes).sum(),
+        other => panic!("{other:?}"),
+    };
+    let put = |subject: &mut dyn gelf_spec_tests::Subject| {
+        run(&topics, subject, None, Selection::default(), &mut |_, _| {}).unwrap()
+    };
+    assert!(put(&mut Builtin::default()).is_expected());
+    (put(&mut Process::start(&broken(how), timeout).unwrap()), size)
+}
+
+#[test]
+fn gelf_core_does_what_it_does_and_delivers_what_it_must() {
+    let mut options = HostileOptions::default();
+    options.cases = Some(2000);
+    let mut start = || Ok(Box::new(Builtin::default()) as Box<dyn gelf_spec_tests::Subject>);
+    let results = fuzz(&embedded().unwrap(), &mut start, &options, &mut |_, _| {}).unwrap();
+    assert!(results.findings.is_empty(), "{:?}", results.findings);
+    assert_eq!((results.cases, results.not_asked), (2000, 0));
+    assert!(results.valid > 200, "{}", results.valid);
+}
+
+#[test]
+fn gelf_core_is_the_same_behind_the_protocol() {
+    let folder = Folder::new("own");
+    let own = format!("'{}' subject", env!("CARGO_BIN_EXE_gelf-conformance"));
+    let output = program()
+        .args(["fuzz", "--subject", &own, "--cases", "500", "--seed", "2", "--timeout", "60", "--out"])
+        .arg(&folder.0)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).starts_with("seed 2: 500 cases"), "{}", text(&output));
+    assert!(!folder.0.exists(), "nothing is found, and nothing is written");
+}
+
+#[test]
+fn a_crash_becomes_a_vector_of_a_few_bytes() {
+    let (results, size) = found("panic", Duration::from_secs(20));
+    assert!(results.count(Verdict::Crashes) >= 1, "{results:?}");
+    // The least that has it is {"short_message":"m","q":1}, with 27 bytes.
+    assert!(size <= 40, "{size} bytes");
+}
+
+#[test]
+fn a_lost_message_becomes_a_vector_of_that_message() {
+    let (results, size) = found("lose", Duration::from_secs(20));
+    assert!(results.count(Verdict::Fails) >= 1, "{results:?}");
+    // Strict GELF 1.1 has 47 bytes at least.
+    assert!(size <= 64, "{size} bytes");
+}
+
+#[test]
+fn a_message_that_nobody_sent_becomes_a_vector() {
+    let (results, size) = found("invent", Duration::from_secs(20));
+    assert!(results.count(Verdict::Fails) >= 1, "{results:?}");
+    assert!(size <= 40, "{size} bytes");
+}
+
+#[test]
+fn a_subject_that_hangs_is_found_and_the_vector_is_one_chunk() {
+    let (results, size) = found("hang", Duration::from_secs(2));
+    assert!(results.count(Verdict::NoAnswer) >= 1, "{results:?}");
+    assert_eq!(size, 12);
+}
+
+#[test]
+fn bench_says_what_the_protocol_costs() {
+    let output = program().args(["bench", "--for", "50ms"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    for words in ["empty request", "receive, gzip", "receive, chunked", "send", "The floor is gelf-core"] {
+        assert!(text(&output).contains(words), "{words} in {}", text(&output));
+    }
+}

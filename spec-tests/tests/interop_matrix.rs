@@ -1,0 +1,333 @@
+//! Every installed peer sends to our receivers, and our senders send to every peer that receives: each transport, each
+//! compression and each class of size. Nothing may be lost or altered but what `interop.json` lists, with the peer's bug.
+//!
+//! The peers are installed by `scripts/peers`. Without them the test passes and says so;
+//! `GELF_TESTS_REQUIRE=peers` makes it fail instead.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gelf_spec_tests::{Mode, Observed, Process, Reply, Request, Sent, Subject, Vector};
+use gelf_tokio::gelf_core::{Decoder, Level, Message};
+use gelf_tokio::{Endpoint, TcpReceiver, TcpSender, UdpReceiver, UdpSender};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+/// How long an answer or an arrival may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The lengths of a message's text: short, about one datagram, a few chunks, many, and nearly all that 128 chunks hold.
+const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
+
+/// What is known to fail: a peer, a direction, the cells, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    peer: String,
+    direction: String,
+    /// `transport compression size`, each a word or `*`.
+    cells: Vec<String>,
+    reason: String,
+}
+
+/// A text that hardly compresses, so that the sizes stand for what is sent.
+fn text(len: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    let mut state = len as u64 + 1;
+    let mut next = || {
+        state = state * 16_807 % 2_147_483_647;
+        char::from(ALPHABET[(state / 7 % 64) as usize])
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Cell {
+    Arrived,
+    /// It cannot be asked for.
+    Unsupported,
+    Wrong(String),
+}
+
+fn peers() -> Vec<PathBuf> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = repository.join("spec-tests/peers");
+    let mut peers: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| repository.join("target/peers").join(path.file_name().unwrap()).exists())
+        .collect();
+    peers.sort();
+    assert!(!peers.is_empty() || !is_required(), "no peer is installed");
+    peers
+}
+
+fn is_required() -> bool {
+    let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
+    required.split(',').any(|name| name == "peers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_altered_but_what_is_known() {
+    let peers = peers();
+    if peers.is_empty() {
+        let _ = writeln!(std::io::stderr(), "skipped: no peer is installed (scripts/peers does it)");
+        return;
+    }
+    let known: Vec<Known> = serde_json::from_str(include_str!("../interop.json")).unwrap();
+    let mut skipped = 0;
+    let mut cells: BTreeMap<(String, &str, String), Cell> = BTreeMap::new();
+    for peer in &peers {
+        let mut subject = match Process::start(&format!("'{}'", peer.join("run").display()), LIMIT) {
+            Ok(subject) => subject,
+            Err(error) if is_required() => panic!("{error}"),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "skipped: {error}");
+                skipped += 1;
+                continue;
+            }
+        };
+        let name = subject.description().name.clone();
+        for (cell, outcome) in from_peer(&mut subject).await {
+            cells.insert((name.clone(), "from", cell), outcome);
+        }
+        for (cell, outcome) in to_peer(&mut subject).await {
+            cells.insert((name.clone(), "to", cell), outcome);
+        }
+    }
+    let mut problems = Vec::new();
+    let mut used = vec![false; known.len()];
+    let (mut arrived, mut listed) = (0, 0);
+    for ((peer, direction, cell), outcome) in &cells {
+        let entry = known.iter().position(|known| {
+            known.peer == *peer
+                && known.direction == *direction
+                && known.cells.iter().any(|pattern| matches(pattern, cell))
+        });
+        match (outcome, entry) {
+            (Cell::Arrived, None) => arrived += 1,
+            (Cell::Unsupported, _) => {}
+            (Cell::Wrong(_), Some(entry)) => {
+                used[entry] = true;
+                listed += 1;
+            }
+            (Cell::Wrong(how), None) => problems.push(format!("{direction} {peer}, {cell}: {how}")),
+            (Cell::Arrived, Some(_)) => {
+                problems.push(format!("{direction} {peer}, {cell}: arrives, and is listed"))
+            }
+        }
+    }
+    for (known, _) in known.iter().zip(used).filter(|(_, used)| !used && skipped == 0) {
+        problems.push(format!("stale: {known:?}"));
+    }
+    for known in &known {
+        println!("{} {}, {}: {}", known.direction, known.peer, known.cells.join("; "), known.reason);
+    }
+    println!("{} peers, {arrived} cells arrived, {listed} are known not to", peers.len());
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    assert!(arrived >= 5 * (peers.len() - skipped), "{arrived} cells");
+}
+
+/// Each word of the pattern is that of the cell, or a star.
+fn matches(pattern: &str, cell: &str) -> bool {
+    let (pattern, cell): (Vec<_>, Vec<_>) = (pattern.split(' ').collect(), cell.split(' ').collect());
+    pattern.len() == cell.len()
+        && pattern.iter().zip(cell).all(|(pattern, word)| *pattern == "*" || *pattern == word)
+}
+
+fn cases() -> impl Iterator<Item = (&'static str, &'static str, usize)> {
+    let ways = [("udp", "none"), ("udp", "gzip"), ("udp", "zlib"), ("tcp", "none")];
+    ways.into_iter().flat_map(|(transport, compression)| SIZES.map(|size| (transport, compression, size)))
+}
+
+/// The peer sends; what it put on the wire goes to our receiver, over the loopback.
+async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
+    let mut outcomes = Vec::new();
+    for (transport, compression, size) in cases() {
+        let text = text(size);
+        let vector: Vector = serde_json::from_value(json!({
+            "id": format!("{transport}-{compression}-{size}"), "title": "", "rule": "R1", "strict": {},
+            "send": {
+                "transport": transport, "compression": compression, "datagram_size": 1420,
+                "message": {"host": "h", "short_message": text, "level": 6, "fields": [["k", "v"]]},
+            },
+        }))
+        .unwrap();
+        let fixed = &subject.description().fixed.clone();
+        let reply = subject.ask(Request::of(&vector, Mode::Lenient).unwrap()).unwrap();
+        let outcome = match reply {
+            Reply::Unsupported(_) => Cell::Unsupported,
+            Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) => {
+                arrival(&text, fixed, by_udp(datagrams).await)
+            }
+            Reply::Observed(Observed { sent: Some(Sent::Stream(stream)), .. }) => {
+                arrival(&text, fixed, by_tcp(stream).await)
+            }
+            Reply::Observed(Observed { sent: Some(Sent::Refused(words)), .. }) => {
+                Cell::Wrong(format!("refused: {words}"))
+            }
+            other => Cell::Wrong(format!("{other:?}").chars().take(200).collect()),
+        };
+        outcomes.push((format!("{transport} {compression} {size}"), outcome));
+    }
+    outcomes
+}
+
+/// Whether exactly this message has arrived.
+fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec<Vec<u8>>) -> Cell {
+    let [payload] = &payloads[..] else { return Cell::Wrong(format!("{} messages arrived", payloads.len())) };
+    let decoded = match Decoder::lenient().decode(payload) {
+        Ok(decoded) => decoded.message,
+        Err(error) => return Cell::Wrong(error.to_string()),
+    };
+    let sets = |member| fixed.contains(member);
+    if decoded.short_message() != text {
+        let len = decoded.short_message().len();
+        return Cell::Wrong(format!("another text, of {len} bytes"));
+    }
+    if decoded.field("k").and_then(|value| value.as_str()) != Some("v") {
+        return Cell::Wrong("the field is not there".to_owned());
+    }
+    if !sets("host") && decoded.host() != Some("h") {
+        return Cell::Wrong(format!("host {:?}", decoded.host()));
+    }
+    if !sets("level") && decoded.level() != Some(Level::Informational) {
+        return Cell::Wrong(format!("level {:?}", decoded.level()));
+    }
+    Cell::Arrived
+}
+
+/// What our receiver makes of datagrams; a message of its own says when all are through.
+async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(receiver.local_addr().unwrap()).unwrap();
+    for datagram in &datagrams {
+        socket.send(datagram).unwrap();
+    }
+    socket.send(b"the end").unwrap();
+    let mut payloads = Vec::new();
+    loop {
+        match timeout(LIMIT, receiver.recv()).await.unwrap() {
+            Ok(received) if *received.payload == *b"the end" => return payloads,
+            Ok(received) => payloads.push(received.payload.to_vec()),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What our receiver makes of a stream.
+async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    let sending = tokio::task::spawn_blocking(move || {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.write_all(&stream).unwrap();
+        connection.write_all(b"\0the end\0").unwrap();
+    });
+    let mut payloads = Vec::new();
+    loop {
+        match timeout(LIMIT, receiver.recv()).await.unwrap() {
+            Ok(received) if *received.payload == *b"the end" => break,
+            Ok(received) => payloads.push(received.payload.to_vec()),
+            Err(_) => {}
+        }
+    }
+    sending.await.unwrap();
+    payloads
+}
+
+/// Our sender's bytes, caught on the loopback, through the peer's decoder.
+async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
+    let mut outcomes = Vec::new();
+    for (transport, compression, size) in cases() {
+        let text = text(size);
+        let message =
+            Message::new("h", text.as_str()).with_level(Level::Informational).try_field("k", "v").unwrap();
+        let input = match transport {
+            "udp" => {
+                let steps: Vec<_> = caught_by_udp(compression, &message)
+                    .await
+                    .iter()
+                    .map(|datagram| json!({"datagram": {"hex": hex(datagram)}}))
+                    .collect();
+                json!({"datagrams": steps})
+            }
+            _ => json!({"stream": [{"hex": hex(&caught_by_tcp(&message).await)}]}),
+        };
+        let mut vector = json!({
+            "id": format!("{transport}-{compression}-{size}"), "title": "", "rule": "R1", "strict": {},
+        });
+        vector.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
+        let vector: Vector = serde_json::from_value(vector).unwrap();
+        let outcome = match subject.ask(Request::of(&vector, Mode::Lenient).unwrap()).unwrap() {
+            Reply::Unsupported(_) => Cell::Unsupported,
+            Reply::Observed(Observed { messages, errors, .. }) => match &messages[..] {
+                [message] => {
+                    let got =
+                        |seen: &Option<gelf_spec_tests::Seen>| seen.as_ref().and_then(|seen| seen.text());
+                    let field = message.fields.get("k").and_then(|value| value.text());
+                    if got(&message.short_message).as_deref() != Some(&text) {
+                        Cell::Wrong("another text".to_owned())
+                    } else if got(&message.host).as_deref() != Some("h") || field.as_deref() != Some("v") {
+                        Cell::Wrong(format!("host {:?}, field {field:?}", got(&message.host)))
+                    } else {
+                        Cell::Arrived
+                    }
+                }
+                other => Cell::Wrong(format!("{} messages, {errors:?}", other.len())),
+            },
+            other => Cell::Wrong(format!("{other:?}").chars().take(200).collect()),
+        };
+        outcomes.push((format!("{transport} {compression} {size}"), outcome));
+    }
+    outcomes
+}
+
+async fn caught_by_udp(compression: &str, message: &Message<'_>) -> Vec<Vec<u8>> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let uri = format!("gelf://{}?compression={compression}", socket.local_addr().unwrap());
+    let mut sender = UdpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
+    // Read along, for the socket's buffer holds fewer than 128 datagrams on some machines.
+    let reading = std::thread::spawn(move || {
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut buffer = vec![0; 65_536];
+        let mut datagrams = Vec::new();
+        while let Ok(len) = socket.recv(&mut buffer) {
+            datagrams.push(buffer[..len].to_vec());
+        }
+        datagrams
+    });
+    sender.send(message).await.unwrap();
+    tokio::task::spawn_blocking(|| reading.join().unwrap()).await.unwrap()
+}
+
+async fn caught_by_tcp(message: &Message<'_>) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("gelf+tcp://{}", listener.local_addr().unwrap());
+    let reading = std::thread::spawn(move || {
+        let mut stream = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut stream).unwrap();
+        stream
+    });
+    let mut sender = TcpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
+    sender.send(message).await.unwrap();
+    sender.close(LIMIT).await.unwrap();
+    tokio::task::spawn_blocking(|| reading.join().unwrap()).await.unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

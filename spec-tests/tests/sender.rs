@@ -1,0 +1,285 @@
+//! `gelf-conformance sender`, as a program: what is sent to it, what it reports, how it ends.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use gelf_core::{Compression, CompressionLevel, DatagramSize, DatagramWriter, Level, Message};
+use serde_json::{Value, json};
+
+const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+/// The program while it listens.
+struct Listening {
+    program: Child,
+    udp: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+    report: PathBuf,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+/// What it said in the end.
+struct Said {
+    status: ExitStatus,
+    text: String,
+    report: Value,
+}
+
+impl Listening {
+    /// `name` names the report's file. The addresses are those that it says on standard error.
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+            .arg("sender")
+            .args(arguments)
+            .arg(format!("--report=json={}", report.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(program.stderr.take().unwrap());
+        let (mut udp, mut tcp) = (None, None);
+        for _ in 0..arguments.iter().filter(|argument| argument.ends_with(":0")).count() {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            let words: Vec<_> = line.trim_end().split([' ', ',']).collect();
+            match words[..] {
+                ["listening", "on", "udp", address, ..] => udp = Some(address.parse().unwrap()),
+                ["listening", "on", "tcp", address, ..] => tcp = Some(address.parse().unwrap()),
+                _ => panic!("it said {line:?}"),
+            }
+        }
+        Self { program, udp, tcp, report, said }
+    }
+
+    fn socket(&self) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(self.udp.unwrap()).unwrap();
+        socket
+    }
+
+    fn stream(&self, bytes: &[u8]) {
+        TcpStream::connect(self.tcp.unwrap()).unwrap().write_all(bytes).unwrap();
+    }
+
+    fn end(mut self) -> Said {
+        let mut text = String::new();
+        self.program.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let mut errors = String::new();
+        self.said.read_to_string(&mut errors).unwrap();
+        assert_eq!(errors, "");
+        let status = self.program.wait().unwrap();
+        let report = serde_json::from_slice(&std::fs::read(&self.report).unwrap()).unwrap();
+        std::fs::remove_file(&self.report).unwrap();
+        Said { status, text, report }
+    }
+}
+
+impl Said {
+    /// Rule, name, severity and how often, of all that is wrong.
+    fn violations(&self) -> Vec<(String, String, String, u64)> {
+        let violations = self.report["violations"].as_array().unwrap();
+        let of = |violation: &'_ Value, member: &str| violation[member].as_str().unwrap().to_owned();
+        violations
+            .iter()
+            .map(|violation| {
+                (
+                    of(violation, "rule"),
+                    of(violation, "name"),
+                    of(violation, "severity"),
+                    violation["times"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn example(&self, name: &str) -> &Value {
+        let violations = self.report["violations"].as_array().unwrap();
+        &violations.iter().find(|violation| violation["name"] == name).unwrap()["examples"][0]
+    }
+
+    /// How many messages a receiver takes.
+    fn takes(&self, name: &str) -> u64 {
+        let receivers = self.report["receivers"].as_array().unwrap();
+        receivers.iter().find(|receiver| receiver["name"] == name).unwrap()["takes"].as_u64().unwrap()
+    }
+}
+
+fn violation(rule: &str, name: &str, severity: &str, times: u64) -> (String, String, String, u64) {
+    (rule.to_owned(), name.to_owned(), severity.to_owned(), times)
+}
+
+fn long_message(compression: Compression) -> Vec<Vec<u8>> {
+    // Text that does not become small.
+    let mut state = 1_u32;
+    let text: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + (state >> 24) as u8 % 26)
+    })
+    .take(3000)
+    .collect();
+    let message = Message::new("h", text).with_level(Level::Error);
+    let mut writer = DatagramWriter::new(compression, DatagramSize::WAN);
+    let mut datagrams = Vec::new();
+    for datagram in writer.write(&message).unwrap().datagrams {
+        let mut bytes = Vec::new();
+        datagram.write_to(&mut bytes);
+        datagrams.push(bytes);
+    }
+    datagrams
+}
+
+#[test]
+fn good_messages_are_good() {
+    let listening = Listening::start(
+        "good",
+        &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--messages", "5", "--for", "60s"],
+    );
+    let socket = listening.socket();
+    socket.send(MESSAGE.as_bytes()).unwrap();
+    let gzip = Compression::Gzip(CompressionLevel::DEFAULT);
+    let (chunked, compressed) = (long_message(Compression::None), long_message(gzip));
+    assert_eq!((chunked.len(), compressed.len()), (3, 2));
+    let mut bytes = MESSAGE.len();
+    for datagram in chunked.iter().chain(&compressed) {
+        bytes += socket.send(datagram).unwrap();
+    }
+    let frames = format!("{MESSAGE}\0{MESSAGE}\n\0");
+    listening.stream(frames.as_bytes());
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(0), "{}", said.text);
+    assert_eq!(said.violations(), []);
+    assert_eq!(said.report["messages"], 5);
+    assert_eq!(said.report["datagrams"], 6);
+    assert_eq!(said.report["connections"], 1);
+    assert_eq!(said.report["bytes"], bytes + frames.len());
+    assert_eq!(said.report["compressions"], json!({"gzip": 1, "none": 4}));
+    assert_eq!(said.report["chunks"], json!({"0": 1, "2": 1, "3": 1}));
+    for (receiver, takes) in [("Graylog", 5), ("Logstash", 5), ("go-gelf", 5), ("Vector", 5), ("Seq", 5)] {
+        assert_eq!(said.takes(receiver), takes, "{receiver}");
+    }
+    assert_eq!(said.takes("Fluent Bit"), 1);
+    assert!(said.text.contains("no rule is broken"), "{}", said.text);
+    assert!(!said.text.contains('\x1b'), "no colours in a pipe");
+}
+
+#[test]
+fn each_violation_is_counted_by_its_rule() {
+    let listening = Listening::start("bad", &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--for", "2s"]);
+    let socket = listening.socket();
+    let level = format!("{},\"level\":\"3\"}}", &MESSAGE[..MESSAGE.len() - 1]);
+    socket.send(format!("{MESSAGE}\0").as_bytes()).unwrap();
+    socket.send(level.as_bytes()).unwrap();
+    socket.send(level.as_bytes()).unwrap();
+    socket.send(b"\x1e\x0fABCDEFGH\0\x02{").unwrap();
+    socket.send(b"\x1e\x0fABC").unwrap();
+    listening.stream(format!("{MESSAGE}\0{MESSAGE}").as_bytes());
+    listening.stream(format!("{MESSAGE}\0\0").as_bytes());
+    let address = socket.local_addr().unwrap().to_string();
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(1), "{}", said.text);
+    assert_eq!(
+        said.violations(),
+        [
+            violation("R7", "WrongType level", "broken", 2),
+            violation("R15", "ChunkHeaderTruncated", "broken", 1),
+            violation("R15", "Incomplete", "broken", 1),
+            violation("R25", "UnterminatedFrame", "broken", 1),
+            violation("R27", "TrailingNul", "broken", 1),
+            violation("R36", "EmptyFrame", "broken", 1),
+        ]
+    );
+    assert_eq!(said.report["messages"], 8);
+    assert_eq!(said.report["datagrams"], 5);
+    assert_eq!(said.report["connections"], 2);
+    assert_eq!(said.report["compressions"], json!({"none": 7, "unknown": 1}));
+    let example = said.example("WrongType level");
+    assert_eq!(example["address"], address);
+    assert_eq!(example["bytes"], r#"at byte 48: "ge\":\"m\",\"level\":\"3\"}""#);
+    assert_eq!(said.example("Incomplete")["bytes"], "1e 0f 41 42 43 44 45 46 47 48 00 02 7b");
+    // Of eight messages, two chunks and the null byte; two levels in quotes; the unterminated frame.
+    assert_eq!(said.takes("Graylog"), 5);
+    assert_eq!(said.takes("Logstash"), 5);
+    assert_eq!(said.takes("Vector"), 3);
+    assert_eq!(said.takes("go-gelf"), 3);
+    assert!(said.text.contains("R7   `level` is a number from 0 to 7"), "{}", said.text);
+}
+
+#[test]
+fn an_id_that_is_used_again_is_reported() {
+    let listening = Listening::start("ids", &["--udp", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
+    let socket = listening.socket();
+    for space in ["", " "] {
+        let message = format!("{space}{MESSAGE}");
+        let (one, two) = message.split_at(20);
+        socket.send(format!("\x1e\x0fABCDEFGH\0\x02{one}").as_bytes()).unwrap();
+        socket.send(format!("\x1e\x0fABCDEFGH\x01\x02{two}").as_bytes()).unwrap();
+    }
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(1), "{}", said.text);
+    assert_eq!(said.violations(), [violation("R16", "ReusedId", "broken", 1)]);
+}
+
+#[test]
+fn nothing_is_a_failure() {
+    let said = Listening::start("nothing", &["--tcp", "127.0.0.1:0", "--for", "100ms"]).end();
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(said.report["messages"], 0);
+    assert!(said.text.contains("nothing came"), "{}", said.text);
+}
+
+#[test]
+fn it_ends_when_it_is_asked_to() {
+    let listening = Listening::start("asked", &["--udp", "127.0.0.1:0"]);
+    listening.socket().send(MESSAGE.as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let asked = Command::new("kill").args(["-INT", &listening.program.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(0), "{}", said.text);
+    assert_eq!(said.report["messages"], 1);
+}
+
+#[test]
+fn a_wrong_command_line_ends_it_with_2() {
+    let wrong: [&[&str]; 7] = [
+        &["--udp", "nowhere"],
+        &["--udp", "127.0.0.1"],
+        &["--tcp"],
+        &["--for", "30"],
+        &["--messages", "0"],
+        &["--report", "html=a"],
+        &["--other"],
+    ];
+    for arguments in wrong {
+        let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+            .arg("sender")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+        .args(["sender", "--udp", &address])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let errors = String::from_utf8(said.stderr).unwrap();
+    assert!(errors.starts_with(&format!("gelf-conformance: udp {address}: ")), "{errors}");
+}

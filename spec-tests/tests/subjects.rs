@@ -1,0 +1,226 @@
+//! `gelf-conformance run` and subjects that do not keep to the protocol, and files that are malformed.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A folder of this test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gelf-subjects-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn conformance(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gelf-conformance")).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A shell script that says hello, and does `then` with each further request, whose id is in `$id`.
+fn subject(folder: &Folder, then: &str) -> String {
+    let script = format!(
+        r#"while read -r line; do
+  id=${{line#*\"id\":\"}}
+  id=${{id%%\"*}}
+  case $line in
+    *hello*) echo '{{"name":"script","version":"1","language":"sh","can":["payload"]}}' ;;
+    *) {then} ;;
+  esac
+done"#
+    );
+    format!("sh {}", folder.write("subject.sh", &script))
+}
+
+/// Runs the envelope's first vectors.
+fn run(command: &str, more: &[&str]) -> Output {
+    conformance(&[&["run", "--subject", command, "--filter", "A0", "--timeout", "1"], more].concat())
+}
+
+#[test]
+fn a_subject_that_delivers_what_was_sent_passes() {
+    let folder = Folder::new("passes");
+    let good =
+        r#"printf '{"id":"%s","messages":[{"version":"1.1","host":"h","short_message":"m"}]}\n' "$id""#;
+    let output = conformance(&["run", "--subject", &subject(&folder, good), "--filter", "A01"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("1 results, 0 unexpected"), "{}", stdout(&output));
+}
+
+#[test]
+fn what_is_not_as_expected_is_explained_and_fails_the_run() {
+    let folder = Folder::new("fails");
+    let wrong = r#"printf '{"id":"%s","messages":[{"host":"other","short_message":"m"}]}\n' "$id""#;
+    let report = folder.0.join("report.xml");
+    let option = format!("junit={}", report.display());
+    let command = subject(&folder, wrong);
+    let output = conformance(&["run", "--subject", &command, "--filter", "A01", "--report", &option]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for part in ["A01", "rule R2", "fails", "host: expected \"h\", found \"other\"", "1 unexpected"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let xml = std::fs::read_to_string(report).unwrap();
+    assert!(xml.contains("failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn what_is_known_is_no_failure_and_what_is_no_longer_so_is_an_error() {
+    let folder = Folder::new("known");
+    let wrong = r#"printf '{"id":"%s","messages":[{"host":"other","short_message":"m"}]}\n' "$id""#;
+    let command = subject(&folder, wrong);
+    let vectors = Folder::new("known-vectors");
+    vectors.write(
+        "one.json",
+        r#"{"schema":1,"topic":"one","vectors":[
+            {"id":"X1","title":"t","rule":"R3","payload":"{}","strict":{"messages":[{"host":"h","short_message":"m"}]}}]}"#,
+    );
+    let known = |id: &str| {
+        let text = format!(
+            r#"{{"schema":1,"subject":"script","expectations":[{{"vectors":["{id}"],"verdict":"fails","reason":"because"}}]}}"#
+        );
+        folder.write(&format!("{id}.json"), &text)
+    };
+    let folder_of_vectors = vectors.0.display().to_string();
+    let with = |file: &str| {
+        conformance(&["run", "--subject", &command, "--vectors", &folder_of_vectors, "--expectations", file])
+    };
+    let output = with(&known("X1"));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("0 unexpected, 1 known"), "{}", stdout(&output));
+    let output = with(&known("X2"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("X2 is said to be 'fails', and is not (because)"),
+        "{}",
+        stdout(&output)
+    );
+    let wrong_word = folder.write(
+        "word.json",
+        r#"{"schema":1,"subject":"s","expectations":[{"vectors":["X1"],"verdict":"bad","reason":"r"}]}"#,
+    );
+    let output = with(&wrong_word);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("word.json: 'bad' is none of"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_subject_that_hangs_is_stopped_and_has_no_answer_and_the_next_vector_is_asked() {
+    let folder = Folder::new("hangs");
+    let output = conformance(&[
+        "run",
+        "--subject",
+        &subject(&folder, r#"[ "$id" = A05 ] && sleep 60; printf '{"id":"%s"}\n' "$id""#),
+        "--filter",
+        "A0",
+        "--timeout",
+        "1",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    let all = text.lines().find(|line| line.starts_with("all ")).unwrap();
+    let counts: Vec<&str> = all.split_whitespace().collect();
+    assert_eq!(counts[5], "1", "{text}");
+    let asked: usize = counts[1..].iter().filter_map(|count| count.parse::<usize>().ok()).sum();
+    assert!(asked > 5, "{text}");
+}
+
+#[test]
+fn a_subject_that_ends_has_crashed_with_its_last_words() {
+    let folder = Folder::new("ends");
+    let output = run(&subject(&folder, "echo 'no memory left' >&2; exit 3"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("no memory left"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("exit status: 3"), "{}", stdout(&output));
+}
+
+#[test]
+fn an_answer_that_is_none_names_the_vector_and_ends_the_run() {
+    let folder = Folder::new("garbage");
+    let output = run(&subject(&folder, "echo garbage"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("vector A01") && text.contains("its answer to A01 is not one"), "{text}");
+
+    let output = run(&subject(&folder, r#"echo '{"id":"Z99"}'"#), &[]);
+    assert!(stderr(&output).contains("it answers Z99 when asked A01"), "{}", stderr(&output));
+
+    let output = run("true", &[]);
+    assert!(
+        stderr(&output).contains("subject 'true': it ended at once: exit status: 0"),
+        "{}",
+        stderr(&output)
+    );
+
+    let output = run("no-such-program-here", &[]);
+    assert!(stderr(&output).contains("it ended at once"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_malformed_vector_file_is_named_with_the_vector_and_the_reason() {
+    let folder = Folder::new("malformed");
+    folder.write(
+        "bad.json",
+        r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","strict":{}}]}"#,
+    );
+    let output = conformance(&["run", "--vectors", &folder.0.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("bad.json: vector X: it needs exactly one of payload"), "{text}");
+    let output = conformance(&["run", "--vectors", "/no/such/folder"]);
+    assert!(stderr(&output).contains("/no/such/folder: No such file"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_2_and_a_filter_without_vectors_says_so() {
+    assert_eq!(conformance(&["run", "--report", "yaml=x"]).status.code(), Some(2));
+    assert_eq!(conformance(&["run", "--mode", "loose"]).status.code(), Some(2));
+    assert_eq!(conformance(&[]).status.code(), Some(2));
+    let output = conformance(&["run", "--filter", "nothing-has-this"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no vector matches 'nothing-has-this'"), "{}", stderr(&output));
+    let output = conformance(&["explain", "C999"]);
+    assert!(stderr(&output).contains("no vector is called C999"), "{}", stderr(&output));
+}
+
+#[test]
+fn vectors_are_listed_and_explained_and_all_of_them_pass_on_our_own() {
+    let list = stdout(&conformance(&["run", "--list", "--filter", "reassembly"]));
+    assert!(list.lines().count() > 40 && list.contains("C41"), "{list}");
+    let explained = stdout(&conformance(&["explain", "C41"]));
+    assert!(explained.contains("rule R18") && explained.contains("at 5 s datagram"), "{explained}");
+    let folder = Folder::new("reports");
+    let page = folder.0.join("page.html");
+    let output = conformance(&["run", "--report", &format!("html={}", page.display())]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("\"gelf-core\"") && !page.contains("__RESULTS__"));
+}
