@@ -262,24 +262,31 @@ fn field_value<'a>(
 ) -> Result<Option<Value<'a>>, DecodeError> {
     let value = match value {
         Json::Str(text) => return Ok(Some(Value::Str(text))),
-        Json::Number(text) => {
-            let number = Number::from_valid(Cow::Borrowed(text));
-            if number.as_f64().is_infinite() {
-                // No reader holds it, and several make it infinity.
-                reader.deviate(DeviationKind::NumberRange, offset)?;
-                return Ok(None);
-            }
-            if number.is_beyond_i64() && number.as_u64().is_none() {
-                reader.deviate(DeviationKind::NumberRange, offset)?;
-            }
-            return Ok(Some(Value::Number(number)));
-        }
+        Json::Number(text) => return number_value(reader, text, offset),
         Json::Bool(value) => Some(Value::Bool(value)),
         Json::Container(text) => Some(Value::Str(Cow::Borrowed(text))),
         Json::Null => None,
     };
     reader.deviate(DeviationKind::FieldValue, offset)?;
     Ok(value)
+}
+
+/// A number as the value of a field.
+fn number_value<'a>(
+    reader: &mut Reader<'a, '_>,
+    text: &'a str,
+    offset: usize,
+) -> Result<Option<Value<'a>>, DecodeError> {
+    let number = finite(Cow::Borrowed(text));
+    if number.as_ref().is_none_or(|number| number.is_beyond_i64() && number.as_u64().is_none()) {
+        reader.deviate(DeviationKind::NumberRange, offset)?;
+    }
+    Ok(number.map(Value::Number))
+}
+
+/// A JSON number, unless it is beyond a float: no reader holds that, and several make it infinity.
+fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
+    Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
 }
 
 fn is_blank(text: &str) -> bool {
@@ -374,7 +381,7 @@ fn level<'a>(
             Some(level) => Ok((Some(level), None)),
             None => {
                 reader.deviate(DeviationKind::LevelRange, offset)?;
-                Ok((None, Some(Value::Number(Number::from_valid(Cow::Borrowed(text))))))
+                Ok((None, finite(Cow::Borrowed(text)).map(Value::Number)))
             }
         }
     };
@@ -406,18 +413,17 @@ fn legacy<'a>(
     match value {
         Json::Str(text) if name != "line" => Ok(Some(Value::Str(text))),
         Json::Number(text) if name == "line" && !text.contains(['.', 'e', 'E']) => {
-            Ok(Some(Value::Number(Number::from_valid(Cow::Borrowed(text)))))
+            number_value(reader, text, offset)
         }
         other => {
             reader.deviate(DeviationKind::WrongType(Member::Legacy), offset)?;
             Ok(match other {
                 Json::Null => None,
-                Json::Number(text) if name == "line" => {
-                    Some(Value::Number(Number::from_valid(Cow::Borrowed(text))))
-                }
+                Json::Number(text) if name == "line" => finite(Cow::Borrowed(text)).map(Value::Number),
                 other => {
                     let text = other.into_text();
                     let number = (name == "line").then(|| Number::parse(text.clone())).flatten();
+                    let number = number.filter(|number| number.as_f64().is_finite());
                     Some(number.map_or(Value::Str(text), Value::Number))
                 }
             })
