@@ -1,5 +1,7 @@
 //! A case: bytes as they come in, without recipes.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::recipe::hex;
@@ -124,6 +126,16 @@ impl Case {
         }
     }
 
+    /// Whether chunks of one id come from several senders, which is a choice too.
+    fn has_senders_of_one_id(&self) -> bool {
+        let Self::Datagrams(datagrams) = self else { return false };
+        let mut senders = BTreeMap::new();
+        datagrams.iter().filter(|datagram| datagram.is_chunk()).any(|datagram| {
+            let id = datagram.bytes.get(2..10).unwrap_or_default();
+            *senders.entry(id).or_insert(datagram.from) != datagram.from
+        })
+    }
+
     /// The one member of a vector that says what is given.
     fn input(&self) -> Value {
         match self {
@@ -147,7 +159,7 @@ impl Case {
             let mut names = [strict, lenient]
                 .into_iter()
                 .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
-            if names.any(|name| CHOICES.contains(&name.as_str())) {
+            if names.any(|name| CHOICES.contains(&name.as_str())) || self.has_senders_of_one_id() {
                 vector.insert("choice".to_owned(), Value::from(true));
             }
             vector.insert("strict".to_owned(), expected(strict));

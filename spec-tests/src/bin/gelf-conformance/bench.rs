@@ -25,7 +25,7 @@ pub(crate) struct BenchArguments {
 const WHAT_THEY_ARE: &str = "\
 A request to receive has 16 messages of about 1.2 kB, one to send has one; MB are millions of bytes of uncompressed payload.
 Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures are of a library
-with its adapter and the adapter's JSON, on one core, and no transport. They compare subjects that are asked in the same
+with its adapter and the adapter's JSON, and of no transport. They compare subjects that are asked in the same
 way, and say less than a library's own benchmark. The floor is gelf-core behind the same protocol in this program's own
 adapter: what is not faster than that may be slow in its adapter alone. An empty request is a round trip of the subject.";
 
@@ -53,10 +53,14 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     for way in Way::ALL {
         let of_floor = measure(&mut floor, way, arguments.time)?;
         let of_subject = match &mut subject {
-            Some(subject) => measure(subject, way, arguments.time)?,
-            None => of_floor,
+            Some(subject) => measure(subject, way, arguments.time),
+            None => Ok(of_floor),
         };
-        println!("{}", line(way, of_subject.as_ref(), of_floor.as_ref()));
+        match of_subject {
+            Ok(measured) => println!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
+            // One that loses messages is not measured in this way, and may do well in the next.
+            Err(why) => println!("{why}, and so it is not measured"),
+        }
     }
     println!("\n{WHAT_THEY_ARE}");
     Ok(ExitCode::SUCCESS)

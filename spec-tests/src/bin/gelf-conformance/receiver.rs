@@ -13,12 +13,12 @@ use crate::{VectorsArguments, style};
 
 /// What `--help` says behind the options.
 const OBSERVED_LINES: &str = "\
-What the receiver got is read as lines, from the standard output of a program or from connections that its output opens.
-A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, each left out
-or null where it is missing; the additional fields with their underscore (\"_user\":\"x\"), without it (\"user\":\"x\"),
+What the receiver got is read as lines, from the standard output of a program or from connections that its output opens. \
+A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, each left out \
+or null where it is missing; the additional fields with their underscore (\"_user\":\"x\"), without it (\"user\":\"x\"), \
 or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are passed over.
 
-After each vector a sentinel is sent, a message with a short_message of its own: what comes out before it belongs to the
+After each vector a sentinel is sent, a message with a short_message of its own: what comes out before it belongs to the \
 vector. So nothing else should send to the receiver meanwhile, and everything that it receives should come out.
 
   gelf-conformance receiver --udp 127.0.0.1:12201 --observe 'docker logs --follow --tail 0 vector'
