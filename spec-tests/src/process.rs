@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
@@ -33,7 +33,8 @@ pub struct Process {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    requests: SyncSender<String>,
+    /// None once its input is to end.
+    requests: Option<SyncSender<String>>,
     lines: Receiver<String>,
     last_words: Arc<Mutex<Vec<u8>>>,
 }
@@ -147,17 +148,20 @@ impl Running {
                 words.drain(..over);
             }
         });
-        Ok(Self { child, requests, lines, last_words })
+        Ok(Self { child, requests: Some(requests), lines, last_words })
     }
 
     fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, Silence> {
-        if self.requests.send(line.to_owned()).is_err() {
+        if self.requests.as_ref().is_none_or(|requests| requests.send(line.to_owned()).is_err()) {
             return Err(self.ended());
         }
         match self.lines.recv_timeout(timeout) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
-            Err(RecvTimeoutError::Timeout) => Err(Silence::TimedOut),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                Err(Silence::TimedOut)
+            }
         }
     }
 
@@ -173,8 +177,17 @@ impl Running {
     }
 }
 
+/// How long a program may take to end when its input has ended, before it is killed: it may have servers of its own to
+/// stop, and files to remove.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+
 impl Drop for Running {
     fn drop(&mut self) {
+        self.requests = None;
+        let started = Instant::now();
+        while started.elapsed() < END_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -163,6 +163,19 @@ fn a_subject_that_ends_has_crashed_with_its_last_words() {
 }
 
 #[test]
+fn a_subject_may_tidy_up_when_its_input_ends() {
+    let folder = Folder::new("tidies");
+    let tidied = folder.0.join("tidied");
+    let good = r#"printf '{"id":"%s","messages":[{"host":"h","short_message":"m"}]}\n' "$id""#;
+    let command = subject(&folder, good);
+    let script = std::fs::read_to_string(folder.0.join("subject.sh")).unwrap();
+    folder.write("subject.sh", &format!("{script}\nsleep 0.2; touch '{}'", tidied.display()));
+    let output = conformance(&["run", "--subject", &command, "--filter", "A01"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(tidied.exists());
+}
+
+#[test]
 fn an_answer_that_is_none_names_the_vector_and_ends_the_run() {
     let folder = Folder::new("garbage");
     let output = run(&subject(&folder, "echo garbage"), &[]);
