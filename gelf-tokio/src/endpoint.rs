@@ -21,12 +21,14 @@
 //! for it would mean something that nobody heeds.
 
 use std::fmt::{self, Write};
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use gelf_core::{Compression, CompressionLevel, DatagramSize};
-use tokio::net::lookup_host;
+
+mod options;
+
+pub use options::{HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull};
 
 /// The longest host name that the domain name system has (RFC 1035, section 2.3.4).
 const MAX_HOST_LEN: usize = 253;
@@ -34,33 +36,13 @@ const MAX_HOST_LEN: usize = 253;
 /// The options that an endpoint itself knows.
 const OPTIONS: [&str; 3] = ["compression", "datagram_size", "level"];
 
-/// How messages travel.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Over TCP: frames that end with a null byte, in order on each connection.
-    Tcp,
-    /// Over UDP: datagrams, that may be lost or overtake each other.
-    Udp(UdpOptions),
-}
-
-/// How messages become datagrams.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub struct UdpOptions {
-    /// How payloads are compressed; gzip at level 2.
-    pub compression: Compression,
-    /// How many bytes a datagram may have before a payload is cut into chunks; 1,420.
-    pub datagram_size: DatagramSize,
-}
-
 /// A destination of messages: transport, host and port.
 ///
 /// ```
 /// use gelf_tokio::{Endpoint, Transport};
 ///
 /// let endpoint: Endpoint = "gelf+tcp://logs.example".parse()?;
-/// assert_eq!(endpoint.transport(), Transport::Tcp);
+/// assert!(matches!(endpoint.transport(), Transport::Tcp(_)));
 /// assert_eq!((endpoint.host(), endpoint.port()), ("logs.example", 12201));
 /// assert_eq!(endpoint.to_string(), "gelf+tcp://logs.example:12201");
 /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
@@ -70,6 +52,7 @@ pub struct Endpoint {
     transport: Transport,
     host: String,
     port: u16,
+    queue: QueueOptions,
 }
 
 impl Endpoint {
@@ -117,12 +100,17 @@ impl Endpoint {
         let mut options = Options::default();
         let own = options.read(query, own_options)?;
         let transport = if over_udp { Transport::Udp(options.for_udp()?) } else { options.for_tcp()? };
-        Ok((Self { transport, host, port }, own))
+        Ok((Self { transport, host, port, queue: QueueOptions::default() }, own))
     }
 
     /// How messages travel, and the options of that.
-    pub fn transport(&self) -> Transport {
-        self.transport
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// How much may wait for it in a [`Client`](crate::Client), and what then.
+    pub fn queue(&self) -> QueueOptions {
+        self.queue
     }
 
     /// The host's name or address; an IPv6 address stands without brackets.
@@ -133,15 +121,6 @@ impl Endpoint {
     /// The port, not 0.
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Looks the host up: its addresses, at least one.
-    pub(crate) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<_> = lookup_host((self.host.as_str(), self.port)).await?.collect();
-        if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
-        }
-        Ok(addresses)
     }
 }
 
@@ -156,15 +135,18 @@ impl FromStr for Endpoint {
 /// The URI, with the port and those options that are not the defaults.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.transport {
-            Transport::Tcp => "gelf+tcp",
+        let scheme = match &self.transport {
+            Transport::Http(options) if options.tls.is_some() => "gelf+https",
+            Transport::Http(_) => "gelf+http",
+            Transport::Tcp(options) if options.tls.is_some() => "gelf+tls",
+            Transport::Tcp(_) => "gelf+tcp",
             Transport::Udp(_) => "gelf",
         };
         match self.host.contains(':') {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port)?,
             false => write!(f, "{scheme}://{}:{}", self.host, self.port)?,
         }
-        let Transport::Udp(options) = self.transport else { return Ok(()) };
+        let Transport::Udp(options) = &self.transport else { return Ok(()) };
         let (name, level) = match options.compression {
             Compression::None => ("none", CompressionLevel::DEFAULT),
             Compression::Gzip(level) => ("gzip", level),
@@ -281,7 +263,7 @@ impl Options {
             Some("zlib") => Compression::Zlib(level),
             _ => Compression::Gzip(level),
         };
-        Ok(UdpOptions { compression, datagram_size: self.datagram_size.unwrap_or_default() })
+        Ok(UdpOptions { compression, datagram_size: self.datagram_size.unwrap_or_default(), rate: None })
     }
 
     fn for_tcp(&self) -> Result<Transport, InvalidEndpoint> {
@@ -292,7 +274,7 @@ impl Options {
             Self { compression: Some(compression), .. } if compression != "none" => {
                 not_for_tcp("compression")
             }
-            _ => Ok(Transport::Tcp),
+            _ => Ok(Transport::Tcp(TcpOptions::default())),
         }
     }
 }
@@ -429,18 +411,21 @@ mod tests {
 
     fn udp(uri: &str) -> UdpOptions {
         match parse(uri).transport() {
-            Transport::Udp(options) => options,
-            Transport::Tcp => panic!("{uri} is TCP"),
+            Transport::Udp(options) => *options,
+            other => panic!("{uri} is {other:?}"),
         }
     }
 
     #[test]
     fn gelf_is_udp_unless_it_says_tcp() {
         let default = Transport::Udp(UdpOptions::default());
-        assert_eq!(parse("gelf://logstash.core:12201").transport(), default);
-        assert_eq!(parse("gelf+udp://logstash.core:12201").transport(), default);
-        assert_eq!(parse("GELF+UDP://logstash.core:12201").transport(), default);
-        assert_eq!(parse("gelf+tcp://logstash.core:12201").transport(), Transport::Tcp);
+        assert_eq!(*parse("gelf://logstash.core:12201").transport(), default);
+        assert_eq!(*parse("gelf+udp://logstash.core:12201").transport(), default);
+        assert_eq!(*parse("GELF+UDP://logstash.core:12201").transport(), default);
+        assert_eq!(
+            parse("gelf+tcp://logstash.core:12201").transport(),
+            &Transport::Tcp(TcpOptions::default())
+        );
     }
 
     #[test]
@@ -473,7 +458,10 @@ mod tests {
 
     #[test]
     fn tcp_may_say_that_it_does_not_compress() {
-        assert_eq!(parse("gelf+tcp://h?compression=none").transport(), Transport::Tcp);
+        assert_eq!(
+            parse("gelf+tcp://h?compression=none").transport(),
+            &Transport::Tcp(TcpOptions::default())
+        );
     }
 
     #[test]
@@ -551,7 +539,7 @@ mod tests {
         let names = ["filter.name", "append_tag"];
         let uri = "gelf+tcp://h?filter.name=a%2Cb+%C3%A4&append_tag&filter.name=%25";
         let (endpoint, options) = Endpoint::parse_with(uri, &names).unwrap();
-        assert_eq!(endpoint.transport(), Transport::Tcp);
+        assert_eq!(endpoint.transport(), &Transport::Tcp(TcpOptions::default()));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
@@ -576,14 +564,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_host_is_looked_up_with_its_port() {
-        let addresses = parse("gelf://[::1]:99").resolve().await.unwrap();
-        assert_eq!(addresses, ["[::1]:99".parse().unwrap()]);
-        let addresses = parse("gelf://localhost:99").resolve().await.unwrap();
-        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 99));
-    }
-
     fn transports() -> impl Strategy<Value = Transport> {
         let options = (0..3, 1..=9u8, 13..=65_507u16).prop_map(|(kind, level, size)| {
             let level = CompressionLevel::new(level).unwrap();
@@ -592,9 +572,13 @@ mod tests {
                 1 => Compression::Gzip(level),
                 _ => Compression::Zlib(level),
             };
-            Transport::Udp(UdpOptions { compression, datagram_size: DatagramSize::new(size).unwrap() })
+            Transport::Udp(UdpOptions {
+                compression,
+                datagram_size: DatagramSize::new(size).unwrap(),
+                rate: None,
+            })
         });
-        prop_oneof![Just(Transport::Tcp), options]
+        prop_oneof![Just(Transport::Tcp(TcpOptions::default())), options]
     }
 
     proptest! {
@@ -607,7 +591,7 @@ mod tests {
             ],
             port in 1u16..,
         ) {
-            let endpoint = Endpoint { transport, host, port };
+            let endpoint = Endpoint { transport, host, port, queue: QueueOptions::default() };
             prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
         }
 

@@ -54,16 +54,29 @@
 
 pub use gelf_core;
 
+mod backoff;
 mod codec;
 mod endpoint;
+#[cfg(feature = "http")]
+mod http;
+mod outcome;
 mod receive;
+mod resolve;
 mod send;
+mod sys;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
 
 pub use codec::GelfCodec;
-pub use endpoint::{Endpoint, InvalidEndpoint, Transport, UdpOptions};
+pub use endpoint::{
+    Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,
+    WhenFull,
+};
+pub use outcome::{DropReason, Outcome};
 pub use receive::{ReceiveError, Received};
+pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
 pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender};

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::codec::write_message;
 use crate::endpoint::{Endpoint, Transport};
+use crate::resolve::{SystemResolver, addresses};
 use crate::send::SendError;
 
 /// How many bytes are collected before they are written. A write for each message costs seven times the processor
@@ -53,11 +54,11 @@ impl TcpSender {
     /// # Errors
     /// `InvalidInput` for an endpoint that is not TCP; else why the last address failed.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        if endpoint.transport() != Transport::Tcp {
+        if !matches!(endpoint.transport(), Transport::Tcp(_)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
         }
         let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in endpoint.resolve().await? {
+        for address in addresses(&SystemResolver, endpoint.host(), endpoint.port()).await? {
             result = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(result) => result,
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")),

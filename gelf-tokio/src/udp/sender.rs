@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use crate::endpoint::{Endpoint, Transport, UdpOptions};
+use crate::resolve::{SystemResolver, addresses};
 use crate::send::SendError;
 
 /// What the kernel is asked to hold of what is not on the wire yet: 128 chunks of 8 KiB.
@@ -58,7 +59,7 @@ impl UdpSender {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };
         let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in endpoint.resolve().await? {
+        for address in addresses(&SystemResolver, endpoint.host(), endpoint.port()).await? {
             result = connect_to(address).await;
             if result.is_ok() {
                 break;
@@ -69,7 +70,7 @@ impl UdpSender {
             // A smaller buffer only makes a sender wait more often.
             tracing::debug!(%error, "the UDP send buffer keeps its size");
         }
-        let UdpOptions { compression, datagram_size } = options;
+        let UdpOptions { compression, datagram_size, .. } = *options;
         let wire = Wire { socket, chunk: Vec::with_capacity(datagram_size.as_usize()) };
         Ok(Self { writer: DatagramWriter::new(compression, datagram_size), wire })
     }

@@ -146,7 +146,7 @@ impl Link {
         loop {
             let attempt = async {
                 Ok(match self.endpoint.transport() {
-                    Transport::Tcp => Connection::Tcp(TcpSender::connect(&self.endpoint).await?),
+                    Transport::Tcp(_) => Connection::Tcp(TcpSender::connect(&self.endpoint).await?),
                     _ => Connection::Udp(Box::new(UdpSender::connect(&self.endpoint).await?)),
                 })
             };

@@ -1,0 +1,73 @@
+//! How long to wait between two attempts.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+/// Pauses with full jitter: each is drawn from zero to a bound that doubles from 0.1 s to 30 s, so that many senders do
+/// not come back to a receiver at the same moment.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    bound: Duration,
+    random: RandomState,
+    drawn: u64,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    pub(crate) fn new() -> Self {
+        Self { bound: Self::FIRST, random: RandomState::new(), drawn: 0 }
+    }
+
+    /// The next pause.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let mut hasher = self.random.build_hasher();
+        hasher.write_u64(self.drawn);
+        self.drawn += 1;
+        // 53 bits are what a float keeps: a fraction of [0, 1).
+        let fraction = (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64;
+        let pause = self.bound.mul_f64(fraction);
+        self.bound = (self.bound * 2).min(Self::LONGEST);
+        pause
+    }
+
+    /// Begins again with the short ones: an attempt has succeeded.
+    pub(crate) fn reset(&mut self) {
+        self.bound = Self::FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_from_100_ms_to_30_s_and_begins_again() {
+        let mut backoff = Backoff::new();
+        let mut bounds = Vec::new();
+        for _ in 0..12 {
+            let bound = backoff.bound;
+            assert!(backoff.pause() < bound);
+            bounds.push(bound.as_millis());
+        }
+        let expected = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 30_000];
+        assert_eq!(bounds, expected);
+        backoff.reset();
+        assert_eq!(backoff.bound.as_millis(), 100);
+    }
+
+    #[test]
+    fn pauses_are_spread_over_all_of_the_range() {
+        let mut backoff = Backoff::new();
+        backoff.bound = Backoff::LONGEST;
+        let mut tenths = [0; 10];
+        for _ in 0..10_000 {
+            let tenth = backoff.pause().as_secs() / 3;
+            tenths[tenth as usize] += 1;
+        }
+        // 1,000 are expected of each, with a standard deviation of 30.
+        assert!(tenths.iter().all(|count| (700..1300).contains(count)), "{tenths:?}");
+    }
+}

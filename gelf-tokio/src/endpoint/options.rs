@@ -1,0 +1,127 @@
+//! What an endpoint says besides host and port.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gelf_core::{Compression, CompressionLevel, DatagramSize};
+
+/// How messages travel.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Over HTTP/1.1, with TLS when [`HttpOptions::tls`] says so: requests that are answered.
+    Http(HttpOptions),
+    /// Over TCP, with TLS when [`TcpOptions::tls`] says so: frames that end with a null byte, in order on each
+    /// connection.
+    Tcp(TcpOptions),
+    /// Over UDP: datagrams, that may be lost or overtake each other.
+    Udp(UdpOptions),
+}
+
+/// How messages become datagrams.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct UdpOptions {
+    /// How payloads are compressed; gzip at level 2.
+    pub compression: Compression,
+    /// How many bytes a datagram may have before a payload is cut into chunks; 1,420.
+    pub datagram_size: DatagramSize,
+    /// How many datagrams may leave in a second; without a limit. It keeps a burst from overrunning the receiver's
+    /// buffer.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// How connections are held.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct TcpOptions {
+    /// TLS below the frames; none.
+    pub tls: Option<TlsOptions>,
+    /// How long what was written may stay unacknowledged before the connection is given up: 30 s. The kernel's
+    /// `TCP_USER_TIMEOUT`.
+    pub user_timeout: Duration,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self { tls: None, user_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Whom a sender trusts, and who it says it is. Files are PEM, and are read again when they change.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// The certificates of the authorities that may vouch for the receiver; those of the system, or else Mozilla's.
+    pub ca: Option<PathBuf>,
+    /// The sender's own certificate chain, for a receiver that asks for one. Needs `key`.
+    pub cert: Option<PathBuf>,
+    /// The private key of `cert`.
+    pub key: Option<PathBuf>,
+    /// The name that the receiver's certificate must have; the host of the endpoint.
+    pub server_name: Option<String>,
+}
+
+/// How messages become requests.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// Whether a request may carry several messages, a line for each. The receiver must be set up for it: Graylog
+    /// takes only the first else. No.
+    pub bulk: bool,
+    /// The gzip level of request bodies; not compressed.
+    pub gzip: Option<CompressionLevel>,
+    /// A header for the receiver to know the sender by, as name and value; none.
+    pub header: Option<(String, String)>,
+    /// The path; `/gelf`, the only one that Graylog has.
+    pub path: String,
+    /// How long an answer may take: 10 s.
+    pub timeout: Duration,
+    /// TLS below HTTP; none.
+    pub tls: Option<TlsOptions>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            bulk: false,
+            gzip: None,
+            header: None,
+            path: "/gelf".to_owned(),
+            timeout: Duration::from_secs(10),
+            tls: None,
+        }
+    }
+}
+
+/// How much may wait for a destination, and what becomes of messages for which there is no room.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct QueueOptions {
+    /// How many messages may be accepted and without an outcome: 65,536, at least 1.
+    pub max_messages: usize,
+    /// How many bytes they may have together, as JSON: 64 MiB.
+    pub max_bytes: usize,
+    /// What happens when there is no room; the sender waits.
+    pub when_full: WhenFull,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { max_messages: 65_536, max_bytes: 64 * 1024 * 1024, when_full: WhenFull::Wait }
+    }
+}
+
+/// What becomes of a message for which there is no room in the queue.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The oldest messages that wait are dropped in its favour.
+    DropOldest,
+    /// It is dropped.
+    DropNewest,
+    /// It waits until there is room.
+    #[default]
+    Wait,
+}

@@ -1,0 +1,1 @@
+//! GELF over HTTP/1.1.

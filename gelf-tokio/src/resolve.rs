@@ -1,0 +1,64 @@
+//! Names to addresses.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::{fmt, io};
+
+use tokio::net::lookup_host;
+
+/// What [`Resolve::resolve`] returns.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
+
+/// Looks names up. [`SystemResolver`] asks the operating system; another one may know of service discovery, or be a
+/// test's.
+pub trait Resolve: fmt::Debug + Send + Sync {
+    /// The addresses of a host, in the order in which they are to be tried. None is an error for the sender.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
+}
+
+/// The operating system's resolver, with `/etc/hosts` and whatever else it heeds. It is asked each time; nothing is
+/// remembered here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
+    }
+}
+
+/// The addresses of a host, at least one.
+pub(crate) async fn addresses(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses = resolver.resolve(host, port).await?;
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_is_looked_up_with_its_port() {
+        let found = addresses(&SystemResolver, "::1", 99).await.unwrap();
+        assert_eq!(found, ["[::1]:99".parse().unwrap()]);
+        let found = addresses(&SystemResolver, "localhost", 99).await.unwrap();
+        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 99));
+    }
+
+    #[tokio::test]
+    async fn no_address_is_an_error() {
+        #[derive(Debug)]
+        struct Nothing;
+        impl Resolve for Nothing {
+            fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+                Box::pin(async { Ok(Vec::new()) })
+            }
+        }
+        let error = addresses(&Nothing, "h", 1).await.unwrap_err();
+        assert_eq!(error.to_string(), "the host has no address");
+    }
+}

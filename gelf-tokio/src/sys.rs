@@ -1,0 +1,29 @@
+//! System calls that no maintained crate offers: all unsafe code of this crate, for Linux. Elsewhere they say that the
+//! answer is not known.
+
+#![cfg_attr(target_os = "linux", allow(unsafe_code))]
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
+use std::io;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::*;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::*;
+
+/// Whether the system refused a datagram for its length.
+pub(crate) fn is_message_too_long(error: &io::Error) -> bool {
+    // std has no kind for it. The number is that of Linux; macOS and the BSDs have 40, Windows 10040.
+    let number = if cfg!(target_os = "linux") {
+        90
+    } else if cfg!(windows) {
+        10_040
+    } else {
+        40
+    };
+    error.raw_os_error() == Some(number)
+}

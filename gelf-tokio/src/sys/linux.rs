@@ -1,0 +1,5 @@
+//! Linux.
+
+mod tcp;
+
+pub(crate) use tcp::unacknowledged_bytes;
