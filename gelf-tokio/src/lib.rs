@@ -55,6 +55,7 @@
 pub use gelf_core;
 
 mod backoff;
+mod client;
 mod codec;
 mod endpoint;
 #[cfg(feature = "http")]
@@ -63,12 +64,14 @@ mod outcome;
 mod receive;
 mod resolve;
 mod send;
+mod stats;
 mod sys;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod udp;
 
+pub use client::{Client, Driver, NotQueued, Receipts, Refused, Unflushed};
 pub use codec::GelfCodec;
 pub use endpoint::{
     Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,
@@ -78,6 +81,7 @@ pub use outcome::{DropReason, Outcome};
 pub use receive::{ReceiveError, Received};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
+pub use stats::{ClientStats, DropCounts, RefusedCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
 pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender};
 

@@ -1,7 +1,9 @@
 //! GELF over TCP: messages as frames that end with a null byte, on one connection after another.
 
+pub(crate) mod connection;
 mod receiver;
-mod sender;
+pub(crate) mod sender;
+pub(crate) mod window;
 
 pub use receiver::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
 pub use sender::TcpSender;

@@ -2,75 +2,51 @@
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use gelf_core::{Framer, Message};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::codec::write_message;
 use crate::endpoint::{Endpoint, Transport};
-use crate::resolve::{SystemResolver, addresses};
+use crate::resolve::SystemResolver;
 use crate::send::SendError;
+
+use super::connection::{Connection, Dialer};
 
 /// How many bytes are collected before they are written. A write for each message costs seven times the processor
 /// time, and more than 64 KiB gains nothing.
-const FLUSH_AT: usize = 64 * 1024;
-
-/// A buffer larger than this is given back once it is written.
-const RETAINED_BYTES: usize = 256 * 1024;
-
-/// How long one address may take to answer; the system's own limit is two minutes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// When a silent connection is first asked whether it is still there, and how often then.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
+pub(crate) const FLUSH_AT: usize = 64 * 1024;
 
 /// How many reads may go into throwing away what the other side says; GELF has no answers.
 const MAX_DISCARDED_READS: usize = 16;
 
-/// Sends messages on one connection, as frames.
+/// Sends messages on one connection, as frames, over TCP or TLS.
 ///
 /// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. Once it has failed it stays closed: the caller
-/// connects a new one and sends again, whole, what was fed since the last flush that succeeded. Some of that may have
-/// arrived, so the receiver may see it twice.
-///
-/// A flush that succeeded says that the operating system has the frames. Those that it had not delivered yet when the
-/// connection broke are lost without a sign; only [`close`](Self::close) waits for the other side.
+/// connects a new one and sends again, whole, what was not [acknowledged](Self::acknowledged). Some of that may have
+/// arrived, so the receiver may see it twice. A [`Client`](crate::Client) does all that.
 #[derive(Debug)]
 pub struct TcpSender {
-    stream: TcpStream,
-    buffer: BytesMut,
+    connection: Connection,
     closed: bool,
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each.
+    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each, and as long for
+    /// the TLS handshake.
     ///
     /// # Errors
     /// `InvalidInput` for an endpoint that is not TCP; else why the last address failed.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        if !matches!(endpoint.transport(), Transport::Tcp(_)) {
+        let Transport::Tcp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
-        }
-        let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in addresses(&SystemResolver, endpoint.host(), endpoint.port()).await? {
-            result = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-                Ok(result) => result,
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")),
-            };
-            if result.is_ok() {
-                break;
-            }
-        }
-        let stream = result?;
-        stream.set_nodelay(true)?;
-        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        Ok(Self { stream, buffer: BytesMut::new(), closed: false })
+        };
+        let connection = Dialer::new(endpoint, options)?.connect(&SystemResolver).await?;
+        Ok(Self { connection, closed: false })
     }
 
     /// Adds a message to those that the next flush writes; from 64 KiB on it flushes those before it first.
@@ -81,7 +57,7 @@ impl TcpSender {
     /// As [`flush`](Self::flush); the message is not added.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
-        write_message(message, &mut self.buffer);
+        write_message(message, self.connection.buffer());
         Ok(())
     }
 
@@ -92,7 +68,7 @@ impl TcpSender {
     /// null byte; the connection is not concerned then.
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
-        Framer::write_frame(payload, &mut self.buffer)
+        Framer::write_frame(payload, self.connection.buffer())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error).into())
     }
 
@@ -106,14 +82,11 @@ impl TcpSender {
         if self.is_closed() {
             return Err(SendError::Closed);
         }
-        while !self.buffer.is_empty() {
-            if let Err(error) = self.stream.write_buf(&mut self.buffer).await {
-                self.closed = true;
-                return Err(error.into());
-            }
-        }
-        if self.buffer.capacity() > RETAINED_BYTES {
-            self.buffer = BytesMut::new();
+        if self.connection.has_to_write()
+            && let Err(error) = self.connection.drive().await
+        {
+            self.closed = true;
+            return Err(error.into());
         }
         Ok(())
     }
@@ -133,8 +106,17 @@ impl TcpSender {
     ///
     /// Each flush looks first. Without it the first write to an ended connection would succeed, and be lost.
     pub fn is_closed(&mut self) -> bool {
-        self.closed = self.closed || has_ended(&self.stream);
+        self.closed = self.closed || self.has_ended();
         self.closed
+    }
+
+    /// How many of the bytes that were fed, a delimiter behind each message included, the other side's operating system
+    /// has acknowledged. `None` where the own one does not tell: any but Linux.
+    ///
+    /// What is acknowledged is lost only if the program on the other side ends before it has read it. It can be asked
+    /// after the connection is over, too.
+    pub fn acknowledged(&mut self) -> Option<u64> {
+        self.connection.acknowledged()
     }
 
     /// Flushes, says that nothing more comes, and waits until the other side has ended the connection too: it has then
@@ -146,10 +128,7 @@ impl TcpSender {
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {
             self.flush().await?;
-            self.stream.shutdown().await?;
-            let mut discarded = [0; 512];
-            while self.stream.read(&mut discarded).await? > 0 {}
-            Ok(())
+            Ok(self.connection.shut_down().await?)
         };
         let too_late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
         timeout(grace, end).await.unwrap_or_else(|_| too_late())
@@ -160,7 +139,7 @@ impl TcpSender {
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.connection.socket().local_addr()
     }
 
     /// Where it goes: the address that answered.
@@ -168,25 +147,38 @@ impl TcpSender {
     /// # Errors
     /// Those of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        self.connection.socket().peer_addr()
     }
 
     async fn make_room(&mut self) -> Result<(), SendError> {
-        if self.buffer.len() >= FLUSH_AT {
+        if self.connection.buffer().len() >= FLUSH_AT {
             return self.flush().await;
         }
         if self.closed { Err(SendError::Closed) } else { Ok(()) }
     }
+
+    fn has_ended(&mut self) -> bool {
+        if let Poll::Ready(_) = self.connection.poll_end(&mut Context::from_waker(Waker::noop())) {
+            return true;
+        }
+        // What is read from the socket itself would be missing in the TLS stream, so it is only looked at there.
+        has_ended(self.connection.socket(), self.connection.is_plain())
+    }
 }
 
 /// Whether the other side has ended the connection. Asks the socket itself: tokio knows only what it had time to hear.
-fn has_ended(stream: &TcpStream) -> bool {
+fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];
     for _ in 0..MAX_DISCARDED_READS {
-        match (&*socket).read(&mut discarded) {
+        let result = match discard {
+            true => (&*socket).read(&mut discarded),
+            false => socket.peek(&mut [std::mem::MaybeUninit::uninit()]),
+        };
+        match result {
             Ok(0) => return true,
-            Ok(_) => {}
+            Ok(_) if discard => {}
+            Ok(_) => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
         }
@@ -197,7 +189,9 @@ fn has_ended(stream: &TcpStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::connection::RETAINED_BYTES;
     use std::time::Instant;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     async fn connected() -> (TcpSender, TcpStream) {
@@ -229,9 +223,9 @@ mod tests {
         let (mut sender, mut peer) = connected().await;
         sender.feed(&message("a")).await.unwrap();
         sender.feed_payload(b"{}").await.unwrap();
-        assert_eq!(sender.buffer, [frame("a"), b"{}\0".to_vec()].concat());
+        assert_eq!(*sender.connection.buffer(), [frame("a"), b"{}\0".to_vec()].concat());
         sender.flush().await.unwrap();
-        assert!(sender.buffer.is_empty());
+        assert!(sender.connection.buffer().is_empty());
         let mut read = vec![0; frame("a").len() + 3];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(read, [frame("a"), b"{}\0".to_vec()].concat());
@@ -245,12 +239,12 @@ mod tests {
         let len = frame(&text).len();
         for fed in 1..=6 {
             sender.feed(&message(&text)).await.unwrap();
-            assert_eq!(sender.buffer.len(), fed * len);
+            assert_eq!(sender.connection.buffer().len(), fed * len);
         }
         sender.feed(&message(&text)).await.unwrap();
-        assert_eq!(sender.buffer.len(), 7 * len);
+        assert_eq!(sender.connection.buffer().len(), 7 * len);
         sender.feed(&message(&text)).await.unwrap();
-        assert_eq!(sender.buffer.len(), len);
+        assert_eq!(sender.connection.buffer().len(), len);
         sender.close(Duration::from_secs(60)).await.unwrap();
         assert_eq!(reader.await.unwrap().unwrap(), 8 * len as u64);
     }
@@ -260,7 +254,7 @@ mod tests {
         let (mut sender, mut peer) = connected().await;
         let reader = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
         sender.send(&message(&"x".repeat(4 << 20))).await.unwrap();
-        assert!(sender.buffer.capacity() <= RETAINED_BYTES);
+        assert!(sender.connection.buffer().capacity() <= RETAINED_BYTES);
         sender.close(Duration::from_secs(60)).await.unwrap();
         assert_eq!(reader.await.unwrap().unwrap(), frame("").len() as u64 + (4 << 20));
     }
@@ -273,7 +267,7 @@ mod tests {
         // The peer does not read, so the buffers of the two sockets fill up and the flush cannot end.
         let given_up = timeout(Duration::from_millis(50), sender.flush()).await;
         assert!(given_up.is_err());
-        assert!(sender.buffer.len() < frame(&text).len(), "nothing was written");
+        assert!(sender.connection.buffer().len() < frame(&text).len(), "nothing was written");
         let reader = tokio::spawn(async move {
             let mut read = Vec::new();
             peer.read_to_end(&mut read).await.map(|_| read)
@@ -292,7 +286,7 @@ mod tests {
         assert!(matches!(sender.feed(&message("m")).await, Err(SendError::Closed)));
         assert!(matches!(sender.send(&message("m")).await, Err(SendError::Closed)));
         assert!(matches!(sender.flush().await, Err(SendError::Closed)));
-        assert!(sender.buffer.is_empty());
+        assert!(sender.connection.buffer().is_empty());
     }
 
     #[tokio::test]
@@ -355,10 +349,12 @@ mod tests {
     #[tokio::test]
     async fn small_messages_are_not_held_back_and_a_dead_peer_is_noticed() {
         let (sender, _peer) = connected().await;
-        assert!(sender.stream.nodelay().unwrap());
-        let socket = SockRef::from(&sender.stream);
+        assert!(sender.connection.socket().nodelay().unwrap());
+        let socket = SockRef::from(sender.connection.socket());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use gelf_core::{DatagramWriter, Datagrams, Message};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use crate::endpoint::{Endpoint, Transport, UdpOptions};
-use crate::resolve::{SystemResolver, addresses};
+use crate::resolve::{Resolve, SystemResolver, addresses};
 use crate::send::SendError;
 
 /// What the kernel is asked to hold of what is not on the wire yet: 128 chunks of 8 KiB.
@@ -55,11 +56,19 @@ impl UdpSender {
     /// # Errors
     /// `InvalidInput` for an endpoint that is not UDP; else why the last address failed.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::connect_with(endpoint, Arc::new(SystemResolver)).await
+    }
+
+    /// As [`connect`](Self::connect), with names looked up by `resolver`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };
         let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in addresses(&SystemResolver, endpoint.host(), endpoint.port()).await? {
+        for address in addresses(&*resolver, endpoint.host(), endpoint.port()).await? {
             result = connect_to(address).await;
             if result.is_ok() {
                 break;

@@ -1,0 +1,66 @@
+//! The messages that a driver has taken from the queue.
+
+use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
+use std::sync::Arc;
+
+use crate::outcome::{DropReason, Outcome};
+
+use super::queue::{Queue, Queued};
+
+/// The messages in flight, oldest first. However the driver ends, each gets an outcome: those that are left when this
+/// is dropped, and all that still wait then, are given up.
+#[derive(Debug)]
+pub(crate) struct Flight<R> {
+    queue: Arc<Queue<R>>,
+    messages: VecDeque<Queued<R>>,
+}
+
+impl<R> Flight<R> {
+    pub(crate) fn new(queue: Arc<Queue<R>>) -> Self {
+        Self { queue, messages: VecDeque::new() }
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<R> {
+        &self.queue
+    }
+
+    pub(crate) fn queue_handle(&self) -> Arc<Queue<R>> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Takes messages that wait: no more than `max_messages` or, but for the first, `max_bytes`. How many.
+    pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
+        self.queue.take(&mut self.messages, max_messages, max_bytes)
+    }
+
+    /// Gives the oldest `count` their outcome.
+    pub(crate) fn settle(&mut self, count: usize, outcome: Outcome) {
+        self.queue.settle(&mut self.messages, count, outcome);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The payload of the oldest.
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.messages.front().map(|message| &*message.payload)
+    }
+
+    /// All but the oldest `skipped`, oldest first.
+    pub(crate) fn behind(&self, skipped: usize) -> Iter<'_, Queued<R>> {
+        self.messages.range(skipped.min(self.messages.len())..)
+    }
+}
+
+impl<R> Drop for Flight<R> {
+    fn drop(&mut self) {
+        self.settle(self.messages.len(), Outcome::Dropped(DropReason::Ended));
+        self.queue.end();
+    }
+}

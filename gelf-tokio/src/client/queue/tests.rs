@@ -1,0 +1,347 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tokio::task::yield_now;
+
+use super::*;
+
+fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u64> {
+    Queue::new(QueueOptions { max_messages, max_bytes, when_full })
+}
+
+fn offer(queue: &Queue<u64>, len: usize, receipt: u64) -> Result<(), Refused> {
+    queue.try_queue(vec![b'x'; len].into(), receipt).map_err(|(returned, reason)| {
+        assert_eq!(returned, receipt);
+        reason
+    })
+}
+
+fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
+    std::iter::from_fn(|| match queue.poll_receipt(Waker::noop()) {
+        Poll::Ready(receipt) => receipt,
+        Poll::Pending => None,
+    })
+    .collect()
+}
+
+const QUEUE_FULL: Outcome = Outcome::Dropped(DropReason::QueueFull);
+const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
+
+/// `offered = queued + refused` and `queued = delivered + dropped + waiting + in flight`.
+fn assert_account(queue: &Queue<u64>, offered: u64) {
+    let stats = queue.stats();
+    assert_eq!(offered, stats.queued + stats.refused.total(), "{stats:?}");
+    let unsettled = (stats.waiting + stats.in_flight) as u64;
+    assert_eq!(stats.queued, stats.delivered() + stats.dropped.total() + unsettled, "{stats:?}");
+}
+
+#[test]
+fn the_newest_is_refused_when_there_is_no_room_in_messages() {
+    let queue = queue(2, 1000, WhenFull::DropNewest);
+    assert_eq!(offer(&queue, 1, 0), Ok(()));
+    assert_eq!(offer(&queue, 1, 1), Ok(()));
+    assert_eq!(offer(&queue, 1, 2), Err(Refused::Full));
+    assert_eq!(queue.stats().refused.full, 1);
+    assert_account(&queue, 3);
+}
+
+#[test]
+fn the_newest_is_refused_when_there_is_no_room_in_bytes() {
+    let queue = queue(100, 10, WhenFull::DropNewest);
+    assert_eq!(offer(&queue, 6, 0), Ok(()));
+    assert_eq!(offer(&queue, 5, 1), Err(Refused::Full));
+    assert_eq!(offer(&queue, 4, 2), Ok(()));
+    assert_eq!(offer(&queue, 1, 3), Err(Refused::Full));
+    assert_account(&queue, 4);
+}
+
+#[test]
+fn the_oldest_that_wait_are_dropped_and_no_more_of_them_than_needed() {
+    let queue = queue(100, 10, WhenFull::DropOldest);
+    for receipt in 0..5 {
+        assert_eq!(offer(&queue, 2, receipt), Ok(()));
+    }
+    assert_eq!(offer(&queue, 3, 5), Ok(()));
+    assert_eq!(receipts(&queue), [(0, QUEUE_FULL), (1, QUEUE_FULL)]);
+    assert_eq!(queue.stats().waiting, 4);
+    assert_account(&queue, 6);
+}
+
+#[test]
+fn what_is_in_flight_takes_room_and_is_not_dropped_for_a_newer_message() {
+    let queue = queue(2, 10, WhenFull::DropOldest);
+    let mut flight = VecDeque::new();
+    assert_eq!(offer(&queue, 5, 0), Ok(()));
+    assert_eq!(queue.take(&mut flight, 10, 1000), 1);
+    assert_eq!(offer(&queue, 5, 1), Ok(()));
+    assert_eq!(offer(&queue, 6, 2), Err(Refused::Full), "there is no room for six beside the five in flight");
+    assert_eq!(queue.stats().waiting, 1, "none is dropped in vain");
+    assert_eq!(offer(&queue, 4, 3), Ok(()));
+    assert_eq!(receipts(&queue), [(1, QUEUE_FULL)]);
+    queue.settle(&mut flight, 1, Outcome::Sent);
+    assert_eq!(offer(&queue, 6, 4), Ok(()));
+    assert_account(&queue, 5);
+}
+
+#[test]
+fn a_message_longer_than_the_queue_is_refused_by_every_policy() {
+    for when_full in [WhenFull::Wait, WhenFull::DropNewest, WhenFull::DropOldest] {
+        let queue = queue(10, 10, when_full);
+        assert_eq!(offer(&queue, 10, 0), Ok(()));
+        assert_eq!(offer(&queue, 11, 1), Err(Refused::TooLarge));
+        assert_eq!((queue.stats().waiting, queue.stats().refused.too_large), (1, 1));
+    }
+}
+
+#[test]
+fn messages_are_taken_in_order_up_to_a_number_or_their_bytes_and_at_least_one() {
+    let queue = queue(100, 1000, WhenFull::Wait);
+    let mut flight = VecDeque::new();
+    for receipt in 0..6 {
+        assert_eq!(offer(&queue, 10, receipt), Ok(()));
+    }
+    assert_eq!(queue.take(&mut flight, 2, 1000), 2);
+    assert_eq!(queue.take(&mut flight, 10, 29), 2);
+    assert_eq!(queue.take(&mut flight, 10, 1), 1);
+    assert_eq!(queue.take(&mut flight, 10, 1000), 1);
+    assert_eq!(queue.take(&mut flight, 10, 1000), 0);
+    assert_eq!(flight.iter().map(|message| message.number).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    queue.settle(&mut flight, 2, Outcome::Acknowledged);
+    queue.settle(&mut flight, 100, Outcome::Dropped(DropReason::Refused));
+    let given: Vec<_> =
+        receipts(&queue).into_iter().map(|(receipt, outcome)| (receipt, outcome.is_delivered())).collect();
+    assert_eq!(given, [(0, true), (1, true), (2, false), (3, false), (4, false), (5, false)]);
+    assert_account(&queue, 6);
+}
+
+#[test]
+fn unread_receipts_are_bounded_and_stop_the_taking() {
+    let queue = queue(3, 1000, WhenFull::DropOldest);
+    let mut flight = VecDeque::new();
+    for receipt in 0..3 {
+        assert_eq!(offer(&queue, 1, receipt), Ok(()));
+    }
+    assert_eq!(queue.take(&mut flight, 10, 1000), 3);
+    queue.settle(&mut flight, 3, Outcome::Sent);
+    for receipt in 3..6 {
+        assert_eq!(offer(&queue, 1, receipt), Ok(()));
+    }
+    assert_eq!(queue.take(&mut flight, 10, 1000), 0, "three receipts are not read");
+    assert_eq!(offer(&queue, 1, 6), Err(Refused::Full), "there is no place for the receipt of a dropped one");
+    assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(Some((0, Outcome::Sent))));
+    assert_eq!(queue.take(&mut flight, 10, 1000), 1);
+    queue.discard_receipts();
+    assert_eq!(queue.take(&mut flight, 10, 1000), 2, "nobody is going to read any");
+    assert_account(&queue, 7);
+}
+
+#[test]
+fn the_end_gives_up_what_waits_and_refuses_what_comes() {
+    let queue = queue(10, 1000, WhenFull::Wait);
+    let mut flight = VecDeque::new();
+    for receipt in 0..3 {
+        assert_eq!(offer(&queue, 1, receipt), Ok(()));
+    }
+    assert_eq!(queue.take(&mut flight, 1, 1000), 1);
+    queue.settle(&mut flight, 1, ENDED);
+    queue.end();
+    assert_eq!(offer(&queue, 1, 3), Err(Refused::Closed));
+    assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
+    assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
+    assert_account(&queue, 4);
+}
+
+#[tokio::test]
+async fn a_sender_waits_for_room_and_then_has_it() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
+    let mut flight = VecDeque::new();
+    assert_eq!(offer(&queue, 1, 0), Ok(()));
+    let waiting: Vec<_> = (1..=3)
+        .map(|receipt| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
+        })
+        .collect();
+    for settled in 1..=4 {
+        yield_now().await;
+        assert_eq!(queue.stats().queued, settled);
+        assert_eq!(queue.take(&mut flight, 10, 1000), 1);
+        queue.settle(&mut flight, 1, Outcome::Sent);
+        receipts(&queue);
+    }
+    for sender in waiting {
+        assert_eq!(sender.await.unwrap(), Ok(()));
+    }
+    let stats = queue.stats();
+    assert_eq!(
+        (stats.queued, stats.sent, stats.refused.total()),
+        (4, 4, 0),
+        "waiting is not counted as refused"
+    );
+}
+
+#[tokio::test]
+async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
+    let mut flight = VecDeque::new();
+    assert_eq!(offer(&queue, 1, 0), Ok(()));
+    let sender = |receipt| {
+        let queue = Arc::clone(&queue);
+        tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
+    };
+    let (given_up, other) = (sender(1), sender(2));
+    yield_now().await;
+    queue.take(&mut flight, 10, 1000);
+    queue.settle(&mut flight, 1, Outcome::Sent);
+    // It is told of the room, and is gone before it can take it.
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    assert_eq!(other.await.unwrap(), Ok(()));
+    assert_eq!(queue.stats().queued, 2);
+}
+
+#[tokio::test]
+async fn those_that_wait_for_room_hear_of_the_end() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
+    assert_eq!(offer(&queue, 1, 0), Ok(()));
+    let waiting: Vec<_> = (1..=3)
+        .map(|receipt| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
+        })
+        .collect();
+    yield_now().await;
+    queue.end();
+    for (receipt, sender) in (1..).zip(waiting) {
+        assert_eq!(sender.await.unwrap(), Err((receipt, Refused::Closed)));
+    }
+    assert_account(&queue, 4);
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_what_was_queued_before_it_and_not_for_what_overtakes() {
+    let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
+    let mut flight = VecDeque::new();
+    for receipt in 0..2 {
+        assert_eq!(offer(&queue, 1, receipt), Ok(()));
+    }
+    assert_eq!(queue.take(&mut flight, 1, 1000), 1);
+    let flush = {
+        let queue = Arc::clone(&queue);
+        tokio::spawn(async move { queue.flushed().await })
+    };
+    yield_now().await;
+    // The second is dropped for newer ones, as many as there are messages before the flush; the first is still in flight.
+    for receipt in 2..7 {
+        assert_eq!(offer(&queue, 1, receipt), Ok(()));
+        receipts(&queue);
+    }
+    yield_now().await;
+    assert!(!flush.is_finished());
+    queue.settle(&mut flight, 1, Outcome::Sent);
+    flush.await.unwrap();
+    assert!(queue.stats().waiting > 0);
+    assert_eq!(queue.unsettled(), queue.stats().waiting);
+}
+
+#[tokio::test]
+async fn the_driver_hears_of_work_of_room_for_receipts_and_of_the_last_client() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
+    let mut flight = VecDeque::new();
+    let has_work = |queue: &Arc<Queue<u64>>| {
+        let queue = Arc::clone(queue);
+        tokio::spawn(async move { queue.has_work().await })
+    };
+    let work = has_work(&queue);
+    yield_now().await;
+    assert_eq!(offer(&queue, 1, 0), Ok(()));
+    assert!(work.await.unwrap());
+    queue.take(&mut flight, 1, 1000);
+    queue.settle(&mut flight, 1, Outcome::Sent);
+    assert_eq!(offer(&queue, 1, 1), Ok(()));
+    let work = has_work(&queue);
+    yield_now().await;
+    assert!(!work.is_finished(), "a receipt is not read");
+    assert_eq!(receipts(&queue).len(), 1);
+    assert!(work.await.unwrap());
+    queue.remove_client();
+    assert!(queue.has_work().await, "a message is left");
+    queue.take(&mut flight, 1, 1000);
+    assert!(!queue.has_work().await);
+    queue.closed().await;
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Offer { len: usize },
+    Take { messages: usize, bytes: usize },
+    Settle { count: usize },
+    Read { count: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0usize..20).prop_map(|len| Step::Offer { len }),
+        2 => (1usize..6, 0usize..40).prop_map(|(messages, bytes)| Step::Take { messages, bytes }),
+        2 => (0usize..6).prop_map(|count| Step::Settle { count }),
+        2 => (0usize..6).prop_map(|count| Step::Read { count }),
+    ];
+    proptest::collection::vec(step, 0..200)
+}
+
+proptest! {
+    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and in the end
+    /// each message that was queued has exactly one receipt.
+    #[test]
+    fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
+        steps in steps(),
+        max_messages in 1usize..8,
+        max_bytes in 1usize..60,
+        drop_oldest: bool,
+    ) {
+        let when_full = if drop_oldest { WhenFull::DropOldest } else { WhenFull::DropNewest };
+        let queue = queue(max_messages, max_bytes, when_full);
+        let mut flight = VecDeque::new();
+        let (mut offered, mut queued, mut read) = (0, Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Offer { len } => {
+                    if offer(&queue, len, offered).is_ok() {
+                        queued.push(offered);
+                    }
+                    offered += 1;
+                }
+                Step::Take { messages, bytes } => {
+                    queue.take(&mut flight, messages, bytes);
+                }
+                Step::Settle { count } => queue.settle(&mut flight, count, Outcome::Sent),
+                Step::Read { count } => {
+                    for _ in 0..count {
+                        if let Poll::Ready(Some(receipt)) = queue.poll_receipt(Waker::noop()) {
+                            read.push(receipt);
+                        }
+                    }
+                }
+            }
+            assert_account(&queue, offered);
+            let state = queue.state();
+            prop_assert!(state.waiting.len() + state.in_flight <= max_messages);
+            prop_assert!(state.waiting_bytes + state.in_flight_bytes <= max_bytes);
+            prop_assert_eq!(state.in_flight, flight.len());
+            prop_assert_eq!(state.waiting_bytes, state.waiting.iter().map(|m| m.payload.len()).sum::<usize>());
+            prop_assert_eq!(state.in_flight_bytes, flight.iter().map(|m| m.payload.len()).sum::<usize>());
+            prop_assert!(state.in_flight + state.receipts.as_ref().unwrap().len() <= max_messages);
+        }
+        let left = flight.len();
+        queue.settle(&mut flight, left, ENDED);
+        queue.end();
+        read.extend(receipts(&queue));
+        let sent: Vec<_> = read.iter().filter(|(_, outcome)| outcome.is_delivered()).map(|(receipt, _)| *receipt).collect();
+        prop_assert!(sent.is_sorted());
+        let mut all: Vec<_> = read.into_iter().map(|(receipt, _)| receipt).collect();
+        all.sort_unstable();
+        prop_assert_eq!(all, queued);
+        assert_account(&queue, offered);
+        prop_assert_eq!(queue.unsettled(), 0);
+    }
+}

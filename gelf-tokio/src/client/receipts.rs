@@ -1,0 +1,65 @@
+//! What became of each message.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use crate::outcome::Outcome;
+
+use super::queue::Queue;
+
+/// The receipts of a client's messages, each with its [`Outcome`]: exactly one for each message that was queued. Over
+/// each transport they come in the order in which the messages were queued, but for those that are dropped from a full
+/// queue, which overtake those in flight.
+///
+/// Receipts that nobody reads would take memory without end, so there are no more of them than
+/// [`QueueOptions::max_messages`](crate::QueueOptions::max_messages), messages in flight included; then no message is
+/// taken from the queue until some are read. Whoever does not want any drops this.
+pub struct Receipts<R> {
+    queue: Arc<Queue<R>>,
+}
+
+impl<R> Receipts<R> {
+    pub(crate) fn new(queue: Arc<Queue<R>>) -> Self {
+        Self { queue }
+    }
+
+    /// Waits for the next; `None` when the driver has ended and all are read.
+    ///
+    /// If the future is dropped before it is ready, nothing is lost.
+    pub async fn recv(&mut self) -> Option<(R, Outcome)> {
+        poll_fn(|cx| self.queue.poll_receipt(cx.waker())).await
+    }
+
+    /// The next, if there is one now.
+    pub fn try_recv(&mut self) -> Option<(R, Outcome)> {
+        match self.queue.poll_receipt(Waker::noop()) {
+            Poll::Ready(receipt) => receipt,
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl<R> Stream for Receipts<R> {
+    type Item = (R, Outcome);
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(R, Outcome)>> {
+        self.queue.poll_receipt(cx.waker())
+    }
+}
+
+impl<R> Drop for Receipts<R> {
+    fn drop(&mut self) {
+        self.queue.discard_receipts();
+    }
+}
+
+impl<R> fmt::Debug for Receipts<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipts").finish_non_exhaustive()
+    }
+}

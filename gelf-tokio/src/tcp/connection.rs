@@ -1,0 +1,277 @@
+//! One connection to a receiver of frames, with or without TLS.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::endpoint::{Endpoint, TcpOptions};
+use crate::resolve::{Resolve, addresses};
+use crate::sys;
+#[cfg(feature = "tls")]
+use crate::tcp::window::Marks;
+#[cfg(feature = "tls")]
+use crate::tls::{Connector, Counting};
+
+/// How long one address may take to answer; the system's own limit is two minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a TLS handshake may take.
+#[cfg(feature = "tls")]
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When a silent connection is first asked whether it is still there, how often then, and how many times.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(10))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
+
+/// A write buffer larger than this is given back once it is written.
+pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
+
+/// How much of what the other side says is thrown away at once; GELF has no answers.
+const DISCARD_BYTES: usize = 512;
+
+/// How many such reads in a row are made before others have their turn.
+const MAX_DISCARDS: usize = 16;
+
+/// Makes the connections to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    host: String,
+    port: u16,
+    user_timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
+}
+
+impl Dialer {
+    /// # Errors
+    /// `InvalidInput` when TLS is asked for and cannot be set up.
+    pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
+        #[cfg(feature = "tls")]
+        let tls = match &options.tls {
+            Some(tls) => Some(Connector::new(tls, endpoint.host())?),
+            None => None,
+        };
+        #[cfg(not(feature = "tls"))]
+        if options.tls.is_some() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
+        }
+        Ok(Self {
+            host: endpoint.host().to_owned(),
+            port: endpoint.port(),
+            user_timeout: options.user_timeout,
+            #[cfg(feature = "tls")]
+            tls,
+        })
+    }
+
+    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each and as long for
+    /// the TLS handshake.
+    ///
+    /// # Errors
+    /// Why the last address failed.
+    pub(crate) async fn connect(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for address in addresses(resolver, &self.host, self.port).await? {
+            result = self.connect_to(address).await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+            .await
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")))?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&KEEPALIVE)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"));
+            let stream =
+                timeout(HANDSHAKE_TIMEOUT, tls.connect(Counting::new(stream))).await.unwrap_or_else(late)?;
+            return Ok(Connection::new(Stream::Tls(Box::new(stream))));
+        }
+        Ok(Connection::new(Stream::Plain(stream)))
+    }
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<Counting<TcpStream>>>),
+}
+
+/// An open connection, and what is to be written to it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: Stream,
+    /// Whole frames, of which the first may be written in part.
+    buffer: BytesMut,
+    /// Bytes that have gone from the buffer into the stream.
+    written: u64,
+    #[cfg(feature = "tls")]
+    marks: Marks,
+}
+
+impl Connection {
+    fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            written: 0,
+            #[cfg(feature = "tls")]
+            marks: Marks::default(),
+        }
+    }
+
+    /// What is to be written next; whole frames are to be appended.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    pub(crate) fn has_to_write(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Writes and flushes all of the buffer, and watches meanwhile whether the connection ends. With an empty buffer
+    /// it waits for that end.
+    ///
+    /// Dropped before it is ready, the next call goes on where it stopped.
+    ///
+    /// # Errors
+    /// The connection is over: `UnexpectedEof` when the other side has ended it.
+    pub(crate) async fn drive(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_drive(cx)).await
+    }
+
+    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // First, so that nothing more is written to a connection whose end has been heard.
+        if let Poll::Ready(error) = self.poll_end(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if self.buffer.is_empty() {
+            return Poll::Pending;
+        }
+        self.poll_write_out(cx)
+    }
+
+    /// Ready when the other side has ended or reset the connection.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut discarded = [0; DISCARD_BYTES];
+        for _ in 0..MAX_DISCARDS {
+            let mut discarded = ReadBuf::new(&mut discarded);
+            let result = match &mut self.stream {
+                Stream::Plain(stream) => ready!(Pin::new(stream).poll_read(cx, &mut discarded)),
+                #[cfg(feature = "tls")]
+                Stream::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut discarded)),
+            };
+            match result {
+                Err(error) => return Poll::Ready(error),
+                Ok(()) if discarded.filled().is_empty() => {
+                    let error =
+                        io::Error::new(io::ErrorKind::UnexpectedEof, "the receiver has ended the connection");
+                    return Poll::Ready(error);
+                }
+                Ok(()) => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.buffer.is_empty() {
+            let written = match &mut self.stream {
+                Stream::Plain(stream) => ready!(Pin::new(stream).poll_write(cx, &self.buffer))?,
+                #[cfg(feature = "tls")]
+                Stream::Tls(stream) => ready!(Pin::new(stream).poll_write(cx, &self.buffer))?,
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.buffer.advance(written);
+            self.written += written as u64;
+        }
+        self.poll_flush(cx).map_ok(|()| {
+            if self.buffer.capacity() > RETAINED_BYTES {
+                self.buffer = BytesMut::new();
+            }
+        })
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => {
+                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                self.marks.flushed(self.written, stream.get_ref().0.written());
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// How many of the bytes that went through the buffer the other side's operating system has acknowledged; `None`
+    /// where the own one does not tell. It can be asked when the connection is over, too.
+    pub(crate) fn acknowledged(&mut self) -> Option<u64> {
+        // A socket that cannot be asked has told nothing of what it has.
+        let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
+        Some(match &mut self.stream {
+            Stream::Plain(_) => self.written.saturating_sub(unacknowledged),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => {
+                let below = stream.get_ref().0.written();
+                self.marks.acknowledge(below.saturating_sub(unacknowledged))
+            }
+        })
+    }
+
+    /// Says that nothing more comes, and waits until the other side has ended the connection too: it has then read
+    /// all, if it is a program that reads to the end. What it says meanwhile is thrown away.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        })
+        .await?;
+        match poll_fn(|cx| self.poll_end(cx)).await {
+            error if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Whether the bytes of the socket are those of the frames.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// The TCP socket.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.get_ref().0.get_ref(),
+        }
+    }
+}

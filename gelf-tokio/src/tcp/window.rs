@@ -1,0 +1,125 @@
+//! Which frames the other side has.
+
+use std::collections::VecDeque;
+
+/// The resend window of a connection: frames that were written to it, oldest first, and where each ends in its stream
+/// of bytes. It holds no frame itself; the first of them is the first that is not acknowledged, and so on.
+///
+/// What an operating system has taken may still be lost, when the connection breaks. What the other side's has
+/// acknowledged is there, as long as the program there goes on to read. In between is this window: it is to be written
+/// again on the next connection, whole frames alone.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    ends: VecDeque<u64>,
+    written: u64,
+}
+
+impl Window {
+    /// How many frames are written and not acknowledged.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// A frame of so many bytes, its delimiter included, is written behind the others.
+    pub(crate) fn write(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+        self.ends.push_back(self.written);
+    }
+
+    /// Of all bytes written on this connection, so many are acknowledged. How many frames leave the window: those that
+    /// are acknowledged to their last byte.
+    pub(crate) fn acknowledge(&mut self, bytes: u64) -> usize {
+        let frames = self.ends.partition_point(|end| *end <= bytes);
+        self.ends.drain(..frames);
+        frames
+    }
+}
+
+/// What has to be acknowledged below a layer such as TLS, for what was written above it.
+///
+/// After each flush of the layer all of its bytes are below it: so when those are acknowledged, what was written before
+/// the flush is.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// Bytes written above and below, at the flushes whose bytes are not all acknowledged.
+    flushes: VecDeque<(u64, u64)>,
+    acknowledged: u64,
+}
+
+impl Marks {
+    /// At the end of a flush, so many bytes were written above and below in all.
+    pub(crate) fn flushed(&mut self, above: u64, below: u64) {
+        if self.flushes.back().is_none_or(|(last, _)| *last < above) && self.acknowledged < above {
+            self.flushes.push_back((above, below));
+        }
+    }
+
+    /// Of all bytes below, so many are acknowledged. How many that is above.
+    pub(crate) fn acknowledge(&mut self, below: u64) -> u64 {
+        while let Some((above, end)) = self.flushes.front()
+            && *end <= below
+        {
+            self.acknowledged = *above;
+            self.flushes.pop_front();
+        }
+        self.acknowledged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_frame_is_acknowledged_with_its_last_byte() {
+        let mut window = Window::default();
+        for bytes in [10, 20, 30] {
+            window.write(bytes);
+        }
+        assert_eq!(window.acknowledge(9), 0);
+        assert_eq!(window.acknowledge(10), 1);
+        assert_eq!(window.acknowledge(29), 0);
+        assert_eq!(window.len(), 2);
+        window.write(1);
+        assert_eq!(window.acknowledge(60), 2);
+        assert_eq!(window.acknowledge(61), 1);
+        assert_eq!(window.len(), 0);
+    }
+
+    #[test]
+    fn what_was_flushed_is_acknowledged_when_all_below_is() {
+        let mut marks = Marks::default();
+        marks.flushed(0, 500);
+        assert_eq!(marks.acknowledge(500), 0);
+        marks.flushed(100, 700);
+        marks.flushed(100, 730);
+        marks.flushed(250, 900);
+        assert_eq!(marks.acknowledge(699), 0);
+        assert_eq!(marks.acknowledge(700), 100);
+        assert_eq!(marks.acknowledge(899), 100);
+        assert_eq!(marks.acknowledge(1000), 250);
+        assert!(marks.flushes.is_empty());
+    }
+
+    proptest! {
+        /// Whatever is written and acknowledged: each frame leaves once, in order, and not before its last byte.
+        #[test]
+        fn frames_leave_in_order_and_never_early(
+            steps in proptest::collection::vec((1usize..100, 0u64..200), 1..100),
+        ) {
+            let mut window = Window::default();
+            let mut ends = Vec::new();
+            let (mut written, mut acknowledged, mut left) = (0, 0, 0);
+            for (bytes, more) in steps {
+                window.write(bytes);
+                written += bytes as u64;
+                ends.push(written);
+                acknowledged = (acknowledged + more).min(written);
+                left += window.acknowledge(acknowledged);
+                prop_assert_eq!(left, ends.iter().filter(|end| **end <= acknowledged).count());
+                prop_assert_eq!(window.len(), ends.len() - left);
+            }
+        }
+    }
+}
