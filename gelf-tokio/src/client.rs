@@ -193,7 +193,7 @@ impl<R> Client<R> {
 impl<R> Clone for Client<R> {
     fn clone(&self) -> Self {
         self.queue.add_client();
-        Self { queue: Arc::clone(&self.queue), encoder: self.encoder.clone() }
+        Self { queue: Arc::clone(&self.queue), encoder: self.encoder }
     }
 }
 

@@ -45,7 +45,7 @@ impl Reach {
     }
 
     /// A connection broke.
-    pub(crate) fn broke<R>(&mut self, queue: &Queue<R>, error: &dyn fmt::Display) {
+    pub(crate) fn broke<R>(&self, queue: &Queue<R>, error: &dyn fmt::Display) {
         queue.count(|stats| {
             stats.broken_connections += 1;
             stats.is_connected = false;

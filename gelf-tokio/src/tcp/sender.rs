@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use gelf_core::{Framer, Message};
@@ -158,7 +158,7 @@ impl TcpSender {
     }
 
     fn has_ended(&mut self) -> bool {
-        if let Poll::Ready(_) = self.connection.poll_end(&mut Context::from_waker(Waker::noop())) {
+        if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
         // What is read from the socket itself would be missing in the TLS stream, so it is only looked at there.
