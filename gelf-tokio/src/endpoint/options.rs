@@ -38,8 +38,8 @@ pub struct UdpOptions {
 pub struct TcpOptions {
     /// TLS below the frames; none.
     pub tls: Option<TlsOptions>,
-    /// How long what was written may stay unacknowledged before the connection is given up: 30 s. The kernel's
-    /// `TCP_USER_TIMEOUT`.
+    /// How long what was written may stay unacknowledged before the connection is given up: 30 s, whole seconds
+    /// up to 3,600. The kernel's `TCP_USER_TIMEOUT`.
     pub user_timeout: Duration,
 }
 
@@ -59,12 +59,12 @@ pub struct TlsOptions {
     pub cert: Option<PathBuf>,
     /// The private key of `cert`.
     pub key: Option<PathBuf>,
-    /// The name that the receiver's certificate must have; the host of the endpoint.
+    /// The name or address that the receiver's certificate must have; the host of the endpoint.
     pub server_name: Option<String>,
 }
 
-/// How messages become requests.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// How messages become requests. The value of [`header`](Self::header) does not show in its `Debug`.
+#[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
     /// Whether a request may carry several messages, a line for each. The receiver must be set up for it: Graylog
@@ -72,11 +72,12 @@ pub struct HttpOptions {
     pub bulk: bool,
     /// The gzip level of request bodies; not compressed.
     pub gzip: Option<CompressionLevel>,
-    /// A header for the receiver to know the sender by, as name and value; none.
+    /// A header for the receiver to know the sender by, as name and value; none. The name is a token of HTTP and none
+    /// that requests have anyway, as `Host` and `Content-Length`; the value is visible ASCII, and a secret.
     pub header: Option<(String, String)>,
-    /// The path; `/gelf`, the only one that Graylog has.
+    /// The path, as it stands in a request; `/gelf`, the only one that Graylog has. An empty one and `/` stand for it.
     pub path: String,
-    /// How long an answer may take: 10 s.
+    /// How long an answer may take: 10 s, whole seconds up to 3,600.
     pub timeout: Duration,
     /// TLS below HTTP; none.
     pub tls: Option<TlsOptions>,
@@ -99,9 +100,9 @@ impl Default for HttpOptions {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// How many messages may be accepted and without an outcome: 65,536, at least 1.
+    /// How many messages may be accepted and without an outcome: 65,536, from 1 to 16,777,216.
     pub max_messages: usize,
-    /// How many bytes they may have together, as JSON: 64 MiB.
+    /// How many bytes they may have together, as JSON: 64 MiB, from 1 KiB to 16 GiB.
     pub max_bytes: usize,
     /// What happens when there is no room; the sender waits.
     pub when_full: WhenFull,

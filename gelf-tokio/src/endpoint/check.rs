@@ -1,0 +1,297 @@
+//! What options may be, whether a URI or a program has set them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::endpoint::authority::read_host;
+use crate::endpoint::error::without_options;
+use crate::endpoint::scheme::Scheme;
+use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TlsOptions, Transport};
+
+pub(super) const PEM_FILE: &str = "the path of a PEM file";
+pub(super) const QUEUE_BYTES: &str = "a number of bytes, from 1024 to 17179869184";
+pub(super) const QUEUE_MESSAGES: &str = "a number of messages, from 1 to 16777216";
+pub(super) const SECONDS: &str = "a number of seconds, from 1 to 3600";
+pub(super) const SERVER_NAME: &str = "a name or an address";
+
+/// The headers that a request has anyway, or that would change where it ends.
+const HEADERS_OF_REQUESTS: [&str; 11] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The transport, if this build has it and all of its options are as they may be.
+pub(super) fn transport(transport: Transport) -> Result<Transport, InvalidEndpoint> {
+    Scheme::of(&transport).check_features()?;
+    match transport {
+        Transport::Udp(options) => Ok(Transport::Udp(options)),
+        Transport::Tcp(options) => {
+            check_seconds("user_timeout", options.user_timeout)?;
+            check_tls(options.tls.as_ref())?;
+            Ok(Transport::Tcp(options))
+        }
+        Transport::Http(mut options) => {
+            if matches!(options.path.as_str(), "" | "/") {
+                options.path = HttpOptions::default().path;
+            }
+            check_path(&options.path)?;
+            check_seconds("timeout", options.timeout)?;
+            if let Some((name, value)) = &options.header {
+                check_header(name, value)?;
+            }
+            check_tls(options.tls.as_ref())?;
+            Ok(Transport::Http(options))
+        }
+    }
+}
+
+/// The queue's options, if they are as they may be.
+pub(super) fn queue(options: QueueOptions) -> Result<QueueOptions, InvalidEndpoint> {
+    let check = |name: &str, size: usize, least: u64, most: u64, expected| match size as u64 {
+        size if (least..=most).contains(&size) => Ok(()),
+        size => Err(value(name, &size.to_string(), expected)),
+    };
+    check("queue", options.max_messages, 1, 1 << 24, QUEUE_MESSAGES)?;
+    check("queue_bytes", options.max_bytes, 1024, 1 << 34, QUEUE_BYTES)?;
+    Ok(options)
+}
+
+/// Seconds are whole, for a URI has no others.
+fn check_seconds(name: &str, time: Duration) -> Result<(), InvalidEndpoint> {
+    if (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0 {
+        return Ok(());
+    }
+    Err(value(name, &time.as_secs_f64().to_string(), SECONDS))
+}
+
+fn check_tls(options: Option<&TlsOptions>) -> Result<(), InvalidEndpoint> {
+    let Some(options) = options else { return Ok(()) };
+    let files = [("ca", &options.ca), ("cert", &options.cert), ("key", &options.key)];
+    for (name, file) in files {
+        if let Some(file) = file.as_deref().filter(|file| !is_file_path(file)) {
+            return Err(value(name, &file.to_string_lossy(), PEM_FILE));
+        }
+    }
+    match (&options.cert, &options.key) {
+        (Some(_), None) => return Err(InvalidEndpoint::Alone { name: "cert", other: "key" }),
+        (None, Some(_)) => return Err(InvalidEndpoint::Alone { name: "key", other: "cert" }),
+        _ => {}
+    }
+    match &options.server_name {
+        // In brackets only a URI has an address.
+        Some(name) if name.starts_with('[') || read_host(name).is_none() => {
+            Err(value("server_name", name, SERVER_NAME))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there may be such a file, and a URI can say so.
+fn is_file_path(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0'))
+}
+
+/// A header's name is a token, and its value visible, with blanks only inside (RFC 9110, sections 5.1 and 5.5).
+fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
+    let is_visible = !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_token || !is_visible || value.trim_matches(' ') != value {
+        return Err(InvalidEndpoint::Header);
+    }
+    if HEADERS_OF_REQUESTS.iter().any(|header| header.eq_ignore_ascii_case(name)) {
+        return Err(InvalidEndpoint::HeaderOfRequests { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// A path is as it stands in a request (RFC 3986, section 3.3). There `&` would be allowed; here it would hide that the
+/// `?` before options is forgotten.
+fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
+    let invalid = || InvalidEndpoint::HttpPath { path: without_options(path) };
+    let mut bytes = path.strip_prefix('/').ok_or_else(invalid)?.bytes();
+    while let Some(byte) = bytes.next() {
+        let is_allowed = match byte {
+            b'%' => [bytes.next(), bytes.next()]
+                .iter()
+                .all(|byte| byte.is_some_and(|byte| byte.is_ascii_hexdigit())),
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@/".contains(&byte),
+        };
+        if !is_allowed {
+            return Err(invalid());
+        }
+    }
+    Ok(())
+}
+
+fn value(name: &str, value: &str, expected: &'static str) -> InvalidEndpoint {
+    InvalidEndpoint::Value { name: name.to_owned(), value: value.to_owned(), expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::{TcpOptions, UdpOptions};
+
+    fn is_value<T>(checked: Result<T, InvalidEndpoint>, option: &str, text: &str) -> bool {
+        matches!(checked, Err(InvalidEndpoint::Value { name, value, .. }) if name == option && value == text)
+    }
+
+    #[test]
+    fn a_queue_has_at_least_a_message_and_a_kib() {
+        let with = |max_messages, max_bytes| {
+            queue(QueueOptions { max_messages, max_bytes, ..QueueOptions::default() })
+        };
+        assert!(with(1, 1024).is_ok());
+        assert!(is_value(with(0, 1024), "queue", "0"));
+        assert!(is_value(with(1, 1023), "queue_bytes", "1023"));
+        assert!(with(16_777_216, 1024).is_ok());
+        assert!(is_value(with(16_777_217, 1024), "queue", "16777217"));
+        #[cfg(target_pointer_width = "64")]
+        assert!(with(1, 17_179_869_184).is_ok());
+        #[cfg(target_pointer_width = "64")]
+        assert!(is_value(with(1, 17_179_869_185), "queue_bytes", "17179869185"));
+    }
+
+    #[test]
+    fn times_are_whole_seconds_up_to_an_hour() {
+        for (time, shown) in [
+            (Duration::ZERO, "0"),
+            (Duration::from_millis(1500), "1.5"),
+            (Duration::from_secs(3601), "3601"),
+            (Duration::MAX, "18446744073709552000"),
+        ] {
+            assert!(is_value(check_seconds("timeout", time), "timeout", shown), "{time:?}");
+            let tcp = Transport::Tcp(TcpOptions { user_timeout: time, ..TcpOptions::default() });
+            assert!(is_value(transport(tcp), "user_timeout", shown), "{time:?}");
+        }
+        assert_eq!(check_seconds("timeout", Duration::from_secs(1)), Ok(()));
+        assert_eq!(check_seconds("timeout", Duration::from_secs(3600)), Ok(()));
+    }
+
+    #[test]
+    fn files_of_tls_have_a_path_and_a_certificate_its_key() {
+        let tls = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
+            let [ca, cert, key] = [ca, cert, key].map(|path| path.map(Into::into));
+            check_tls(Some(&TlsOptions { ca, cert, key, server_name: None }))
+        };
+        assert_eq!(check_tls(None), Ok(()));
+        assert_eq!(tls(None, None, None), Ok(()));
+        assert_eq!(tls(Some("ca.pem"), Some("/cert"), Some("/key")), Ok(()));
+        assert_eq!(tls(None, Some("c"), None), Err(InvalidEndpoint::Alone { name: "cert", other: "key" }));
+        assert_eq!(tls(None, None, Some("k")), Err(InvalidEndpoint::Alone { name: "key", other: "cert" }));
+        assert!(is_value(tls(Some(""), None, None), "ca", ""));
+        assert!(is_value(tls(None, Some("a\0"), Some("k")), "cert", "a\0"));
+        assert!(is_value(tls(None, Some("c"), Some("")), "key", ""));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_no_uri_can_say_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let ca = Path::new(std::ffi::OsStr::from_bytes(b"/\xff")).to_owned();
+        let checked = check_tls(Some(&TlsOptions { ca: Some(ca), ..TlsOptions::default() }));
+        assert!(is_value(checked, "ca", "/\u{fffd}"));
+    }
+
+    #[test]
+    fn a_server_name_is_a_host_without_port_and_brackets() {
+        let named = |name: &str| {
+            check_tls(Some(&TlsOptions { server_name: Some(name.to_owned()), ..TlsOptions::default() }))
+        };
+        for name in ["graylog.internal", "10.0.0.7", "::1", &"h".repeat(253)] {
+            assert_eq!(named(name), Ok(()));
+        }
+        for name in ["", "h:1", "[::1]", "a b", "*.example", &"h".repeat(254)] {
+            assert!(is_value(named(name), "server_name", name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_has_a_token_for_a_name_and_a_visible_value() {
+        for (name, value) in [("X-Token", "~!"), ("!#$%&'*+-.^_`|~09", "a b"), ("Hosts", "h")] {
+            assert_eq!(check_header(name, value), Ok(()));
+        }
+        for (name, value) in [
+            ("", "a"),
+            ("X Y", "a"),
+            ("X:", "a"),
+            ("X\n", "a"),
+            ("(X)", "a"),
+            ("Ä", "a"),
+            ("X", ""),
+            ("X", " a"),
+            ("X", "a "),
+            ("X", "a\r\nY: b"),
+            ("X", "a\tb"),
+            ("X", "\u{7f}"),
+            ("X", "ä"),
+        ] {
+            assert_eq!(check_header(name, value), Err(InvalidEndpoint::Header), "{name:?} {value:?}");
+        }
+        for name in ["Host", "content-length", "Transfer-Encoding", "CONTENT-ENCODING"] {
+            let refused = InvalidEndpoint::HeaderOfRequests { name: name.to_owned() };
+            assert_eq!(check_header(name, "1"), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_path_is_as_in_a_request() {
+        for path in ["/", "//", "/gelf", "/a/b;c=1,2:@!$'()*+~-._", "/%00%fF"] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        for path in
+            ["", "gelf", "/a b", "/ä", "/a?b", "/a#b", "/%", "/%4", "/%4g", "/a\n", "/a\"b", "/[a]", "/a\\b"]
+        {
+            let shown = if path == "/a?b" { "/a" } else { path };
+            assert_eq!(check_path(path), Err(InvalidEndpoint::HttpPath { path: shown.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn options_of_udp_cannot_be_wrong() {
+        let udp = Transport::Udp(UdpOptions::default());
+        assert_eq!(transport(udp.clone()), Ok(udp));
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn all_options_of_http_are_checked_and_the_default_path_set() {
+        let checked = |change: fn(&mut HttpOptions)| {
+            let mut options = HttpOptions::default();
+            change(&mut options);
+            transport(Transport::Http(options))
+        };
+        let default = Ok(Transport::Http(HttpOptions::default()));
+        assert_eq!(checked(|options| options.path.clear()), default);
+        assert_eq!(checked(|options| options.path = "/".to_owned()), default);
+        assert!(matches!(
+            checked(|options| options.path = "x".to_owned()),
+            Err(InvalidEndpoint::HttpPath { .. })
+        ));
+        assert!(is_value(checked(|options| options.timeout = Duration::ZERO), "timeout", "0"));
+        let header = checked(|options| options.header = Some(("X".to_owned(), String::new())));
+        assert_eq!(header, Err(InvalidEndpoint::Header));
+    }
+
+    #[cfg(all(feature = "http", feature = "tls"))]
+    #[test]
+    fn options_of_tls_are_checked_for_tcp_and_http() {
+        let tls = Some(TlsOptions { key: Some("k".into()), ..TlsOptions::default() });
+        let alone = Err(InvalidEndpoint::Alone { name: "key", other: "cert" });
+        assert_eq!(
+            transport(Transport::Tcp(TcpOptions { tls: tls.clone(), ..TcpOptions::default() })),
+            alone
+        );
+        assert_eq!(transport(Transport::Http(HttpOptions { tls, ..HttpOptions::default() })), alone);
+    }
+}

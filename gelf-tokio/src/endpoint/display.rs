@@ -1,0 +1,305 @@
+//! An endpoint as a URI again.
+
+use std::fmt;
+
+use gelf_core::{Compression, CompressionLevel, DatagramSize};
+
+use crate::endpoint::escape::encode;
+use crate::endpoint::scheme::Scheme;
+use crate::endpoint::{
+    Endpoint, HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull,
+};
+
+/// Stands in place of a secret.
+const MASK: &str = "***";
+
+/// The URI, with the port and those options that are not the defaults. It parses to the same endpoint, but for the
+/// value of a `header`: that is a secret, and `***` stands for it.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = Scheme::of(&self.transport).name();
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port)?,
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port)?,
+        }
+        let mut query = Options::default();
+        match &self.transport {
+            Transport::Http(options) => {
+                if options.path != HttpOptions::default().path {
+                    f.write_str(&options.path)?;
+                }
+                query.http(options);
+            }
+            Transport::Tcp(options) => query.tcp(options),
+            Transport::Udp(options) => query.udp(options),
+        }
+        query.queue(&self.queue);
+        for (index, (name, value)) in query.0.iter().enumerate() {
+            write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+/// As derived, but for the value of the header, which is a secret.
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bulk, gzip, header, path, timeout, tls } = self;
+        f.debug_struct("HttpOptions")
+            .field("bulk", bulk)
+            .field("gzip", gzip)
+            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
+            .field("path", path)
+            .field("timeout", timeout)
+            .field("tls", tls)
+            .finish()
+    }
+}
+
+/// Names and encoded values of options that are not the defaults.
+#[derive(Debug, Default)]
+struct Options(Vec<(&'static str, String)>);
+
+impl Options {
+    fn udp(&mut self, options: &UdpOptions) {
+        let UdpOptions { compression, datagram_size, rate } = options;
+        let (kind, level) = match *compression {
+            Compression::None => ("none", CompressionLevel::DEFAULT),
+            Compression::Gzip(level) => ("gzip", level),
+            Compression::Zlib(level) => ("zlib", level),
+        };
+        self.unless_default("compression", kind, "gzip");
+        self.unless_default("level", level.as_u8(), CompressionLevel::DEFAULT.as_u8());
+        self.unless_default("datagram_size", datagram_size.as_usize(), DatagramSize::default().as_usize());
+        self.some("rate", rate.map(|rate| rate.to_string()));
+    }
+
+    fn tcp(&mut self, options: &TcpOptions) {
+        let TcpOptions { tls, user_timeout } = options;
+        let default = TcpOptions::default();
+        self.unless_default("user_timeout", user_timeout.as_secs(), default.user_timeout.as_secs());
+        self.tls(tls.as_ref());
+    }
+
+    fn http(&mut self, options: &HttpOptions) {
+        // The path stands before the options.
+        let HttpOptions { bulk, gzip, header, path: _, timeout, tls } = options;
+        let default = HttpOptions::default();
+        self.unless_default("bulk", *bulk, default.bulk);
+        self.some("compression", gzip.map(|_| "gzip".to_owned()));
+        let level = gzip.unwrap_or_default().as_u8();
+        self.unless_default("level", level, CompressionLevel::DEFAULT.as_u8());
+        self.some("header", header.as_ref().map(|(name, _)| format!("{}:{MASK}", encode(name))));
+        self.unless_default("timeout", timeout.as_secs(), default.timeout.as_secs());
+        self.tls(tls.as_ref());
+    }
+
+    fn tls(&mut self, options: Option<&TlsOptions>) {
+        let Some(TlsOptions { ca, cert, key, server_name }) = options else { return };
+        for (name, file) in [("ca", ca), ("cert", cert), ("key", key)] {
+            self.some(name, file.as_ref().map(|file| encode(&file.to_string_lossy())));
+        }
+        self.some("server_name", server_name.as_deref().map(encode));
+    }
+
+    fn queue(&mut self, options: &QueueOptions) {
+        let QueueOptions { max_messages, max_bytes, when_full } = *options;
+        let default = QueueOptions::default();
+        self.unless_default("queue", max_messages, default.max_messages);
+        self.unless_default("queue_bytes", max_bytes, default.max_bytes);
+        let when_full = match when_full {
+            WhenFull::DropNewest => "drop_newest",
+            WhenFull::DropOldest => "drop_oldest",
+            WhenFull::Wait => "wait",
+        };
+        self.unless_default("when_full", when_full, "wait");
+    }
+
+    fn unless_default<T: PartialEq + ToString>(&mut self, name: &'static str, value: T, default: T) {
+        self.some(name, (value != default).then(|| value.to_string()));
+    }
+
+    fn some(&mut self, name: &'static str, value: Option<String>) {
+        self.0.extend(value.map(|value| (name, value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::Ipv6Addr;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn displayed(uri: &str) -> String {
+        uri.parse::<Endpoint>().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_displayed_has_the_port_and_no_default_options() {
+        for (uri, expected) in [
+            ("gelf+udp://h", "gelf://h:12201"),
+            ("gelf://h?compression=gzip&level=2&datagram_size=1420", "gelf://h:12201"),
+            ("gelf://h?queue=65536&queue_bytes=67108864&when_full=wait", "gelf://h:12201"),
+            ("gelf+tcp://h?compression=none&user_timeout=30", "gelf+tcp://h:12201"),
+        ] {
+            assert_eq!(displayed(uri), expected);
+        }
+    }
+
+    #[test]
+    fn other_options_are_displayed_in_one_order() {
+        for uri in [
+            "gelf://[::1]:1?compression=zlib&level=9&datagram_size=8192&rate=500",
+            "gelf://h:12201?compression=none",
+            "gelf+tcp://h:12201?user_timeout=1&queue=1&queue_bytes=1024&when_full=drop_newest",
+            "gelf+tcp://h:12201?when_full=drop_oldest",
+        ] {
+            assert_eq!(displayed(uri), uri);
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn options_of_tls_are_displayed_and_encoded() {
+        assert_eq!(displayed("gelf+tls://h"), "gelf+tls://h:12201");
+        let uri = "gelf+tls://h:12201?user_timeout=1&ca=/etc/My%20CA%26%2B.pem&cert=c&key=k&server_name=::1&queue=1";
+        assert_eq!(displayed(uri), uri);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn options_of_http_are_displayed_behind_the_path() {
+        assert_eq!(
+            displayed("gelf+http://h/gelf?compression=none&timeout=10&bulk=false"),
+            "gelf+http://h:12201"
+        );
+        assert_eq!(displayed("gelf+http://h?compression=gzip"), "gelf+http://h:12201?compression=gzip");
+        let uri = "gelf+http://h:80/%41/b?bulk=true&compression=gzip&level=9&timeout=1&queue=1";
+        assert_eq!(displayed(uri), uri);
+    }
+
+    #[cfg(all(feature = "http", feature = "tls"))]
+    #[test]
+    fn options_of_https_are_those_of_http_and_tls() {
+        let uri = "gelf+https://h:443/in?bulk=true&timeout=1&ca=ca.pem&server_name=g&when_full=drop_oldest";
+        assert_eq!(displayed(uri), uri);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn the_value_of_the_header_is_not_shown() {
+        let endpoint: Endpoint = "gelf+http://h?header=X-%23:open+sesame&bulk=true".parse().unwrap();
+        assert_eq!(endpoint.to_string(), "gelf+http://h:12201?bulk=true&header=X-%23:***");
+        let Transport::Http(options) = &endpoint.transport else { panic!() };
+        assert_eq!(options.header.as_ref().unwrap().1, "open sesame");
+        let expected = "HttpOptions { bulk: true, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
+                        timeout: 10s, tls: None }";
+        assert_eq!(format!("{options:?}"), expected);
+        assert!(format!("{endpoint:?}").contains(expected));
+    }
+
+    fn levels() -> impl Strategy<Value = CompressionLevel> {
+        (1..=9u8).prop_map(|level| CompressionLevel::new(level).unwrap())
+    }
+
+    fn udp() -> impl Strategy<Value = Transport> {
+        let compressions = prop_oneof![
+            Just(Compression::None),
+            levels().prop_map(Compression::Gzip),
+            levels().prop_map(Compression::Zlib),
+        ];
+        (compressions, 13..=65_507u16, prop::option::of(1u32..)).prop_map(|(compression, size, rate)| {
+            let datagram_size = DatagramSize::new(size).unwrap();
+            Transport::Udp(UdpOptions {
+                compression,
+                datagram_size,
+                rate: rate.and_then(std::num::NonZeroU32::new),
+            })
+        })
+    }
+
+    fn hosts() -> impl Strategy<Value = String> {
+        prop_oneof!["[a-zA-Z0-9._-]{1,253}", any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).to_string()),]
+    }
+
+    fn paths() -> impl Strategy<Value = PathBuf> {
+        prop_oneof!["[^\0]{1,20}", "[a-z/&=%+# ]{1,20}"].prop_map(PathBuf::from)
+    }
+
+    fn tls() -> impl Strategy<Value = Option<TlsOptions>> {
+        use prop::option::of;
+        let options =
+            (of(paths()), of((paths(), paths())), of(hosts())).prop_map(|(ca, pair, server_name)| {
+                let (cert, key) = pair.unzip();
+                TlsOptions { ca, cert, key, server_name }
+            });
+        of(options).prop_map(|tls| tls.filter(|_| cfg!(feature = "tls")))
+    }
+
+    fn seconds() -> impl Strategy<Value = Duration> {
+        (1..=3600u64).prop_map(Duration::from_secs)
+    }
+
+    fn tcp() -> impl Strategy<Value = Transport> {
+        (tls(), seconds()).prop_map(|(tls, user_timeout)| Transport::Tcp(TcpOptions { tls, user_timeout }))
+    }
+
+    fn http() -> impl Strategy<Value = Transport> {
+        let header = prop::option::of(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}"));
+        let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
+        (any::<bool>(), prop::option::of(levels()), header, path, seconds(), tls()).prop_map(
+            |(bulk, gzip, header, path, timeout, tls)| {
+                // The one name of up to three letters that requests have.
+                let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
+                Transport::Http(HttpOptions { bulk, gzip, header, path, timeout, tls })
+            },
+        )
+    }
+
+    fn endpoints() -> impl Strategy<Value = Endpoint> {
+        let transport = match cfg!(feature = "http") {
+            true => prop_oneof![udp(), tcp(), http()].boxed(),
+            false => prop_oneof![udp(), tcp()].boxed(),
+        };
+        let when_full =
+            prop_oneof![Just(WhenFull::DropNewest), Just(WhenFull::DropOldest), Just(WhenFull::Wait)];
+        let queue = (1..=1usize << 24, 1024..=1usize << 31, when_full);
+        let queue = queue.prop_map(|(max_messages, max_bytes, when_full)| QueueOptions {
+            max_messages,
+            max_bytes,
+            when_full,
+        });
+        (transport, hosts(), 1u16.., queue).prop_map(|(transport, host, port, queue)| Endpoint {
+            transport,
+            host,
+            port,
+            queue,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_displayed_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
+            let displayed = endpoint.to_string();
+            if let Transport::Http(HttpOptions { header: Some((_, value)), .. }) = &mut endpoint.transport {
+                *value = "***".to_owned();
+            }
+            prop_assert_eq!(displayed.parse(), Ok(endpoint));
+        }
+
+        #[test]
+        fn a_program_may_set_whatever_a_uri_may(endpoint in endpoints()) {
+            let Endpoint { transport, host, port, queue } = endpoint.clone();
+            let built = Endpoint::new(transport, &host).and_then(|built| built.with_port(port)?.with_queue(queue));
+            prop_assert_eq!(built, Ok(endpoint));
+        }
+
+        #[test]
+        fn no_secret_is_shown(endpoint in endpoints()) {
+            let shown = format!("{endpoint} {endpoint:?} {endpoint:#?}");
+            prop_assert!(!shown.contains("s3cret"));
+        }
+    }
+}
