@@ -14,3 +14,109 @@ pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u
     }
     Ok(Some(u64::try_from(bytes).unwrap_or(0)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use socket2::{SockFilter, SockRef};
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    /// Nothing that is sent to it arrives any more, nor is acknowledged.
+    fn drop_all(stream: &TcpStream) {
+        SockRef::from(stream).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+    }
+
+    fn unacknowledged(stream: &TcpStream) -> u64 {
+        unacknowledged_bytes(stream).unwrap().unwrap()
+    }
+
+    /// `tcpi_bytes_acked` of `TCP_INFO`, the other figure that Linux has of this. It is not used, since it begins at 1,
+    /// for the connection's first packet, and needs a larger answer from the system.
+    fn acknowledged(stream: &TcpStream) -> u64 {
+        let mut info: [u64; 32] = [0; 32];
+        let mut len: libc::socklen_t = size_of_val(&info) as libc::socklen_t;
+        // SAFETY: the descriptor is open, and no more than `len` bytes are written to `info`, which may be any.
+        let result = unsafe {
+            let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+            libc::getsockopt(stream.as_raw_fd(), level, name, info.as_mut_ptr().cast(), &raw mut len)
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        // Behind 8 bytes and 24 words of 32 bits come pacing_rate, max_pacing_rate and then this, each of 64 bits.
+        assert!(len >= 128);
+        info[15]
+    }
+
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_the_peer_has_not_acknowledged_is_known_to_the_byte() {
+        let (mut client, mut server) = pair();
+        assert_eq!(unacknowledged(&client), 0);
+        client.write_all(&[b'x'; 1000]).unwrap();
+        until(|| unacknowledged(&client) == 0);
+        drop_all(&server);
+        client.write_all(&[b'x'; 777]).unwrap();
+        assert_eq!(unacknowledged(&client), 777);
+        SockRef::from(&server).detach_filter().unwrap();
+        until(|| unacknowledged(&client) == 0);
+        server.read_exact(&mut [0; 1777]).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_the_stream_counts_as_a_byte_until_it_is_acknowledged() {
+        let (mut client, server) = pair();
+        drop_all(&server);
+        client.write_all(&[b'x'; 10]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(unacknowledged(&client), 11);
+        SockRef::from(&server).detach_filter().unwrap();
+        until(|| unacknowledged(&client) == 0);
+    }
+
+    #[test]
+    fn it_is_known_after_a_reset_too() {
+        let (mut client, mut server) = pair();
+        client.write_all(&[b'x'; 1000]).unwrap();
+        server.read_exact(&mut [0; 1000]).unwrap();
+        until(|| unacknowledged(&client) == 0);
+        drop_all(&server);
+        client.write_all(&[b'x'; 50]).unwrap();
+        SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        until(|| client.take_error().unwrap().is_some());
+        assert_eq!(unacknowledged(&client), 50);
+    }
+
+    #[test]
+    fn the_other_figure_begins_at_one_and_says_the_same() {
+        let (mut client, server) = pair();
+        assert_eq!(acknowledged(&client), 1);
+        client.write_all(&[b'x'; 1000]).unwrap();
+        until(|| unacknowledged(&client) == 0);
+        assert_eq!(acknowledged(&client), 1001);
+        drop_all(&server);
+        client.write_all(&[b'x'; 50]).unwrap();
+        assert_eq!((acknowledged(&client), unacknowledged(&client)), (1001, 50));
+    }
+
+    #[test]
+    fn a_socket_that_is_none_is_an_error() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        unacknowledged_bytes(&file).unwrap_err();
+    }
+}

@@ -1,0 +1,236 @@
+//! What becomes of a client's messages when their connection is reset.
+//!
+//! What the receiver's system has acknowledged, and the receiver read, is there. All else is written again, whole, to the next
+//! connection. What it acknowledged and the receiver never read is lost, which no sender can know.
+
+#![cfg(target_os = "linux")]
+
+#[path = "support/account.rs"]
+mod account;
+#[path = "support/sink.rs"]
+mod sink;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{Message, encode};
+use gelf_tokio::{Client, Endpoint, Outcome};
+use message_oracle::{Messages, Oracle};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use account::assert_account;
+use sink::{cut_segment, drain, drop_all, listen, pass_all, reset, texts, unread};
+
+/// Against tests that hang.
+const GUARD: Duration = Duration::from_secs(30);
+
+fn endpoint(listener: &TcpListener) -> Endpoint {
+    format!("gelf+tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    timeout(GUARD, listener.accept()).await.expect("no connection").unwrap().0
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < GUARD, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn frame_len(text: &str) -> usize {
+    let mut frame = bytes::BytesMut::new();
+    encode(&Message::new("h", text), &mut frame);
+    frame.len() + 1
+}
+
+/// Reset after each number of bytes of two frames: what was whole is not sent again, the rest is, once, whole, within a second.
+#[tokio::test]
+async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
+    let texts_sent = ["the first of two", "and the other one"];
+    let first = frame_len(texts_sent[0]);
+    let both = first + frame_len(texts_sent[1]);
+    let mut slowest = Duration::ZERO;
+    for kept in 0..=both {
+        let listener = listen();
+        cut_segment(&listener, both, kept);
+        let (client, mut receipts, driver) = Client::new(&endpoint(&listener)).unwrap();
+        for (receipt, text) in texts_sent.iter().enumerate() {
+            client.send(&Message::new("h", *text), receipt).await.unwrap();
+        }
+        // Both were queued before there is a connection, so both leave in one segment.
+        let driver = tokio::spawn(driver.run());
+        let mut stream = accept(&listener).await;
+        pass_all(&listener);
+        let mut read = Vec::new();
+        while read.len() < kept {
+            timeout(GUARD, stream.read_buf(&mut read)).await.expect("not all of what is kept").unwrap();
+        }
+        let whole = usize::from(kept >= first) + usize::from(kept >= both);
+        until("acknowledged", || client.stats().acknowledged == whole as u64).await;
+        until("written", || client.stats().in_flight == 2 - whole).await;
+        drop_all(&stream);
+        assert_eq!((read.len(), unread(&stream)), (kept, 0));
+        reset(stream);
+        let was_reset = Instant::now();
+
+        let mut arrived = texts(&read);
+        assert_eq!(arrived.len(), whole);
+        if whole < 2 {
+            let mut next = accept(&listener).await;
+            slowest = slowest.max(was_reset.elapsed());
+            drop(client);
+            let mut read = Vec::new();
+            timeout(GUARD, next.read_to_end(&mut read)).await.expect("no end").unwrap();
+            arrived.extend(texts(&read));
+        } else {
+            drop(client);
+        }
+        for receipt in 0..2 {
+            assert_eq!(receipts.recv().await, Some((receipt, Outcome::Acknowledged)));
+        }
+        assert_eq!(arrived, texts_sent, "after {kept} bytes");
+        timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+        assert_eq!(receipts.recv().await, None);
+    }
+    println!("{} offsets; the slowest new connection came after {slowest:?}", both + 1);
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+/// What resets did, each after some random number of bytes.
+struct Resets {
+    oracle: Oracle,
+    arrived: HashSet<u64>,
+    /// Bytes that were acknowledged and not read, in all; and those of frames that were read in part, then.
+    unread: usize,
+    in_part: usize,
+    stats: gelf_tokio::ClientStats,
+    sent: u64,
+}
+
+/// Sends numbered messages while a sink resets the connection, `rounds` times, then lets the rest arrive.
+async fn reset_again_and_again(rounds: usize, seed: u64, drained: bool) -> Resets {
+    let listener = listen();
+    let (client, mut receipts, driver) = Client::new(&endpoint(&listener)).unwrap();
+    let driver = tokio::spawn(driver.run());
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let sending = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let messages = Messages::new(seed).lengths(30..=300);
+            let mut number = 0;
+            while !*stopped.borrow() {
+                client.send(&Message::new("h", messages.text(0, number)), number).await.unwrap();
+                number += 1;
+                if number % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            number
+        })
+    };
+    let reading = tokio::spawn(async move {
+        let mut outcomes = Vec::new();
+        while let Some((number, outcome)) = receipts.recv().await {
+            assert_eq!(number, outcomes.len() as u64);
+            outcomes.push(outcome);
+        }
+        outcomes
+    });
+
+    let mut oracle = Oracle::new(seed);
+    let mut arrived = HashSet::new();
+    let mut arrive = |text: &str| {
+        oracle.arrived(text);
+        arrived.insert(message_oracle::Message::parse(text).unwrap().number);
+    };
+    let (mut unread_bytes, mut in_part) = (0, 0);
+    let mut random = seed;
+    for _ in 0..rounds {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let wanted = (random >> 33) as usize % 40_000;
+        let mut stream = accept(&listener).await;
+        let mut read = Vec::new();
+        while read.len() < wanted {
+            timeout(GUARD, stream.read_buf(&mut read)).await.expect("nothing comes").unwrap();
+        }
+        drop_all(&stream);
+        if drained {
+            drain(&mut stream, &mut read).await;
+        }
+        let rest = unread(&stream);
+        if rest > 0 {
+            let end = read.iter().rposition(|byte| *byte == 0).map_or(0, |end| end + 1);
+            in_part += read.len() - end;
+        }
+        unread_bytes += rest;
+        reset(stream);
+        for text in texts(&read) {
+            arrive(&text);
+        }
+    }
+    // As long as there is something to send, there is a next connection.
+    let mut stream = accept(&listener).await;
+    stop.send(true).unwrap();
+    let finish = async {
+        let sent = sending.await.unwrap();
+        let stats = {
+            let client = client;
+            client.flush(GUARD).await.unwrap();
+            client.stats()
+        };
+        (sent, stats)
+    };
+    let mut read = Vec::new();
+    let ((sent, stats), end) = tokio::join!(finish, timeout(GUARD, stream.read_to_end(&mut read)));
+    end.expect("no end").unwrap();
+    drop(stream);
+    for text in texts(&read) {
+        arrive(&text);
+    }
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    let outcomes = reading.await.unwrap();
+    assert_eq!(outcomes.len() as u64, sent);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Acknowledged));
+    assert_account(&stats, sent);
+    assert_eq!((stats.acknowledged, stats.in_flight, stats.waiting), (sent, 0, 0));
+    assert_eq!(stats.broken_connections, rounds as u64);
+    oracle.expect(0, 0..sent);
+    Resets { oracle, arrived, unread: unread_bytes, in_part, stats, sent }
+}
+
+#[tokio::test]
+async fn two_hundred_resets_by_a_sink_that_has_read_all_lose_nothing() {
+    let resets = reset_again_and_again(200, 1, true).await;
+    let report = resets.oracle.report();
+    println!(
+        "{} messages, 200 resets: {} lost, {} duplicated, {} sent again",
+        resets.sent, report.lost, report.duplicated, resets.stats.resent
+    );
+    assert_eq!(resets.unread, 0);
+    assert_eq!((report.lost, report.altered, report.unexpected), (0, 0, 0), "{report}");
+    assert!(report.duplicated <= resets.stats.resent, "{report}");
+}
+
+#[tokio::test]
+async fn resets_by_a_sink_with_unread_data_lose_no_more_than_was_acknowledged_and_unread() {
+    let resets = reset_again_and_again(100, 2, false).await;
+    let report = resets.oracle.report();
+    let messages = Messages::new(2).lengths(30..=300);
+    let lost = (0..resets.sent).filter(|number| !resets.arrived.contains(number));
+    let lost_bytes: usize = lost.map(|number| frame_len(&messages.text(0, number))).sum();
+    println!(
+        "{} messages, 100 resets: {} bytes acknowledged and unread; {} messages of {lost_bytes} bytes lost, {} duplicated, {} sent \
+         again",
+        resets.sent, resets.unread, report.lost, report.duplicated, resets.stats.resent
+    );
+    assert!(resets.unread > 0, "the sink had read all each time");
+    assert!(lost_bytes <= resets.unread + resets.in_part, "{report}");
+    assert_eq!((report.altered, report.unexpected), (0, 0), "{report}");
+    assert!(report.duplicated <= resets.stats.resent, "{report}");
+}

@@ -1,0 +1,106 @@
+//! Sinks that reset connections at exact places.
+//!
+//! A socket filter (packet(7), `SO_ATTACH_FILTER`) stands before TCP itself: what it drops is never acknowledged, and what it cuts
+//! off has never arrived. So a test can say to the byte what the sink's system had of a connection when it was reset, which no
+//! proxy can, since the proxy's own system acknowledges what the proxy then throws away.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+
+const LOAD_BYTE: u16 = 0x30;
+const LOAD_LENGTH: u16 = 0x80;
+const SHIFT_RIGHT: u16 = 0x74;
+const SHIFT_LEFT: u16 = 0x64;
+const ADD: u16 = 0x04;
+const SUBTRACT_X: u16 = 0x1c;
+const A_TO_X: u16 = 0x07;
+const X_TO_A: u16 = 0x87;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+const RETURN_A: u16 = 0x16;
+
+/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is under way.
+pub(crate) fn listen() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    // Those of the loopback are as long as the buffer, and would wait until all of it is free.
+    socket.set_tcp_mss(1400).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(64).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpListener::from_std(socket.into()).unwrap()
+}
+
+/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data does. For a listener: its
+/// connections have it from their beginning.
+pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
+    let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
+    let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
+    let filter = [
+        // X = the TCP header's length, in the upper half of its byte 12, in words.
+        op(LOAD_BYTE, 0, 0, 12),
+        op(SHIFT_RIGHT, 0, 0, 4),
+        op(SHIFT_LEFT, 0, 0, 2),
+        op(A_TO_X, 0, 0, 0),
+        op(LOAD_LENGTH, 0, 0, 0),
+        op(SUBTRACT_X, 0, 0, 0),
+        op(JUMP_IF_EQUAL, 2, 0, 0),
+        op(JUMP_IF_EQUAL, 2, 0, len),
+        op(RETURN, 0, 0, 0),
+        op(RETURN, 0, 0, u32::MAX),
+        op(X_TO_A, 0, 0, 0),
+        op(ADD, 0, 0, kept),
+        op(RETURN_A, 0, 0, 0),
+    ];
+    SockRef::from(listener).attach_filter(&filter).unwrap();
+}
+
+/// Connections have no filter any more.
+pub(crate) fn pass_all(listener: &TcpListener) {
+    SockRef::from(listener).detach_filter().unwrap();
+}
+
+/// Nothing arrives any more: the connection is a black hole.
+pub(crate) fn drop_all(stream: &TcpStream) {
+    SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
+}
+
+/// What has arrived and is not read yet. Nothing must arrive meanwhile.
+pub(crate) fn unread(stream: &TcpStream) -> usize {
+    let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
+    match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {
+        Ok(len) => len,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Reads what has arrived, to its end. Nothing must arrive meanwhile.
+pub(crate) async fn drain(stream: &mut TcpStream, read: &mut Vec<u8>) {
+    let rest = read.len() + unread(stream);
+    while read.len() < rest {
+        stream.read_buf(read).await.unwrap();
+    }
+}
+
+/// Ends the connection by a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// The texts of the whole frames of a stream of bytes; each must be JSON.
+pub(crate) fn texts(stream: &[u8]) -> Vec<String> {
+    let mut decoder = gelf_core::Decoder::strict();
+    let mut frames: Vec<_> = stream.split(|byte| *byte == 0).collect();
+    // Behind the last delimiter is no whole frame.
+    frames.pop();
+    frames
+        .into_iter()
+        .map(|frame| decoder.decode(frame).unwrap().message.short_message().to_owned())
+        .collect()
+}
