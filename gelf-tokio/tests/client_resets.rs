@@ -4,6 +4,13 @@
 //! connection. What it acknowledged and the receiver never read is lost, which no sender can know.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
 
 #[path = "support/account.rs"]
 mod account;
