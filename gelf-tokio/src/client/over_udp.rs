@@ -37,7 +37,9 @@ pub(crate) async fn run<R>(
         while let Some(payload) = flight.first() {
             let outcome = match sender.send_payload(payload).await {
                 Ok(sent) => {
-                    if sent.refused > 0 {
+                    if sent.refused == 0 {
+                        reach.up();
+                    } else {
                         flight.queue().count(|stats| stats.refused_datagrams += sent.refused as u64);
                         reach.down(&"the datagrams are refused");
                     }

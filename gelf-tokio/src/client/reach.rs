@@ -27,9 +27,7 @@ impl Reach {
             stats.connections += 1;
             stats.is_connected = true;
         });
-        if std::mem::take(&mut self.is_down) {
-            tracing::info!(destination = self.destination, "the destination is back");
-        }
+        self.up();
     }
 
     /// Something has arrived: the next pauses are short ones.
@@ -58,6 +56,14 @@ impl Reach {
         self.backoff.pause()
     }
 
+    /// It takes what is sent.
+    pub(crate) fn up(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            tracing::info!(destination = self.destination, "the destination is back");
+        }
+    }
+
+    /// It does not.
     pub(crate) fn down(&mut self, error: &dyn fmt::Display) {
         if !std::mem::replace(&mut self.is_down, true) {
             tracing::warn!(destination = self.destination, "the destination is down, trying on: {error}");
