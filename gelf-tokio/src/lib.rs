@@ -83,6 +83,8 @@ pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
 pub use stats::{ClientStats, DropCounts, RefusedCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
+#[cfg(feature = "tls")]
+pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
 pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender};
 
 #[cfg(doctest)]

@@ -1,7 +1,32 @@
-//! TLS below TCP and HTTP, by rustls with ring.
+//! TLS 1.2 and 1.3 below TCP and HTTP, by rustls with ring.
+//!
+//! Certificates and keys are PEM files, and a file that changed is read again: by a sender before each connect, by a
+//! receiver before each handshake. Sessions are never resumed, so that each connection is judged by the files as they
+//! are.
 
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+mod acceptor;
+#[cfg(test)]
+#[path = "../tests/support/certificates.rs"]
+mod certificates;
+mod config_error;
 mod connector;
 mod counting;
+mod files;
+mod handshake_error;
+#[cfg(test)]
+mod tests;
+mod trust;
 
+pub use acceptor::{ReceiverTls, ReceiverTlsStats};
+pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
 pub(crate) use counting::Counting;
+
+/// The algorithms; said each time, since a process may have several rustls providers and then has no default.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

@@ -1,0 +1,84 @@
+//! What is wrong with the files of TLS.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+/// Why certificates or keys cannot be used: the file, and what is wrong with it.
+#[derive(Debug)]
+pub struct TlsConfigError {
+    file: Option<PathBuf>,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+pub(super) enum Reason {
+    /// What is in PEM there is no certificate. The first is 1.
+    Certificate(usize),
+    Encrypted,
+    Key,
+    KeyOfAnother(PathBuf),
+    NoCertificate,
+    NoKey,
+    NotAFile,
+    NotPem(&'static str),
+    Rustls(String),
+    System(String),
+    TooLong,
+    Unreadable(io::Error),
+}
+
+impl TlsConfigError {
+    pub(super) fn of(file: &Path, reason: Reason) -> Self {
+        Self { file: Some(file.to_owned()), reason }
+    }
+
+    pub(super) fn without_file(reason: Reason) -> Self {
+        Self { file: None, reason }
+    }
+
+    /// The file that is to be mended, unless it is not about one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Whether the operating system refused the file, which may be otherwise at the next attempt although the file
+    /// has not changed.
+    pub(super) fn is_of_the_system(&self) -> bool {
+        matches!(self.reason, Reason::Unreadable(_))
+    }
+}
+
+impl fmt::Display for TlsConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        match &self.reason {
+            Reason::Certificate(number) => write!(f, "certificate {number} of the file is malformed"),
+            Reason::Encrypted => f.write_str("the private key is encrypted, which is not supported"),
+            Reason::Key => f.write_str("the private key is malformed, or of a kind that is not supported"),
+            Reason::KeyOfAnother(cert) => write!(f, "not the private key of {}", cert.display()),
+            Reason::NoCertificate => f.write_str("there is no certificate in PEM in it"),
+            Reason::NoKey => f.write_str("there is no private key in PEM in it"),
+            Reason::NotAFile => f.write_str("not a regular file"),
+            Reason::NotPem(what) => write!(f, "not well-formed PEM: {what}"),
+            Reason::Rustls(error) => write!(f, "TLS cannot be set up: {error}"),
+            Reason::System(error) => write!(f, "the system's certificates cannot be read: {error}"),
+            Reason::TooLong => f.write_str("longer than 4 MiB"),
+            Reason::Unreadable(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TlsConfigError {}
+
+/// Of the kind that the operating system had, or invalid data.
+impl From<TlsConfigError> for io::Error {
+    fn from(error: TlsConfigError) -> Self {
+        let kind = match &error.reason {
+            Reason::Unreadable(error) => error.kind(),
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}

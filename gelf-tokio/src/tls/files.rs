@@ -1,0 +1,244 @@
+//! Certificates and keys from PEM files, and whether a file has changed.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+
+use super::config_error::{Reason, TlsConfigError};
+use super::provider;
+
+/// How long a file may be: Mozilla's authorities have 0.2 MiB. It stops a path to something else altogether.
+const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
+
+/// What differs when a file is another one, or has other contents.
+///
+/// Replacing a file changes the inode, also behind a symbolic link, which is how Kubernetes and certbot do it. Writing
+/// into it changes its times. On Unix the time of the last change counts too, for it cannot be set, and tells of changed
+/// permissions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    #[cfg(unix)]
+    changed: (i64, i64),
+    #[cfg(unix)]
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    /// Nothing when there is no such file, or when it cannot be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            len: metadata.len(),
+            #[cfg(unix)]
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            #[cfg(unix)]
+            inode: (metadata.dev(), metadata.ino()),
+        })
+    }
+}
+
+/// The stamps of several files. Taken before the files are read, so that a change in between is seen the next time.
+pub(super) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Option<Stamp>> {
+    paths.into_iter().map(Stamp::of).collect()
+}
+
+/// All certificates of a file, at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let content = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
+    let certificates = certificates.map_err(|error| TlsConfigError::of(path, of_pem(&error)))?;
+    match certificates.is_empty() {
+        true => Err(TlsConfigError::of(path, Reason::NoCertificate)),
+        false => Ok(certificates),
+    }
+}
+
+/// The authorities of a file. One that is malformed is an error: without it, connections would be refused for a reason
+/// that nobody finds.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in certificates(path)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|_| TlsConfigError::of(path, Reason::Certificate(index + 1)))?;
+    }
+    Ok(roots)
+}
+
+/// A certificate chain, the own certificate first, and its key.
+pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsConfigError> {
+    let chain = certificates(cert)?;
+    let content = read(key)?;
+    let key_of_file = PrivateKeyDer::from_pem_slice(&content).map_err(|error| {
+        let is_encrypted = content.windows(9).any(|part| part == b"ENCRYPTED");
+        TlsConfigError::of(key, if is_encrypted { Reason::Encrypted } else { of_pem_key(&error) })
+    })?;
+    CertifiedKey::from_der(chain, key_of_file, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsConfigError::of(key, Reason::KeyOfAnother(cert.to_owned()))
+        }
+        rustls::Error::InvalidCertificate(_) => TlsConfigError::of(cert, Reason::Certificate(1)),
+        _ => TlsConfigError::of(key, Reason::Key),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+    let unreadable = |error| TlsConfigError::of(path, Reason::Unreadable(error));
+    // To open a pipe would be to wait for its other end.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(TlsConfigError::of(path, Reason::NotAFile));
+    }
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_LEN + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > MAX_FILE_LEN {
+        return Err(TlsConfigError::of(path, Reason::TooLong));
+    }
+    Ok(content)
+}
+
+/// In words of our own: those of the error quote the file.
+fn of_pem(error: &pem::Error) -> Reason {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => Reason::NotPem("it ends within a section"),
+        pem::Error::IllegalSectionStart { .. } => Reason::NotPem("a BEGIN line does not end in five hyphens"),
+        pem::Error::Base64Decode(_) => Reason::NotPem("a section is not base64"),
+        pem::Error::NoItemsFound => Reason::NoCertificate,
+        _ => Reason::NotPem("a section cannot be read"),
+    }
+}
+
+fn of_pem_key(error: &pem::Error) -> Reason {
+    match error {
+        pem::Error::NoItemsFound => Reason::NoKey,
+        other => of_pem(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::certificates::{Authority, Directory};
+    use super::*;
+
+    fn message(result: Result<impl Sized, TlsConfigError>, directory: &Directory) -> String {
+        let error = result.err().expect("it is refused");
+        error.to_string().replace(&directory.path("").display().to_string(), "")
+    }
+
+    fn stamp(path: &Path) -> Option<Stamp> {
+        Stamp::of(path)
+    }
+
+    #[test]
+    fn a_file_holds_any_number_of_authorities_and_text_between_them() {
+        let directory = Directory::new();
+        let pem: String = (0..3).map(|n| format!("# {n}\n{}", Authority::new("a").pem())).collect();
+        assert_eq!(authorities(&directory.write("ca.pem", &pem)).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_of_authorities_is_said() {
+        let directory = Directory::new();
+        let pem = Authority::new("a").pem();
+        let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let cases = [
+            ("", "ca.pem: there is no certificate in PEM in it"),
+            (&pem[..pem.len() / 2], "ca.pem: not well-formed PEM: it ends within a section"),
+            (&pem.replace("MII", "M!I"), "ca.pem: not well-formed PEM: a section is not base64"),
+            (
+                &pem.replace("CERTIFICATE-----", "CERTIFICATE----"),
+                "ca.pem: not well-formed PEM: a BEGIN line does not end in five hyphens",
+            ),
+            (&format!("{pem}{no_der}"), "ca.pem: certificate 2 of the file is malformed"),
+            (&"\n".repeat(4 * 1024 * 1024 + 1), "ca.pem: longer than 4 MiB"),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(message(authorities(&directory.write("ca.pem", content)), &directory), expected);
+        }
+        let missing = directory.path("none.pem");
+        let said = message(authorities(&missing), &directory);
+        assert_eq!(said, "none.pem: cannot be read: No such file or directory (os error 2)");
+        assert_eq!(authorities(&missing).unwrap_err().file(), Some(missing.as_path()));
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_not_opened() {
+        let directory = Directory::new();
+        assert!(authorities(&directory.path("")).unwrap_err().to_string().ends_with(": not a regular file"));
+        #[cfg(unix)]
+        {
+            let error = authorities(Path::new("/dev/zero")).unwrap_err();
+            assert_eq!(error.to_string(), "/dev/zero: not a regular file");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        let directory = Directory::new();
+        let authority = Authority::new("a");
+        let (issued, other) = (authority.issue(&["h"]), authority.issue(&["h"]));
+        let cert = directory.write("cert.pem", &issued.cert_pem);
+        let label = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let cases = [
+            ("", "key.pem: there is no private key in PEM in it"),
+            (&*issued.cert_pem, "key.pem: there is no private key in PEM in it"),
+            (label, "key.pem: the private key is encrypted, which is not supported"),
+            (no_key, "key.pem: the private key is malformed, or of a kind that is not supported"),
+            (&*other.key_pem, "key.pem: not the private key of cert.pem"),
+        ];
+        for (content, expected) in cases {
+            let key = directory.write("key.pem", content);
+            assert_eq!(message(certified_key(&cert, &key), &directory), expected);
+        }
+        let both = directory.write("both.pem", &format!("{}{}", issued.cert_pem, issued.key_pem));
+        assert!(certified_key(&both, &both).is_ok());
+    }
+
+    #[test]
+    fn a_stamp_differs_when_the_file_is_written_replaced_or_gone_and_only_then() {
+        let directory = Directory::new();
+        let path = directory.write("f", "one");
+        let first = stamp(&path);
+        assert!(first.is_some());
+        fs::read(&path).unwrap();
+        assert_eq!(stamp(&path), first);
+
+        // A replacement of the same length that claims the same time is still another file.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        directory.write("f", "two");
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        #[cfg(unix)]
+        assert_ne!(stamp(&path), first);
+
+        let second = stamp(&path);
+        fs::write(&path, "longer").unwrap();
+        assert_ne!(stamp(&path), second);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(stamp(&path), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_stamp_differs_when_a_symbolic_link_leads_elsewhere() {
+        let directory = Directory::new();
+        directory.write("old", "x");
+        directory.write("new", "x");
+        let link = directory.path("link");
+        std::os::unix::fs::symlink(directory.path("old"), &link).unwrap();
+        let first = stamp(&link);
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(directory.path("new"), &link).unwrap();
+        assert_ne!(stamp(&link), first);
+    }
+}

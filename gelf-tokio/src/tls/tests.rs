@@ -1,0 +1,568 @@
+//! Both sides together, over real connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::certificates::{Authority, Directory, Issued, LONG_AGO, ONE_DAY};
+use super::{Connector, ReceiverTls, files, provider};
+use crate::endpoint::TlsOptions;
+
+const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+pub(super) fn options(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> TlsOptions {
+    TlsOptions {
+        ca: ca.map(Into::into),
+        cert: identity.map(|(cert, _)| cert.into()),
+        key: identity.map(|(_, key)| key.into()),
+        server_name: None,
+    }
+}
+
+fn key_of(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_slice_iter(issued.cert_pem.as_bytes()).map(Result::unwrap).collect();
+    (chain, PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap())
+}
+
+/// A server of those versions that wants no certificate.
+pub(super) fn server_config(
+    issued: &Issued,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
+    let (chain, key) = key_of(issued);
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
+}
+
+/// One that asks for certificates of an authority.
+fn asking_config(
+    issued: &Issued,
+    versions: &[&'static SupportedProtocolVersion],
+    client_ca: &Path,
+    is_optional: bool,
+) -> ServerConfig {
+    let roots = Arc::new(files::authorities(client_ca).unwrap());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let verifier = if is_optional { verifier.allow_unauthenticated() } else { verifier }.build().unwrap();
+    let (chain, key) = key_of(issued);
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+    builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap()
+}
+
+async fn guard<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), future).await.expect("it ends within 30 s")
+}
+
+/// Answers each connection with what it has sent. The acceptor is asked for anew each time.
+async fn echo(acceptor: impl Fn() -> TlsAcceptor + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((io, _)) = listener.accept().await {
+            let acceptor = acceptor();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(io).await else { return };
+                let mut buffer = [0; 64];
+                while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+                    stream.write_all(&buffer[..len]).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn echo_of(config: impl Into<Arc<ServerConfig>>) -> SocketAddr {
+    let acceptor = TlsAcceptor::from(config.into());
+    echo(move || acceptor.clone()).await
+}
+
+/// Connects, sends and gets back.
+async fn attempt(connector: &mut Connector, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+    guard(async {
+        let io = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector.connect(io).await?;
+        stream.write_all(b"{}\0").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"{}\0");
+        Ok(stream)
+    })
+    .await
+}
+
+/// Connects, is refused, and says why.
+async fn refusal(connector: &mut Connector, address: SocketAddr) -> String {
+    attempt(connector, address).await.expect_err("it is refused").to_string()
+}
+
+fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// A directory, an authority, and the file of it.
+fn authority() -> (Directory, Authority, std::path::PathBuf) {
+    let (directory, authority) = (Directory::new(), Authority::new("authority"));
+    let ca = directory.write("ca.pem", &authority.pem());
+    (directory, authority, ca)
+}
+
+#[tokio::test]
+async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresses() {
+    let (directory, authority, _) = authority();
+    let both = format!("{}{}", Authority::new("another").pem(), authority.pem());
+    let ca = directory.write("ca.pem", &both);
+    let issued = authority.issue(&["logs.example", "127.0.0.1", "::1"]);
+    let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
+    for host in ["logs.example", "LOGS.example", "127.0.0.1", "::1"] {
+        let mut connector = Connector::new(&options(Some(&ca), None), host).unwrap();
+        let stream = attempt(&mut connector, address).await.unwrap();
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    }
+    let other_name = TlsOptions { server_name: Some("logs.example".into()), ..options(Some(&ca), None) };
+    attempt(&mut Connector::new(&other_name, "10.0.0.1").unwrap(), address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_sends_the_authorities_between_is_accepted() {
+    let (_directory, root, ca) = authority();
+    let issued = root.intermediate("between").issue(&["h"]);
+    let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
+    attempt(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await.unwrap();
+
+    let leaf_alone =
+        issued.cert_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap().to_owned();
+    let address = echo_of(server_config(&Issued { cert_pem: leaf_alone, ..issued }, TLS13)).await;
+    let said = refusal(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await;
+    assert!(said.starts_with("the receiver's certificate is not signed by a trusted authority"), "{said}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
+    let (_directory, authority, ca) = authority();
+    let path = ca.display();
+    let cases = [
+        (authority.issue_for(&["h"], LONG_AGO), "has expired".to_owned()),
+        (authority.issue_for(&["h"], ONE_DAY), "is not valid yet, or the clock here is wrong".to_owned()),
+        (authority.issue(&["other.example"]), "is not valid for the name h".to_owned()),
+        (authority.issue(&["127.0.0.1"]), "is not valid for the name h".to_owned()),
+        (
+            Authority::new("stranger").issue(&["h"]),
+            format!("is not signed by a trusted authority (CA file {path})"),
+        ),
+        (
+            Authority::new("authority").issue(&["h"]),
+            format!(
+                "is not signed by a trusted authority, only by one of the same name, or the receiver's key is \
+                 another (CA file {path})"
+            ),
+        ),
+        (
+            authority.itself(),
+            "is one of an authority: the receiver needs one of its own that the authority has signed"
+                .to_owned(),
+        ),
+    ];
+    for versions in [TLS12, TLS13] {
+        for (issued, expected) in &cases {
+            let address = echo_of(server_config(issued, versions)).await;
+            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+            let error = attempt(&mut connector, address).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("the receiver's certificate {expected}"));
+            let source = error.get_ref().unwrap().source().unwrap();
+            let source = source.downcast_ref::<rustls::Error>();
+            assert!(matches!(source, Some(rustls::Error::InvalidCertificate(_))), "{source:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_is_not_known_by_the_systems_authorities_unless_they_vouch_for_it() {
+    let (_directory, authority, _) = authority();
+    let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
+    let said = refusal(&mut Connector::new(&options(None, None), "h").unwrap(), address).await;
+    let sources = ["(the system's authorities)", "(Mozilla's authorities)"];
+    assert!(sources.iter().any(|source| said.ends_with(source)), "{said}");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_former_is_not() {
+    let (directory, old, ca) = authority();
+    let new = Authority::new("authority");
+    let by_old = echo_of(server_config(&old.issue(&["h"]), TLS13)).await;
+    let by_new = echo_of(server_config(&new.issue(&["h"]), TLS13)).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    attempt(&mut connector, by_old).await.unwrap();
+    refusal(&mut connector, by_new).await;
+
+    directory.write("ca.pem", &new.pem());
+    attempt(&mut connector, by_new).await.unwrap();
+    refusal(&mut connector, by_old).await;
+
+    // Written into, and not replaced.
+    std::fs::write(&ca, format!("{}{}", old.pem(), new.pem())).unwrap();
+    attempt(&mut connector, by_old).await.unwrap();
+    attempt(&mut connector, by_new).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_that_have_not_changed_are_not_read_again() {
+    let (_directory, authority, ca) = authority();
+    let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    attempt(&mut connector, address).await.unwrap();
+    let first = connector.load().await.unwrap();
+    attempt(&mut connector, address).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &connector.load().await.unwrap()));
+    std::fs::write(&ca, authority.pem()).unwrap();
+    assert!(!Arc::ptr_eq(&first, &connector.load().await.unwrap()));
+}
+
+#[tokio::test]
+async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
+    let (directory, authority, ca) = authority();
+    let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    attempt(&mut connector, address).await.unwrap();
+
+    let bad = [
+        ("not a certificate", "there is no certificate in PEM in it"),
+        ("", "there is no certificate in PEM in it"),
+    ];
+    for (content, what) in bad {
+        directory.write("ca.pem", content);
+        // Each time, although the file stays the same.
+        for _ in 0..2 {
+            let (io, mut peer) = duplex(4096);
+            let error = guard(connector.connect(io)).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("{}: {what}", ca.display()));
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            let mut received = Vec::new();
+            guard(peer.read_to_end(&mut received)).await.unwrap();
+            assert_eq!(received, b"");
+        }
+    }
+    std::fs::remove_file(&ca).unwrap();
+    let error = attempt(&mut connector, address).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert!(error.to_string().starts_with(&format!("{}: cannot be read: ", ca.display())), "{error}");
+
+    directory.write("ca.pem", &authority.pem());
+    attempt(&mut connector, address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_accepted_refused_or_missed_within_connect() {
+    let (directory, authority, ca) = authority();
+    let server = authority.issue(&["h"]);
+    let own = directory.write_issued("own", &authority.issue(&["sender"]));
+    let strange = directory.write_issued("strange", &Authority::new("stranger").issue(&["sender"]));
+    let expired = directory.write_issued("expired", &authority.issue_for(&["sender"], LONG_AGO));
+    let refused = |cert: &Path, what: &str| {
+        format!("the receiver does not accept the client certificate {}: {what}", cert.display())
+    };
+    let unknown = "it is not signed by an authority that the receiver trusts";
+    for versions in [TLS12, TLS13] {
+        let address = echo_of(asking_config(&server, versions, &ca, false)).await;
+        let with = |(cert, key): &(std::path::PathBuf, std::path::PathBuf)| {
+            Connector::new(&options(Some(&ca), Some((cert, key))), "h").unwrap()
+        };
+        attempt(&mut with(&own), address).await.unwrap();
+        assert_eq!(refusal(&mut with(&strange), address).await, refused(&strange.0, unknown));
+        assert_eq!(refusal(&mut with(&expired), address).await, refused(&expired.0, "it has expired"));
+        let mut without = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        assert_eq!(refusal(&mut without, address).await, "the receiver wants a client certificate");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_is_replaced_is_shown_at_the_next_connect() {
+    let (directory, authority, ca) = authority();
+    let address = echo_of(asking_config(&authority.issue(&["h"]), TLS13, &ca, false)).await;
+    let (cert, key) = directory.write_issued("own", &authority.issue_for(&["sender"], LONG_AGO));
+    let mut connector = Connector::new(&options(Some(&ca), Some((&cert, &key))), "h").unwrap();
+    refusal(&mut connector, address).await;
+
+    // Between the two files of a rotation, they do not belong together.
+    let issued = authority.issue(&["sender"]);
+    directory.write("own.pem", &issued.cert_pem);
+    let not_yet = format!("{}: not the private key of {}", key.display(), cert.display());
+    assert_eq!(refusal(&mut connector, address).await, not_yet);
+    directory.write("own.key", &issued.key_pem);
+    attempt(&mut connector, address).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_says_nothing_about_a_certificate_is_waited_for_for_a_second() {
+    let (_directory, authority, ca) = authority();
+    let mut config = asking_config(&authority.issue(&["h"]), TLS13, &ca, true);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    connector.load().await.unwrap();
+
+    let (io, peer) = duplex(4096);
+    let began = Instant::now();
+    let accept = TlsAcceptor::from(Arc::new(config)).accept(peer);
+    let (connected, accepted) = tokio::join!(connector.connect(io), accept);
+    assert_eq!(began.elapsed().as_secs(), 1);
+    drop((connected.unwrap(), accepted.unwrap()));
+}
+
+#[tokio::test]
+async fn data_that_comes_with_the_verdict_is_not_lost() {
+    let (_directory, authority, ca) = authority();
+    for storage in [true, false] {
+        let mut config = asking_config(&authority.issue(&["h"]), TLS13, &ca, true);
+        if !storage {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        let (io, peer) = duplex(4096);
+        let serve = async {
+            let mut stream = TlsAcceptor::from(Arc::new(config)).accept(peer).await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        let (connected, ()) = guard(async { tokio::join!(connector.connect(io), serve) }).await;
+        let mut read = String::new();
+        guard(connected.unwrap().read_to_string(&mut read)).await.unwrap();
+        assert_eq!(read, "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_of_tls_1_2_is_sent_to() {
+    let (_directory, authority, ca) = authority();
+    let address = echo_of(server_config(&authority.issue(&["h"]), TLS12)).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let stream = attempt(&mut connector, address).await.unwrap();
+    assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+}
+
+#[tokio::test]
+async fn no_session_is_resumed() {
+    let (directory, authority, ca) = authority();
+    let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
+    for versions in [TLS12, TLS13] {
+        // By the sender, from a receiver that would.
+        let address = echo_of(server_config(&authority.issue(&["h"]), versions)).await;
+        let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        // By the receiver, for a sender that would.
+        let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+        let own = echo(move || receiver.acceptor()).await;
+        let roots = files::authorities(&ca).unwrap();
+        let config =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        for _ in 0..3 {
+            let stream = attempt(&mut connector, address).await.unwrap();
+            assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+
+            let io = TcpStream::connect(own).await.unwrap();
+            let connect = TlsConnector::from(Arc::clone(&config)).connect("h".try_into().unwrap(), io);
+            let mut stream = guard(connect).await.unwrap();
+            stream.write_all(b"x").await.unwrap();
+            guard(stream.read_u8()).await.unwrap();
+            assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_protocol_is_named_only_when_it_is_asked_for() {
+    let (_directory, authority, ca) = authority();
+    let mut config = Arc::unwrap_or_clone(server_config(&authority.issue(&["h"]), TLS13));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let address = echo_of(config).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    assert_eq!(attempt(&mut connector, address).await.unwrap().get_ref().1.alpn_protocol(), None);
+    let mut connector = connector.with_alpn(b"http/1.1");
+    let stream = attempt(&mut connector, address).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[tokio::test]
+async fn a_receiver_without_tls_gets_nothing_but_the_handshake() {
+    let (_directory, _authority, ca) = authority();
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let answers: [(&[u8], &str); 2] = [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the receiver does not speak TLS"),
+        (b"", "the receiver closed the connection instead of a TLS handshake"),
+    ];
+    for (answer, expected) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = tokio::spawn(async move {
+            let (mut io, _) = listener.accept().await.unwrap();
+            let mut received = vec![0; 5];
+            io.read_exact(&mut received).await.unwrap();
+            let len = usize::from(u16::from_be_bytes([received[3], received[4]]));
+            received.resize(5 + len, 0);
+            io.read_exact(&mut received[5..]).await.unwrap();
+            io.write_all(answer).await.unwrap();
+            io.shutdown().await.unwrap();
+            io.read_to_end(&mut received).await.unwrap();
+            received
+        });
+        let io = TcpStream::connect(address).await.unwrap();
+        let error = guard(connector.connect(io)).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+
+        // A handshake record, and at most an alert.
+        let received = guard(peer).await.unwrap();
+        assert_eq!(received[0], 0x16);
+        let mut rest = &received[..];
+        let mut kinds = Vec::new();
+        while let [kind, 3, _, high, low, after @ ..] = rest {
+            kinds.push(*kind);
+            rest = &after[usize::from(u16::from_be_bytes([*high, *low]))..];
+        }
+        assert_eq!(rest, b"");
+        assert!(matches!(kinds[..], [0x16] | [0x16, 0x15]), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connect_that_is_cancelled_leaves_the_connector_as_it_was() {
+    let (directory, old, ca) = authority();
+    let new = Authority::new("authority");
+    let address = echo_of(server_config(&new.issue(&["h"]), TLS13)).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    for _ in 0..10 {
+        let (io, _peer) = duplex(16);
+        let mut connect = Box::pin(connector.connect(io));
+        tokio::select! {
+            biased;
+            _ = &mut connect => panic!("nobody answers"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    // What it has begun to read is not what counts now.
+    directory.write("ca.pem", &new.pem());
+    attempt(&mut connector, address).await.unwrap();
+    drop(old);
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_without_a_file_being_read() {
+    let ca = Some(Path::new("/none"));
+    let error = |options: &TlsOptions, host| {
+        let error = Connector::new(options, host).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        error.to_string()
+    };
+    let cert = TlsOptions { cert: Some("/c".into()), ..options(ca, None) };
+    assert_eq!(error(&cert, "h"), "a client certificate needs its private key");
+    let key = TlsOptions { key: Some("/k".into()), ..options(ca, None) };
+    assert_eq!(error(&key, "h"), "a private key needs its client certificate");
+    assert_eq!(error(&options(ca, None), "a b"), "\"a b\" is not a name that a certificate can have");
+    assert!(Connector::new(&options(ca, None), "h").is_ok());
+}
+
+#[tokio::test]
+async fn a_receivers_certificate_that_is_replaced_is_shown_at_the_next_handshake() {
+    let (directory, authority, ca) = authority();
+    let (first, second) = (authority.issue(&["h"]), authority.issue(&["h"]));
+    let (cert, key) = directory.write_issued("server", &first);
+    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+    let shared = receiver.clone();
+    let address = echo(move || shared.acceptor()).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut open = attempt(&mut connector, address).await.unwrap();
+    assert_eq!(certificate(&open), first.der);
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 0));
+
+    // Between the two files of a rotation, and with others that cannot be used, the former ones go on.
+    directory.write("server.pem", &second.cert_pem);
+    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
+    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 1));
+    directory.write("server.key", "nothing");
+    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 2));
+
+    directory.write("server.key", &second.key_pem);
+    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
+    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 2));
+
+    // A connection that was open is as it was.
+    open.write_all(b"x").await.unwrap();
+    assert_eq!(guard(open.read_u8()).await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn files_that_are_missing_are_looked_for_at_each_handshake() {
+    let (directory, authority, ca) = authority();
+    let issued = authority.issue(&["h"]);
+    let (cert, key) = directory.write_issued("server", &issued);
+    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+    let shared = receiver.clone();
+    let address = echo(move || shared.acceptor()).await;
+    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    std::fs::remove_file(&cert).unwrap();
+    for failed in 1..=3 {
+        attempt(&mut connector, address).await.unwrap();
+        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, failed));
+    }
+    directory.write_issued("server", &issued);
+    attempt(&mut connector, address).await.unwrap();
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 3));
+}
+
+#[tokio::test]
+async fn a_receiver_with_client_authorities_takes_their_senders_alone_and_follows_their_file() {
+    let (directory, authority, ca) = authority();
+    let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let client_ca = directory.write("client-ca.pem", &old.pem());
+    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&client_ca).unwrap();
+    let shared = receiver.clone();
+    let address = echo(move || shared.acceptor()).await;
+
+    let by_old = directory.write_issued("old", &old.issue(&["sender"]));
+    let by_new = directory.write_issued("new", &new.issue(&["sender"]));
+    let mut by_old = Connector::new(&options(Some(&ca), Some((&by_old.0, &by_old.1))), "h").unwrap();
+    let mut by_new = Connector::new(&options(Some(&ca), Some((&by_new.0, &by_new.1))), "h").unwrap();
+    let mut by_nobody = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    attempt(&mut by_old, address).await.unwrap();
+    refusal(&mut by_new, address).await;
+    assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
+
+    directory.write("client-ca.pem", &new.pem());
+    attempt(&mut by_new, address).await.unwrap();
+    refusal(&mut by_old, address).await;
+
+    // Bad authorities never open the door.
+    directory.write("client-ca.pem", "");
+    attempt(&mut by_new, address).await.unwrap();
+    assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
+    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 1));
+}
+
+#[test]
+fn a_receiver_is_not_made_of_files_that_cannot_be_used() {
+    let (directory, authority, _) = authority();
+    let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
+    let missing = directory.path("missing.pem");
+    assert_eq!(ReceiverTls::from_pem_files(&missing, &key).unwrap_err().file(), Some(&*missing));
+    assert_eq!(ReceiverTls::from_pem_files(&cert, &missing).unwrap_err().file(), Some(&*missing));
+    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+    assert_eq!(receiver.with_client_ca(&missing).unwrap_err().file(), Some(&*missing));
+}

@@ -1,0 +1,140 @@
+//! Certificates for tests: authorities, what they issue, and a directory of PEM files that goes when it is dropped.
+#![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{env, fs, process};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+
+/// A day: year, month, day.
+pub type Day = (i32, u8, u8);
+
+/// Days that no test runs at.
+pub const ALWAYS: (Day, Day) = ((1975, 1, 1), (4096, 1, 1));
+pub const LONG_AGO: (Day, Day) = ((1975, 1, 1), (2001, 1, 1));
+pub const ONE_DAY: (Day, Day) = ((4000, 1, 1), (4096, 1, 1));
+
+/// One that signs certificates.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// The certificates between those that it issues and the root.
+    between: String,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub cert_pem: String,
+    pub key_pem: String,
+    /// The certificate alone.
+    pub der: Vec<u8>,
+}
+
+impl Authority {
+    /// A root of that name. Two of one name have different keys.
+    pub fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::self_signed(Self::params(name), key).unwrap();
+        Self { issuer, between: String::new() }
+    }
+
+    /// An authority that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::signed_by(Self::params(name), key, &self.issuer).unwrap();
+        let between = format!("{}{}", issuer.pem(), self.between);
+        Self { issuer, between }
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+    }
+
+    /// Its own certificate.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Its own certificate with its key, as a server that uses that for its own.
+    pub fn itself(&self) -> Issued {
+        let key_pem = self.issuer.key().serialize_pem();
+        Issued { cert_pem: self.pem(), key_pem, der: self.issuer.der().to_vec() }
+    }
+
+    /// A certificate for names and addresses, good for servers and clients, at all times.
+    pub fn issue(&self, names: &[&str]) -> Issued {
+        self.issue_for(names, ALWAYS)
+    }
+
+    /// The same, from one day until another.
+    pub fn issue_for(&self, names: &[&str], (from, until): (Day, Day)) -> Issued {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "leaf");
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let cert_pem = format!("{}{}", cert.pem(), self.between);
+        Issued { cert_pem, key_pem: key.serialize_pem(), der: cert.der().to_vec() }
+    }
+}
+
+/// A directory of its own below that for temporary files.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let path = env::temp_dir().join(format!("gelf-certificates-{}-{number}", process::id()));
+        fs::create_dir_all(&path).expect("the directory for temporary files can be written");
+        Self { path }
+    }
+
+    /// Where a file of that name is, or would be.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file, or replaces it at once by another one.
+    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        fs::write(&new, content).unwrap();
+        fs::rename(&new, &path).unwrap();
+        path
+    }
+
+    /// Writes `NAME.pem` and `NAME.key`.
+    pub fn write_issued(&self, name: &str, issued: &Issued) -> (PathBuf, PathBuf) {
+        let cert = self.write(&format!("{name}.pem"), &issued.cert_pem);
+        (cert, self.write(&format!("{name}.key"), &issued.key_pem))
+    }
+}
+
+impl AsRef<Path> for Directory {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
