@@ -155,8 +155,7 @@ impl Connector {
         let reading = self.reading.insert(spawn_blocking(move || sources.load(held)));
         let read = reading.await;
         self.reading = None;
-        // Files that are bad leave nothing to go on with, and are read again even if they stay the same.
-        self.loaded = None;
+        // Files that are bad are an error until they are good again: what is held is of other stamps.
         let loaded = read.map_err(io::Error::other)??;
         self.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
@@ -238,4 +237,51 @@ where
         }
     });
     timeout(VERDICT, heard).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use tokio::io::duplex;
+    use tokio::runtime::Builder;
+
+    use super::super::certificates::{Authority, Directory};
+    use super::super::tests::options;
+    use super::*;
+
+    #[test]
+    fn a_connect_that_is_cancelled_leaves_one_reading_at_most_and_nothing_that_is_used() {
+        let directory = Directory::new();
+        let ca = directory.write("ca.pem", &Authority::new("a").pem());
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            // As if the file system hung.
+            let (go_on, wait) = mpsc::channel();
+            let hanging = spawn_blocking(move || wait.recv().unwrap());
+
+            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+            let mut tasks = Vec::new();
+            for _ in 0..3 {
+                let (io, _peer) = duplex(16);
+                let mut connect = Box::pin(connector.connect(io));
+                assert!(connect.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                drop(connect);
+                tasks.push(connector.reading.as_ref().unwrap().id());
+            }
+            assert!(tasks.iter().all(|task| *task == tasks[0]), "{tasks:?}");
+
+            go_on.send(()).unwrap();
+            hanging.await.unwrap();
+            while !connector.reading.as_ref().unwrap().is_finished() {
+                tokio::task::yield_now().await;
+            }
+            directory.write("ca.pem", &Authority::new("another").pem());
+            let loaded = connector.load().await.unwrap();
+            assert_eq!(loaded.stamps, files::stamps([&*ca]));
+            assert!(connector.reading.is_none());
+        });
+    }
 }

@@ -127,6 +127,9 @@ fn of_pem_key(error: &pem::Error) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
     use super::super::certificates::{Authority, Directory};
     use super::*;
 
@@ -220,6 +223,14 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         #[cfg(unix)]
         assert_ne!(stamp(&path), first);
+
+        // So is one that is written into and set back, for the time of that cannot be set.
+        let second = stamp(&path);
+        thread::sleep(Duration::from_millis(50));
+        fs::write(&path, "six").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        #[cfg(unix)]
+        assert_ne!(stamp(&path), second);
 
         let second = stamp(&path);
         fs::write(&path, "longer").unwrap();
