@@ -63,12 +63,12 @@ fn asking_config(
     builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap()
 }
 
-async fn guard<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn guard<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("it ends within 30 s")
 }
 
 /// Answers each connection with what it has sent. The acceptor is asked for anew each time.
-async fn echo(acceptor: impl Fn() -> TlsAcceptor + Send + 'static) -> SocketAddr {
+pub(super) async fn echo(acceptor: impl Fn() -> TlsAcceptor + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -93,7 +93,10 @@ async fn echo_of(config: impl Into<Arc<ServerConfig>>) -> SocketAddr {
 }
 
 /// Connects, sends and gets back.
-async fn attempt(connector: &mut Connector, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn attempt(
+    connector: &mut Connector,
+    address: SocketAddr,
+) -> io::Result<TlsStream<TcpStream>> {
     guard(async {
         let io = TcpStream::connect(address).await.unwrap();
         let mut stream = connector.connect(io).await?;
@@ -108,16 +111,12 @@ async fn attempt(connector: &mut Connector, address: SocketAddr) -> io::Result<T
 }
 
 /// Connects, is refused, and says why.
-async fn refusal(connector: &mut Connector, address: SocketAddr) -> String {
+pub(super) async fn refusal(connector: &mut Connector, address: SocketAddr) -> String {
     attempt(connector, address).await.expect_err("it is refused").to_string()
 }
 
-fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
-    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
-
 /// A directory, an authority, and the file of it.
-fn authority() -> (Directory, Authority, std::path::PathBuf) {
+pub(super) fn authority() -> (Directory, Authority, std::path::PathBuf) {
     let (directory, authority) = (Directory::new(), Authority::new("authority"));
     let ca = directory.write("ca.pem", &authority.pem());
     (directory, authority, ca)
@@ -460,96 +459,4 @@ fn options_that_cannot_work_are_refused_without_a_file_being_read() {
     assert_eq!(error(&key, "h"), "a private key needs its client certificate");
     assert_eq!(error(&options(ca, None), "a b"), "\"a b\" is not a name that a certificate can have");
     assert!(Connector::new(&options(ca, None), "h").is_ok());
-}
-
-#[tokio::test]
-async fn a_receivers_certificate_that_is_replaced_is_shown_at_the_next_handshake() {
-    let (directory, authority, ca) = authority();
-    let (first, second) = (authority.issue(&["h"]), authority.issue(&["h"]));
-    let (cert, key) = directory.write_issued("server", &first);
-    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
-    let shared = receiver.clone();
-    let address = echo(move || shared.acceptor()).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
-    let mut open = attempt(&mut connector, address).await.unwrap();
-    assert_eq!(certificate(&open), first.der);
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 0));
-
-    // Between the two files of a rotation, and with others that cannot be used, the former ones go on.
-    directory.write("server.pem", &second.cert_pem);
-    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
-    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 1));
-    directory.write("server.key", "nothing");
-    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 2));
-
-    directory.write("server.key", &second.key_pem);
-    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
-    assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 2));
-
-    // A connection that was open is as it was.
-    open.write_all(b"x").await.unwrap();
-    assert_eq!(guard(open.read_u8()).await.unwrap(), b'x');
-}
-
-#[tokio::test]
-async fn files_that_are_missing_are_looked_for_at_each_handshake() {
-    let (directory, authority, ca) = authority();
-    let issued = authority.issue(&["h"]);
-    let (cert, key) = directory.write_issued("server", &issued);
-    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
-    let shared = receiver.clone();
-    let address = echo(move || shared.acceptor()).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
-    std::fs::remove_file(&cert).unwrap();
-    for failed in 1..=3 {
-        attempt(&mut connector, address).await.unwrap();
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, failed));
-    }
-    directory.write_issued("server", &issued);
-    attempt(&mut connector, address).await.unwrap();
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 3));
-}
-
-#[tokio::test]
-async fn a_receiver_with_client_authorities_takes_their_senders_alone_and_follows_their_file() {
-    let (directory, authority, ca) = authority();
-    let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
-    let (old, new) = (Authority::new("old"), Authority::new("new"));
-    let client_ca = directory.write("client-ca.pem", &old.pem());
-    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&client_ca).unwrap();
-    let shared = receiver.clone();
-    let address = echo(move || shared.acceptor()).await;
-
-    let by_old = directory.write_issued("old", &old.issue(&["sender"]));
-    let by_new = directory.write_issued("new", &new.issue(&["sender"]));
-    let mut by_old = Connector::new(&options(Some(&ca), Some((&by_old.0, &by_old.1))), "h").unwrap();
-    let mut by_new = Connector::new(&options(Some(&ca), Some((&by_new.0, &by_new.1))), "h").unwrap();
-    let mut by_nobody = Connector::new(&options(Some(&ca), None), "h").unwrap();
-    attempt(&mut by_old, address).await.unwrap();
-    refusal(&mut by_new, address).await;
-    assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
-
-    directory.write("client-ca.pem", &new.pem());
-    attempt(&mut by_new, address).await.unwrap();
-    refusal(&mut by_old, address).await;
-
-    // Bad authorities never open the door.
-    directory.write("client-ca.pem", "");
-    attempt(&mut by_new, address).await.unwrap();
-    assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
-    assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 1));
-}
-
-#[test]
-fn a_receiver_is_not_made_of_files_that_cannot_be_used() {
-    let (directory, authority, _) = authority();
-    let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
-    let missing = directory.path("missing.pem");
-    assert_eq!(ReceiverTls::from_pem_files(&missing, &key).unwrap_err().file(), Some(&*missing));
-    assert_eq!(ReceiverTls::from_pem_files(&cert, &missing).unwrap_err().file(), Some(&*missing));
-    let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
-    assert_eq!(receiver.with_client_ca(&missing).unwrap_err().file(), Some(&*missing));
 }
