@@ -271,6 +271,8 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             timeout(GUARD, session.read(&mut read)).await.expect("nothing comes").unwrap();
         }
         drop_all(session.socket());
+        // What is written meanwhile is with the sender's system, and never arrives.
+        tokio::time::sleep(Duration::from_millis(2)).await;
         if drained {
             session.drain(&mut read).await;
         }
