@@ -1,0 +1,209 @@
+//! A client over TLS whose receiver, or whose own files, are not what they should be, until they are.
+
+#![cfg(feature = "tls")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+#[path = "support/account.rs"]
+mod account;
+#[path = "support/certificates.rs"]
+mod certificates;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{Client, Driver, Outcome, Receipts};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use account::assert_account;
+use certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
+
+/// Against tests that hang.
+const GUARD: Duration = Duration::from_secs(30);
+
+/// A receiver that shows the certificate of the moment, and wants one of the sender if it knows an authority for it.
+fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match client_authority {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let chain = vec![CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
+}
+
+struct Server {
+    address: SocketAddr,
+    config: Arc<Mutex<Arc<ServerConfig>>>,
+    /// The whole frames of all connections.
+    texts: mpsc::UnboundedReceiver<String>,
+}
+
+impl Server {
+    async fn start(config: Arc<ServerConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Arc::new(Mutex::new(config));
+        let (sender, texts) = mpsc::unbounded_channel();
+        let current = Arc::clone(&config);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut read = Vec::new();
+                    while let Ok(1..) = stream.read_buf(&mut read).await {
+                        while let Some(end) = read.iter().position(|byte| *byte == 0) {
+                            let frame: Vec<_> = read.drain(..=end).collect();
+                            let message =
+                                Decoder::strict().decode(&frame[..end]).unwrap().message.into_owned();
+                            sender.send(message.short_message().to_owned()).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, config, texts }
+    }
+
+    fn show(&self, config: Arc<ServerConfig>) {
+        *self.config.lock().unwrap() = config;
+    }
+
+    fn client(&self, options: &str) -> (Client<u64>, Receipts<u64>, Driver<u64>) {
+        Client::new(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap()).unwrap()
+    }
+}
+
+/// Sends ten messages; sees at least three handshakes fail and none of the messages leave; lets `mend` mend it; sees all arrive,
+/// once, in order. How long that took.
+async fn nothing_leaves_until_it_is_mended(
+    server: &mut Server,
+    options: &str,
+    mend: impl FnOnce(&Server),
+) -> Duration {
+    let (client, mut receipts, driver) = server.client(options);
+    let driver = tokio::spawn(driver.run());
+    for number in 0..10 {
+        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+    }
+    let started = Instant::now();
+    while client.stats().failed_connects < 3 {
+        assert!(started.elapsed() < GUARD, "{:?}", client.stats());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let stats = client.stats();
+    assert_account(&stats, 10);
+    assert_eq!((stats.delivered(), stats.connections, stats.is_connected), (0, 0, false));
+    assert!(server.texts.try_recv().is_err(), "a message has left");
+    mend(server);
+    let mended = Instant::now();
+    for number in 0..10 {
+        let text = timeout(GUARD, server.texts.recv()).await.expect("all arrive").unwrap();
+        assert_eq!(text, number.to_string());
+        assert_eq!(receipts.recv().await, Some((number, Outcome::Acknowledged)));
+    }
+    let took = mended.elapsed();
+    let stats = client.stats();
+    assert_account(&stats, 10);
+    assert_eq!((stats.acknowledged, stats.connections, stats.is_connected), (10, 1, true));
+    drop(client);
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    assert!(server.texts.try_recv().is_err(), "a message came twice");
+    took
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_until_there_is_a_new_one() {
+    let authority = Authority::new("tests");
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &authority.pem());
+    let mut server = Server::start(config(&authority.issue_for(&["127.0.0.1"], LONG_AGO), None)).await;
+    let took = nothing_leaves_until_it_is_mended(&mut server, &format!("ca={}", ca.display()), |server| {
+        server.show(config(&authority.issue_for(&["127.0.0.1"], ALWAYS), None));
+    })
+    .await;
+    println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused_until_there_is_one_for_this() {
+    let authority = Authority::new("tests");
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &authority.pem());
+    let options = format!("ca={}&server_name=logs.example", ca.display());
+    let mut server = Server::start(config(&authority.issue(&["other.example"]), None)).await;
+    let took = nothing_leaves_until_it_is_mended(&mut server, &options, |server| {
+        server.show(config(&authority.issue(&["logs.example"]), None));
+    })
+    .await;
+    println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_rotated_authority_is_trusted_once_its_file_says_so_without_a_restart() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &old.pem());
+    let mut server = Server::start(config(&new.issue(&["127.0.0.1"]), None)).await;
+    let took = nothing_leaves_until_it_is_mended(&mut server, &format!("ca={}", ca.display()), |_| {
+        directory.write("ca.pem", &new.pem());
+    })
+    .await;
+    println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_a_certificate_gets_nothing_without_one_of_its_authority() {
+    let (authority, stranger) = (Authority::new("tests"), Authority::new("stranger"));
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &authority.pem());
+    let (cert, key) = directory.write_issued("client", &stranger.issue(&["client"]));
+    let options = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
+    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
+    let took = nothing_leaves_until_it_is_mended(&mut server, &options, |_| {
+        directory.write_issued("client", &authority.issue(&["client"]));
+    })
+    .await;
+    println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_none() {
+    let authority = Authority::new("tests");
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &authority.pem());
+    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
+    let took = nothing_leaves_until_it_is_mended(&mut server, &format!("ca={}", ca.display()), |server| {
+        server.show(config(&authority.issue(&["127.0.0.1"]), None));
+    })
+    .await;
+    println!("recovered after {took:?}");
+}
