@@ -17,6 +17,7 @@ mod connector;
 mod counting;
 mod files;
 mod handshake_error;
+mod marks;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -25,6 +26,7 @@ pub use acceptor::{ReceiverTls, ReceiverTlsStats};
 pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
 pub(crate) use counting::Counting;
+pub(crate) use marks::Marks;
 
 /// The algorithms; said each time, since a process may have several rustls providers and then has no default.
 fn provider() -> Arc<CryptoProvider> {

@@ -17,9 +17,7 @@ use crate::endpoint::{Endpoint, TcpOptions};
 use crate::resolve::{Resolve, addresses};
 use crate::sys;
 #[cfg(feature = "tls")]
-use crate::tcp::window::Marks;
-#[cfg(feature = "tls")]
-use crate::tls::{Connector, Counting};
+use crate::tls::{Connector, Counting, Marks};
 
 /// How long one address may take to answer; the system's own limit is two minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,46 @@
+//! Sends each line of standard input, and says at the end what became of them. The destination may be down, or come
+//! and go: over TCP and TLS no line is lost by that.
+//!
+//! ```text
+//! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201
+//! ```
+
+use std::env;
+use std::error::Error;
+
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Client, Outcome};
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let uri = env::args().nth(1).unwrap_or_else(|| "gelf+tcp://127.0.0.1:12201".to_owned());
+    let (client, mut receipts, driver) = Client::new(&uri.parse()?)?;
+    let driver = tokio::spawn(driver.run());
+
+    // Whoever reads receipts knows what became of each message; here by the number of its line.
+    let reading = tokio::spawn(async move {
+        let mut delivered: u64 = 0;
+        while let Some((line, outcome)) = receipts.recv().await {
+            match outcome {
+                Outcome::Dropped(reason) => println!("line {line} was dropped: {reason}"),
+                _ => delivered += 1,
+            }
+        }
+        delivered
+    });
+
+    let mut lines = BufReader::new(stdin()).lines();
+    let mut number: u64 = 0;
+    while let Some(line) = lines.next_line().await? {
+        number += 1;
+        // With a full queue this waits, unless the URI says `when_full=drop_oldest` or `drop_newest`.
+        client.send(&Message::new("example-host", line), number).await?;
+    }
+
+    // The driver sends what is left once the last client is gone, for ten seconds at most.
+    drop(client);
+    driver.await?;
+    println!("{} of {number} lines were delivered", reading.await?);
+    Ok(())
+}
