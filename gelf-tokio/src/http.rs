@@ -1,1 +1,5 @@
 //! GELF over HTTP/1.1.
+
+mod sender;
+
+pub use sender::{BulkBody, HttpError, HttpSender};

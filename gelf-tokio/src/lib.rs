@@ -77,6 +77,8 @@ pub use endpoint::{
     Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,
     WhenFull,
 };
+#[cfg(feature = "http")]
+pub use http::{BulkBody, HttpError, HttpSender};
 pub use outcome::{DropReason, Outcome};
 pub use receive::{ReceiveError, Received};
 pub use resolve::{Resolve, Resolving, SystemResolver};

@@ -1,0 +1,235 @@
+//! Sends messages as requests.
+
+mod bulk;
+mod connect;
+mod connection;
+mod error;
+mod head;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use bytes::{Bytes, BytesMut};
+use gelf_core::{Compression, Compressor, Message, encode};
+use hyper::Response;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+
+use crate::endpoint::{Endpoint, HttpOptions, Transport};
+use crate::resolve::{Resolve, SystemResolver};
+
+pub use bulk::BulkBody;
+use connect::Destination;
+use connection::Connection;
+pub use error::HttpError;
+use head::RequestHead;
+
+/// How long the rest of an answer may take once its status is known, to use the connection again.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A buffer whose last body was larger than this is given back.
+const RETAINED_BYTES: usize = 256 * 1024;
+
+/// The first two bytes of gzip (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Sends messages to one receiver, as POST requests of HTTP/1.1 that it answers.
+///
+/// There is one connection at a time, with one request on it at a time. It is made by the first request, kept for the
+/// next ones while the receiver allows it, and made again when it is over; each time the host is looked up again, and
+/// its addresses are tried in order. Nothing happens between two calls.
+///
+/// A receiver closes a connection on which nothing came for a while, Graylog after 60 s. If it does so while a request
+/// is on its way, that is not an error: a request which found a kept connection closed, before any byte of an answer,
+/// is sent once more on a new one. Nothing else is sent again here: what becomes of a message that failed is the
+/// caller's choice, and [`HttpError::is_retriable`] says whether there is one.
+///
+/// A 2xx says that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
+///
+/// # Limits
+/// | what | limit | stops |
+/// |---|---|---|
+/// | a request, from looking the host up to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
+/// | one address | an equal share of what is left of that, the request having one too | addresses that do not answer |
+/// | headers of an answer | 100, about 64 KiB | answers without end |
+/// | body of an answer; it is thrown away | 64 KiB and 1 s, then the connection is closed | the same |
+/// | all of an answer, interim ones (1xx) included | 192 KiB | the same |
+///
+/// ```no_run
+/// use gelf_tokio::HttpSender;
+/// use gelf_tokio::gelf_core::Message;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let endpoint = "gelf+http://logs.example:12201".parse()?;
+/// let mut sender = HttpSender::new(&endpoint)?;
+/// let message = Message::new("web-1", "payment refused");
+/// while let Err(error) = sender.send(&message).await {
+///     if !error.is_retriable() {
+///         return Err(error.into());
+///     }
+///     tokio::time::sleep(error.retry_after().unwrap_or(std::time::Duration::from_secs(1))).await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct HttpSender {
+    destination: Destination,
+    head: RequestHead,
+    compressor: Option<Compressor>,
+    timeout: Duration,
+    /// Whether a body is lines.
+    lines: bool,
+    buffer: BytesMut,
+    /// Between two requests, and ready for the next.
+    connection: Option<Connection>,
+}
+
+impl HttpSender {
+    /// A sender for this endpoint. It does not connect yet. Files that the endpoint's TLS options name are read.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an endpoint that is not HTTP, or whose path or header cannot stand in a request; `Unsupported`
+    /// for TLS where the feature `tls` is off; else what is wrong with the files.
+    pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::with_resolver(endpoint, Arc::new(SystemResolver))
+    }
+
+    /// The same, with a resolver of the caller's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
+        let Transport::Http(options) = endpoint.transport() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not HTTP"));
+        };
+        Self::from_options(options, endpoint.host(), endpoint.port(), resolver)
+    }
+
+    fn from_options(
+        options: &HttpOptions,
+        host: &str,
+        port: u16,
+        resolver: Arc<dyn Resolve>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            head: RequestHead::new(options, host, port)?,
+            destination: Destination::new(options.tls.as_ref(), host, port, resolver)?,
+            compressor: options.gzip.map(|level| Compressor::new(Compression::Gzip(level))),
+            timeout: options.timeout,
+            lines: options.bulk,
+            buffer: BytesMut::new(),
+            connection: None,
+        })
+    }
+
+    /// Sends one message as one request. Where the endpoint is set to `bulk`, it is a line.
+    ///
+    /// If the future is dropped before it is ready, see [`post`](Self::post).
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
+        encode(message, &mut self.buffer);
+        if self.lines {
+            self.buffer.extend_from_slice(b"\n");
+        }
+        let body = take(&mut self.buffer);
+        self.post(body).await
+    }
+
+    /// Sends a payload that is ready as one request: JSON text. Where the endpoint is set to `bulk`, it is a line.
+    ///
+    /// If the future is dropped before it is ready, see [`post`](Self::post).
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
+        if self.lines {
+            bulk::write_line(payload, &mut self.buffer);
+        } else {
+            self.buffer.extend_from_slice(payload);
+        }
+        let body = take(&mut self.buffer);
+        self.post(body).await
+    }
+
+    /// Sends a body that is ready, such as a [`BulkBody`], as one request, and waits for the answer. The body is
+    /// compressed where the endpoint says so.
+    ///
+    /// After any error the next call begins afresh.
+    ///
+    /// If the future is dropped before it is ready, the connection is closed, at once, if it was in use. The receiver may
+    /// have all of the request by then, or a part of it that nothing follows. The next call begins afresh.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
+    pub async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
+        let started = Instant::now();
+        let limit = self.timeout;
+        let (body, is_gzip) = self.compress(body);
+        let (response, mut connection) = timeout(limit, self.exchange(&body, is_gzip, started))
+            .await
+            .unwrap_or(Err(HttpError::TimedOut { after: limit }))?;
+        let result = HttpError::of_answer(response.status(), response.headers());
+        let finish = FINISH_TIMEOUT.min(limit.saturating_sub(started.elapsed()));
+        if timeout(finish, connection.finish(response)).await.unwrap_or(false) {
+            self.connection = Some(connection);
+        }
+        result
+    }
+
+    /// Sends a request and waits for the head of the answer. Until that is done the connection is with the future, and
+    /// ends with it.
+    async fn exchange(
+        &mut self,
+        body: &Bytes,
+        is_gzip: bool,
+        started: Instant,
+    ) -> Result<(Response<Incoming>, Connection), HttpError> {
+        if let Some(mut kept) = self.connection.take()
+            && kept.is_ready().await
+        {
+            match kept.send(self.head.request(body, is_gzip)).await {
+                Ok(response) => return Ok((response, kept)),
+                Err(error) if kept.has_heard() => return Err(error),
+                Err(error) => tracing::debug!(%error, "a kept connection was over, a new one is made"),
+            }
+        }
+        let left = self.timeout.saturating_sub(started.elapsed());
+        let mut connection = self.destination.connect(left).await.map_err(HttpError::Connect)?;
+        let response = connection.send(self.head.request(body, is_gzip)).await?;
+        Ok((response, connection))
+    }
+
+    /// The body as it goes out, and whether that is gzip.
+    fn compress(&mut self, body: Bytes) -> (Bytes, bool) {
+        let Some(compressor) = &mut self.compressor else { return (body, false) };
+        let compressed = compressor.compress(&body);
+        (Bytes::copy_from_slice(compressed), compressed.starts_with(&GZIP_MAGIC))
+    }
+}
+
+/// Takes what a buffer holds. Its memory is used again once nobody holds that, unless it is much.
+fn take(buffer: &mut BytesMut) -> Bytes {
+    let taken = buffer.split().freeze();
+    if taken.len() > RETAINED_BYTES {
+        *buffer = BytesMut::new();
+    }
+    taken
+}
+
+/// Without the header by which the receiver knows the sender.
+impl fmt::Debug for HttpSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSender")
+            .field("destination", &self.destination)
+            .field("timeout", &self.timeout)
+            .field("is_connected", &self.connection.is_some())
+            .finish_non_exhaustive()
+    }
+}

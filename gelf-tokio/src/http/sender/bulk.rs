@@ -1,0 +1,187 @@
+//! Several messages in one body.
+
+use bytes::{Bytes, BytesMut};
+
+use super::take;
+
+/// Collects payloads for a body of several, a line for each.
+///
+/// Each line is ended by a line feed, the last one too: Graylog holds back a line without one until the connection
+/// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a string it must be
+/// escaped (RFC 8259, section 7).
+///
+/// ```
+/// use gelf_tokio::BulkBody;
+///
+/// let mut body = BulkBody::new();
+/// assert!(body.push(br#"{"version":"1.1","host":"h","short_message":"a"}"#));
+/// assert!(body.push(b"{\n\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"b\"}"));
+/// assert_eq!(body.messages(), 2);
+/// assert_eq!(body.take(), "\
+/// {\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"a\"}
+/// { \"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"b\"}
+/// ");
+/// assert!(body.is_empty());
+/// ```
+#[derive(Debug)]
+pub struct BulkBody {
+    lines: BytesMut,
+    messages: usize,
+    max_bytes: usize,
+    max_messages: usize,
+}
+
+impl BulkBody {
+    /// 64 KiB, the most that Graylog takes unless it is told otherwise; it counts before compression.
+    pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
+
+    /// 1,024. A body of the smallest messages has about as many.
+    pub const DEFAULT_MAX_MESSAGES: usize = 1024;
+
+    /// An empty body with the default limits.
+    pub fn new() -> Self {
+        Self::with_limits(Self::DEFAULT_MAX_BYTES, Self::DEFAULT_MAX_MESSAGES)
+    }
+
+    /// An empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first message is taken
+    /// whatever they are: one that is too long for any body goes alone, and the receiver decides.
+    pub fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
+        Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
+    }
+
+    /// Adds a payload, JSON text. `false` if there is no room for it: then it is not added, and will be once the body is
+    /// taken. An empty body has room for any payload.
+    #[must_use = "a payload for which there is no room is not added"]
+    pub fn push(&mut self, payload: &[u8]) -> bool {
+        let bytes = self.lines.len().saturating_add(payload.len()).saturating_add(1);
+        if self.messages > 0 && (bytes > self.max_bytes || self.messages >= self.max_messages) {
+            return false;
+        }
+        write_line(payload, &mut self.lines);
+        self.messages += 1;
+        true
+    }
+
+    /// How many messages it has.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    /// The body, as it is so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Takes the body; an empty one is left. Its memory is used again once nobody holds what was taken, if
+    /// that is not much more than a body has by default.
+    pub fn take(&mut self) -> Bytes {
+        self.messages = 0;
+        take(&mut self.lines)
+    }
+}
+
+impl Default for BulkBody {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Appends a payload as a line.
+pub(super) fn write_line(payload: &[u8], lines: &mut BytesMut) {
+    lines.reserve(payload.len() + 1);
+    let start = lines.len();
+    lines.extend_from_slice(payload);
+    for byte in lines.iter_mut().skip(start).filter(|byte| **byte == b'\n') {
+        *byte = b' ';
+    }
+    lines.extend_from_slice(b"\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_body_has_64_kib_with_its_line_feeds_and_no_more() {
+        let mut body = BulkBody::new();
+        assert!(body.push(&[b'x'; 65_530]));
+        assert!(!body.push(b"12345"));
+        assert!(body.push(b"1234"));
+        assert_eq!((body.messages(), body.as_bytes().len()), (2, 65_536));
+        assert!(!body.push(b""));
+        assert_eq!(body.take().len(), 65_536);
+        assert!(body.push(b"12345"));
+        assert_eq!(body.as_bytes(), b"12345\n");
+    }
+
+    #[test]
+    fn a_body_has_as_many_messages_as_it_may_and_no_more() {
+        let mut body = BulkBody::with_limits(100, 3);
+        for _ in 0..3 {
+            assert!(body.push(b"{}"));
+        }
+        assert!(!body.push(b"{}"));
+        assert_eq!(body.take(), "{}\n{}\n{}\n");
+        assert_eq!((body.messages(), body.is_empty()), (0, true));
+        assert!(body.push(b"{}"));
+    }
+
+    #[test]
+    fn a_payload_that_is_too_long_for_any_body_goes_alone() {
+        let mut body = BulkBody::with_limits(10, 0);
+        assert!(body.push(&[b'x'; 1000]));
+        assert!(!body.push(b""));
+        assert_eq!(body.take().len(), 1001);
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let mut body = BulkBody::new();
+        let payload = [b'x'; 1000];
+        while body.push(&payload) {}
+        let first = body.take();
+        let address = first.as_ptr();
+        drop(first);
+        for _ in 0..10 {
+            while body.push(&payload) {}
+            let taken = body.take();
+            assert_eq!((taken.as_ptr(), taken.len()), (address, 65 * 1001));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_a_line_for_each_payload(
+            payloads in prop::collection::vec("[ -~\n\r]{0,40}", 0..40),
+            max_bytes in 0_usize..400,
+            max_messages in 0_usize..20,
+        ) {
+            let mut body = BulkBody::with_limits(max_bytes, max_messages);
+            let mut bodies = Vec::new();
+            for payload in &payloads {
+                if !body.push(payload.as_bytes()) {
+                    bodies.push((body.messages(), body.take()));
+                    prop_assert!(body.push(payload.as_bytes()));
+                }
+            }
+            bodies.push((body.messages(), body.take()));
+            let mut lines = Vec::new();
+            for (messages, bytes) in bodies {
+                prop_assert!(messages <= 1 || (messages <= max_messages && bytes.len() <= max_bytes));
+                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                prop_assert!(text.is_empty() || text.ends_with('\n'));
+                let own: Vec<String> = text.split_terminator('\n').map(str::to_owned).collect();
+                prop_assert_eq!(own.len(), messages);
+                lines.extend(own);
+            }
+            let expected: Vec<String> = payloads.iter().map(|payload| payload.replace('\n', " ")).collect();
+            prop_assert_eq!(lines, expected);
+        }
+    }
+}

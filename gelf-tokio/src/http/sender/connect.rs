@@ -1,0 +1,91 @@
+//! Where requests go, and how a connection there is made.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::connection::Connection;
+use super::wire::Socket;
+use crate::endpoint::TlsOptions;
+use crate::resolve::{Resolve, addresses};
+#[cfg(feature = "tls")]
+use crate::tls::Connector;
+
+/// The receiver.
+pub(super) struct Destination {
+    host: String,
+    port: u16,
+    resolver: Arc<dyn Resolve>,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
+}
+
+impl Destination {
+    /// The receiver at this host and port, with TLS if there are options for it.
+    pub(super) fn new(
+        tls: Option<&TlsOptions>,
+        host: &str,
+        port: u16,
+        resolver: Arc<dyn Resolve>,
+    ) -> io::Result<Self> {
+        #[cfg(not(feature = "tls"))]
+        if tls.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "TLS needs the feature tls of gelf-tokio",
+            ));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            resolver,
+            #[cfg(feature = "tls")]
+            tls: tls.map(|options| Connector::new(options, host)).transpose()?,
+        })
+    }
+
+    /// Looks the host up and connects to the first of its addresses that answers, with TLS as the case may be. Each
+    /// address has an equal share of what is left of `limit`, and the request one too. The error is the last one's.
+    pub(super) async fn connect(&mut self, limit: Duration) -> io::Result<Connection> {
+        let started = Instant::now();
+        let addresses = addresses(&*self.resolver, &self.host, self.port).await?;
+        let mut shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for address in addresses {
+            let share = limit.saturating_sub(started.elapsed()) / shares.max(1);
+            shares = shares.saturating_sub(1);
+            result = match timeout(share, self.open(address)).await {
+                Ok(result) => result,
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")),
+            };
+            match &result {
+                Ok(_) => break,
+                Err(error) => result = Err(io::Error::new(error.kind(), format!("{address}: {error}"))),
+            }
+        }
+        Connection::new(result?).await.map_err(io::Error::other)
+    }
+
+    async fn open(&mut self, address: SocketAddr) -> io::Result<Box<dyn Socket>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return Ok(Box::new(tls.connect(stream).await?));
+        }
+        Ok(Box::new(stream))
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}

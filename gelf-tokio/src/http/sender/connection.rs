@@ -1,0 +1,112 @@
+//! One connection, on which requests go out one after the other.
+//!
+//! Whoever waits for an answer drives the connection meanwhile. So there is no task beside, nothing is read or written
+//! while nobody waits, and dropping a connection closes it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::TRANSFER_ENCODING;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+
+use super::error::HttpError;
+use super::wire::{Socket, Wire, WireState};
+
+/// When hyper's buffer is full: then a head must have ended. It may grow beyond that by what one read brings.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How much of the body of an answer is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A connection to the receiver.
+pub(super) struct Connection {
+    requests: http1::SendRequest<Full<Bytes>>,
+    /// Until it is over.
+    http: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
+    wire: Arc<WireState>,
+}
+
+impl Connection {
+    /// Speaks HTTP over a socket. Nothing is sent yet.
+    pub(super) async fn new(socket: Box<dyn Socket>) -> hyper::Result<Self> {
+        let wire = Arc::new(WireState::default());
+        let socket = Wire::new(socket, Arc::clone(&wire));
+        let (requests, http) =
+            http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(socket)).await?;
+        Ok(Self { requests, http: Some(http), wire })
+    }
+
+    /// Whether it can take a request, as far as is known at once.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        poll_fn(|context| {
+            self.drive(context);
+            let is_idle = self.http.is_some() && self.requests.is_ready();
+            Poll::Ready(is_idle && !self.wire.is_broken())
+        })
+        .await
+    }
+
+    /// Sends a request, and waits for the head of the answer. Then [`finish`](Self::finish) it.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, HttpError> {
+        self.wire.begin();
+        let mut answer = Box::pin(self.requests.send_request(request));
+        let http = &mut self.http;
+        let answer = poll_fn(|context| {
+            drive(http, context);
+            answer.as_mut().poll(context)
+        });
+        answer.await.map_err(HttpError::from)
+    }
+
+    /// Whether any byte has come back since the last request was sent.
+    pub(super) fn has_heard(&self) -> bool {
+        self.wire.heard() > 0
+    }
+
+    /// Reads what is left of the answer; whether the connection can then take another request.
+    pub(super) async fn finish(&mut self, answer: Response<Incoming>) -> bool {
+        // Without a length it ends with the connection.
+        let ends = answer.headers().contains_key(TRANSFER_ENCODING);
+        let mut body = answer.into_body();
+        let max = MAX_BODY_BYTES as u64;
+        if body.size_hint().upper().map_or(!ends, |len| len > max) {
+            return false;
+        }
+        let mut read = 0;
+        loop {
+            let frame = poll_fn(|context| {
+                self.drive(context);
+                Pin::new(&mut body).poll_frame(context)
+            });
+            match frame.await {
+                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => return false,
+                None => return self.is_ready().await,
+            }
+            if read > MAX_BODY_BYTES {
+                return false;
+            }
+        }
+    }
+
+    fn drive(&mut self, context: &mut Context<'_>) {
+        drive(&mut self.http, context);
+    }
+}
+
+/// Moves bytes between the socket and whoever waits for them. How a connection ended is told by the answer.
+fn drive(http: &mut Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>, context: &mut Context<'_>) {
+    if http.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
+        *http = None;
+    }
+}

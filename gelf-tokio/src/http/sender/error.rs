@@ -1,0 +1,205 @@
+//! What can go wrong with a request.
+
+use std::error::Error;
+use std::time::Duration;
+use std::{fmt, io};
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, RETRY_AFTER};
+
+/// The longest that a receiver can make a sender wait, by `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// A request was not answered, or not with a 2xx.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// What came back is not an answer of HTTP/1.1, or has no end.
+    Answer(io::Error),
+    /// There is no connection: the host was not found, or none of its addresses took one; with TLS, the receiver is not
+    /// who it should be. It is why the last address failed.
+    Connect(io::Error),
+    /// The connection ended before the answer had come.
+    Disconnected(io::Error),
+    /// The receiver answered, but not with a 2xx.
+    Status {
+        /// The status, from 101 on.
+        status: u16,
+        /// After how long the receiver wants to be asked again: its `Retry-After`, if that is a number of seconds, 5 min
+        /// at most. Only with a status that is [retriable](HttpError::is_retriable).
+        retry_after: Option<Duration>,
+    },
+    /// There was no answer in time; perhaps not even a connection.
+    TimedOut {
+        /// The time that there was.
+        after: Duration,
+    },
+}
+
+impl HttpError {
+    /// Whether the same request may succeed later: there was no answer, or the status is 408, 429 or 5xx. Any other
+    /// status is the receiver's last word; a redirect (3xx) too, for it is not followed.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => is_retriable_status(*status),
+            Self::Answer(_) | Self::Connect(_) | Self::Disconnected(_) | Self::TimedOut { .. } => true,
+        }
+    }
+
+    /// After how long the receiver wants to be asked again, 5 min at most; `None` if it has not said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the head of an answer says.
+    pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Result<(), Self> {
+        if status.is_success() {
+            return Ok(());
+        }
+        let status = status.as_u16();
+        let seconds = headers.get(RETRY_AFTER).and_then(|value| read_seconds(value.as_bytes()));
+        Err(Self::Status { status, retry_after: seconds.filter(|_| is_retriable_status(status)) })
+    }
+}
+
+impl From<hyper::Error> for HttpError {
+    fn from(error: hyper::Error) -> Self {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        let is_answer = error.is_parse() || cause.is_some_and(|e| e.kind() == io::ErrorKind::InvalidData);
+        let error = match cause.map(|cause| (cause.raw_os_error(), cause)) {
+            Some((Some(number), _)) => io::Error::from_raw_os_error(number),
+            Some((None, cause)) => io::Error::new(cause.kind(), cause.to_string()),
+            None if is_answer => io::Error::new(io::ErrorKind::InvalidData, error),
+            None => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+        };
+        if is_answer { Self::Answer(error) } else { Self::Disconnected(error) }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(error) => write!(f, "the answer cannot be read: {error}"),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Disconnected(error) => write!(f, "the connection ended before the answer: {error}"),
+            Self::Status { status, retry_after } => {
+                write!(f, "the receiver answers {status}")?;
+                let known = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
+                if let Some(reason) = known {
+                    write!(f, " {reason}")?;
+                }
+                if (300..400).contains(status) {
+                    f.write_str("; redirects are not followed")?;
+                }
+                match retry_after {
+                    Some(after) => write!(f, "; try again in {} s", after.as_secs()),
+                    None => Ok(()),
+                }
+            }
+            Self::TimedOut { after } => write!(f, "no answer within {after:?}"),
+        }
+    }
+}
+
+impl Error for HttpError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Answer(error) | Self::Connect(error) | Self::Disconnected(error) => Some(error),
+            Self::Status { .. } | Self::TimedOut { .. } => None,
+        }
+    }
+}
+
+fn is_retriable_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+/// The form of `Retry-After` that is a number (RFC 9110, section 10.2.3). The other one is a date, which would need a
+/// clock that agrees with the receiver's.
+fn read_seconds(value: &[u8]) -> Option<Duration> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let seconds = value
+        .iter()
+        .fold(0_u64, |seconds, digit| seconds.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, retry_after: Option<&str>) -> Result<(), HttpError> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+        }
+        HttpError::of_answer(StatusCode::from_u16(status).unwrap(), &headers)
+    }
+
+    #[test]
+    fn a_2xx_is_success_and_408_429_and_5xx_are_retriable() {
+        let retriable: Vec<u16> = (100..=999)
+            .filter(|&status| match of(status, None) {
+                Ok(()) => {
+                    assert!((200..300).contains(&status), "{status}");
+                    false
+                }
+                Err(error) => {
+                    assert!(!(200..300).contains(&status), "{status}");
+                    error.is_retriable()
+                }
+            })
+            .collect();
+        assert_eq!(retriable, [408, 429].into_iter().chain(500..600).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_and_5_minutes_at_most() {
+        let seconds = |status, value| of(status, Some(value)).unwrap_err().retry_after().map(|d| d.as_secs());
+        for status in [408, 429, 500, 503, 599] {
+            assert_eq!(seconds(status, "0"), Some(0));
+            assert_eq!(seconds(status, "120"), Some(120));
+            assert_eq!(seconds(status, "300"), Some(300));
+            assert_eq!(seconds(status, "301"), Some(300));
+            assert_eq!(seconds(status, "99999999999999999999999999"), Some(300));
+            for other in ["", "-1", "+1", "1.5", " 1 2", "Fri, 31 Dec 1999 23:59:59 GMT"] {
+                assert_eq!(seconds(status, other), None, "{other:?}");
+            }
+        }
+        for status in [301, 400, 404, 413, 600] {
+            assert_eq!(seconds(status, "120"), None);
+        }
+        assert_eq!(of(503, None).unwrap_err().retry_after(), None);
+    }
+
+    #[test]
+    fn errors_say_what_happened() {
+        let text = |error: HttpError| error.to_string();
+        let cause = || io::Error::from_raw_os_error(104);
+        assert_eq!(text(HttpError::Connect(cause())), format!("cannot connect: {}", cause()));
+        assert_eq!(
+            text(HttpError::Disconnected(cause())),
+            format!("the connection ended before the answer: {}", cause())
+        );
+        assert_eq!(
+            text(HttpError::Answer(io::Error::other("too long"))),
+            "the answer cannot be read: too long"
+        );
+        assert_eq!(text(HttpError::TimedOut { after: Duration::from_secs(10) }), "no answer within 10s");
+        assert_eq!(text(of(404, None).unwrap_err()), "the receiver answers 404 Not Found");
+        assert_eq!(text(of(799, None).unwrap_err()), "the receiver answers 799");
+        assert_eq!(
+            text(of(302, None).unwrap_err()),
+            "the receiver answers 302 Found; redirects are not followed"
+        );
+        assert_eq!(
+            text(of(503, Some("7")).unwrap_err()),
+            "the receiver answers 503 Service Unavailable; try again in 7 s"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What stands before the body of a request.
+
+use std::io;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use hyper::{Method, Request, Uri};
+
+use crate::endpoint::HttpOptions;
+
+/// Headers that say where a request ends, what its body is, and how the connection goes on. Another value than ours would
+/// be a lie.
+const OURS: [HeaderName; 9] =
+    [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+/// What all requests of a sender have in common.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    path: Uri,
+    headers: HeaderMap,
+}
+
+impl RequestHead {
+    /// # Errors
+    /// `InvalidInput` when the path or the header of the options cannot stand in a request.
+    pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
+        let default_port = if options.tls.is_some() { 443 } else { 80 };
+        let host = host_header(host, port, default_port);
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::try_from(host).map_err(|_| invalid("the host is not valid"))?);
+        headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("gelf-tokio/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = &options.header {
+            let name = HeaderName::try_from(name)
+                .map_err(|_| invalid(format!("{name:?} is not a header's name")))?;
+            if OURS.contains(&name) {
+                return Err(invalid(format!("the header {name} is set by the sender itself")));
+            }
+            let mut value = HeaderValue::try_from(value)
+                .map_err(|_| invalid(format!("the value of the header {name} is not valid")))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(Self { path: parse_path(&options.path)?, headers })
+    }
+
+    /// The request that has this body.
+    pub(super) fn request(&self, body: &Bytes, is_gzip: bool) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.path.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        if is_gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request
+    }
+}
+
+/// The host as a request names it: the port only if it is not the scheme's own, an IPv6 address in brackets (RFC 9110,
+/// sections 4.2 and 7.2).
+fn host_header(host: &str, port: u16, default_port: u16) -> String {
+    let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+    if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }
+}
+
+fn parse_path(path: &str) -> io::Result<Uri> {
+    let refuse =
+        || invalid(format!("{path:?} is not a path: begin with /, and write what a URI cannot have as %XX"));
+    let uri: Uri = path.parse().map_err(|_| refuse())?;
+    // A fragment would be left out without a word.
+    if path.starts_with('/') && uri.to_string() == path { Ok(uri) } else { Err(refuse()) }
+}
+
+fn invalid(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::TlsOptions;
+
+    fn head(options: &HttpOptions) -> io::Result<RequestHead> {
+        RequestHead::new(options, "h", 12201)
+    }
+
+    fn with_path(path: &str) -> HttpOptions {
+        HttpOptions { path: path.to_owned(), ..HttpOptions::default() }
+    }
+
+    fn with_header(name: &str, value: &str) -> HttpOptions {
+        HttpOptions { header: Some((name.to_owned(), value.to_owned())), ..HttpOptions::default() }
+    }
+
+    #[test]
+    fn the_host_has_brackets_for_ipv6_and_no_port_if_it_is_the_schemes_own() {
+        let host = |host, port, tls: bool| {
+            let options = HttpOptions { tls: tls.then(TlsOptions::default), ..HttpOptions::default() };
+            let head = RequestHead::new(&options, host, port).unwrap();
+            head.headers[HOST].to_str().unwrap().to_owned()
+        };
+        assert_eq!(host("logs.example", 12201, false), "logs.example:12201");
+        assert_eq!(host("logs.example", 80, false), "logs.example");
+        assert_eq!(host("logs.example", 443, false), "logs.example:443");
+        assert_eq!(host("logs.example", 443, true), "logs.example");
+        assert_eq!(host("logs.example", 80, true), "logs.example:80");
+        assert_eq!(host("::1", 12201, false), "[::1]:12201");
+        assert_eq!(host("::1", 80, false), "[::1]");
+        assert_eq!(host("127.0.0.1", 12201, true), "127.0.0.1:12201");
+    }
+
+    #[test]
+    fn the_path_goes_out_as_it_is_or_not_at_all() {
+        for path in ["/gelf", "/", "/a/b?c=d&e", "/%20", "//x"] {
+            assert_eq!(head(&with_path(path)).unwrap().path, path);
+        }
+        for path in ["", "gelf", "*", "/a b", "/a\r\nX: y", "/gelf#x", "http://h/gelf", "/\0"] {
+            let error = head(&with_path(path)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path:?}");
+            assert!(error.to_string().starts_with(&format!("{path:?} is not a path")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_cannot_break_the_request() {
+        for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\nb: c"), ("a", "\0")] {
+            let error = head(&with_header(name, value)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name:?}: {value:?}");
+        }
+        for ours in OURS {
+            let error = head(&with_header(&ours.as_str().to_uppercase(), "x")).unwrap_err();
+            assert_eq!(error.to_string(), format!("the header {ours} is set by the sender itself"));
+        }
+    }
+
+    #[test]
+    fn a_header_can_take_the_place_of_the_media_type_and_the_name_of_the_program() {
+        let head = head(&with_header("Content-Type", "application/x-ndjson")).unwrap();
+        assert_eq!(head.headers.get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["application/x-ndjson"]);
+    }
+
+    #[test]
+    fn the_value_of_the_header_is_kept_to_itself() {
+        let head = head(&with_header("authorization", "open sesame")).unwrap();
+        assert!(!format!("{head:?}").contains("sesame"));
+        let error = RequestHead::new(&with_header("authorization", "sesame\n"), "h", 1).unwrap_err();
+        assert_eq!(error.to_string(), "the value of the header authorization is not valid");
+    }
+}

@@ -1,0 +1,323 @@
+//! What is made of what comes back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+use super::super::HttpError;
+use super::super::wire::MAX_ANSWER_BYTES;
+use super::server::{ACCEPTED, Server, guarded, post};
+use crate::endpoint::HttpOptions;
+
+/// What a post makes of this answer, to the end of which the connection is kept, or ended, and whether the next post
+/// goes out on it.
+async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
+    let mut server = Server::start().await;
+    let mut sender = server.sender(&HttpOptions::default());
+    let (result, mut peer) = server.answer_one(&mut sender, answer).await;
+    let next = async {
+        // Whichever connection the request comes on.
+        tokio::select! {
+            biased;
+            seen = peer.request() => match seen {
+                Some(_) => {
+                    peer.write(ACCEPTED).await;
+                    return true;
+                }
+                None => {},
+            },
+            new = server.accept() => peer = new,
+        }
+        if server.connections == 1 {
+            peer = server.accept().await;
+        }
+        peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+        false
+    };
+    let (second, reused) = guarded(async { tokio::join!(post(&mut sender), next) }).await;
+    second.unwrap();
+    (result, reused)
+}
+
+async fn status_of(answer: &str) -> (u16, bool) {
+    match answered(answer).await {
+        (Err(HttpError::Status { status, .. }), reused) => (status, reused),
+        other => panic!("{answer:?}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn any_2xx_is_success_and_the_connection_is_kept() {
+    for answer in [
+        ACCEPTED,
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 202 \r\ncontent-length:0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 299 x\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
+    ] {
+        let (result, reused) = answered(answer).await;
+        result.unwrap();
+        assert!(reused, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn chunked_answers_are_read_to_their_end() {
+    for (answer, kept) in [
+        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", true),
+        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\n\r\n", true),
+        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\ntrailer: x\r\n\r\n", true),
+        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", false),
+    ] {
+        let (result, reused) = answered(answer).await;
+        result.unwrap();
+        assert_eq!(reused, kept, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_closes_is_not_sent_another_request_on_that_connection() {
+    for answer in [
+        "HTTP/1.1 202 A\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 202 A\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.0 202 A\r\ncontent-length: 0\r\n\r\n",
+        // No length: the body ends with the connection, and nobody waits for that.
+        "HTTP/1.1 202 A\r\n\r\n",
+        "HTTP/1.1 202 A\r\n\r\nhello",
+        // More than was announced, or another answer that nobody asked for.
+        "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nhello",
+        "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 A\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let (result, reused) = answered(answer).await;
+        result.unwrap();
+        assert!(!reused, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_are_skipped() {
+    for status in [100, 102, 103, 199] {
+        let interim = format!("HTTP/1.1 {status} x\r\nlink: x\r\n\r\n");
+        let (result, reused) = answered(&format!("{interim}{interim}{ACCEPTED}")).await;
+        result.unwrap();
+        assert!(reused);
+        assert_eq!(
+            status_of(&format!("{interim}HTTP/1.1 503 x\r\ncontent-length: 0\r\n\r\n")).await,
+            (503, true)
+        );
+    }
+    // Another protocol was not asked for.
+    let switching = "HTTP/1.1 101 x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    assert_eq!(status_of(switching).await, (101, false));
+}
+
+#[tokio::test]
+async fn a_status_other_than_2xx_is_an_error_and_the_connection_is_kept() {
+    for status in [300, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 502, 503, 504] {
+        let answer = format!(
+            "HTTP/1.1 {status} x\r\nlocation: /elsewhere\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\noops"
+        );
+        let (result, reused) = answered(&answer).await;
+        let error = result.unwrap_err();
+        let retriable = matches!(status, 408 | 429 | 500..);
+        assert!(matches!(error, HttpError::Status { status: s, .. } if s == status), "{error:?}");
+        assert_eq!(error.is_retriable(), retriable, "{status}");
+        assert_eq!(error.retry_after(), retriable.then_some(Duration::from_secs(7)), "{status}");
+        assert!(reused, "{status}");
+    }
+    assert_eq!(status_of("HTTP/1.1 304 x\r\n\r\n").await, (304, true));
+    assert_eq!(
+        status_of("HTTP/1.1 503 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await,
+        (503, false)
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_an_answer_that_cannot_be_read() {
+    let long = |len| format!("HTTP/1.1 202 A\r\nx: {}\r\n\r\n", "y".repeat(len));
+    let many = |count| format!("HTTP/1.1 204 A\r\n{}\r\n", "x: y\r\n".repeat(count));
+    for answer in [
+        "SSH-2.0-OpenSSH_9.6\r\n".to_owned(),
+        "HTTP/2 202\r\n\r\n".to_owned(),
+        "HTTP/1.1 20 A\r\n\r\n".to_owned(),
+        "HTTP/1.1 099 A\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 A\r\ncontent-length: x\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 A\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 A\r\nx\0y: z\r\n\r\n".to_owned(),
+        "\0\0\0".to_owned(),
+        long(MAX_ANSWER_BYTES + 8_192),
+        many(101),
+    ] {
+        let start = &answer[..answer.len().min(40)];
+        let (result, reused) = answered(&answer).await;
+        let Err(error) = result else { panic!("{start:?}") };
+        assert!(matches!(error, HttpError::Answer(_)), "{start:?}: {error:?}");
+        assert!(error.is_retriable() && !reused);
+    }
+    for answer in [long(60_000), many(100)] {
+        answered(&answer).await.0.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_is_not_read_but_the_status_counts() {
+    let (result, reused) = answered("HTTP/1.1 202 A\r\ncontent-length: 18446744073709551000\r\n\r\nx").await;
+    result.unwrap();
+    assert!(!reused);
+    let chunked = |len| {
+        format!(
+            "HTTP/1.1 503 A\r\ntransfer-encoding: chunked\r\n\r\n{len:x}\r\n{}\r\n0\r\n\r\n",
+            "x".repeat(len)
+        )
+    };
+    assert_eq!(status_of(&chunked(65_536)).await, (503, true));
+    assert_eq!(status_of(&chunked(65_537)).await, (503, false));
+    let sized = |len| format!("HTTP/1.1 202 A\r\ncontent-length: {len}\r\n\r\n{}", "x".repeat(len));
+    assert!(answered(&sized(65_536)).await.1);
+    assert!(!answered(&sized(65_537)).await.1);
+}
+
+/// Posts against a server that goes on and on, and gives how many bytes it could write until it was cut off.
+async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
+    let mut server = Server::start().await;
+    let mut sender = server.sender(&HttpOptions::default());
+    let serve = async {
+        let mut peer = server.accept().await;
+        peer.request().await.unwrap();
+        let mut written = 0;
+        let mut next = start.to_owned();
+        while peer.stream.write_all(next.as_bytes()).await.is_ok() {
+            written += next.len();
+            next = again.repeat(8_192 / again.len() + 1);
+            assert!(written < 1 << 30, "the server is read without end");
+        }
+        written
+    };
+    guarded(async { tokio::join!(post(&mut sender), serve) }).await
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    // What is read is bounded; what the two sockets hold beyond it is the system's, about 6 MB on loopback.
+    const MAX_WRITTEN: usize = MAX_ANSWER_BYTES + (32 << 20);
+    let chunked = "HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (start, again, accepted) in [
+        ("HTTP/1.1 202 A\r\n", "x: y\r\n", false),
+        ("HTTP/1.1 202 A\r\nx: ", "y", false),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n", false),
+        ("", "\r\n", false),
+        (chunked, "1\r\nx\r\n", true),
+        (chunked, "1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nx\r\n", true),
+        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "x: y\r\n", true),
+        ("HTTP/1.1 202 A\r\n\r\n", "x", true),
+    ] {
+        let (result, written) = flooded(start, again).await;
+        assert!(written < MAX_WRITTEN, "{again:?}: {written}");
+        match result {
+            Ok(()) => assert!(accepted, "{start:?} {again:?}"),
+            Err(error) => {
+                assert!(matches!(error, HttpError::Answer(_)), "{error:?}");
+                assert!(!accepted, "{start:?} {again:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_is_a_time_out() {
+    for start in ["", "HTTP/1.1 202 Accepted\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let mut server = Server::start().await;
+        let mut sender = server.sender(&HttpOptions::default());
+        let started = Instant::now();
+        let serve = async {
+            let mut peer = server.accept().await;
+            peer.write(start).await;
+            peer
+        };
+        let (result, mut peer) = tokio::join!(post(&mut sender), serve);
+        let error = result.unwrap_err();
+        assert_eq!(started.elapsed().as_secs(), 10);
+        assert!(
+            matches!(error, HttpError::TimedOut { after } if after == Duration::from_secs(10)),
+            "{error:?}"
+        );
+        assert!(error.is_retriable());
+        // Nothing more is said on that connection.
+        assert!(peer.request().await.is_some());
+        assert!(peer.request().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
+    for (limit, waits) in [(10, 1_000), (0, 0)] {
+        let mut server = Server::start().await;
+        let options = HttpOptions { timeout: Duration::from_secs(limit), ..HttpOptions::default() };
+        let mut sender = server.sender(&options);
+        if limit == 0 {
+            assert!(matches!(post(&mut sender).await, Err(HttpError::TimedOut { .. })));
+            continue;
+        }
+        let serve = async {
+            let mut peer = server.accept().await;
+            peer.write("HTTP/1.1 202 Accepted\r\ncontent-length: 5\r\n\r\nhell").await;
+            peer
+        };
+        let started = Instant::now();
+        let (result, mut peer) = tokio::join!(post(&mut sender), serve);
+        result.unwrap();
+        assert_eq!(started.elapsed().as_millis(), waits);
+        assert!(peer.request().await.is_some() && peer.request().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_is_read_is_heard_though_writing_fails() {
+    // A receiver that refuses a long body by its length, and closes.
+    for _ in 0..20 {
+        let mut server = Server::start().await;
+        let mut sender = server.sender(&HttpOptions::default());
+        let body = Bytes::from(vec![b'x'; 16 << 20]);
+        let serve = async {
+            let mut peer = server.accept().await;
+            peer.read().await.unwrap();
+            peer.write("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            peer.reset();
+        };
+        let (result, ()) = guarded(async { tokio::join!(sender.post(body), serve) }).await;
+        let error = result.unwrap_err();
+        assert!(matches!(error, HttpError::Status { status: 413, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_answers_before_it_has_read_all_gets_the_next_request_on_a_new_connection() {
+    let mut server = Server::start().await;
+    let mut sender = server.sender(&HttpOptions::default());
+    let serve = async {
+        let mut peer = server.accept().await;
+        peer.read().await.unwrap();
+        peer.write(ACCEPTED).await;
+        peer
+    };
+    let body = Bytes::from(vec![b'x'; 32 << 20]);
+    let (result, mut peer) = guarded(async { tokio::join!(sender.post(body.clone()), serve) }).await;
+    result.unwrap();
+    let second = async {
+        let mut new = server.accept().await;
+        new.request().await.unwrap();
+        new.write(ACCEPTED).await;
+    };
+    let (result, ()) = guarded(async { tokio::join!(post(&mut sender), second) }).await;
+    result.unwrap();
+    // A part of the first, and nothing behind it.
+    peer.closed().await;
+    assert!(peer.request().await.is_none());
+    let head = peer.unread().windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(peer.unread().len() < head + body.len());
+    assert!(peer.unread()[head..].iter().all(|&byte| byte == b'x'));
+}

@@ -1,0 +1,138 @@
+//! What a post leaves behind that is given up.
+
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, yield_now};
+
+use super::server::{Peer, guarded, sender_to};
+use crate::endpoint::HttpOptions;
+
+/// What each connection carried: whole requests, by their bodies, and what was left when it ended.
+type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
+
+/// Answers all requests on all connections, reading little at a time, and writing a byte.
+async fn serve(listener: TcpListener, log: Log) {
+    let mut connections = JoinSet::new();
+    loop {
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        peer.stream.set_nodelay(true).unwrap();
+        let log = Arc::clone(&log);
+        connections.spawn(async move {
+            let mut bodies = Vec::new();
+            while let Some(seen) = peer.request().await {
+                bodies.push(Bytes::from(seen.body));
+                for byte in b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok" {
+                    let _ = peer.stream.write_all(&[*byte]).await;
+                    yield_now().await;
+                }
+            }
+            log.lock().unwrap().push((bodies, peer.unread().to_vec()));
+        });
+    }
+}
+
+/// Polls a future so many times; its output, if it was ready by then.
+async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // At the next poll it is too late.
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A body of one byte's repetition, longer than what the sockets hold if it is to be.
+fn body(byte: u8, len: usize) -> Bytes {
+    vec![byte; len].into()
+}
+
+/// Posts, gives up a second post after so many polls, and posts again. Whether the second one was ready by then, and
+/// whether a connection ended amid its request.
+async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Connections have it from the listener.
+    SockRef::from(&listener).set_recv_buffer_size(128 * 1024).unwrap();
+    let address = listener.local_addr().unwrap();
+    let log = Log::default();
+    let server = tokio::spawn(serve(listener, Arc::clone(&log)));
+    let mut sender = sender_to(vec![address], &HttpOptions::default());
+    let (a, b, c) = (body(b'a', 3), body(b'b', len), body(b'c', 5));
+    if kept {
+        sender.post(a.clone()).await.unwrap();
+    }
+    let done = match polled(polls, sender.post(b.clone())).await {
+        Some(result) => {
+            result.unwrap();
+            true
+        }
+        None => {
+            assert_eq!(sender.connection.is_some(), kept && polls == 0, "a connection outlives its request");
+            false
+        }
+    };
+    sender.post(c.clone()).await.unwrap();
+    drop(sender);
+    // Of one on which nothing was sent, the server may see nothing.
+    let connections = if kept && !done && polls > 0 { 2 } else { 1 };
+    while log.lock().unwrap().len() < connections
+        || !log.lock().unwrap().iter().any(|(bodies, _)| bodies.contains(&c))
+    {
+        yield_now().await;
+    }
+    server.abort();
+    let _ = server.await;
+    let mut is_cut = false;
+    for (bodies, rest) in log.lock().unwrap().iter() {
+        for whole in bodies {
+            assert!([&a, &b, &c].contains(&whole), "a request of several pieces");
+        }
+        let is_last = bodies.last() == Some(&c);
+        assert_eq!(bodies.contains(&c), is_last);
+        if is_last {
+            assert!(rest.is_empty());
+            assert!(done || polls == 0 || bodies.as_slice() == [c.clone()]);
+        }
+        is_cut |= !rest.is_empty();
+        // What is not whole is a beginning of the second one alone.
+        let head = rest.windows(4).position(|four| four == b"\r\n\r\n").map_or(rest.len(), |at| at + 4);
+        let started = &rest[head..];
+        assert!(started.len() < b.len() && *started == b[..started.len()]);
+    }
+    (done, is_cut)
+}
+
+#[tokio::test]
+async fn a_post_that_is_given_up_anywhere_is_a_whole_request_or_the_end_of_its_connection() {
+    for len in [1_000, 8 << 20] {
+        for kept in [false, true] {
+            let (mut polls, mut cuts) = (0, 0);
+            loop {
+                let (done, is_cut) = guarded(given_up(polls, kept, len)).await;
+                cuts += usize::from(is_cut);
+                if done {
+                    break;
+                }
+                polls += 1;
+                assert!(polls < 10_000);
+            }
+            // The answer alone takes many, a long request several.
+            assert!(polls > 10, "{polls} polls were all");
+            assert!(len < 1 << 20 || cuts > 1, "{cuts} requests were cut");
+        }
+    }
+}

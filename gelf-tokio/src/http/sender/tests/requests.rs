@@ -1,0 +1,184 @@
+//! What stands on the wire.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gelf_core::{CompressionLevel, Decompressor, Message};
+use tokio::net::TcpListener;
+
+use super::super::{BulkBody, HttpSender};
+use super::server::{ACCEPTED, Addresses, Peer, Seen, Server, guarded};
+use crate::endpoint::{Endpoint, HttpOptions};
+
+const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+/// What a server sees of what is sent by `send`.
+async fn seen(options: &HttpOptions, send: impl AsyncFnOnce(&mut HttpSender)) -> Seen {
+    let mut server = Server::start().await;
+    let mut sender = server.sender(options);
+    let serve = async {
+        let mut peer = server.accept().await;
+        let seen = peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+        assert_eq!(peer.unread(), b"");
+        seen
+    };
+    guarded(async { tokio::join!(send(&mut sender), serve) }).await.1
+}
+
+async fn send(sender: &mut HttpSender) {
+    sender.send(&Message::new("h", "m")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_is_these_bytes() {
+    let seen = seen(&HttpOptions::default(), send).await;
+    let version = env!("CARGO_PKG_VERSION");
+    let head = format!(
+        "POST /gelf HTTP/1.1\r\n\
+         host: logs.example:12201\r\n\
+         user-agent: gelf-tokio/{version}\r\n\
+         content-type: application/json\r\n\
+         content-length: 48\r\n\
+         \r\n"
+    );
+    assert_eq!(seen, Seen { head, body: PAYLOAD.as_bytes().to_vec() });
+}
+
+#[tokio::test]
+async fn a_request_has_the_path_and_the_header_of_the_endpoint() {
+    let options = HttpOptions {
+        path: "/in/gelf?a=b".to_owned(),
+        header: Some(("Authorization".to_owned(), "Bearer sesame".to_owned())),
+        gzip: Some(CompressionLevel::DEFAULT),
+        ..HttpOptions::default()
+    };
+    let seen = seen(&options, send).await;
+    let version = env!("CARGO_PKG_VERSION");
+    let head = format!(
+        "POST /in/gelf?a=b HTTP/1.1\r\n\
+         host: logs.example:12201\r\n\
+         user-agent: gelf-tokio/{version}\r\n\
+         content-type: application/json\r\n\
+         authorization: Bearer sesame\r\n\
+         content-encoding: gzip\r\n\
+         content-length: {}\r\n\
+         \r\n",
+        seen.body.len()
+    );
+    assert_eq!(seen.head, head);
+}
+
+#[tokio::test]
+async fn a_gzip_body_inflates_to_the_payload() {
+    let long = format!(r#"{{"version":"1.1","host":"h","short_message":"{}"}}"#, "x".repeat(1 << 20));
+    for level in [1, 2, 9] {
+        for payload in [PAYLOAD, &long, ""] {
+            let options = HttpOptions { gzip: CompressionLevel::new(level), ..HttpOptions::default() };
+            let seen =
+                seen(&options, async |sender| sender.send_payload(payload.as_bytes()).await.unwrap()).await;
+            assert_eq!(seen.header("content-encoding"), Some("gzip"));
+            assert_eq!(seen.body[..2], [0x1f, 0x8b]);
+            let inflated = Decompressor::default().decompress(&seen.body).unwrap().bytes.to_vec();
+            assert_eq!(inflated, payload.as_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_goes_out_whole_whatever_its_length() {
+    for len in [0, 1, 8_191, 65_536, 5 << 20] {
+        let body: Bytes = (0..len).map(|at| (at % 251) as u8).collect();
+        let options = HttpOptions::default();
+        let seen = seen(&options, async |sender| sender.post(body.clone()).await.unwrap()).await;
+        assert_eq!(seen.header("content-length"), Some(len.to_string().as_str()));
+        assert_eq!(seen.header("content-encoding"), None);
+        assert!(seen.body == body);
+    }
+}
+
+#[tokio::test]
+async fn where_bodies_are_lines_one_message_is_a_line_too() {
+    let options = HttpOptions { bulk: true, ..HttpOptions::default() };
+    assert_eq!(seen(&options, send).await.body, format!("{PAYLOAD}\n").as_bytes());
+    let pretty = seen(&options, async |sender| sender.send_payload(b"{\n\"a\":1\r\n}").await.unwrap()).await;
+    assert_eq!(pretty.body, b"{ \"a\":1\r }\n");
+}
+
+#[tokio::test]
+async fn a_bulk_body_is_sent_as_it_is() {
+    let mut bulk = BulkBody::new();
+    assert!(bulk.push(PAYLOAD.as_bytes()) && bulk.push(PAYLOAD.as_bytes()));
+    let options = HttpOptions { bulk: true, ..HttpOptions::default() };
+    let seen = seen(&options, async |sender| sender.post(bulk.take()).await.unwrap()).await;
+    assert_eq!(seen.body, format!("{PAYLOAD}\n{PAYLOAD}\n").as_bytes());
+}
+
+#[tokio::test]
+async fn an_ipv6_address_is_connected_to_and_stands_in_brackets() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let resolver = Arc::new(crate::SystemResolver);
+    let options = HttpOptions::default();
+    let mut sender = HttpSender::from_options(&options, "::1", address.port(), resolver).unwrap();
+    let serve = async {
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        let seen = peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+        seen
+    };
+    let ((), seen) = guarded(async { tokio::join!(send(&mut sender), serve) }).await;
+    assert_eq!(seen.header("host"), Some(address.to_string().as_str()));
+    assert!(address.to_string().starts_with("[::1]:"));
+}
+
+#[tokio::test]
+async fn the_port_of_the_scheme_is_left_out() {
+    let mut server = Server::start().await;
+    let resolver = Arc::new(Addresses(vec![server.address()]));
+    let mut sender = HttpSender::from_options(&HttpOptions::default(), "logs.example", 80, resolver).unwrap();
+    let serve = async {
+        let mut peer = server.accept().await;
+        let seen = peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+        seen
+    };
+    let ((), seen) = guarded(async { tokio::join!(send(&mut sender), serve) }).await;
+    assert_eq!(seen.header("host"), Some("logs.example"));
+}
+
+#[test]
+fn an_endpoint_of_another_transport_is_refused() {
+    for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
+        let endpoint: Endpoint = uri.parse().unwrap();
+        let error = HttpSender::new(&endpoint).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "the endpoint is not HTTP");
+    }
+}
+
+#[test]
+fn a_sender_does_not_show_its_header_and_can_move_between_threads() {
+    fn can_move<T: Send>(_: &T) {}
+    let options = HttpOptions {
+        header: Some(("authorization".to_owned(), "sesame".to_owned())),
+        ..HttpOptions::default()
+    };
+    let mut sender = HttpSender::from_options(&options, "h", 1, Arc::new(Addresses(Vec::new()))).unwrap();
+    assert_eq!(
+        format!("{sender:?}"),
+        r#"HttpSender { destination: Destination { host: "h", port: 1, .. }, timeout: 10s, is_connected: false, .. }"#
+    );
+    can_move(&sender);
+    can_move(&sender.post(Bytes::new()));
+}
+
+#[test]
+fn a_huge_message_does_not_pin_its_buffer() {
+    let mut buffer = bytes::BytesMut::from(&vec![b'x'; 4 << 20][..]);
+    assert_eq!(super::super::take(&mut buffer).len(), 4 << 20);
+    buffer.reserve(1);
+    assert!(buffer.capacity() <= super::super::RETAINED_BYTES);
+}
