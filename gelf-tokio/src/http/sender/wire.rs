@@ -132,3 +132,99 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Connection;
+    use super::super::error::HttpError;
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::Request;
+
+    /// A socket that takes nothing any more. Only afterwards it is known what came before.
+    struct Refusing {
+        answer: &'static [u8],
+        /// Whether the connection ends behind it.
+        ends: bool,
+        is_vectored: bool,
+        has_refused: bool,
+    }
+
+    impl AsyncRead for Refusing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.has_refused {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.answer.is_empty() && !self.ends {
+                return Poll::Pending;
+            }
+            buffer.put_slice(std::mem::take(&mut self.answer));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Refusing {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            assert!(!self.has_refused, "a socket that has failed is written to");
+            self.has_refused = true;
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            _: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write(context, &[])
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.is_vectored
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What a request makes of an answer that is there though it could not be written, and whether another may follow.
+    async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
+        let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
+        let mut connection = Connection::new(Box::new(socket)).await.unwrap();
+        let request = Request::post("/").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+        match connection.send(request).await {
+            Ok(answer) => (Ok(answer.status().as_u16()), connection.finish(answer).await),
+            Err(error) => (Err(error), connection.is_ready().await),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_before_the_broken_write_is_heard_and_nothing_is_sent_behind_it() {
+        for (ends, is_vectored) in [(false, false), (false, true), (true, false), (true, true)] {
+            let answer = "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno";
+            let (result, is_ready) = refused(answer, ends, is_vectored).await;
+            assert_eq!((result.unwrap(), is_ready), (413, false));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_the_broken_write_is_the_error() {
+        for (is_vectored, answer) in [(false, ""), (true, "HTTP/1.1 413 Too")] {
+            let (result, is_ready) = refused(answer, true, is_vectored).await;
+            let error = result.unwrap_err();
+            let expected = io::ErrorKind::BrokenPipe;
+            assert!(matches!(&error, HttpError::Disconnected(e) if e.kind() == expected), "{error:?}");
+            assert!(!is_ready);
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl Server {
 
     /// Whether somebody has connected who was not accepted yet.
     pub(super) async fn has_another(&mut self) -> bool {
-        timeout(Duration::from_millis(50), self.listener.accept()).await.is_ok()
+        timeout(Duration::from_millis(5), self.listener.accept()).await.is_ok()
     }
 }
 
