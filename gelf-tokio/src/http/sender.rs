@@ -90,11 +90,11 @@ pub struct HttpSender {
 }
 
 impl HttpSender {
-    /// A sender for this endpoint. It does not connect yet. Files that the endpoint's TLS options name are read.
+    /// A sender for this endpoint. It does not connect yet, and reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not HTTP, or whose path or header cannot stand in a request; `Unsupported`
-    /// for TLS where the feature `tls` is off; else what is wrong with the files.
+    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options cannot be; `Unsupported` for
+    /// TLS where the feature `tls` is off.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
         Self::with_resolver(endpoint, Arc::new(SystemResolver))
     }

@@ -34,17 +34,17 @@ impl Destination {
     ) -> io::Result<Self> {
         #[cfg(not(feature = "tls"))]
         if tls.is_some() {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "TLS needs the feature tls of gelf-tokio",
-            ));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
         }
         Ok(Self {
             host: host.to_owned(),
             port,
             resolver,
             #[cfg(feature = "tls")]
-            tls: tls.map(|options| Connector::new(options, host)).transpose()?,
+            tls: match tls {
+                Some(options) => Some(Connector::new(options, host)?.with_alpn(b"http/1.1")),
+                None => None,
+            },
         })
     }
 
@@ -70,6 +70,10 @@ impl Destination {
         Connection::new(result?).await.map_err(io::Error::other)
     }
 
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(clippy::needless_pass_by_ref_mut, reason = "what connects with TLS reads its files again")
+    )]
     async fn open(&mut self, address: SocketAddr) -> io::Result<Box<dyn Socket>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

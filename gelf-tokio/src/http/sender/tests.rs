@@ -3,7 +3,7 @@
 mod answers;
 mod cancelled;
 mod connections;
+#[path = "../../../tests/support/http_server.rs"]
+mod peer;
 mod requests;
-#[cfg(feature = "tls")]
-mod secure;
 mod server;

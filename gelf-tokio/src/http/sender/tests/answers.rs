@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::HttpError;
 use super::super::wire::MAX_ANSWER_BYTES;
-use super::server::{ACCEPTED, Server, guarded, post};
+use super::server::{ACCEPTED, Server, guarded, piped, post};
 use crate::endpoint::HttpOptions;
 
 /// What a post makes of this answer, to the end of which the connection is kept, or ended, and whether the next post
@@ -21,12 +21,9 @@ async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
         // Whichever connection the request comes on.
         tokio::select! {
             biased;
-            seen = peer.request() => match seen {
-                Some(_) => {
-                    peer.write(ACCEPTED).await;
-                    return true;
-                }
-                None => {},
+            seen = peer.request() => if seen.is_some() {
+                peer.write(ACCEPTED).await;
+                return true;
             },
             new = server.accept() => peer = new,
         }
@@ -230,31 +227,21 @@ async fn an_answer_without_end_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn no_answer_is_a_time_out() {
     for start in ["", "HTTP/1.1 202 Accepted\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut sender, mut peer) = piped(&HttpOptions::default()).await;
         let started = Instant::now();
-        let serve = async {
-            let mut peer = server.accept().await;
-            peer.write(start).await;
-            peer
-        };
-        let (result, mut peer) = tokio::join!(post(&mut sender), serve);
+        let (result, ()) = tokio::join!(post(&mut sender), peer.write(start));
+        assert_eq!(started.elapsed(), Duration::from_secs(10));
         let error = result.unwrap_err();
-        assert_eq!(started.elapsed().as_secs(), 10);
-        assert!(
-            matches!(error, HttpError::TimedOut { after } if after == Duration::from_secs(10)),
-            "{error:?}"
-        );
+        assert!(matches!(error, HttpError::TimedOut { after } if after.as_secs() == 10), "{error:?}");
         assert!(error.is_retriable());
         // Nothing more is said on that connection.
-        assert!(peer.request().await.is_some());
-        assert!(peer.request().await.is_none());
+        assert!(peer.request().await.is_some() && peer.request().await.is_none());
+        assert_eq!(peer.unread(), b"");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
-    let head = "HTTP/1.1 202 Accepted\r\n";
     for (rest, limit, waits) in [
         ("content-length: 5\r\n\r\nhell", 10_000, 1_000),
         ("content-length: 5\r\n\r\nhell", 300, 300),
@@ -263,16 +250,11 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
         ("\r\nhell", 10_000, 0),
         ("content-length: 65537\r\n\r\nhell", 10_000, 0),
     ] {
-        let mut server = Server::start().await;
         let options = HttpOptions { timeout: Duration::from_millis(limit), ..HttpOptions::default() };
-        let mut sender = server.sender(&options);
-        let serve = async {
-            let mut peer = server.accept().await;
-            peer.write(&format!("{head}{rest}")).await;
-            peer
-        };
+        let (mut sender, mut peer) = piped(&options).await;
         let started = Instant::now();
-        let (result, mut peer) = tokio::join!(post(&mut sender), serve);
+        let answer = format!("HTTP/1.1 202 Accepted\r\n{rest}");
+        let (result, ()) = tokio::join!(post(&mut sender), peer.write(&answer));
         result.unwrap();
         assert_eq!(started.elapsed().as_millis(), waits, "{rest:?}");
         assert!(peer.request().await.is_some() && peer.request().await.is_none());

@@ -1,28 +1,20 @@
-//! A server whose every byte is the test's.
+//! A server, and senders to it.
 
-use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use super::super::connection::Connection;
 use super::super::{HttpError, HttpSender};
+pub(super) use super::peer::{ACCEPTED, Peer, Seen, guarded};
 use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, Resolving};
-
-/// What Graylog answers.
-pub(super) const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-
-/// Gives a test up that hangs. Real time: only for tests that do not pause it.
-pub(super) async fn guarded<T>(test: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), test).await.expect("the test hangs")
-}
 
 /// The addresses that it is given, whatever the host.
 #[derive(Debug)]
@@ -80,7 +72,7 @@ impl Server {
     }
 
     /// Whether somebody has connected who was not accepted yet.
-    pub(super) async fn has_another(&mut self) -> bool {
+    pub(super) async fn has_another(&self) -> bool {
         timeout(Duration::from_millis(5), self.listener.accept()).await.is_ok()
     }
 }
@@ -89,68 +81,17 @@ pub(super) fn sender_to(addresses: Vec<SocketAddr>, options: &HttpOptions) -> Ht
     HttpSender::from_options(options, "logs.example", 12201, Arc::new(Addresses(addresses))).unwrap()
 }
 
+/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on when the
+/// system passes bytes on.
+pub(super) async fn piped(options: &HttpOptions) -> (HttpSender, Peer<DuplexStream>) {
+    let (ours, theirs) = duplex(64 * 1024);
+    let mut sender = sender_to(Vec::new(), options);
+    sender.connection = Some(Connection::new(Box::new(ours)).await.unwrap());
+    (sender, Peer::new(theirs))
+}
+
 pub(super) async fn post(sender: &mut HttpSender) -> Result<(), HttpError> {
     sender.post(Bytes::from_static(b"{}")).await
-}
-
-/// One request as it stood on the wire.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Seen {
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
-}
-
-impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-}
-
-/// The server's end of a connection.
-pub(super) struct Peer<S> {
-    pub(super) stream: S,
-    unread: Vec<u8>,
-}
-
-impl<S: AsyncRead + AsyncWriteExt + Unpin> Peer<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, unread: Vec::new() }
-    }
-
-    /// The next request; `None` when the connection has ended before it was whole.
-    pub(super) async fn request(&mut self) -> Option<Seen> {
-        loop {
-            if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8(self.unread[..end + 4].to_vec()).unwrap();
-                let seen = Seen { head, body: Vec::new() };
-                let len: usize = seen.header("content-length").expect("a length").parse().unwrap();
-                if self.unread.len() >= end + 4 + len {
-                    let body = self.unread[end + 4..end + 4 + len].to_vec();
-                    self.unread.drain(..end + 4 + len);
-                    return Some(Seen { body, ..seen });
-                }
-            }
-            if self.read().await.unwrap_or(0) == 0 {
-                return None;
-            }
-        }
-    }
-
-    /// Reads something; 0 at the end.
-    pub(super) async fn read(&mut self) -> io::Result<usize> {
-        self.stream.read_buf(&mut self.unread).await
-    }
-
-    /// What was read and is not a whole request.
-    pub(super) fn unread(&self) -> &[u8] {
-        &self.unread
-    }
-
-    /// Writes, as far as the other side takes it.
-    pub(super) async fn write(&mut self, text: &str) {
-        let _ = self.stream.write_all(text.as_bytes()).await;
-        let _ = self.stream.flush().await;
-    }
 }
 
 impl Peer<TcpStream> {

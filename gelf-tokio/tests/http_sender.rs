@@ -1,0 +1,84 @@
+//! The HTTP sender by its URIs.
+#![cfg(feature = "http")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
+
+#[path = "support/http_server.rs"]
+mod http_server;
+
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Decompressor, Message};
+use gelf_tokio::{BulkBody, HttpError, HttpSender};
+use http_server::{ACCEPTED, Peer, Seen, guarded};
+use tokio::net::TcpListener;
+
+const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+/// A listener, and a sender whose URI has this behind host and port.
+async fn connected(rest: &str) -> (TcpListener, HttpSender) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+http://{}{rest}", listener.local_addr().unwrap());
+    (listener, HttpSender::new(&uri.parse().unwrap()).unwrap())
+}
+
+/// Answers one request on a connection of its own.
+async fn answer(listener: &TcpListener, answer: &str) -> Seen {
+    let mut peer = Peer::new(listener.accept().await.unwrap().0);
+    let seen = peer.request().await.unwrap();
+    peer.write(answer).await;
+    seen
+}
+
+#[tokio::test]
+async fn a_message_is_posted_to_gelf() {
+    let (listener, mut sender) = connected("").await;
+    let message = Message::new("h", "m");
+    let (result, seen) =
+        guarded(async { tokio::join!(sender.send(&message), answer(&listener, ACCEPTED)) }).await;
+    result.unwrap();
+    assert!(seen.head.starts_with("POST /gelf HTTP/1.1\r\n"), "{}", seen.head);
+    assert_eq!(seen.header("host"), Some(listener.local_addr().unwrap().to_string().as_str()));
+    assert_eq!(seen.body, PAYLOAD.as_bytes());
+}
+
+#[tokio::test]
+async fn path_header_and_compression_are_those_of_the_uri() {
+    let (listener, mut sender) =
+        connected("/in/gelf?compression=gzip&level=9&header=Authorization:Bearer+sesame").await;
+    let post = sender.send_payload(PAYLOAD.as_bytes());
+    let (result, seen) = guarded(async { tokio::join!(post, answer(&listener, ACCEPTED)) }).await;
+    result.unwrap();
+    assert!(seen.head.starts_with("POST /in/gelf HTTP/1.1\r\n"), "{}", seen.head);
+    assert_eq!(seen.header("authorization"), Some("Bearer sesame"));
+    assert_eq!(seen.header("content-encoding"), Some("gzip"));
+    assert_eq!(Decompressor::default().decompress(&seen.body).unwrap().bytes, PAYLOAD.as_bytes());
+}
+
+#[tokio::test]
+async fn a_bulk_body_has_a_line_for_each_message() {
+    let (listener, mut sender) = connected("?bulk=true").await;
+    let mut body = BulkBody::new();
+    assert!(body.push(b"{\"a\":\n1}") && body.push(b"{}"));
+    let (result, seen) =
+        guarded(async { tokio::join!(sender.post(body.take()), answer(&listener, ACCEPTED)) }).await;
+    result.unwrap();
+    assert_eq!(seen.body, b"{\"a\": 1}\n{}\n");
+}
+
+#[tokio::test]
+async fn a_request_that_failed_is_sent_again_by_the_caller_with_the_same_body() {
+    let (listener, mut sender) = connected("").await;
+    let serve = async {
+        let busy = "HTTP/1.1 503 Busy\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        [answer(&listener, busy).await, answer(&listener, ACCEPTED).await]
+    };
+    let posts = async {
+        let error = sender.send_payload(PAYLOAD.as_bytes()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Status { status: 503, .. }), "{error:?}");
+        assert!(error.is_retriable());
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+        sender.send_payload(PAYLOAD.as_bytes()).await.unwrap();
+    };
+    let ((), [first, second]) = guarded(async { tokio::join!(posts, serve) }).await;
+    assert_eq!(first, second);
+}

@@ -1,0 +1,225 @@
+//! The HTTP sender over TLS.
+#![cfg(all(feature = "http", feature = "tls"))]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "support/http_server.rs"]
+mod http_server;
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use certificates::{Authority, Directory, Issued};
+use gelf_tokio::{HttpError, HttpSender};
+use http_server::{ACCEPTED, Peer, guarded};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+fn acceptor(issued: &Issued) -> TlsAcceptor {
+    let chain = CertificateDer::pem_slice_iter(issued.cert_pem.as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A server, and where a sender finds whom to trust.
+struct Server {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    authority: Authority,
+    files: Directory,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = Authority::new("ours");
+        let acceptor = acceptor(&authority.issue(&["127.0.0.1"]));
+        let files = Directory::new();
+        files.write("ca.pem", &authority.pem());
+        Self { listener, acceptor, authority, files }
+    }
+
+    fn sender(&self) -> HttpSender {
+        let address = self.listener.local_addr().unwrap();
+        let ca = self.files.path("ca.pem");
+        let uri = format!("gelf+https://{address}?ca={}", ca.to_str().unwrap());
+        HttpSender::new(&uri.parse().unwrap()).unwrap()
+    }
+
+    async fn accept(&self) -> std::io::Result<Peer<TlsStream<TcpStream>>> {
+        let stream = self.listener.accept().await.unwrap().0;
+        self.acceptor.accept(stream).await.map(Peer::new)
+    }
+}
+
+async fn post(sender: &mut HttpSender) -> Result<(), HttpError> {
+    sender.post(Bytes::from_static(b"{}")).await
+}
+
+#[tokio::test]
+async fn requests_go_over_one_connection_to_a_receiver_that_the_ca_file_vouches_for() {
+    let server = Server::start().await;
+    let mut sender = server.sender();
+    let serve = async {
+        let mut peer = server.accept().await.unwrap();
+        assert_eq!(peer.stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        for status in [202, 503, 202] {
+            let seen = peer.request().await.unwrap();
+            assert_eq!(seen.header("host"), Some(server.listener.local_addr().unwrap().to_string().as_str()));
+            assert_eq!(seen.body, b"{}");
+            peer.write(&format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n")).await;
+        }
+    };
+    let posts = async {
+        post(&mut sender).await.unwrap();
+        let error = post(&mut sender).await.unwrap_err();
+        assert!(matches!(error, HttpError::Status { status: 503, .. }), "{error:?}");
+        post(&mut sender).await.unwrap();
+    };
+    guarded(async { tokio::join!(posts, serve) }).await;
+}
+
+#[tokio::test]
+async fn a_long_request_goes_over_tls_whole() {
+    let server = Server::start().await;
+    let mut sender = server.sender();
+    let body: Bytes = (0..3_000_000).map(|at| (at % 251) as u8).collect();
+    let serve = async {
+        let mut peer = server.accept().await.unwrap();
+        let seen = peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+        seen
+    };
+    let (result, seen) = guarded(async { tokio::join!(sender.post(body.clone()), serve) }).await;
+    result.unwrap();
+    assert!(seen.body == body);
+}
+
+#[tokio::test]
+async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
+    let server = Server::start().await;
+    server.files.write("ca.pem", &Authority::new("others").pem());
+    let mut sender = server.sender();
+    let (result, accepted) = guarded(async { tokio::join!(post(&mut sender), server.accept()) }).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, HttpError::Connect(_)), "{error:?}");
+    assert!(error.is_retriable());
+    assert!(accepted.is_err(), "hands were shaken");
+
+    server.files.write("ca.pem", &server.authority.pem());
+    let serve = async {
+        let mut peer = server.accept().await.unwrap();
+        peer.request().await.unwrap();
+        peer.write(ACCEPTED).await;
+    };
+    let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
+    result.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_without_tls_is_refused_and_gets_no_request() {
+    let server = Server::start().await;
+    let mut sender = server.sender();
+    let serve = async {
+        let mut stream = server.listener.accept().await.unwrap().0;
+        let mut read = vec![0; 5];
+        stream.read_exact(&mut read).await.unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        [read, rest].concat()
+    };
+    let (result, read) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
+    assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
+    // A handshake (RFC 8446, section 5.1), and no word of HTTP.
+    assert_eq!(read[0], 22);
+    assert!(!read.windows(4).any(|four| four == b"POST"));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_ended_in_between_is_made_again() {
+    let server = Server::start().await;
+    let mut sender = server.sender();
+    for says_so in [true, false, true, false] {
+        let serve = async {
+            let mut peer = server.accept().await.unwrap();
+            assert_eq!(peer.request().await.unwrap().body, b"{}");
+            peer.write(ACCEPTED).await;
+            if says_so {
+                peer.stream.shutdown().await.unwrap();
+            }
+        };
+        let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
+        result.unwrap();
+    }
+}
+
+/// Polls a future so many times; its output, if it was ready by then.
+async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut left = times;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if left <= 1 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() {
+    let server = Arc::new(Server::start().await);
+    // Longer than what the sockets hold.
+    let first = Bytes::from(vec![b'a'; 8 << 20]);
+    for polls in 1.. {
+        assert!(polls < 1_000);
+        let mut sender = server.sender();
+        let (serving, whole) = (Arc::clone(&server), first.clone());
+        let serve = tokio::spawn(async move {
+            loop {
+                // Where hands were not shaken, the next one comes.
+                let Ok(mut peer) = serving.accept().await else { continue };
+                while let Some(seen) = peer.request().await {
+                    assert!(seen.body == b"{}" || seen.body == whole);
+                    peer.write(ACCEPTED).await;
+                    if seen.body == b"{}" {
+                        return;
+                    }
+                }
+                assert!(!peer.unread().windows(2).any(|two| two == b"{}"), "a request follows half of one");
+            }
+        });
+        let result = guarded(polled(polls, sender.post(first.clone()))).await;
+        guarded(post(&mut sender)).await.unwrap();
+        guarded(serve).await.unwrap();
+        if let Some(result) = result {
+            result.unwrap();
+            assert!(polls > 5, "{polls} polls were all");
+            break;
+        }
+    }
+}

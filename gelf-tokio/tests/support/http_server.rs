@@ -1,0 +1,84 @@
+//! A server of HTTP whose every byte is the test's.
+#![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// What Graylog answers.
+pub const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+
+/// Gives a test up that hangs. Real time: only for tests that do not pause it.
+pub async fn guarded<T>(test: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), test).await.expect("the test hangs")
+}
+
+/// One request as it stood on the wire.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Seen {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// The server's end of a connection.
+#[derive(Debug)]
+pub struct Peer<S> {
+    pub stream: S,
+    unread: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// The next request; `None` when the connection has ended before it was whole.
+    pub async fn request(&mut self) -> Option<Seen> {
+        loop {
+            if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8(self.unread[..end + 4].to_vec()).unwrap();
+                let seen = Seen { head, body: Vec::new() };
+                let len: usize = seen.header("content-length").expect("a length").parse().unwrap();
+                if self.unread.len() >= end + 4 + len {
+                    let body = self.unread[end + 4..end + 4 + len].to_vec();
+                    self.unread.drain(..end + 4 + len);
+                    return Some(Seen { body, ..seen });
+                }
+            }
+            if self.read().await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Reads something; 0 at the end.
+    pub async fn read(&mut self) -> io::Result<usize> {
+        self.stream.read_buf(&mut self.unread).await
+    }
+
+    /// What was read and is not a whole request.
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    /// Writes, as far as the other side takes it.
+    pub async fn write(&mut self, text: &str) {
+        let _ = self.stream.write_all(text.as_bytes()).await;
+        let _ = self.stream.flush().await;
+    }
+}
