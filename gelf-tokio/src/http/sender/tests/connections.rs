@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::super::{HttpError, HttpSender};
@@ -228,10 +228,11 @@ async fn all_addresses_are_tried_in_order() {
     assert!(error.is_retriable());
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_address_that_does_not_answer_leaves_time_for_the_next_and_for_the_request() {
     // A full backlog: the kernel answers no further connection.
-    let socket = TcpSocket::new_v4().unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = socket.listen(0).unwrap();
     let address = silent.local_addr().unwrap();
