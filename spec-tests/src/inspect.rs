@@ -1,5 +1,8 @@
 //! What a sender put on the wire, held against the rules.
 
+mod http;
+mod values;
+
 use std::fmt;
 use std::time::Instant;
 
@@ -9,6 +12,7 @@ use gelf_core::{
 };
 
 use crate::names;
+pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 
 /// A rule that is broken, and how.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -17,6 +17,7 @@ mod corpus;
 mod describe;
 mod expectations;
 mod hostile;
+pub mod http;
 pub mod inspect;
 mod judge;
 mod live;

@@ -3,10 +3,10 @@
 //! `receivers.json` holds what six receivers refuse, lose or alter, as data:
 //!
 //! ```json
-//! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "rules": [RULE, …]}, …]}
+//! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "transports": ["udp", "tcp", "http"], "rules": [RULE, …]}, …]}
 //! ```
 //!
-//! The rules under `all` are those of each. A rule is
+//! `transports` are those of which it is known what the receiver makes of them; `udp` and `tcp`, where nothing is said. The rules under `all` are those of each. A rule is
 //! `{"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}`: `text` says it to people,
 //! `source` where it was found, as a file of the receiver or a report. A receiver that *refuses* a message delivers
 //! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers something else.
@@ -17,7 +17,7 @@
 //! | member | holds |
 //! |---|---|
 //! | `name` | a name, as above |
-//! | `transport` | `udp` or `tcp` |
+//! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | how it came: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (other datagrams came between them), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | bytes |
 //! | `members` | that the message has one of these: a name, one that begins so where `*` stands at its end, or `*` for any of GELF's own |
@@ -49,6 +49,8 @@ const SCHEMA: u32 = 1;
 pub struct Receiver {
     /// Its name.
     pub name: String,
+    /// By which ways of sending it is known what the receiver makes of them.
+    pub transports: Vec<Transport>,
     /// What it refuses, loses or alters.
     pub rules: Vec<ReceiverRule>,
 }
@@ -97,12 +99,14 @@ impl Effect {
 /// How a message is sent.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "GELF has these two")]
+#[allow(clippy::exhaustive_enums, reason = "GELF has these three")]
 pub enum Transport {
     /// In datagrams.
     Udp,
     /// As a frame of a stream.
     Tcp,
+    /// In the body of a request.
+    Http,
 }
 
 impl Transport {
@@ -111,6 +115,7 @@ impl Transport {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Http => "http",
         }
     }
 }
@@ -188,7 +193,13 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct ReceiverText {
     name: String,
+    #[serde(default = "datagrams_and_frames")]
+    transports: Vec<Transport>,
     rules: Vec<ReceiverRule>,
+}
+
+fn datagrams_and_frames() -> Vec<Transport> {
+    vec![Transport::Udp, Transport::Tcp]
 }
 
 /// The receivers that are known.
@@ -209,9 +220,9 @@ fn parse(text: &str) -> Result<Vec<Receiver>, String> {
     for rule in rules {
         rule.check(&known).map_err(|error| format!("{}: {error}", rule.text))?;
     }
-    let with_all = |ReceiverText { name, rules }: ReceiverText| {
+    let with_all = |ReceiverText { name, transports, rules }: ReceiverText| {
         let rules = all.iter().cloned().chain(rules).collect();
-        Receiver { name, rules }
+        Receiver { name, transports, rules }
     };
     Ok(receivers.into_iter().map(with_all).collect())
 }

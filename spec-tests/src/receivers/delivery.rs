@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Transport, Way};
-use crate::inspect::Inspection;
+use crate::inspect::{Inspection, Violation};
 
 /// The members that GELF itself has.
 pub(super) const OWN_MEMBERS: [&str; 9] =
@@ -65,6 +65,15 @@ impl Delivery {
         let mut ways = BTreeSet::new();
         look_at_compression(frame, &mut ways);
         Self::new(Transport::Tcp, ways, frame.len(), inspection)
+    }
+
+    /// A message in the body of a request. `of_request` is what is wrong with the request, whatever its messages are.
+    pub fn posted(body: &[u8], of_request: &[Violation], inspection: &Inspection) -> Self {
+        let mut ways = BTreeSet::new();
+        look_at_compression(body, &mut ways);
+        let mut delivery = Self::new(Transport::Http, ways, body.len(), inspection);
+        delivery.names.extend(of_request.iter().map(|violation| violation.name.clone()));
+        delivery
     }
 
     fn new(transport: Transport, ways: BTreeSet<Way>, longest: usize, inspection: &Inspection) -> Self {

@@ -41,8 +41,13 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             entry
         })
         .collect();
-    let rules: serde_json::Map<String, Value> =
-        rules().into_iter().map(|(rule, text)| (rule.to_owned(), Value::from(text))).collect();
+    // Those of HTTP are of use where its vectors are.
+    let has_http = topics.iter().any(|topic| topic.topic == "http");
+    let rules: serde_json::Map<String, Value> = rules()
+        .into_iter()
+        .filter(|(rule, _)| has_http || !HTTP_RULES.contains(rule))
+        .map(|(rule, text)| (rule.to_owned(), Value::from(text)))
+        .collect();
     let subjects: Vec<Value> = results
         .iter()
         .map(|results| {
@@ -54,6 +59,9 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
         .collect();
     json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
 }
+
+/// The rules that no vector of another transport is about.
+const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
 /// Whether it receives, sends, or both.
 pub(super) fn role(results: &Results) -> &'static str {

@@ -1,8 +1,11 @@
 //! `sender`: listens, and judges whatever any program sends.
 
 mod gather;
+mod http_tally;
 mod listen;
+mod listen_http;
 mod print;
+mod requests;
 mod streams;
 mod tally;
 
@@ -22,6 +25,7 @@ use gelf_spec_tests::receivers;
 use crate::{style, write};
 use gather::Gatherer;
 use listen::{Event, Heard, Listeners};
+use requests::Requests;
 use streams::Streams;
 use tally::Tally;
 
@@ -33,12 +37,29 @@ const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(crate) struct SenderArguments {
-    /// Take datagrams here; port 0 is any. Without --udp and --tcp both are on 127.0.0.1:12201
+    /// Take datagrams here; port 0 is any. Without --udp, --tcp and --http the first two are on 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS")]
     udp: Option<SocketAddr>,
     /// Take connections here
     #[arg(long, value_name = "ADDRESS")]
     tcp: Option<SocketAddr>,
+    /// Take requests of HTTP/1.1 here; without an address on 127.0.0.1:12201
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
+    http: Option<SocketAddr>,
+    /// Take several messages in a body, a line for each, as a receiver does that is set up for it
+    #[arg(long, requires = "http")]
+    bulk: bool,
+    /// Answer each message with this when it comes first, and with 202 when it comes again: 408, 429 and 5xx are to be
+    /// sent again, other 4xx are not. Of what came in the last second it is not judged whether it was sent again
+    #[arg(
+        long,
+        value_name = "STATUS",
+        requires = "http",
+        conflicts_with = "messages",
+        default_value_t = 202
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(200..600))]
+    status: u16,
     /// For how long, such as 500ms, 30s or 5m; without --for and --messages until Ctrl-C
     #[arg(long = "for", value_name = "TIME")]
     time: Option<Time>,
@@ -90,21 +111,26 @@ impl FromStr for JsonFile {
 }
 
 pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
-    let default = (arguments.udp, arguments.tcp) == (None, None);
+    let default = (arguments.udp, arguments.tcp, arguments.http) == (None, None, None);
     let default = default.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
     let receivers = receivers()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let listeners = Listeners::bind(arguments.udp.or(default), arguments.tcp.or(default), &stop)?;
+    let (udp, tcp) = (arguments.udp.or(default), arguments.tcp.or(default));
+    let listeners = Listeners::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
     let mut judge = Judge {
         gatherer: Gatherer::default(),
         streams: Streams::default(),
+        requests: Requests::new(arguments.bulk, arguments.status),
         tally: Tally::new(&receivers),
         wanted: arguments.messages.unwrap_or(u64::MAX),
     };
     judge.listen(listeners, arguments.time.and_then(|Time(time)| started.checked_add(time)), &stop);
-    let tally = judge.tally;
+    let mut tally = judge.tally;
+    if arguments.http.is_some() {
+        tally.http = judge.requests.figures;
+    }
     let elapsed = started.elapsed();
     print!("{}", print::text(&tally, elapsed, style()));
     for JsonFile(path) in &arguments.report {
@@ -117,6 +143,7 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
 struct Judge<'r> {
     gatherer: Gatherer,
     streams: Streams,
+    requests: Requests,
     tally: Tally<'r>,
     wanted: u64,
 }
@@ -148,6 +175,11 @@ impl Judge<'_> {
         for judged in self.streams.finish() {
             self.count_or_leave(judged, counted_out);
         }
+        for judged in self.requests.finish(Instant::now()) {
+            self.tally.judged(&judged);
+        }
+        self.tally.left += self.requests.left;
+        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
     }
 
     fn is_over(&self, now: Instant, until: Option<Instant>) -> bool {
@@ -168,6 +200,7 @@ impl Judge<'_> {
             Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
             Event::Closed { connection } => self.streams.close(connection),
             Event::Refused => Vec::new(),
+            Event::Http(event) => self.requests.take(at, event),
         };
         for judged in judged {
             self.count_or_leave(judged, self.tally.messages >= self.wanted);
@@ -178,7 +211,7 @@ impl Judge<'_> {
         for judged in self.gatherer.expire(now) {
             self.tally.judged(&judged);
         }
-        self.tally.not_judged = self.gatherer.evicted();
+        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
     }
 
     /// What is unfinished because enough had come is nobody's fault.

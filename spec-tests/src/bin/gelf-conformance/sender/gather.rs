@@ -33,6 +33,8 @@ pub(super) struct Judged {
     /// The datagrams, or the frame.
     pub(super) parts: Vec<Vec<u8>>,
     pub(super) inspection: Inspection,
+    /// How it was compressed, where the parts do not say it.
+    pub(super) compression: Option<&'static str>,
     /// Not so, where it is something about a message that is counted already.
     pub(super) is_message: bool,
 }
@@ -236,7 +238,7 @@ fn judge(
     let mut inspection = inspect::datagrams(&parts, None);
     inspection.violations.extend(more);
     let delivery = Delivery::datagrams(&parts, interleaved, &inspection);
-    Judged { source, delivery, transport: Transport::Udp, parts, inspection, is_message }
+    Judged { source, delivery, transport: Transport::Udp, parts, inspection, compression: None, is_message }
 }
 
 /// A datagram that says nothing of its own.
@@ -245,7 +247,15 @@ fn alone(source: SocketAddr, datagram: Vec<u8>, violation: Violation) -> Judged 
     inspection.violations.push(violation);
     let parts = vec![datagram];
     let delivery = Delivery::datagrams(&parts, false, &inspection);
-    Judged { source, delivery, transport: Transport::Udp, parts, inspection, is_message: false }
+    Judged {
+        source,
+        delivery,
+        transport: Transport::Udp,
+        parts,
+        inspection,
+        compression: None,
+        is_message: false,
+    }
 }
 
 fn hash_of(bytes: &[u8]) -> u64 {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::listen_http::{self, HttpEvent};
+
 /// What the kernel is asked to hold of datagrams that are not yet read: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -18,10 +20,10 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const EVENTS: usize = 1024;
 
 /// How many connections there may be at once; more are closed. Each may hold a frame that is not yet complete.
-const CONNECTIONS: usize = 128;
+pub(super) const CONNECTIONS: usize = 128;
 
 /// After how long a thread looks whether it is to end.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// For how long after the end is read what had come before.
 const GRACE: Duration = Duration::from_millis(200);
@@ -38,6 +40,7 @@ pub(super) enum Event {
     Read { connection: usize, bytes: Vec<u8> },
     Closed { connection: usize },
     Refused,
+    Http(HttpEvent),
 }
 
 /// Bound sockets. Their threads end some time after the flag is set, and `events` with them.
@@ -50,6 +53,7 @@ impl Listeners {
     pub(super) fn bind(
         udp: Option<SocketAddr>,
         tcp: Option<SocketAddr>,
+        http: Option<SocketAddr>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, String> {
         let (sender, events) = sync_channel(EVENTS);
@@ -72,6 +76,14 @@ impl Listeners {
             eprintln!("listening on tcp {}", listener.local_addr().map_err(wrong)?);
             let (sender, stop) = (sender.clone(), Arc::clone(stop));
             thread::spawn(move || accept(&listener, &sender, &stop));
+        }
+        if let Some(address) = http {
+            let wrong = |error| format!("http {address}: {error}");
+            let listener = TcpListener::bind(address).map_err(wrong)?;
+            listener.set_nonblocking(true).map_err(wrong)?;
+            eprintln!("listening on http {}", listener.local_addr().map_err(wrong)?);
+            let (sender, stop) = (sender.clone(), Arc::clone(stop));
+            thread::spawn(move || listen_http::accept(&listener, &sender, &stop));
         }
         Ok(Self { events })
     }
@@ -149,21 +161,21 @@ fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Hea
 
 /// The time after the end.
 #[derive(Default)]
-struct Grace {
+pub(super) struct Grace {
     until: Option<Instant>,
 }
 
 impl Grace {
-    fn is_over(&mut self, stop: &AtomicBool) -> bool {
+    pub(super) fn is_over(&mut self, stop: &AtomicBool) -> bool {
         stop.load(Ordering::Relaxed)
             && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE)
     }
 
-    fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.until.is_some()
     }
 }
 
-fn is_time_out(error: &std::io::Error) -> bool {
+pub(super) fn is_time_out(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -30,6 +30,9 @@ pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         format!("{chunks} in {}", counted(*count, "message"))
     });
     line(&mut out, "chunks", &chunks.collect::<Vec<_>>().join(", "));
+    for (name, text) in tally.http.lines() {
+        line(&mut out, name, &text);
+    }
     for (count, what) in [
         (tally.left, "incomplete when enough had come, and not judged"),
         (tally.not_judged, "incomplete and given up for want of room, and not judged"),
@@ -63,6 +66,10 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
                 format!("{messages}, {datagrams}, {}", counted(figures.bytes, "byte"))
             }
             Transport::Tcp => format!("{messages}, {}", counted(figures.bytes, "byte")),
+            Transport::Http => {
+                let requests = counted(figures.requests, "request");
+                format!("{messages}, {requests}, {}", counted(figures.bytes, "byte"))
+            }
         }
     };
     for ((transport, source), of) in tally.senders.iter().take(SENDERS) {
@@ -72,6 +79,7 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
     for (_, of) in tally.senders.iter().skip(SENDERS) {
         rest.messages += of.messages;
         rest.datagrams += of.datagrams;
+        rest.requests += of.requests;
         rest.bytes += of.bytes;
     }
     if tally.senders.len() > SENDERS {
@@ -120,9 +128,9 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
     let title = "What receivers would make of it, as their sources say";
     let _ = writeln!(out, "\n{}", style.paint("1", title));
     let width = tally.receivers.iter().map(|taken| taken.receiver.name.len()).max().unwrap_or(0);
-    for taken in &tally.receivers {
-        let colour = if taken.messages == tally.messages { "32" } else { "31" };
-        let of = format!("takes {} of {}", grouped(taken.messages), grouped(tally.messages));
+    for taken in tally.receivers.iter().filter(|taken| taken.known > 0 || tally.messages == 0) {
+        let colour = if taken.messages == taken.known { "32" } else { "31" };
+        let of = format!("takes {} of {}", grouped(taken.messages), grouped(taken.known));
         let _ = writeln!(out, "  {:<width$}  {}", taken.receiver.name, style.paint(colour, &of));
         for effect in Effect::ALL {
             for (rule, count) in taken.rules(effect) {
@@ -133,12 +141,12 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
     }
 }
 
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// A number with a comma before every three digits.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -161,6 +169,7 @@ pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
                 "address": source.to_string(),
                 "messages": figures.messages,
                 "datagrams": figures.datagrams,
+                "requests": figures.requests,
                 "bytes": figures.bytes,
             })
         })
@@ -169,7 +178,7 @@ pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
     let receivers: Vec<Value> = tally.receivers.iter().map(receiver_json).collect();
     let chunks: serde_json::Map<String, Value> =
         tally.chunks.iter().map(|(chunks, count)| (chunks.to_string(), Value::from(*count))).collect();
-    json!({
+    let mut report = json!({
         "schema": 1,
         "seconds": elapsed.as_secs_f64(),
         "messages": tally.messages,
@@ -183,13 +192,18 @@ pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
         "other_senders": {
             "messages": tally.other_senders.messages,
             "datagrams": tally.other_senders.datagrams,
+            "requests": tally.other_senders.requests,
             "bytes": tally.other_senders.bytes,
         },
         "compressions": tally.compressions,
         "chunks": chunks,
         "violations": violations,
         "receivers": receivers,
-    })
+    });
+    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.json()) {
+        report.insert("http".to_owned(), http);
+    }
+    report
 }
 
 fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
@@ -216,7 +230,7 @@ fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
 }
 
 fn receiver_json(taken: &Taken<'_>) -> Value {
-    let mut value = json!({"name": taken.receiver.name, "takes": taken.messages});
+    let mut value = json!({"name": taken.receiver.name, "of": taken.known, "takes": taken.messages});
     for effect in Effect::ALL {
         let rules = taken
             .rules(effect)

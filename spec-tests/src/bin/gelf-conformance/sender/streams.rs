@@ -98,7 +98,15 @@ impl Connection {
         let inspection = inspect::stream(&sent);
         let delivery = Delivery::frame(&frame, &inspection);
         let (source, transport) = (self.source, Transport::Tcp);
-        Some(Judged { source, delivery, transport, parts: vec![frame], inspection, is_message: true })
+        Some(Judged {
+            source,
+            delivery,
+            transport,
+            parts: vec![frame],
+            inspection,
+            compression: None,
+            is_message: true,
+        })
     }
 
     /// The frames of nothing that came since.
@@ -119,7 +127,7 @@ impl Connection {
         inspection.violations.push(violation);
         let delivery = Delivery::frame(&[], &inspection);
         let (source, transport) = (self.source, Transport::Tcp);
-        Judged { source, delivery, transport, parts: Vec::new(), inspection, is_message }
+        Judged { source, delivery, transport, parts: Vec::new(), inspection, compression: None, is_message }
     }
 }
 

@@ -8,7 +8,9 @@ use gelf_spec_tests::inspect::{Severity, Violation};
 use gelf_spec_tests::{Effect, Receiver, ReceiverRule, Transport};
 
 use super::gather::Judged;
+use super::http_tally::HttpTally;
 use super::listen::Event;
+use super::listen_http::{HttpCame, HttpEvent};
 
 /// How many senders are listed, each with its figures; the others are one.
 const SENDERS: usize = 256;
@@ -42,6 +44,8 @@ pub(super) struct Tally<'r> {
     pub(super) chunks: BTreeMap<usize, u64>,
     pub(super) violations: BTreeMap<Kind, Violations>,
     pub(super) receivers: Vec<Taken<'r>>,
+    /// Of requests, at the end, where they were listened for.
+    pub(super) http: HttpTally,
     connection_sources: BTreeMap<usize, SocketAddr>,
 }
 
@@ -49,6 +53,7 @@ pub(super) struct Tally<'r> {
 pub(super) struct Figures {
     pub(super) messages: u64,
     pub(super) datagrams: u64,
+    pub(super) requests: u64,
     pub(super) bytes: u64,
 }
 
@@ -94,6 +99,8 @@ pub(super) struct Example {
 /// What a receiver would make of all that came.
 pub(super) struct Taken<'r> {
     pub(super) receiver: &'r Receiver,
+    /// Of those that came by a way that is known of it, how many there are, and how many it takes.
+    pub(super) known: u64,
     pub(super) messages: u64,
     /// For each of its rules, how many messages it covers.
     counts: Vec<u64>,
@@ -111,8 +118,12 @@ impl<'r> Taken<'r> {
 
 impl<'r> Tally<'r> {
     pub(super) fn new(receivers: &'r [Receiver]) -> Self {
-        let taken =
-            |receiver: &'r Receiver| Taken { receiver, messages: 0, counts: vec![0; receiver.rules.len()] };
+        let taken = |receiver: &'r Receiver| Taken {
+            receiver,
+            known: 0,
+            messages: 0,
+            counts: vec![0; receiver.rules.len()],
+        };
         Self {
             messages: 0,
             datagrams: 0,
@@ -127,6 +138,7 @@ impl<'r> Tally<'r> {
             chunks: BTreeMap::new(),
             violations: BTreeMap::new(),
             receivers: receivers.iter().map(taken).collect(),
+            http: HttpTally::default(),
             connection_sources: BTreeMap::new(),
         }
     }
@@ -157,7 +169,17 @@ impl<'r> Tally<'r> {
                 self.connection_sources.remove(connection);
             }
             Event::Refused => self.refused_connections += 1,
+            Event::Http(event) => self.http_came(event),
         }
+    }
+
+    fn http_came(&mut self, event: &HttpEvent) {
+        let HttpEvent { source, bytes, what } = event;
+        self.bytes += *bytes as u64;
+        let figures = self.sender(Transport::Http, *source);
+        figures.bytes += *bytes as u64;
+        figures.requests += u64::from(matches!(what, HttpCame::Request { .. }));
+        self.connections += u64::from(matches!(what, HttpCame::Opened));
     }
 
     fn sender(&mut self, transport: Transport, source: SocketAddr) -> &mut Figures {
@@ -173,7 +195,8 @@ impl<'r> Tally<'r> {
         if judged.is_message {
             self.messages += 1;
             self.sender(judged.transport, judged.source).messages += 1;
-            *self.compressions.entry(compression(&judged.parts)).or_default() += 1;
+            let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
+            *self.compressions.entry(compression).or_default() += 1;
             if judged.transport == Transport::Udp {
                 let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::CHUNK_MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
@@ -181,6 +204,10 @@ impl<'r> Tally<'r> {
         }
         self.violations_of(judged);
         for taken in &mut self.receivers {
+            if !taken.receiver.transports.contains(&judged.transport) {
+                continue;
+            }
+            taken.known += u64::from(judged.is_message);
             let mut is_refused = false;
             for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
                 // A transport alone says nothing of what is no message.
@@ -240,6 +267,16 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     format!("{}{more}", head.join(" "))
 }
 
+/// How bytes are compressed, by the first of them.
+pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
+    match Encoding::sniff(bytes) {
+        Encoding::Gzip => "gzip",
+        Encoding::Plain => "none",
+        Encoding::Zlib => "zlib",
+        _ => "unknown",
+    }
+}
+
 /// How the message is compressed, by its first bytes; where they did not come, that is not known.
 fn compression(parts: &[Vec<u8>]) -> &'static str {
     let mut chunks = parts.iter().filter_map(|part| ChunkHeader::parse(part).ok());
@@ -249,10 +286,5 @@ fn compression(parts: &[Vec<u8>]) -> &'static str {
         (None, Some(part)) if !part.starts_with(&gelf_core::CHUNK_MAGIC) => part,
         _ => return "unknown",
     };
-    match Encoding::sniff(head) {
-        Encoding::Gzip => "gzip",
-        Encoding::Plain => "none",
-        Encoding::Zlib => "zlib",
-        _ => "unknown",
-    }
+    encoding_word(head)
 }

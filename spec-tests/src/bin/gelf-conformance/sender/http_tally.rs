@@ -1,0 +1,159 @@
+//! Requests in figures.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gelf_spec_tests::http::{BodyCoding, Request};
+use gelf_spec_tests::inspect::HttpInspection;
+use serde_json::{Value, json};
+
+use super::print::{counted, grouped};
+
+/// How many values of `Content-Encoding` are told apart.
+const ENCODINGS: usize = 16;
+
+/// How long such a value is shown.
+const ENCODING_CHARS: usize = 40;
+
+/// What came as requests, and what was answered.
+#[derive(Default)]
+pub(super) struct HttpTally {
+    status: u16,
+    requests: u64,
+    lengths: u64,
+    chunked: u64,
+    encodings: BTreeMap<String, u64>,
+    most_messages: usize,
+    most_bytes: usize,
+    most_on_connection: u64,
+    answers: BTreeMap<u16, u64>,
+    /// Messages that were not accepted when they came first.
+    pub(super) refused: u64,
+    /// Those of them that came again, and after how long the first and the last of them.
+    again: u64,
+    quickest: Option<Duration>,
+    slowest: Duration,
+    /// Those that were not accepted so late that nothing can be said of them.
+    pub(super) too_late: u64,
+}
+
+impl HttpTally {
+    pub(super) fn new(status: u16) -> Self {
+        Self { status, ..Default::default() }
+    }
+
+    /// Whether what comes is accepted.
+    pub(super) fn accepts(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether a sender must send again what is answered so.
+    pub(super) fn is_to_be_retried(&self) -> bool {
+        matches!(self.status, 408 | 429 | 500..=599)
+    }
+
+    pub(super) fn came(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
+        self.requests += 1;
+        match request.coding {
+            BodyCoding::Length => self.lengths += 1,
+            BodyCoding::Chunked(_) => self.chunked += 1,
+            _ => {}
+        }
+        let encoding = request.headers("content-encoding").next().unwrap_or("none");
+        let encoding: String = encoding.chars().take(ENCODING_CHARS).collect();
+        if self.encodings.len() < ENCODINGS || self.encodings.contains_key(&encoding) {
+            *self.encodings.entry(encoding).or_default() += 1;
+        }
+        self.most_messages = self.most_messages.max(inspection.messages.len() + inspection.not_judged);
+        self.most_bytes = self.most_bytes.max(inspection.body_bytes.unwrap_or(request.body.len()));
+        self.most_on_connection = self.most_on_connection.max(number);
+    }
+
+    pub(super) fn answered(&mut self, status: u16) {
+        *self.answers.entry(status).or_default() += 1;
+    }
+
+    pub(super) fn came_again(&mut self, after: Duration) {
+        self.again += 1;
+        self.quickest = Some(self.quickest.map_or(after, |quickest| quickest.min(after)));
+        self.slowest = self.slowest.max(after);
+    }
+
+    /// For people: the name of each line, and the line.
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        if self.requests == 0 {
+            return Vec::new();
+        }
+        let list = |figures: Vec<(String, u64)>| {
+            let all = figures.into_iter().filter(|(_, count)| *count > 0);
+            all.map(|(name, count)| format!("{name} {}", grouped(count))).collect::<Vec<_>>().join(", ")
+        };
+        let without = self.requests - self.lengths - self.chunked;
+        let bodies = list(vec![
+            ("by Content-Length".to_owned(), self.lengths),
+            ("chunked".to_owned(), self.chunked),
+            ("without".to_owned(), without),
+        ]);
+        let most = format!(
+            "{bodies}; at most {} and {} in one, {} on a connection",
+            counted(self.most_messages as u64, "message"),
+            counted(self.most_bytes as u64, "byte"),
+            counted(self.most_on_connection, "request"),
+        );
+        let encodings = self.encodings.iter().map(|(name, count)| (name.clone(), *count)).collect();
+        let answers = self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+        let mut lines = vec![("bodies", most), ("encodings", list(encodings)), ("answers", list(answers))];
+        if !self.accepts() {
+            let mut text = format!(
+                "of {} that were answered with {}, {} came again",
+                counted(self.refused, "message"),
+                self.status,
+                grouped(self.again)
+            );
+            if let Some(quickest) = self.quickest {
+                text.push_str(&format!(
+                    ", after {:.1} to {:.1} s",
+                    quickest.as_secs_f64(),
+                    self.slowest.as_secs_f64()
+                ));
+            }
+            if self.too_late > 0 {
+                text.push_str(&format!("; {} had no time to", grouped(self.too_late)));
+            }
+            lines.push(("retries", text));
+        }
+        lines
+    }
+
+    /// As JSON, where there is something.
+    pub(super) fn json(&self) -> Option<Value> {
+        if self.status == 0 {
+            return None;
+        }
+        let answers: BTreeMap<String, u64> =
+            self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+        let mut value = json!({
+            "requests": self.requests,
+            "content_length": self.lengths,
+            "chunked": self.chunked,
+            "encodings": self.encodings,
+            "most_messages": self.most_messages,
+            "most_bytes": self.most_bytes,
+            "most_on_connection": self.most_on_connection,
+            "answers": answers,
+        });
+        if let (false, Some(value)) = (self.accepts(), value.as_object_mut()) {
+            let retries = json!({
+                "status": self.status,
+                "to_be_retried": self.is_to_be_retried(),
+                "messages": self.refused,
+                "came_again": self.again,
+                "too_late": self.too_late,
+                "quickest_seconds": self.quickest.map(|quickest| quickest.as_secs_f64()),
+                "slowest_seconds": self.quickest.map(|_| self.slowest.as_secs_f64()),
+            });
+            value.insert("retries".to_owned(), retries);
+        }
+        Some(value)
+    }
+}

@@ -1,0 +1,229 @@
+//! Connections of HTTP, each read and answered by a thread.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gelf_spec_tests::http::{Fault, Request, RequestReader};
+
+use super::listen::{CONNECTIONS, Event, Grace, Heard, PATIENCE, is_time_out};
+
+/// How long a body may be, as it is sent: 2 MiB. A longer one is answered with 413, and no more of it is looked at.
+const BODY_BYTES: usize = 2 << 20;
+
+/// After how long without a byte a connection is closed: 60 s, as Graylog does it.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long an answer may take to be taken.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long it may take until it is known what to answer.
+const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many bytes are read of what a sender still sends after it was told that no more is wanted, so that it gets the
+/// answer.
+const DRAINED_BYTES: usize = 16 << 20;
+
+/// And for how long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Something that came on a connection.
+pub(super) struct HttpEvent {
+    pub(super) source: SocketAddr,
+    /// How many bytes were read since the event before.
+    pub(super) bytes: usize,
+    pub(super) what: HttpCame,
+}
+
+pub(super) enum HttpCame {
+    Opened,
+    /// A request, and which of its connection it is. The connection waits for the status to answer with.
+    Request {
+        request: Box<Request>,
+        number: u64,
+        answer: SyncSender<u16>,
+    },
+    /// What is no request. It is answered, and the connection closed.
+    Fault(Fault),
+    Closed {
+        requests: u64,
+        by_sender: bool,
+        unfinished: Option<(Vec<u8>, usize)>,
+    },
+}
+
+pub(super) fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicBool>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    while !stop.load(Ordering::Relaxed) {
+        let Ok((stream, source)) = listener.accept() else {
+            thread::sleep(PATIENCE / 5);
+            continue;
+        };
+        let set = stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_nodelay(true))
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
+        if open.load(Ordering::Relaxed) >= CONNECTIONS || set.is_err() {
+            if events.send(Heard { at: Instant::now(), event: Event::Refused }).is_err() {
+                return;
+            }
+            continue;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection { stream, source, events: events.clone(), bytes: 0, requests: 0 };
+        let (stop, open) = (Arc::clone(stop), Arc::clone(&open));
+        thread::spawn(move || {
+            connection.serve(&stop);
+            open.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    source: SocketAddr,
+    events: SyncSender<Heard>,
+    bytes: usize,
+    requests: u64,
+}
+
+/// What becomes of a connection.
+enum Next {
+    Read,
+    Close,
+    /// Close it, when what is still sent was read.
+    Drain,
+}
+
+impl Connection {
+    fn serve(mut self, stop: &AtomicBool) {
+        let mut reader = RequestReader::new(BODY_BYTES);
+        let mut buffer = vec![0; 1 << 16];
+        let mut grace = Grace::default();
+        let mut last = Instant::now();
+        self.tell(HttpCame::Opened);
+        let mut by_sender = false;
+        let next = loop {
+            match self.requests(&mut reader) {
+                Next::Read => {}
+                next => break next,
+            }
+            if reader.wants_continue() && self.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
+                break Next::Close;
+            }
+            if grace.is_over(stop) || last.elapsed() > IDLE {
+                break Next::Close;
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    by_sender = true;
+                    break Next::Close;
+                }
+                Ok(len) => {
+                    last = Instant::now();
+                    self.bytes += len;
+                    reader.push(buffer.get(..len).unwrap_or_default());
+                }
+                Err(error) if is_time_out(&error) && grace.has_begun() => break Next::Close,
+                Err(error) if is_time_out(&error) => {}
+                Err(_) => {
+                    by_sender = true;
+                    break Next::Close;
+                }
+            }
+        };
+        if matches!(next, Next::Drain) {
+            self.drain(&mut buffer);
+        }
+        let unfinished = reader.unfinished();
+        self.tell(HttpCame::Closed { requests: self.requests, by_sender, unfinished });
+    }
+
+    /// Hands on all requests that are whole, and answers each.
+    fn requests(&mut self, reader: &mut RequestReader) -> Next {
+        while let Some(next) = reader.next() {
+            match next {
+                Ok(request) => {
+                    self.requests += 1;
+                    let keeps_alive = request.keeps_alive();
+                    let (answer, answered) = sync_channel(1);
+                    let number = self.requests;
+                    self.tell(HttpCame::Request { request: Box::new(request), number, answer });
+                    // At the end nobody says it any more.
+                    let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
+                    match self.answer(status, keeps_alive) {
+                        Ok(()) if keeps_alive => {}
+                        Ok(()) => return Next::Drain,
+                        Err(_) => return Next::Close,
+                    }
+                }
+                Err(fault) => {
+                    let status = fault.status;
+                    self.tell(HttpCame::Fault(fault));
+                    let answered = self.answer(status, false);
+                    return if answered.is_ok() { Next::Drain } else { Next::Close };
+                }
+            }
+        }
+        Next::Read
+    }
+
+    fn answer(&mut self, status: u16, keeps_alive: bool) -> std::io::Result<()> {
+        let connection = if keeps_alive { "keep-alive" } else { "close" };
+        let length = if matches!(status, 204 | 304) { "" } else { "Content-Length: 0\r\n" };
+        let reason = reason(status);
+        self.write(
+            format!("HTTP/1.1 {status} {reason}\r\n{length}Connection: {connection}\r\n\r\n").as_bytes(),
+        )
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush())
+    }
+
+    /// Reads what is still on its way: where a connection is closed before, its reset may overtake the answer.
+    fn drain(&mut self, buffer: &mut [u8]) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
+        while drained < DRAINED_BYTES
+            && Instant::now() < until
+            && let Ok(len @ 1..) = self.stream.read(buffer)
+        {
+            drained += len;
+        }
+        self.bytes += drained;
+    }
+
+    fn tell(&mut self, what: HttpCame) {
+        let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), what };
+        // Nobody listens any more at the end.
+        let _ = self.events.send(Heard { at: Instant::now(), event: Event::Http(event) });
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Other",
+    }
+}

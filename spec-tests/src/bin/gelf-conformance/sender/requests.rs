@@ -1,0 +1,389 @@
+//! Requests, each judged; and whether what was not accepted comes again.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use gelf_spec_tests::http::{Fault, Request};
+use gelf_spec_tests::inspect::{self, HttpInspection, Inspection, Severity, Violation};
+use gelf_spec_tests::{Delivery, Transport};
+
+use super::gather::Judged;
+use super::http_tally::HttpTally;
+use super::listen_http::{HttpCame, HttpEvent};
+use super::tally::encoding_word;
+
+/// How many messages are remembered that were not accepted. Of more it is not known whether they come again.
+const REMEMBERED: usize = 65_536;
+
+/// How long a sender has at least to send a message again, before the end is held against it.
+const RETRY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many senders are remembered for what they make of connections.
+const SENDERS: usize = 4096;
+
+/// How many bytes are shown of a message.
+const SHOWN_BYTES: usize = 80;
+
+/// What is known of the requests so far.
+pub(super) struct Requests {
+    bulk: bool,
+    /// What a message is answered with when it comes first; when it comes again, 202.
+    status: u16,
+    refused: HashMap<u64, Refused>,
+    /// How many connections of one request each sender had.
+    short_connections: HashMap<IpAddr, u64>,
+    pub(super) figures: HttpTally,
+    /// Messages that were not looked at, because there are too many in one body.
+    pub(super) not_judged: u64,
+    /// Requests that were not whole at the end.
+    pub(super) left: u64,
+}
+
+/// A message that was not accepted.
+struct Refused {
+    at: Instant,
+    source: SocketAddr,
+    came_again: bool,
+    excerpt: String,
+}
+
+impl Requests {
+    /// `bulk` says whether several messages in a body are as they should be; `status` what is answered.
+    pub(super) fn new(bulk: bool, status: u16) -> Self {
+        Self {
+            bulk,
+            status,
+            refused: HashMap::new(),
+            short_connections: HashMap::new(),
+            figures: HttpTally::new(status),
+            not_judged: 0,
+            left: 0,
+        }
+    }
+
+    /// Takes what came; gives what is judged.
+    pub(super) fn take(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
+        let HttpEvent { source, what, .. } = event;
+        match what {
+            HttpCame::Opened => Vec::new(),
+            HttpCame::Request { request, number, answer } => {
+                let (status, judged) = self.request(at, source, &request, number);
+                self.figures.answered(status);
+                // It may have given up.
+                let _ = answer.send(status);
+                judged
+            }
+            HttpCame::Fault(fault) => vec![self.fault(source, &fault)],
+            HttpCame::Closed { requests, by_sender, unfinished } => {
+                self.closed(source, requests, by_sender, unfinished).into_iter().collect()
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        at: Instant,
+        source: SocketAddr,
+        request: &Request,
+        number: u64,
+    ) -> (u16, Vec<Judged>) {
+        let inspection = inspect::request(request, self.bulk);
+        self.figures.came(request, number, &inspection);
+        if request.method == "OPTIONS" {
+            // A browser asks what it may do; that is no message.
+            return (200, Vec::new());
+        }
+        self.not_judged += inspection.not_judged as u64;
+        if self.figures.accepts() || !self.is_repeated(at, source, &inspection) {
+            return (self.status, judge(source, request, inspection));
+        }
+        if self.figures.is_to_be_retried() {
+            return (202, Vec::new());
+        }
+        let text = format!("it came again, though it was answered with {}", self.status);
+        let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
+        again.excerpt = excerpt_of(&inspection);
+        (202, vec![alone(source, again, false)])
+    }
+
+    /// Whether all of the messages came before, and were not accepted. Those that did not are remembered.
+    fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
+        let mut all = true;
+        for message in &inspection.messages {
+            let payload = message.payload.as_deref().unwrap_or_default();
+            let mut hasher = DefaultHasher::new();
+            payload.hash(&mut hasher);
+            let hash = hasher.finish();
+            if let Some(refused) = self.refused.get_mut(&hash) {
+                if !refused.came_again {
+                    refused.came_again = true;
+                    self.figures.came_again(at.duration_since(refused.at));
+                }
+            } else {
+                all = false;
+                self.figures.refused += 1;
+                if self.refused.len() < REMEMBERED {
+                    let excerpt = shown(payload);
+                    self.refused.insert(hash, Refused { at, source, came_again: false, excerpt });
+                }
+            }
+        }
+        all && !inspection.messages.is_empty()
+    }
+
+    fn fault(&mut self, source: SocketAddr, fault: &Fault) -> Judged {
+        self.figures.answered(fault.status);
+        alone(source, inspect::request_fault(fault), true)
+    }
+
+    fn closed(
+        &mut self,
+        source: SocketAddr,
+        requests: u64,
+        by_sender: bool,
+        unfinished: Option<(Vec<u8>, usize)>,
+    ) -> Option<Judged> {
+        if let Some((head, body_bytes)) = unfinished {
+            if !by_sender {
+                self.left += 1;
+                return None;
+            }
+            let text = format!(
+                "the connection ended after {} bytes of a head and {body_bytes} of a body",
+                head.len()
+            );
+            let mut cut = Violation::new("R28", "IncompleteRequest", Severity::Broken, text);
+            cut.excerpt = shown(&head);
+            return Some(alone(source, cut, true));
+        }
+        // One that was not accepted may well give its connection up.
+        if requests != 1 || !by_sender || !self.figures.accepts() {
+            return None;
+        }
+        if self.short_connections.len() >= SENDERS && !self.short_connections.contains_key(&source.ip()) {
+            return None;
+        }
+        let short = self.short_connections.entry(source.ip()).or_default();
+        *short += 1;
+        // One is no habit.
+        (*short > 1).then(|| {
+            let text = format!("the sender ended {short} connections after one request each");
+            alone(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
+        })
+    }
+
+    /// At the end, all that should have come again and did not.
+    pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
+        if !self.figures.is_to_be_retried() {
+            return Vec::new();
+        }
+        let mut missing: Vec<_> = self.refused.drain().map(|(_, refused)| refused).collect();
+        missing.retain(|refused| !refused.came_again);
+        missing.sort_by_key(|refused| refused.at);
+        let mut judged = Vec::new();
+        for Refused { at, source, excerpt, .. } in missing {
+            let since = now.duration_since(at);
+            if since < RETRY_PATIENCE {
+                self.figures.too_late += 1;
+                continue;
+            }
+            let text = format!(
+                "answered with {}, and not sent again within {:.1} s",
+                self.status,
+                since.as_secs_f64()
+            );
+            let mut lost = Violation::new("R42", "NotRetried", Severity::Broken, text);
+            lost.excerpt = excerpt;
+            judged.push(alone(source, lost, false));
+        }
+        judged
+    }
+}
+
+/// Each message; what is wrong with the request counts with the first of them.
+fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> Vec<Judged> {
+    let HttpInspection { violations, messages, .. } = inspection;
+    let compression = Some(encoding_word(&request.body));
+    let is_message = !messages.is_empty();
+    let messages = if is_message { messages } else { vec![Inspection::default()] };
+    let mut of_request = violations.clone();
+    messages
+        .into_iter()
+        .map(|mut message| {
+            let delivery = Delivery::posted(&request.body, &violations, &message);
+            message.violations.splice(0..0, std::mem::take(&mut of_request));
+            Judged {
+                source,
+                delivery,
+                transport: Transport::Http,
+                parts: Vec::new(),
+                inspection: message,
+                compression,
+                is_message,
+            }
+        })
+        .collect()
+}
+
+fn alone(source: SocketAddr, violation: Violation, is_message: bool) -> Judged {
+    let mut inspection = Inspection::default();
+    inspection.violations.push(violation);
+    let delivery = Delivery::posted(&[], &[], &inspection);
+    Judged {
+        source,
+        delivery,
+        transport: Transport::Http,
+        parts: Vec::new(),
+        inspection,
+        compression: Some("unknown"),
+        is_message,
+    }
+}
+
+fn excerpt_of(inspection: &HttpInspection) -> String {
+    let payload = inspection.messages.first().and_then(|message| message.payload.as_deref());
+    shown(payload.unwrap_or_default())
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..SHOWN_BYTES).unwrap_or(bytes));
+    format!("{text:?}{}", if bytes.len() > SHOWN_BYTES { " …" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use gelf_spec_tests::http::RequestReader;
+
+    use super::*;
+
+    const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    fn source() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1000))
+    }
+
+    fn event(what: HttpCame) -> HttpEvent {
+        HttpEvent { source: source(), bytes: 0, what }
+    }
+
+    fn names(judged: &[Judged]) -> Vec<String> {
+        let violations = judged.iter().flat_map(|judged| &judged.inspection.violations);
+        violations.map(|violation| format!("{} {}", violation.rule, violation.name)).collect()
+    }
+
+    /// Posts a body; the status, and what is judged.
+    fn post(requests: &mut Requests, at: Instant, body: &str) -> (u16, Vec<Judged>) {
+        let mut reader = RequestReader::new(1 << 20);
+        let len = body.len();
+        let head = "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ";
+        reader.push(format!("{head}{len}\r\n\r\n{body}").as_bytes());
+        let request = Box::new(reader.next().unwrap().unwrap());
+        let (answer, answered) = sync_channel(1);
+        let judged = requests.take(at, event(HttpCame::Request { request, number: 1, answer }));
+        (answered.recv().unwrap(), judged)
+    }
+
+    fn close(requests: &mut Requests, count: u64, by_sender: bool) -> Vec<String> {
+        let closed = HttpCame::Closed { requests: count, by_sender, unfinished: None };
+        names(&requests.take(Instant::now(), event(closed)))
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_counts_once_and_for_all_of_its_messages() {
+        let mut requests = Requests::new(true, 202);
+        let (status, judged) = post(&mut requests, Instant::now(), &format!("{MESSAGE}\n{MESSAGE}"));
+        assert_eq!(status, 202);
+        assert_eq!(judged.iter().filter(|judged| judged.is_message).count(), 2);
+        assert_eq!(names(&judged), ["R29 UnterminatedLine"]);
+        let graylog = gelf_spec_tests::receivers().unwrap().remove(0);
+        let covers = |judged: &Judged| graylog.rules.iter().any(|rule| rule.covers(&judged.delivery));
+        assert_eq!(judged.iter().map(covers).collect::<Vec<_>>(), [true, true]);
+    }
+
+    #[test]
+    fn what_is_answered_with_503_must_come_again() {
+        let mut requests = Requests::new(false, 503);
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        assert_eq!(post(&mut requests, at(0), MESSAGE).0, 503);
+        let other = MESSAGE.replace("\"m\"", "\"n\"");
+        assert_eq!(post(&mut requests, at(0), &other).0, 503);
+        let (status, judged) = post(&mut requests, at(2), MESSAGE);
+        assert_eq!((status, judged.len()), (202, 0));
+        let late = MESSAGE.replace("\"m\"", "\"late\"");
+        post(&mut requests, at(9), &late);
+        let missing = requests.finish(at(9) + Duration::from_millis(500));
+        assert_eq!(names(&missing), ["R42 NotRetried"]);
+        let violation = &missing[0].inspection.violations[0];
+        assert_eq!(violation.text, "answered with 503, and not sent again within 9.5 s");
+        assert!(violation.excerpt.contains("\\\"n\\\""), "{}", violation.excerpt);
+        assert!(!missing[0].is_message);
+        assert_eq!((requests.figures.refused, requests.figures.too_late), (3, 1));
+    }
+
+    #[test]
+    fn messages_may_come_again_in_other_bodies() {
+        let mut requests = Requests::new(true, 429);
+        let now = Instant::now();
+        let other = MESSAGE.replace("\"m\"", "\"n\"");
+        assert_eq!(post(&mut requests, now, &format!("{MESSAGE}\n{other}\n")).0, 429);
+        assert_eq!(post(&mut requests, now, &format!("{other}\n")).0, 202);
+        assert_eq!(post(&mut requests, now, &format!("{MESSAGE}\n")).0, 202);
+        assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_answered_with_400_must_not_come_again() {
+        let mut requests = Requests::new(false, 400);
+        let now = Instant::now();
+        assert_eq!(post(&mut requests, now, MESSAGE).0, 400);
+        assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
+        let (status, judged) = post(&mut requests, now, MESSAGE);
+        assert_eq!((status, names(&judged)), (202, vec!["R42 RetriedInVain".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_accepted_may_come_twice() {
+        let mut requests = Requests::new(false, 202);
+        let now = Instant::now();
+        for _ in 0..2 {
+            let (status, judged) = post(&mut requests, now, MESSAGE);
+            assert_eq!((status, judged.len(), names(&judged)), (202, 1, vec![]));
+        }
+        assert_eq!(requests.finish(now + Duration::from_secs(60)).len(), 0);
+    }
+
+    #[test]
+    fn a_connection_for_each_request_is_odd_when_it_is_a_habit() {
+        let mut requests = Requests::new(false, 202);
+        assert_eq!(close(&mut requests, 1, true), [""; 0]);
+        assert_eq!(close(&mut requests, 2, true), [""; 0]);
+        assert_eq!(close(&mut requests, 1, false), [""; 0]);
+        assert_eq!(close(&mut requests, 1, true), ["R28 NoKeepAlive"]);
+    }
+
+    #[test]
+    fn a_request_that_is_cut_off_is_told() {
+        let mut requests = Requests::new(false, 202);
+        let cut = |by_sender| {
+            let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
+            event(HttpCame::Closed { requests: 0, by_sender, unfinished })
+        };
+        assert_eq!(names(&requests.take(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
+        assert_eq!(names(&requests.take(Instant::now(), cut(false))), [""; 0]);
+        assert_eq!(requests.left, 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut requests = Requests::new(true, 503);
+        let lines: String = (0..REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
+        post(&mut requests, Instant::now(), &lines);
+        assert_eq!(requests.refused.len(), REMEMBERED);
+        assert_eq!(requests.figures.refused, REMEMBERED as u64 + 10);
+    }
+}

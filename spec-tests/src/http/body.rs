@@ -1,0 +1,140 @@
+//! The bytes behind a head, as its headers frame them.
+
+use bytes::{Buf, BytesMut};
+
+use super::{Fault, MAX_HEAD_BYTES};
+
+/// How long the line of a chunk's size may be, with its extensions, or that of a trailer: 4 KiB.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// What is still to come of a body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    /// So many bytes.
+    Length(usize),
+    /// Chunks, and where in them.
+    Chunked(Chunked),
+    /// All up to the end of the connection.
+    UntilClose,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Chunked {
+    /// The line of a chunk's size.
+    Size,
+    /// So many bytes of a chunk.
+    Data(usize),
+    /// The end of a chunk's line.
+    End,
+    /// Trailers, so many bytes of which came.
+    Trailers(usize),
+}
+
+/// What of a body came, and how it is to go on.
+#[derive(Clone, Debug)]
+pub(super) struct BodyReader {
+    pub(super) framing: Framing,
+    pub(super) body: Vec<u8>,
+    pub(super) chunks: usize,
+    max_bytes: usize,
+}
+
+impl BodyReader {
+    pub(super) fn new(framing: Framing, max_bytes: usize) -> Result<Self, Fault> {
+        if let Framing::Length(len) = framing
+            && len > max_bytes
+        {
+            return Err(too_long(max_bytes, &[]));
+        }
+        Ok(Self { framing, body: Vec::new(), chunks: 0, max_bytes })
+    }
+
+    /// Takes what belongs to the body off the front of the buffer; whether it is complete.
+    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<bool, Fault> {
+        loop {
+            match &mut self.framing {
+                Framing::Length(left) => {
+                    move_front(buffer, left, &mut self.body);
+                    return Ok(*left == 0);
+                }
+                Framing::UntilClose => {
+                    if self.body.len() + buffer.len() > self.max_bytes {
+                        return Err(too_long(self.max_bytes, &self.body));
+                    }
+                    self.body.extend_from_slice(&buffer.split());
+                    return Ok(false);
+                }
+                Framing::Chunked(Chunked::Size) => {
+                    let Some(line) = take_line(buffer)? else { return Ok(false) };
+                    let size = chunk_size(&line)?;
+                    self.chunks += usize::from(size > 0);
+                    if self.body.len().saturating_add(size) > self.max_bytes {
+                        return Err(too_long(self.max_bytes, &self.body));
+                    }
+                    self.framing =
+                        Framing::Chunked(if size == 0 { Chunked::Trailers(0) } else { Chunked::Data(size) });
+                }
+                Framing::Chunked(Chunked::Data(left)) => {
+                    move_front(buffer, left, &mut self.body);
+                    if *left > 0 {
+                        return Ok(false);
+                    }
+                    self.framing = Framing::Chunked(Chunked::End);
+                }
+                Framing::Chunked(Chunked::End) => {
+                    let Some(line) = take_line(buffer)? else { return Ok(false) };
+                    if !line.is_empty() {
+                        return Err(Fault::new(400, "a chunk that is longer than its size", &line));
+                    }
+                    self.framing = Framing::Chunked(Chunked::Size);
+                }
+                Framing::Chunked(Chunked::Trailers(came)) => {
+                    let Some(line) = take_line(buffer)? else { return Ok(false) };
+                    if line.is_empty() {
+                        return Ok(true);
+                    }
+                    *came += line.len();
+                    if *came > MAX_HEAD_BYTES {
+                        return Err(Fault::new(431, "trailers without an end", &line));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn too_long(max_bytes: usize, body: &[u8]) -> Fault {
+    Fault::new(413, format!("a body of more than {max_bytes} bytes"), body)
+}
+
+fn move_front(buffer: &mut BytesMut, left: &mut usize, body: &mut Vec<u8>) {
+    let len = buffer.len().min(*left);
+    body.extend_from_slice(&buffer.split_to(len));
+    *left -= len;
+}
+
+/// A line without its end, if it came whole.
+fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
+        if buffer.len() > MAX_LINE_BYTES {
+            return Err(Fault::new(400, "a line of a chunk without an end", buffer));
+        }
+        return Ok(None);
+    };
+    let mut line = buffer.split_to(end).to_vec();
+    buffer.advance(1);
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(Some(line))
+}
+
+fn chunk_size(line: &[u8]) -> Result<usize, Fault> {
+    let wrong = || Fault::new(400, "a size of a chunk that is none", line);
+    let text = std::str::from_utf8(line).map_err(|_| wrong())?;
+    let digits = text.split_once(';').map_or(text, |(digits, _)| digits).trim_end();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    usize::from_str_radix(digits, 16).map_err(|_| wrong())
+}

@@ -1,0 +1,136 @@
+//! The lines before a body: the first, and the headers.
+
+use bytes::{Buf, BytesMut};
+
+use super::{Fault, MAX_HEAD_BYTES, MAX_HEADERS};
+
+/// How far a buffer was searched for the end of a head, so that no byte is looked at twice however it comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Searched {
+    /// Where the last line begins.
+    line: usize,
+    /// Up to where there is no line feed behind that.
+    bytes: usize,
+}
+
+/// A first line and headers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Head {
+    /// The bytes, with the empty line at the end.
+    pub(super) raw: Vec<u8>,
+    /// The first line, without its end.
+    pub(super) first: String,
+    /// Names and values, in their order.
+    pub(super) headers: Vec<(String, String)>,
+    /// What breaks RFC 9112.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Head {
+    /// Takes a head off the front of the buffer, if all of it is there. Empty lines before it are passed over, as section
+    /// 2.2 of RFC 9112 asks for.
+    pub(super) fn take(buffer: &mut BytesMut, searched: &mut Searched) -> Result<Option<Self>, Fault> {
+        if searched.line == 0 {
+            let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            buffer.advance(blank);
+            searched.bytes -= blank.min(searched.bytes);
+        }
+        let end = searched.end(buffer);
+        if end.unwrap_or(buffer.len()) > MAX_HEAD_BYTES {
+            return Err(Fault::new(431, format!("a head of more than {MAX_HEAD_BYTES} bytes"), buffer));
+        }
+        let Some(end) = end else { return Ok(None) };
+        *searched = Searched::default();
+        Self::parse(buffer.split_to(end).to_vec()).map(Some)
+    }
+
+    fn parse(raw: Vec<u8>) -> Result<Self, Fault> {
+        let mut head = Self::default();
+        let mut lines = raw.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            let bare = line.strip_suffix(b"\n").unwrap_or(line);
+            bare.strip_suffix(b"\r").map_or((bare, false), |bare| (bare, true))
+        });
+        let mut with_feed = None;
+        if let Some((first, is_crlf)) = lines.next() {
+            with_feed = (!is_crlf).then_some(first);
+            head.first = String::from_utf8_lossy(first).into_owned();
+        }
+        for (line, is_crlf) in lines {
+            with_feed = with_feed.or((!is_crlf).then_some(line));
+            if line.is_empty() {
+                break;
+            }
+            if head.headers.len() == MAX_HEADERS {
+                return Err(Fault::new(431, format!("more than {MAX_HEADERS} headers"), line));
+            }
+            head.header(line)?;
+        }
+        if let Some(line) = with_feed {
+            head.faults.push(Fault::new(400, "a line that ends with a line feed alone", line));
+        }
+        head.raw = raw;
+        Ok(head)
+    }
+
+    fn header(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let text = String::from_utf8_lossy(line);
+        if text.starts_with([' ', '\t']) {
+            self.faults.push(Fault::new(400, "a header on two lines", line));
+            let Some((_, value)) = self.headers.last_mut() else {
+                return Err(Fault::new(400, "a first header that begins with a space", line));
+            };
+            value.push(' ');
+            value.push_str(text.trim());
+            return Ok(());
+        }
+        let Some((name, value)) = text.split_once(':') else {
+            return Err(Fault::new(400, "a header without a colon", line));
+        };
+        if name.ends_with([' ', '\t']) {
+            self.faults.push(Fault::new(400, "a space before the colon of a header", line));
+        }
+        let name = name.trim_end();
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(Fault::new(400, "a name of a header that is none", line));
+        }
+        self.headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+        Ok(())
+    }
+
+    /// The values of the headers of this name, in any case.
+    pub(super) fn values<'h>(
+        headers: &'h [(String, String)],
+        name: &'h str,
+    ) -> impl Iterator<Item = &'h str> {
+        let is_it = move |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
+        headers.iter().filter(is_it).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether one of the words of these headers, between commas, is this.
+    pub(super) fn has_word(headers: &[(String, String)], name: &str, word: &str) -> bool {
+        Self::values(headers, name)
+            .flat_map(|value| value.split(','))
+            .any(|own| own.trim().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Searched {
+    /// Behind the empty line, if there is one.
+    fn end(&mut self, buffer: &[u8]) -> Option<usize> {
+        loop {
+            let Some(found) = buffer.get(self.bytes..)?.iter().position(|byte| *byte == b'\n') else {
+                self.bytes = buffer.len();
+                return None;
+            };
+            let feed = self.bytes + found;
+            if matches!(buffer.get(self.line..feed)?, b"" | b"\r") {
+                return Some(feed + 1);
+            }
+            (self.line, self.bytes) = (feed + 1, feed + 1);
+        }
+    }
+}
+
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

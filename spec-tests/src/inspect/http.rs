@@ -1,0 +1,415 @@
+//! What a sender posts.
+
+use gelf_core::{DecompressError, Decompressor, Encoding};
+
+use super::values::{Form, Values};
+use super::{Inspection, Severity, Violation, look_at_payload};
+use crate::http::{self, Fault, Request};
+use crate::names;
+
+/// The path of GELF.
+const PATH: &str = "/gelf";
+
+/// The most that Graylog takes of a body, once it is inflated: its `max_chunk_size`, where nothing else is set.
+pub const GRAYLOG_BODY_BYTES: usize = 65_536;
+
+/// How many bytes are shown of what is compressed.
+const SHOWN_BYTES: usize = 16;
+
+/// What was found in a request.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct HttpInspection {
+    /// What is wrong with the request, whatever its messages are.
+    pub violations: Vec<Violation>,
+    /// How long the body is, once it is inflated; none, where it cannot be.
+    pub body_bytes: Option<usize>,
+    /// Its messages, or what stands in the place of one. An array may have none.
+    pub messages: Vec<Inspection>,
+    /// How many messages were not looked at, because there are so many.
+    pub not_judged: usize,
+}
+
+impl HttpInspection {
+    fn note(
+        &mut self,
+        rule: &'static str,
+        name: &str,
+        severity: Severity,
+        text: impl Into<String>,
+        excerpt: String,
+    ) {
+        let (name, text) = (name.to_owned(), text.into());
+        self.violations.push(Violation { rule, name, severity, text, excerpt });
+    }
+}
+
+/// Looks at a request. `bulk` says whether the receiver that is meant takes a message of each line.
+pub fn request(request: &Request, bulk: bool) -> HttpInspection {
+    let mut inspection = HttpInspection::default();
+    look_at_head(&mut inspection, request);
+    let Some(body) = inflated(&mut inspection, request) else {
+        inspection.messages.push(Inspection::default());
+        return inspection;
+    };
+    inspection.body_bytes = Some(body.len());
+    if body.len() > GRAYLOG_BODY_BYTES {
+        let text = format!("{} bytes; Graylog answers more than {GRAYLOG_BODY_BYTES} with 413", body.len());
+        inspection.note("R41", "BodyTooLong", Severity::Odd, text, http::excerpt(&body));
+    }
+    look_at_values(&mut inspection, &body, bulk);
+    inspection
+}
+
+/// What is wrong with what came in the place of a request.
+pub fn request_fault(fault: &Fault) -> Violation {
+    let (rule, name, severity) = match fault.status {
+        413 => ("R41", "BodyTooLong", Severity::Odd),
+        _ => ("R28", "HttpSyntax", Severity::Broken),
+    };
+    Violation {
+        rule,
+        name: name.to_owned(),
+        severity,
+        text: fault.text.clone(),
+        excerpt: fault.excerpt.clone(),
+    }
+}
+
+fn look_at_head(inspection: &mut HttpInspection, request: &Request) {
+    let line = || format!("{:?}", format!("{} {} {}", request.method, request.target, request.version));
+    for fault in &request.faults {
+        inspection.note("R28", "HttpHeaders", Severity::Broken, &fault.text, fault.excerpt.clone());
+    }
+    if request.method != "POST" {
+        let text = "another method than POST; Graylog answers 405";
+        inspection.note("R28", "Method", Severity::Broken, text, line());
+    }
+    if request.target != PATH {
+        let text = if request.target.strip_prefix(PATH).is_some_and(|rest| rest.starts_with('?')) {
+            "a query behind /gelf; Graylog answers 404"
+        } else {
+            "another path than /gelf; Graylog answers 404"
+        };
+        inspection.note("R28", "Path", Severity::Broken, text, line());
+    }
+    let content_type = request.headers("content-type").next();
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let (text, excerpt) = match content_type {
+            Some(value) => ("a body that is said to be something else", format!("\"Content-Type: {value}\"")),
+            None => ("it is not said that the body is application/json", String::new()),
+        };
+        inspection.note("R28", "ContentType", Severity::Odd, text, excerpt);
+    }
+    if !request.keeps_alive() {
+        let text = "a connection for each request";
+        let connection = request.headers("connection").next();
+        let excerpt = connection.map_or_else(line, |value| format!("\"Connection: {value}\""));
+        inspection.note("R28", "NoKeepAlive", Severity::Odd, text, excerpt);
+    }
+}
+
+/// The body, if it can be inflated. As Graylog does it: by the header, where that is a coding that it knows, and by the
+/// first bytes where it is anything else.
+fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8>> {
+    let codings: Vec<_> = request.headers("content-encoding").collect();
+    let coding = codings.join(",");
+    let body = &request.body;
+    let found = Encoding::sniff(body);
+    let shown = || {
+        let bytes: Vec<_> = body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        let header =
+            if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
+        let more = if body.len() > SHOWN_BYTES { " …" } else { "" };
+        format!("{header}before {}{more}", bytes.join(" "))
+    };
+    let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
+    let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {
+        "" | "identity" if is_compressed => {
+            let text = "compressed, and no header says so; Graylog sees it by the first bytes";
+            inspection.note("R28", "UndeclaredEncoding", Severity::Odd, text, shown());
+            true
+        }
+        "" | "identity" => true,
+        "gzip" | "x-gzip" => found == Encoding::Gzip,
+        "deflate" | "x-deflate" => found == Encoding::Zlib,
+        _ if is_compressed => {
+            let text = "a coding that is none; Graylog inflates the body by its first bytes alone";
+            inspection.note("R28", "ContentEncoding", Severity::Odd, text, shown());
+            true
+        }
+        _ => {
+            let text = "a coding that is none of GELF's, which Graylog does not know";
+            inspection.note("R28", "ContentEncoding", Severity::Broken, text, shown());
+            true
+        }
+    };
+    if !is_as_said {
+        let text = "the body is not what the header says";
+        inspection.note("R28", "EncodingMismatch", Severity::Broken, text, shown());
+    }
+    match found {
+        Encoding::Plain => Some(body.clone()),
+        Encoding::Gzip | Encoding::Zlib => match Decompressor::default().decompress(body) {
+            Ok(inflated) => {
+                if inflated.trailing > 0 {
+                    let text = format!("{} bytes behind what is compressed", inflated.trailing);
+                    inspection.note("R13", "TrailingAfterCompressed", Severity::Broken, text, shown());
+                }
+                Some(inflated.bytes.to_vec())
+            }
+            Err(error) => {
+                let name = names::of_datagram_error(gelf_core::DatagramError::Decompress(error));
+                let (rule, severity) = match error {
+                    DecompressError::LimitExceeded { .. } => ("R41", Severity::Odd),
+                    _ => ("R28", Severity::Broken),
+                };
+                inspection.note(rule, &name, severity, error.to_string(), shown());
+                None
+            }
+        },
+        // It is said above that it is not what it should be, but where no header says anything.
+        _ => {
+            if is_as_said {
+                let text = "neither JSON nor anything that is known by its first bytes";
+                inspection.note("R28", "UnknownMagic", Severity::Broken, text, shown());
+            }
+            None
+        }
+    }
+}
+
+fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
+    let values = Values::of(body, bulk);
+    inspection.not_judged = values.more;
+    let count = values.ranges.len() + values.more;
+    match values.form {
+        Form::Array { is_closed } => {
+            let text = format!(
+                "an array of {count}; Graylog takes arrays since 7.1, and only where it takes several"
+            );
+            inspection.note("R29", "ArrayBody", Severity::Odd, text, http::excerpt(body));
+            if !is_closed {
+                let text = "an array without an end";
+                inspection.note("R1", "JsonSyntax", Severity::Broken, text, http::excerpt(body));
+            }
+        }
+        Form::Lines { is_terminated: false } => {
+            let text = "no line feed at the end; Graylog holds the last line back until the connection ends";
+            let from = body.len().saturating_sub(SHOWN_BYTES * 2);
+            let end = format!("it ends {}", http::excerpt(body.get(from..).unwrap_or_default()));
+            inspection.note("R29", "UnterminatedLine", Severity::Odd, text, end);
+        }
+        _ => {}
+    }
+    for (at, range) in values.ranges.into_iter().enumerate() {
+        let payload = body.get(range).unwrap_or_default().to_vec();
+        let mut message = Inspection { payload: Some(payload), violations: Vec::new() };
+        look_at_payload(&mut message);
+        if values.form == Form::Several && at > 0 {
+            message.violations.push(Violation {
+                rule: "R28",
+                name: "SeveralMessages".to_owned(),
+                severity: Severity::Broken,
+                text: format!("message {} of {count} in one body; Graylog takes the first alone", at + 1),
+                excerpt: message.payload.as_deref().map(http::excerpt).unwrap_or_default(),
+            });
+        }
+        inspection.messages.push(message);
+    }
+    if inspection.messages.is_empty() && !matches!(values.form, Form::Array { .. }) {
+        let mut message = Inspection { payload: Some(Vec::new()), violations: Vec::new() };
+        look_at_payload(&mut message);
+        inspection.messages.push(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gelf_core::{Compression, CompressionLevel, Compressor};
+
+    use super::*;
+    use crate::http::RequestReader;
+
+    const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    fn posted(first: &str, headers: &str, body: &[u8], bulk: bool) -> HttpInspection {
+        let mut reader = RequestReader::new(1 << 20);
+        let length = format!("Content-Length: {}\r\n\r\n", body.len());
+        reader.push(format!("{first}\r\nHost: a\r\n{headers}{length}").as_bytes());
+        reader.push(body);
+        request(&reader.next().unwrap().unwrap(), bulk)
+    }
+
+    fn names(inspection: &HttpInspection) -> Vec<String> {
+        let messages = inspection.messages.iter().flat_map(|message| &message.violations);
+        let all = inspection.violations.iter().chain(messages);
+        all.map(|violation| format!("{:?} {} {}", violation.severity, violation.rule, violation.name))
+            .collect()
+    }
+
+    const LINE: &str = "POST /gelf HTTP/1.1";
+    const JSON: &str = "Content-Type: application/json\r\n";
+
+    fn of_line(first: &str) -> Vec<String> {
+        names(&posted(first, JSON, MESSAGE.as_bytes(), false))
+    }
+
+    fn of_headers(headers: &str, body: &[u8]) -> Vec<String> {
+        names(&posted(LINE, headers, body, false))
+    }
+
+    fn of_body(body: &str, bulk: bool) -> Vec<String> {
+        names(&posted(LINE, JSON, body.as_bytes(), bulk))
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        Compressor::new(Compression::Gzip(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
+    }
+
+    #[test]
+    fn the_method_is_post() {
+        assert_eq!(of_line(LINE), [""; 0]);
+        assert_eq!(of_line("PUT /gelf HTTP/1.1"), ["Broken R28 Method"]);
+        assert_eq!(of_line("post /gelf HTTP/1.1"), ["Broken R28 Method"]);
+    }
+
+    #[test]
+    fn the_path_is_gelf_and_nothing_else() {
+        for target in ["/", "/gelf/", "/GELF", "/gelf?a=b", "http://a/gelf"] {
+            assert_eq!(of_line(&format!("POST {target} HTTP/1.1")), ["Broken R28 Path"], "{target}");
+        }
+    }
+
+    #[test]
+    fn the_head_is_http() {
+        let headers = format!("{JSON}A : b\r\n");
+        assert_eq!(of_headers(&headers, MESSAGE.as_bytes()), ["Broken R28 HttpHeaders"]);
+        let inspection = posted(LINE, &headers, MESSAGE.as_bytes(), false);
+        assert_eq!(inspection.violations[0].excerpt, "\"A : b\"");
+    }
+
+    #[test]
+    fn the_body_is_said_to_be_json() {
+        let of = |value: &str| of_headers(&format!("content-type: {value}\r\n"), MESSAGE.as_bytes());
+        assert_eq!(of("application/json"), [""; 0]);
+        assert_eq!(of("Application/JSON; charset=utf-8"), [""; 0]);
+        assert_eq!(of("text/plain"), ["Odd R28 ContentType"]);
+        assert_eq!(of_headers("", MESSAGE.as_bytes()), ["Odd R28 ContentType"]);
+    }
+
+    #[test]
+    fn a_connection_is_kept() {
+        let of = |value: &str| of_headers(&format!("{JSON}Connection: {value}\r\n"), MESSAGE.as_bytes());
+        assert_eq!(of("keep-alive"), [""; 0]);
+        assert_eq!(of("close"), ["Odd R28 NoKeepAlive"]);
+        assert_eq!(of_line("POST /gelf HTTP/1.0"), ["Odd R28 NoKeepAlive"]);
+    }
+
+    #[test]
+    fn a_body_is_what_content_encoding_says() {
+        let of =
+            |coding: &str, body: &[u8]| of_headers(&format!("{JSON}Content-Encoding: {coding}\r\n"), body);
+        let (plain, gzip, zlib) = (MESSAGE.as_bytes(), gzip(MESSAGE.as_bytes()), zlib(MESSAGE.as_bytes()));
+        for (coding, body) in [
+            ("gzip", &gzip),
+            ("x-gzip", &gzip),
+            ("GZIP", &gzip),
+            ("deflate", &zlib),
+            ("identity", &plain.to_vec()),
+        ] {
+            assert_eq!(of(coding, body), [""; 0], "{coding}");
+        }
+        assert_eq!(of_headers(JSON, &gzip), ["Odd R28 UndeclaredEncoding"]);
+        assert_eq!(of_headers(JSON, &zlib), ["Odd R28 UndeclaredEncoding"]);
+        assert_eq!(of("gzip,deflate", &zlib), ["Odd R28 ContentEncoding"]);
+        assert_eq!(of("br", &gzip), ["Odd R28 ContentEncoding"]);
+        for (coding, body) in [("gzip", &zlib), ("deflate", &gzip), ("gzip", &plain.to_vec())] {
+            assert_eq!(of(coding, body), ["Broken R28 EncodingMismatch"], "{coding}");
+        }
+        assert_eq!(of("br", plain), ["Broken R28 ContentEncoding"]);
+        let zstd = of("zstd", b"\x28\xb5\x2f\xfd");
+        assert_eq!(zstd, ["Broken R28 ContentEncoding", "Broken R28 UnknownMagic"]);
+        assert_eq!(of("gzip", &gzip[..gzip.len() - 10]), ["Broken R28 CompressionTruncated"]);
+        assert_eq!(of("gzip", &[&gzip[..], b"abc"].concat()), ["Broken R13 TrailingAfterCompressed"]);
+        assert_eq!(of_headers(JSON, b"\x1e\x0f0123456789"), ["Broken R28 UnknownMagic"]);
+        let wrong = posted(LINE, &format!("{JSON}Content-Encoding: gzip,deflate\r\n"), &zlib, false);
+        let excerpt = &wrong.violations[0].excerpt;
+        assert!(excerpt.starts_with("\"Content-Encoding: gzip,deflate\" before 78 9c "), "{excerpt}");
+    }
+
+    #[test]
+    fn a_body_has_64_kib_at_most_once_it_is_inflated() {
+        let long = |len: usize| {
+            let text = "a".repeat(len - MESSAGE.len());
+            MESSAGE.replace("\"m\"", &format!("\"m{text}\""))
+        };
+        let (most, more) = (long(65_536), long(65_537));
+        assert_eq!((most.len(), more.len()), (65_536, 65_537));
+        assert_eq!(of_body(&most, false), [""; 0]);
+        assert_eq!(of_body(&more, false), ["Odd R41 BodyTooLong"]);
+        let headers = format!("{JSON}Content-Encoding: gzip\r\n");
+        assert_eq!(of_headers(&headers, &gzip(most.as_bytes())), [""; 0]);
+        assert_eq!(of_headers(&headers, &gzip(more.as_bytes())), ["Odd R41 BodyTooLong"]);
+        let bomb = gzip(&vec![b' '; 9 << 20]);
+        assert_eq!(of_headers(&headers, &bomb), ["Odd R41 CompressionLimit"]);
+    }
+
+    #[test]
+    fn a_body_has_one_message_where_lines_are_not_read() {
+        assert_eq!(of_body(&format!("{MESSAGE}\r\n"), false), [""; 0]);
+        assert_eq!(of_body(&MESSAGE.replace(',', ",\n"), false), [""; 0]);
+        let several = of_body(&format!("{MESSAGE}\n{MESSAGE}\n{MESSAGE}"), false);
+        assert_eq!(several, ["Broken R28 SeveralMessages", "Broken R28 SeveralMessages"]);
+    }
+
+    #[test]
+    fn each_line_ends_where_lines_are_read() {
+        assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}\r\n"), true), [""; 0]);
+        assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}"), true), ["Odd R29 UnterminatedLine"]);
+        assert_eq!(of_body(MESSAGE, true), ["Odd R29 UnterminatedLine"]);
+        assert_eq!(of_body("{\"version\":\"1.1\",\n", true), ["Broken R1 JsonSyntax"]);
+    }
+
+    #[test]
+    fn an_array_is_not_for_all() {
+        let array = format!("[{MESSAGE},{MESSAGE}]");
+        for bulk in [false, true] {
+            assert_eq!(of_body(&array, bulk), ["Odd R29 ArrayBody"]);
+            assert_eq!(of_body("[]", bulk), ["Odd R29 ArrayBody"]);
+            assert_eq!(posted(LINE, JSON, b"[]", bulk).messages.len(), 0);
+        }
+        let bad = format!("[{MESSAGE},{{]");
+        assert_eq!(
+            of_body(&bad, true),
+            ["Odd R29 ArrayBody", "Broken R1 JsonSyntax", "Broken R1 JsonSyntax"]
+        );
+    }
+
+    #[test]
+    fn each_payload_is_looked_at() {
+        let level = MESSAGE.replace('}', ",\"level\":\"3\"}");
+        assert_eq!(of_body(&level, false), ["Broken R7 WrongType level"]);
+        assert_eq!(of_body(&format!("{MESSAGE}\n{level}\n"), true), ["Broken R7 WrongType level"]);
+        assert_eq!(of_body("", false), ["Broken R1 EmptyPayload"]);
+        assert_eq!(of_body("\n", true), ["Broken R1 EmptyPayload"]);
+    }
+
+    #[test]
+    fn what_is_no_request_is_judged_too() {
+        let mut reader = RequestReader::new(10);
+        reader.push(b"{\"version\":\"1.1\"}\n\n");
+        let fault = reader.next().unwrap().unwrap_err();
+        let violation = request_fault(&fault);
+        assert_eq!((violation.rule, violation.name.as_str()), ("R28", "HttpSyntax"));
+        assert_eq!(violation.excerpt, "\"{\\\"version\\\":\\\"1.1\\\"}\"");
+        let mut reader = RequestReader::new(10);
+        reader.push(b"POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
+        assert_eq!(request_fault(&reader.next().unwrap().unwrap_err()).name, "BodyTooLong");
+    }
+}
