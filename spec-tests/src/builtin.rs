@@ -48,6 +48,9 @@ impl Subject for Builtin {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        if matches!(request.input, Input::Http(_)) {
+            return Ok(Reply::Unsupported("gelf-core has no sockets".to_owned()));
+        }
         answer(request).map(Reply::Named)
     }
 }
@@ -64,6 +67,7 @@ fn answer(request: Request<'_>) -> Result<Answer, String> {
         Input::Stream(pieces) => stream(mode, limits, pieces),
         Input::Send(request) => send(request),
         Input::Chunk(request) => chunk(request),
+        Input::Http(_) => Err("gelf-core has no sockets".to_owned()),
     }
 }
 

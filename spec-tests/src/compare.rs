@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use gelf_core::Timestamp;
 
 use crate::judge::{Difference, Weight};
-use crate::observed::{Seen, SeenMessage};
+use crate::observed::{Answered, Seen, SeenAnswer, SeenMessage};
 use crate::protocol::shortened;
-use crate::vector::{FieldValue, MessageText};
+use crate::vector::{Expected, FieldValue, MessageText};
 
 /// What of the messages is not as expected.
 pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Difference> {
@@ -29,6 +29,44 @@ fn describe(seen: &[SeenMessage], count: &str) -> String {
         Some(text) => format!("{count}, short_message {}", shortened(text.json())),
         None => count.to_owned(),
     }
+}
+
+/// What of the answers to requests is not as expected.
+pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let several = expected.answers.len() > 1;
+    for (at, answer) in expected.answers.iter().enumerate() {
+        let what = if several { format!("answer {}", at + 1) } else { "answer".to_owned() };
+        let all: Vec<String> = answer.status.all().iter().map(ToString::to_string).collect();
+        let wanted = all.join(" or ");
+        match seen.answers.get(at) {
+            None => differences.push(Difference::new(what, wanted, "none")),
+            Some(SeenAnswer::Closed) if answer.closed => {}
+            Some(SeenAnswer::Status(status, len)) if answer.status.all().contains(status) => {
+                if let Some(wanted) = answer.length.filter(|wanted| wanted != len) {
+                    differences.push(Difference {
+                        weight: Weight::Small,
+                        ..Difference::new(
+                            format!("{what}, its body"),
+                            format!("{wanted} bytes"),
+                            format!("{len} bytes"),
+                        )
+                    });
+                }
+            }
+            Some(other) => differences.push(Difference::new(what, wanted, shortened(&other.to_string()))),
+        }
+    }
+    if let Some(wanted) = expected.connections.filter(|wanted| seen.connections > *wanted) {
+        differences.push(Difference::new("connections", wanted.to_string(), seen.connections.to_string()));
+    }
+    if let Some(wanted) = expected.after.filter(|wanted| *wanted != seen.after) {
+        differences.push(Difference {
+            weight: Weight::Small,
+            ..Difference::new("connection", format!("{wanted:?}"), format!("{:?}", seen.after))
+        });
+    }
+    differences
 }
 
 /// What of one message is not as expected.

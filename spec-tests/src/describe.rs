@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use crate::protocol::shortened;
 use crate::recipe::{Recipe, hex};
-use crate::vector::{Expected, FieldValue, Input, MessageText, Vector};
+use crate::vector::{
+    Afterwards, Authorization, Expected, FieldValue, HttpExchange, HttpRequest, Input, MessageText, Vector,
+};
 
 /// How many steps of a vector are told one by one.
 const TOLD_STEPS: usize = 12;
@@ -38,7 +40,54 @@ pub fn describe_input(vector: &Vector) -> String {
                 of_recipe(&chunk.payload)
             )
         }
+        Some(Input::Http(exchange)) => of_http(exchange),
     }
+}
+
+fn of_http(exchange: &HttpExchange) -> String {
+    let mut setup = Vec::new();
+    match exchange.bulk {
+        Some(true) => setup.push("it takes several messages of a body".to_owned()),
+        Some(false) => setup.push("it takes one message of a body".to_owned()),
+        None => {}
+    }
+    if exchange.header {
+        setup.push("it demands a header".to_owned());
+    }
+    if let Some(most) = exchange.max_body {
+        setup.push(format!("bodies have {most} bytes at most"));
+    }
+    if let Some(most) = exchange.max_message {
+        setup.push(format!("each of several messages has {most} bytes at most"));
+    }
+    let mut told =
+        if setup.is_empty() { String::new() } else { format!("a receiver: {}\n", setup.join(", ")) };
+    told.push_str(&lines(exchange.requests.iter().map(of_request)));
+    told
+}
+
+fn of_request(request: &HttpRequest) -> String {
+    if let Some(raw) = &request.raw {
+        let end = if request.end { ", and no more" } else { "" };
+        return format!("bytes {}{end}", of_recipe(raw));
+    }
+    let mut text = format!("{} {} {}", request.method, request.target, request.version);
+    for (name, value) in &request.headers {
+        let _ = write!(text, ", {name}: {value}");
+    }
+    match request.authorization {
+        Authorization::Missing => text.push_str(", the header missing"),
+        Authorization::Wrong => text.push_str(", the header with another value"),
+        Authorization::Right => {}
+    }
+    let all = |parts: &[Recipe]| parts.iter().map(of_recipe).collect::<Vec<_>>().join(" ");
+    match (&request.body, &request.parts, &request.chunks) {
+        (Some(body), _, _) => text.push_str(&format!(": {}", of_recipe(body))),
+        (_, Some(parts), _) => text.push_str(&format!(" in parts: {}", shortened(&all(parts)))),
+        (_, _, Some(chunks)) => text.push_str(&format!(" in chunks: {}", shortened(&all(chunks)))),
+        _ => {}
+    }
+    text
 }
 
 fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
@@ -53,6 +102,19 @@ fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
 /// What is expected of it.
 pub fn describe_expected(expected: &Expected) -> String {
     let mut parts = Vec::new();
+    for answer in &expected.answers {
+        let all: Vec<String> = answer.status.all().iter().map(ToString::to_string).collect();
+        let closed = if answer.closed { ", or closes the connection" } else { "" };
+        parts.push(format!("answers {}{closed}", all.join(" or ")));
+    }
+    if let Some(connections) = expected.connections {
+        parts.push(format!("needs {connections} connection{}", if connections == 1 { "" } else { "s" }));
+    }
+    match expected.after {
+        Some(Afterwards::Open) => parts.push("leaves the connection open".to_owned()),
+        Some(Afterwards::Closed) => parts.push("closes the connection".to_owned()),
+        None => {}
+    }
     if let Some(sizes) = expected.sizes.as_ref().filter(|sizes| !sizes.is_empty()) {
         let largest = sizes.iter().max().copied().unwrap_or_default();
         parts.push(format!("{} datagrams, the largest of {largest} bytes", sizes.len()));

@@ -162,8 +162,14 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
         Some(mode) => std::slice::from_ref(mode),
         None => &[Mode::Lenient, Mode::Strict],
     };
-    let ways =
-        modes.iter().map(|mode| compare::messages(&vector.expected(*mode).messages, &observed.messages));
+    let ways = modes.iter().map(|mode| {
+        let expected = vector.expected(*mode);
+        let mut differences = compare::messages(&expected.messages, &observed.messages);
+        if let Some(answered) = &observed.answered {
+            differences.extend(compare::answers(expected, answered));
+        }
+        differences
+    });
     // The way that it has taken is the one that delivers as much.
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())

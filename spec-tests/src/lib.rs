@@ -40,8 +40,8 @@ pub use describe::{describe_expected, describe_input};
 pub use expectations::{Expectation, Expectations, ExpectationsError};
 pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
 pub use judge::{Difference, Habits, Verdict, Weight, judge};
-pub use live::{Live, LiveOptions, Observe};
-pub use observed::{Observed, Seen, SeenMessage, Sent};
+pub use live::{Live, LiveHttp, LiveOptions, Observe};
+pub use observed::{Answered, Observed, Seen, SeenAnswer, SeenMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Made, Recipe, RecipeError};
@@ -50,6 +50,7 @@ pub use serve::serve;
 pub use subject::{Answer, Description, Mode, Reply, Request, Subject};
 pub use throughput::{Measured, Way, measure};
 pub use vector::{
-    ChunkRequest, Expected, FieldValue, Input, Limits, LoadError, MessageText, SendRequest, Step, Topic,
-    Vector, embedded, load, rules,
+    Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
+    Input, Limits, LoadError, MessageText, SendRequest, Statuses, Step, Topic, Vector, embedded,
+    embedded_http, load, load_http, rules,
 };

@@ -1,5 +1,6 @@
 //! A receiver that runs somewhere, given the vectors by the network, and seen by what it writes.
 
+mod http;
 mod line;
 mod observer;
 mod wire;
@@ -11,11 +12,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
-use crate::observed::{Observed, SeenMessage};
+use crate::observed::{Answered, Observed, SeenMessage};
 use crate::subject::{Description, Reply, Request, Subject};
+use crate::vector::HttpExchange;
 use observer::{Heard, Observer};
 use wire::{Datagram, Plan};
 
+pub use http::LiveHttp;
 pub use observer::Observe;
 
 /// Where a receiver is, and how it is asked.
@@ -26,6 +29,8 @@ pub struct LiveOptions {
     pub udp: Option<SocketAddr>,
     /// Where it takes connections.
     pub tcp: Option<SocketAddr>,
+    /// Where it takes requests.
+    pub http: Option<LiveHttp>,
     /// How long the sentinel of a vector may take to come out: 5 s.
     pub timeout: Duration,
     /// How long the first sentinel may take: 60 s, for machines of languages start slowly.
@@ -43,6 +48,7 @@ impl Default for LiveOptions {
         Self {
             udp: None,
             tcp: None,
+            http: None,
             timeout: Duration::from_secs(5),
             ready_timeout: Duration::from_secs(60),
             settle: Duration::from_millis(5),
@@ -59,7 +65,8 @@ impl Default for LiveOptions {
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,
-    observe: Observe,
+    /// None, where the receiver is in this process, and cannot be started again.
+    observe: Option<Observe>,
     observer: Observer,
     description: Description,
     senders: BTreeMap<String, UdpSocket>,
@@ -87,12 +94,34 @@ impl Live {
     /// # Errors
     /// One line that says why it cannot be asked.
     pub fn start(options: LiveOptions, observe: Observe) -> Result<Self, String> {
-        let places: Vec<String> = [("udp", options.udp), ("tcp", options.tcp)]
+        let observer = Observer::start(&observe)?;
+        Self::observed_by(observer, Some(observe), options)
+    }
+
+    /// The same, of a receiver in this process: `received` gives the next payload that it delivered, uncompressed, and
+    /// waits for it so long at most.
+    ///
+    /// # Errors
+    /// One line that says why it cannot be asked.
+    pub fn within(
+        options: LiveOptions,
+        received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static,
+    ) -> Result<Self, String> {
+        Self::observed_by(Observer::payloads(received), None, options)
+    }
+
+    fn observed_by(
+        observer: Observer,
+        observe: Option<Observe>,
+        options: LiveOptions,
+    ) -> Result<Self, String> {
+        let http = options.http.as_ref().map(|http| http.address);
+        let places: Vec<String> = [("udp", options.udp), ("tcp", options.tcp), ("http", http)]
             .iter()
             .filter_map(|(name, address)| Some(format!("{name} {}", (*address)?)))
             .collect();
         if places.is_empty() {
-            return Err("the receiver needs an address, for UDP or TCP".to_owned());
+            return Err("the receiver needs an address, for UDP, TCP or HTTP".to_owned());
         }
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let description = Description {
@@ -109,7 +138,7 @@ impl Live {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let run = since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32);
         let mut live = Self {
-            observer: Observer::start(&observe)?,
+            observer,
             observe,
             description,
             senders: BTreeMap::new(),
@@ -130,7 +159,13 @@ impl Live {
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
-        let transports = [self.options.udp.map(|_| Transport::Udp), self.options.tcp.map(|_| Transport::Tcp)];
+        let transports = [
+            self.options.udp.map(|_| Transport::Udp),
+            self.options.tcp.map(|_| Transport::Tcp),
+            self.options.http.as_ref().map(|_| Transport::Http),
+        ];
+        let output =
+            self.observe.as_ref().map_or_else(|| "its output".to_owned(), |observe| format!("'{observe}'"));
         for transport in transports.into_iter().flatten() {
             let deadline = Instant::now() + self.options.ready_timeout;
             let sentinel = self.next_sentinel();
@@ -145,7 +180,7 @@ impl Live {
                             break 'sending;
                         }
                         Some(Heard::Ended(words)) => {
-                            return Err(format!("'{}' ended: {words}", self.observe));
+                            return Err(format!("{output} ended: {words}"));
                         }
                         Some(_) => {}
                         None => break,
@@ -154,8 +189,8 @@ impl Live {
                 drop(connection);
                 if Instant::now() > deadline {
                     return Err(format!(
-                        "no message that was sent to the {} came out of '{}' within {:?}",
-                        self.description.name, self.observe, self.options.ready_timeout
+                        "no message that was sent to the {} came out of {output} within {:?}",
+                        self.description.name, self.options.ready_timeout
                     ));
                 }
             }
@@ -187,6 +222,11 @@ impl Live {
                 let sent = stream.write_all(&[payload.as_bytes(), b"\0"].concat());
                 sent.and_then(|()| stream.flush()).map_err(|error| error.to_string())?;
                 Ok(Some(stream))
+            }
+            Transport::Http => {
+                let http = self.options.http.as_ref().ok_or("no address for HTTP")?;
+                let line = if http.bulk { format!("{payload}\n") } else { payload };
+                http::post(http, line.as_bytes(), self.options.timeout).map(Some)
             }
         }
     }
@@ -256,11 +296,26 @@ impl Live {
         Ok(())
     }
 
+    /// Posts a payload. What it is answered with makes no difference.
+    fn post(&self, payload: &[u8]) -> Result<(), String> {
+        let http = self.options.http.as_ref().ok_or("no address for HTTP")?;
+        http::post(http, payload, self.options.timeout).map(drop)
+    }
+
+    fn exchange(&self, exchange: &HttpExchange) -> Result<Answered, String> {
+        let http = self.options.http.as_ref().ok_or("no address for HTTP")?;
+        http::exchange(http, exchange, self.options.timeout)
+    }
+
     /// Everything that comes out up to the sentinel.
-    fn observe_up_to_sentinel(&mut self, transport: Transport) -> Result<Reply, String> {
+    fn observe_up_to_sentinel(
+        &mut self,
+        transport: Transport,
+        answered: Option<Answered>,
+    ) -> Result<Reply, String> {
         sleep(self.options.settle);
         let sentinel = self.next_sentinel();
-        let mut observed = Observed::default();
+        let mut observed = Observed { answered, ..Default::default() };
         let deadline = Instant::now() + self.options.timeout;
         let mut connection = self.send_sentinel(transport, &sentinel);
         let mut again = Instant::now() + SENTINEL_AGAIN;
@@ -323,6 +378,7 @@ impl Live {
 enum Transport {
     Udp,
     Tcp,
+    Http,
 }
 
 fn short_message(message: &SeenMessage) -> Option<String> {
@@ -342,23 +398,24 @@ impl Subject for Live {
             Err(why) => return Ok(Reply::Unsupported(why)),
         };
         if self.observer.has_ended() {
-            self.observer = Observer::start(&self.observe)?;
+            let Some(observe) = &self.observe else {
+                return Ok(Reply::Crashed("it ended before".to_owned()));
+            };
+            self.observer = Observer::start(observe)?;
             self.wait_until_ready()?;
         }
         if let Some(words) = self.pass_over_late() {
             // Nothing says what of the vectors before did it, and it must not go unseen.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }
-        let transport = match &plan {
-            Plan::Datagrams(_) => Transport::Udp,
-            Plan::Stream(_) => Transport::Tcp,
-        };
-        let sent = match &plan {
-            Plan::Datagrams(datagrams) => self.send_datagrams(datagrams),
-            Plan::Stream(pieces) => self.send_stream(pieces),
+        let (transport, sent) = match &plan {
+            Plan::Datagrams(datagrams) => (Transport::Udp, self.send_datagrams(datagrams).map(|()| None)),
+            Plan::Stream(pieces) => (Transport::Tcp, self.send_stream(pieces).map(|()| None)),
+            Plan::Post(payload) => (Transport::Http, self.post(payload).map(|()| None)),
+            Plan::Requests(exchange) => (Transport::Http, self.exchange(exchange).map(Some)),
         };
         match sent {
-            Ok(()) => self.observe_up_to_sentinel(transport),
+            Ok(answered) => self.observe_up_to_sentinel(transport, answered),
             Err(words) => Ok(Reply::Crashed(words)),
         }
     }

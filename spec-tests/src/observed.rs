@@ -1,11 +1,13 @@
 //! What can be seen of an implementation from outside: the messages that it delivers, the bytes that it sends.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::vector::{FieldValue, MessageText};
+use crate::vector::{Afterwards, FieldValue, MessageText};
 
 /// What came out of a subject that does not know the names of the vectors.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,45 @@ pub struct Observed {
     pub pending: Option<usize>,
     /// What it sent, if it was asked to.
     pub sent: Option<Sent>,
+    /// What it answered, if it was asked by HTTP.
+    pub answered: Option<Answered>,
+}
+
+/// What a receiver answered to requests, and what became of the connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Answered {
+    /// The answer to each request.
+    pub answers: Vec<SeenAnswer>,
+    /// How many connections were made.
+    pub connections: usize,
+    /// What became of the last.
+    pub after: Afterwards,
+}
+
+/// An answer, or what came in the place of one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SeenAnswer {
+    /// A status, and how long the body is.
+    Status(u16, usize),
+    /// The connection was closed without an answer.
+    Closed,
+    /// What came is no answer.
+    Malformed(String),
+    /// Nothing came for so long.
+    Silence(Duration),
+}
+
+impl fmt::Display for SeenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status, _) => status.fmt(f),
+            Self::Closed => f.write_str("a closed connection"),
+            Self::Malformed(what) => f.write_str(what),
+            Self::Silence(time) => write!(f, "none within {time:?}"),
+        }
+    }
 }
 
 /// What a subject sent.

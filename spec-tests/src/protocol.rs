@@ -153,6 +153,7 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
                 Line::Send { id, transport, compression, datagram_size, message }
             }
         },
+        Input::Http(_) => return Ok(Err("the subject protocol has no HTTP".to_owned())),
         Input::Chunk(_) if !of.can("chunk") => return Ok(Err("it does not cut payloads".to_owned())),
         Input::Chunk(chunk) => {
             Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&bytes(&chunk.payload)?) }
@@ -242,7 +243,13 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
         (None, None, None) => None,
     };
     let errors = answer.errors.into_iter().map(|error| error.text).collect();
-    Ok(Reply::Observed(Observed { messages: answer.messages, errors, pending: answer.pending, sent }))
+    Ok(Reply::Observed(Observed {
+        messages: answer.messages,
+        errors,
+        pending: answer.pending,
+        sent,
+        answered: None,
+    }))
 }
 
 /// The beginning of a text, for people.

@@ -1,5 +1,7 @@
 //! The vectors as they stand in the files.
 
+mod http;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -9,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Recipe;
 use crate::subject::Mode;
+pub use http::{
+    Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
+};
 
 /// The version of the files' form.
 const SCHEMA: u32 = 1;
@@ -64,6 +69,9 @@ pub struct Vector {
     /// A payload to be cut into datagrams.
     #[serde(default)]
     chunk: Option<ChunkRequest>,
+    /// Requests of HTTP, and how their receiver is set up.
+    #[serde(default)]
+    http: Option<HttpExchange>,
     /// Limits other than the defaults.
     #[serde(default)]
     pub limits: Limits,
@@ -88,6 +96,8 @@ pub enum Input<'v> {
     Send(&'v SendRequest),
     /// A payload to be cut.
     Chunk(&'v ChunkRequest),
+    /// Requests of HTTP.
+    Http(&'v HttpExchange),
 }
 
 /// A datagram, or the time that passes.
@@ -247,6 +257,15 @@ pub struct Expected {
     /// With which bytes the first datagram begins, in hexadecimal.
     #[serde(default)]
     pub begins: Option<String>,
+    /// What each request is answered with.
+    #[serde(default)]
+    pub answers: Vec<HttpAnswer>,
+    /// How many connections the requests need.
+    #[serde(default)]
+    pub connections: Option<usize>,
+    /// What becomes of the connection after the last.
+    #[serde(default)]
+    pub after: Option<Afterwards>,
 }
 
 impl Vector {
@@ -258,6 +277,7 @@ impl Vector {
             self.stream.as_deref().map(Input::Stream),
             self.send.as_ref().map(Input::Send),
             self.chunk.as_ref().map(Input::Chunk),
+            self.http.as_ref().map(Input::Http),
         ];
         let mut given = inputs.into_iter().flatten();
         given.next().filter(|_| given.next().is_none())
@@ -310,7 +330,7 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
     rows.collect()
 }
 
-/// Reads all files of a folder, in the order of their names.
+/// Reads all files of a folder, in the order of their names, but that of HTTP: see [`load_http`].
 ///
 /// # Errors
 /// See [`LoadError`], which names the file and, where it can, the vector.
@@ -320,17 +340,25 @@ pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| path.file_name().is_none_or(|name| name != http::FILE))
         .collect();
     paths.sort();
-    let mut files = Vec::new();
-    for path in paths {
-        let bytes = fs::read(&path).map_err(|reason| error(&path, reason))?;
-        files.push((path, bytes));
-    }
+    let files = read_files(paths)?;
     if files.is_empty() {
         return Err(LoadError { path: folder.to_owned(), reason: Reason::Empty });
     }
     read(files)
+}
+
+fn read_files(paths: impl IntoIterator<Item = PathBuf>) -> Result<Vec<(PathBuf, Vec<u8>)>, LoadError> {
+    let mut files = Vec::new();
+    for path in paths {
+        match fs::read(&path) {
+            Ok(bytes) => files.push((path, bytes)),
+            Err(reason) => return Err(LoadError { path, reason: Reason::Io(reason) }),
+        }
+    }
+    Ok(files)
 }
 
 fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic>, LoadError> {
@@ -348,7 +376,10 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
                 return wrong("another vector has this id");
             }
             if vector.input().is_none() {
-                return wrong("it needs exactly one of payload, datagrams, stream, send and chunk");
+                return wrong("it needs exactly one of payload, datagrams, stream, send, chunk and http");
+            }
+            if let Some(what) = http::fault(vector) {
+                return wrong(what);
             }
             let steps = vector.datagrams.as_deref().unwrap_or_default();
             if !steps.iter().all(|step| (0.0..1e6).contains(&step.at))
@@ -416,13 +447,15 @@ mod tests {
             topics.into_iter().map(of).collect()
         };
         assert_eq!(ids(embedded().unwrap()), ids(load(&folder).unwrap()));
+        assert_eq!(ids(embedded_http().unwrap()), ids(load_http(&folder).unwrap()));
     }
 
     #[test]
     fn each_vector_is_about_a_rule_of_the_table() {
         let rules = rules();
         assert!(rules.len() >= 30, "{rules:?}");
-        for vector in embedded().unwrap().iter().flat_map(|topic| &topic.vectors) {
+        let topics = [embedded().unwrap(), embedded_http().unwrap()].concat();
+        for vector in topics.iter().flat_map(|topic| &topic.vectors) {
             let first = vector.rule.split('-').next().unwrap_or_default();
             assert!(rules.iter().any(|(rule, _)| *rule == first), "{} is about {}", vector.id, vector.rule);
         }
@@ -440,7 +473,7 @@ mod tests {
                 "input",
                 r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","strict":{}}]}"#
             ),
-            "vector X: it needs exactly one of payload, datagrams, stream, send and chunk"
+            "vector X: it needs exactly one of payload, datagrams, stream, send, chunk and http"
         );
         let unknown = r#"{"schema":1,"topic":"t","vectors":[{"id":"X","payloads":""}]}"#;
         assert!(fault("unknown", unknown).contains("unknown field `payloads`"));

@@ -8,13 +8,13 @@
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize, DatagramWriter, Level, Message};
+use gelf_core::{Compression, CompressionLevel, Compressor, DatagramSize, DatagramWriter, Level, Message};
 use serde_json::{Value, json};
 
 const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
@@ -24,6 +24,7 @@ struct Listening {
     program: Child,
     udp: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
     report: PathBuf,
     said: BufReader<std::process::ChildStderr>,
 }
@@ -48,7 +49,7 @@ impl Listening {
             .spawn()
             .unwrap();
         let mut said = BufReader::new(program.stderr.take().unwrap());
-        let (mut udp, mut tcp) = (None, None);
+        let (mut udp, mut tcp, mut http) = (None, None, None);
         for _ in 0..arguments.iter().filter(|argument| argument.ends_with(":0")).count() {
             let mut line = String::new();
             said.read_line(&mut line).unwrap();
@@ -56,10 +57,11 @@ impl Listening {
             match words[..] {
                 ["listening", "on", "udp", address, ..] => udp = Some(address.parse().unwrap()),
                 ["listening", "on", "tcp", address, ..] => tcp = Some(address.parse().unwrap()),
+                ["listening", "on", "http", address, ..] => http = Some(address.parse().unwrap()),
                 _ => panic!("it said {line:?}"),
             }
         }
-        Self { program, udp, tcp, report, said }
+        Self { program, udp, tcp, http, report, said }
     }
 
     fn socket(&self) -> UdpSocket {
@@ -70,6 +72,17 @@ impl Listening {
 
     fn stream(&self, bytes: &[u8]) {
         TcpStream::connect(self.tcp.unwrap()).unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Sends all of it on one connection, and then no more; what came back.
+    fn posts(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.http.unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        answers
     }
 
     fn end(mut self) -> Said {
@@ -252,7 +265,7 @@ fn it_ends_when_it_is_asked_to() {
 
 #[test]
 fn a_wrong_command_line_ends_it_with_2() {
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 12] = [
         &["--udp", "nowhere"],
         &["--udp", "127.0.0.1"],
         &["--tcp"],
@@ -260,6 +273,11 @@ fn a_wrong_command_line_ends_it_with_2() {
         &["--messages", "0"],
         &["--report", "html=a"],
         &["--other"],
+        &["--http", "nowhere"],
+        &["--bulk"],
+        &["--status", "503"],
+        &["--http", "127.0.0.1:0", "--status", "99"],
+        &["--http", "127.0.0.1:0", "--status", "503", "--messages", "1"],
     ];
     for arguments in wrong {
         let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
@@ -282,4 +300,195 @@ fn an_address_that_is_taken_is_an_error() {
     assert_eq!(said.status.code(), Some(1));
     let errors = String::from_utf8(said.stderr).unwrap();
     assert!(errors.starts_with(&format!("gelf-conformance: udp {address}: ")), "{errors}");
+}
+
+/// A request with these headers, besides the usual ones.
+fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    let len = body.len();
+    let head = "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+    [format!("{head}{headers}Content-Length: {len}\r\n\r\n").as_bytes(), body].concat()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
+}
+
+#[test]
+fn good_requests_are_good() {
+    let listening =
+        Listening::start("http-good", &["--http", "127.0.0.1:0", "--messages", "3", "--for", "60s"]);
+    let gzip = Compressor::new(Compression::default()).compress(MESSAGE.as_bytes()).to_vec();
+    let len = MESSAGE.len();
+    let chunked = format!(
+        "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{len:x}\r\n{MESSAGE}\r\n0\r\n\r\n"
+    );
+    let requests =
+        [post("", MESSAGE.as_bytes()), post("Content-Encoding: gzip\r\n", &gzip), chunked.into_bytes()]
+            .concat();
+    let answers = listening.posts(&requests);
+    let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
+    assert_eq!(answers, accepted.repeat(3));
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(0), "{}", said.text);
+    assert_eq!(said.violations(), []);
+    assert_eq!(said.report["messages"], 3);
+    assert_eq!(said.report["connections"], 1);
+    assert_eq!(said.report["bytes"], requests.len());
+    assert_eq!(said.report["compressions"], json!({"gzip": 1, "none": 2}));
+    let sender = &said.report["senders"][0];
+    assert_eq!((&sender["transport"], &sender["requests"]), (&json!("http"), &json!(3)));
+    assert_eq!(
+        said.report["http"],
+        json!({
+            "requests": 3, "content_length": 2, "chunked": 1, "encodings": {"gzip": 1, "none": 2},
+            "most_messages": 1, "most_bytes": len, "most_on_connection": 3, "answers": {"202": 3}
+        })
+    );
+    assert_eq!(said.takes("Graylog"), 3);
+    let graylog = &said.report["receivers"].as_array().unwrap()[0];
+    assert_eq!((&graylog["name"], &graylog["of"]), (&json!("Graylog"), &json!(3)));
+    assert!(said.text.contains("Graylog  ") && !said.text.contains("Logstash"), "{}", said.text);
+}
+
+/// What pygelf 0.4.3 sends: a connection for each message, no Content-Type, and a coding that the body does not have.
+#[test]
+fn the_habits_of_a_sender_of_http_are_found() {
+    let listening =
+        Listening::start("http-habits", &["--http", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
+    let body = zlib(MESSAGE.as_bytes());
+    let head = format!(
+        "POST /gelf HTTP/1.1\r\nHost: 127.0.0.1:12201\r\nAccept-Encoding: identity\r\nContent-Length: {}\r\nContent-Encoding: gzip,deflate\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..2 {
+        listening.posts(&[head.as_bytes(), &body].concat());
+    }
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(0), "{}", said.text);
+    let mut violations = said.violations();
+    // The second connection may end behind the end.
+    violations.retain(|(_, name, ..)| name != "NoKeepAlive");
+    assert_eq!(
+        violations,
+        [violation("R28", "ContentEncoding", "odd", 2), violation("R28", "ContentType", "odd", 2)]
+    );
+    assert_eq!(said.takes("Graylog"), 2);
+    let bytes = said.example("ContentEncoding")["bytes"].as_str().unwrap();
+    assert!(bytes.starts_with("\"Content-Encoding: gzip,deflate\" before 78 9c "), "{bytes}");
+}
+
+#[test]
+fn what_a_request_breaks_is_counted_by_its_rule() {
+    let listening = Listening::start("http-bad", &["--http", "127.0.0.1:0", "--for", "4s"]);
+    let of = |line: &str| {
+        let len = MESSAGE.len();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n"
+        );
+        format!("{head}\r\n{MESSAGE}").into_bytes()
+    };
+    let several = format!("{MESSAGE}\n{MESSAGE}");
+    let level = format!("{},\"level\":\"3\"}}", &MESSAGE[..MESSAGE.len() - 1]);
+    let requests = [
+        of("PUT /gelf"),
+        of("POST /gelf?a=b"),
+        post("", several.as_bytes()),
+        post("", level.as_bytes()),
+        post("Content-Encoding: gzip\r\n", MESSAGE.as_bytes()),
+        cut_off(post("", MESSAGE.as_bytes())),
+    ];
+    let answers = listening.posts(&requests.concat());
+    assert_eq!(answers.matches("HTTP/1.1 202").count(), 5, "{answers}");
+    assert!(listening.posts(MESSAGE.as_bytes()).is_empty());
+    let answer = listening.posts(format!("{MESSAGE}\n\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(1), "{}", said.text);
+    assert_eq!(
+        said.violations(),
+        [
+            violation("R7", "WrongType level", "broken", 1),
+            violation("R28", "EncodingMismatch", "broken", 1),
+            violation("R28", "HttpSyntax", "broken", 1),
+            violation("R28", "IncompleteRequest", "broken", 2),
+            violation("R28", "Method", "broken", 1),
+            violation("R28", "Path", "broken", 1),
+            violation("R28", "SeveralMessages", "broken", 1),
+        ]
+    );
+    assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");
+    // Of nine messages, or what came in the place of one: the first of two, and the level in quotes.
+    assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(9), 2));
+}
+
+/// Without its last bytes.
+fn cut_off(mut request: Vec<u8>) -> Vec<u8> {
+    request.truncate(request.len() - 5);
+    request
+}
+
+#[test]
+fn lines_are_messages_where_a_receiver_takes_several() {
+    let listening = Listening::start(
+        "http-bulk",
+        &["--http", "127.0.0.1:0", "--bulk", "--messages", "4", "--for", "60s"],
+    );
+    let lines = format!("{MESSAGE}\n{MESSAGE}");
+    let requests = [post("", format!("{lines}\n").as_bytes()), post("", lines.as_bytes())].concat();
+    listening.posts(&requests);
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(0), "{}", said.text);
+    assert_eq!(said.violations(), [violation("R29", "UnterminatedLine", "odd", 1)]);
+    assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(4), 4));
+}
+
+#[test]
+fn it_says_whether_a_message_came_again() {
+    let listening =
+        Listening::start("http-retry", &["--http", "127.0.0.1:0", "--status", "503", "--for", "5s"]);
+    let status = |answers: &str| answers.get(9..12).unwrap().to_owned();
+    let other = MESSAGE.replace("\"m\"", "\"n\"");
+    let first = listening.posts(&post("", MESSAGE.as_bytes()));
+    let second = listening.posts(&post("", other.as_bytes()));
+    let again = listening.posts(&post("", MESSAGE.as_bytes()));
+    assert_eq!([status(&first), status(&second), status(&again)], ["503", "503", "202"]);
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(1), "{}", said.text);
+    assert_eq!(said.violations(), [violation("R42", "NotRetried", "broken", 1)]);
+    assert!(said.example("NotRetried")["bytes"].as_str().unwrap().contains("\\\"n\\\""));
+    let retries = &said.report["http"]["retries"];
+    assert_eq!((&retries["messages"], &retries["came_again"]), (&json!(2), &json!(1)));
+    assert_eq!(said.report["messages"], 2, "what came again is no new message");
+    assert!(said.text.contains("of 2 messages that were answered with 503, 1 came again"), "{}", said.text);
+}
+
+#[test]
+fn what_is_refused_for_good_must_not_come_again() {
+    let listening =
+        Listening::start("http-400", &["--http", "127.0.0.1:0", "--status", "400", "--for", "4s"]);
+    for _ in 0..2 {
+        listening.posts(&post("", MESSAGE.as_bytes()));
+    }
+    let said = listening.end();
+    assert_eq!(said.status.code(), Some(1), "{}", said.text);
+    assert_eq!(said.violations(), [violation("R42", "RetriedInVain", "broken", 1)]);
+}
+
+#[test]
+fn a_sender_that_waits_is_told_to_go_on() {
+    let listening =
+        Listening::start("http-100", &["--http", "127.0.0.1:0", "--messages", "1", "--for", "60s"]);
+    let mut stream = TcpStream::connect(listening.http.unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let request = post("Expect: 100-continue\r\n", MESSAGE.as_bytes());
+    let (head, body) = request.split_at(request.len() - MESSAGE.len());
+    stream.write_all(head).unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(body).unwrap();
+    stream.read_exact(&mut told).unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 202 Accepted\r\n"));
+    let said = listening.end();
+    assert_eq!((said.status.code(), said.violations()), (Some(0), vec![]));
 }

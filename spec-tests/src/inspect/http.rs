@@ -135,7 +135,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         "gzip" | "x-gzip" => found == Encoding::Gzip,
         "deflate" | "x-deflate" => found == Encoding::Zlib,
         _ if is_compressed => {
-            let text = "a coding that is none; Graylog inflates the body by its first bytes alone";
+            let text = "not the coding of the body, which Graylog inflates by its first bytes alone";
             inspection.note("R28", "ContentEncoding", Severity::Odd, text, shown());
             true
         }

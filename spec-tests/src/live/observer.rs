@@ -9,7 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gelf_core::Decoder;
+
 use super::line;
+use crate::builtin::text_of;
+use crate::names;
 use crate::observed::SeenMessage;
 use crate::protocol::shortened;
 
@@ -58,15 +62,24 @@ const LAST_WORDS_BYTES: usize = 2000;
 /// Reads what a receiver writes, on threads of its own.
 #[derive(Debug)]
 pub(super) struct Observer {
-    lines: Receiver<Vec<u8>>,
     source: Source,
     ended: bool,
 }
 
-#[derive(Debug)]
 enum Source {
-    Program { child: Child, last_words: Arc<Mutex<Vec<u8>>> },
-    Listener { stop: Arc<AtomicBool> },
+    Program { lines: Receiver<Vec<u8>>, child: Child, last_words: Arc<Mutex<Vec<u8>>> },
+    Listener { lines: Receiver<Vec<u8>>, stop: Arc<AtomicBool> },
+    Payloads(Box<dyn FnMut(Duration) -> Option<Vec<u8>>>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Program { .. } => "Program",
+            Self::Listener { .. } => "Listener",
+            Self::Payloads(_) => "Payloads",
+        })
+    }
 }
 
 impl Observer {
@@ -77,6 +90,11 @@ impl Observer {
             Observe::Command(command) => Self::program(command).map_err(explain),
             Observe::Listen(address) => Self::listener(*address).map_err(explain),
         }
+    }
+
+    /// Asks for payloads, as a receiver delivers them.
+    pub(super) fn payloads(received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static) -> Self {
+        Self { source: Source::Payloads(Box::new(received)), ended: false }
     }
 
     fn program(command: &str) -> std::io::Result<Self> {
@@ -95,7 +113,7 @@ impl Observer {
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let words = Arc::clone(&last_words);
         std::thread::spawn(move || keep_last_words(errors, &words));
-        Ok(Self { lines, source: Source::Program { child, last_words }, ended: false })
+        Ok(Self { source: Source::Program { lines, child, last_words }, ended: false })
     }
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
@@ -125,7 +143,7 @@ impl Observer {
                 }
             }
         });
-        Ok(Self { lines, source: Source::Listener { stop }, ended: false })
+        Ok(Self { source: Source::Listener { lines, stop }, ended: false })
     }
 
     /// The next that it writes, within this time.
@@ -133,7 +151,11 @@ impl Observer {
         if self.ended {
             return None;
         }
-        match self.lines.recv_timeout(within) {
+        let lines = match &mut self.source {
+            Source::Program { lines, .. } | Source::Listener { lines, .. } => lines,
+            Source::Payloads(received) => return received(within).map(|payload| of_payload(&payload)),
+        };
+        match lines.recv_timeout(within) {
             Ok(line) => {
                 let line = String::from_utf8_lossy(&line);
                 Some(line::message(&line).map_or_else(|| Heard::Other(shortened(&line)), Heard::Message))
@@ -152,7 +174,7 @@ impl Observer {
     }
 
     fn last_words(&mut self) -> String {
-        let Source::Program { child, last_words } = &mut self.source else {
+        let Source::Program { child, last_words, .. } = &mut self.source else {
             return "nothing listens any more".to_owned();
         };
         // Its output is closed; if it lives on all the same, it is of no more use.
@@ -173,8 +195,17 @@ impl Drop for Observer {
                 let _ = child.kill();
                 let _ = child.wait();
             }
-            Source::Listener { stop } => stop.store(true, Ordering::Relaxed),
+            Source::Listener { stop, .. } => stop.store(true, Ordering::Relaxed),
+            Source::Payloads(_) => {}
         }
+    }
+}
+
+/// The message of a payload, as a lenient decoder reads it; or the name of what is wrong with it.
+fn of_payload(payload: &[u8]) -> Heard {
+    match Decoder::lenient().decode(payload) {
+        Ok(decoded) => Heard::Message(SeenMessage::of(&text_of(&decoded.message))),
+        Err(error) => Heard::Other(names::of_decode_error(error.kind())),
     }
 }
 

@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use gelf_core::{Chunker, DatagramSize};
 
-use super::LiveOptions;
+use super::{LiveHttp, LiveOptions};
 use crate::builtin::Builtin;
 use crate::recipe::Recipe;
 use crate::subject::{Mode, Reply, Request, Subject};
-use crate::vector::{Input, MessageText, Step};
+use crate::vector::{HttpExchange, Input, MessageText, Step};
 
 /// What is sent.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) enum Plan<'v> {
     /// Datagrams.
     Datagrams(Vec<Datagram>),
     /// Pieces of a connection that then ends.
     Stream(Vec<Vec<u8>>),
+    /// A payload in a request.
+    Post(Vec<u8>),
+    /// Requests.
+    Requests(&'v HttpExchange),
 }
 
 /// A datagram, or time that passes.
@@ -41,11 +45,11 @@ const CHUNK_BYTES: u16 = 1420;
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
 /// How to send the request; or why it cannot be. `key` tells the chunk ids of this request from those of others.
-pub(super) fn plan(
-    request: &Request<'_>,
+pub(super) fn plan<'v>(
+    request: &Request<'v>,
     options: &LiveOptions,
     key: [u8; 4],
-) -> Result<Result<Plan, String>, String> {
+) -> Result<Result<Plan<'v>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if request.limits != Default::default() {
         return refuse("its limits cannot be set");
@@ -64,6 +68,10 @@ pub(super) fn plan(
                     .collect();
                 renew_ids(&mut all, key);
                 Ok(Ok(Plan::Datagrams(all)))
+            } else if options.tcp.is_none()
+                && let Some(http) = &options.http
+            {
+                post(payload, http)
             } else if payload.contains(&0) {
                 refuse("a null byte in it would end the frame")
             } else {
@@ -95,8 +103,30 @@ pub(super) fn plan(
         Input::Stream(pieces) => {
             Ok(Ok(Plan::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)))
         }
+        Input::Http(exchange) => match &options.http {
+            None => refuse("the receiver takes no requests"),
+            Some(http) => Ok(http.refuses(exchange).map_or(Ok(Plan::Requests(exchange)), Err)),
+        },
         Input::Send(_) | Input::Chunk(_) => refuse("it is a receiver"),
     }
+}
+
+/// A payload as the body of a request, if the receiver takes it for one payload.
+fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
+    let refuse = |why: &str| Ok(Err(why.to_owned()));
+    if payload.len() >= http.max_body {
+        return refuse("longer than a body may be");
+    }
+    if payload.trim_ascii_start().starts_with(b"[") {
+        return refuse("a body may be an array of messages");
+    }
+    if http.bulk {
+        if payload.contains(&b'\n') {
+            return refuse("each line would be a message");
+        }
+        payload.push(b'\n');
+    }
+    Ok(Ok(Plan::Post(payload)))
 }
 
 /// A payload in chunks, if it can be cut.
@@ -160,8 +190,8 @@ mod tests {
         topics.into_iter().flat_map(|topic| topic.vectors).find(|vector| vector.id == id).unwrap()
     }
 
-    fn planned(id: &str, options: &LiveOptions) -> Result<Plan, String> {
-        let vector = vector(id);
+    fn planned(id: &str, options: &LiveOptions) -> Result<Plan<'static>, String> {
+        let vector: &'static Vector = Box::leak(Box::new(vector(id)));
         plan(&Request::of(&vector, Mode::Lenient).unwrap(), options, [1, 2, 3, 4]).unwrap()
     }
 
@@ -203,6 +233,13 @@ mod tests {
         assert_eq!(planned("J26", &tcp).unwrap_err(), "a null byte in it would end the frame");
         assert_eq!(planned("C48", &udp).unwrap_err(), "its limits cannot be set");
         assert!(planned("E01", &udp).is_err());
+        let mut http = LiveHttp::new("127.0.0.1:1".parse().unwrap());
+        let posts = |http: &LiveHttp| LiveOptions { http: Some(http.clone()), ..Default::default() };
+        assert!(matches!(planned("A01", &posts(&http)), Ok(Plan::Post(_))));
+        assert_eq!(planned("J23", &posts(&http)).unwrap_err(), "a body may be an array of messages");
+        assert_eq!(planned("J28-bomb", &posts(&http)).unwrap_err(), "longer than a body may be");
+        http.bulk = true;
+        assert_eq!(planned("J09", &posts(&http)).unwrap_err(), "each line would be a message");
         let Ok(Plan::Datagrams(datagrams)) = planned("J28-bomb", &udp) else {
             panic!("a payload goes by UDP")
         };

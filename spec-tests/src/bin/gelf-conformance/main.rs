@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gelf_spec_tests::report::Style;
-use gelf_spec_tests::{Builtin, Topic, embedded, load, report, serve};
+use gelf_spec_tests::{Builtin, Topic, embedded, embedded_http, load, load_http, report, serve};
 
 /// Says which rule of GELF an implementation breaks: of any sender, receiver or library, in any language.
 #[derive(Parser)]
@@ -63,6 +63,15 @@ impl VectorsArguments {
         }
         .map_err(|error| error.to_string())
     }
+
+    /// Those that only receivers of HTTP are asked.
+    fn load_http(&self) -> Result<Vec<Topic>, String> {
+        match &self.vectors {
+            Some(folder) => load_http(folder),
+            None => embedded_http(),
+        }
+        .map_err(|error| error.to_string())
+    }
 }
 
 fn main() -> ExitCode {
@@ -92,7 +101,7 @@ fn subject() -> Result<ExitCode, String> {
 }
 
 fn explain(id: &str, vectors: &VectorsArguments) -> Result<ExitCode, String> {
-    let topics = vectors.load()?;
+    let topics = [vectors.load()?, vectors.load_http()?].concat();
     let mut all = topics.iter().flat_map(|topic| &topic.vectors);
     let vector = all.find(|vector| vector.id == id).ok_or_else(|| format!("no vector is called {id}"))?;
     print!("{}", report::explain(vector, None, style()));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
-use gelf_spec_tests::{Expectations, Live, LiveOptions, Observe, Selection, report};
+use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection, report};
 
 use crate::run::{Report, with_progress, write_reports};
 use crate::{VectorsArguments, style};
@@ -22,11 +22,12 @@ After each vector a sentinel is sent, a message with a short_message of its own:
 vector. So nothing else should send to the receiver meanwhile, and everything that it receives should come out.
 
   gelf-conformance receiver --udp 127.0.0.1:12201 --observe 'docker logs --follow --tail 0 vector'
-  gelf-conformance receiver --tcp graylog:12201 --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'";
+  gelf-conformance receiver --tcp graylog:12201 --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'
+  gelf-conformance receiver --http http://graylog:12201/gelf --bulk --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'";
 
 #[derive(Args)]
 #[command(after_long_help = OBSERVED_LINES)]
-#[command(group(ArgGroup::new("transport").required(true).multiple(true).args(["udp", "tcp"])))]
+#[command(group(ArgGroup::new("transport").required(true).multiple(true).args(["udp", "tcp", "http"])))]
 #[command(group(ArgGroup::new("observed").required(true).args(["observe", "observe_tcp"])))]
 pub(crate) struct ReceiverArguments {
     /// Where the receiver takes datagrams
@@ -35,6 +36,22 @@ pub(crate) struct ReceiverArguments {
     /// Where the receiver takes connections; payloads go by UDP, where both are given
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     tcp: Option<SocketAddr>,
+    /// Where the receiver takes requests, such as http://127.0.0.1:12201/gelf: the vectors of HTTP are sent too, and
+    /// payloads, where neither --udp nor --tcp is given
+    #[arg(long, value_name = "URL", value_parser = LiveHttp::at)]
+    http: Option<LiveHttp>,
+    /// It is set up to take several messages of a body
+    #[arg(long, requires = "http")]
+    bulk: bool,
+    /// It demands this header
+    #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
+    http_header: Option<(String, String)>,
+    /// How many bytes it takes of a body, once inflated [default: 65536]
+    #[arg(long, value_name = "BYTES", requires = "http")]
+    max_body: Option<usize>,
+    /// How many bytes it takes of a message that is one of several; vectors of that need 1024
+    #[arg(long, value_name = "BYTES", requires = "http")]
+    max_message: Option<usize>,
     /// A program that writes what was received; it may be the receiver itself, and is started again when it ends
     #[arg(long, value_name = "COMMAND")]
     observe: Option<String>,
@@ -66,13 +83,27 @@ pub(crate) struct ReceiverArguments {
     vectors: VectorsArguments,
 }
 
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it must be NAME: VALUE")?;
+    let is_sound = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+    match (name.trim(), value.trim()) {
+        (name, value) if is_sound(name) && is_sound(value) && !name.contains(' ') => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("it must be NAME: VALUE".to_owned()),
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses.next().ok_or_else(|| "no address has this name".to_owned())
 }
 
 pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String> {
-    let topics = arguments.vectors.load()?;
+    let mut topics = arguments.vectors.load()?;
+    if arguments.http.is_some() {
+        topics.extend(arguments.vectors.load_http()?);
+    }
     let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
     let expectations = expectations.map_err(|error| error.to_string())?;
     let observe = match (&arguments.observe, arguments.observe_tcp) {
@@ -83,6 +114,13 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     let mut options = LiveOptions::default();
     options.udp = arguments.udp;
     options.tcp = arguments.tcp;
+    options.http = arguments.http.clone().map(|mut http| {
+        http.bulk = arguments.bulk;
+        http.header.clone_from(&arguments.http_header);
+        http.max_body = arguments.max_body.unwrap_or(http.max_body);
+        http.max_message = arguments.max_message;
+        http
+    });
     options.timeout = Duration::from_secs(arguments.timeout);
     options.settle = Duration::from_millis(arguments.settle);
     options.slow = arguments.slow;

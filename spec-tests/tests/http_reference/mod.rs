@@ -1,0 +1,260 @@
+//! A receiver of GELF by HTTP as Graylog's rules make it, written for tests and nothing else: a thread for each
+//! connection, and payloads that come out of a channel. It can be made to break a rule.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use gelf_core::{DecompressError, Decompressor, Encoding};
+use gelf_spec_tests::LiveHttp;
+use gelf_spec_tests::http::{BodyCoding, Request, RequestReader};
+
+/// A rule that the receiver breaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(dead_code, reason = "each test has some of them")]
+pub(crate) enum Broken {
+    /// None.
+    Nothing,
+    /// Takes every path.
+    AnyPath,
+    /// Takes every method.
+    AnyMethod,
+    /// Answers 200.
+    Answers200,
+    /// Closes the connection after each answer.
+    ClosesAlways,
+    /// Never closes one.
+    ClosesNever,
+    /// Inflates only what a header says is gzip or zlib.
+    NoMagic,
+    /// Inflates by the first bytes alone, and refuses the header.
+    NoEncoding,
+    /// Knows no limit.
+    NoLimit,
+    /// Looks at the limit before it inflates.
+    LimitBeforeInflating,
+    /// Takes every value of the header.
+    AnyHeader,
+    /// Holds a last line back that has no line feed.
+    HoldsLastLine,
+    /// Keeps the carriage return of a line, and more.
+    SplitsAtCarriageReturn,
+    /// Knows no arrays.
+    NoArrays,
+    /// Gives an array up whose first malformed element comes.
+    GivesArrayUp,
+    /// Delivers what is cut off.
+    TakesHalf,
+    /// Does not wait for all of a body.
+    FirstPieceOnly,
+    /// Answers with some words.
+    Talks,
+    /// Does not answer.
+    Silent,
+    /// Takes no chunks.
+    NoChunks,
+}
+
+/// Starts one; it lives as long as the test. What it delivers comes out of the channel.
+pub(crate) fn start(
+    setup: impl FnOnce(SocketAddr) -> LiveHttp,
+    broken: Broken,
+) -> (LiveHttp, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = setup(listener.local_addr().unwrap());
+    let (sender, payloads) = channel();
+    let of_thread = http.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            let connection = Connection { http: of_thread.clone(), broken, payloads: sender.clone() };
+            thread::spawn(move || connection.serve(stream));
+        }
+    });
+    (http, payloads)
+}
+
+/// More than any body of the vectors, so that the limit is this module's own.
+const READ_BYTES: usize = 1 << 20;
+
+struct Connection {
+    http: LiveHttp,
+    broken: Broken,
+    payloads: Sender<Vec<u8>>,
+}
+
+impl Connection {
+    fn serve(self, mut stream: TcpStream) {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut reader = RequestReader::new(READ_BYTES);
+        let mut buffer = [0; 4096];
+        loop {
+            while let Some(request) = reader.next() {
+                let (status, keeps_alive) = match request {
+                    Ok(request) => (self.request(&request), request.keeps_alive()),
+                    Err(fault) => (fault.status, false),
+                };
+                if self.broken == Broken::Silent && status != 202 {
+                    continue;
+                }
+                let keeps_alive = match self.broken {
+                    Broken::ClosesAlways => false,
+                    Broken::ClosesNever => true,
+                    _ => keeps_alive,
+                };
+                self.answer(&mut stream, status, keeps_alive);
+                if !keeps_alive {
+                    let _ = stream.shutdown(Shutdown::Write);
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+                    while matches!(stream.read(&mut buffer), Ok(1..)) {}
+                    return;
+                }
+            }
+            if reader.wants_continue() {
+                let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            match stream.read(&mut buffer) {
+                Ok(len @ 1..) => reader.push(&buffer[..len]),
+                _ => break,
+            }
+        }
+        if self.broken == Broken::TakesHalf && reader.unfinished().is_some() {
+            let _ = self.payloads.send(b"{\"short_message\":\"half\"}".to_vec());
+        }
+    }
+
+    fn answer(&self, stream: &mut TcpStream, status: u16, keeps_alive: bool) {
+        let connection = if keeps_alive { "keep-alive" } else { "close" };
+        let words = if self.broken == Broken::Talks { "thanks" } else { "" };
+        let len = words.len();
+        let answer =
+            format!("HTTP/1.1 {status} \r\nContent-Length: {len}\r\nConnection: {connection}\r\n\r\n{words}");
+        let _ = stream.write_all(answer.as_bytes());
+    }
+
+    fn request(&self, request: &Request) -> u16 {
+        let has_header = self.http.header.as_ref().is_none_or(|(name, value)| {
+            let mut values = request.headers(name);
+            if self.broken == Broken::AnyHeader {
+                values.next().is_some()
+            } else {
+                values.any(|own| own == value)
+            }
+        });
+        if request.method == "OPTIONS" {
+            return 200;
+        }
+        if request.target != self.http.path && self.broken != Broken::AnyPath {
+            return 404;
+        }
+        if request.method != "POST" && self.broken != Broken::AnyMethod {
+            return 405;
+        }
+        if !has_header {
+            return 401;
+        }
+        if matches!(request.coding, BodyCoding::Chunked(_)) && self.broken == Broken::NoChunks {
+            return 501;
+        }
+        match self.body(request) {
+            Ok(body) => {
+                self.deliver(&body);
+                if self.broken == Broken::Answers200 { 200 } else { 202 }
+            }
+            Err(status) => status,
+        }
+    }
+
+    /// The body, inflated: within the limit by its header, and without one by its first bytes.
+    fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
+        let body = &request.body;
+        let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body };
+        if body.len() > most {
+            return Err(413);
+        }
+        let coding: Vec<_> = request.headers("content-encoding").collect();
+        let coding = coding.join(",").to_ascii_lowercase();
+        let is_declared = matches!(coding.as_str(), "gzip" | "x-gzip" | "deflate");
+        if self.broken == Broken::NoEncoding && is_declared {
+            return Err(415);
+        }
+        let inflate = |most: usize, beyond: u16| match Decompressor::new(most.min(32 << 20)).decompress(body)
+        {
+            Ok(inflated) => Ok(inflated.bytes.to_vec()),
+            Err(DecompressError::LimitExceeded { .. }) => Err(beyond),
+            Err(_) => Err(202),
+        };
+        let is_compressed = matches!(Encoding::sniff(body), Encoding::Gzip | Encoding::Zlib);
+        match (is_declared, is_compressed) {
+            (true, true) if self.broken == Broken::LimitBeforeInflating => inflate(32 << 20, 202),
+            (true, true) => inflate(most, 413),
+            (true, false) => Err(400),
+            (false, true) if self.broken != Broken::NoMagic => inflate(8 << 20, 202),
+            _ if self.broken == Broken::FirstPieceOnly => Ok(body[..body.len().min(4000)].to_vec()),
+            _ => Ok(body.clone()),
+        }
+    }
+
+    fn deliver(&self, body: &[u8]) {
+        let body = body.trim_ascii();
+        let is_array = body.starts_with(b"[");
+        if !self.http.bulk {
+            // The decoder takes the first value, and passes over the rest.
+            return self.send(body);
+        }
+        if is_array && self.broken != Broken::NoArrays {
+            return self.array(&body[1..]);
+        }
+        let mut lines: Vec<&[u8]> = match self.broken {
+            Broken::SplitsAtCarriageReturn => body.split(|byte| *byte == b'\r').collect(),
+            _ => body.split(|byte| *byte == b'\n').collect(),
+        };
+        if self.broken == Broken::HoldsLastLine && lines.len() > 1 {
+            lines.pop();
+        }
+        for line in lines {
+            self.send(line.trim_ascii());
+        }
+    }
+
+    /// Elements up to the bracket that closes the array, by counting brackets outside of strings.
+    fn array(&self, body: &[u8]) {
+        let (mut depth, mut in_string, mut escaped, mut start) = (0_i32, false, false, 0);
+        for (at, byte) in body.iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'{' | b'[' => depth += 1,
+                b',' | b']' if depth == 0 => {
+                    if !self.element(&body[start..at]) || *byte == b']' {
+                        return;
+                    }
+                    start = at + 1;
+                }
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+        }
+        self.send(body[start..].trim_ascii());
+    }
+
+    fn element(&self, element: &[u8]) -> bool {
+        let is_json = serde_json::from_slice::<serde_json::Value>(element).is_ok();
+        if self.broken == Broken::GivesArrayUp && !is_json {
+            return false;
+        }
+        self.send(element.trim_ascii());
+        true
+    }
+
+    fn send(&self, payload: &[u8]) {
+        let is_too_long = self.http.bulk && self.http.max_message.is_some_and(|most| payload.len() > most);
+        if !payload.is_empty() && !is_too_long {
+            let _ = self.payloads.send(payload.to_vec());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The vectors of HTTP to a receiver, through sockets: one that keeps all rules, and ones that break each.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod http_reference;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use gelf_core::Decoder;
+use gelf_spec_tests::{
+    Live, LiveHttp, LiveOptions, Outcome, Results, Selection, Verdict, embedded, embedded_http, run,
+};
+use http_reference::{Broken, start};
+use serde_json::json;
+
+/// How many vectors there are of HTTP.
+const VECTORS: usize = 109;
+
+fn outcomes_of(results: &Results, verdicts: &[Verdict]) -> Vec<String> {
+    let of = |outcome: &&Outcome| verdicts.contains(&outcome.verdict);
+    results.outcomes.iter().filter(of).map(|outcome| outcome.id.clone()).collect()
+}
+
+fn unexpected(results: &Results) -> Vec<String> {
+    let line = |outcome: &Outcome| format!("{} {:?} {:?}", outcome.id, outcome.verdict, outcome.differences);
+    results.unexpected().map(line).collect()
+}
+
+/// The vectors of HTTP to a receiver that is set up so and breaks a rule.
+fn check(setup: impl FnOnce(SocketAddr) -> LiveHttp, broken: Broken, filter: Option<&str>) -> Results {
+    let (http, payloads) = start(setup, broken);
+    let mut options = LiveOptions::default();
+    options.http = Some(http);
+    options.timeout = Duration::from_secs(if broken == Broken::Silent { 1 } else { 10 });
+    let mut live = Live::within(options, move |within| payloads.recv_timeout(within).ok()).unwrap();
+    let selection = Selection::new(filter, None);
+    run(&embedded_http().unwrap(), &mut live, None, selection, &mut |_, _| {}).unwrap()
+}
+
+fn setup(at: usize) -> impl FnOnce(SocketAddr) -> LiveHttp {
+    move |address| LiveHttp::setups(address).remove(at)
+}
+
+/// The places in [`LiveHttp::setups`].
+const PLAIN: usize = 0;
+const HEADER: usize = 1;
+const BULK: usize = 2;
+
+#[test]
+fn a_receiver_that_keeps_the_rules_passes_in_every_setup() {
+    let mut asked = BTreeSet::new();
+    let setups = LiveHttp::setups(SocketAddr::from(([127, 0, 0, 1], 1))).len();
+    for at in 0..setups {
+        let results = check(setup(at), Broken::Nothing, None);
+        assert_eq!(unexpected(&results), [""; 0], "setup {at}");
+        assert_eq!(results.outcomes.len(), VECTORS);
+        asked.extend(outcomes_of(&results, &[Verdict::Passes]));
+    }
+    assert_eq!(asked.len(), VECTORS);
+}
+
+#[test]
+fn payloads_are_posted_too() {
+    let (http, payloads) = start(setup(PLAIN), Broken::Nothing);
+    let mut options = LiveOptions::default();
+    options.http = Some(http);
+    let mut live = Live::within(options, move |within| payloads.recv_timeout(within).ok()).unwrap();
+    let results = run(&embedded().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(unexpected(&results), [""; 0]);
+    assert_eq!(live.late(), 0);
+    assert!(results.count(Verdict::Passes) >= 270, "{}", results.count(Verdict::Passes));
+}
+
+#[test]
+fn each_broken_rule_is_found_by_its_vectors() {
+    // What breaks, in which setup, and the vectors that must not pass because of it. Others may fail with them.
+    let cases: [(Broken, usize, &[&str]); 19] = [
+        (Broken::AnyPath, PLAIN, &["H05", "H05-root", "H05-longer", "H05-then"]),
+        (Broken::AnyMethod, PLAIN, &["H07", "H07-put", "H07-delete"]),
+        (Broken::Answers200, PLAIN, &["H01", "H02", "H10"]),
+        (Broken::ClosesAlways, PLAIN, &["H02", "H02-ten", "H23-then"]),
+        (Broken::ClosesNever, PLAIN, &["H03", "H04"]),
+        (Broken::NoMagic, PLAIN, &["H11", "H11-zlib", "H12"]),
+        (Broken::NoEncoding, PLAIN, &["H10", "H10-deflate", "H10-case"]),
+        (Broken::NoLimit, PLAIN, &["H13", "H13-chunks", "H13-inflated", "H13-bomb"]),
+        (Broken::LimitBeforeInflating, PLAIN, &["H13-inflated", "H13-bomb"]),
+        (Broken::AnyHeader, HEADER, &["H08-wrong"]),
+        (Broken::HoldsLastLine, BULK, &["H16"]),
+        (Broken::SplitsAtCarriageReturn, BULK, &["H15", "H15-mixed"]),
+        (Broken::NoArrays, BULK, &["H17", "H17-gzip", "H20", "H20-parts"]),
+        (Broken::GivesArrayUp, BULK, &["H21", "H21-first"]),
+        (Broken::TakesHalf, PLAIN, &["H26-cut", "H26-cut-chunks", "H26-cut-head"]),
+        (Broken::FirstPieceOnly, PLAIN, &["H13-most", "H13-chunks-most"]),
+        (Broken::Talks, PLAIN, &["H01"]),
+        (Broken::Silent, PLAIN, &["H05", "H07", "H26-length"]),
+        (Broken::NoChunks, PLAIN, &["H23", "H23-three", "H10-chunks"]),
+    ];
+    for (broken, at, wanted) in cases {
+        let (mut found, mut filters) = (BTreeSet::new(), wanted.to_vec());
+        filters.sort_by_key(|filter| filter.len());
+        // Each once, where one filter covers several.
+        let mut kept: Vec<&str> = Vec::new();
+        for filter in filters {
+            if !kept.iter().any(|shorter| filter.contains(shorter)) {
+                kept.push(filter);
+            }
+        }
+        for filter in kept {
+            let results = check(setup(at), broken, Some(filter));
+            found.extend(results.unexpected().map(|outcome| outcome.id.clone()));
+        }
+        for id in wanted {
+            assert!(found.contains(*id), "{broken:?} is not found by {id}, only by {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_choice_deviates_and_does_not_fail() {
+    let results = check(setup(BULK), Broken::NoArrays, Some("H17"));
+    // What is one element on a line of its own is read by accident.
+    assert_eq!(outcomes_of(&results, &[Verdict::Passes]), ["H17-spaces"]);
+    assert_eq!(results.count(Verdict::Deviates), results.outcomes.len() - 1);
+    let results = check(setup(PLAIN), Broken::Answers200, Some("H02"));
+    assert_eq!(outcomes_of(&results, &[Verdict::Fails]), ["H02", "H02-ten"]);
+    let differences = &results.outcomes[0].differences;
+    assert_eq!(differences, &["answer 1: expected 202, found 200", "answer 2: expected 202, found 200"]);
+}
+
+/// Writes what the reference receiver delivers to the address, as its lines.
+fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
+    std::thread::spawn(move || {
+        let mut output: Option<TcpStream> = None;
+        for payload in payloads {
+            let Ok(decoded) = Decoder::lenient().decode(&payload) else { continue };
+            let message = &decoded.message;
+            let line = json!({"host": message.host(), "short_message": message.short_message()});
+            // The one that observes may not listen yet.
+            output = output.or_else(|| TcpStream::connect(address).ok());
+            if let Some(stream) = &mut output
+                && writeln!(stream, "{line}").is_err()
+            {
+                output = None;
+            }
+        }
+    });
+}
+
+#[test]
+fn the_command_asks_a_receiver_by_its_url() {
+    for (broken, code, text) in
+        [(Broken::Nothing, 0, "0 unexpected"), (Broken::AnyPath, 1, "answer: expected 404, found 202")]
+    {
+        let (mut http, payloads) = start(setup(HEADER), broken);
+        let observe = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        print_to(observe, payloads);
+        let (name, value) = http.header.take().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+            .args(["receiver", "--http", &format!("http://{}/gelf", http.address)])
+            .args(["--http-header", &format!("{name}: {value}"), "--filter", "H0"])
+            .args(["--observe-tcp", &observe.to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(text), "{said}");
+        assert!(said.contains("\nhttp "), "a row of the table: {said}");
+    }
+}
+
+#[test]
+fn the_command_needs_an_address_for_what_is_said_of_http() {
+    let with = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+            .args(["receiver", "--observe", "true"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!(with(&["--http", "https://127.0.0.1/gelf"]), Some(2));
+    assert_eq!(with(&["--udp", "127.0.0.1:9", "--bulk"]), Some(2));
+    assert_eq!(with(&["--http", "http://127.0.0.1/gelf", "--http-header", "no colon"]), Some(2));
+    assert_eq!(with(&["--http", "http://127.0.0.1/gelf", "--max-body", "x"]), Some(2));
+}
+
+#[test]
+fn a_vector_is_explained() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+        .args(["explain", "H13-inflated"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("rule R41: a sender's body has at most 65,536 bytes"), "{said}");
+    assert!(said.contains("bodies have 65536 bytes at most"), "{said}");
+    assert!(said.contains("answers 413"), "{said}");
+}
