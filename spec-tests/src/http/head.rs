@@ -56,7 +56,7 @@ impl Head {
             head.first = String::from_utf8_lossy(first).into_owned();
         }
         for (line, is_crlf) in lines {
-            with_feed = with_feed.or((!is_crlf).then_some(line));
+            with_feed = with_feed.or_else(|| (!is_crlf).then_some(line));
             if line.is_empty() {
                 break;
             }

@@ -303,7 +303,8 @@ impl ResponseReader {
         }
         let Some((mut pending, status)) = self.pending.take() else { return Ok(None) };
         let is_whole = pending.body.take(&mut self.buffer)?;
-        if !is_whole && !(is_end && pending.body.framing == Framing::UntilClose) {
+        let ends_here = is_end && pending.body.framing == Framing::UntilClose;
+        if !is_whole && !ends_here {
             self.pending = Some((pending, status));
             return Ok(None);
         }

@@ -192,7 +192,7 @@ mod tests {
 
     fn planned(id: &str, options: &LiveOptions) -> Result<Plan<'static>, String> {
         let vector: &'static Vector = Box::leak(Box::new(vector(id)));
-        plan(&Request::of(&vector, Mode::Lenient).unwrap(), options, [1, 2, 3, 4]).unwrap()
+        plan(&Request::of(vector, Mode::Lenient).unwrap(), options, [1, 2, 3, 4]).unwrap()
     }
 
     fn address() -> Option<std::net::SocketAddr> {

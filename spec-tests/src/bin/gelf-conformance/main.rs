@@ -37,7 +37,7 @@ enum Command {
     /// Listen, and judge whatever any program sends
     Sender(sender::SenderArguments),
     /// Send the vectors to a live receiver, and compare what it says that it got
-    Receiver(receiver::ReceiverArguments),
+    Receiver(Box<receiver::ReceiverArguments>),
     /// Put hostile cases to a subject; what breaks it becomes a vector
     Fuzz(fuzz::FuzzArguments),
     /// Measure how fast a subject decodes and encodes
