@@ -4,7 +4,8 @@
 //! it. They stand as JSON in `vectors/`, which has its own README, and are of use to any language. A [`Subject`] is an
 //! implementation: [`Builtin`] is the one of this repository, a [`Process`] any program that speaks the protocol of
 //! `PROTOCOL.md`. [`run`] puts all vectors to a subject and [judges](judge) what it makes of them; [`inspect`] holds what
-//! a sender sends against the rules. The program `gelf-conformance` has all that on the command line.
+//! a sender sends against the rules. [`Live`] is a receiver that runs, asked by the network; the vectors of HTTP
+//! ([`embedded_http`]) are for such alone. The program `gelf-conformance` has all that on the command line.
 //!
 //! In `tests/` there are also peers as they are installed: `wireshark_dissector`, where tshark reads what the UDP sender
 //! puts on the wire, and `docker_gelf_driver`, where a Docker Engine's own log driver sends to our receivers. A test

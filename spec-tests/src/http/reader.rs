@@ -337,6 +337,7 @@ fn status(head: &Head) -> Result<u16, Fault> {
 mod tests {
     use super::*;
     use crate::http::MAX_HEAD_BYTES;
+    use crate::numbers::Numbers;
 
     const MAX: usize = 1000;
 
@@ -394,6 +395,36 @@ mod tests {
         assert_eq!(whole[1].headers("HOST").collect::<Vec<_>>(), ["a"]);
         let alive: Vec<_> = whole.iter().map(Request::keeps_alive).collect();
         assert_eq!(alive, [true, true, false]);
+    }
+
+    #[test]
+    fn whatever_comes_is_read_the_same_however_it_is_cut() {
+        let seeds: [&[u8]; 3] = [
+            b"POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+            b"POST /gelf HTTP/1.1\r\nHost:a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{\"\r\n01\r\n}\r\n0\r\nTrailer: t\r\n\r\n",
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\nA: b\r\n\tc\r\n\r\n",
+        ];
+        let mut numbers = Numbers::new(1, 0);
+        let (mut read_some, mut failed) = (0, 0);
+        for _ in 0..5000 {
+            let mut bytes = [numbers.pick(&seeds), numbers.pick(&seeds)].concat();
+            for _ in 0..numbers.below(4) {
+                let at = numbers.below(bytes.len());
+                match numbers.below(3) {
+                    0 => bytes[at] = numbers.next() as u8,
+                    1 => bytes.truncate(at + 1),
+                    _ => bytes.insert(at, numbers.pick(b"\r\n :;0")),
+                }
+            }
+            let whole = read(&bytes, usize::MAX);
+            read_some += usize::from(!whole.0.is_empty());
+            failed += usize::from(whole.1.is_some());
+            let piece = numbers.between(1, 20);
+            let (requests, fault) = read(&bytes, piece);
+            assert_eq!(requests, whole.0, "{:?}", String::from_utf8_lossy(&bytes));
+            assert_eq!(fault.map(|fault| fault.text), whole.1.map(|fault| fault.text));
+        }
+        assert!(read_some > 1000 && failed > 500, "{read_some} {failed}");
     }
 
     #[test]
