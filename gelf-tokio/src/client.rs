@@ -8,6 +8,8 @@
 
 mod driver;
 mod flight;
+#[cfg(feature = "http")]
+mod over_http;
 mod over_tcp;
 mod over_udp;
 mod queue;

@@ -1,54 +1,74 @@
-//! GELF over UDP and TCP for [tokio]: senders, receivers and a codec, thin over [`gelf_core`].
+//! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, thin over [`gelf_core`].
 //!
-//! * [`Endpoint`]: where messages go, as a URI such as `gelf://logs.example:12201`.
-//! * [`UdpSender`] and [`UdpReceiver`]: messages in datagrams, compressed and chunked.
-//! * [`TcpSender`] and [`TcpReceiver`]: messages in frames on connections.
+//! * [`Endpoint`]: where messages go and how, as a URI such as `gelf://logs.example:12201`.
+//! * [`Client`], [`Driver`] and [`Receipts`]: a bounded queue in front of any of them, that connects as often as it takes,
+//!   sends again what a broken connection did not deliver, and says of each message what became of it.
+//! * [`UdpSender`], [`TcpSender`] and, with the feature `http`, `HttpSender`: one socket, connection or request, for those
+//!   who queue and retry in ways of their own.
+//! * [`UdpReceiver`], [`TcpReceiver`] and, with the feature `http`, `HttpReceiver`: bounded, and not to be stopped by
+//!   anything that comes in.
 //! * [`GelfCodec`]: the frames alone, for any stream that tokio-util can frame.
 //!
 //! ```
 //! use gelf_tokio::gelf_core::{Decoder, Level, Message};
-//! use gelf_tokio::{UdpReceiver, UdpSender};
+//! use gelf_tokio::{Client, Outcome, TcpReceiver};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut receiver = UdpReceiver::bind("127.0.0.1:0").await?;
-//! let endpoint = format!("gelf://{}?compression=zlib", receiver.local_addr()?).parse()?;
-//! let mut sender = UdpSender::connect(&endpoint).await?;
+//! let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
+//! let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
 //!
-//! sender.send(&Message::new("web-1", "payment refused").with_level(Level::Warning)).await?;
+//! let (client, mut receipts, driver) = Client::new(&endpoint)?;
+//! let driver = tokio::spawn(driver.run());
+//! client.send(&Message::new("web-1", "payment refused").with_level(Level::Warning), 4711).await?;
 //!
 //! let received = receiver.recv().await?;
 //! let decoded = Decoder::lenient().decode(&received.payload)?;
 //! assert_eq!(decoded.message.short_message(), "payment refused");
+//! // Of a system other than Linux it is only known that the message is `Sent`.
+//! # #[cfg(target_os = "linux")]
+//! assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What it is not
-//!
-//! There is no queue, no reconnecting and no resending in here. A sender is one socket: what it could not send is an
-//! error, and what becomes of the message is the caller's choice. There is no TLS and no HTTP.
-//!
 //! # What it promises
 //!
-//! * A receiver never ends. A bad datagram or frame, a broken connection or a full table of file descriptors costs
+//! | over | a message is delivered when | it may be lost, and that is | it may arrive twice |
+//! |---|---|---|---|
+//! | UDP | the own operating system has taken all of its datagrams: `Sent` | unknown, on the way or at the receiver; what the own system, or the other one's refusal, says is counted | when the network doubles it |
+//! | TCP, TLS | the receiver's operating system has acknowledged its last byte: `Acknowledged` | unknown, if the receiver ends before it has read what its system acknowledged | when the connection breaks in between |
+//! | HTTP | the receiver has answered 2xx: `Accepted` | the receiver's affair | when the connection breaks before the answer |
+//!
+//! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
+//!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`].
+//! * A message is on the wire whole, or cut at the end of its connection; it is never continued on another. Over UDP it
+//!   arrives whole or not at all.
+//! * A receiver never ends. A bad datagram, frame or request, a broken connection or a full table of file descriptors costs
 //!   what it carried, is an `Err` or a count, and the next call goes on.
-//! * Over UDP a message arrives whole or not at all, and it may be lost on the way without anybody's knowledge.
-//! * Over TCP an `Ok` means that the operating system has taken the frames, not that the other side has read them. A
-//!   frame is never continued on another connection.
+//! * TLS never falls back: to no other authority, and not to plain.
 //!
 //! # Limits
 //!
 //! | what | default | stops |
 //! |---|---|---|
+//! | a client's queue, what is in flight included | 65,536 messages or 64 MiB | destinations that are down or slow; what then is [`WhenFull`]'s |
+//! | receipts that nobody has read | as many messages as the queue | readers that do not read |
 //! | pending chunked messages | 8,192 or 64 MiB, 512 a sender, 5 s | floods of chunks that complete nothing |
 //! | inflated payload | 8 MiB | decompression bombs |
-//! | frame | 2 MiB | streams without a delimiter |
-//! | connections | 1,024; further ones wait to be accepted | connections without end |
+//! | frame | 2 MiB, 30 s | streams without a delimiter, or a byte at a time |
+//! | connections | 1,024, 64 from one address | connections without end |
+//! | unfinished frames of all connections | 256 MiB | many large frames at once |
 //! | frames that wait to be received | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
-//! | sender's buffer over TCP | 64 KiB and a message | |
+//! | HTTP request body | 64 KiB, inflated | as Graylog has it |
 //!
-//! Each can be changed: see [`UdpReceiverOptions`] and [`TcpReceiverOptions`].
+//! Each can be changed: see [`QueueOptions`], [`UdpReceiverOptions`], [`TcpReceiverOptions`] and `HttpReceiverOptions`.
+//!
+//! # Features
+//!
+//! * `zlib-rs` (on by default): the faster of two pure Rust implementations of deflate.
+//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which has C and assembly in it.
+//! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 alone.
 
 #![deny(unsafe_code)]
 

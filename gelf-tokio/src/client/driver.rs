@@ -7,10 +7,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::endpoint::{Endpoint, Transport};
+#[cfg(feature = "http")]
+use crate::http::HttpSender;
 use crate::resolve::Resolve;
 use crate::tcp::connection::Dialer;
 
 use super::flight::Flight;
+#[cfg(feature = "http")]
+use super::over_http;
 use super::queue::Queue;
 use super::reach::Reach;
 use super::{over_tcp, over_udp};
@@ -35,6 +39,11 @@ pub struct Driver<R> {
 /// How to get to the destination.
 #[derive(Debug)]
 enum Link {
+    #[cfg(feature = "http")]
+    Http {
+        sender: Box<HttpSender>,
+        bulk: bool,
+    },
     Tcp(Dialer),
     Udp(Box<Endpoint>),
 }
@@ -52,7 +61,15 @@ impl<R> Driver<R> {
         let link = match endpoint.transport() {
             Transport::Tcp(options) => Link::Tcp(Dialer::new(endpoint, options)?),
             Transport::Udp(_) => Link::Udp(Box::new(endpoint.clone())),
-            Transport::Http(_) => return Err(io::ErrorKind::Unsupported.into()),
+            #[cfg(feature = "http")]
+            Transport::Http(options) => Link::Http {
+                sender: Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?),
+                bulk: options.bulk,
+            },
+            #[cfg(not(feature = "http"))]
+            Transport::Http(_) => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
+            }
         };
         let reach = Reach::new(endpoint.to_string());
         Ok(Self { flight, link, reach, resolver, grace: Self::DEFAULT_GRACE })
@@ -70,6 +87,10 @@ impl<R> Driver<R> {
         let queue = flight.queue_handle();
         let send = async {
             match link {
+                #[cfg(feature = "http")]
+                Link::Http { mut sender, bulk } => {
+                    over_http::run(&mut flight, &mut reach, &mut sender, bulk).await;
+                }
                 Link::Tcp(mut dialer) => {
                     over_tcp::run(&mut flight, &mut reach, &mut dialer, &*resolver).await
                 }

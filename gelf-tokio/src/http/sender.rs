@@ -87,6 +87,7 @@ pub struct HttpSender {
     buffer: BytesMut,
     /// Between two requests, and ready for the next.
     connection: Option<Connection>,
+    connections: u64,
 }
 
 impl HttpSender {
@@ -124,7 +125,18 @@ impl HttpSender {
             lines: options.bulk,
             buffer: BytesMut::new(),
             connection: None,
+            connections: 0,
         })
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// Whether there is a connection that is ready for the next request, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
     }
 
     /// Sends one message as one request. Where the endpoint is set to `bulk`, it is a line.
@@ -202,6 +214,7 @@ impl HttpSender {
         }
         let left = self.timeout.saturating_sub(started.elapsed());
         let mut connection = self.destination.connect(left).await.map_err(HttpError::Connect)?;
+        self.connections += 1;
         let response = connection.send(self.head.request(body, is_gzip)).await?;
         Ok((response, connection))
     }

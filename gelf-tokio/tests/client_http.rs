@@ -1,0 +1,240 @@
+//! A client over HTTP: what becomes of its messages by the answers that they get.
+
+#![cfg(feature = "http")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+#[path = "support/account.rs"]
+mod account;
+#[path = "support/http_server.rs"]
+mod http_server;
+
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{Client, DropReason, Outcome, Receipts};
+use http_server::{ACCEPTED, Peer, guarded};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use account::assert_account;
+
+/// A client of a listener, with its driver running.
+async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+http://{}?{options}", listener.local_addr().unwrap());
+    let (client, receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+    (listener, client, receipts, tokio::spawn(driver.run()))
+}
+
+async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+    }
+}
+
+/// The short messages of a body, one or one for each line.
+fn texts(body: &[u8]) -> Vec<String> {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| Decoder::strict().decode(line).unwrap().message.short_message().to_owned()).collect()
+}
+
+/// Answers the next request, and says what it had.
+async fn answer(peer: &mut Peer<TcpStream>, answer: &str) -> Vec<String> {
+    let seen = peer.request().await.expect("a request");
+    peer.write(answer).await;
+    texts(&seen.body)
+}
+
+fn status(status: &str, headers: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: 0\r\n\r\n")
+}
+
+#[tokio::test]
+async fn each_message_is_a_request_and_accepted_by_its_answer() {
+    guarded(async {
+        let (listener, client, mut receipts, driver) = started("").await;
+        send(&client, 0..50).await;
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        for number in 0..50 {
+            assert_eq!(answer(&mut peer, ACCEPTED).await, [number.to_string()]);
+            assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
+        }
+        let stats = client.stats();
+        assert_account(&stats, 50);
+        assert_eq!((stats.accepted, stats.resent, stats.connections), (50, 0, 1));
+        drop(client);
+        driver.await.unwrap();
+        assert_eq!(receipts.recv().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_receiver_cannot_take_now_is_asked_again_and_what_it_does_not_want_is_dropped() {
+    guarded(async {
+        let (listener, client, mut receipts, driver) = started("").await;
+        send(&client, 0..6).await;
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        for retriable in [
+            "500 Internal Server Error",
+            "503 Service Unavailable",
+            "429 Too Many Requests",
+            "408 Request Timeout",
+        ] {
+            assert_eq!(answer(&mut peer, &status(retriable, "")).await, ["0"]);
+        }
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["0"]);
+        for (number, rejecting) in
+            [(1, "400 Bad Request"), (2, "401 Unauthorized"), (3, "404 Not Found"), (4, "413 Too Large")]
+        {
+            assert_eq!(answer(&mut peer, &status(rejecting, "")).await, [number.to_string()]);
+        }
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["5"]);
+        let rejected = |status| Outcome::Dropped(DropReason::Rejected(status));
+        let outcomes = [
+            Outcome::Accepted,
+            rejected(400),
+            rejected(401),
+            rejected(404),
+            rejected(413),
+            Outcome::Accepted,
+        ];
+        for (number, outcome) in (0..).zip(outcomes) {
+            assert_eq!(receipts.recv().await, Some((number, outcome)));
+        }
+        let stats = client.stats();
+        assert_account(&stats, 6);
+        assert_eq!((stats.accepted, stats.dropped.rejected, stats.resent, stats.connections), (2, 4, 4, 1));
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_says_when_is_not_asked_before() {
+    guarded(async {
+        let (listener, client, mut receipts, driver) = started("").await;
+        send(&client, 0..1).await;
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        answer(&mut peer, &status("503 Service Unavailable", "retry-after: 1\r\n")).await;
+        let asked_to_wait = Instant::now();
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["0"]);
+        assert!(asked_to_wait.elapsed() >= Duration::from_millis(990), "{:?}", asked_to_wait.elapsed());
+        assert_eq!(receipts.recv().await, Some((0, Outcome::Accepted)));
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_whose_connection_breaks_is_made_again() {
+    guarded(async {
+        let (listener, client, mut receipts, driver) = started("").await;
+        send(&client, 0..2).await;
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        assert_eq!(texts(&peer.request().await.unwrap().body), ["0"]);
+        // A part of an answer, and then none.
+        peer.write("HTTP/1.1 20").await;
+        drop(peer);
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["0"]);
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["1"]);
+        for number in 0..2 {
+            assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
+        }
+        let stats = client.stats();
+        assert_account(&stats, 2);
+        assert_eq!((stats.accepted, stats.resent, stats.connections), (2, 1, 2));
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_destination_that_comes_late_gets_everything_once() {
+    guarded(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let uri = format!("gelf+http://{address}");
+        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        let driver = tokio::spawn(driver.run());
+        send(&client, 0..20).await;
+        while client.stats().failed_connects < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_account(&client.stats(), 20);
+        let listener = TcpListener::bind(address).await.unwrap();
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        for number in 0..20 {
+            assert_eq!(answer(&mut peer, ACCEPTED).await, [number.to_string()]);
+            assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
+        }
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_bulk_a_request_carries_what_waits_up_to_64_kib() {
+    guarded(async {
+        let (listener, client, mut receipts, driver) = started("bulk=true").await;
+        send(&client, 0..5000).await;
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        let mut arrived = Vec::new();
+        let mut requests = 0;
+        while arrived.len() < 5000 {
+            let seen = peer.request().await.unwrap();
+            assert!(seen.body.len() <= 65_536 && seen.body.ends_with(b"\n"));
+            arrived.extend(texts(&seen.body));
+            requests += 1;
+            peer.write(ACCEPTED).await;
+        }
+        assert_eq!(arrived, (0..5000).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert!(requests <= 10, "{requests} requests");
+        for number in 0..5000 {
+            assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
+        }
+        assert_account(&client.stats(), 5000);
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_bulk_body_that_is_rejected_only_the_message_that_is_to_blame_is_dropped() {
+    guarded(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("gelf+http://{}?bulk=true", listener.local_addr().unwrap());
+        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        send(&client, 0..4).await;
+        let driver = tokio::spawn(driver.run());
+        let mut peer = Peer::new(listener.accept().await.unwrap().0);
+        let too_large = status("413 Content Too Large", "");
+        assert_eq!(answer(&mut peer, &too_large).await, ["0", "1", "2", "3"]);
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["0"]);
+        assert_eq!(answer(&mut peer, &too_large).await, ["1"]);
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["2"]);
+        assert_eq!(answer(&mut peer, ACCEPTED).await, ["3"]);
+        for number in 0..4 {
+            let outcome =
+                if number == 1 { Outcome::Dropped(DropReason::Rejected(413)) } else { Outcome::Accepted };
+            assert_eq!(receipts.recv().await, Some((number, outcome)));
+        }
+        assert_account(&client.stats(), 4);
+        drop(client);
+        driver.await.unwrap();
+    })
+    .await;
+}
