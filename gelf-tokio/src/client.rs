@@ -171,6 +171,11 @@ impl<R> Client<R> {
         self.queue.stats()
     }
 
+    /// Whoever reports the figures keeps this, which does not keep the driver running.
+    pub fn observer(&self) -> Observer<R> {
+        Observer { queue: Arc::clone(&self.queue) }
+    }
+
     fn encode(&self, message: &Message<'_>) -> Box<[u8]> {
         ENCODED.with_borrow_mut(|buffer| {
             buffer.clear();
@@ -208,6 +213,30 @@ impl<R> Drop for Client<R> {
 impl<R> fmt::Debug for Client<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Reads the figures of a [`Client`], also when all of its clones are dropped and its driver has ended.
+pub struct Observer<R> {
+    queue: Arc<Queue<R>>,
+}
+
+impl<R> Observer<R> {
+    /// What was done so far.
+    pub fn stats(&self) -> ClientStats {
+        self.queue.stats()
+    }
+}
+
+impl<R> Clone for Observer<R> {
+    fn clone(&self) -> Self {
+        Self { queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl<R> fmt::Debug for Observer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 

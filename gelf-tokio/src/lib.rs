@@ -91,7 +91,7 @@ mod tcp;
 mod tls;
 mod udp;
 
-pub use client::{Client, Driver, NotQueued, Receipts, Refused, Unflushed};
+pub use client::{Client, Driver, NotQueued, Observer, Receipts, Refused, Unflushed};
 pub use codec::GelfCodec;
 pub use endpoint::{
     Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,

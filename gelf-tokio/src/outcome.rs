@@ -39,7 +39,7 @@ pub enum DropReason {
     Ended,
     /// The queue was full, and a newer message had the room, by [`WhenFull::DropOldest`](crate::WhenFull).
     QueueFull,
-    /// The destination's host says that nobody listens there. Over UDP.
+    /// The destination's host says that nobody listens there, before the next message is sent or within 10 ms. Over UDP.
     Refused,
     /// The receiver answers that it does not want it: the status. Over HTTP.
     Rejected(u16),

@@ -27,8 +27,7 @@ pub struct ClientStats {
     /// Written again on a new connection, since the one before broke before they were acknowledged. The receiver may
     /// have them twice. Over TCP; over HTTP, requests that were made again.
     pub resent: u64,
-    /// Datagrams that the destination's host was heard to refuse after they had been sent. Their messages count as
-    /// sent. Over UDP.
+    /// Datagrams that the destination's host was heard to refuse. Over UDP.
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,

@@ -14,11 +14,14 @@ use super::queue::{Queue, Queued};
 pub(crate) struct Flight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<Queued<R>>,
+    /// Whether the operating system has taken the oldest, and its outcome is [`Outcome::Sent`] unless something else is
+    /// heard of it.
+    has_sent: bool,
 }
 
 impl<R> Flight<R> {
     pub(crate) fn new(queue: Arc<Queue<R>>) -> Self {
-        Self { queue, messages: VecDeque::new() }
+        Self { queue, messages: VecDeque::new(), has_sent: false }
     }
 
     pub(crate) fn queue(&self) -> &Queue<R> {
@@ -36,6 +39,7 @@ impl<R> Flight<R> {
 
     /// Gives the oldest `count` their outcome.
     pub(crate) fn settle(&mut self, count: usize, outcome: Outcome) {
+        self.has_sent &= count == 0;
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
@@ -45,6 +49,21 @@ impl<R> Flight<R> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// The operating system has taken the oldest.
+    pub(crate) fn sent(&mut self) {
+        self.has_sent = true;
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent
+    }
+
+    /// The payload of the oldest that it has not taken.
+    pub(crate) fn next_to_send(&self) -> Option<&[u8]> {
+        self.messages.get(usize::from(self.has_sent)).map(|message| &*message.payload)
     }
 
     /// The payload of the oldest.
@@ -60,6 +79,7 @@ impl<R> Flight<R> {
 
 impl<R> Drop for Flight<R> {
     fn drop(&mut self) {
+        self.settle(usize::from(self.has_sent), Outcome::Sent);
         self.settle(self.messages.len(), Outcome::Dropped(DropReason::Ended));
         self.queue.end();
     }

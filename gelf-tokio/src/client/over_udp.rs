@@ -1,8 +1,12 @@
 //! From the queue into datagrams.
+//!
+//! That nobody listens at the destination is heard after the fact, from its host, with the next datagram or a little later.
+//! So a message that the operating system has taken is settled only then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::endpoint::Endpoint;
 use crate::outcome::{DropReason, Outcome};
@@ -18,6 +22,11 @@ const BATCH_MESSAGES: usize = 64;
 /// How many bytes they may have.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// How long a refusal is waited for when no other message is sent: many times the way there and back in a local network.
+const HEAR_REFUSAL: Duration = Duration::from_millis(10);
+
+const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
+
 /// Sends until the queue is closed and empty. What a message cannot be sent for is the outcome of that message.
 pub(crate) async fn run<R>(
     flight: &mut Flight<R>,
@@ -28,32 +37,70 @@ pub(crate) async fn run<R>(
     let mut sender = loop {
         match UdpSender::connect_with(endpoint, Arc::clone(&resolver)).await {
             Ok(sender) => break sender,
-            Err(error) => sleep(reach.failed(flight.queue(), &error)).await,
+            Err(error) => {
+                sleep(reach.failed(flight.queue(), &error)).await;
+                if !flight.queue().may_have_work() {
+                    return;
+                }
+            }
         }
     };
     reach.connected(flight.queue());
-    while flight.queue().has_work().await {
+    loop {
+        if flight.has_sent() {
+            let more = timeout(HEAR_REFUSAL, flight.queue().has_work()).await;
+            if more == Ok(false) {
+                sleep(HEAR_REFUSAL).await;
+            }
+            if more != Ok(true) {
+                // Perhaps there is no next datagram to hear of it with.
+                let is_refused = sender.take_refusal();
+                settle_sent(flight, reach, u64::from(is_refused));
+            }
+        }
+        if !flight.has_sent() && !flight.queue().has_work().await {
+            return;
+        }
         flight.take(BATCH_MESSAGES, BATCH_BYTES);
-        while let Some(payload) = flight.first() {
-            let outcome = match sender.send_payload(payload).await {
+        while let Some(payload) = flight.next_to_send() {
+            match sender.send_payload(payload).await {
                 Ok(sent) => {
-                    if sent.refused == 0 {
-                        reach.up();
+                    let refused = settle_sent(flight, reach, sent.refused as u64);
+                    if refused > 0 {
+                        // A chunk of its own was refused while the others were sent.
+                        flight.settle(1, REFUSED);
                     } else {
-                        flight.queue().count(|stats| stats.refused_datagrams += sent.refused as u64);
-                        reach.down(&"the datagrams are refused");
+                        flight.sent();
                     }
-                    Outcome::Sent
                 }
                 Err(error) => {
                     let reason = DropReason::of_send(&error);
+                    settle_sent(flight, reach, u64::from(reason == DropReason::Refused));
                     if reason != DropReason::TooLarge {
                         reach.down(&error);
                     }
-                    Outcome::Dropped(reason)
+                    flight.settle(1, Outcome::Dropped(reason));
                 }
-            };
-            flight.settle(1, outcome);
+            }
         }
     }
+}
+
+/// Settles the message that was sent before, if there is one: so many refusals were heard since. How many of them are not
+/// that message's.
+fn settle_sent<R>(flight: &mut Flight<R>, reach: &mut Reach, refused: u64) -> u64 {
+    if refused > 0 {
+        flight.queue().count(|stats| stats.refused_datagrams += refused);
+        reach.down(&"the datagrams are refused");
+    }
+    if !flight.has_sent() {
+        return refused;
+    }
+    if refused > 0 {
+        flight.settle(1, REFUSED);
+        return refused - 1;
+    }
+    reach.up();
+    flight.settle(1, Outcome::Sent);
+    0
 }
