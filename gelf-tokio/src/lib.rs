@@ -98,7 +98,10 @@ pub use endpoint::{
     WhenFull,
 };
 #[cfg(feature = "http")]
-pub use http::{BulkBody, HttpError, HttpSender};
+pub use http::{
+    BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRefusals,
+    HttpSender,
+};
 pub use outcome::{DropReason, Outcome};
 pub use receive::{ReceiveError, Received};
 pub use resolve::{Resolve, Resolving, SystemResolver};

@@ -35,13 +35,20 @@ pub enum ReceiveError {
         /// How long it may be.
         error: FrameTooLong,
     },
+    /// A message is too long that came with others in one request, over HTTP. It is skipped, and the others are received.
+    ValueTooLong {
+        /// Who sent it.
+        from: SocketAddr,
+        /// How many bytes it may have.
+        max: usize,
+    },
 }
 
 impl ReceiveError {
     /// Who sent it.
     pub fn sender(&self) -> SocketAddr {
         match self {
-            Self::Datagram { from, .. } | Self::Frame { from, .. } => *from,
+            Self::Datagram { from, .. } | Self::Frame { from, .. } | Self::ValueTooLong { from, .. } => *from,
         }
     }
 }
@@ -51,6 +58,7 @@ impl fmt::Display for ReceiveError {
         match self {
             Self::Datagram { from, error } => write!(f, "from {from}: {error}"),
             Self::Frame { from, error } => write!(f, "from {from}: {error}"),
+            Self::ValueTooLong { from, max } => write!(f, "from {from}: a message of more than {max} bytes"),
         }
     }
 }
@@ -60,6 +68,7 @@ impl std::error::Error for ReceiveError {
         match self {
             Self::Datagram { error, .. } => Some(error),
             Self::Frame { error, .. } => Some(error),
+            Self::ValueTooLong { .. } => None,
         }
     }
 }

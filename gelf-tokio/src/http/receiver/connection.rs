@@ -1,0 +1,333 @@
+//! One connection, from its first byte to its last.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Shared;
+use super::clock::{Clock, Late, Watched};
+use super::request::Requests;
+use super::stats::Refusal;
+
+/// How long the head of a request may be, and how much is read at once: twice what Graylog takes of headers.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// How long a client may go on sending what nobody wants after the last answer. A connection that is closed before all is
+/// read is reset, and the answer is lost with it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves HTTP/1 on a connection until it ends. What is below, TCP or TLS, makes no difference.
+pub(super) async fn serve<IO>(io: IO, from: SocketAddr, shared: Arc<Shared>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let clock = Arc::new(Clock::new(shared.head_timeout, shared.idle_timeout, shared.request_timeout));
+    let requests = Requests::new(Arc::clone(&shared), from, Arc::clone(&clock));
+    let mut connection = http1::Builder::new()
+        // A client may shut down its side behind the last request and wait for the answer.
+        .half_close(true)
+        // That one would count the time between requests too.
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Watched { io, clock: Arc::clone(&clock) }), requests);
+
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    let ended = poll_fn(|context| {
+        if let Poll::Ready(ended) = connection.poll_without_shutdown(context) {
+            return Poll::Ready(Ok(ended));
+        }
+        let (deadline, late) = clock.deadline();
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        alarm.as_mut().poll(context).map(|()| Err(late))
+    })
+    .await;
+
+    let counters = &shared.counters;
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.is_parse() => {
+            // hyper has answered it, unless it is HTTP/2.
+            counters.requests.add(1);
+            counters.refuse(if error.is_parse_too_large() {
+                Refusal::HeadTooLarge
+            } else {
+                Refusal::BadRequest
+            });
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %from, "an HTTP connection broke");
+            counters.broken_connections.add(1);
+        }
+        Err(Late::Head) => return counters.slow_heads.add(1),
+        Err(Late::Request) => return counters.idle_connections.add(1),
+    }
+    let io = connection.into_parts().io.into_inner().io;
+    if let Err(error) = timeout(LINGER, close(io)).await.unwrap_or(Ok(())) {
+        tracing::debug!(%error, %from, "an HTTP connection was not closed by both sides");
+    }
+}
+
+/// Says that nothing more comes, and waits for the client to say so.
+async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    io.shutdown().await?;
+    let mut unwanted = vec![0; 4096];
+    while io.read(&mut unwanted).await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HttpReceiverOptions;
+    use crate::http::receiver::intake::Outlet;
+    use bytes::Bytes;
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
+
+    /// A client in memory, so that time stands still unless everybody waits for it.
+    struct Peer {
+        stream: DuplexStream,
+        shared: Arc<Shared>,
+        queued: Outlet,
+        served: JoinHandle<()>,
+        started: Instant,
+    }
+
+    const HEAD: &str = "POST /gelf HTTP/1.1\r\ncontent-length: 2\r\n\r\n";
+    const OK: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n";
+
+    impl Peer {
+        fn new(change: impl FnOnce(&mut HttpReceiverOptions)) -> Self {
+            Self::with_buffer(1024 * 1024, change)
+        }
+
+        fn with_buffer(bytes: usize, change: impl FnOnce(&mut HttpReceiverOptions)) -> Self {
+            let mut options = HttpReceiverOptions::default();
+            change(&mut options);
+            let (shared, queued) = Shared::new(&options).unwrap();
+            let shared = Arc::new(shared);
+            let (stream, io) = duplex(bytes);
+            let from = "10.0.0.7:4711".parse().unwrap();
+            let served = tokio::spawn(serve(io, from, Arc::clone(&shared)));
+            Self { stream, shared, queued, served, started: Instant::now() }
+        }
+
+        async fn send(&mut self, text: &str) {
+            self.stream.write_all(text.as_bytes()).await.unwrap();
+        }
+
+        /// What is answered up to the end of the next head, without the date.
+        async fn answer(&mut self) -> String {
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                match self.stream.read_u8().await {
+                    Ok(byte) => answer.push(byte),
+                    Err(error) => panic!("{error} behind {:?}", String::from_utf8_lossy(&answer)),
+                }
+            }
+            let answer = String::from_utf8(answer).unwrap();
+            let lines = answer.lines().filter(|line| !line.starts_with("date: ") && !line.is_empty());
+            lines.map(|line| format!("{line}\r\n")).collect()
+        }
+
+        async fn assert_closed(&mut self) {
+            assert_eq!(self.stream.read(&mut [0]).await.unwrap(), 0);
+        }
+
+        fn seconds(&self) -> f64 {
+            (self.started.elapsed().as_secs_f64() * 10.0).round() / 10.0
+        }
+
+        async fn payload(&mut self) -> Bytes {
+            self.queued.next().await.unwrap().unwrap().payload
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_is_closed_after_10_s() {
+        let mut peer = Peer::new(|_| {});
+        peer.assert_closed().await;
+        assert_eq!(peer.seconds(), 10.0);
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.slow_heads, stats.requests), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_must_come_within_10_s_of_its_first_byte_however_often_bytes_come() {
+        let mut peer = Peer::new(|_| {});
+        peer.send(&format!("{HEAD}{{}}")).await;
+        assert_eq!(peer.answer().await, OK);
+        sleep(Duration::from_secs(50)).await;
+        let slowly = async {
+            for byte in HEAD.bytes() {
+                if peer.stream.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                sleep(Duration::from_millis(900)).await;
+            }
+        };
+        slowly.await;
+        peer.assert_closed().await;
+        assert!((60.0..61.0).contains(&peer.seconds()), "{}", peer.seconds());
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.slow_heads, stats.idle_connections, stats.requests), (1, 0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_wait_60_s_for_its_next_request() {
+        let mut peer = Peer::new(|_| {});
+        for _ in 0..3 {
+            peer.send(&format!("{HEAD}{{}}")).await;
+            assert_eq!(peer.answer().await, OK);
+            sleep(Duration::from_millis(59_900)).await;
+        }
+        assert_eq!(peer.seconds(), 179.7);
+        peer.assert_closed().await;
+        assert_eq!(peer.seconds(), 179.8);
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.slow_heads, stats.idle_connections, stats.accepted), (0, 1, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_within_30_s_however_often_bytes_come() {
+        for body in ["{", "a chunk"] {
+            let mut peer = Peer::new(|_| {});
+            if body == "{" {
+                peer.send(&format!("{HEAD}{{")).await;
+            } else {
+                peer.send("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                for _ in 0..29 {
+                    peer.send("1\r\nx\r\n").await;
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+            let answer = peer.answer().await;
+            assert_eq!(answer, "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n");
+            assert_eq!(peer.seconds(), 30.0);
+            peer.assert_closed().await;
+            let stats = peer.shared.counters.stats(0);
+            assert_eq!((stats.refused.too_slow, stats.refused.total(), stats.requests), (1, 1, 1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_waits_for_room_in_the_queue_and_after_30_s_it_is_503() {
+        let mut peer = Peer::new(|options| options.max_queued_payloads = 1);
+        peer.send(&format!("{HEAD}{{}}{HEAD}[]{HEAD}12")).await;
+        assert_eq!(peer.answer().await, OK);
+        let early = timeout(Duration::from_secs(29), peer.stream.read_u8()).await;
+        assert!(early.is_err(), "{early:?}");
+        assert_eq!(peer.payload().await, "{}");
+        assert_eq!(peer.answer().await, OK);
+        assert_eq!(peer.seconds(), 29.0);
+        // The third has its turn then, and nobody receives the second.
+        let answer = peer.answer().await;
+        assert_eq!(answer, "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n");
+        assert_eq!(peer.seconds(), 59.0);
+        peer.assert_closed().await;
+        assert_eq!(peer.payload().await, "[]");
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.accepted, stats.refused.queue_full, stats.refused.total()), (2, 1, 1));
+        assert_eq!((stats.values, stats.payloads, stats.dropped.no_room), (3, 2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_there_after_30_s_is_too_late_too() {
+        let mut peer = Peer::new(|_| {});
+        peer.send(&format!("{HEAD}{{")).await;
+        sleep(Duration::from_secs(1)).await;
+        peer.send("}").await;
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(peer.answer().await.starts_with("HTTP/1.1 408 "));
+        assert_eq!(peer.seconds(), 30.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_shut_down_its_side_gets_all_answers_however_long_they_take() {
+        let mut peer = Peer::new(|options| options.max_queued_payloads = 1);
+        peer.send(&format!("{HEAD}{{}}{HEAD}[]")).await;
+        peer.stream.shutdown().await.unwrap();
+        assert_eq!(peer.answer().await, OK);
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(peer.payload().await, "{}");
+        assert_eq!(peer.answer().await, OK);
+        assert_eq!(peer.payload().await, "[]");
+        peer.assert_closed().await;
+        peer.served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_wait_are_limited_and_a_larger_payload_passes_alone() {
+        let mut peer = Peer::new(|options| options.max_queued_bytes = 3);
+        peer.send(&format!("{HEAD}{{}}{HEAD}[]")).await;
+        assert_eq!(peer.answer().await, OK);
+        let early = timeout(Duration::from_secs(1), peer.stream.read_u8()).await;
+        assert!(early.is_err(), "{early:?}");
+        assert_eq!(peer.payload().await, "{}");
+        assert_eq!(peer.answer().await, OK);
+        assert_eq!(peer.payload().await, "[]");
+        peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 5\r\n\r\n[1,2]").await;
+        assert_eq!(peer.answer().await, OK);
+        assert_eq!(peer.payload().await, "[1,2]");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_sending_after_the_last_answer_is_left_after_2_s() {
+        let mut peer = Peer::new(|_| {});
+        peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100000\r\n\r\n").await;
+        let answer = peer.answer().await;
+        assert_eq!(answer, "HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 0\r\n");
+        peer.assert_closed().await;
+        let mut sent = 0;
+        while peer.stream.write_all(b"x").await.is_ok() {
+            sent += 1;
+            sleep(Duration::from_millis(150)).await;
+        }
+        assert_eq!((sent, peer.seconds()), (14, 2.1));
+        peer.served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_take_the_answers_is_left_after_60_s() {
+        let mut peer = Peer::with_buffer(100, |_| {});
+        let mut sent = 0;
+        while peer.stream.write_all(format!("{HEAD}{{}}").as_bytes()).await.is_ok() {
+            sent += 1;
+        }
+        assert_eq!(peer.seconds(), 60.0);
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.idle_connections, stats.requests), (1, stats.accepted + stats.broken_requests));
+        // As long as there was room for answers.
+        assert!((1..1000).contains(&sent), "{sent}");
+        peer.served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_dropped_where_it_waits_is_counted() {
+        let mut peer = Peer::new(|options| {
+            options.max_queued_payloads = 1;
+            options.bulk = true;
+        });
+        peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100\r\n\r\n[{},{},{\"a\":").await;
+        assert_eq!(peer.payload().await, "{}");
+        // The second is in the queue, and the third is not complete.
+        sleep(Duration::from_secs(1)).await;
+        peer.served.abort();
+        assert!(peer.served.await.unwrap_err().is_cancelled());
+        let stats = peer.shared.counters.stats(0);
+        assert_eq!((stats.requests, stats.broken_requests), (1, 1));
+        assert_eq!((stats.values, stats.payloads, stats.dropped.cut), (3, 2, 1));
+    }
+}
