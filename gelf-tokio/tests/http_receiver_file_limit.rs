@@ -1,0 +1,39 @@
+//! An HTTP receiver that runs out of file descriptors. It is a program of its own, since it takes all of them.
+#![cfg(all(unix, feature = "http"))]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests state what they know")]
+
+mod http_receiver_client;
+
+use std::fs::File;
+use std::process::Command;
+use std::time::Duration;
+
+use gelf_tokio::HttpReceiver;
+use http_receiver_client::{Client, M, during, post};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
+    // Where the limit cannot be lowered, the test takes more files, and longer.
+    let lowered =
+        Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();
+    println!("prlimit: {lowered:?}");
+
+    let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
+    client.send(post("", M)).await;
+    let mut files = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        files.push(file);
+    }
+    while receiver.stats().accept_errors < 3 {
+        let nothing = timeout(Duration::from_millis(10), receiver.recv()).await;
+        assert!(nothing.is_err(), "{nothing:?}");
+    }
+    assert_eq!(receiver.stats().connections, 0);
+
+    drop(files);
+    let (answer, items) = during(&mut receiver, client.answer()).await;
+    assert_eq!((answer.status, items), (202, vec![Ok(M.to_owned())]));
+    assert_eq!(receiver.stats().connections, 1);
+}

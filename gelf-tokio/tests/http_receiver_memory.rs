@@ -1,0 +1,162 @@
+//! How much memory the HTTP receiver takes at most. It is a program of its own, for it counts all that is allocated.
+#![cfg(feature = "http")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod http_receiver_client;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use gelf_tokio::HttpReceiver;
+use http_receiver_client::{GUARD, M, gzip, post, post_chunked, receiver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn grow(bytes: usize) {
+    PEAK.fetch_max(NOW.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many bytes more were allocated at the worst moment than before, while clients worked and the receiver received.
+/// What is received is dropped as it comes.
+async fn peak<T>(receiver: &mut HttpReceiver, clients: impl Future<Output = T>) -> (usize, T) {
+    let mut clients = Box::pin(timeout(GUARD, clients));
+    let before = NOW.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let done = loop {
+        tokio::select! {
+            done = &mut clients => break done.expect("the clients are done in time"),
+            _ = receiver.recv() => {}
+        }
+    };
+    (PEAK.load(Relaxed) - before, done)
+}
+
+/// Sends a request many times without waiting for an answer. Gives how many answers came.
+async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let sending = async {
+        for _ in 0..times {
+            if writing.write_all(request).await.is_err() {
+                break;
+            }
+        }
+        let _ = writing.shutdown().await;
+    };
+    let counting = async {
+        let mut answers = 0;
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = reading.read(&mut buffer).await {
+            // Once in "HTTP/1.1", and nowhere else in an answer.
+            answers += buffer[..len].iter().filter(|byte| **byte == b'H').count();
+        }
+        answers
+    };
+    tokio::join!(sending, counting).1
+}
+
+#[tokio::test]
+async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
+    const KIB: usize = 1024;
+    let mut single = receiver(|_| {}).await;
+    let mut bulk = receiver(|options| options.bulk = true).await;
+    let addresses = [single.local_addr().unwrap(), bulk.local_addr().unwrap()];
+
+    let request = post("", M);
+    let (few, answers) = peak(&mut single, pipeline(addresses[0], &request, 1000)).await;
+    assert_eq!(answers, 1000);
+    let (many, answers) = peak(&mut single, pipeline(addresses[0], &request, 10_000)).await;
+    assert_eq!(answers, 10_000);
+    println!("1,000 pipelined requests: {few} bytes; 10,000: {many}");
+    assert!(few <= 256 * KIB && many <= 256 * KIB, "{few}, {many}");
+
+    let (bytes, sent) = peak(&mut single, async {
+        let mut stream = TcpStream::connect(addresses[0]).await.unwrap();
+        let mut sent = 0;
+        while let Ok(written) = timeout(Duration::from_secs(2), stream.write_all(&request)).await {
+            written.unwrap();
+            sent += 1;
+        }
+        sent
+    })
+    .await;
+    println!("{sent} pipelined requests whose answers nobody reads: {bytes} bytes");
+    assert!(sent > 1000 && bytes <= 256 * KIB, "{sent}, {bytes}");
+
+    let bomb = gzip(&vec![b' '; 16 * KIB * KIB]);
+    let bomb_of_one_value = gzip(&vec![b'x'; 16 * KIB * KIB]);
+    let packed = "content-encoding: gzip\r\n";
+    for bomb in [&bomb, &bomb_of_one_value] {
+        assert!(bomb.len() < 17 * KIB, "{}", bomb.len());
+        let request = post_chunked(packed, bomb, 5000);
+        let (bytes, answers) = peak(&mut single, pipeline(addresses[0], &request, 1)).await;
+        println!("a bomb of {} bytes: {bytes} bytes", bomb.len());
+        assert_eq!(answers, 1);
+        assert!(bytes <= 384 * KIB, "{bytes}");
+        let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
+        println!("the same in bulk: {bytes} bytes");
+        assert_eq!(answers, 1);
+        assert!(bytes <= 384 * KIB, "{bytes}");
+    }
+    assert_eq!((single.stats().refused.body_too_large, bulk.stats().refused.body_too_large), (2, 2));
+
+    let line = format!("{M}\n");
+    let body = gzip(line.repeat(8 * KIB * KIB / line.len()).as_bytes());
+    let request = post(packed, &body);
+    let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
+    let values = bulk.stats().payloads;
+    println!("8 MiB in {values} lines: {bytes} bytes");
+    assert_eq!((answers, values), (1, (8 * KIB * KIB / line.len()) as u64));
+    assert!(bytes <= 1024 * KIB, "{bytes}");
+
+    // Each connection is left with all that it can hold: the head, a body in the middle, and a value in the middle.
+    let text: Vec<_> = (0..64 * KIB).map(|at| b"0123456789abcdef"[at * at / 7 % 16]).collect();
+    let body = gzip(&[b"{\"a\":\"", &text[..60 * KIB]].concat());
+    let half = post(packed, &body);
+    let (bytes, streams) = peak(&mut bulk, async {
+        let mut streams = Vec::new();
+        for _ in 0..100 {
+            let mut stream = TcpStream::connect(addresses[1]).await.unwrap();
+            stream.write_all(&half[..half.len() - 1]).await.unwrap();
+            streams.push(stream);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        streams
+    })
+    .await;
+    println!("a connection that inflates a value of 60 KiB: {} bytes", bytes / streams.len());
+    assert!(bytes / streams.len() <= 224 * KIB, "{bytes}");
+}
