@@ -4,20 +4,16 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use docker_source::{EngineAddress, Record, Source};
+use docker_source::{EngineAddress, Source};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cli::Options;
-use crate::deliver::deliver;
+use crate::deliver::{self, Delivery};
 use crate::print::Printer;
 use crate::route::Route;
 use crate::tally::Tally;
-
-/// How many records wait for one destination. Those of a destination that is down hold back the others' then: nothing
-/// is dropped for being slow.
-const ROUTE_QUEUE: usize = 1024;
 
 /// How long after a signal lines that were read are still delivered. ECS and Docker kill after 30 s and 10 s.
 const GRACE: Duration = Duration::from_secs(8);
@@ -71,7 +67,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
 
-    let mut outputs = Outputs::start(routes, printer);
+    let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
     tokio::select! {
         () = pump(&mut source, &outputs.routes, &mut stop) => {}
@@ -110,10 +106,12 @@ async fn pump(source: &mut Source, routes: &[RouteQueue], stop: &mut Stop) {
                 continue;
             }
         };
-        let Some(record) = record.map(Arc::new) else { return };
+        let Some(record) = record else { return };
+        // Those of a destination that is down hold back the others' once its queue is full: nothing is dropped for being
+        // slow, unless the route says so.
         for route in routes.iter().filter(|route| route.route.takes(record.container())) {
             route.tally.routed();
-            if stop.unless_over(route.records.send(record.clone())).await.is_none() {
+            if stop.unless_over(route.delivery.send(&record)).await.is_none() {
                 return;
             }
         }
@@ -123,8 +121,8 @@ async fn pump(source: &mut Source, routes: &[RouteQueue], stop: &mut Stop) {
 /// The way to one destination.
 struct RouteQueue {
     route: Route,
-    records: mpsc::Sender<Arc<Record>>,
-    tally: Arc<Tally>,
+    delivery: Delivery,
+    tally: Tally,
 }
 
 /// All that is written to.
@@ -151,27 +149,20 @@ async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
 }
 
 impl Outputs {
-    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Self {
+    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<Self, Failure> {
         let mut deliveries = JoinSet::new();
-        let routes = routes
-            .into_iter()
-            .map(|route| {
-                let (sender, records) = mpsc::channel(ROUTE_QUEUE);
-                let tally = Arc::new(Tally::default());
-                deliveries.spawn(deliver(
-                    route.endpoint.clone(),
-                    route.window.clone(),
-                    records,
-                    tally.clone(),
-                ));
-                RouteQueue { route, records: sender, tally }
-            })
-            .collect();
+        let mut queues = Vec::with_capacity(routes.len());
+        for route in routes {
+            let (delivery, destination, tally) = deliver::open(&route.endpoint, route.window.clone())
+                .map_err(|error| Failure::refused(format!("{}: {error}", route.endpoint)))?;
+            deliveries.spawn(destination.run());
+            queues.push(RouteQueue { route, delivery, tally });
+        }
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
             (tokio::spawn(printer.run(finished)), finish)
         });
-        Self { routes, deliveries, printer }
+        Ok(Self { routes: queues, deliveries, printer })
     }
 
     /// Waits until everything is delivered and printed, or the grace is over.

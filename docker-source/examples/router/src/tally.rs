@@ -3,62 +3,74 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The figures of one route: `routed = delivered + refused + too_large + in flight`.
-#[derive(Debug, Default)]
+use gelf_tokio::{ClientStats, Observer};
+
+use crate::deliver::Line;
+
+/// The figures of one route: `routed = delivered + dropped by reason + in flight`.
+#[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
-    delivered: AtomicU64,
-    refused: AtomicU64,
-    too_large: AtomicU64,
+    client: Observer<Line>,
 }
 
 impl Tally {
+    pub(crate) fn new(client: Observer<Line>) -> Self {
+        Self { routed: AtomicU64::new(0), client }
+    }
+
     pub(crate) fn routed(&self) {
         self.routed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many lines were taken by the kernel, as datagrams or on a connection.
-    pub(crate) fn delivered(&self, lines: usize) {
-        self.delivered.fetch_add(lines as u64, Ordering::Relaxed);
-    }
-
-    /// A line was dropped, since nobody listens at the destination.
-    pub(crate) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A line that counts as delivered was refused by the destination's host, as it says only now.
-    pub(crate) fn refused_after_all(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        self.delivered.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A line was dropped, since 128 datagrams do not hold it.
-    pub(crate) fn too_large(&self) {
-        self.too_large.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// How many lines are neither delivered nor dropped.
     pub(crate) fn in_flight(&self) -> u64 {
-        let [routed, delivered, refused, too_large] = self.figures();
-        routed.saturating_sub(delivered + refused + too_large)
+        self.figures().in_flight()
     }
 
-    fn figures(&self) -> [u64; 4] {
+    fn figures(&self) -> Figures {
         // What is counted first is read last, so that a sum never exceeds it.
-        let [too_large, refused, delivered, routed] =
-            [&self.too_large, &self.refused, &self.delivered, &self.routed]
-                .map(|figure| figure.load(Ordering::Acquire));
-        [routed, delivered, refused, too_large]
+        let client = self.client.stats();
+        Figures { client, routed: self.routed.load(Ordering::Acquire) }
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [routed, delivered, refused, too_large] = self.figures();
-        write!(f, "{routed} lines routed = {delivered} delivered")?;
-        write!(f, " + {refused} dropped as refused + {too_large} dropped as too large")?;
-        write!(f, " + {} in flight", routed.saturating_sub(delivered + refused + too_large))
+        self.figures().fmt(f)
+    }
+}
+
+/// They at one moment.
+struct Figures {
+    routed: u64,
+    client: ClientStats,
+}
+
+impl Figures {
+    fn dropped(&self) -> u64 {
+        self.client.dropped.total() + self.client.refused.total()
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.routed.saturating_sub(self.client.delivered() + self.dropped())
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dropped = self.client.dropped;
+        write!(f, "{} lines routed = {} delivered", self.routed, self.client.delivered())?;
+        write!(f, " + {} dropped as refused + {} dropped as too large", dropped.refused, dropped.too_large)?;
+        let full = dropped.queue_full + self.client.refused.full;
+        let rare = [(full, "dropped for a full queue"), (dropped.rejected, "dropped as rejected")];
+        let named = dropped.refused + dropped.too_large + full + dropped.rejected;
+        for (count, what) in rare.into_iter().chain([(self.dropped() - named, "dropped for another reason")]) {
+            if count > 0 {
+                write!(f, " + {count} {what}")?;
+            }
+        }
+        write!(f, " + {} in flight", self.in_flight())
     }
 }
 
@@ -68,16 +80,31 @@ mod tests {
 
     #[test]
     fn every_line_is_somewhere() {
-        let tally = Tally::default();
-        (0..10).for_each(|_| tally.routed());
-        tally.delivered(4);
-        tally.refused();
-        tally.refused_after_all();
-        tally.too_large();
-        assert_eq!(tally.in_flight(), 4);
+        let mut client = ClientStats::default();
+        client.sent = 3;
+        client.dropped.refused = 2;
+        client.dropped.too_large = 1;
+        let figures = Figures { routed: 10, client };
+        assert_eq!(figures.in_flight(), 4);
         assert_eq!(
-            tally.to_string(),
+            figures.to_string(),
             "10 lines routed = 3 delivered + 2 dropped as refused + 1 dropped as too large + 4 in flight"
+        );
+    }
+
+    #[test]
+    fn rare_reasons_are_named_where_there_are_any() {
+        let mut client = ClientStats::default();
+        client.acknowledged = 1;
+        client.dropped.queue_full = 1;
+        client.dropped.rejected = 2;
+        client.dropped.system = 3;
+        client.refused.full = 4;
+        let figures = Figures { routed: 12, client };
+        assert_eq!(
+            figures.to_string(),
+            "12 lines routed = 1 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
+             + 2 dropped as rejected + 3 dropped for another reason + 1 in flight"
         );
     }
 }
