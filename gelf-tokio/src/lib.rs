@@ -110,7 +110,7 @@ pub use stats::{ClientStats, DropCounts, RefusedCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
 #[cfg(feature = "tls")]
 pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
-pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender};
+pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender, UdpSenderStats};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,10 @@
 //! Linux.
 
 mod tcp;
+mod udp;
 
 pub(crate) use tcp::unacknowledged_bytes;
+pub(crate) use udp::{
+    MAX_SEGMENTS, can_segment, dropped_datagrams, force_receive_buffer, is_segmentation_refused,
+    may_be_of_an_earlier_datagram, send_segments,
+};

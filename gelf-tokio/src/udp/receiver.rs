@@ -1,6 +1,7 @@
 //! Receives messages as datagrams.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use std::{future, io};
 
@@ -12,9 +13,13 @@ use tokio::task::coop;
 use tokio::time::{self, Instant};
 
 use crate::receive::{ReceiveError, Received};
+use crate::sys;
 
 /// Larger than any UDP datagram, so that none is cut.
 const READ_BUFFER_BYTES: usize = 65_535;
+
+/// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
+const MOST_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
 /// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor busy.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
@@ -24,8 +29,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
     /// How many bytes of datagrams the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
-    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB), and drops what does not fit;
-    /// see [`UdpReceiver::receive_buffer`].
+    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
+    /// `CAP_NET_ADMIN`), and drops what does not fit; see [`UdpReceiver::receive_buffer`]. Less than half is warned of.
     pub receive_buffer: usize,
     /// What may be pending, and how much a payload may inflate to.
     pub limits: DatagramLimits,
@@ -47,6 +52,8 @@ pub struct UdpReceiver {
     reader: DatagramReader<SocketAddr>,
     buffer: Box<[u8]>,
     socket_errors: u64,
+    /// What the kernel was last known to have dropped. Its own count has 32 bits.
+    kernel_drops: AtomicU64,
 }
 
 /// What a [`UdpReceiver`] has done so far.
@@ -55,6 +62,11 @@ pub struct UdpReceiver {
 pub struct UdpReceiverStats {
     /// The datagrams, and what they gave.
     pub datagrams: DatagramStats,
+    /// Datagrams that the kernel has dropped before they were read, for want of room in the receive buffer or because of
+    /// a wrong checksum. So on a network without loss `datagrams.datagrams` and these are what was sent, and what waits
+    /// to be read. None where the system does not tell: it is known on Linux. To be exact it must be asked for once in
+    /// 2^32 drops.
+    pub kernel_drops: Option<u64>,
     /// Errors of the socket; no datagram belongs to them.
     pub socket_errors: u64,
 }
@@ -74,16 +86,15 @@ impl UdpReceiver {
     /// Those of the operating system, such as an address in use.
     pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
-        if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(options.receive_buffer) {
-            // Some systems refuse what Linux cuts down to its limit.
-            tracing::debug!(%error, "the UDP receive buffer keeps its size");
-        }
-        Ok(Self {
+        let receiver = Self {
             socket,
             reader: DatagramReader::lenient(options.limits),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             socket_errors: 0,
-        })
+            kernel_drops: AtomicU64::new(0),
+        };
+        receiver.ask_for_buffer(options.receive_buffer)?;
+        Ok(receiver)
     }
 
     /// Waits for the next payload. No message is lost if the future is dropped before it is ready.
@@ -117,9 +128,13 @@ impl UdpReceiver {
         self.reader.reassembler_mut().poll_dropped()
     }
 
-    /// What it has done so far. Datagrams that the kernel dropped for want of room are not known here.
+    /// What it has done so far. It asks the kernel, by a system call.
     pub fn stats(&self) -> UdpReceiverStats {
-        UdpReceiverStats { datagrams: self.reader.stats(), socket_errors: self.socket_errors }
+        UdpReceiverStats {
+            datagrams: self.reader.stats(),
+            kernel_drops: self.kernel_drops(),
+            socket_errors: self.socket_errors,
+        }
     }
 
     /// Where it listens.
@@ -138,6 +153,36 @@ impl UdpReceiver {
         let reported = SockRef::from(&self.socket).recv_buffer_size()?;
         // Linux doubles what it grants, for its bookkeeping, and reports the double (socket(7)).
         Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
+    }
+
+    fn ask_for_buffer(&self, bytes: usize) -> io::Result<()> {
+        let wanted = bytes.min(MOST_RECEIVE_BUFFER);
+        if let Err(error) = SockRef::from(&self.socket).set_recv_buffer_size(wanted) {
+            // Some systems refuse what Linux cuts down to its limit.
+            tracing::debug!(%error, "the UDP receive buffer keeps its size");
+        }
+        let mut granted = self.receive_buffer()?;
+        if granted < wanted && sys::force_receive_buffer(&self.socket, wanted).is_ok() {
+            granted = self.receive_buffer()?;
+        }
+        if granted < bytes / 2 {
+            tracing::warn!(
+                granted,
+                asked = bytes,
+                "the kernel holds less UDP data than asked for, and drops the rest of a burst; `sysctl -w \
+                 net.core.rmem_max={bytes}` raises the limit on Linux",
+            );
+        }
+        Ok(())
+    }
+
+    fn kernel_drops(&self) -> Option<u64> {
+        let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
+        let known = self.kernel_drops.load(Relaxed);
+        let new = known + u64::from(count.wrapping_sub(known as u32));
+        // Somebody else may have asked at the same time, and then have a count that is as good.
+        self.kernel_drops.fetch_max(new, Relaxed);
+        Some(new)
     }
 
     /// Waits until there is something to read, and gives up meanwhile what is pending for too long.

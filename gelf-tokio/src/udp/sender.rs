@@ -1,19 +1,18 @@
 //! Sends messages as datagrams.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gelf_core::{DatagramWriter, Datagrams, Message};
-use socket2::SockRef;
-use tokio::net::UdpSocket;
+use gelf_core::{DatagramWriter, Message};
+use tokio::time::Instant;
 
+use super::destination::Destination;
+use super::pacing::Pacing;
+use super::wire::Wire;
 use crate::endpoint::{Endpoint, Transport, UdpOptions};
-use crate::resolve::{Resolve, SystemResolver, addresses};
+use crate::resolve::{Resolve, SystemResolver};
 use crate::send::SendError;
-
-/// What the kernel is asked to hold of what is not on the wire yet: 128 chunks of 8 KiB.
-const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Sends messages to one destination, as datagrams.
 ///
@@ -21,20 +20,36 @@ const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 /// allocates nothing. All chunks of a message leave back to back from the same port, by which receivers tell senders
 /// apart.
 ///
+/// # One system call for many chunks
+///
+/// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`, udp(7)), which
+/// takes half the processor time or less. Where the way to the destination does not take them so, as with datagrams that
+/// are longer than a frame of the interface, the same chunks leave one by one, and so do all others to that address;
+/// [`UdpSenderStats::fallbacks`] counts it.
+///
+/// # Names
+///
+/// A host name is looked up every 30 s, by a task beside the sending, and at once, but not more than once a second, when
+/// the destination refuses datagrams or cannot be reached. When the present address is not among what is found, messages
+/// go to the first that is; when it fails and there are others, to the next. What fails to be looked up keeps its
+/// addresses. Up to 64 of them are kept.
+///
+/// # Errors of the network
+///
 /// When nobody listens at the destination, its host may say so, and the kernel reports it in place of sending the
-/// *next* datagram. That one is then sent again, and the report is in [`Sent::refused`].
+/// *next* datagram. That one is then sent again, and the report is in [`Sent::refused`]. The same holds for other errors
+/// that hosts and routers report. A second error in a row is that of the datagram itself. None ends the sender.
+///
+/// # Rate
+///
+/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a bucket that fills at that rate and holds one
+/// datagram and what the rate makes in 10 ms. Receivers wait 5 s for all chunks of a message, so at less than 26
+/// datagrams a second one of 128 chunks cannot arrive.
 #[derive(Debug)]
 pub struct UdpSender {
     writer: DatagramWriter,
     wire: Wire,
-}
-
-/// What datagrams go through.
-#[derive(Debug)]
-struct Wire {
-    socket: UdpSocket,
-    /// A chunk behind its header: copying it there is faster than a system call that gathers the two.
-    chunk: Vec<u8>,
+    destination: Destination,
 }
 
 /// A message that the operating system has taken.
@@ -50,16 +65,55 @@ pub struct Sent {
     pub refused: usize,
 }
 
+/// What a [`UdpSender`] has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UdpSenderStats {
+    /// Messages of which the operating system has taken all datagrams.
+    pub messages: u64,
+    /// Messages that failed: too large, or a datagram of them was not taken. One whose future was dropped before it was
+    /// ready is not among them.
+    pub failed: u64,
+    /// Datagrams that the operating system has taken, those of messages that failed later included.
+    pub datagrams: u64,
+    /// How many bytes those have together, headers of chunks included, those of UDP and IP not.
+    pub bytes: u64,
+    /// How many of those datagrams left together with others, by one system call.
+    pub segmented: u64,
+    /// How often it was found that datagrams cannot leave together: once for an address.
+    pub fallbacks: u64,
+    /// Datagrams that the destination's host was heard to refuse.
+    pub refused: u64,
+    /// How often messages went on to another address, or from another one.
+    pub reroutes: u64,
+}
+
+impl Sent {
+    /// What was taken between two moments.
+    pub(super) fn between(before: &UdpSenderStats, after: &UdpSenderStats) -> Self {
+        let difference = |before, after: u64| usize::try_from(after - before).unwrap_or(usize::MAX);
+        Self {
+            datagrams: difference(before.datagrams, after.datagrams),
+            bytes: difference(before.bytes, after.bytes),
+            refused: difference(before.refused, after.refused),
+        }
+    }
+}
+
 impl UdpSender {
-    /// Looks the host up, and takes the first of its addresses that there is a route to. Nothing is sent.
+    /// Looks the host up by the operating system, and takes the first of its addresses that there is a way to. Nothing
+    /// is sent.
+    ///
+    /// If the future is dropped before it is ready, nothing has happened.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not UDP; else why the last address failed.
+    /// `InvalidInput` for an endpoint that is not UDP; why the host was not found; else why the last address failed.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::connect_with(endpoint, Arc::new(SystemResolver)).await
     }
 
-    /// As [`connect`](Self::connect), with names looked up by `resolver`.
+    /// As [`connect`](Self::connect), with a resolver of the caller's, for this time and later ones. It is not asked when
+    /// the host of the endpoint is an address.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -67,24 +121,23 @@ impl UdpSender {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };
-        let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in addresses(&*resolver, endpoint.host(), endpoint.port()).await? {
-            result = connect_to(address).await;
-            if result.is_ok() {
-                break;
-            }
-        }
-        let socket = result?;
-        if let Err(error) = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES) {
-            // A smaller buffer only makes a sender wait more often.
-            tracing::debug!(%error, "the UDP send buffer keeps its size");
-        }
-        let UdpOptions { compression, datagram_size, .. } = *options;
-        let wire = Wire { socket, chunk: Vec::with_capacity(datagram_size.as_usize()) };
-        Ok(Self { writer: DatagramWriter::new(compression, datagram_size), wire })
+        let UdpOptions { compression, datagram_size, rate, .. } = *options;
+        let destination = Destination::connect(resolver, endpoint.host(), endpoint.port()).await?;
+        let pacing = rate.map(|rate| Pacing::new(rate, Instant::now().into_std()));
+        Ok(Self {
+            writer: DatagramWriter::new(compression, datagram_size),
+            wire: Wire::new(datagram_size, pacing, destination.socket()),
+            destination,
+        })
     }
 
-    /// Sends a message.
+    /// Whether chunks may leave several by one system call, where that is possible: they may, unless this says
+    /// otherwise. Some network interfaces are said to do it wrongly.
+    pub fn set_segmentation(&mut self, allowed: bool) {
+        self.wire.set_segmentation(allowed);
+    }
+
+    /// Sends a message. It waits while the operating system has no room, and as the rate demands.
     ///
     /// If the future is dropped before it is ready, some chunks may be sent, and the receiver drops the message.
     ///
@@ -92,16 +145,34 @@ impl UdpSender {
     /// [`SendError::TooLarge`] when it does not fit into 128 chunks, and [`SendError::Io`] when a datagram was not
     /// taken: then the rest of the message is not sent either. The sender is as good as before.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<Sent, SendError> {
-        let written = self.writer.write(message)?;
-        self.wire.send(written.datagrams).await
+        self.follow();
+        let result = match self.writer.write(message) {
+            Ok(written) => self.wire.send(self.destination.socket(), written.datagrams).await,
+            Err(error) => Err(error.into()),
+        };
+        self.judge(&result);
+        result
     }
 
     /// Sends a payload that is ready: JSON text, not compressed and not chunked yet.
     ///
+    /// If the future is dropped before it is ready, some chunks may be sent, and the receiver drops the message.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
-        self.wire.send(self.writer.write_payload(payload)?).await
+        self.follow();
+        let result = match self.writer.write_payload(payload) {
+            Ok(datagrams) => self.wire.send(self.destination.socket(), datagrams).await,
+            Err(error) => Err(error.into()),
+        };
+        self.judge(&result);
+        result
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> UdpSenderStats {
+        self.wire.stats()
     }
 
     /// Where the datagrams come from.
@@ -109,61 +180,52 @@ impl UdpSender {
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.wire.socket.local_addr()
+        self.destination.socket().local_addr()
     }
 
-    /// Where they go: the address that the host had when it was looked up.
+    /// Where they go: the present one of the addresses of the host.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.wire.socket.peer_addr()
+        self.destination.socket().peer_addr()
     }
-}
 
-impl Wire {
-    async fn send(&mut self, datagrams: Datagrams<'_>) -> Result<Sent, SendError> {
-        let Self { socket, chunk } = self;
-        let mut sent = Sent::default();
-        for datagram in datagrams {
-            let bytes = if datagram.header().is_none() {
-                datagram.payload()
-            } else {
-                chunk.clear();
-                datagram.write_to(chunk);
-                chunk.as_slice()
-            };
-            sent.refused += usize::from(send_datagram(socket, bytes).await?);
-            sent.datagrams += 1;
-            sent.bytes += bytes.len();
+    fn follow(&mut self) {
+        if self.destination.follow() {
+            self.wire.rerouted(self.destination.socket());
         }
-        Ok(sent)
     }
-}
 
-async fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
-}
-
-/// Sends one datagram; whether an earlier one was refused.
-async fn send_datagram(socket: &UdpSocket, bytes: &[u8]) -> io::Result<bool> {
-    match socket.send(bytes).await {
-        // The error belongs to an earlier datagram, and is cleared by having been reported; this one was not sent.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            socket.send(bytes).await.map(|_| true)
+    /// Counts a message, and concludes from what became of it whether the next should go elsewhere.
+    fn judge(&mut self, result: &Result<Sent, SendError>) {
+        self.wire.concluded(result.is_ok());
+        match result {
+            Ok(sent) if sent.refused > 0 => self.destination.failed(true),
+            Err(SendError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.destination.failed(true);
+            }
+            Err(SendError::Io(error)) if is_unreachable(error) => self.destination.failed(false),
+            _ => {}
         }
-        result => result.map(|_| false),
     }
+}
+
+/// Whether there is no way to the destination, or none from the sender's own address, which may have changed: Linux calls
+/// that invalid.
+fn is_unreachable(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        AddrNotAvailable | HostUnreachable | InvalidInput | NetworkDown | NetworkUnreachable
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+    use tokio::net::UdpSocket;
+
     use super::*;
 
     #[tokio::test]
@@ -173,11 +235,11 @@ mod tests {
         let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
         let text = "0123456789".repeat(1000);
         sender.send(&Message::new("h", text.as_str())).await.unwrap();
-        let before = sender.wire.chunk.as_ptr();
+        let before = sender.wire.buffer().as_ptr();
         for len in (0..text.len()).step_by(97) {
             sender.send(&Message::new("h", &text[..len])).await.unwrap();
         }
-        assert_eq!(sender.wire.chunk.as_ptr(), before);
+        assert_eq!(sender.wire.buffer().as_ptr(), before);
     }
 
     #[tokio::test]
@@ -186,6 +248,6 @@ mod tests {
         let sender = UdpSender::connect(&endpoint).await.unwrap();
         let plain = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let granted = |socket: &UdpSocket| SockRef::from(socket).send_buffer_size().unwrap();
-        assert!(granted(&sender.wire.socket) >= granted(&plain));
+        assert!(granted(sender.destination.socket()) >= granted(&plain));
     }
 }

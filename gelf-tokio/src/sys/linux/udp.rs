@@ -1,0 +1,179 @@
+//! What Linux can do with UDP sockets besides sending and receiving one datagram.
+
+use std::io::{self, IoSlice};
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd};
+
+use bytes::BufMut;
+use socket2::{MsgHdr, SockRef};
+
+/// How many datagrams may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux 6.9, which has 128.
+pub(crate) const MAX_SEGMENTS: usize = 64;
+
+/// A control message with a `u16` in it, padded as the next would have to be (cmsg(3)): a length, two ints, and the data.
+const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int>();
+const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
+
+/// How many counters `SO_MEMINFO` gives, and which of them is `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has neither).
+const MEMINFO_VARS: usize = 9;
+const MEMINFO_DROPS: usize = 8;
+
+/// Whether the kernel knows [`send_segments`] at all, which came with Linux 4.18. It must be asked first: an older one
+/// takes no notice of the control message, and would send all as one datagram.
+pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
+    option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
+}
+
+/// Sends datagrams of `size` bytes each, the last may be shorter, by one system call (`UDP_SEGMENT`, udp(7)): all of
+/// them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
+///
+/// The size goes with the call. As an option of the socket it would hold for all that is sent, and single datagrams,
+/// which then cost more, would have to switch it off first.
+pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -> io::Result<()> {
+    let size = u16::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut control = [0; CONTROL_LEN];
+    let mut rest = control.as_mut_slice();
+    // musl declares the length as an int and padding, in the order that makes it the kernel's again.
+    rest.put_slice(&(CONTROL_HEADER_LEN + size_of::<u16>()).to_ne_bytes());
+    rest.put_slice(&libc::SOL_UDP.to_ne_bytes());
+    rest.put_slice(&libc::UDP_SEGMENT.to_ne_bytes());
+    rest.put_slice(&size.to_ne_bytes());
+    let buffers = [IoSlice::new(datagrams)];
+    let message = MsgHdr::new().with_buffers(&buffers).with_control(&control);
+    SockRef::from(socket).sendmsg(&message, 0).map(|_| ())
+}
+
+/// Whether an error of [`send_segments`] may mean that the way to the destination does not take segments: the interface
+/// does not make checksums (`EIO`), or a datagram is longer than what it takes (`EINVAL`, in newer kernels `EMSGSIZE`),
+/// which sent alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` are for what only looks like Linux.
+pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOPROTOOPT)
+    )
+}
+
+/// Whether an error of a send may be what ICMP said of an earlier datagram of the same socket: one of those that the
+/// kernel makes of it (`icmp_err_convert`, and for IPv6 `icmpv6_err_convert`).
+pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EACCES
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EMSGSIZE
+                | libc::ENETUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EPROTO
+        )
+    )
+}
+
+/// Sets the receive buffer beyond the limit for all (`SO_RCVBUFFORCE`, socket(7)). Needs `CAP_NET_ADMIN`.
+pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the option is read from one int.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const bytes).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// How many datagrams that came for a socket the kernel has dropped, for want of room or a checksum that is wrong
+/// (`SO_MEMINFO`, since Linux 4.12). It begins again at 2^32.
+pub(crate) fn dropped_datagrams(socket: &impl AsRawFd) -> io::Result<Option<u32>> {
+    let mut counters = [0; MEMINFO_VARS];
+    let given = option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut counters)?;
+    Ok(counters.get(..given).and_then(|counters| counters.get(MEMINFO_DROPS)).copied())
+}
+
+/// Reads an option of a socket that is made of ints; how many were given.
+fn option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut [u32],
+) -> io::Result<usize> {
+    let mut len = size_of_val(value) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and no more than `len` bytes are written to
+    // `value`, which has as many.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(len as usize / size_of::<u32>()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        from.connect(to.local_addr().unwrap()).unwrap();
+        assert!(can_segment(&from));
+        (from, to)
+    }
+
+    #[test]
+    fn one_call_sends_64_datagrams_and_a_short_last_one_is_one_too() {
+        let (from, to) = pair();
+        let bytes: Vec<u8> = (0..64 * 100 - 1).map(|at| (at / 100) as u8).collect();
+        send_segments(&from, &bytes, 100).unwrap();
+        let mut buffer = [0; 200];
+        for datagram in bytes.chunks(100) {
+            let len = to.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], datagram);
+        }
+        to.set_nonblocking(true).unwrap();
+        assert_eq!(to.recv(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn segments_that_nothing_could_carry_are_refused_as_such_and_none_is_sent() {
+        let (from, to) = pair();
+        let refused = send_segments(&from, &[0; 65_508], 1420).unwrap_err();
+        assert!(is_segmentation_refused(&refused), "{refused}");
+        let refused = send_segments(&from, &[0; 300], 1).unwrap_err();
+        assert!(is_segmentation_refused(&refused), "{refused}");
+        to.set_nonblocking(true).unwrap();
+        assert_eq!(to.recv(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_this_one() {
+        let error = io::Error::from_raw_os_error;
+        assert!(may_be_of_an_earlier_datagram(&error(libc::ECONNREFUSED)));
+        assert!(!may_be_of_an_earlier_datagram(&error(libc::ENOBUFS)));
+        assert!(!may_be_of_an_earlier_datagram(&error(libc::EPERM)));
+        assert!(!is_segmentation_refused(&error(libc::ECONNREFUSED)));
+        assert!(!is_segmentation_refused(&error(libc::ENOBUFS)));
+    }
+
+    #[test]
+    fn the_kernel_counts_what_it_drops() {
+        let (from, to) = pair();
+        SockRef::from(&to).set_recv_buffer_size(0).unwrap();
+        assert_eq!(dropped_datagrams(&to).unwrap(), Some(0));
+        for _ in 0..100 {
+            from.send(&[0; 1000]).unwrap();
+        }
+        to.set_nonblocking(true).unwrap();
+        let mut received = 0;
+        while to.recv(&mut [0; 1000]).is_ok() {
+            received += 1;
+        }
+        assert!(received < 100);
+        assert_eq!(dropped_datagrams(&to).unwrap(), Some(100 - received));
+    }
+}

@@ -1,0 +1,202 @@
+//! What addresses a name has, again and again, beside the sending.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::resolve::{Resolve, addresses};
+
+/// How often a name is looked up without a reason.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// How often at most, with one.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a resolver may take. One that takes longer is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many addresses of a name are kept; a resolver may give any number.
+const MAX_ADDRESSES: usize = 64;
+
+/// The addresses of a name, which a task looks up as long as this is there.
+#[derive(Debug)]
+pub(super) struct Names {
+    found: watch::Receiver<Vec<SocketAddr>>,
+    wanted: Arc<Notify>,
+}
+
+impl Names {
+    /// Looks a name up, and from then on every 30 s, and after [`ask`](Self::ask).
+    pub(super) async fn look_up(
+        resolver: Arc<dyn Resolve>,
+        host: String,
+        port: u16,
+    ) -> io::Result<(Self, Vec<SocketAddr>)> {
+        let last = Instant::now();
+        let mut first = addresses(&*resolver, &host, port).await?;
+        first.truncate(MAX_ADDRESSES);
+        let (publish, found) = watch::channel(first.clone());
+        let wanted = Arc::new(Notify::new());
+        let names = Self { found, wanted: Arc::clone(&wanted) };
+        let task = Task { resolver, host, port, last, wanted };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = publish.closed() => {}
+                () = task.run(&publish) => {}
+            }
+        });
+        Ok((names, first))
+    }
+
+    /// The addresses that the last lookup gave, once for each lookup.
+    pub(super) fn found(&mut self) -> Option<Vec<SocketAddr>> {
+        // It is an error when the task has ended, with the runtime: nothing more is found then.
+        if !self.found.has_changed().unwrap_or(false) {
+            return None;
+        }
+        Some(self.found.borrow_and_update().clone())
+    }
+
+    /// Looks it up soon: a second after the last time, or at once.
+    pub(super) fn ask(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+/// What looks a name up again.
+struct Task {
+    resolver: Arc<dyn Resolve>,
+    host: String,
+    port: u16,
+    last: Instant,
+    wanted: Arc<Notify>,
+}
+
+impl Task {
+    /// Never ends.
+    async fn run(mut self, publish: &watch::Sender<Vec<SocketAddr>>) {
+        let host = &*self.host;
+        loop {
+            tokio::select! {
+                () = sleep_until(self.last + EVERY) => {}
+                () = self.wanted.notified() => sleep_until(self.last + AT_MOST_EVERY).await,
+            }
+            self.last = Instant::now();
+            match timeout(PATIENCE, addresses(&*self.resolver, host, self.port)).await {
+                Ok(Ok(mut found)) => {
+                    found.truncate(MAX_ADDRESSES);
+                    publish.send_replace(found);
+                }
+                // It may be the resolver that is not well, so what was found before still holds.
+                Ok(Err(error)) => tracing::debug!(host, %error, "a name is not found any more"),
+                Err(_) => tracing::debug!(host, "a name is looked up in vain for 30 s"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::resolve::Resolving;
+
+    #[derive(Debug)]
+    struct Counting {
+        started: Instant,
+        /// When it was asked, in seconds.
+        asked: Mutex<Vec<f64>>,
+        fail: bool,
+        hang: bool,
+    }
+
+    impl Counting {
+        fn new() -> Self {
+            Self { started: Instant::now(), asked: Mutex::default(), fail: false, hang: false }
+        }
+
+        fn asked(&self) -> Vec<f64> {
+            self.asked.lock().unwrap().clone()
+        }
+    }
+
+    impl Resolve for Counting {
+        fn resolve<'a>(&'a self, _host: &'a str, port: u16) -> Resolving<'a> {
+            Box::pin(async move {
+                let times = {
+                    let mut asked = self.asked.lock().unwrap();
+                    asked.push(self.started.elapsed().as_secs_f64());
+                    asked.len()
+                };
+                if times > 1 && self.fail {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                if times > 1 && self.hang {
+                    std::future::pending::<()>().await;
+                }
+                Ok((0..1000).map(|at| ([10, 0, 0, times as u8], port + at).into()).collect())
+            })
+        }
+    }
+
+    async fn look_up(resolver: &Arc<Counting>) -> (Names, Vec<SocketAddr>) {
+        let resolver: Arc<dyn Resolve> = Arc::<Counting>::clone(resolver);
+        Names::look_up(resolver, "logs".to_owned(), 1).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_looked_up_every_30_s_and_no_more_than_64_addresses_are_kept() {
+        let resolver = Arc::new(Counting::new());
+        let (mut names, first) = look_up(&resolver).await;
+        assert_eq!((first.len(), first[63]), (64, "10.0.0.1:64".parse().unwrap()));
+        assert_eq!(names.found(), None);
+        sleep(Duration::from_millis(90_500)).await;
+        assert_eq!(resolver.asked(), [0.0, 30.0, 60.0, 90.0]);
+        let found = names.found().unwrap();
+        assert_eq!((found.len(), found[0]), (64, "10.0.0.4:1".parse().unwrap()));
+        assert_eq!(names.found(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_a_reason_it_is_looked_up_at_once_and_not_more_than_once_a_second() {
+        let resolver = Arc::new(Counting::new());
+        let (names, _) = look_up(&resolver).await;
+        sleep(Duration::from_secs(5)).await;
+        for _ in 0..100 {
+            names.ask();
+            sleep(Duration::from_millis(25)).await;
+        }
+        sleep(Duration::from_secs(35)).await;
+        // What is asked for while a lookup is due already, may get one more.
+        assert_eq!(resolver.asked(), [0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 39.0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_fails_or_does_not_end_is_followed_by_the_next() {
+        let failing = Counting { fail: true, ..Counting::new() };
+        for resolver in [failing, Counting { hang: true, ..Counting::new() }] {
+            let resolver = Arc::new(resolver);
+            let (mut names, _) = look_up(&resolver).await;
+            sleep(Duration::from_secs(200)).await;
+            assert_eq!(names.found(), None);
+            assert!(resolver.asked().len() >= 4, "{:?}", resolver.asked());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_looked_up_when_nobody_wants_to_know_any_more() {
+        let resolver = Arc::new(Counting::new());
+        let (names, _) = look_up(&resolver).await;
+        drop(names);
+        sleep(Duration::from_secs(200)).await;
+        assert_eq!(resolver.asked(), [0.0]);
+        assert_eq!(Arc::strong_count(&resolver), 1);
+    }
+}

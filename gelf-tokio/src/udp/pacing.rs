@@ -1,0 +1,157 @@
+//! How fast datagrams may leave.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
+
+/// Counts are kept in parts of a datagram, so many that each nanosecond adds a whole number of them: the rate.
+const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
+
+/// How much of the rate may be caught up: a timer rings up to some milliseconds late.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// A token bucket, that fills at the rate and holds one datagram and what the rate makes in 10 ms. So in any span of
+/// time no more leave than the rate allows for it and for 10 ms, and one; the first second of 1,000 datagrams a second
+/// has at most 1,011. It knows no clock.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    rate: NonZeroU32,
+    /// What may leave, in parts of a datagram, as of `updated`.
+    filled: u128,
+    updated: Instant,
+}
+
+impl Pacing {
+    /// A bucket for so many datagrams a second. It is full.
+    pub(crate) fn new(rate: NonZeroU32, now: Instant) -> Self {
+        Self { rate, filled: Self::capacity(rate), updated: now }
+    }
+
+    /// Takes up to `wanted` datagrams, of which there must be one, and at least one of them.
+    ///
+    /// # Errors
+    /// When there may be one, if none may leave now.
+    pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
+        let rate = u128::from(self.rate.get());
+        let elapsed = now.saturating_duration_since(self.updated);
+        self.updated = self.updated.max(now);
+        self.filled = (self.filled + elapsed.as_nanos() * rate).min(Self::capacity(self.rate));
+        let whole = usize::try_from(self.filled / PER_DATAGRAM).unwrap_or(usize::MAX);
+        if whole == 0 {
+            // At most a second, so it fits.
+            let wait = (PER_DATAGRAM - self.filled).div_ceil(rate);
+            return Err(self.updated + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)));
+        }
+        let taken = whole.min(wanted);
+        self.filled -= taken as u128 * PER_DATAGRAM;
+        Ok(taken)
+    }
+
+    fn capacity(rate: NonZeroU32) -> u128 {
+        PER_DATAGRAM + CATCH_UP.as_nanos() * u128::from(rate.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(rate: u32) -> NonZeroU32 {
+        NonZeroU32::new(rate).unwrap()
+    }
+
+    #[test]
+    fn a_full_bucket_gives_one_and_10_ms_worth_and_then_the_rate() {
+        let mut now = Instant::now();
+        let mut pacing = Pacing::new(rate(1000), now);
+        assert_eq!(pacing.take(8, now), Ok(8));
+        assert_eq!(pacing.take(8, now), Ok(3));
+        for _ in 0..1000 {
+            assert_eq!(pacing.take(8, now), Err(now + Duration::from_millis(1)));
+            now += Duration::from_millis(1);
+            assert_eq!(pacing.take(8, now), Ok(1));
+        }
+        now += Duration::from_millis(5);
+        assert_eq!(pacing.take(8, now), Ok(5));
+        now += Duration::from_secs(1_000_000_000);
+        assert_eq!(pacing.take(128, now), Ok(11));
+    }
+
+    #[test]
+    fn the_slowest_and_the_fastest_rate_are_kept() {
+        let now = Instant::now();
+        let mut slow = Pacing::new(rate(1), now);
+        assert_eq!(slow.take(2, now), Ok(1));
+        assert_eq!(slow.take(2, now), Err(now + Duration::from_millis(990)));
+        let mut fast = Pacing::new(rate(u32::MAX), now);
+        assert_eq!(fast.take(usize::MAX, now), Ok(42_949_673));
+        assert_eq!(fast.take(1, now), Err(now + Duration::from_nanos(1)));
+    }
+
+    #[test]
+    fn a_rate_that_is_no_whole_number_of_nanoseconds_has_no_drift() {
+        let start = Instant::now();
+        let mut pacing = Pacing::new(rate(7), start);
+        let (mut sent, mut now) = (0, start);
+        while sent < 701 {
+            match pacing.take(1, now) {
+                Ok(taken) => sent += taken,
+                Err(when) => now = when,
+            }
+        }
+        // The first is there at once, and the 10 ms that the bucket holds beside it.
+        let took = now - start;
+        assert_eq!(took.as_millis(), 99_990);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing() {
+        let now = Instant::now() + Duration::from_secs(10);
+        let mut pacing = Pacing::new(rate(1000), now);
+        assert_eq!(pacing.take(100, now), Ok(11));
+        let when = now + Duration::from_millis(1);
+        assert_eq!(pacing.take(1, now - Duration::from_secs(5)), Err(when));
+        assert_eq!(pacing.take(1, when), Ok(1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_of_time_has_more_than_the_rate_and_what_the_bucket_holds(
+            per_second in 1u32..100_000,
+            steps in prop::collection::vec((0u64..50_000_000, 1usize..130), 1..200),
+        ) {
+            let start = Instant::now();
+            let mut now = start;
+            let mut pacing = Pacing::new(rate(per_second), now);
+            let mut taken = vec![(now, 0_usize)];
+            for (pause, wanted) in steps {
+                now += Duration::from_nanos(pause);
+                match pacing.take(wanted, now) {
+                    Ok(count) => {
+                        prop_assert!((1..=wanted).contains(&count));
+                        taken.push((now, count));
+                    }
+                    Err(when) => {
+                        prop_assert!(when > now);
+                        // Then, and not a nanosecond earlier.
+                        prop_assert!(pacing.take(1, when - Duration::from_nanos(1)).is_err());
+                        prop_assert_eq!(pacing.take(wanted.min(1), when), Ok(1));
+                        now = when;
+                        taken.push((now, 1));
+                    }
+                }
+            }
+            for (at, (from, _)) in taken.iter().enumerate() {
+                let mut sum = 0;
+                for (until, count) in &taken[at..] {
+                    sum += *count as u128 * PER_DATAGRAM;
+                    let span = (*until - *from).as_nanos() * u128::from(per_second);
+                    prop_assert!(sum <= span + Pacing::capacity(rate(per_second)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The datagrams of one message, through a socket.
+
+use std::io;
+
+use gelf_core::{DatagramSize, Datagrams};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
+
+use super::pacing::Pacing;
+use super::sender::{Sent, UdpSenderStats};
+use crate::send::SendError;
+use crate::sys;
+
+/// The most that one system call takes: what a UDP datagram can hold, though each segment becomes one of its own.
+const MAX_SEGMENTED_BYTES: usize = 65_507;
+
+/// What datagrams go through. Tests have sockets that fail when they are told to.
+pub(super) trait Socket {
+    /// Whether datagrams of one size may be tried to be sent together.
+    fn can_segment(&self) -> bool;
+
+    /// Sends one datagram, or with a `size` several that have so many bytes each, the last may have fewer: all of them,
+    /// by one system call, or none.
+    async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
+}
+
+impl Socket for UdpSocket {
+    fn can_segment(&self) -> bool {
+        sys::can_segment(self)
+    }
+
+    async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
+        match size {
+            None => Self::send(self, datagrams).await.map(|_| ()),
+            Some(size) => {
+                self.async_io(Interest::WRITABLE, || sys::send_segments(self, datagrams, size)).await
+            }
+        }
+    }
+}
+
+/// Sends the datagrams of messages, as many by one system call as the system, the way and the rate permit.
+#[derive(Debug)]
+pub(super) struct Wire {
+    datagram_size: DatagramSize,
+    pacing: Option<Pacing>,
+    /// Whether several chunks may leave by one system call, as far as the caller is concerned.
+    segmentation: bool,
+    /// Whether they can, by what is known of the present socket and its way.
+    segments: bool,
+    /// Chunks behind their headers: copying them there is faster than a system call that gathers the parts.
+    buffer: Vec<u8>,
+    stats: UdpSenderStats,
+}
+
+impl Wire {
+    pub(super) fn new(datagram_size: DatagramSize, pacing: Option<Pacing>, socket: &impl Socket) -> Self {
+        Self {
+            datagram_size,
+            pacing,
+            segmentation: true,
+            segments: socket.can_segment(),
+            buffer: Vec::with_capacity(datagram_size.as_usize()),
+            stats: UdpSenderStats::default(),
+        }
+    }
+
+    /// There is another socket, to which nothing that is known of the last one applies.
+    pub(super) fn rerouted(&mut self, socket: &impl Socket) {
+        self.segments = socket.can_segment();
+        self.stats.reroutes += 1;
+    }
+
+    pub(super) fn set_segmentation(&mut self, allowed: bool) {
+        self.segmentation = allowed;
+    }
+
+    pub(super) fn stats(&self) -> UdpSenderStats {
+        self.stats
+    }
+
+    /// A message is over, and wholly taken or not.
+    pub(super) fn concluded(&mut self, is_taken: bool) {
+        self.stats.messages += u64::from(is_taken);
+        self.stats.failed += u64::from(!is_taken);
+    }
+
+    /// Sends the datagrams of one message. After one that was not taken, the rest is not sent: the message cannot become
+    /// whole any more.
+    pub(super) async fn send(
+        &mut self,
+        socket: &impl Socket,
+        datagrams: Datagrams<'_>,
+    ) -> Result<Sent, SendError> {
+        let before = self.stats;
+        self.send_all(socket, datagrams).await?;
+        Ok(Sent::between(&before, &self.stats))
+    }
+
+    async fn send_all(&mut self, socket: &impl Socket, mut datagrams: Datagrams<'_>) -> io::Result<()> {
+        while datagrams.len() > 0 {
+            let permitted = self.permitted(self.at_once(datagrams.len())).await;
+            if permitted > 1 {
+                self.buffer.clear();
+                for datagram in datagrams.by_ref().take(permitted) {
+                    datagram.write_to(&mut self.buffer);
+                }
+                self.send_buffer(socket, permitted).await?;
+            } else if let Some(datagram) = datagrams.next() {
+                let bytes = if datagram.header().is_none() {
+                    datagram.payload()
+                } else {
+                    self.buffer.clear();
+                    datagram.write_to(&mut self.buffer);
+                    &self.buffer
+                };
+                deliver(socket, bytes, None, 1, &mut self.stats).await?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// How many of so many chunks may leave by one system call.
+    fn at_once(&self, left: usize) -> usize {
+        if !(self.segmentation && self.segments) {
+            return 1;
+        }
+        let fit = MAX_SEGMENTED_BYTES / self.datagram_size.as_usize();
+        left.min(fit).min(sys::MAX_SEGMENTS)
+    }
+
+    /// Waits until at least one of so many datagrams may leave; how many may.
+    async fn permitted(&mut self, wanted: usize) -> usize {
+        let Some(pacing) = &mut self.pacing else { return wanted };
+        loop {
+            match pacing.take(wanted, Instant::now().into_std()) {
+                Ok(permitted) => return permitted,
+                Err(when) => sleep_until(when.into()).await,
+            }
+        }
+    }
+
+    /// Sends the chunks in the buffer.
+    async fn send_buffer(&mut self, socket: &impl Socket, count: usize) -> io::Result<()> {
+        let size = self.datagram_size.as_usize();
+        match deliver(socket, &self.buffer, Some(size), count, &mut self.stats).await {
+            Err(error) if sys::is_segmentation_refused(&error) => {
+                tracing::debug!(%error, "datagrams are not taken several at once; they leave one by one");
+                self.segments = false;
+                self.stats.fallbacks += 1;
+            }
+            result => return result,
+        }
+        for datagram in self.buffer.chunks(size) {
+            deliver(socket, datagram, None, 1, &mut self.stats).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Hands datagrams to the operating system, and counts them when it takes them.
+///
+/// An error may belong to an earlier datagram: then it is cleared by having been reported, and these were not sent. So
+/// they are tried again, and what fails again is theirs.
+async fn deliver(
+    socket: &impl Socket,
+    bytes: &[u8],
+    size: Option<usize>,
+    count: usize,
+    stats: &mut UdpSenderStats,
+) -> io::Result<()> {
+    if let Err(error) = socket.send(bytes, size).await {
+        if !sys::may_be_of_an_earlier_datagram(&error) {
+            return Err(error);
+        }
+        stats.refused += u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
+        socket.send(bytes, size).await?;
+    }
+    stats.datagrams += count as u64;
+    stats.bytes += bytes.len() as u64;
+    if size.is_some() {
+        stats.segmented += count as u64;
+    }
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use gelf_core::{Chunker, DatagramReader};
+
+    use super::*;
+
+    const REFUSED: i32 = 111;
+    const NO_BUFFERS: i32 = 105;
+    const TOO_LONG: i32 = 90;
+    const NOT_PERMITTED: i32 = 1;
+    const UNREACHABLE: i32 = 101;
+    const INVALID: i32 = 22;
+    const IO: i32 = 5;
+
+    /// Takes datagrams, and fails at calls that are told beforehand.
+    #[derive(Debug, Default)]
+    struct Faulty {
+        no_segments: bool,
+        /// The number of the call, counted from 0, and the error of it.
+        errors: Mutex<VecDeque<(usize, i32)>>,
+        /// How many datagrams each call had, with 0 for one that failed.
+        calls: Mutex<Vec<usize>>,
+        taken: Mutex<Vec<Vec<u8>>>,
+    }
+
+    impl Faulty {
+        fn failing(errors: impl IntoIterator<Item = (usize, i32)>) -> Self {
+            Self { errors: Mutex::new(errors.into_iter().collect()), ..Self::default() }
+        }
+
+        fn without_segments(self) -> Self {
+            Self { no_segments: true, ..self }
+        }
+
+        fn calls(&self) -> Vec<usize> {
+            self.calls.lock().unwrap().clone()
+        }
+
+        /// What a receiver makes of what was taken since the last time.
+        fn arrived(&self) -> Vec<Vec<u8>> {
+            let mut reader = DatagramReader::default();
+            let taken = std::mem::take(&mut *self.taken.lock().unwrap());
+            taken
+                .iter()
+                .filter_map(|datagram| {
+                    reader.read(std::time::Instant::now(), (), datagram).unwrap().map(<[u8]>::to_vec)
+                })
+                .collect()
+        }
+    }
+
+    impl Socket for Faulty {
+        fn can_segment(&self) -> bool {
+            !self.no_segments
+        }
+
+        async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
+            let mut calls = self.calls.lock().unwrap();
+            let mut errors = self.errors.lock().unwrap();
+            if errors.front().is_some_and(|(call, _)| *call == calls.len()) {
+                calls.push(0);
+                return Err(io::Error::from_raw_os_error(errors.pop_front().unwrap().1));
+            }
+            let parts: Vec<_> = datagrams.chunks(size.unwrap_or(usize::MAX)).collect();
+            calls.push(parts.len());
+            self.taken.lock().unwrap().extend(parts.into_iter().map(<[u8]>::to_vec));
+            Ok(())
+        }
+    }
+
+    const SIZE: u16 = 100;
+
+    const SHARE: usize = 88;
+
+    fn size(bytes: u16) -> DatagramSize {
+        DatagramSize::new(bytes).unwrap()
+    }
+
+    fn payload(chunks: usize) -> Vec<u8> {
+        let mut payload = b"{".to_vec();
+        payload.extend((1..chunks * SHARE - 1).map(|at| b'a' + (at % 23) as u8));
+        payload
+    }
+
+    fn wire(socket: &Faulty) -> Wire {
+        Wire::new(size(SIZE), None, socket)
+    }
+
+    async fn send(wire: &mut Wire, socket: &Faulty, payload: &[u8]) -> io::Result<Sent> {
+        let mut chunker = Chunker::new(size(SIZE));
+        match wire.send(socket, chunker.split(payload).unwrap()).await {
+            Ok(sent) => Ok(sent),
+            Err(SendError::Io(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_leaves_by_as_few_calls_as_there_are_64_chunks_in_it() {
+        for (chunks, calls) in
+            [(1, vec![1]), (2, vec![2]), (8, vec![8]), (64, vec![64]), (65, vec![64, 1]), (128, vec![64, 64])]
+        {
+            let socket = Faulty::default();
+            let mut wire = wire(&socket);
+            let payload = payload(chunks);
+            let sent = send(&mut wire, &socket, &payload).await.unwrap();
+            let headers = if chunks == 1 { 0 } else { chunks * 12 };
+            assert_eq!((sent.datagrams, sent.bytes), (chunks, payload.len() + headers));
+            assert_eq!(socket.calls(), calls);
+            assert_eq!(socket.arrived(), [payload]);
+            let segmented: usize = calls.iter().filter(|count| **count > 1).sum();
+            assert_eq!((wire.stats.segmented, wire.stats.fallbacks), (segmented as u64, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_no_more_bytes_than_a_datagram_can_hold() {
+        for (size, calls) in [(1420, vec![46, 46, 36]), (8192, vec![7; 18]), (32_753, vec![2; 64])] {
+            let socket = Faulty::default();
+            let mut wire = Wire::new(self::size(size), None, &socket);
+            let mut chunker = Chunker::new(self::size(size));
+            let payload = vec![b'{'; chunker.datagram_size().max_payload()];
+            let sent = wire.send(&socket, chunker.split(&payload).unwrap()).await.unwrap();
+            assert_eq!(sent.datagrams, 128);
+            let mut expected = calls;
+            expected.extend((expected.iter().sum::<usize>() < 128).then_some(2));
+            assert_eq!(socket.calls(), expected);
+            assert_eq!(socket.arrived(), [payload]);
+        }
+        let socket = Faulty::default();
+        let mut wire = Wire::new(size(32_754), None, &socket);
+        let mut chunker = Chunker::new(size(32_754));
+        wire.send(&socket, chunker.split(&[b'{'; 65_000]).unwrap()).await.unwrap();
+        assert_eq!(socket.calls(), [1, 1]);
+    }
+
+    #[tokio::test]
+    async fn whatever_chunk_fails_nothing_wrong_is_complete_and_the_next_message_is_whole() {
+        const CHUNKS: usize = 8;
+        for error in [NO_BUFFERS, TOO_LONG, NOT_PERMITTED, UNREACHABLE, REFUSED, INVALID, IO] {
+            let again = sys::may_be_of_an_earlier_datagram(&io::Error::from_raw_os_error(error));
+            for failing in 0..CHUNKS {
+                let socket = Faulty::failing([(failing, error)].into_iter().chain(
+                    // Tried again, it fails again.
+                    again.then_some((failing + 1, error)),
+                ))
+                .without_segments();
+                let mut wire = wire(&socket);
+                let result = send(&mut wire, &socket, &payload(CHUNKS)).await;
+                assert_eq!(result.unwrap_err().raw_os_error(), Some(error));
+                assert_eq!(socket.calls().len(), failing + 1 + usize::from(again));
+                assert_eq!(wire.stats.datagrams, failing as u64);
+                assert_eq!(wire.stats.bytes, failing as u64 * u64::from(SIZE));
+                assert_eq!(wire.stats.refused, u64::from(error == REFUSED));
+                let next = payload(CHUNKS);
+                assert_eq!(send(&mut wire, &socket, &next).await.unwrap().datagrams, CHUNKS);
+                assert_eq!(socket.arrived(), [next]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn news_of_an_earlier_datagram_costs_none_of_this_message() {
+        for error in [REFUSED, TOO_LONG, UNREACHABLE] {
+            for failing in 0..8 {
+                let socket = Faulty::failing([(failing, error)]).without_segments();
+                let mut wire = wire(&socket);
+                let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+                assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
+                assert_eq!(socket.arrived(), [payload(8)]);
+            }
+            let socket = Faulty::failing([(0, error)]);
+            let mut wire = wire(&socket);
+            let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+            assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
+            assert_eq!((socket.calls(), wire.stats.fallbacks), (vec![0, 8], 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn segments_that_are_refused_leave_one_by_one_from_then_on() {
+        for errors in [vec![(0, INVALID)], vec![(0, IO)], vec![(0, TOO_LONG), (1, TOO_LONG)]] {
+            let failed = errors.len();
+            let socket = Faulty::failing(errors);
+            let mut wire = wire(&socket);
+            for _ in 0..3 {
+                assert_eq!(send(&mut wire, &socket, &payload(8)).await.unwrap().datagrams, 8);
+                assert_eq!(socket.arrived(), [payload(8)]);
+            }
+            assert_eq!((wire.stats.fallbacks, wire.stats.segmented, wire.stats.datagrams), (1, 0, 24));
+            let mut calls = vec![0; failed];
+            calls.extend([1; 24]);
+            assert_eq!(socket.calls(), calls);
+
+            // Another way is tried anew.
+            wire.rerouted(&socket);
+            send(&mut wire, &socket, &payload(8)).await.unwrap();
+            assert_eq!(socket.calls().last(), Some(&8));
+        }
+    }
+
+    #[tokio::test]
+    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_tried_with_the_next() {
+        for (errors, calls) in [
+            (vec![(1, NO_BUFFERS)], vec![64, 0, 64, 16]),
+            (vec![(1, REFUSED), (2, REFUSED)], vec![64, 0, 0, 64, 16]),
+        ] {
+            let error = errors[0].1;
+            let socket = Faulty::failing(errors);
+            let mut wire = wire(&socket);
+            let result = send(&mut wire, &socket, &payload(80)).await;
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(error));
+            assert_eq!((wire.stats.datagrams, wire.stats.fallbacks), (64, 0));
+            send(&mut wire, &socket, &payload(80)).await.unwrap();
+            assert_eq!(socket.arrived(), [payload(80)]);
+            assert_eq!(socket.calls(), calls);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_fails_after_segments_were_refused_ends_the_message_too() {
+        for failing in 0..8 {
+            let socket = Faulty::failing([(0, INVALID), (1 + failing, NO_BUFFERS)]);
+            let mut wire = wire(&socket);
+            let result = send(&mut wire, &socket, &payload(8)).await;
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(NO_BUFFERS));
+            assert_eq!((wire.stats.datagrams, wire.stats.fallbacks), (failing as u64, 1));
+            assert_eq!(socket.arrived(), Vec::<Vec<u8>>::new());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_takes_no_more_chunks_than_the_rate_permits() {
+        let socket = Faulty::default();
+        let pacing = Pacing::new(std::num::NonZeroU32::new(1000).unwrap(), Instant::now().into_std());
+        let mut wire = Wire::new(size(SIZE), Some(pacing), &socket);
+        let started = Instant::now();
+        send(&mut wire, &socket, &payload(8)).await.unwrap();
+        send(&mut wire, &socket, &payload(8)).await.unwrap();
+        assert_eq!(socket.arrived(), [payload(8), payload(8)]);
+        assert_eq!(socket.calls(), [8, 3, 1, 1, 1, 1, 1]);
+        assert_eq!(started.elapsed().as_millis(), 5);
+    }
+}
