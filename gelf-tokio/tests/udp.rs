@@ -182,9 +182,24 @@ async fn while_nobody_listens_sending_goes_on_and_the_first_message_after_the_re
 async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
     let (mut sender, receiver) = pair("?compression=none&datagram_size=100").await;
     drop(receiver);
+    sender.set_segmentation(false);
+    let chunks = (1000 + FRAMEWORK_LEN).div_ceil(88);
     let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
-    assert_eq!(sent.datagrams, (1000 + FRAMEWORK_LEN).div_ceil(88));
+    assert_eq!(sent.datagrams, chunks);
     assert!(sent.refused > 0, "{sent:?}");
+    // All at once are refused all at once.
+    sender.set_segmentation(true);
+    let started = Instant::now();
+    let mut refused = 0;
+    while refused < 3 {
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
+        let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
+        assert_eq!(sent.datagrams, chunks);
+        refused += sent.refused;
+    }
+    let stats = sender.stats();
+    assert_eq!((stats.failed, stats.fallbacks), (0, 0));
+    assert_eq!(stats.datagrams, stats.messages * chunks as u64);
 }
 
 #[tokio::test]

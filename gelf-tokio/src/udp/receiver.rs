@@ -327,6 +327,63 @@ mod tests {
         assert_eq!(granted(4 * 1024 * 1024).await, most.min(4 * 1024 * 1024));
     }
 
+    /// Counts warnings.
+    #[derive(Default)]
+    struct Warnings(std::sync::Mutex<Vec<String>>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::WARN
+        }
+        fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            struct Text(String);
+            impl tracing::field::Visit for Text {
+                fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                    if field.name() == "message" {
+                        self.0 = format!("{value:?}");
+                    }
+                }
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+        fn enter(&self, _span: &tracing::span::Id) {}
+        fn exit(&self, _span: &tracing::span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn less_than_half_of_the_receive_buffer_is_warned_of_once_with_what_raises_the_limit() {
+        let warnings = std::sync::Arc::new(Warnings::default());
+        let guard = tracing::subscriber::set_default(std::sync::Arc::clone(&warnings));
+        for receive_buffer in [32 * 1024, 3 * MOST_RECEIVE_BUFFER] {
+            let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
+            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+        }
+        drop(guard);
+        let warnings = warnings.0.lock().unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("`sysctl -w net.core.rmem_max=3221225469`"), "{warnings:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_kernels_count_of_drops_goes_on_beyond_32_bits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
+        for (known, expected) in [(0, 0), (1, 1 << 32), ((5 << 32) - 1, 5 << 32)] {
+            receiver.kernel_drops.store(known, Relaxed);
+            // The kernel has dropped none, or 2^32.
+            assert_eq!(receiver.kernel_drops(), Some(expected));
+            assert_eq!(receiver.kernel_drops(), Some(expected));
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_error_of_the_socket_is_counted_and_followed_by_a_pause() {
         let (mut receiver, socket) = receiver_and_socket().await;

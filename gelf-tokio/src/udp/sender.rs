@@ -121,8 +121,17 @@ impl UdpSender {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };
+        Self::with_options(options, endpoint.host(), endpoint.port(), resolver).await
+    }
+
+    async fn with_options(
+        options: &UdpOptions,
+        host: &str,
+        port: u16,
+        resolver: Arc<dyn Resolve>,
+    ) -> io::Result<Self> {
         let UdpOptions { compression, datagram_size, rate, .. } = *options;
-        let destination = Destination::connect(resolver, endpoint.host(), endpoint.port()).await?;
+        let destination = Destination::connect(resolver, host, port).await?;
         let pacing = rate.map(|rate| Pacing::new(rate, Instant::now().into_std()));
         Ok(Self {
             writer: DatagramWriter::new(compression, datagram_size),
@@ -223,6 +232,10 @@ fn is_unreachable(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use gelf_core::Compression;
     use socket2::SockRef;
     use tokio::net::UdpSocket;
 
@@ -249,5 +262,71 @@ mod tests {
         let plain = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let granted = |socket: &UdpSocket| SockRef::from(socket).send_buffer_size().unwrap();
         assert!(granted(sender.destination.socket()) >= granted(&plain));
+    }
+
+    async fn paced(rate: u32, to: SocketAddr) -> UdpSender {
+        let options = UdpOptions {
+            compression: Compression::None,
+            rate: NonZeroU32::new(rate),
+            ..UdpOptions::default()
+        };
+        let resolver = Arc::new(SystemResolver);
+        UdpSender::with_options(&options, &to.ip().to_string(), to.port(), resolver).await.unwrap()
+    }
+
+    /// Messages of eight chunks and of one, in turns.
+    async fn send_for(sender: &mut UdpSender, duration: Duration) -> u64 {
+        let started = Instant::now();
+        let long = [b'{'; 8 * 1408];
+        while started.elapsed() < duration {
+            sender.send_payload(&long).await.unwrap();
+            sender.send_payload(b"{}").await.unwrap();
+        }
+        sender.stats().datagrams
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_kept_with_chunks_and_without_to_a_datagram() {
+        let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for rate in [1, 10, 100, 1000, 20_000] {
+            let mut sender = paced(rate, sink.local_addr().unwrap()).await;
+            let seconds = if rate == 1 { 100 } else { 10 };
+            let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
+            let expected = seconds * u64::from(rate);
+            // A bucket full more, the message that ends it, and what the first wait for a new socket takes of a clock
+            // that goes on by itself.
+            let most = expected + 1 + u64::from(rate) / 100 + 9;
+            assert!((expected..=most).contains(&sent), "{rate}: {sent}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_kept_within_a_tenth_by_the_clock_on_the_wall() {
+        let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut shares = Vec::new();
+        // A machine that is busy with something else may make a sender slow, but never too fast.
+        for _ in 0..5 {
+            let mut sender = paced(5000, sink.local_addr().unwrap()).await;
+            let started = Instant::now();
+            let sent = send_for(&mut sender, Duration::from_secs(2)).await;
+            let share = sent as f64 / (5000.0 * started.elapsed().as_secs_f64());
+            shares.push(share);
+            assert!(share <= 1.1, "{shares:?}");
+            if share >= 0.9 {
+                println!("{sent} datagrams, of what the rate permits: {shares:.4?}");
+                return;
+            }
+        }
+        panic!("{shares:?}");
+    }
+
+    #[test]
+    fn a_future_may_go_to_another_thread() {
+        fn is_send<T: Send>(_: &T) {}
+        fn check(mut sender: UdpSender, endpoint: &Endpoint) {
+            is_send(&UdpSender::connect(endpoint));
+            is_send(&sender.send_payload(b"{}"));
+        }
+        let _ = check;
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use gelf_core::{DatagramSize, Datagrams};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::task::coop;
 use tokio::time::{Instant, sleep_until};
 
 use super::pacing::Pacing;
@@ -21,8 +22,11 @@ pub(super) trait Socket {
     fn can_segment(&self) -> bool;
 
     /// Sends one datagram, or with a `size` several that have so many bytes each, the last may have fewer: all of them,
-    /// by one system call, or none.
-    async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
+    /// by one system call, or none. `WouldBlock` when there is no room.
+    fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
+
+    /// Waits until there may be room.
+    async fn writable(&self) -> io::Result<()>;
 }
 
 impl Socket for UdpSocket {
@@ -30,13 +34,15 @@ impl Socket for UdpSocket {
         sys::can_segment(self)
     }
 
-    async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
+    fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
         match size {
-            None => Self::send(self, datagrams).await.map(|_| ()),
-            Some(size) => {
-                self.async_io(Interest::WRITABLE, || sys::send_segments(self, datagrams, size)).await
-            }
+            None => Self::try_send(self, datagrams).map(|_| ()),
+            Some(size) => self.try_io(Interest::WRITABLE, || sys::send_segments(self, datagrams, size)),
         }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        Self::writable(self).await
     }
 }
 
@@ -93,14 +99,19 @@ impl Wire {
         socket: &impl Socket,
         datagrams: Datagrams<'_>,
     ) -> Result<Sent, SendError> {
+        // A socket that has room never waits, and the task would keep its thread for itself.
+        coop::consume_budget().await;
         let before = self.stats;
         self.send_all(socket, datagrams).await?;
         Ok(Sent::between(&before, &self.stats))
     }
 
     async fn send_all(&mut self, socket: &impl Socket, mut datagrams: Datagrams<'_>) -> io::Result<()> {
-        while datagrams.len() > 0 {
-            let permitted = self.permitted(self.at_once(datagrams.len())).await;
+        loop {
+            let mut permitted = self.at_once(datagrams.len());
+            if let Some(pacing) = &mut self.pacing {
+                permitted = permission(pacing, permitted).await;
+            }
             if permitted > 1 {
                 self.buffer.clear();
                 for datagram in datagrams.by_ref().take(permitted) {
@@ -117,8 +128,10 @@ impl Wire {
                 };
                 deliver(socket, bytes, None, 1, &mut self.stats).await?;
             }
+            if datagrams.len() == 0 {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     #[cfg(test)]
@@ -126,24 +139,13 @@ impl Wire {
         &self.buffer
     }
 
-    /// How many of so many chunks may leave by one system call.
+    /// How many of so many datagrams may leave by one system call.
     fn at_once(&self, left: usize) -> usize {
-        if !(self.segmentation && self.segments) {
+        if left <= 1 || !(self.segmentation && self.segments) {
             return 1;
         }
         let fit = MAX_SEGMENTED_BYTES / self.datagram_size.as_usize();
         left.min(fit).min(sys::MAX_SEGMENTS)
-    }
-
-    /// Waits until at least one of so many datagrams may leave; how many may.
-    async fn permitted(&mut self, wanted: usize) -> usize {
-        let Some(pacing) = &mut self.pacing else { return wanted };
-        loop {
-            match pacing.take(wanted, Instant::now().into_std()) {
-                Ok(permitted) => return permitted,
-                Err(when) => sleep_until(when.into()).await,
-            }
-        }
     }
 
     /// Sends the chunks in the buffer.
@@ -164,6 +166,16 @@ impl Wire {
     }
 }
 
+/// Waits until at least one of so many datagrams may leave; how many may.
+async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
+    loop {
+        match pacing.take(wanted, Instant::now().into_std()) {
+            Ok(permitted) => return permitted,
+            Err(when) => sleep_until(when.into()).await,
+        }
+    }
+}
+
 /// Hands datagrams to the operating system, and counts them when it takes them.
 ///
 /// An error may belong to an earlier datagram: then it is cleared by having been reported, and these were not sent. So
@@ -175,12 +187,16 @@ async fn deliver(
     count: usize,
     stats: &mut UdpSenderStats,
 ) -> io::Result<()> {
-    if let Err(error) = socket.send(bytes, size).await {
-        if !sys::may_be_of_an_earlier_datagram(&error) {
+    let mut is_second = false;
+    while let Err(error) = socket.try_send(bytes, size) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            socket.writable().await?;
+        } else if !is_second && sys::may_be_of_an_earlier_datagram(&error) {
+            stats.refused += u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
+            is_second = true;
+        } else {
             return Err(error);
         }
-        stats.refused += u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
-        socket.send(bytes, size).await?;
     }
     stats.datagrams += count as u64;
     stats.bytes += bytes.len() as u64;
@@ -190,7 +206,8 @@ async fn deliver(
     Ok(())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
@@ -201,6 +218,7 @@ mod tests {
 
     const REFUSED: i32 = 111;
     const NO_BUFFERS: i32 = 105;
+    const NO_ROOM: i32 = 11;
     const TOO_LONG: i32 = 90;
     const NOT_PERMITTED: i32 = 1;
     const UNREACHABLE: i32 = 101;
@@ -249,7 +267,11 @@ mod tests {
             !self.no_segments
         }
 
-        async fn send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
+        async fn writable(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()> {
             let mut calls = self.calls.lock().unwrap();
             let mut errors = self.errors.lock().unwrap();
             if errors.front().is_some_and(|(call, _)| *call == calls.len()) {
@@ -369,6 +391,21 @@ mod tests {
             let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
             assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
             assert_eq!((socket.calls(), wire.stats.fallbacks), (vec![0, 8], 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_room_is_waited_for_and_that_is_no_failure() {
+        let errors = [(0, NO_ROOM), (1, REFUSED), (2, NO_ROOM), (3, NO_ROOM)];
+        for (socket, calls) in [
+            (Faulty::failing(errors), vec![0, 0, 0, 0, 8]),
+            (Faulty::failing(errors).without_segments(), [vec![0; 4], vec![1; 8]].concat()),
+        ] {
+            let mut wire = wire(&socket);
+            let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+            assert_eq!((sent.datagrams, sent.refused), (8, 1));
+            assert_eq!((socket.calls(), wire.stats.fallbacks), (calls, 0));
+            assert_eq!(socket.arrived(), [payload(8)]);
         }
     }
 

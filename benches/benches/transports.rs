@@ -1,0 +1,296 @@
+//! What sending costs the thread that sends, in processor time, the kernel's work on the loopback included. The time on
+//! the wall says less: whoever receives has a processor of his own, or not.
+//!
+//! Before the benches it compares, in the same run and in turns, what is done with what it replaces: all chunks by one
+//! system call with one call for each, and many frames by one write with a write for each. It fails when that is not
+//! worth its while: 1.8 and 6 times.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a bench states what it knows"
+)]
+
+use std::future::poll_fn;
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_sink::Sink;
+use gelf_benches::Corpus;
+use gelf_tokio::{GelfCodec, UdpSender};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::codec::{Encoder, FramedWrite};
+
+/// How many datagrams are sent before the receive queue is emptied; by default it holds twice as many.
+const BURST_DATAGRAMS: u64 = 32;
+
+/// How many bytes of frames are collected before they are written.
+const BOUNDARY: usize = 64 * 1024;
+
+/// How often each of two ways is measured, in turns.
+const ROUNDS: usize = 21;
+
+/// The processor time of this thread so far.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library has no clock for it")]
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, to `time`.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The time on the wall, where the other is not known.
+#[cfg(not(unix))]
+fn processor_time() -> Duration {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed()
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A sender, and a socket that takes what it sends.
+struct Udp {
+    runtime: Runtime,
+    sender: UdpSender,
+    sink: UdpSocket,
+    payload: Vec<u8>,
+}
+
+impl Udp {
+    /// For messages of so many chunks of 1,420 bytes; one is a whole message without a header.
+    fn new(chunks: usize, segmentation: bool) -> Self {
+        let runtime = runtime();
+        let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sink.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let endpoint = format!("gelf://{}?compression=none", sink.local_addr().unwrap()).parse().unwrap();
+        let mut sender = runtime.block_on(UdpSender::connect(&endpoint)).unwrap();
+        sender.set_segmentation(segmentation);
+        let payload = vec![b'{'; if chunks == 1 { 1420 } else { chunks * 1408 }];
+        Self { runtime, sender, sink, payload }
+    }
+
+    /// The cost of so many messages, without that of receiving them.
+    fn send(&mut self, messages: u64) -> Duration {
+        let Self { runtime, sender, sink, payload } = self;
+        let burst = BURST_DATAGRAMS / payload.len().div_ceil(1420) as u64;
+        let mut cost = Duration::ZERO;
+        let mut left = messages;
+        let mut buffer = [0; 2048];
+        while left > 0 {
+            let now = left.min(burst);
+            let before = processor_time();
+            let datagrams = runtime.block_on(async {
+                let mut datagrams = 0;
+                for _ in 0..now {
+                    datagrams += sender.send_payload(payload).await.unwrap().datagrams;
+                }
+                datagrams
+            });
+            cost += processor_time() - before;
+            for _ in 0..datagrams {
+                sink.recv(&mut buffer).expect("none is lost");
+            }
+            left -= now;
+        }
+        cost
+    }
+}
+
+/// A connection to a thread that reads all of it, and waits for more when it has.
+///
+/// A write that meets a reader who waits must wake it; one that meets a reader who has not finished yet leaves it more to
+/// read, for a third of the cost. Which it is in a loop that writes as fast as it can, chance decides. Senders of logs
+/// meet those who wait, so that is what is measured: each write is given time to be read.
+struct Tcp {
+    runtime: Runtime,
+    framed: FramedWrite<TcpStream, GelfCodec>,
+    /// Ready, so that it is the way to the kernel that is measured; encoding costs the same either way.
+    payloads: Vec<Bytes>,
+    written: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Tcp {
+    fn new(corpus: &Corpus) -> Self {
+        let runtime = runtime();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = runtime.block_on(TcpStream::connect(listener.local_addr().unwrap())).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut sink, _) = listener.accept().unwrap();
+        let read = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&read);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 256 * 1024];
+            while let Ok(len @ 1..) = sink.read(&mut buffer) {
+                count.fetch_add(len as u64, Relaxed);
+            }
+        });
+        let mut framed = FramedWrite::new(stream, GelfCodec::new());
+        framed.set_backpressure_boundary(BOUNDARY);
+        let payloads = corpus.payloads().into_iter().map(Bytes::from).collect();
+        Self { runtime, framed, payloads, written: 0, read }
+    }
+
+    /// The cost of sending all messages once, with a write for each.
+    fn write_each(&mut self) -> Duration {
+        let Self { runtime, framed, payloads, written, read } = self;
+        let mut codec = GelfCodec::new();
+        let mut buffer = BytesMut::new();
+        runtime.block_on(async {
+            let mut cost = Cost::default();
+            for payload in payloads.iter() {
+                let before = processor_time();
+                buffer.clear();
+                codec.encode(payload.clone(), &mut buffer).unwrap();
+                framed.get_mut().write_all(&buffer).await.unwrap();
+                cost.add(before);
+                *written += buffer.len() as u64;
+                wait_for(read, *written);
+            }
+            cost.total()
+        })
+    }
+
+    /// The same, with a write when there are 64 KiB.
+    fn write_many(&mut self) -> Duration {
+        let Self { runtime, framed, payloads, written, read } = self;
+        let mut framed = Pin::new(framed);
+        runtime.block_on(async {
+            let mut cost = Cost::default();
+            let mut rest = payloads.iter();
+            while rest.len() > 0 {
+                let before = processor_time();
+                while framed.write_buffer().len() < BOUNDARY
+                    && let Some(payload) = rest.next()
+                {
+                    framed.as_mut().start_send(payload.clone()).unwrap();
+                }
+                let len = framed.write_buffer().len();
+                // What poll_ready does then, too.
+                poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
+                cost.add(before);
+                *written += len as u64;
+                wait_for(read, *written);
+            }
+            cost.total()
+        })
+    }
+}
+
+/// Until so much is read, and the reader has gone to wait for more.
+fn wait_for(read: &AtomicU64, written: u64) {
+    while read.load(Relaxed) < written {
+        thread::yield_now();
+    }
+    let idle = Instant::now();
+    while idle.elapsed() < Duration::from_micros(20) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Processor time of many short stretches, without that of looking at the clock.
+#[derive(Default)]
+struct Cost {
+    sum: Duration,
+    stretches: u32,
+}
+
+impl Cost {
+    fn add(&mut self, before: Duration) {
+        self.sum += processor_time() - before;
+        self.stretches += 1;
+    }
+
+    fn total(self) -> Duration {
+        const LOOKS: u32 = 1000;
+        let nothing = (0..LOOKS).fold(Duration::ZERO, |sum, _| {
+            let before = processor_time();
+            sum + (processor_time() - before)
+        });
+        self.sum.saturating_sub(nothing * self.stretches / LOOKS)
+    }
+}
+
+/// How many times the second costs more than the first, each the median of rounds in turns.
+fn compare(
+    what: &str,
+    at_least: f64,
+    messages: u32,
+    mut less: impl FnMut() -> Duration,
+    mut more: impl FnMut() -> Duration,
+) {
+    let (mut few, mut many): (Vec<_>, Vec<_>) = (0..ROUNDS).map(|_| (less(), more())).unzip();
+    few.sort();
+    many.sort();
+    let (few, many) = (few[ROUNDS / 2], many[ROUNDS / 2]);
+    let ratio = many.as_secs_f64() / few.as_secs_f64();
+    println!(
+        "{what}: {:?} and {:?} a message, {ratio:.2} times, at least {at_least}",
+        few / messages,
+        many / messages
+    );
+    assert!(ratio >= at_least, "{what}: {ratio:.2}");
+}
+
+fn transports(criterion: &mut Criterion) {
+    let (mut together, mut one_by_one) = (Udp::new(8, true), Udp::new(8, false));
+    if cfg!(target_os = "linux") {
+        const MESSAGES: u32 = 2000;
+        compare(
+            "UDP, 8 chunks: together and one by one",
+            1.8,
+            MESSAGES,
+            || together.send(MESSAGES.into()),
+            || one_by_one.send(MESSAGES.into()),
+        );
+        assert_eq!(together.sender.stats().segmented, together.sender.stats().datagrams);
+        assert_eq!(one_by_one.sender.stats().segmented, 0);
+    }
+    let mut tcp = Tcp::new(&Corpus::new(5000));
+    {
+        let tcp = std::cell::RefCell::new(&mut tcp);
+        compare(
+            "TCP: framed, 64 KiB a write, and a write each",
+            6.0,
+            5000,
+            || tcp.borrow_mut().write_many(),
+            || tcp.borrow_mut().write_each(),
+        );
+    }
+
+    let mut group = criterion.benchmark_group("transports");
+    group.bench_function("UDP, 1 datagram", |bencher| {
+        let mut single = Udp::new(1, true);
+        bencher.iter_custom(|messages| single.send(messages));
+    });
+    group.bench_function("UDP, 8 chunks together", |bencher| {
+        bencher.iter_custom(|messages| together.send(messages));
+    });
+    group.bench_function("UDP, 8 chunks one by one", |bencher| {
+        bencher.iter_custom(|messages| one_by_one.send(messages));
+    });
+    group.bench_function("TCP, 5,000 messages, 64 KiB a write", |bencher| {
+        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_many()).sum());
+    });
+    group.bench_function("TCP, 5,000 messages, a write each", |bencher| {
+        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_each()).sum());
+    });
+    group.finish();
+}
+
+criterion_group!(all, transports);
+criterion_main!(all);

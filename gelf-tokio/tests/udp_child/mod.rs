@@ -1,0 +1,75 @@
+//! A test program that runs itself again, as another process with a role in the test.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+const ROLE: &str = "GELF_TEST_ROLE";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The role that this process has, and what it was told with it: `None` in the one that was started first.
+pub(crate) fn role() -> Option<(String, String)> {
+    let (role, argument) = env::var(ROLE).ok()?.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    Some((role, argument))
+}
+
+/// Returns when the process that started this one closes its standard input.
+pub(crate) fn until_told_to_end() {
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+}
+
+/// Another process of this program.
+pub(crate) struct Other {
+    process: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Other {
+    /// Starts `test` of this program in a role, behind a command such as `ip netns exec NAME`.
+    pub(crate) fn start(command: &[&str], test: &str, role: &str, argument: &str) -> Self {
+        let program = env::current_exe().unwrap();
+        let mut words: Vec<_> = command.iter().map(Into::into).collect();
+        words.push(program.into_os_string());
+        let mut process = Command::new(&words[0])
+            .args(&words[1..])
+            .args([test, "--exact", "--nocapture"])
+            .env(ROLE, format!("{role} {argument}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { input: process.stdin.take(), process, lines }
+    }
+
+    /// What it says behind a word, once it does.
+    pub(crate) fn says(&self, word: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).expect("the other process says something");
+            match line.strip_prefix(word) {
+                Some(rest) => return rest.trim().to_owned(),
+                None => println!("another process: {line}"),
+            }
+        }
+    }
+
+    /// Tells it to end.
+    pub(crate) fn end(&mut self) {
+        self.input = None;
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,163 @@
+//! A receiver in a process of its own, flooded with chunks that complete nothing, beside good messages.
+//!
+//! It takes 5 s, or as many as `GELF_FLOOD_SECONDS` says.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod udp_child;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::CHUNK_MAGIC;
+use gelf_tokio::{UdpReceiver, UdpSender};
+use tokio::runtime::Builder;
+use udp_child::{Other, role, until_told_to_end};
+
+const TEST: &str = "a_flood_of_chunks_costs_16_mib_and_no_good_message";
+
+/// As many senders as it takes to fill the table, at 512 a sender.
+const HOSTILE_SOCKETS: usize = 16;
+/// Code that is not optimised cannot read as many.
+const HOSTILE_PER_SECOND: u64 = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+const GOOD_PER_SECOND: u64 = 200;
+const MAX_GROWTH_KIB: u64 = 16 * 1024;
+
+#[test]
+fn a_flood_of_chunks_costs_16_mib_and_no_good_message() {
+    if role().is_some() {
+        return receive();
+    }
+    let seconds = std::env::var("GELF_FLOOD_SECONDS").map_or(5, |text| text.parse().unwrap());
+    let duration = Duration::from_secs(seconds);
+    let mut receiver = Other::start(&[], TEST, "receiver", "");
+    let address: SocketAddr = receiver.says("listens at ").parse().unwrap();
+
+    let over = AtomicBool::new(false);
+    let (hostile, good) = thread::scope(|scope| {
+        let hostile = scope.spawn(|| flood(address, &over));
+        let good = send_good(address, duration);
+        over.store(true, Relaxed);
+        (hostile.join().unwrap(), good)
+    });
+    receiver.end();
+    let report = receiver.says("report ");
+    let figures: Vec<u64> = report.split(' ').map(|figure| figure.parse().unwrap()).collect();
+    let [arrived, datagrams, errors, drops, pending, before, peak] = figures[..] else { panic!("{report}") };
+    let share = arrived as f64 / good as f64;
+    println!(
+        "{seconds} s: {} hostile chunks/s, {good} good messages, {arrived} arrived ({:.2} %); {drops} datagrams dropped by \
+         the kernel; memory {before} KiB before, {peak} KiB at its peak",
+        hostile / seconds,
+        share * 100.0,
+    );
+    assert_eq!(datagrams + drops, hostile + good * 8, "each datagram is received or known to be dropped");
+    assert_eq!(errors, 0);
+    assert!(pending <= 8192, "{pending} pending");
+    assert!(peak - before <= MAX_GROWTH_KIB, "{} KiB more", peak - before);
+    // What the kernel drops it drops of good and bad alike, and the receiver has no say in it.
+    if drops == 0 {
+        assert!(share >= 0.99, "{arrived} of {good}");
+    }
+}
+
+/// First chunks of messages that do not go on, each with an id of its own; how many.
+fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
+    let sockets: Vec<_> = (0..HOSTILE_SOCKETS)
+        .map(|_| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(to).unwrap();
+            socket
+        })
+        .collect();
+    let started = Instant::now();
+    let mut sent: u64 = 0;
+    while !over.load(Relaxed) {
+        thread::sleep(Duration::from_millis(1));
+        let due = started.elapsed().as_micros() as u64 * HOSTILE_PER_SECOND / 1_000_000;
+        // After a time in which it did not run, it does not make up for all at once.
+        for _ in 0..due.saturating_sub(sent).min(HOSTILE_PER_SECOND / 200) {
+            let mut chunk = CHUNK_MAGIC.to_vec();
+            chunk.extend((sent.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());
+            chunk.extend([0, 2, b'x']);
+            sockets[sent as usize % HOSTILE_SOCKETS].send(&chunk).unwrap();
+            sent += 1;
+        }
+    }
+    sent
+}
+
+/// Messages of eight chunks; how many.
+fn send_good(to: SocketAddr, duration: Duration) -> u64 {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let endpoint = format!("gelf://{to}?compression=none").parse().unwrap();
+        let mut sender = UdpSender::connect(&endpoint).await.unwrap();
+        let mut payload = br#"{"version":"1.1","host":"h","short_message":""#.to_vec();
+        payload.resize(8 * 1408 - 2, b'x');
+        payload.extend(b"\"}");
+        let started = Instant::now();
+        while started.elapsed() < duration {
+            let due = started.elapsed().as_millis() as u64 * GOOD_PER_SECOND / 1000;
+            if sender.stats().messages < due {
+                assert_eq!(sender.send_payload(&payload).await.unwrap().datagrams, 8);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sender.stats().messages
+    })
+}
+
+/// The other process: receives until it is told to end.
+fn receive() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        until_told_to_end();
+        let _ = ended.send(());
+    });
+    runtime.block_on(async {
+        let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+        eprintln!("listens at {}", receiver.local_addr().unwrap());
+        let before = memory("VmRSS:");
+        let (mut good, mut errors) = (0, 0);
+        loop {
+            tokio::select! {
+                biased;
+                received = receiver.recv() => match received {
+                    Ok(received) => {
+                        assert_eq!(received.payload.len(), 8 * 1408);
+                        good += 1;
+                    }
+                    Err(_) => errors += 1,
+                },
+                // Only when there is nothing to read any more.
+                _ = &mut end => break,
+            }
+        }
+        let stats = receiver.stats();
+        let datagrams = stats.datagrams;
+        eprintln!(
+            "report {good} {} {errors} {} {} {before} {}",
+            datagrams.datagrams,
+            stats.kernel_drops.unwrap(),
+            datagrams.reassembly.pending,
+            memory("VmHWM:"),
+        );
+    });
+}
+
+/// A line of `/proc/self/status`, in KiB.
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

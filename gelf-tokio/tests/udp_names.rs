@@ -1,0 +1,272 @@
+//! Senders over UDP whose destination is a name, and what becomes of them when it changes or fails.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Resolve, Resolving, UdpSender};
+use tokio::time::{Instant, sleep};
+
+/// What the name is said to have: addresses, no address, or no answer.
+#[derive(Clone, Debug)]
+enum Record {
+    Addresses(Vec<SocketAddr>),
+    Fails,
+    Hangs,
+}
+
+#[derive(Debug)]
+struct Zone {
+    record: Mutex<Record>,
+    asked: Mutex<usize>,
+}
+
+impl Zone {
+    fn new(addresses: &[SocketAddr]) -> Arc<Self> {
+        Arc::new(Self { record: Mutex::new(Record::Addresses(addresses.to_vec())), asked: Mutex::default() })
+    }
+
+    fn set(&self, record: Record) {
+        *self.record.lock().unwrap() = record;
+    }
+
+    fn asked(&self) -> usize {
+        *self.asked.lock().unwrap()
+    }
+}
+
+impl Resolve for Zone {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        assert_eq!((host, port), ("logs.example", 12201));
+        *self.asked.lock().unwrap() += 1;
+        let record = self.record.lock().unwrap().clone();
+        Box::pin(async move {
+            match record {
+                Record::Addresses(addresses) => Ok(addresses),
+                Record::Fails => Err(io::ErrorKind::NotFound.into()),
+                Record::Hangs => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// A listener, to which the loopback delivers while it is sent to.
+fn listener() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    listener().1
+}
+
+fn received(listener: &UdpSocket) -> usize {
+    std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
+}
+
+/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not far.
+fn tick() {
+    tokio::spawn(async {
+        loop {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+async fn sender(zone: &Arc<Zone>) -> UdpSender {
+    tick();
+    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(zone);
+    UdpSender::connect_with(&"gelf://logs.example?compression=none".parse().unwrap(), resolver).await.unwrap()
+}
+
+async fn send(sender: &mut UdpSender) {
+    // What a message meets is part of what is tested; that it never ends the sender is, too.
+    let _ = sender.send(&Message::new("h", "m")).await;
+}
+
+/// Sends a message each second until `listener` has one; how long that took.
+async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
+    let started = Instant::now();
+    for _ in 0..1000 {
+        send(sender).await;
+        if received(listener) > 0 {
+            return started.elapsed();
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    panic!("the sender does not come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_address() {
+    for before in [0, 1, 29, 30, 31, 59, 100] {
+        let ((old, old_address), (new, new_address)) = (listener(), listener());
+        let zone = Zone::new(&[old_address]);
+        let mut sender = sender(&zone).await;
+        for _ in 0..before {
+            send(&mut sender).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(received(&old), before);
+        zone.set(Record::Addresses(vec![new_address]));
+        let took = reached(&mut sender, &new).await;
+        println!("{before} s after the start: {took:?}");
+        assert!(took <= Duration::from_secs(31), "{took:?}");
+        // None was lost: those before are at the old one.
+        assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
+        assert_eq!(sender.peer_addr().unwrap(), new_address);
+        assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_was_silent_for_long_knows_the_new_address_at_once() {
+    let ((old, old_address), (new, new_address)) = (listener(), listener());
+    let zone = Zone::new(&[old_address]);
+    let mut sender = sender(&zone).await;
+    zone.set(Record::Addresses(vec![new_address]));
+    sleep(Duration::from_secs(300)).await;
+    send(&mut sender).await;
+    assert_eq!((received(&old), received(&new)), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_still_among_those_of_the_name_is_kept() {
+    let ((one, one_address), (other, other_address)) = (listener(), listener());
+    let zone = Zone::new(&[one_address]);
+    let mut sender = sender(&zone).await;
+    let port = sender.local_addr().unwrap().port();
+    zone.set(Record::Addresses(vec![other_address, one_address]));
+    for _ in 0..100 {
+        send(&mut sender).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((received(&one), received(&other)), (100, 0));
+    assert_eq!(sender.local_addr().unwrap().port(), port);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_gone_keeps_its_address_and_is_looked_up_again() {
+    for gone in [Record::Fails, Record::Addresses(Vec::new())] {
+        let ((old, old_address), (new, new_address)) = (listener(), listener());
+        let zone = Zone::new(&[old_address]);
+        let mut sender = sender(&zone).await;
+        zone.set(gone);
+        for _ in 0..100 {
+            send(&mut sender).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(received(&old), 100);
+        assert_eq!(zone.asked(), 4);
+        zone.set(Record::Addresses(vec![new_address]));
+        assert!(reached(&mut sender, &new).await <= Duration::from_secs(31));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_waits_for_a_resolver() {
+    let (old, old_address) = listener();
+    let zone = Zone::new(&[old_address]);
+    let mut sender = sender(&zone).await;
+    zone.set(Record::Hangs);
+    for _ in 0..200 {
+        let started = Instant::now();
+        send(&mut sender).await;
+        assert!(started.elapsed() < Duration::from_millis(20));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(received(&old), 200);
+    // Each is given up after 30 s, when the next is due.
+    assert!((4..=8).contains(&zone.asked()), "{}", zone.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
+    let (good, good_address) = listener();
+    let zone = Zone::new(&[nobody(), nobody(), nobody(), good_address]);
+    let mut sender = sender(&zone).await;
+    for _ in 0..20 {
+        send(&mut sender).await;
+    }
+    // Two messages at each: the first is lost, the second hears of it.
+    assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
+    assert_eq!(sender.peer_addr().unwrap(), good_address);
+    assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_all_refuse_are_tried_once_in_a_second_and_so_is_the_name() {
+    let zone = Zone::new(&[nobody(), nobody(), nobody()]);
+    let mut sender = sender(&zone).await;
+    for _ in 0..10 {
+        for _ in 0..1000 {
+            send(&mut sender).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    let reroutes = sender.stats().reroutes;
+    println!("{reroutes} reroutes, {} lookups in 10 s", zone.asked());
+    assert!((27..=36).contains(&reroutes), "{reroutes}");
+    assert!((9..=12).contains(&zone.asked()), "{}", zone.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_has_the_name_looked_up_at_once() {
+    let (new, new_address) = listener();
+    let zone = Zone::new(&[nobody()]);
+    let mut sender = sender(&zone).await;
+    sleep(Duration::from_secs(5)).await;
+    zone.set(Record::Addresses(vec![new_address]));
+    assert!(reached(&mut sender, &new).await <= Duration::from_secs(2));
+    assert_eq!(zone.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_address_that_refuses_keeps_its_socket() {
+    let zone = Zone::new(&[nobody()]);
+    let mut sender = sender(&zone).await;
+    let port = sender.local_addr().unwrap().port();
+    for _ in 0..100 {
+        send(&mut sender).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((sender.local_addr().unwrap().port(), sender.stats().reroutes), (port, 0));
+    assert!(sender.stats().refused >= 40);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_looked_up() {
+    let zone = Zone::new(&[]);
+    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
+    let endpoint = "gelf://logs.example".parse().unwrap();
+    let error = UdpSender::connect_with(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    let endpoint = "gelf://[::ffff:127.0.0.1]:9".parse().unwrap();
+    UdpSender::connect_with(&endpoint, resolver).await.unwrap();
+    assert_eq!(zone.asked(), 1);
+}
+
+#[tokio::test]
+async fn the_first_address_that_there_is_a_way_to_is_taken() {
+    let (good, good_address) = listener();
+    // To send to all is refused to a socket that is not meant for it.
+    let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
+    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
+    let mut sender =
+        UdpSender::connect_with(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
+    send(&mut sender).await;
+    assert_eq!(received(&good), 1);
+}

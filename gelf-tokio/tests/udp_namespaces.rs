@@ -1,0 +1,202 @@
+//! Datagrams over an Ethernet of 1,500 bytes a frame: two network namespaces and a cable between them.
+//!
+//! It needs root and `ip` of iproute2. Without them it says so and passes; `GELF_TESTS_REQUIRE=netns` makes it fail.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod udp_child;
+
+use std::io::Write;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::Decoder;
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{SendError, UdpReceiver, UdpSender};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use udp_child::{Other, role, until_told_to_end};
+
+const MESSAGES: u64 = 20;
+
+/// Two namespaces, that are removed with it.
+struct Cable {
+    near: String,
+    far: String,
+}
+
+impl Cable {
+    /// `None` where there can be none.
+    fn new() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("gelf-{}-{}", process::id(), NUMBER.fetch_add(1, Relaxed));
+        let cable = Self { near: format!("{name}-near"), far: format!("{name}-far") };
+        let made = ip(&["netns", "add", &cable.near])
+            .and_then(|()| ip(&["netns", "add", &cable.far]))
+            .and_then(|()| {
+                let ends = ["type", "veth", "peer", "name", "cable", "netns", &cable.far];
+                ip(&[&["link", "add", "cable", "netns", &cable.near][..], &ends].concat())
+            });
+        if let Err(reason) = made {
+            let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
+            let is_required = required.split(',').any(|name| name.trim() == "netns");
+            assert!(!is_required, "required by GELF_TESTS_REQUIRE={required}: {reason}");
+            // Not by a macro: the test harness keeps what those print in a test that passes.
+            let _ = writeln!(std::io::stderr(), "skipped: no network namespaces: {reason}");
+            return None;
+        }
+        for (end, address) in [(&cable.near, "10.99.0.1/24"), (&cable.far, "10.99.0.2/24")] {
+            ip(&["-n", end, "address", "add", address, "dev", "cable"]).unwrap();
+            ip(&["-n", end, "link", "set", "cable", "mtu", "1500", "up"]).unwrap();
+        }
+        Some(cable)
+    }
+
+    fn start(&self, namespace: &str, test: &str, role: &str, argument: &str) -> Other {
+        Other::start(&["ip", "netns", "exec", namespace], test, role, argument)
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        let _ = ip(&["netns", "delete", &self.near]);
+        let _ = ip(&["netns", "delete", &self.far]);
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    match Command::new("ip").args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("ip: {error}")),
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// 100,000 characters, the same for the same number.
+fn text(number: u64) -> String {
+    let mut state = number.wrapping_mul(2) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'A' + (state >> 60) as u8)
+    };
+    (0..100_000).map(|_| next()).collect()
+}
+
+fn chunked_messages_arrive(test: &str, datagram_size: usize) -> [u64; 4] {
+    let Some(cable) = Cable::new() else { return [0; 4] };
+    let receiver = cable.start(&cable.far, test, "receiver", "");
+    let port = receiver.says("listens at ");
+    let uri = format!("gelf://10.99.0.2:{port}?compression=none&datagram_size={datagram_size}");
+    let mut sender = cable.start(&cable.near, test, "sender", &uri);
+    let sent = sender.says("sent ");
+    sender.end();
+    let report = receiver.says("received ");
+    println!("datagrams of {datagram_size}: sent, fallbacks, segmented: {sent}; received: {report}");
+    let sent: Vec<u64> = sent.split(' ').map(|figure| figure.parse().unwrap()).collect();
+    assert_eq!(report, format!("{MESSAGES} {}", sent[0]));
+    [MESSAGES, sent[0], sent[1], sent[2]]
+}
+
+/// In another process, the part of this one.
+fn played() -> bool {
+    match role() {
+        None => return false,
+        Some((role, _)) if role == "receiver" => runtime().block_on(receive()),
+        Some((_, uri)) => runtime().block_on(send(&uri)),
+    }
+    true
+}
+
+async fn receive() {
+    let mut receiver = UdpReceiver::bind("0.0.0.0:0").await.unwrap();
+    eprintln!("listens at {}", receiver.local_addr().unwrap().port());
+    for number in 0..MESSAGES {
+        let received = timeout(Duration::from_secs(20), receiver.recv()).await.expect("it comes").unwrap();
+        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
+        assert!(decoded.message.short_message() == text(number), "{number}");
+    }
+    let datagrams = receiver.stats().datagrams;
+    eprintln!("received {} {}", datagrams.payloads, datagrams.datagrams);
+    until_told_to_end();
+}
+
+async fn send(uri: &str) {
+    let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
+    for number in 0..MESSAGES {
+        sender.send(&Message::new("h", text(number))).await.unwrap();
+        // The other end has room for some of them.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let stats = sender.stats();
+    eprintln!("sent {} {} {}", stats.datagrams, stats.fallbacks, stats.segmented);
+    until_told_to_end();
+}
+
+#[test]
+fn datagrams_of_1420_leave_together_and_arrive_whole() {
+    if !played() {
+        let [messages, datagrams, fallbacks, segmented] =
+            chunked_messages_arrive("datagrams_of_1420_leave_together_and_arrive_whole", 1420);
+        assert_eq!((datagrams, fallbacks, segmented), (messages * 72, 0, messages * 72));
+    }
+}
+
+#[test]
+fn datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one() {
+    if !played() {
+        let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(
+            "datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one",
+            8192,
+        );
+        assert_eq!((datagrams, fallbacks, segmented), (messages * 13, messages.min(1), 0));
+    }
+}
+
+#[test]
+fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() {
+    const TEST: &str = "without_a_way_messages_fail_by_name_and_go_on_when_there_is_one";
+    if let Some((_, uri)) = role() {
+        return runtime().block_on(send_without_a_way(&uri));
+    }
+    let Some(cable) = Cable::new() else { return };
+    // Another address of the sender's, as from another lease, takes the place of the one that the socket has.
+    let sender = cable.start(&cable.near, TEST, "sender", "gelf://10.99.0.2:9?compression=none");
+    sender.says("connected");
+    ip(&["-n", &cable.near, "address", "flush", "dev", "cable"]).unwrap();
+    println!("without an address: {}", sender.says("failed "));
+    ip(&["-n", &cable.near, "address", "add", "10.99.0.3/24", "dev", "cable"]).unwrap();
+    assert_eq!(sender.says("sent from "), "10.99.0.3");
+}
+
+async fn send_without_a_way(uri: &str) {
+    let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
+    eprintln!("connected");
+    let mut has_failed = false;
+    for _ in 0..300 {
+        match sender.send(&Message::new("h", "m")).await {
+            Err(SendError::Io(error)) if !has_failed => {
+                has_failed = true;
+                eprintln!("failed {error}");
+            }
+            Ok(_) if has_failed => {
+                eprintln!("sent from {}", sender.local_addr().unwrap().ip());
+                until_told_to_end();
+                return;
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{:?}", sender.stats());
+}

@@ -1,0 +1,87 @@
+//! What a UDP sender makes of system calls, time and room.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{UdpReceiver, UdpReceiverOptions, UdpSender};
+use tokio::time::timeout;
+
+async fn sender(to: &UdpReceiver, options: &str) -> UdpSender {
+    let uri = format!("gelf://{}?compression=none&{options}", to.local_addr().unwrap());
+    UdpSender::connect(&uri.parse().unwrap()).await.unwrap()
+}
+
+/// A payload of so many bytes.
+fn payload(len: usize) -> Vec<u8> {
+    let mut payload = br#"{"version":"1.1","host":"h","short_message":""#.to_vec();
+    payload.resize(len - 2, b'x');
+    payload.extend(b"\"}");
+    payload
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn chunks_leave_together_and_single_datagrams_by_themselves() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let mut sender = sender(&receiver, "datagram_size=1420").await;
+    for (chunks, segmented) in [(1, 0), (8, 8), (1, 8), (47, 8 + 46), (1, 8 + 46)] {
+        let payload = payload(if chunks == 1 { 1420 } else { chunks * 1408 });
+        assert_eq!(sender.send_payload(&payload).await.unwrap().datagrams, chunks);
+        let received = timeout(Duration::from_secs(30), receiver.recv()).await.unwrap().unwrap();
+        assert_eq!(received.payload, payload);
+        assert_eq!(sender.stats().segmented, segmented);
+    }
+    let stats = sender.stats();
+    assert_eq!((stats.messages, stats.failed, stats.datagrams), (5, 0, 58));
+    assert_eq!((stats.fallbacks, stats.refused, stats.reroutes), (0, 0, 0));
+    assert_eq!(stats.bytes, 58 * 1420);
+    assert_eq!(receiver.stats().datagrams.datagrams, 58);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_has_failed_and_sent_nothing() {
+    let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let mut sender = sender(&receiver, "datagram_size=100").await;
+    sender.send(&Message::new("h", "x".repeat(20_000))).await.unwrap_err();
+    sender.send_payload(&payload(20_000)).await.unwrap_err();
+    let stats = sender.stats();
+    assert_eq!((stats.messages, stats.failed, stats.datagrams, stats.bytes), (0, 2, 0, 0));
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn what_was_sent_was_received_or_is_known_to_have_been_dropped() {
+    for segmentation in [true, false] {
+        let mut options = UdpReceiverOptions::default();
+        options.receive_buffer = 64 * 1024;
+        let mut receiver = UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+        assert_eq!(receiver.stats().kernel_drops, Some(0));
+        let mut sender = sender(&receiver, "datagram_size=1420").await;
+        sender.set_segmentation(segmentation);
+        for round in 1..=3 {
+            for _ in 0..100 {
+                sender.send_payload(&payload(8 * 1408)).await.unwrap();
+            }
+            // The receiver reads what is there; of most messages that is not all.
+            while timeout(Duration::from_millis(50), receiver.recv()).await.is_ok() {}
+            let stats = receiver.stats();
+            let sent = sender.stats();
+            assert_eq!(sent.datagrams, round * 800);
+            assert_eq!(sent.segmented, if segmentation { round * 800 } else { 0 });
+            let dropped = stats.kernel_drops.unwrap();
+            println!(
+                "{segmentation}: {} sent, {} received, {dropped} dropped",
+                sent.datagrams, stats.datagrams.datagrams
+            );
+            assert!(dropped >= round * 400 && stats.datagrams.datagrams >= round * 8, "{stats:?}");
+            assert_eq!(stats.datagrams.datagrams + dropped, sent.datagrams);
+        }
+    }
+}
