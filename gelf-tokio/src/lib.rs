@@ -99,8 +99,8 @@ pub use endpoint::{
 };
 #[cfg(feature = "http")]
 pub use http::{
-    BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRefusals,
-    HttpSender,
+    BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats,
+    HttpRefusals, HttpSender,
 };
 pub use outcome::{DropReason, Outcome};
 pub use receive::{ReceiveError, Received};

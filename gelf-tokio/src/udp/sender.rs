@@ -179,6 +179,18 @@ impl UdpSender {
         result
     }
 
+    /// Whether the destination's host was heard to refuse a datagram since the last one was sent. Each refusal is told
+    /// once: here, or by the next message's [`Sent::refused`].
+    pub fn take_refusal(&mut self) -> bool {
+        let error = self.destination.socket().take_error().ok().flatten();
+        let is_refused = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if is_refused {
+            self.wire.heard_refusal();
+            self.destination.failed(true);
+        }
+        is_refused
+    }
+
     /// What it has done so far.
     pub fn stats(&self) -> UdpSenderStats {
         self.wire.stats()

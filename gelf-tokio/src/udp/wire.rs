@@ -82,6 +82,11 @@ impl Wire {
         self.segmentation = allowed;
     }
 
+    /// A datagram was refused, as was heard without sending another.
+    pub(super) fn heard_refusal(&mut self) {
+        self.stats.refused += 1;
+    }
+
     pub(super) fn stats(&self) -> UdpSenderStats {
         self.stats
     }

@@ -9,12 +9,22 @@ use tracing::Level;
 use crate::route::Route;
 
 const EXAMPLES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] or gelf+udp:// over UDP, gelf+tcp:// over TCP; the port is 12201 when none is given.
-Options go behind it as in gelf://HOST?OPTION=VALUE&OPTION=VALUE:
+A ROUTE is a URI: gelf://HOST[:PORT] over UDP, or gelf+tcp://, gelf+tls://, gelf+http://, gelf+https://; the port is 12201
+when none is given. Options go behind it as in gelf://HOST?OPTION=VALUE&OPTION=VALUE:
   filter.name=GLOB           only containers with such a name, such as shop-*
-  compression=gzip|zlib|none how messages over UDP are compressed (default gzip)
+  compression=gzip|zlib|none how messages are compressed (UDP: default gzip; HTTP: gzip or none, default none)
   level=1..9                 how hard
-  datagram_size=BYTES        the largest UDP datagram (default 1420; 8192 in networks without loss)
+  datagram_size=BYTES        UDP: the largest datagram (default 1420; 8192 in networks without loss)
+  rate=DATAGRAMS             UDP: how many may leave in a second
+  ca=FILE server_name=NAME   TLS: the authorities to trust, and the name to expect
+  cert=FILE key=FILE         TLS: the own certificate, for receivers that want one
+  user_timeout=SECONDS       TCP and TLS: how long nothing may be acknowledged (default 30)
+  bulk=true header=NAME:VALUE timeout=SECONDS
+                             HTTP: several messages a request; a header to be known by; the time for an answer
+  queue=LINES queue_bytes=BYTES
+                             how much may wait in memory (default 8192 and 8 MiB); Docker's log files hold the rest
+  when_full=wait|drop_newest|drop_oldest
+                             what then (default wait: reading pauses)
 $NAME and ${NAME} in a ROUTE are replaced by environment variables.
 
 Examples:

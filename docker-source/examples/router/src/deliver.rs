@@ -10,9 +10,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::Timestamp;
 use docker_source::{Container, Record};
-use gelf_tokio::{Client, DropReason, Driver, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
+use gelf_tokio::gelf_core::Timestamp;
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
 
 use crate::print::Window;
 use crate::tally::Tally;
@@ -48,7 +48,10 @@ pub(crate) struct Destination {
 ///
 /// # Errors
 /// What is wrong with the files of TLS.
-pub(crate) fn open(endpoint: &Endpoint, window: Option<Window>) -> io::Result<(Delivery, Destination, Tally)> {
+pub(crate) fn open(
+    endpoint: &Endpoint,
+    window: Option<Window>,
+) -> io::Result<(Delivery, Destination, Tally)> {
     let mut bounded = endpoint.clone();
     if endpoint.queue() == QueueOptions::default() {
         let mut queue = endpoint.queue();

@@ -65,7 +65,8 @@ impl fmt::Display for Figures {
         let full = dropped.queue_full + self.client.refused.full;
         let rare = [(full, "dropped for a full queue"), (dropped.rejected, "dropped as rejected")];
         let named = dropped.refused + dropped.too_large + full + dropped.rejected;
-        for (count, what) in rare.into_iter().chain([(self.dropped() - named, "dropped for another reason")]) {
+        for (count, what) in rare.into_iter().chain([(self.dropped() - named, "dropped for another reason")])
+        {
             if count > 0 {
                 write!(f, " + {count} {what}")?;
             }

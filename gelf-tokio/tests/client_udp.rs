@@ -1,0 +1,132 @@
+//! A client over UDP: what its receipts say, as far as it can be known.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+#[path = "support/account.rs"]
+mod account;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{Client, DropReason, Outcome, Receipts, UdpReceiver};
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use account::assert_account;
+
+const GUARD: Duration = Duration::from_secs(30);
+const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
+
+fn client_of(address: SocketAddr, options: &str) -> (Client<u64>, Receipts<u64>, JoinHandle<()>) {
+    let (client, receipts, driver) =
+        Client::new(&format!("gelf://{address}?{options}").parse().unwrap()).unwrap();
+    (client, receipts, tokio::spawn(driver.run()))
+}
+
+async fn send(client: &Client<u64>, number: u64) {
+    client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+}
+
+async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
+    timeout(GUARD, receipts.recv()).await.expect("a receipt").unwrap()
+}
+
+#[tokio::test]
+async fn what_the_system_has_taken_is_sent() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
+    for number in 0..100 {
+        send(&client, number).await;
+        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        let decoded = Decoder::strict().decode(&received.payload).unwrap().message.into_owned();
+        assert_eq!(decoded.short_message(), number.to_string());
+        assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
+    }
+    let stats = client.stats();
+    assert_account(&stats, 100);
+    assert_eq!((stats.sent, stats.refused_datagrams, stats.connections), (100, 0, 1));
+    drop(client);
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+}
+
+/// Over the loopback a refusal is there when the system call returns.
+#[tokio::test]
+async fn what_nobody_listens_for_is_refused_each_of_it_and_the_last_too() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let (client, mut receipts, driver) = client_of(address, "");
+    for number in 0..100 {
+        send(&client, number).await;
+    }
+    for number in 0..100 {
+        assert_eq!(next(&mut receipts).await, (number, REFUSED));
+    }
+    send(&client, 100).await;
+    assert_eq!(next(&mut receipts).await, (100, REFUSED), "with no message behind it");
+
+    // Somebody comes, and all that is sent from then on arrives.
+    let mut receiver = UdpReceiver::bind(address).await.unwrap();
+    for number in 101..150 {
+        send(&client, number).await;
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
+    }
+    let stats = client.stats();
+    assert_account(&stats, 150);
+    assert_eq!((stats.sent, stats.dropped.refused, stats.refused_datagrams), (49, 101, 101));
+    drop(client);
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_before_the_driver_ends() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let (client, mut receipts, driver) = client_of(address, "");
+    send(&client, 0).await;
+    drop(client);
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    assert_eq!(next(&mut receipts).await, (0, REFUSED));
+    assert_eq!(receipts.recv().await, None);
+}
+
+#[tokio::test]
+async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");
+    send(&client, 0).await;
+    client.send(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
+    send(&client, 2).await;
+    for _ in 0..2 {
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+    }
+    assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
+    assert_eq!(next(&mut receipts).await, (1, Outcome::Dropped(DropReason::TooLarge)));
+    assert_eq!(next(&mut receipts).await, (2, Outcome::Sent));
+    assert_account(&client.stats(), 3);
+    drop(client);
+    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+}
+
+#[tokio::test]
+async fn what_was_sent_counts_as_that_though_the_driver_is_dropped() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
+    send(&client, 0).await;
+    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+    driver.abort();
+    assert!(driver.await.unwrap_err().is_cancelled());
+    assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
+    assert_account(&client.stats(), 1);
+}
