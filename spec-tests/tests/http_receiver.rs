@@ -1,0 +1,85 @@
+//! The vectors of HTTP to gelf-tokio's receiver, and the payloads of all others by requests.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+
+use gelf_spec_tests::{
+    Live, LiveHttp, LiveOptions, Outcome, Results, Selection, Verdict, embedded, embedded_http, run,
+};
+use gelf_tokio::{HttpReceiver, HttpReceiverOptions};
+use tokio::runtime::Runtime;
+
+/// A receiver, set up so, and what asks it.
+fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
+    let mut options = HttpReceiverOptions::default();
+    options.bulk = setup.bulk;
+    options.required_header.clone_from(&setup.header);
+    options.path.clone_from(&setup.path);
+    options.max_payload_len = setup.max_message.unwrap_or(setup.max_body);
+    options.max_bulk_len = setup.max_body;
+    let mut receiver = runtime.block_on(HttpReceiver::bind_with("127.0.0.1:0", options)).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let (sender, payloads) = mpsc::channel();
+    runtime.spawn(async move {
+        loop {
+            // What is no payload has no line in any receiver's output.
+            if let Ok(received) = receiver.recv().await
+                && sender.send(received.payload.to_vec()).is_err()
+            {
+                return;
+            }
+        }
+    });
+    let mut http = setup.clone();
+    (http.address, http.host) = (address, address.to_string());
+    let mut options = LiveOptions::default();
+    options.http = Some(http);
+    Live::within(options, move |within| payloads.recv_timeout(within).ok()).unwrap()
+}
+
+fn setups() -> Vec<LiveHttp> {
+    LiveHttp::setups(SocketAddr::from(([127, 0, 0, 1], 1)))
+}
+
+fn unexpected(results: &Results) -> Vec<String> {
+    let line = |outcome: &Outcome| format!("{} {:?} {:?}", outcome.id, outcome.verdict, outcome.differences);
+    results.unexpected().map(line).collect()
+}
+
+#[test]
+fn gelf_tokio_answers_and_delivers_what_the_vectors_of_http_say_in_every_setup() {
+    let runtime = Runtime::new().unwrap();
+    let mut passed = BTreeSet::new();
+    for (at, setup) in setups().iter().enumerate() {
+        let mut live = live(&runtime, setup);
+        let results =
+            run(&embedded_http().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();
+        assert_eq!(unexpected(&results), [""; 0], "setup {at}");
+        let passes = results.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Passes);
+        passed.extend(passes.map(|outcome| outcome.id.clone()));
+    }
+    // Each is asked in one of the setups, and passes in it.
+    let topics = embedded_http().unwrap();
+    let all: BTreeSet<_> =
+        topics.iter().flat_map(|topic| &topic.vectors).map(|vector| vector.id.clone()).collect();
+    assert_eq!(all.difference(&passed).collect::<Vec<_>>(), [""; 0]);
+    println!("{} vectors of HTTP pass, in {} setups", passed.len(), setups().len());
+}
+
+#[test]
+fn payloads_come_out_of_requests_as_out_of_datagrams() {
+    let runtime = Runtime::new().unwrap();
+    let mut live = live(&runtime, &setups()[0]);
+    let results = run(&embedded().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(unexpected(&results), [""; 0]);
+    assert_eq!(live.late(), 0);
+    assert!(results.count(Verdict::Passes) >= 270, "{}", results.count(Verdict::Passes));
+}
