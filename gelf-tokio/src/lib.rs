@@ -56,9 +56,11 @@
 //! | receipts that nobody has read | as many messages as the queue | readers that do not read |
 //! | pending chunked messages | 8,192 or 64 MiB, 512 a sender, 5 s | floods of chunks that complete nothing |
 //! | inflated payload | 8 MiB | decompression bombs |
-//! | frame | 2 MiB, 30 s | streams without a delimiter, or a byte at a time |
-//! | connections | 1,024, 64 from one address | connections without end |
-//! | unfinished frames of all connections | 256 MiB | many large frames at once |
+//! | frame | 2 MiB | streams without a delimiter |
+//! | connections | 1,024, and 64 a peer; further ones wait to be accepted, or are closed | connections without end |
+//! | first byte, TLS handshake | 10 s | connections that are not used |
+//! | frame on its way | 30 s | frames that come byte by byte |
+//! | unfinished frames | 256 MiB, and 64 KiB a connection | long frames that are begun and not ended |
 //! | frames that wait to be received | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
 //! | HTTP request body | 64 KiB, inflated | as Graylog has it |
 //!
@@ -74,12 +76,14 @@
 
 pub use gelf_core;
 
+mod accept;
 mod backoff;
 mod client;
 mod codec;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;
+mod intake;
 mod outcome;
 mod receive;
 mod resolve;

@@ -1,0 +1,63 @@
+//! How much a receiver holds, and how long it waits.
+
+use std::time::Duration;
+
+use gelf_core::Framer;
+
+/// How much a [`TcpReceiver`](crate::TcpReceiver) holds, and how long it waits for its peers.
+///
+/// A connection that is closed for a limit is reset, so that the next write of its sender fails: after a plain end of
+/// the stream that write would succeed, and its messages would be lost without notice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TcpReceiverOptions {
+    /// How many connections may be open: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
+    pub max_connections: usize,
+    /// How many of them may be from one peer: 64, at least 1. Further ones are closed at once. A peer is an IPv4 address
+    /// or an IPv6 network of 64 bits; those behind a proxy or an address translation are one. It stops a single host
+    /// from taking all connections.
+    pub max_connections_per_peer: usize,
+    /// How long a frame may be: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a delimiter.
+    pub max_frame_len: usize,
+    /// How many bytes of unfinished frames all connections may hold together, beyond 64 KiB that each has of its own:
+    /// 256 MiB, and at least one frame. When they are used up, the connections are closed whose unfinished frames have
+    /// held some for the longest, until there is enough for the one that needs more. It stops long frames, begun on
+    /// many connections and never ended; a frame that comes fast is safe from them.
+    pub max_buffered_bytes: usize,
+    /// How many frames may wait to be received: 1,024, at least 1. Connections are not read meanwhile, so that senders
+    /// wait too.
+    pub max_queued_frames: usize,
+    /// How many bytes they may have together: 16 MiB. A single frame may be larger.
+    pub max_queued_bytes: usize,
+    /// How long a TLS handshake may take: 10 s. It stops connections that are never used.
+    pub handshake_timeout: Duration,
+    /// How long a connection, after its TLS handshake if there is one, may take for its first byte: 10 s. It stops
+    /// connections that are never used. A sender that connects long before its first message has to connect again, as
+    /// its first write tells it; where senders cannot do that, set this longer.
+    pub first_byte_timeout: Duration,
+    /// How long a connection that has sent something may then send nothing: without a limit, for a quiet host is no
+    /// fault, and keepalive finds peers that are gone after two and a half minutes. It stops connections that are used
+    /// once and kept.
+    pub idle_timeout: Option<Duration>,
+    /// How long a frame may take from its first byte, or its 17th if it begins with white space, to its end: 30 s. The
+    /// time in which the connection is not read, for want of room in here, does not count. It stops frames that come
+    /// byte by byte.
+    pub frame_timeout: Duration,
+}
+
+impl Default for TcpReceiverOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_connections_per_peer: 64,
+            max_frame_len: Framer::DEFAULT_MAX_FRAME_LEN,
+            max_buffered_bytes: 256 * 1024 * 1024,
+            max_queued_frames: 1024,
+            max_queued_bytes: 16 * 1024 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            first_byte_timeout: Duration::from_secs(10),
+            idle_timeout: None,
+            frame_timeout: Duration::from_secs(30),
+        }
+    }
+}
