@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use peers::{Guest, Peers};
+
+/// How many connections the kernel is asked to keep until they are accepted. Linux grants no more than
+/// `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may fill.
+const BACKLOG: u32 = 1024;
 
 /// How long no connection is accepted after the system could not give one: file descriptors do not come back faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -75,7 +79,7 @@ impl Accept {
     pub(crate) async fn bind(address: impl ToSocketAddrs, limits: AcceptLimits) -> io::Result<Self> {
         let max_connections = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
+            listener: listen(address).await?,
             places: Arc::new(Semaphore::new(max_connections)),
             peers: Peers::new(limits.max_connections_per_peer.max(1)),
             no_accept_before: None,
@@ -153,6 +157,28 @@ impl Accept {
     }
 }
 
+/// Listens at the first address that can be listened at.
+async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at"));
+    for address in lookup_host(address).await? {
+        result = listen_at(address);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As tokio does: else an address cannot be used for a minute after its last user. On Windows, it means that others
+    // may take the address away.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Makes a connection end with a reset when it is dropped, so that the next write of its peer fails. After a plain end
 /// that write would succeed, and what it carries would be lost without the peer's knowledge. Nothing of it stays with
 /// the kernel either.
@@ -178,7 +204,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpSocket;
 
     async fn accept(max_connections: usize, max_connections_per_peer: usize) -> Accept {
         let limits = AcceptLimits { max_connections, max_connections_per_peer };
@@ -237,6 +262,18 @@ mod tests {
         drop(first);
         let again = connect(&accept, "127.0.0.2").await;
         assert_eq!(accept.next().await.from, again.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_first_address_that_can_be_listened_at_is_taken() {
+        let limits = AcceptLimits { max_connections: 1, max_connections_per_peer: 1 };
+        let taken = Accept::bind("127.0.0.1:0", limits).await.unwrap().local_addr().unwrap();
+        let _listener = listen_at(taken).unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
+        assert_eq!(listen(&[taken, free][..]).await.unwrap().local_addr().unwrap(), free);
+        assert_eq!(listen(taken).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(listen(&[][..]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let _v6 = listen("[::1]:0").await;
     }
 
     #[tokio::test]

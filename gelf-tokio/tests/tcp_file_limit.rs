@@ -1,38 +1,66 @@
-//! A receiver that runs out of file descriptors. It is a program of its own, since it takes all of them.
-#![cfg(unix)]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
+//! A receiver that runs out of file descriptors. It is in a process of its own; the figures are printed.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
 
-use std::fs::File;
-use std::process::Command;
+mod receiver_process;
+
 use std::time::Duration;
 
-use gelf_tokio::TcpReceiver;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::sleep;
+
+use receiver_process::{GoodSender, ReceiverProcess, connect_from, limit_files, timed_frame};
+
+#[test]
+fn the_receiver_in_a_process_of_its_own() {
+    receiver_process::run_if_asked();
+}
 
 #[tokio::test]
-async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
-    // Where the limit cannot be lowered, the test takes more files, and longer.
-    let lowered =
-        Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();
-    println!("prlimit: {lowered:?}");
+async fn a_receiver_without_file_descriptors_serves_those_it_has_and_waits_until_there_are_more() {
+    limit_files(std::process::id(), 4096);
+    let mut receiver = ReceiverProcess::start(1024);
+    limit_files(receiver.id(), 256);
+    let good = GoodSender::start(receiver.address);
+    receiver.until(|report| report["timed"] >= 1);
 
-    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let mut peer = TcpStream::connect(receiver.local_addr().unwrap()).await.unwrap();
-    peer.write_all(b"{}\0").await.unwrap();
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
+    let mut crowd = Vec::new();
+    for number in 0..1000_u32 {
+        let mut stream = connect_from(2 + (number % 20) as u8, receiver.address).await.unwrap();
+        stream.write_all(b"{}\0").await.unwrap();
+        crowd.push(stream);
     }
-    while receiver.stats().accept_errors < 3 {
-        let nothing = timeout(Duration::from_millis(10), receiver.recv()).await;
-        assert!(nothing.is_err(), "{nothing:?}");
-    }
-    assert_eq!(receiver.stats().connections, 0);
+    receiver.until(|report| report["accept_errors"] >= 1);
+    let (started, before) = (receiver.processor_time(), receiver.report());
+    sleep(Duration::from_secs(3)).await;
+    let (time, after) = (receiver.processor_time() - started, receiver.report());
+    let share = time.as_secs_f64() / 3.0;
+    let errors = after["accept_errors"] - before["accept_errors"];
+    let timed = after["timed"] - before["timed"];
+    let worst = Duration::from_micros(after["worst_us"]);
+    println!("256 files, {} connections open of 1,001: {:.1} % of a processor", after["open"], share * 100.0);
+    println!("in 3 s {errors} tries to accept, and {timed} messages of the connection that was there");
+    println!("the slowest of them came after {worst:?}");
+    assert!((200..256).contains(&after["open"]), "{after:?}");
+    assert!(share < 0.1);
+    assert!((1..=31).contains(&errors));
+    assert!(timed > 30);
 
-    drop(files);
-    let received = timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap();
-    assert_eq!(received.payload, "{}");
-    assert_eq!(receiver.stats().connections, 1);
+    let waiting = 1001 - after["open"];
+    drop(crowd);
+    let mut late = connect_from(1, receiver.address).await.unwrap();
+    late.write_all(&timed_frame()).await.unwrap();
+    // Those of the crowd that waited are accepted and their frames received, and at last this one.
+    let (_, took) = receiver.until(|report| report["connections"] == 1002 && report["open"] == 2);
+    println!("{waiting} waiting connections and a new one were served {took:?} after files were free");
+    assert!(took < Duration::from_secs(1));
+    let sent = good.stop();
+    let (report, _) = receiver.until(|report| report["timed"] == sent + 1);
+    println!("the connection that was there: {} of {sent} messages", report["timed"] - 1);
+    assert_eq!([report["other"], report["cut"], report["refused"]], [1000, 0, 0]);
 }

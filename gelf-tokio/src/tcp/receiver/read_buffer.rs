@@ -170,9 +170,12 @@ mod tests {
         read(&mut buffer, &vec![b'x'; 1_000_000]).await;
         assert_eq!((buffer.bytes.capacity(), budget.used()), (1_000_001, 1_000_001 - OWN_BYTES));
         read(&mut buffer, b"\0").await;
-        let _ = buffer.bytes().split_to(1_000_000);
+        let frame = buffer.bytes().split_to(1_000_000);
+        drop(frame);
         buffer.release();
-        assert_eq!((buffer.bytes.capacity(), budget.used()), (1, 0));
+        assert_eq!((&buffer.bytes[..], budget.used()), (&b"\0"[..], 0));
+        // Nothing is left of the memory of the frame.
+        assert!(!buffer.bytes.try_reclaim(100));
     }
 
     #[tokio::test]

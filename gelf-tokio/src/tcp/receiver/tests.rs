@@ -24,7 +24,8 @@ async fn connect(receiver: &TcpReceiver) -> TcpStream {
 }
 
 async fn payload(receiver: &mut TcpReceiver) -> Bytes {
-    receiver.recv().await.unwrap().payload
+    let received = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
+    received.expect("it comes").unwrap().payload
 }
 
 /// Fails unless every connection and every item is in the account, once.

@@ -1,13 +1,16 @@
 //! What ends a connection: on streams in memory, by a clock that the test sets, and once each on the loopback.
 
 use tokio::io::{DuplexStream, duplex};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::intake::Item;
 use crate::receive::ReceiveError;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Longer than anything takes, by the clock of the test.
+const GUARD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A reader of one stream in memory.
 struct Reading {
@@ -40,16 +43,16 @@ impl Reading {
     }
 
     async fn write(&mut self, bytes: &[u8]) {
-        self.peer.write_all(bytes).await.unwrap();
+        timeout(GUARD, self.peer.write_all(bytes)).await.expect("it is read").unwrap();
     }
 
     async fn item(&mut self) -> Item {
-        self.items.recv().await.unwrap()
+        timeout(GUARD, self.items.recv()).await.expect("it comes").unwrap()
     }
 
     /// How it ended, after how many seconds, and how many frames were cut.
     async fn end(self) -> (End, f64, u64) {
-        let end = self.end.await.unwrap();
+        let end = timeout(GUARD, self.end).await.expect("it ends").unwrap();
         (end, self.started.elapsed().as_secs_f64().round(), self.shared.frames.cut.load(Relaxed))
     }
 }
@@ -165,13 +168,55 @@ async fn time_in_which_nobody_receives_is_not_the_senders() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn time_in_which_there_is_no_memory_for_a_frame_is_not_the_senders() {
+    let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
+    // A long frame of another connection, that waits to be received.
+    let mut other = reading.shared.budget.claim();
+    other.grow(1 << 20).await.unwrap();
+    other.complete();
+    reading.write(&[b'x'; 1 << 16]).await;
+    tokio::time::sleep(3600 * SECOND).await;
+    drop(other);
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"x\0").await;
+    assert_eq!(reading.item().await.unwrap().payload.len(), (1 << 16) + 1);
+    assert_eq!(reading.shared.budget.used(), 0);
+}
+
+/// The processor time of this thread.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square() {
+    let mut times = Vec::new();
+    for len in [1 << 17, 1 << 20] {
+        let mut reading = Reading::start(|_| {});
+        let started = processor_time();
+        for _ in 0..len / 64 {
+            reading.write(&[b'x'; 64]).await;
+            tokio::task::yield_now().await;
+        }
+        reading.write(b"\0").await;
+        assert_eq!(reading.item().await.unwrap().payload.len(), len);
+        times.push(processor_time() - started);
+    }
+    // Eight times as long, and not 64 times. The system may count a few milliseconds late.
+    assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_ends_within_its_time_is_not_blamed() {
     let mut reading = Reading::start(|_| {});
     reading.write(b"{}\0").await;
     reading.item().await.unwrap();
     let Reading { peer, end, .. } = reading;
     drop(peer);
-    assert_eq!(end.await.unwrap(), End::Ended);
+    assert_eq!(timeout(GUARD, end).await.expect("it ends").unwrap(), End::Ended);
 }
 
 #[tokio::test]
@@ -218,6 +263,16 @@ async fn connections_beyond_a_peers_limit_are_refused_and_counted() {
     peers[1].write_all(b"{}\0").await.unwrap();
     assert_eq!(payload(&mut receiver).await, "{}");
     assert_adds_up(receiver.stats(), 1);
+}
+
+#[tokio::test]
+async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
+    let mut receiver = receiver(|options| options.max_buffered_bytes = 0).await;
+    let mut peer = connect(&receiver).await;
+    let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
+    let writing = tokio::spawn(async move { peer.write_all(&frame).await.map(|()| peer) });
+    assert_eq!(payload(&mut receiver).await.len(), 2 << 20);
+    writing.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -131,13 +131,17 @@ fn five_hundred_half_open_handshakes_take_little_memory_and_keep_nobody_waiting(
         runtime.block_on(half_open_handshakes());
         return;
     }
-    let name = std::thread::current().name().unwrap().to_owned();
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let name =
+        format!("{module}::five_hundred_half_open_handshakes_take_little_memory_and_keep_nobody_waiting");
     let output = Command::new(std::env::current_exe().unwrap())
         .args([&name, "--exact", "--nocapture"])
         .env(ALONE, "1")
         .output()
         .unwrap();
-    print!("{}", String::from_utf8_lossy(&output.stdout));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("{printed}");
+    assert!(printed.contains("test result: ok. 1 passed"), "it did not run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

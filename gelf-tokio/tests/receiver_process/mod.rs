@@ -1,0 +1,242 @@
+//! A receiver in a process of its own, so that its memory, processor time and file descriptors are its own, too.
+//!
+//! The process is the test's own program, started once more: a test there calls [`run_if_asked`]. What it receives is
+//! counted, and timed where the payload is one of [`timed_frame`].
+#![allow(dead_code, reason = "not every test asks for everything")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use gelf_tokio::{TcpReceiver, TcpReceiverOptions};
+use tokio::net::{TcpSocket, TcpStream};
+
+const ASKED: &str = "GELF_TOKIO_TEST_RECEIVER";
+
+/// The name of the test that calls [`run_if_asked`].
+const TEST: &str = "the_receiver_in_a_process_of_its_own";
+
+/// Runs as the receiver, to its end, if that is what this process was started for.
+pub fn run_if_asked() {
+    let Ok(max_connections) = std::env::var(ASKED) else { return };
+    let mut options = TcpReceiverOptions::default();
+    options.max_connections = max_connections.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(receive(options));
+    std::process::exit(0);
+}
+
+async fn receive(options: TcpReceiverOptions) {
+    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    println!("\nlistening {}", receiver.local_addr().unwrap());
+    let (asks, mut asked) = tokio::sync::mpsc::channel(1);
+    std::thread::spawn(move || {
+        for _ in std::io::stdin().lines().map_while(Result::ok) {
+            asks.blocking_send(()).unwrap();
+        }
+    });
+    let (mut timed, mut other, mut errors, mut worst) = (0u64, 0u64, 0u64, Duration::ZERO);
+    loop {
+        tokio::select! {
+            received = receiver.recv() => match received {
+                Ok(received) => match received.payload.strip_prefix(b"t=") {
+                    Some(time) => {
+                        let sent: u64 = std::str::from_utf8(time).unwrap().parse().unwrap();
+                        worst = worst.max(Duration::from_nanos(now().saturating_sub(sent)));
+                        timed += 1;
+                    }
+                    None => other += 1,
+                },
+                Err(_) => errors += 1,
+            },
+            ask = asked.recv() => {
+                if ask.is_none() {
+                    return;
+                }
+                let stats = receiver.stats();
+                let over = stats.ended_connections
+                    + stats.broken_connections
+                    + stats.refused_connections
+                    + stats.failed_handshakes
+                    + stats.silent_connections
+                    + stats.idle_connections
+                    + stats.slow_connections
+                    + stats.evicted_connections;
+                assert_eq!(stats.connections, stats.open_connections as u64 + over, "{stats:?}");
+                let given = stats.frames + stats.too_long_frames - stats.waiting_frames;
+                assert_eq!(timed + other + errors, given, "{stats:?}");
+                println!(
+                    "report timed={timed} other={other} errors={errors} worst_us={} connections={} open={} ended={} \
+                     refused={} silent={} slow={} cut={} accept_errors={}",
+                    worst.as_micros(),
+                    stats.connections,
+                    stats.open_connections,
+                    stats.ended_connections,
+                    stats.refused_connections,
+                    stats.silent_connections,
+                    stats.slow_connections,
+                    stats.cut_frames,
+                    stats.accept_errors,
+                );
+            }
+        }
+    }
+}
+
+/// A receiver in a process of its own, until it is dropped.
+pub struct ReceiverProcess {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    pub address: SocketAddr,
+}
+
+impl ReceiverProcess {
+    pub fn start(max_connections: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([TEST, "--exact", "--nocapture"])
+            .env(ASKED, max_connections.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let address = line_after(&mut stdout, "listening ").parse().unwrap();
+        Self { child, stdin, stdout, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has done so far: figures by name.
+    pub fn report(&mut self) -> HashMap<String, u64> {
+        self.stdin.write_all(b"report\n").unwrap();
+        let figures = line_after(&mut self.stdout, "report ");
+        let figures = figures.split_whitespace().map(|figure| figure.split_once('=').unwrap());
+        figures.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
+    }
+
+    /// Waits until its report is as wanted, and gives it and how long it took.
+    pub fn until(
+        &mut self,
+        wanted: impl Fn(&HashMap<String, u64>) -> bool,
+    ) -> (HashMap<String, u64>, Duration) {
+        let started = std::time::Instant::now();
+        loop {
+            let report = self.report();
+            let waited = started.elapsed();
+            if wanted(&report) {
+                return (report, waited);
+            }
+            assert!(waited < Duration::from_secs(30), "{report:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Bytes of memory that are its own: now.
+    pub fn resident(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most of them there were since the last [`forget_peak`](Self::forget_peak).
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
+    }
+
+    /// Its time on a processor.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1;
+        // utime and stime of proc(5), in hundredths of a second.
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for ReceiverProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line_after(lines: &mut impl BufRead, start: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the receiver has ended");
+        if let Some(rest) = line.strip_prefix(start) {
+            return rest.trim().to_owned();
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64
+}
+
+/// A frame that says when it was sent.
+pub fn timed_frame() -> Vec<u8> {
+    format!("t={}\0", now()).into_bytes()
+}
+
+/// Sends a [`timed_frame`] every 10 ms on one connection, until it is stopped.
+pub struct GoodSender {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: JoinHandle<u64>,
+}
+
+impl GoodSender {
+    pub fn start(address: SocketAddr) -> Self {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut sent = 0;
+            while stopped.recv_timeout(Duration::from_millis(10)).is_err() {
+                stream.write_all(&timed_frame()).unwrap();
+                sent += 1;
+            }
+            sent
+        });
+        Self { stop, thread }
+    }
+
+    /// How many it has sent.
+    pub fn stop(self) -> u64 {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+/// A connection from an address of the loopback, 127.0.0.`host`.
+pub async fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
+    socket.connect(to).await
+}
+
+/// Sets how many files a process may have open, up to what it may be set to.
+pub fn limit_files(process: u32, limit: u32) {
+    let limit = format!("--nofile={limit}:");
+    let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();
+    assert!(status.unwrap().success());
+}
+
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1048576.0
+}

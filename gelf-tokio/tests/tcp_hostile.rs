@@ -1,0 +1,200 @@
+//! A receiver over TCP against peers that mean it harm: what they cost it in memory and time, and that others do not
+//! notice. It is in a process of its own; the figures are printed.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod receiver_process;
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use receiver_process::{GoodSender, ReceiverProcess, connect_from, limit_files, mib, timed_frame};
+
+const MIB: u64 = 1 << 20;
+
+/// Figures are of one thing at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[test]
+fn the_receiver_in_a_process_of_its_own() {
+    receiver_process::run_if_asked();
+}
+
+fn start(max_connections: usize) -> ReceiverProcess {
+    // The receiver's limit is that of the process that starts it.
+    limit_files(std::process::id(), 4096);
+    ReceiverProcess::start(max_connections)
+}
+
+/// Whether the other side has ended it; nothing is ever sent by it.
+fn is_closed(stream: &TcpStream) -> bool {
+    !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn a_thousand_connections_with_a_byte_a_second_are_closed_and_cost_little() {
+    let _alone = ALONE.lock().await;
+    let mut receiver = start(1024);
+    let good = GoodSender::start(receiver.address);
+    receiver.until(|report| report["timed"] >= 10);
+    let before = receiver.resident();
+    receiver.forget_peak();
+
+    let mut slow = Vec::new();
+    for number in 0..1000 {
+        slow.push(connect_from(1 + (number % 20) as u8, receiver.address).await.unwrap());
+    }
+    let started = Instant::now();
+    let mut open_at_20_seconds = 0;
+    while !slow.is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(40), "{} are open", slow.len());
+        for stream in &slow {
+            // An error is a connection that is closed, which is seen below.
+            let _ = stream.try_write(b"x");
+        }
+        sleep(Duration::from_secs(1)).await;
+        slow.retain(|stream| !is_closed(stream));
+        if started.elapsed() < Duration::from_secs(20) {
+            open_at_20_seconds = slow.len();
+        }
+    }
+    let took = started.elapsed();
+    let growth = receiver.peak().saturating_sub(before);
+    let sent = good.stop();
+    let (report, _) = receiver.until(|report| report["timed"] >= sent && report["open"] == 0);
+    let worst = Duration::from_micros(report["worst_us"]);
+    println!("1,000 slow connections: all closed after {took:?}, at most {:.1} MiB more memory", mib(growth));
+    println!("a good one meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
+    assert_eq!(open_at_20_seconds, 1000);
+    assert!(growth <= 40 * MIB);
+    assert_eq!(report["timed"], sent);
+    assert!(sent >= 1000, "{sent} messages");
+    assert!(worst < Duration::from_secs(1));
+    assert_eq!([report["slow"], report["cut"], report["other"], report["refused"]], [1000, 1000, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_than_a_frame() {
+    let _alone = ALONE.lock().await;
+    let mut receiver = start(1024);
+    let mut peer = TcpStream::connect(receiver.address).await.unwrap();
+    peer.write_all(&timed_frame()).await.unwrap();
+    receiver.until(|report| report["timed"] == 1);
+    let before = receiver.resident();
+    receiver.forget_peak();
+    let mut times = Vec::new();
+    let piece = vec![b'x'; 1 << 20];
+    for (round, length) in [100, 300].into_iter().enumerate() {
+        let (round, started) = (round as u64, receiver.processor_time());
+        for sent in 0..length {
+            peer.write_all(&piece).await.unwrap();
+            // It is an error at the cap, not at the end.
+            if sent == 7 {
+                receiver.until(|report| report["errors"] == round + 1);
+            }
+        }
+        peer.write_all(&[&b"\0"[..], &timed_frame()].concat()).await.unwrap();
+        let (report, _) = receiver.until(|report| report["timed"] == round + 2);
+        assert_eq!([report["errors"], report["other"], report["open"]], [round + 1, 0, 1]);
+        times.push(receiver.processor_time() - started);
+    }
+    let growth = receiver.peak().saturating_sub(before);
+    println!(
+        "100 MiB and 300 MiB without a delimiter: {times:?} on a processor, {:.1} MiB more memory",
+        mib(growth)
+    );
+    assert!(growth <= 12 * MIB, "{growth}");
+    // Three times the bytes take three times as long, not nine times.
+    assert!(times[1] <= times[0] * 5 + Duration::from_millis(100), "{times:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_open() {
+    let _alone = ALONE.lock().await;
+    let mut receiver = start(200);
+    let good: Vec<_> = (0..10).map(|_| GoodSender::start(receiver.address)).collect();
+    receiver.until(|report| report["open"] == 10);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..2000 {
+        let address = receiver.address;
+        tasks.spawn(async move {
+            // Those that find no room in the kernel's queue try for longer than the test takes.
+            let mut stream =
+                timeout(Duration::from_secs(5), connect_from(2 + (number % 100) as u8, address)).await;
+            if let Ok(Ok(stream)) = &mut stream {
+                let _ = stream.write_all(b"{}\0").await;
+            }
+            stream
+        });
+    }
+    let mut flood = Vec::new();
+    while let Some(stream) = tasks.join_next().await {
+        flood.extend(stream.unwrap().into_iter().flatten());
+    }
+    let full = receiver.report();
+    let sent: u64 = good.into_iter().map(GoodSender::stop).sum();
+    let (report, _) = receiver.until(|report| report["timed"] >= sent);
+    let worst = Duration::from_micros(report["worst_us"]);
+    println!(
+        "a flood of 2,000 connections, of which the kernel took {}: {} are open",
+        flood.len(),
+        full["open"]
+    );
+    println!("ten good ones meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
+    assert!(flood.len() > 1000, "{} connections", flood.len());
+    assert_eq!([full["open"], full["refused"], full["accept_errors"]], [200, 0, 0]);
+    assert_eq!(report["timed"], sent);
+    assert!(worst < Duration::from_secs(1));
+
+    drop(flood);
+    let mut late = TcpStream::connect(receiver.address).await.unwrap();
+    late.write_all(&timed_frame()).await.unwrap();
+    receiver.until(|report| report["timed"] == sent + 1);
+}
+
+#[tokio::test]
+async fn one_peer_that_connects_without_end_keeps_nobody_out() {
+    let _alone = ALONE.lock().await;
+    let mut receiver = start(1024);
+    let address = receiver.address;
+    let flood = tokio::spawn(async move {
+        let mut streams = Vec::new();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(3) {
+            // Those beyond the limit are reset at once, some before the connect has returned.
+            let Ok(mut stream) = connect_from(2, address).await else { continue };
+            if streams.len() < 64 {
+                stream.write_all(b"{}\0").await.unwrap();
+                streams.push(stream);
+            } else {
+                timeout(Duration::from_secs(30), stream.read(&mut [0])).await.unwrap().unwrap_err();
+            }
+        }
+        streams
+    });
+    let mut connects = 0;
+    while !flood.is_finished() {
+        let mut good = connect_from(3, address).await.unwrap();
+        good.write_all(&timed_frame()).await.unwrap();
+        good.shutdown().await.unwrap();
+        assert_eq!(good.read(&mut [0]).await.unwrap(), 0);
+        connects += 1;
+    }
+    let _flood = flood.await.unwrap();
+    let (report, _) = receiver.until(|report| report["timed"] == connects);
+    let worst = Duration::from_micros(report["worst_us"]);
+    println!("{} connections of one peer refused, {connects} of another served", report["refused"]);
+    println!("the slowest message of those after {worst:?}");
+    assert!(report["refused"] > 100, "{report:?}");
+    assert_eq!([report["open"], report["other"]], [64, 64]);
+    assert!(worst < Duration::from_secs(1));
+}
