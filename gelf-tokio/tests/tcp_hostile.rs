@@ -118,6 +118,48 @@ async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_than_a_fram
 }
 
 #[tokio::test]
+async fn long_frames_that_are_never_ended_cost_no_more_than_their_budget() {
+    let _alone = ALONE.lock().await;
+    let mut receiver = start(1024);
+    let good = GoodSender::start(receiver.address);
+    receiver.until(|report| report["timed"] >= 10);
+    let before = receiver.resident();
+    receiver.forget_peak();
+    // 570 MiB of 2 MiB less 100 KiB each.
+    let unfinished = vec![b'x'; (2 << 20) - (100 << 10)];
+    let mut hoarders = Vec::new();
+    for number in 0..300_u32 {
+        let mut stream = connect_from(2 + (number % 20) as u8, receiver.address).await.unwrap();
+        stream.write_all(&unfinished).await.unwrap();
+        hoarders.push(stream);
+    }
+    let mut long = TcpStream::connect(receiver.address).await.unwrap();
+    let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
+    long.write_all(&frame).await.unwrap();
+    // As many as have room stay: 256 MiB are 132 times 2 MiB less 64 KiB.
+    let (report, _) = receiver.until(|report| report["other"] == 1 && report["evicted"] >= 300 - 132);
+    let growth = receiver.peak().saturating_sub(before);
+    let sent = good.stop();
+    let (after, _) = receiver.until(|report| report["timed"] >= sent);
+    let worst = Duration::from_micros(after["worst_us"]);
+    println!(
+        "300 unfinished frames of 1.9 MiB: at most {:.1} MiB more memory, {} evicted",
+        mib(growth),
+        report["evicted"]
+    );
+    println!(
+        "good ones meanwhile: one of 2 MiB, and {} of {sent} small ones, the slowest after {worst:?}",
+        after["timed"]
+    );
+    // The budget, 64 KiB of each connection, and what the allocator keeps.
+    assert!(growth <= (256 + 20 + 44) * MIB, "{growth}");
+    assert_eq!(after["timed"], sent);
+    assert_eq!([after["cut"], after["slow"]], [after["evicted"], 0]);
+    assert!(after["evicted"] < 300 - 120, "{after:?}");
+    assert!(worst < Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_open() {
     let _alone = ALONE.lock().await;
     let mut receiver = start(200);

@@ -20,7 +20,7 @@ const ASKED: &str = "GELF_TOKIO_TEST_RECEIVER";
 const TEST: &str = "the_receiver_in_a_process_of_its_own";
 
 /// Runs as the receiver, to its end, if that is what this process was started for.
-pub fn run_if_asked() {
+pub(crate) fn run_if_asked() {
     let Ok(max_connections) = std::env::var(ASKED) else { return };
     let mut options = TcpReceiverOptions::default();
     options.max_connections = max_connections.parse().unwrap();
@@ -70,7 +70,7 @@ async fn receive(options: TcpReceiverOptions) {
                 assert_eq!(timed + other + errors, given, "{stats:?}");
                 println!(
                     "report timed={timed} other={other} errors={errors} worst_us={} connections={} open={} ended={} \
-                     refused={} silent={} slow={} cut={} accept_errors={}",
+                     refused={} silent={} slow={} evicted={} cut={} accept_errors={}",
                     worst.as_micros(),
                     stats.connections,
                     stats.open_connections,
@@ -78,6 +78,7 @@ async fn receive(options: TcpReceiverOptions) {
                     stats.refused_connections,
                     stats.silent_connections,
                     stats.slow_connections,
+                    stats.evicted_connections,
                     stats.cut_frames,
                     stats.accept_errors,
                 );
@@ -87,15 +88,15 @@ async fn receive(options: TcpReceiverOptions) {
 }
 
 /// A receiver in a process of its own, until it is dropped.
-pub struct ReceiverProcess {
+pub(crate) struct ReceiverProcess {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl ReceiverProcess {
-    pub fn start(max_connections: usize) -> Self {
+    pub(crate) fn start(max_connections: usize) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([TEST, "--exact", "--nocapture"])
             .env(ASKED, max_connections.to_string())
@@ -109,12 +110,12 @@ impl ReceiverProcess {
         Self { child, stdin, stdout, address }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has done so far: figures by name.
-    pub fn report(&mut self) -> HashMap<String, u64> {
+    pub(crate) fn report(&mut self) -> HashMap<String, u64> {
         self.stdin.write_all(b"report\n").unwrap();
         let figures = line_after(&mut self.stdout, "report ");
         let figures = figures.split_whitespace().map(|figure| figure.split_once('=').unwrap());
@@ -122,7 +123,7 @@ impl ReceiverProcess {
     }
 
     /// Waits until its report is as wanted, and gives it and how long it took.
-    pub fn until(
+    pub(crate) fn until(
         &mut self,
         wanted: impl Fn(&HashMap<String, u64>) -> bool,
     ) -> (HashMap<String, u64>, Duration) {
@@ -139,21 +140,21 @@ impl ReceiverProcess {
     }
 
     /// Bytes of memory that are its own: now.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
     /// The most of them there were since the last [`forget_peak`](Self::forget_peak).
-    pub fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.status("VmHWM:")
     }
 
-    pub fn forget_peak(&self) {
+    pub(crate) fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
     }
 
     /// Its time on a processor.
-    pub fn processor_time(&self) -> Duration {
+    pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit_once(')').unwrap().1;
         // utime and stime of proc(5), in hundredths of a second.
@@ -190,18 +191,18 @@ fn now() -> u64 {
 }
 
 /// A frame that says when it was sent.
-pub fn timed_frame() -> Vec<u8> {
+pub(crate) fn timed_frame() -> Vec<u8> {
     format!("t={}\0", now()).into_bytes()
 }
 
 /// Sends a [`timed_frame`] every 10 ms on one connection, until it is stopped.
-pub struct GoodSender {
+pub(crate) struct GoodSender {
     stop: std::sync::mpsc::Sender<()>,
     thread: JoinHandle<u64>,
 }
 
 impl GoodSender {
-    pub fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -217,26 +218,26 @@ impl GoodSender {
     }
 
     /// How many it has sent.
-    pub fn stop(self) -> u64 {
+    pub(crate) fn stop(self) -> u64 {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap()
     }
 }
 
 /// A connection from an address of the loopback, 127.0.0.`host`.
-pub async fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
     socket.connect(to).await
 }
 
 /// Sets how many files a process may have open, up to what it may be set to.
-pub fn limit_files(process: u32, limit: u32) {
+pub(crate) fn limit_files(process: u32, limit: u32) {
     let limit = format!("--nofile={limit}:");
     let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();
     assert!(status.unwrap().success());
 }
 
-pub fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1048576.0
 }
