@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 mod acceptor;
 #[cfg(test)]
 #[path = "../tests/support/certificates.rs"]
-mod certificates;
+pub(crate) mod certificates;
 mod config_error;
 mod connector;
 mod counting;

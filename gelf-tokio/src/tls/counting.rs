@@ -31,11 +31,6 @@ impl<IO> Counting<IO> {
         &self.inner
     }
 
-    /// What is written to it directly is not counted.
-    pub(crate) fn get_mut(&mut self) -> &mut IO {
-        &mut self.inner
-    }
-
     fn count(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(taken)) = &polled {
             self.written += *taken as u64;

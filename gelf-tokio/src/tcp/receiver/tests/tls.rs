@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -12,28 +12,25 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::receive::ReceiveError;
+use crate::tls::certificates::{Authority, Directory};
 
 /// A receiver, and a connector that trusts it.
 async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
+    let authority = Authority::new("tests");
+    let directory = Directory::new();
+    let (cert, key) = directory.write_issued("server", &authority.issue(&["localhost"]));
+    let tls = ReceiverTls::from_pem_files(cert, key).unwrap();
+    // What is read stays, with or without its files.
+    drop(directory);
     let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut options = TcpReceiverOptions::default();
     change(&mut options);
-    let tls = ReceiverTls::from_config(Arc::new(server));
     let receiver = TcpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
     (receiver, TlsConnector::from(Arc::new(client)))
 }
