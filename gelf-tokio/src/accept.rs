@@ -266,14 +266,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_address_that_can_be_listened_at_is_taken() {
-        let limits = AcceptLimits { max_connections: 1, max_connections_per_peer: 1 };
-        let taken = Accept::bind("127.0.0.1:0", limits).await.unwrap().local_addr().unwrap();
-        let _listener = listen_at(taken).unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
-        assert_eq!(listen(&[taken, free][..]).await.unwrap().local_addr().unwrap(), free);
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let taken = listener.local_addr().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        assert_ne!(listen(&[taken, any][..]).await.unwrap().local_addr().unwrap(), taken);
         assert_eq!(listen(taken).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(listen(&[][..]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        let _v6 = listen("[::1]:0").await;
     }
 
     #[tokio::test]
