@@ -58,7 +58,7 @@
 //! | inflated payload | 8 MiB | decompression bombs |
 //! | frame | 2 MiB | streams without a delimiter |
 //! | connections | 1,024, and 64 a peer; further ones wait to be accepted, or are closed | connections without end |
-//! | first byte, TLS handshake | 10 s | connections that are not used |
+//! | TLS handshake | 10 s | connections that are not used |
 //! | frame on its way | 30 s | frames that come byte by byte |
 //! | unfinished frames | 256 MiB, and 64 KiB a connection | long frames that are begun and not ended |
 //! | frames that wait to be received | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |

@@ -10,7 +10,7 @@ use super::connection::End;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
     /// Until the first byte.
-    pub(super) first_byte: Duration,
+    pub(super) first_byte: Option<Duration>,
     /// From the last byte to the next.
     pub(super) idle: Option<Duration>,
     /// From the first byte of a frame to its end.
@@ -72,7 +72,7 @@ impl Clock {
         let silent = if self.has_heard {
             self.limits.idle.and_then(|limit| after(self.heard, limit, End::Idle))
         } else {
-            after(self.heard, self.limits.first_byte, End::Silent)
+            self.limits.first_byte.and_then(|limit| after(self.heard, limit, End::Silent))
         };
         let slow = self.frame_since.and_then(|since| after(since, self.limits.frame, End::Slow));
         [slow, silent].into_iter().flatten().min_by_key(|(instant, _)| *instant)
@@ -86,7 +86,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn clock(idle: Option<Duration>) -> Clock {
-        Clock::new(TimeLimits { first_byte: 10 * SECOND, idle, frame: 30 * SECOND })
+        Clock::new(TimeLimits { first_byte: Some(10 * SECOND), idle, frame: 30 * SECOND })
     }
 
     fn deadline(clock: &Clock) -> Option<(Duration, End)> {
@@ -133,7 +133,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_limit_beyond_all_time_is_none() {
         let limits =
-            TimeLimits { first_byte: Duration::MAX, idle: Some(Duration::MAX), frame: Duration::MAX };
+            TimeLimits { first_byte: Some(Duration::MAX), idle: Some(Duration::MAX), frame: Duration::MAX };
         let mut clock = Clock::new(limits);
         assert_eq!(deadline(&clock), None);
         clock.hear(false, true);

@@ -31,10 +31,10 @@ pub struct TcpReceiverOptions {
     pub max_queued_bytes: usize,
     /// How long a TLS handshake may take: 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
-    /// How long a connection, after its TLS handshake if there is one, may take for its first byte: 10 s. It stops
-    /// connections that are never used. A sender that connects long before its first message has to connect again, as
-    /// its first write tells it; where senders cannot do that, set this longer.
-    pub first_byte_timeout: Duration,
+    /// How long a connection, after its TLS handshake if there is one, may take for its first byte: without a limit, for
+    /// senders connect when they start, and their first message may come hours later. It stops connections that are
+    /// never used, where many are made.
+    pub first_byte_timeout: Option<Duration>,
     /// How long a connection that has sent something may then send nothing: without a limit, for a quiet host is no
     /// fault, and keepalive finds peers that are gone after two and a half minutes. It stops connections that are used
     /// once and kept.
@@ -55,7 +55,7 @@ impl Default for TcpReceiverOptions {
             max_queued_frames: 1024,
             max_queued_bytes: 16 * 1024 * 1024,
             handshake_timeout: Duration::from_secs(10),
-            first_byte_timeout: Duration::from_secs(10),
+            first_byte_timeout: None,
             idle_timeout: None,
             frame_timeout: Duration::from_secs(30),
         }

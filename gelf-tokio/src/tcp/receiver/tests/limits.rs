@@ -23,7 +23,7 @@ struct Reading {
 
 impl Reading {
     fn start(change: impl FnOnce(&mut TimeLimits)) -> Self {
-        let mut time_limits = TimeLimits { first_byte: 10 * SECOND, idle: None, frame: 30 * SECOND };
+        let mut time_limits = TimeLimits { first_byte: Some(10 * SECOND), idle: None, frame: 30 * SECOND };
         change(&mut time_limits);
         let (intake, items) = intake(1, 1000);
         let shared = Arc::new(Shared {
@@ -223,7 +223,8 @@ async fn a_peer_that_ends_within_its_time_is_not_blamed() {
 async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write_fails() {
     for (change, sent, wanted) in [
         (
-            (|options| options.first_byte_timeout = Duration::from_millis(20)) as fn(&mut TcpReceiverOptions),
+            (|options| options.first_byte_timeout = Some(Duration::from_millis(20)))
+                as fn(&mut TcpReceiverOptions),
             &b""[..],
             (|stats| stats.silent_connections == 1) as fn(TcpReceiverStats) -> bool,
         ),

@@ -105,7 +105,7 @@ async fn a_handshake_that_fails_or_takes_too_long_costs_its_connection_and_is_co
 #[tokio::test]
 async fn a_tls_connection_without_a_first_byte_is_reset_in_time() {
     let (mut receiver, connector) =
-        secured(|options| options.first_byte_timeout = Duration::from_millis(20)).await;
+        secured(|options| options.first_byte_timeout = Some(Duration::from_millis(20))).await;
     let mut peer = tls_peer(&mut receiver, &connector).await;
     until(&mut receiver, |stats| stats.silent_connections == 1).await;
     assert_eq!(peer.get_mut().0.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
