@@ -1,0 +1,43 @@
+//! Sends messages over HTTP, one a request and several a request, and answers them.
+//!
+//! ```text
+//! cargo run -p gelf-tokio --features http --example http
+//! ```
+
+use std::error::Error;
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{Client, HttpReceiver, HttpReceiverOptions};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut options = HttpReceiverOptions::default();
+    options.bulk = true;
+    let mut receiver = HttpReceiver::bind_with("127.0.0.1:0", options).await?;
+    let address = receiver.local_addr()?;
+
+    // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be asked for.
+    for query in ["", "?bulk=true&compression=gzip"] {
+        let (client, mut receipts, driver) = Client::new(&format!("gelf+http://{address}{query}").parse()?)?;
+        for number in 1..=3 {
+            client.send(&Message::new("example-host", format!("message {number}")), number).await?;
+        }
+        drop(client);
+        let driver = tokio::spawn(driver.run());
+        for _ in 1..=3 {
+            let received = receiver.recv().await?;
+            let decoded = Decoder::lenient().decode(&received.payload)?;
+            println!("received from {}: {}", received.from, decoded.message.short_message());
+        }
+        // The receiver answers while it is asked for more.
+        tokio::select! {
+            ended = driver => ended?,
+            received = receiver.recv() => println!("unexpected: {received:?}"),
+        }
+        while let Some((number, outcome)) = receipts.recv().await {
+            println!("message {number}: {outcome:?}");
+        }
+        println!("{} requests so far", receiver.stats().requests);
+    }
+    Ok(())
+}

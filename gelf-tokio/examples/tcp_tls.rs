@@ -1,0 +1,93 @@
+//! Sends messages over TLS, from a client that trusts one authority to a receiver that wants a certificate of it. The
+//! authority is made for the occasion; in life its files come from `openssl`, a mesh or a certificate service.
+//!
+//! ```text
+//! cargo run -p gelf-tokio --features tls --example tcp_tls
+//! ```
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpReceiverOptions};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(format!("gelf-tls-{}", std::process::id()));
+    fs::create_dir(&directory)?;
+    let result = send_and_receive(&directory).await;
+    fs::remove_dir_all(&directory)?;
+    result
+}
+
+async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
+    let files = Files::make(directory)?;
+
+    // A receiver: its own certificate and key, and the authority whose certificates it wants of senders.
+    let tls =
+        ReceiverTls::from_pem_files(&files.server_cert, &files.server_key)?.with_client_ca(&files.ca)?;
+    let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls).await?;
+
+    // A client: the authority that it trusts, and its own certificate and key. All of it can stand in the URI.
+    let address = receiver.local_addr()?;
+    let [ca, cert, key] = [&files.ca, &files.client_cert, &files.client_key].map(|path| path.display());
+    let uri = format!("gelf+tls://{address}?server_name=logs.example&ca={ca}&cert={cert}&key={key}");
+    let (client, mut receipts, driver) = Client::new(&uri.parse()?)?;
+    let driver = tokio::spawn(driver.run());
+    for number in 1..=3 {
+        client.send(&Message::new("example-host", format!("message {number}")), number).await?;
+    }
+    drop(client);
+
+    for _ in 1..=3 {
+        let received = receiver.recv().await?;
+        let decoded = Decoder::lenient().decode(&received.payload)?;
+        println!("received from {}: {}", received.from, decoded.message.short_message());
+    }
+    // The receiver goes on while the driver ends its connection.
+    tokio::select! {
+        ended = driver => ended?,
+        received = receiver.recv() => println!("unexpected: {received:?}"),
+    }
+    while let Some((number, outcome)) = receipts.recv().await {
+        println!("message {number}: {outcome:?}");
+    }
+    Ok(())
+}
+
+/// PEM files of an authority, of a receiver called `logs.example`, and of a sender.
+struct Files {
+    ca: PathBuf,
+    server_cert: PathBuf,
+    server_key: PathBuf,
+    client_cert: PathBuf,
+    client_key: PathBuf,
+}
+
+impl Files {
+    fn make(directory: &Path) -> Result<Self, Box<dyn Error>> {
+        let write = |name: &str, pem: String| -> Result<PathBuf, Box<dyn Error>> {
+            let path = directory.join(name);
+            fs::write(&path, pem)?;
+            Ok(path)
+        };
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate()?;
+        let ca = write("ca.pem", authority.self_signed(&authority_key)?.pem())?;
+        let issuer = Issuer::new(authority, authority_key);
+        let issue = |name: &str| -> Result<(PathBuf, PathBuf), Box<dyn Error>> {
+            let key = KeyPair::generate()?;
+            let cert = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
+            Ok((
+                write(&format!("{name}.pem"), cert.pem())?,
+                write(&format!("{name}.key.pem"), key.serialize_pem())?,
+            ))
+        };
+        let (server_cert, server_key) = issue("logs.example")?;
+        let (client_cert, client_key) = issue("sender.example")?;
+        Ok(Self { ca, server_cert, server_key, client_cert, client_key })
+    }
+}
