@@ -293,6 +293,7 @@ mod tests {
         while started.elapsed() < duration {
             sender.send_payload(&long).await.unwrap();
             sender.send_payload(b"{}").await.unwrap();
+            assert!(sender.stats().datagrams < 1_000_000, "there is no rate");
         }
         sender.stats().datagrams
     }
