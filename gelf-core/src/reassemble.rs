@@ -18,6 +18,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use crate::chunk::{ChunkHeader, MessageId};
+use chunks::Chunks;
 use list::{Kind, Linked, Links, List};
 use slot::{Key, Slot};
 use table::Table;
@@ -27,6 +28,12 @@ const MAX_DROPPED_EVENTS: usize = 1024;
 
 /// The memory of a larger message is given back after it.
 const RETAINED_BYTES: usize = 128 * 1024;
+
+/// As long as fewer messages are pending, each may have a place that a larger one has left: they are few.
+const FEW_PENDING: usize = 64;
+
+/// When there are more, a place with more memory than this must be about as large as the message needs.
+const RETAINED_IN_A_FLOOD: usize = 256;
 
 /// How much memory all free slots keep for the next messages: more are rarely on their way at once, and a source that
 /// had many large ones completed may not fill the room of the others with what it left.
@@ -291,7 +298,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         let key = (header.id(), source);
         let found = match self.index.get(&key) {
             Some(slot) => Some(*slot),
-            None => self.begin(now, key, header.sequence_count()),
+            None => self.begin(now, key, header.sequence_count(), payload.len()),
         };
         let Some((slot, pending)) = found.and_then(|slot| Some((slot, self.slots.get_mut(slot)?))) else {
             // Room for no message at all.
@@ -350,8 +357,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         ReassemblyStats { pending: self.index.len(), held_bytes: self.bytes, ..self.stats }
     }
 
-    /// A slot for a new message, or none if there may be no message at all.
-    fn begin(&mut self, now: Instant, key: Key<S>, count: u8) -> Option<u32> {
+    /// A slot for a new message, whose first chunk has so many bytes, or none if there may be no message at all.
+    fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
         // No source has more than all have.
         if self.index.len() >= self.limits.max_entries_per_source
             && let Some(of_source) = self.sources.get(&key.1)
@@ -377,6 +384,13 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
+        // Else each message that is completed would leave its memory to the next first chunk of a flood, until all of
+        // them sit on it.
+        let is_flood = self.index.len() >= FEW_PENDING;
+        if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
+            self.bytes -= place.chunks.memory();
+            place.chunks.shrink();
+        }
         let deadline = place.deadline;
         self.by_age.push(Kind::Age, slot, &mut self.slots);
         if self.by_age.len() == 1 {

@@ -39,6 +39,11 @@ impl Chunks {
         self.parts.capacity() * size_of::<Part>() + self.data.capacity()
     }
 
+    /// How many bytes so many chunks take, if all are as long as the first.
+    pub(super) fn needed(first: usize, count: u8) -> usize {
+        usize::from(count) * (first + size_of::<Part>())
+    }
+
     /// How many have come.
     pub(super) fn received(&self) -> u8 {
         self.parts.len() as u8

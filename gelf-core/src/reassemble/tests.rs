@@ -398,6 +398,28 @@ fn many_large_messages_leave_little_memory_behind() {
 }
 
 #[test]
+fn a_flood_of_first_chunks_does_not_sit_on_the_memory_of_completed_messages() {
+    let mut bench = Bench::new();
+    let mut flood = 0;
+    for round in 0..10_000_u32 {
+        let id = (round % 256) as u8;
+        assert_eq!(bench.reassembler.stats().completed, u64::from(round));
+        for number in 0..8 {
+            let wire = [&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, id, number, 8][..], &[b'x'; 1408]].concat();
+            let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+            let _ = bench.reassembler.handle_chunk(bench.start, A, header, payload);
+        }
+        for _ in 0..2 {
+            bench.hostile(flood, 0);
+            flood += 1;
+        }
+    }
+    bench.check();
+    let held = bench.reassembler.stats().held_bytes;
+    assert!(held < 8192 * (Reassembler::<char>::SLOT_BYTES + 64) + RETAINED_BYTES_OF_ALL, "{held}");
+}
+
+#[test]
 fn a_message_that_was_very_large_gives_its_memory_back() {
     let mut bench = Bench::new();
     bench.chunk(A, 1, 0, 4, b"");
