@@ -294,11 +294,12 @@ impl<R> Queue<R> {
         }
     }
 
-    /// The driver ends: what waits is given up, and nothing is queued any more.
+    /// The driver ends, and its connection with it: what waits is given up, and nothing is queued any more.
     pub(crate) fn end(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
         state.has_driver = false;
+        state.stats.is_connected = false;
         let mut given_up = std::mem::take(&mut state.waiting);
         state.waiting_bytes = 0;
         for message in &mut given_up {
