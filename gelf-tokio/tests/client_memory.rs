@@ -1,0 +1,77 @@
+//! How much memory a client takes while its destination is down. It is a program of its own, since it measures all of it.
+#![cfg(target_os = "linux")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
+#![allow(dead_code, unreachable_pub, reason = "tests share what they need")]
+
+#[path = "support/account.rs"]
+mod account;
+
+use std::fs::read_to_string;
+
+use account::assert_account;
+use fault_proxy::TcpProxy;
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome, QueueOptions, WhenFull};
+
+const MIB: usize = 1024 * 1024;
+
+const BUDGET: usize = 8 * MIB;
+
+/// The most memory that this process has had at once, in bytes.
+fn peak() -> usize {
+    let status = read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
+    let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
+    proxy.refuse().await;
+    let endpoint: Endpoint = format!("gelf+tcp://{}", proxy.address()).parse().unwrap();
+    let mut queue = QueueOptions::default();
+    (queue.max_bytes, queue.when_full) = (BUDGET, WhenFull::DropOldest);
+    let (client, mut receipts, driver) = Client::<u64>::new(&endpoint.with_queue(queue)).unwrap();
+    let driver = tokio::spawn(driver.run());
+
+    // Of all lengths, so that what one leaves does not just fit the next.
+    let text = "0123456789abcdef".repeat(256);
+    let before = peak();
+    let (mut offered, mut bytes, mut dropped, mut delivered) = (0, 0, 0, 0);
+    while bytes < 100 * MIB {
+        let len = 1 + (offered as usize * 7919) % text.len();
+        client.send(&Message::new("h", &text[..len]), offered).await.unwrap();
+        offered += 1;
+        bytes += len;
+        while let Some((_, outcome)) = receipts.try_recv() {
+            match outcome {
+                Outcome::Dropped(DropReason::QueueFull) => dropped += 1,
+                _ => delivered += 1,
+            }
+        }
+        if offered % 64 == 0 {
+            // The driver tries on meanwhile.
+            tokio::task::yield_now().await;
+        }
+    }
+    let growth = peak() - before;
+    let stats = client.stats();
+    println!(
+        "{offered} messages of {} MiB offered, {} wait: the peak of memory rose by {:.1} MiB",
+        bytes / MIB,
+        stats.waiting,
+        growth as f64 / MIB as f64
+    );
+    assert!(growth <= BUDGET + 32 * MIB, "{growth}");
+    assert_account(&stats, offered);
+    assert!(stats.failed_connects > 0, "{stats:?}");
+    assert_eq!((stats.queued, stats.refused.total(), delivered), (offered, 0, 0));
+    assert_eq!((stats.dropped.queue_full, stats.waiting as u64), (dropped, offered - dropped));
+
+    driver.abort();
+    for number in dropped..offered {
+        assert_eq!(receipts.recv().await, Some((number, Outcome::Dropped(DropReason::Ended))));
+    }
+    assert_eq!(receipts.recv().await, None);
+    assert_account(&client.stats(), offered);
+}

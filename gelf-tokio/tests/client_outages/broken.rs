@@ -1,0 +1,248 @@
+//! A connection that ends, or goes on without anybody behind it.
+
+use std::time::Duration;
+
+use fault_proxy::{BlackHole, Cut, TcpPlan, TcpProxy};
+use gelf_tokio::Outcome;
+use gelf_tokio::gelf_core::Message;
+use message_oracle::Report;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::account::assert_account;
+use crate::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
+
+/// A client that is connected, and whose first hundred messages have arrived and are acknowledged.
+async fn connected(sink: &Sink) -> Sending {
+    sink.expect(0, 0..200);
+    let sending = Sending::start(&tcp(sink.address));
+    sending.send(0..100).await;
+    sink.wait_for("a hundred messages", |heard| heard.arrivals.len() == 100).await;
+    sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
+    sending
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_is_ended_is_made_again_for_the_next_message_alone() {
+    let sink = Sink::start().await;
+    let sending = connected(&sink).await;
+    sink.hang_up().await;
+    let stats = sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
+    assert!(!stats.is_connected);
+    sleep(Duration::from_secs(1)).await;
+    let stats = sending.stats();
+    assert_eq!((stats.connections, sink.heard().peers.len()), (1, 1), "there is nothing to connect for");
+    assert_account(&stats, 100);
+
+    let started = Instant::now();
+    sending.send(100..200).await;
+    sink.wait_for_all().await;
+    let took = started.elapsed();
+    println!("an idle connection was ended; the next messages arrived after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let (stats, ledger) = sending.end(200).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 200);
+    assert_eq!((stats.connections, stats.failed_connects, stats.resent), (2, 0, 0));
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+/// Reads so many messages.
+async fn read_messages(stream: &mut TcpStream, count: usize) {
+    let mut bytes = Vec::new();
+    while bytes.iter().filter(|byte| **byte == 0).count() < count {
+        assert_ne!(within("messages", stream.read_buf(&mut bytes)).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
+    sending.send(0..100).await;
+    let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
+    read_messages(&mut stream, 100).await;
+    sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
+
+    // The runtime has no time between the end and the next messages to tell the driver of it.
+    drop(stream);
+    for number in 100..200 {
+        sending.client.try_send(&Message::new("h", text(number)), number).unwrap();
+    }
+    let sink = Sink::listen(listener);
+    sink.expect(0, 100..200);
+    let started = Instant::now();
+    sink.wait_for_all().await;
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let (stats, ledger) = sending.end(200).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 200);
+    assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
+    println!("{} messages went into a connection that had ended, and arrived after {took:?}", stats.resent);
+    assert_eq!(stats.resent, 100);
+    // Nobody was there to read what was written to the old connection.
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_the_end_is_not_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
+    sending.wait_for("the connection", |stats| stats.is_connected).await;
+    let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
+    // After the first few a system takes its time to acknowledge, so that the last acknowledgement comes with the end.
+    for number in 0..40 {
+        sending.send(number..number + 1).await;
+        read_messages(&mut stream, 1).await;
+        sending.wait_for("the acknowledgement", |stats| stats.acknowledged > number).await;
+    }
+    sending.send(40..41).await;
+    read_messages(&mut stream, 1).await;
+    drop(stream);
+    sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
+    let sink = Sink::listen(listener);
+    sink.expect(0, 41..200);
+    sending.send(41..200).await;
+    sink.wait_for_all().await;
+    let (stats, ledger) = sending.end(200).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 200);
+    assert_eq!((stats.connections, stats.resent), (2, 0));
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+/// What the proxy had read is acknowledged, so that a cut may lose it. But what the next connection brings are whole
+/// messages in order, up to the last.
+#[tokio::test]
+async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame() {
+    let frame = |number| r#"{"version":"1.1","host":"h","short_message":""}"#.len() + text(number).len() + 1;
+    let (first, second) = (frame(0), frame(0) + frame(1));
+    let (mut lost, mut duplicated) = (0, 0);
+    for some in (0..=second).collect::<Vec<_>>().chunks(32) {
+        let mut resets = JoinSet::new();
+        for after in some {
+            let passed = u64::from(*after >= first) + u64::from(*after >= second);
+            resets.spawn(reset_after(*after as u64, passed));
+        }
+        for report in resets.join_all().await {
+            lost += report.lost;
+            duplicated += report.duplicated;
+        }
+    }
+    println!(
+        "{lost} had been acknowledged and were lost with the proxy's buffer, {duplicated} arrived twice"
+    );
+}
+
+/// Resets a connection after so many bytes, in which so many messages are whole.
+async fn reset_after(bytes: u64, passed: u64) -> Report {
+    let sink = Sink::start().await;
+    let proxy = TcpProxy::start(sink.address).await.unwrap();
+    proxy.plan_next(TcpPlan::new().cut(Cut::reset(bytes)));
+    let sending = Sending::start(&tcp(proxy.address()));
+    sending.send(0..4).await;
+    sending.wait_for("the cut", |stats| stats.broken_connections == 1).await;
+    sending.send(4..8).await;
+    sink.expect(0, 0..8);
+    sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&7)).await;
+    let (stats, _) = sending.end(8).await;
+    assert_eq!((stats.connections, stats.acknowledged), (2, 8));
+    let (report, arrivals) = (sink.report(), sink.heard().arrivals);
+    assert_eq!(report.altered, 0, "{bytes}: {report}");
+    assert!(report.duplicated <= stats.resent, "{bytes}: {report}");
+    let (first, next) = arrivals.split_at(passed as usize);
+    assert_eq!(first, (0..passed).collect::<Vec<_>>(), "{bytes}");
+    assert_eq!(next, (next[0]..8).collect::<Vec<_>>(), "{bytes}");
+    assert!(next[0] <= 4, "{bytes}: {arrivals:?}");
+    report
+}
+
+/// The window of the receiver is shut. It lives, and answers each probe that it is.
+#[tokio::test]
+async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_again() {
+    let user_timeout = Duration::from_secs(2);
+    let sink = Sink::start().await;
+    sink.leave_unread(1);
+    sink.expect(0, 0..20_000);
+    let sending = Sending::start(&with_user_timeout(tcp(sink.address), user_timeout));
+    let started = Instant::now();
+    sending.send(0..20_000).await;
+    let stats = sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
+    let took = started.elapsed();
+    assert_account(&stats, 20_000);
+    println!("given up after {took:?}");
+    assert!(took >= user_timeout, "{took:?}");
+
+    let stats = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;
+    let written_again =
+        sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&19_999)).await.arrivals;
+    let acknowledged = 20_000 - written_again.len() as u64;
+    assert_eq!(written_again, (acknowledged..20_000).collect::<Vec<_>>());
+    // What was acknowledged on the first connection is there, for whoever reads on.
+    sink.leave_unread(0);
+    sink.wait_for_all().await;
+    sink.wait_for("the end of the first connection", |heard| heard.open == 1).await;
+    let report = sink.report();
+    println!(
+        "{acknowledged} were not sent again, {} were, {} arrived twice",
+        stats.resent, report.duplicated
+    );
+    assert!(stats.resent > 0 && report.is_complete() && report.duplicated <= stats.resent, "{report}");
+    let (stats, ledger) = sending.end(20_000).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 20_000);
+    assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
+}
+
+/// What a proxy has taken into its hole is beyond any sender's knowledge; all else comes by the next connection.
+#[tokio::test]
+async fn a_connection_into_a_black_hole_is_given_up_and_what_it_did_not_take_is_sent_again() {
+    let sink = Sink::start().await;
+    let proxy = TcpProxy::start(sink.address).await.unwrap();
+    proxy.plan_next(TcpPlan::new().black_hole(BlackHole::StopReading));
+    let sending = Sending::start(&with_user_timeout(tcp(proxy.address()), Duration::from_secs(2)));
+    sending.send(0..20_000).await;
+    let stats = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;
+    assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
+    assert_eq!(proxy.counters().black_holes, 1);
+    let arrived = sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&19_999)).await.arrivals;
+    let taken = 20_000 - arrived.len() as u64;
+    assert_eq!(arrived, (taken..20_000).collect::<Vec<_>>());
+    println!("{taken} messages are in the hole");
+    sending.end(20_000).await;
+}
+
+/// No sender can know what a receiver has read: what its operating system has acknowledged is lost with it.
+#[tokio::test]
+async fn a_receiver_that_dies_takes_no_more_with_it_than_what_its_system_had_acknowledged() {
+    let sink = Sink::start().await;
+    let sending = connected(&sink).await;
+    sink.leave_unread(1);
+    sending.send(100..20_000).await;
+    sink.expect(0, 200..20_000);
+    // Its buffers are full when nothing more is acknowledged.
+    let mut stats = sending.wait_for("acknowledgements", |stats| stats.acknowledged > 100).await;
+    loop {
+        sleep(Duration::from_millis(500)).await;
+        let before = std::mem::replace(&mut stats, sending.stats());
+        if before.acknowledged == stats.acknowledged {
+            break;
+        }
+    }
+    // It has unread data, so that its end is a reset.
+    sink.hang_up().await;
+    let last = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;
+    sink.wait_for("the last message", |heard| heard.arrivals.last() == Some(&19_999)).await;
+    let report = sink.report();
+    println!(
+        "{} messages had been acknowledged and not read, {} are lost, {} were sent again",
+        stats.acknowledged - 100,
+        report.lost,
+        last.resent
+    );
+    assert_eq!(report.lost, stats.acknowledged - 100, "{report}");
+    assert_eq!((report.duplicated, report.reordered, report.altered), (0, 0, 0), "{report}");
+    // The first hundred before, and then all that was not acknowledged.
+    let arrivals = sink.heard().arrivals;
+    assert_eq!(arrivals, (0..100).chain(stats.acknowledged..20_000).collect::<Vec<_>>());
+    sending.end(20_000).await;
+}

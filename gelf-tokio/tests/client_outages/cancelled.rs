@@ -1,0 +1,201 @@
+//! Futures that are dropped before they are ready, at every point where they wait.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
+use gelf_tokio::{Client, DropReason, Outcome, TcpSender, WhenFull};
+
+use crate::account::assert_account;
+use crate::outages::{
+    LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
+};
+
+/// Polls a future so many times, whenever it asks for it, and drops it.
+async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if times == 0 {
+            return Poll::Ready(None);
+        }
+        times -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // The last time nobody waits to be woken.
+            Poll::Pending if times == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How often a future is polled before it is dropped: in no step with anything else.
+fn times(number: u64, most: usize) -> usize {
+    1 + (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % most
+}
+
+async fn slow_proxy(sink: &Sink) -> TcpProxy {
+    let plan = TcpPlan::new().throttle(10_000_000);
+    let options = TcpOptions { plan, max_held: 32 * 1024, ..TcpOptions::default() };
+    TcpProxy::start_with(sink.address, options).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_send_that_is_dropped_has_queued_nothing() {
+    let sink = Sink::start().await;
+    let proxy = slow_proxy(&sink).await;
+    let sending = Sending::start(&with_queue(tcp(proxy.address()), 4, 1024 * 1024, WhenFull::Wait));
+    let (mut dropped, mut queued) = (0, 0);
+    for number in 0..3000 {
+        match within("a send", polled(send(&sending.client, number), times(number, 3))).await {
+            Some(result) => {
+                result.unwrap();
+                sink.expect(0, number..number + 1);
+                queued += 1;
+            }
+            None => {
+                dropped += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    println!("{queued} sends were ready, {dropped} were dropped");
+    assert!(queued > 100 && dropped > 100);
+    let (stats, ledger) = sending.end(queued).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, queued);
+    assert_eq!((stats.connections, stats.resent), (1, 0));
+    sink.wait_for_all().await;
+    // None that was dropped has arrived, which would be unexpected.
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_does_not_keep_the_others_waiting() {
+    let sink = Sink::start().await;
+    let sending = Sending::start(&with_queue(tcp(sink.address), 1, 1024 * 1024, WhenFull::Wait));
+    let senders: Vec<_> = (0..8)
+        .map(|stream| {
+            let client = sending.client.clone();
+            tokio::spawn(async move {
+                let mut queued = 0;
+                for number in 0..200 {
+                    let receipt = receipt(stream, number);
+                    // Every other sender gives up what it waits for, and perhaps just as it was told of room.
+                    let times = if stream % 2 == 0 { usize::MAX } else { times(number, 3) };
+                    let ready = polled(send(&client, receipt), times).await.is_some();
+                    queued += u64::from(ready);
+                    if !ready {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                queued
+            })
+        })
+        .collect();
+    let mut queued = Vec::new();
+    for sender in senders {
+        queued.push(within("a sender", sender).await.unwrap());
+    }
+    assert!(queued.iter().step_by(2).all(|count| *count == 200), "{queued:?}");
+    println!("queued by each sender: {queued:?}");
+    let offered = queued.iter().sum();
+    sending.end(offered).await;
+    sink.wait_for("all", |heard| heard.arrivals.len() as u64 == offered).await;
+    assert_eq!((sink.report().duplicated, sink.report().reordered), (0, 0));
+}
+
+#[tokio::test]
+async fn a_sender_whose_futures_are_dropped_writes_whole_frames_in_order_and_none_twice() {
+    let sink = Sink::start().await;
+    let mut sender = TcpSender::connect(&tcp(sink.address)).await.unwrap();
+    let (mut sent, mut dropped_sends, mut dropped_flushes) = (Vec::new(), 0, 0);
+    for number in 0..60 {
+        // Again and again the receiver stops reading, and then nobody is woken who waits for it.
+        let is_read = number / 10 % 2 == 1;
+        sink.leave_unread(usize::from(!is_read));
+        // No buffer of the system takes all of a long one.
+        let bytes = if number % 2 == 0 { 5_000_000 } else { 50_000 };
+        let times = if is_read { times(number, 2) } else { 1 };
+        match polled(sender.send(&padded(&text(number), bytes)), times).await {
+            Some(result) => {
+                result.unwrap();
+                sent.push(number);
+            }
+            None => dropped_sends += 1,
+        }
+        // The next begins in the middle of this one, or behind it.
+        for _ in 0..5 {
+            match polled(sender.flush(), 1).await {
+                Some(result) => result.unwrap(),
+                None => dropped_flushes += 1,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    println!("{} sends were ready; {dropped_sends} and {dropped_flushes} flushes were dropped", sent.len());
+    assert!(dropped_sends >= 10 && dropped_flushes >= 50);
+    within("the close", sender.close(LIMIT)).await.unwrap();
+    let heard = sink.wait_for("the end", |heard| heard.ended == 1).await;
+    assert_eq!(heard.cut_frames, 0);
+    assert_eq!((sink.report().duplicated, sink.report().reordered, sink.report().altered), (0, 0, 0));
+    assert!(sent.iter().all(|number| heard.arrivals.binary_search(number).is_ok()));
+    println!("{} arrived of those that were dropped", heard.arrivals.len() - sent.len());
+}
+
+#[tokio::test]
+async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
+    let (mut duplicated, mut cut_frames, mut given_up) = (0, 0, 0);
+    for times in (1..16).chain([25, 40, 65]) {
+        let sink = Sink::start().await;
+        sink.expect(0, 0..400);
+        let proxy = slow_proxy(&sink).await;
+        let endpoint = tcp(proxy.address());
+        let (client, mut receipts, driver) = Client::new(&endpoint).unwrap();
+        for number in 0..400 {
+            send_padded(&client, number, 10_000).await.unwrap();
+        }
+        let ended = within("the driver", async {
+            tokio::select! {
+                ended = polled(driver.run(), times) => ended,
+                flushed = client.flush(LIMIT) => flushed.map(|()| None).unwrap(),
+            }
+        });
+        assert_eq!(ended.await, None);
+        let mut ledger = Ledger::default();
+        while let Some(receipt) = receipts.recv().await {
+            ledger.add(receipt);
+        }
+        let stats = client.stats();
+        assert_account(&stats, 400);
+        ledger.assert_matches(&stats);
+        assert_eq!((ledger.0.len(), stats.resent), (400, 0));
+
+        let again = ledger.with(Outcome::Dropped(DropReason::Ended));
+        given_up += again.len();
+        let sending = Sending::start(&endpoint);
+        for receipt in &again {
+            send_padded(&sending.client, *receipt, 10_000).await.unwrap();
+        }
+        proxy.set_plan(TcpPlan::new());
+        let (stats, _) = sending.end(again.len() as u64).await;
+        assert_eq!(stats.resent, 0);
+        sink.wait_for_all().await;
+        sink.wait_for("the end of both connections", |heard| heard.open == 0).await;
+        let (report, heard) = (sink.report(), sink.heard());
+        assert!(report.is_complete(), "{report}");
+        // Those alone may have arrived twice that were given up and sent by the other client.
+        for receipt in &again {
+            assert!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count() <= 2);
+        }
+        assert!(report.duplicated <= again.len() as u64);
+        let once = ledger.with(Outcome::Acknowledged);
+        for receipt in &once {
+            assert_eq!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count(), 1);
+        }
+        duplicated += report.duplicated;
+        cut_frames += heard.cut_frames;
+    }
+    println!("{given_up} given up and sent again, {duplicated} arrived twice, {cut_frames} frames were cut");
+    assert!(given_up > 0);
+}

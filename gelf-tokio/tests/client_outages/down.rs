@@ -1,0 +1,161 @@
+//! Nobody listens at the destination.
+
+use std::time::Duration;
+
+use fault_proxy::TcpProxy;
+use gelf_tokio::{DropReason, Outcome, Refused, WhenFull};
+use tokio::time::{Instant, sleep};
+
+use crate::account::assert_account;
+use crate::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
+
+const MIB: usize = 1024 * 1024;
+
+/// How long the destination is down, by a clock that does not wait.
+const OUTAGE: Duration = Duration::from_secs(300);
+
+/// A destination that is down, and the receiver that will be behind it.
+async fn down() -> (Sink, TcpProxy) {
+    let sink = Sink::start().await;
+    let proxy = TcpProxy::start(sink.address).await.unwrap();
+    proxy.refuse().await;
+    (sink, proxy)
+}
+
+/// Lets the destination come back, and time pass as it does.
+async fn come_back(proxy: &TcpProxy, sending: &Sending) {
+    let failed = sending.stats().failed_connects;
+    // The pauses of 300 s: 51.1 s at most for the first nine, 30 s for each of the others; 15 s on average.
+    assert!((17..=60).contains(&failed), "{failed} attempts");
+    println!("{failed} attempts in {OUTAGE:?}");
+    proxy.accept_again().await.unwrap();
+    sending.wait_for("the connection", |stats| stats.is_connected).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_there() {
+    let (sink, proxy) = down().await;
+    sink.expect(0, 0..5000);
+    let sending = Sending::start(&tcp(proxy.address()));
+    sending.send(0..5000).await;
+    sleep(Duration::from_secs(2)).await;
+    let stats = sending.stats();
+    assert_account(&stats, 5000);
+    assert_eq!((stats.waiting, stats.in_flight, stats.connections), (5000, 0, 0));
+    assert!(!stats.is_connected);
+    // The first nine pauses are 25 s on average; so many attempts in 2 s would be none.
+    assert!((1..=15).contains(&stats.failed_connects), "{stats:?}");
+
+    proxy.accept_again().await.unwrap();
+    let back = Instant::now();
+    sink.wait_for_all().await;
+    println!("{} attempts in 2 s, all arrived {:?} after the return", stats.failed_connects, back.elapsed());
+    assert!(sending.stats().is_connected);
+    let (stats, ledger) = sending.end(5000).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 5000);
+    assert_eq!((stats.connections, stats.broken_connections, stats.resent), (1, 0, 0));
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_wait_senders_wait_through_five_minutes_and_nothing_is_lost() {
+    let (sink, proxy) = down().await;
+    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
+    let sending = Sending::start(&endpoint);
+    let senders: Vec<_> = (0..4)
+        .map(|stream| {
+            sink.expect(stream, 0..500);
+            let client = sending.client.clone();
+            tokio::spawn(async move {
+                for number in 0..500 {
+                    send(&client, receipt(stream, number)).await.unwrap();
+                    let stats = client.stats();
+                    assert!(stats.waiting + stats.in_flight <= 100, "{stats:?}");
+                }
+            })
+        })
+        .collect();
+    let started = Instant::now();
+    while started.elapsed() < OUTAGE {
+        sleep(Duration::from_secs(1)).await;
+        let stats = sending.stats();
+        assert_eq!((stats.queued, stats.waiting, stats.in_flight), (100, 100, 0));
+    }
+    assert!(senders.iter().all(|sender| !sender.is_finished()));
+
+    come_back(&proxy, &sending).await;
+    for sender in senders {
+        within("a sender", sender).await.unwrap();
+    }
+    let (stats, ledger) = sending.end(2000).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 2000);
+    assert_eq!((stats.connections, stats.resent), (1, 0));
+    sink.wait_for_all().await;
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_drop_newest_what_is_queued_arrives_and_all_after_it_is_counted() {
+    let (sink, proxy) = down().await;
+    sink.expect(0, 0..100);
+    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropNewest);
+    let sending = Sending::start(&endpoint);
+    for number in 0..500 {
+        let queued = send(&sending.client, number).await;
+        assert_eq!(
+            queued.map_err(|refused| (refused.receipt, refused.reason)),
+            match number {
+                0..100 => Ok(()),
+                _ => Err((number, Refused::Full)),
+            }
+        );
+        sleep(OUTAGE / 500).await;
+    }
+    come_back(&proxy, &sending).await;
+    let (stats, ledger) = sending.end(500).await;
+    assert_eq!((stats.queued, stats.refused.full, stats.refused.total()), (100, 400, 400));
+    assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
+    sink.wait_for_all().await;
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_drop_oldest_the_newest_arrive_and_all_before_them_is_counted() {
+    let (sink, proxy) = down().await;
+    sink.expect(0, 400..500);
+    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropOldest);
+    let sending = Sending::start(&endpoint);
+    for number in 0..500 {
+        send(&sending.client, number).await.unwrap();
+        sleep(OUTAGE / 500).await;
+    }
+    come_back(&proxy, &sending).await;
+    let (stats, ledger) = sending.end(500).await;
+    assert_eq!((stats.queued, stats.dropped.queue_full, stats.dropped.total()), (500, 400, 400));
+    let dropped = ledger.with(Outcome::Dropped(DropReason::QueueFull));
+    assert_eq!(dropped, (0..400).collect::<Vec<_>>());
+    assert_eq!(ledger.with(Outcome::Acknowledged), (400..500).collect::<Vec<_>>());
+    sink.wait_for_all().await;
+    assert_eq!(sink.heard().arrivals, (400..500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_flush_says_exactly_how_many_messages_have_no_outcome() {
+    let (sink, proxy) = down().await;
+    sink.expect(0, 0..37);
+    let sending = Sending::start(&tcp(proxy.address()));
+    sending.client.flush(Duration::ZERO).await.expect("nothing was queued");
+    sending.send(0..37).await;
+    let unflushed = sending.client.flush(Duration::from_millis(100)).await.unwrap_err();
+    assert_eq!(unflushed.messages, 37);
+    assert_account(&sending.stats(), 37);
+
+    proxy.accept_again().await.unwrap();
+    sending.client.flush(LIMIT).await.expect("the destination is back");
+    assert_eq!(sending.stats().acknowledged, 37);
+    sending.client.flush(Duration::ZERO).await.expect("all is settled");
+    sending.end(37).await;
+    sink.wait_for_all().await;
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}

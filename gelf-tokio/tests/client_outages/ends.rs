@@ -1,0 +1,134 @@
+//! The end of the driver, and what becomes of what is left.
+
+use std::time::Duration;
+
+use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome, Refused};
+use tokio::time::Instant;
+
+use crate::account::assert_account;
+use crate::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
+
+const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
+
+fn start_with_grace(endpoint: &Endpoint, grace: Duration) -> Sending {
+    let (client, receipts, driver) = Client::new(endpoint).unwrap();
+    Sending::run((client, receipts, driver.with_grace(grace)))
+}
+
+#[tokio::test]
+async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_gives_all_up() {
+    let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
+    proxy.refuse().await;
+    let sending = start_with_grace(&tcp(proxy.address()), Duration::from_secs(1));
+    sending.send(0..100).await;
+    assert_account(&sending.stats(), 100);
+    let started = Instant::now();
+    let ledger = sending.drop_client().await;
+    let took = started.elapsed();
+    println!("ended after {took:?} of a grace of 1 s");
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    assert_eq!(ledger.with(ENDED), (0..100).collect::<Vec<_>>());
+    assert_eq!(ledger.0.len(), 100);
+}
+
+#[tokio::test]
+async fn while_all_is_well_the_driver_sends_what_is_left_and_ends_its_connection_in_order() {
+    let sink = Sink::start().await;
+    sink.expect(0, 0..5000);
+    let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);
+    sending.send(0..5000).await;
+    assert_account(&sending.stats(), 5000);
+    let started = Instant::now();
+    let ledger = sending.drop_client().await;
+    println!("ended after {:?} of a grace of {:?}", started.elapsed(), LIMIT * 2);
+    assert_eq!(ledger.with(Outcome::Acknowledged), (0..5000).collect::<Vec<_>>());
+    assert_eq!(ledger.0.len(), 5000);
+    // The driver has waited until the receiver had read to the end.
+    let heard = sink.heard();
+    assert_eq!((heard.peers.len(), heard.ended, heard.reset, heard.cut_frames), (1, 1, 0, 0));
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_end_its_side_is_waited_for_no_longer_than_the_grace() {
+    let sink = Sink::start().await;
+    sink.set_ending(false);
+    sink.expect(0, 0..100);
+    let sending = start_with_grace(&tcp(sink.address), Duration::from_secs(1));
+    sending.send(0..100).await;
+    assert_account(&sending.stats(), 100);
+    let started = Instant::now();
+    let ledger = sending.drop_client().await;
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
+    sink.wait_for_all().await;
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_read_is_waited_for_no_longer_than_the_grace() {
+    let sink = Sink::start().await;
+    sink.leave_unread(1);
+    let sending = start_with_grace(&tcp(sink.address), Duration::from_secs(1));
+    sending.send(0..20_000).await;
+    assert_account(&sending.stats(), 20_000);
+    let started = Instant::now();
+    let ledger = sending.drop_client().await;
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    let acknowledged = ledger.with(Outcome::Acknowledged).len() as u64;
+    assert!((1..20_000).contains(&acknowledged), "{acknowledged}");
+    assert_eq!(ledger.with(Outcome::Acknowledged), (0..acknowledged).collect::<Vec<_>>());
+    assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_more() {
+    let sink = Sink::start().await;
+    let plan = TcpPlan::new().throttle(500_000);
+    let options = TcpOptions { plan, max_held: 1024, ..TcpOptions::default() };
+    let proxy = TcpProxy::start_with(sink.address, options).await.unwrap();
+    let sending = Sending::start(&tcp(proxy.address()));
+    sending.send(0..20_000).await;
+    let stats = sending.wait_for("some", |stats| stats.acknowledged > 0 && stats.in_flight > 0).await;
+    assert!(stats.is_connected);
+    let (client, ledger) = sending.drop_driver(20_000).await;
+    let acknowledged = ledger.with(Outcome::Acknowledged).len() as u64;
+    assert_eq!(ledger.with(Outcome::Acknowledged), (0..acknowledged).collect::<Vec<_>>());
+    assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
+
+    let refused = send(&client, 20_000).await.unwrap_err();
+    assert_eq!((refused.receipt, refused.reason), (20_000, Refused::Closed));
+    client.flush(Duration::ZERO).await.expect("all is settled");
+    let stats = client.stats();
+    assert_account(&stats, 20_001);
+    assert!(!stats.is_connected, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_driver_that_never_ran_gives_all_up() {
+    let (client, mut receipts, driver) = Client::new(&tcp("127.0.0.1:9".parse().unwrap())).unwrap();
+    for number in 0..10 {
+        send(&client, number).await.unwrap();
+    }
+    drop(driver);
+    for number in 0..10 {
+        assert_eq!(receipts.recv().await, Some((number, ENDED)));
+    }
+    assert_eq!(receipts.recv().await, None);
+    assert_account(&client.stats(), 10);
+}
+
+#[tokio::test]
+async fn a_driver_with_nothing_to_send_does_not_wait_for_a_destination_that_is_down() {
+    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
+        let book = Book::new([Answer::Unknown]);
+        let (client, receipts, driver) = Client::with_resolver(&uri.parse().unwrap(), book).unwrap();
+        let sending = Sending::run((client, receipts, driver.with_grace(LIMIT * 4)));
+        sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
+        assert_account(&sending.stats(), 0);
+        assert_eq!(sending.drop_client().await.0.len(), 0);
+    }
+}

@@ -1,0 +1,103 @@
+//! A destination that takes its time.
+
+use std::time::Duration;
+
+use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
+use gelf_tokio::{ClientStats, Outcome, WhenFull};
+use tokio::time::{Instant, sleep};
+
+use crate::account::assert_account;
+use crate::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
+
+/// How many bytes may wait for the slow one.
+const BUDGET: usize = 16 * 1024;
+
+/// How many bytes no message is shorter than.
+const SHORTEST: usize = 70;
+
+/// A proxy that passes so many bytes in a second, and holds few.
+async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
+    let plan = TcpPlan::new().throttle(bytes_per_second);
+    let options = TcpOptions { plan, max_held: 16 * 1024, ..TcpOptions::default() };
+    TcpProxy::start_with(sink.address, options).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
+    let (slow, fast) = (Sink::start().await, Sink::start().await);
+    let proxy = throttled(&slow, 10_000).await;
+    let to_slow = Sending::start(&with_queue(tcp(proxy.address()), 65_536, BUDGET, WhenFull::Wait));
+    let to_fast = Sending::start(&tcp(fast.address));
+    slow.expect(0, 0..5000);
+    fast.expect(0, 0..10_000);
+
+    let client = to_slow.client.clone();
+    let sender = tokio::spawn(async move {
+        for number in 0..5000 {
+            send(&client, number).await.unwrap();
+            let stats = client.stats();
+            assert!(stats.waiting + stats.in_flight <= BUDGET / SHORTEST, "{stats:?}");
+        }
+    });
+    // It waits when nothing was queued for a while.
+    let mut queued = 0;
+    while queued == 0 || queued != to_slow.stats().queued {
+        queued = to_slow.stats().queued;
+        sleep(Duration::from_millis(300)).await;
+    }
+    let stats = to_slow.stats();
+    assert!(queued < 5000 && !sender.is_finished(), "{stats:?}");
+    assert_eq!((stats.waiting + stats.in_flight) as u64, queued - stats.acknowledged);
+
+    let started = Instant::now();
+    to_fast.send(0..10_000).await;
+    fast.wait_for_all().await;
+    println!(
+        "{queued} messages went to the slow one; meanwhile 10000 to the other in {:?}",
+        started.elapsed()
+    );
+    assert!(!sender.is_finished());
+    // Slowly, but on the same connection, the slow one goes on.
+    let more = |stats: &ClientStats| stats.queued > queued;
+    let stats = to_slow.wait_for("progress", more).await;
+    println!("the next was queued after {:?}", started.elapsed());
+    assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (1, 0, 0));
+
+    proxy.set_plan(TcpPlan::new());
+    within("the sender", sender).await.unwrap();
+    slow.wait_for_all().await;
+    for (sink, sending, offered) in [(&slow, to_slow, 5000), (&fast, to_fast, 10_000)] {
+        let (stats, ledger) = sending.end(offered).await;
+        assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, offered);
+        assert_eq!((stats.connections, stats.broken_connections, stats.resent), (1, 0, 0));
+        assert!(sink.report().is_exact(), "{}", sink.report());
+        assert_eq!(sink.heard().peers.len(), 1);
+    }
+}
+
+/// The time-out is for a window that stays shut, and not for how long all takes: twice as long, here.
+#[tokio::test]
+async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
+    // The window of this receiver is shut for about half a second, again and again.
+    let (rate, user_timeout) = (300_000, Duration::from_secs(5));
+    let sink = Sink::start().await;
+    let proxy = throttled(&sink, rate).await;
+    let endpoint = with_user_timeout(tcp(proxy.address()), user_timeout);
+    let sending = Sending::start(&with_queue(endpoint, 1000, 256 * 1024, WhenFull::Wait));
+    let started = Instant::now();
+    let mut number = 0;
+    while started.elapsed() < user_timeout * 2 {
+        sink.expect(0, number..number + 1);
+        within("room for the next", send(&sending.client, number)).await.unwrap();
+        number += 1;
+    }
+    let stats = sending.stats();
+    assert_account(&stats, number);
+    assert!(stats.in_flight > 0, "{stats:?}");
+    proxy.set_plan(TcpPlan::new());
+    sink.wait_for_all().await;
+    let (stats, _) = sending.end(number).await;
+    println!("{number} messages in {:?}, {} connection", started.elapsed(), stats.connections);
+    assert_eq!((stats.connections, stats.broken_connections, stats.resent), (1, 0, 0));
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}

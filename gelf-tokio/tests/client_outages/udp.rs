@@ -1,0 +1,83 @@
+//! UDP, where a destination that is down may say so.
+
+use std::time::Duration;
+
+use fault_proxy::UdpProxy;
+use gelf_tokio::{Endpoint, Outcome};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::account::assert_account;
+use crate::outages::{LIMIT, Sending, receipt_of};
+
+/// The messages that come in order, until none has come for a while.
+async fn arrivals(sink: &UdpSocket) -> Vec<u64> {
+    let mut arrived = Vec::new();
+    let mut datagram = vec![0; 65_536];
+    while let Ok(read) = timeout(Duration::from_millis(500), sink.recv(&mut datagram)).await {
+        arrived.push(receipt_of(&datagram[..read.unwrap()]).expect("each datagram is a message"));
+    }
+    arrived
+}
+
+/// Sends these with pauses, so that each refusal has come before the next is sent.
+async fn send_slowly(sending: &Sending, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        sending.send(number..number + 1).await;
+        sending.wait_for("the message", |stats| stats.sent > number).await;
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_while_nobody_listens_is_lost_and_counted_and_all_else_arrives() {
+    let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let proxy = UdpProxy::start(sink.local_addr().unwrap(), 0).await.unwrap();
+    let uri = format!("gelf://{}?compression=none", proxy.address());
+    let sending = Sending::start(&uri.parse::<Endpoint>().unwrap());
+    send_slowly(&sending, 0..20).await;
+    assert_eq!(arrivals(&sink).await, (0..20).collect::<Vec<_>>());
+    assert_eq!(sending.stats().refused_datagrams, 0);
+
+    proxy.refuse().await;
+    send_slowly(&sending, 20..70).await;
+    let stats = sending.stats();
+    assert_account(&stats, 70);
+    // That a datagram is refused is heard when the next is sent, so the last of the fifty is not counted yet.
+    assert_eq!((stats.refused_datagrams, stats.sent, stats.dropped.total()), (49, 70, 0));
+
+    proxy.accept_again().await.unwrap();
+    let back = Instant::now();
+    sending.send(70..71).await;
+    let mut datagram = [0; 1024];
+    let read = timeout(LIMIT, sink.recv(&mut datagram)).await.expect("the first arrives").unwrap();
+    let took = back.elapsed();
+    println!("the first message after the return arrived {took:?} later");
+    assert_eq!(receipt_of(&datagram[..read]), Some(70));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    sending.wait_for("the message", |stats| stats.sent == 71).await;
+    assert_eq!(sending.stats().refused_datagrams, 50);
+    send_slowly(&sending, 71..100).await;
+    assert_eq!(arrivals(&sink).await, (71..100).collect::<Vec<_>>());
+
+    let (stats, ledger) = sending.end(100).await;
+    assert_eq!(ledger.with(Outcome::Sent).len(), 100);
+    // Exactly those of the gap: 100 sent, 50 refused, 50 arrived.
+    assert_eq!((stats.sent, stats.refused_datagrams, stats.dropped.total()), (100, 50, 0));
+    assert_eq!((stats.connections, stats.failed_connects, stats.broken_connections), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_at_the_start_ends_nothing() {
+    let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let proxy = UdpProxy::start(sink.local_addr().unwrap(), 0).await.unwrap();
+    proxy.refuse().await;
+    let uri = format!("gelf://{}?compression=none", proxy.address());
+    let sending = Sending::start(&uri.parse::<Endpoint>().unwrap());
+    send_slowly(&sending, 0..5).await;
+    proxy.accept_again().await.unwrap();
+    send_slowly(&sending, 5..10).await;
+    assert_eq!(arrivals(&sink).await, (5..10).collect::<Vec<_>>());
+    let (stats, _) = sending.end(10).await;
+    assert_eq!((stats.sent, stats.refused_datagrams), (10, 5));
+}

@@ -1,0 +1,434 @@
+//! For the tests of a client's outages: the client, the receiver that judges it, and names that change.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
+use gelf_tokio::{
+    Client, ClientStats, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts, Resolve,
+    Resolving, Transport, WhenFull,
+};
+use message_oracle::{Messages, Oracle, Report};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::account::assert_account;
+
+/// What ends a test that hangs, and no other.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+const SEED: u64 = 11;
+
+/// Waits no longer than [`LIMIT`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("it takes too long: {what}"))
+}
+
+pub fn tcp(address: SocketAddr) -> Endpoint {
+    format!("gelf+tcp://{address}").parse().unwrap()
+}
+
+pub fn with_queue(
+    endpoint: Endpoint,
+    max_messages: usize,
+    max_bytes: usize,
+    when_full: WhenFull,
+) -> Endpoint {
+    let mut queue = QueueOptions::default();
+    (queue.max_messages, queue.max_bytes, queue.when_full) = (max_messages, max_bytes, when_full);
+    endpoint.with_queue(queue)
+}
+
+pub fn with_user_timeout(endpoint: Endpoint, user_timeout: Duration) -> Endpoint {
+    let mut transport = endpoint.transport().clone();
+    let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not TCP") };
+    options.user_timeout = user_timeout;
+    endpoint.with_transport(transport)
+}
+
+/// The receipt of a message: its place in the stream of one sender.
+pub fn receipt(stream: u32, number: u64) -> u64 {
+    u64::from(stream) << 32 | number
+}
+
+/// What the message with this receipt says.
+pub fn text(receipt: u64) -> String {
+    Messages::new(SEED).text((receipt >> 32) as u32, receipt & u64::from(u32::MAX))
+}
+
+/// The receipt of the message that a payload is, if it is one, and whole.
+pub fn receipt_of(payload: &[u8]) -> Option<u64> {
+    let decoded = Decoder::strict().decode(payload).ok()?;
+    let message = message_oracle::Message::parse(decoded.message.short_message())?;
+    (message.seed == SEED).then(|| receipt(message.stream, message.number))
+}
+
+/// Sends a message, or has it refused.
+pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u64>> {
+    client.send(&Message::new("h", text(receipt)), receipt).await
+}
+
+/// As [`send`], with so many bytes more.
+pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
+    client.send(&padded(&text(receipt), bytes), receipt).await
+}
+
+/// A message with a field of so many bytes.
+pub fn padded(text: &str, bytes: usize) -> Message<'_> {
+    Message::new("h", text).with_field(FieldName::from_static("padding"), "x".repeat(bytes))
+}
+
+/// What became of each message, by its receipt.
+#[derive(Debug, Default)]
+pub struct Ledger(pub BTreeMap<u64, Outcome>);
+
+impl Ledger {
+    pub fn add(&mut self, (receipt, outcome): (u64, Outcome)) {
+        assert_eq!(self.0.insert(receipt, outcome), None, "message {receipt} has two outcomes");
+    }
+
+    /// The receipts with this outcome, in order.
+    pub fn with(&self, outcome: Outcome) -> Vec<u64> {
+        self.0.iter().filter(|(_, known)| **known == outcome).map(|(receipt, _)| *receipt).collect()
+    }
+
+    /// That the figures say the same.
+    pub fn assert_matches(&self, stats: &ClientStats) {
+        let count = |outcome| self.with(outcome).len() as u64;
+        let dropped = |reason| count(Outcome::Dropped(reason));
+        assert_eq!(self.0.len() as u64, stats.delivered() + stats.dropped.total(), "{stats:?}");
+        assert_eq!((count(Outcome::Acknowledged), count(Outcome::Sent)), (stats.acknowledged, stats.sent));
+        let counts = (dropped(DropReason::Ended), dropped(DropReason::QueueFull));
+        assert_eq!(counts, (stats.dropped.ended, stats.dropped.queue_full));
+    }
+}
+
+/// A client whose driver runs and whose receipts are read.
+pub struct Sending {
+    pub client: Client<u64>,
+    pub driver: JoinHandle<()>,
+    receipts: JoinHandle<Ledger>,
+}
+
+impl Sending {
+    pub fn start(endpoint: &Endpoint) -> Self {
+        Self::run(Client::new(endpoint).unwrap())
+    }
+
+    pub fn start_with(endpoint: &Endpoint, book: &Arc<Book>) -> Self {
+        Self::run(Client::with_resolver(endpoint, book.clone()).unwrap())
+    }
+
+    pub fn run((client, receipts, driver): (Client<u64>, Receipts<u64>, Driver<u64>)) -> Self {
+        Self { client, driver: tokio::spawn(driver.run()), receipts: tokio::spawn(read(receipts)) }
+    }
+
+    /// Sends these messages of the first stream, all of which are to be queued.
+    pub async fn send(&self, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            send(&self.client, number).await.unwrap();
+        }
+    }
+
+    pub fn stats(&self) -> ClientStats {
+        self.client.stats()
+    }
+
+    /// Waits until the figures are as wanted.
+    pub async fn wait_for(&self, what: &str, mut wanted: impl FnMut(&ClientStats) -> bool) -> ClientStats {
+        let looking = async {
+            loop {
+                let stats = self.client.stats();
+                if wanted(&stats) {
+                    return stats;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        match timeout(LIMIT, looking).await {
+            Ok(stats) => stats,
+            Err(_) => panic!("it takes too long: {what}: {:?}", self.client.stats()),
+        }
+    }
+
+    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known: that so
+    /// many messages were offered, and that each that was queued has one outcome.
+    pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
+        if let Err(unflushed) = self.client.flush(LIMIT).await {
+            panic!("{unflushed}: {:?}", self.client.stats());
+        }
+        let stats = self.client.stats();
+        assert_account(&stats, offered);
+        assert_eq!((stats.waiting, stats.in_flight), (0, 0));
+        drop(self.client);
+        within("the driver's end", self.driver).await.unwrap();
+        let ledger = within("the last receipt", self.receipts).await.unwrap();
+        assert_eq!(ledger.0.len() as u64, stats.queued);
+        ledger.assert_matches(&stats);
+        (stats, ledger)
+    }
+
+    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the driver's.
+    pub async fn drop_client(self) -> Ledger {
+        drop(self.client);
+        within("the driver's end", self.driver).await.unwrap();
+        within("the last receipt", self.receipts).await.unwrap()
+    }
+
+    /// Drops the driver, and waits for the last receipt.
+    pub async fn drop_driver(self, offered: u64) -> (Client<u64>, Ledger) {
+        self.driver.abort();
+        let ledger = within("the last receipt", self.receipts).await.unwrap();
+        let stats = self.client.stats();
+        assert_account(&stats, offered);
+        assert_eq!(ledger.0.len() as u64, stats.queued);
+        ledger.assert_matches(&stats);
+        (self.client, ledger)
+    }
+}
+
+async fn read(mut receipts: Receipts<u64>) -> Ledger {
+    let mut ledger = Ledger::default();
+    while let Some(receipt) = receipts.recv().await {
+        ledger.add(receipt);
+    }
+    ledger
+}
+
+/// What a [`Sink`] has heard, on all of its connections.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    oracle: Oracle,
+    /// The receipts of the messages, as they arrived.
+    pub arrivals: Vec<u64>,
+    /// Who connected.
+    pub peers: Vec<SocketAddr>,
+    pub open: usize,
+    /// Connections that the other side ended in order.
+    pub ended: u64,
+    /// Connections that it reset.
+    pub reset: u64,
+    /// Ends in the middle of a frame.
+    pub cut_frames: u64,
+    /// Frames that are no message.
+    pub bad_frames: Vec<String>,
+}
+
+/// What all connections of a [`Sink`] are told.
+#[derive(Clone, Copy)]
+struct Orders {
+    /// How many connections, the first ones, are not read.
+    unread: usize,
+    ends: bool,
+    hang_ups: u64,
+}
+
+/// A receiver of frames, strict and without any of the code under test but the decoder.
+pub struct Sink {
+    pub address: SocketAddr,
+    heard: watch::Sender<Heard>,
+    orders: watch::Sender<Orders>,
+    accepting: JoinHandle<()>,
+}
+
+impl Sink {
+    pub async fn start() -> Self {
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    pub fn listen(listener: TcpListener) -> Self {
+        let address = listener.local_addr().unwrap();
+        let heard = watch::Sender::new(Heard {
+            oracle: Oracle::new(SEED),
+            arrivals: Vec::new(),
+            peers: Vec::new(),
+            open: 0,
+            ended: 0,
+            reset: 0,
+            cut_frames: 0,
+            bad_frames: Vec::new(),
+        });
+        let orders = watch::Sender::new(Orders { unread: 0, ends: true, hang_ups: 0 });
+        let accepting = tokio::spawn(accept(listener, heard.clone(), orders.subscribe()));
+        Self { address, heard, orders, accepting }
+    }
+
+    /// Does not read its first so many connections, for now.
+    pub fn leave_unread(&self, connections: usize) {
+        self.orders.send_modify(|orders| orders.unread = connections);
+    }
+
+    /// Whether it ends a connection that the other side has ended. It does.
+    pub fn set_ending(&self, ends: bool) {
+        self.orders.send_modify(|orders| orders.ends = ends);
+    }
+
+    /// Ends all connections in order; when this returns, that has happened. What it has not read is lost.
+    pub async fn hang_up(&self) {
+        self.orders.send_modify(|orders| orders.hang_ups += 1);
+        self.wait_for("the end of all connections", |heard| heard.open == 0).await;
+    }
+
+    /// These messages of a stream are to arrive.
+    pub fn expect(&self, stream: u32, numbers: std::ops::Range<u64>) {
+        self.heard.send_modify(|heard| heard.oracle.expect(stream, numbers));
+    }
+
+    pub fn heard(&self) -> Heard {
+        self.heard.borrow().clone()
+    }
+
+    pub async fn wait_for(&self, what: &str, wanted: impl FnMut(&Heard) -> bool) -> Heard {
+        let mut heard = self.heard.subscribe();
+        let result = timeout(LIMIT, heard.wait_for(wanted)).await.map(|heard| heard.unwrap().clone());
+        match result {
+            Ok(heard) => heard,
+            Err(_) => panic!("it takes too long: {what}: {}", self.report()),
+        }
+    }
+
+    /// Waits until all that is expected has arrived.
+    pub async fn wait_for_all(&self) {
+        self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
+    }
+
+    /// What became of the messages so far. Every frame so far was a message.
+    pub fn report(&self) -> Report {
+        let heard = self.heard.borrow();
+        assert_eq!(heard.bad_frames, [""; 0]);
+        heard.oracle.report()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, heard: watch::Sender<Heard>, orders: watch::Receiver<Orders>) {
+    let mut connections = JoinSet::new();
+    for number in 0.. {
+        let (stream, peer) = listener.accept().await.unwrap();
+        heard.send_modify(|heard| {
+            heard.peers.push(peer);
+            heard.open += 1;
+        });
+        connections.spawn(hear(number, stream, heard.clone(), orders.clone()));
+    }
+}
+
+async fn hear(
+    number: usize,
+    mut stream: TcpStream,
+    heard: watch::Sender<Heard>,
+    mut orders: watch::Receiver<Orders>,
+) {
+    let hang_ups = orders.borrow().hang_ups;
+    let mut bytes = Vec::new();
+    loop {
+        let now = *orders.borrow_and_update();
+        if now.hang_ups != hang_ups {
+            stream.shutdown().await.unwrap();
+            break;
+        }
+        tokio::select! {
+            changed = orders.changed() => changed.unwrap(),
+            read = stream.read_buf(&mut bytes), if number >= now.unread => match read {
+                Ok(0) => {
+                    heard.send_modify(|heard| heard.ended += 1);
+                    if !now.ends {
+                        std::future::pending::<()>().await;
+                    }
+                    break;
+                }
+                Ok(count) => {
+                    if bytes[bytes.len() - count..].contains(&0) {
+                        heard.send_modify(|heard| take_frames(&mut bytes, heard));
+                    }
+                }
+                Err(_) => {
+                    heard.send_modify(|heard| heard.reset += 1);
+                    break;
+                }
+            },
+        }
+    }
+    drop(stream);
+    heard.send_modify(|heard| {
+        heard.open -= 1;
+        heard.cut_frames += u64::from(!bytes.is_empty());
+    });
+}
+
+fn take_frames(bytes: &mut Vec<u8>, heard: &mut Heard) {
+    let mut frames = bytes.split(|byte| *byte == 0);
+    let rest = frames.next_back().unwrap_or_default().len();
+    for frame in frames {
+        hear_payload(frame, heard);
+    }
+    bytes.drain(..bytes.len() - rest);
+}
+
+/// Judges one payload.
+fn hear_payload(payload: &[u8], heard: &mut Heard) {
+    let Ok(decoded) = Decoder::strict().decode(payload) else {
+        heard.bad_frames.push(String::from_utf8_lossy(payload).into_owned());
+        return;
+    };
+    let text = decoded.message.short_message();
+    heard.oracle.arrived(text);
+    if let Some(message) = message_oracle::Message::parse(text) {
+        heard.arrivals.push(receipt(message.stream, message.number));
+    }
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Addresses(Vec<SocketAddr>),
+    Unknown,
+}
+
+/// A resolver that gives one answer after the other, and the last of them again and again.
+#[derive(Debug)]
+pub struct Book {
+    answers: Mutex<VecDeque<Answer>>,
+    lookups: AtomicU64,
+}
+
+impl Book {
+    pub fn new(answers: impl Into<VecDeque<Answer>>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers.into()), lookups: AtomicU64::new(0) })
+    }
+
+    pub fn set(&self, answers: impl Into<VecDeque<Answer>>) {
+        *self.answers.lock().unwrap() = answers.into();
+    }
+
+    pub fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::SeqCst)
+    }
+}
+
+impl Resolve for Book {
+    fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
+        assert_eq!(host, "logs.example");
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.lock().unwrap();
+        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+        Box::pin(async move {
+            match answer {
+                Some(Answer::Addresses(addresses)) => Ok(addresses),
+                Some(Answer::Unknown) | None => Err(io::Error::other("no such name")),
+            }
+        })
+    }
+}
