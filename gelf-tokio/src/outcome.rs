@@ -35,7 +35,8 @@ pub enum DropReason {
     /// A datagram of it is larger than what the network interface, or the way that is known to the destination, takes.
     /// Over UDP.
     DatagramTooLong,
-    /// The client has ended, and the time for what was still to be sent is over.
+    /// The client has ended, and the time for what was still to be sent is over. Over TCP the operating system may go on
+    /// to send what was written and not acknowledged, so it may arrive nevertheless.
     Ended,
     /// The queue was full, and a newer message had the room, by [`WhenFull::DropOldest`](crate::WhenFull).
     QueueFull,

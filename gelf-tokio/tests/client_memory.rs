@@ -31,7 +31,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
     let endpoint: Endpoint = format!("gelf+tcp://{}", proxy.address()).parse().unwrap();
     let mut queue = QueueOptions::default();
     (queue.max_bytes, queue.when_full) = (BUDGET, WhenFull::DropOldest);
-    let (client, mut receipts, driver) = Client::<u64>::new(&endpoint.with_queue(queue)).unwrap();
+    let (client, mut receipts, driver) = Client::<u64>::new(&endpoint.with_queue(queue).unwrap()).unwrap();
     let driver = tokio::spawn(driver.run());
 
     // Of all lengths, so that what one leaves does not just fit the next.

@@ -66,11 +66,6 @@ impl<R> Flight<R> {
         self.messages.get(usize::from(self.has_sent)).map(|message| &*message.payload)
     }
 
-    /// The payload of the oldest.
-    pub(crate) fn first(&self) -> Option<&[u8]> {
-        self.messages.front().map(|message| &*message.payload)
-    }
-
     /// All but the oldest `skipped`, oldest first.
     pub(crate) fn behind(&self, skipped: usize) -> Iter<'_, Queued<R>> {
         self.messages.range(skipped.min(self.messages.len())..)

@@ -18,7 +18,7 @@ pub(crate) async fn run<R>(flight: &mut Flight<R>, reach: &mut Reach, sender: &m
         flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
         // Messages of a body that was rejected, each of which has to be tried alone: it may be only one of them.
         let mut alone = 0;
-        while let Some(first) = flight.first() {
+        while let Some(first) = flight.next_to_send() {
             let (body, messages) = if bulk {
                 for message in flight.behind(0).take(if alone > 0 { 1 } else { most }) {
                     if !bulk_body.push(&message.payload) {

@@ -89,6 +89,10 @@ impl Dialer {
         result
     }
 
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::needless_pass_by_ref_mut, reason = "TLS reads its files again")
+    )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
             .await

@@ -43,14 +43,15 @@ pub fn with_queue(
 ) -> Endpoint {
     let mut queue = QueueOptions::default();
     (queue.max_messages, queue.max_bytes, queue.when_full) = (max_messages, max_bytes, when_full);
-    endpoint.with_queue(queue)
+    endpoint.with_queue(queue).unwrap()
 }
 
 pub fn with_user_timeout(endpoint: Endpoint, user_timeout: Duration) -> Endpoint {
     let mut transport = endpoint.transport().clone();
     let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not TCP") };
     options.user_timeout = user_timeout;
-    endpoint.with_transport(transport)
+    let (port, queue) = (endpoint.port(), endpoint.queue());
+    Endpoint::new(transport, endpoint.host()).unwrap().with_port(port).unwrap().with_queue(queue).unwrap()
 }
 
 /// The receipt of a message: its place in the stream of one sender.
