@@ -39,7 +39,7 @@ pub struct TcpOptions {
     /// TLS below the frames; none.
     pub tls: Option<TlsOptions>,
     /// How long what was written may stay unacknowledged before the connection is given up: 30 s, whole seconds
-    /// up to 3,600. The kernel's `TCP_USER_TIMEOUT`, which counts for an idle connection's keepalive too. A receiver that
+    /// up to 3,600. Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, which counts for an idle connection's keepalive too. A receiver that
     /// takes nothing for so long is given up as well, though it may only be slow; then what it has not acknowledged is
     /// sent again to the next connection.
     pub user_timeout: Duration,

@@ -1,6 +1,9 @@
 //! Systems that do not tell, or are not known here to.
 
 use std::io;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 /// How many bytes the peer of a TCP socket has not acknowledged: not known.
 pub(crate) fn unacknowledged_bytes<S>(_socket: &S) -> io::Result<Option<u64>> {
@@ -39,4 +42,9 @@ pub(crate) fn force_receive_buffer<S>(_socket: &S, _bytes: usize) -> io::Result<
 /// How many datagrams that came for a socket the system has dropped: not known.
 pub(crate) fn dropped_datagrams<S>(_socket: &S) -> io::Result<Option<u32>> {
     Ok(None)
+}
+
+/// Elsewhere the system alone decides how long a silent peer is waited for; keepalive finds those that are gone.
+pub(crate) fn set_user_timeout(_socket: &SockRef<'_>, _timeout: Duration) -> io::Result<()> {
+    Ok(())
 }

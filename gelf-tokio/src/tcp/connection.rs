@@ -100,8 +100,7 @@ impl Dialer {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_keepalive(&KEEPALIVE)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
+        sys::set_user_timeout(&socket, self.user_timeout)?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"));

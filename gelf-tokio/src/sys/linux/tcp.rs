@@ -2,6 +2,14 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+/// Sets how long what was written may stay unacknowledged before the connection is over (`TCP_USER_TIMEOUT`, tcp(7)).
+pub(crate) fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(timeout))
+}
 
 /// How many bytes that were written to a TCP socket its peer has not acknowledged (`SIOCOUTQ`, tcp(7)). After the end
 /// of the stream was sent, it counts as one until it is acknowledged. It can be asked after a reset, too.
@@ -20,9 +28,9 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
-    use socket2::{SockFilter, SockRef};
+    use socket2::SockFilter;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
