@@ -25,7 +25,8 @@ use crate::send::SendError;
 /// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`, udp(7)), which
 /// takes half the processor time or less. Where the way to the destination does not take them so, as with datagrams that
 /// are longer than a frame of the interface, the same chunks leave one by one, and so do all others to that address;
-/// [`UdpSenderStats::fallbacks`] counts it.
+/// [`UdpSenderStats::fallbacks`] counts it. A capture on the sender's own machine shows them as one datagram, since it is
+/// made before they are cut; see [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
