@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gelf_tokio::HttpReceiver;
-use http_receiver_client::{Client, M, during, post};
+use http_receiver_client::{Client, M, adds_up, during, post};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -36,4 +36,5 @@ async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
     let (answer, items) = during(&mut receiver, client.answer()).await;
     assert_eq!((answer.status, items), (202, vec![Ok(M.to_owned())]));
     assert_eq!(receiver.stats().connections, 1);
+    adds_up(&receiver.stats());
 }

@@ -112,6 +112,7 @@ async fn a_huge_head_is_431_whichever_part_of_it_is_huge() {
 #[tokio::test]
 async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_meanwhile() {
     let mut receiver = receiver(|options| {
+        options.max_connections_per_peer = 101;
         options.head_timeout = Duration::from_secs(2);
         options.request_timeout = Duration::from_secs(2);
     })
@@ -170,6 +171,8 @@ async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_
     let stats = receiver.stats();
     assert_eq!((stats.slow_heads, stats.refused.too_slow), (50, 50));
     assert_eq!((stats.accepted, stats.requests), (accepted as u64, accepted as u64 + 50));
+    // The client that was served, and those that were answered with 408.
+    assert_eq!((stats.connections, stats.ended_connections), (101, 51));
 }
 
 #[tokio::test]

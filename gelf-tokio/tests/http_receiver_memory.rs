@@ -8,6 +8,9 @@
     reason = "tests state what they know"
 )]
 
+#[cfg(feature = "tls")]
+#[path = "support/certificates.rs"]
+mod certificates;
 mod http_receiver_client;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -18,6 +21,8 @@ use std::time::Duration;
 
 use gelf_tokio::HttpReceiver;
 use http_receiver_client::{GUARD, M, gzip, post, post_chunked, receiver};
+#[cfg(feature = "tls")]
+use http_receiver_client::{connect_from, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -48,6 +53,11 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+const KIB: usize = 1024;
+
+/// Figures are of one thing at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// How many bytes more were allocated at the worst moment than before, while clients worked and the receiver received.
 /// What is received is dropped as it comes.
@@ -90,9 +100,13 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
 
 #[tokio::test]
 async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
-    const KIB: usize = 1024;
+    let _alone = ALONE.lock().await;
     let mut single = receiver(|_| {}).await;
-    let mut bulk = receiver(|options| options.bulk = true).await;
+    let mut bulk = receiver(|options| {
+        options.bulk = true;
+        options.max_connections_per_peer = 200;
+    })
+    .await;
     let addresses = [single.local_addr().unwrap(), bulk.local_addr().unwrap()];
 
     let request = post("", M);
@@ -159,4 +173,41 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
     .await;
     println!("a connection that inflates a value of 60 KiB: {} bytes", bytes / streams.len());
     assert!(bytes / streams.len() <= 224 * KIB, "{bytes}");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn half_open_handshakes_take_little_memory_whatever_they_send() {
+    let _alone = ALONE.lock().await;
+    let (authority, files) = (certificates::Authority::new("ours"), certificates::Directory::new());
+    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
+    let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
+    let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
+    let address = receiver.local_addr().unwrap();
+
+    // The header of a handshake of 64 KiB, the most that is read of one before it is whole, and most of it in records of
+    // 16 KiB.
+    let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
+    hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
+    hello.truncate(65_000);
+    for (what, sent, most) in [("nothing", &[][..], 32 * KIB), ("most of 64 KiB", &hello, 96 * KIB)] {
+        let (bytes, streams) = peak(&mut receiver, async {
+            let mut streams = Vec::new();
+            for number in 0..200 {
+                let mut stream = connect_from(2 + number % 20, address).await;
+                stream.write_all(sent).await.unwrap();
+                streams.push(stream);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            streams
+        })
+        .await;
+        println!("a half-open handshake that has sent {what}: {} bytes", bytes / streams.len());
+        assert!(bytes / streams.len() <= most, "{bytes}");
+        // None has come to its end meanwhile.
+        assert_eq!(receiver.stats().open_connections, 200);
+        drop(streams);
+        until(&mut receiver, |stats| stats.open_connections == 0).await;
+    }
+    assert_eq!((receiver.stats().connections, receiver.stats().failed_handshakes), (400, 400));
 }

@@ -1,30 +1,35 @@
 //! Receives messages as requests, from many connections at once.
 
-mod accept;
 mod clock;
 mod connection;
 mod gunzip;
-mod intake;
 mod request;
 mod rules;
 mod stats;
 mod unpack;
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::task::JoinSet;
+use tokio::net::ToSocketAddrs;
+use tokio::task::{JoinError, JoinSet};
 
-use self::accept::Acceptor;
-use self::connection::serve;
-use self::intake::{Intake, Outlet};
+use self::connection::End;
 use self::rules::Rules;
 use self::stats::Counters;
 pub use self::stats::{HttpDroppedValues, HttpReceiverStats, HttpRefusals};
+use crate::accept::{Accept, AcceptLimits, Accepted};
+use crate::intake::{Intake, Items, intake};
 use crate::receive::{ReceiveError, Received};
+#[cfg(feature = "tls")]
+use crate::tls::ReceiverTls;
+
+/// What is spoken over TLS (RFC 7301, section 6).
+#[cfg(feature = "tls")]
+const ALPN: &[u8] = b"http/1.1";
 
 /// What a [`HttpReceiver`] takes, and how much it holds.
 #[derive(Clone, Eq, PartialEq)]
@@ -37,20 +42,27 @@ pub struct HttpReceiverOptions {
     /// Whether pages of any origin may send messages and read the status: yes, as Graylog's `enable_cors`. A browser
     /// lets any page send messages in any case, and an answer holds nothing but its status, so this gives nothing away.
     pub cors: bool,
+    /// How long a TLS handshake may take: 10 s. It stops connections that are never used.
+    pub handshake_timeout: Duration,
     /// How long the head of a request may take from its first byte, and the first head of a connection from its
-    /// beginning: 10 s. It stops clients that send a byte now and then. The connection is closed without an answer. (A
-    /// head that begins in the same packet as the end of the request before it may take as long as
+    /// beginning, or the end of its TLS handshake: 10 s. It stops clients that send a byte now and then. The connection
+    /// is reset, without an answer. (A head that begins in the same packet as the end of the request before it may take as long as
     /// [`idle_timeout`](Self::idle_timeout).)
     pub head_timeout: Duration,
     /// How long a connection may wait for its next request, or leave answers unread: 60 s, as Graylog's
-    /// `idle_writer_timeout`.
+    /// `idle_writer_timeout`. In the first case it is closed, in the second reset, for the kernel would keep the answers.
     pub idle_timeout: Duration,
     /// How long the body of a request may be with [`bulk`](Self::bulk), inflated: 8 MiB. Without, it is
     /// [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
     /// How many connections may be open: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each holds up
-    /// to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload.
+    /// to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With TLS, it is up to
+    /// 80 KiB while it shakes hands, and 32 KiB more from then on.
     pub max_connections: usize,
+    /// How many of them may be from one peer: 64, at least 1. Further ones are closed at once. A peer is an IPv4 address
+    /// or an IPv6 network of 64 bits; those behind a proxy or an address translation are one. It stops a single host
+    /// from taking all connections.
+    pub max_connections_per_peer: usize,
     /// How long a payload may be, inflated: 65,536 bytes, as Graylog's `max_chunk_size`. It stops bodies without an
     /// end, and decompression bombs.
     pub max_payload_len: usize,
@@ -74,10 +86,12 @@ impl Default for HttpReceiverOptions {
         Self {
             bulk: false,
             cors: true,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_bulk_len: 8 * 1024 * 1024,
             max_connections: 1024,
+            max_connections_per_peer: 64,
             max_payload_len: 64 * 1024,
             max_queued_bytes: 16 * 1024 * 1024,
             max_queued_payloads: 1024,
@@ -94,10 +108,12 @@ impl fmt::Debug for HttpReceiverOptions {
         f.debug_struct("HttpReceiverOptions")
             .field("bulk", &self.bulk)
             .field("cors", &self.cors)
+            .field("handshake_timeout", &self.handshake_timeout)
             .field("head_timeout", &self.head_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_bulk_len", &self.max_bulk_len)
             .field("max_connections", &self.max_connections)
+            .field("max_connections_per_peer", &self.max_connections_per_peer)
             .field("max_payload_len", &self.max_payload_len)
             .field("max_queued_bytes", &self.max_queued_bytes)
             .field("max_queued_payloads", &self.max_queued_payloads)
@@ -169,10 +185,13 @@ impl fmt::Debug for HttpReceiverOptions {
 /// before are received, and a client that sends all of it again sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
-    acceptor: Acceptor,
-    max_connections: usize,
-    connections: JoinSet<()>,
-    queued: Outlet,
+    accept: Accept,
+    #[cfg(feature = "tls")]
+    tls: Option<ReceiverTls>,
+    connections: JoinSet<End>,
+    /// Counts of connections that are over; the rest is elsewhere.
+    ended: HttpReceiverStats,
+    items: Items,
     shared: Arc<Shared>,
 }
 
@@ -181,6 +200,8 @@ pub struct HttpReceiver {
 struct Shared {
     bulk: bool,
     counters: Counters,
+    #[cfg(feature = "tls")]
+    handshake_timeout: Duration,
     head_timeout: Duration,
     idle_timeout: Duration,
     intake: Intake,
@@ -191,13 +212,15 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(options: &HttpReceiverOptions) -> io::Result<(Self, Outlet)> {
+    fn new(options: &HttpReceiverOptions) -> io::Result<(Self, Items)> {
         let required = options.required_header.as_ref().map(|(name, value)| (&name[..], &value[..]));
         let rules = Rules::new(&options.path, required, options.cors)?;
-        let (intake, queued) = intake::queue(options.max_queued_payloads, options.max_queued_bytes);
+        let (intake, items) = intake(options.max_queued_payloads, options.max_queued_bytes);
         let shared = Self {
             bulk: options.bulk,
             counters: Counters::default(),
+            #[cfg(feature = "tls")]
+            handshake_timeout: options.handshake_timeout,
             head_timeout: options.head_timeout,
             idle_timeout: options.idle_timeout,
             intake,
@@ -206,7 +229,7 @@ impl Shared {
             request_timeout: options.request_timeout,
             rules,
         };
-        Ok((shared, queued))
+        Ok((shared, items))
     }
 }
 
@@ -229,15 +252,37 @@ impl HttpReceiver {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Those of the
     /// operating system, such as an address in use.
     pub async fn bind_with(address: impl ToSocketAddrs, options: HttpReceiverOptions) -> io::Result<Self> {
-        let (shared, queued) = Shared::new(&options)?;
-        let acceptor = Acceptor::new(TcpListener::bind(address).await?);
+        let (shared, items) = Shared::new(&options)?;
+        let limits = AcceptLimits {
+            max_connections: options.max_connections,
+            max_connections_per_peer: options.max_connections_per_peer,
+        };
         Ok(Self {
-            acceptor,
-            max_connections: options.max_connections.max(1),
+            accept: Accept::bind(address, limits).await?,
+            #[cfg(feature = "tls")]
+            tls: None,
             connections: JoinSet::new(),
-            queued,
+            ended: HttpReceiverStats::default(),
+            items,
             shared: Arc::new(shared),
         })
+    }
+
+    /// Listens at an address, for connections with TLS alone. A handshake that fails, as that of a client which names
+    /// other protocols than `http/1.1` alone (RFC 7301), costs its connection and is
+    /// [counted](HttpReceiverStats::failed_handshakes).
+    ///
+    /// Nothing is left behind if the future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// As for [`bind_with`](Self::bind_with).
+    #[cfg(feature = "tls")]
+    pub async fn bind_tls(
+        address: impl ToSocketAddrs,
+        options: HttpReceiverOptions,
+        tls: ReceiverTls,
+    ) -> io::Result<Self> {
+        Ok(Self { tls: Some(tls), ..Self::bind_with(address, options).await? })
     }
 
     /// Waits for the next payload. No message is lost if the future is dropped before it is ready.
@@ -247,19 +292,32 @@ impl HttpReceiver {
     /// with a request as a whole, its sender is told, and [`stats`](Self::stats) counts it.
     pub async fn recv(&mut self) -> Result<Received, ReceiveError> {
         loop {
+            // All that are over, so that there are never more of them than there were open ones.
+            while let Some(over) = self.connections.try_join_next() {
+                self.count(over);
+            }
             tokio::select! {
-                Some(item) = self.queued.next() => return item,
-                Some(_) = self.connections.join_next() => {}
-                accepted = self.acceptor.accept(), if self.connections.len() < self.max_connections => {
-                    self.handle(accepted);
-                }
+                item = self.items.recv() => match item {
+                    Some(item) => return item,
+                    // It has an intake itself.
+                    None => return pending().await,
+                },
+                Some(over) = self.connections.join_next() => self.count(over),
+                accepted = self.accept.next() => self.serve(accepted),
             }
         }
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> HttpReceiverStats {
-        self.shared.counters.stats(self.connections.len())
+        let accept = self.accept.stats();
+        self.shared.counters.stats(HttpReceiverStats {
+            accept_errors: accept.errors,
+            connections: accept.connections,
+            open_connections: self.connections.len(),
+            refused_connections: accept.refused,
+            ..self.ended
+        })
     }
 
     /// Where it listens.
@@ -267,16 +325,34 @@ impl HttpReceiver {
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.acceptor.local_addr()
+        self.accept.local_addr()
     }
 
-    fn handle(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
-        match self.acceptor.settle(accepted) {
-            Ok((stream, from)) => {
-                self.shared.counters.connections.add(1);
-                self.connections.spawn(serve(stream, from, Arc::clone(&self.shared)));
-            }
-            Err(_) => self.shared.counters.accept_errors.add(1),
+    fn serve(&mut self, Accepted { stream, from, place }: Accepted) {
+        // Answers are short, and waited for.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, %from, "answers may be delayed");
         }
+        let shared = Arc::clone(&self.shared);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let serving = connection::serve_tls(stream, from, shared, tls.acceptor_for(ALPN));
+            self.connections.spawn(async move {
+                let _place = place;
+                serving.await
+            });
+            return;
+        }
+        self.connections.spawn(async move {
+            let _place = place;
+            connection::serve_plain(stream, from, shared).await
+        });
+    }
+
+    fn count(&mut self, over: Result<End, JoinError>) {
+        self.ended.count(over.unwrap_or_else(|error| {
+            tracing::error!(%error, "the task of an HTTP connection failed");
+            End::Broken
+        }));
     }
 }

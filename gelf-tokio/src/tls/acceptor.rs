@@ -1,14 +1,19 @@
 //! The receiver's side.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
 
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
 use super::{files, provider};
@@ -89,19 +94,31 @@ impl ReceiverTls {
         }
     }
 
-    /// What shakes hands, by the files as they are. The handshake has no limit of time; the receiver sets one.
+    /// What [shakes hands](shake_hands), by the files as they are. To it, all protocols over TLS are the same.
     ///
     /// It asks the operating system for the times of two or three files, and reads them when they have changed: some
     /// microseconds, and about a millisecond, where the file system is a local one. While one thread reads them, others
     /// get what was there before.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config())
+    }
+
+    /// The same, for one protocol over TLS, such as `http/1.1` (RFC 7301). A sender that names others alone is refused
+    /// in the handshake; one that names none is not.
+    #[cfg(feature = "http")]
+    pub(crate) fn acceptor_for(&self, protocol: &[u8]) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.config());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
         match self.shared.seen.try_lock() {
             Ok(mut seen) => self.shared.refresh(&mut seen),
             Err(TryLockError::Poisoned(poisoned)) => self.shared.refresh(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => {}
         }
-        let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current))
+        Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn load(sources: Sources) -> Result<Self, TlsConfigError> {
@@ -171,6 +188,27 @@ impl Sources {
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| TlsConfigError::of(client_ca, Reason::Rustls(error.to_string())))
+    }
+}
+
+/// Shakes hands on a connection that was accepted; `None` when that fails or takes longer than `limit`, and the
+/// connection is closed. It is closed too if the future is dropped before it is ready.
+pub(crate) async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    from: SocketAddr,
+    limit: Duration,
+) -> Option<TlsStream<TcpStream>> {
+    match timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %from, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%from, "a TLS handshake took too long");
+            None
+        }
     }
 }
 

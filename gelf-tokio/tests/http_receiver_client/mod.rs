@@ -1,15 +1,15 @@
 //! A client that writes its requests by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Compression, CompressionLevel, Compressor};
 use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 pub const GUARD: Duration = Duration::from_secs(30);
@@ -78,7 +78,8 @@ pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output =
         tokio::select! {
             biased;
             received = receiver.recv() => take(received),
-            () = ready(()) => break,
+            // Not at once: of many items, there are none for a while when this task has used up its turn.
+            () = tokio::task::yield_now() => break,
         }
     }
     (done, items)
@@ -104,6 +105,7 @@ pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverSta
     let mut items = Vec::new();
     while !wanted(&receiver.stats()) {
         assert!(started.elapsed() < GUARD, "{:?}", receiver.stats());
+        connections_add_up(&receiver.stats());
         let ((), more) = during(receiver, tokio::time::sleep(Duration::from_millis(2))).await;
         items.extend(more);
     }
@@ -111,8 +113,20 @@ pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverSta
     items
 }
 
-/// Each request and each value is counted once.
+/// Each connection is counted once.
+pub fn connections_add_up(stats: &HttpReceiverStats) {
+    let over = stats.ended_connections
+        + stats.broken_connections
+        + stats.refused_connections
+        + stats.failed_handshakes
+        + stats.slow_heads
+        + stats.idle_connections;
+    assert_eq!(stats.connections, stats.open_connections as u64 + over, "{stats:?}");
+}
+
+/// Each connection, each request and each value is counted once.
 pub fn adds_up(stats: &HttpReceiverStats) {
+    connections_add_up(stats);
     assert_eq!(
         stats.requests,
         stats.accepted + stats.preflights + stats.refused.total() + stats.broken_requests,
@@ -133,21 +147,35 @@ impl Answer {
     }
 }
 
+/// A connection from an address of the loopback, 127.0.0.`host`.
+pub async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+    let stream = socket.connect(to).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
 #[derive(Debug)]
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        Self::over(connect_from(1, address).await)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// The next answer, which must have no body.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,14 +27,18 @@ enum Phase {
 pub(super) enum Late {
     /// The head of a request did not come to its end.
     Head,
-    /// No request came, or the answers were not taken.
+    /// No request came.
     Request,
+    /// The answers were not taken.
+    Answers,
 }
 
 /// The phase of one connection, which its bytes and its requests change.
 #[derive(Debug)]
 pub(super) struct Clock {
     phase: Mutex<Phase>,
+    /// Whether a write waits until the client takes what was written before.
+    is_untaken: AtomicBool,
     head_timeout: Duration,
     idle_timeout: Duration,
     request_timeout: Duration,
@@ -41,7 +46,13 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, request_timeout: Duration) -> Self {
-        Self { phase: Mutex::new(Phase::Head(Instant::now())), head_timeout, idle_timeout, request_timeout }
+        Self {
+            phase: Mutex::new(Phase::Head(Instant::now())),
+            is_untaken: AtomicBool::new(false),
+            head_timeout,
+            idle_timeout,
+            request_timeout,
+        }
     }
 
     /// A head has been read.
@@ -61,14 +72,21 @@ impl Clock {
         });
     }
 
+    fn wrote(&self, is_untaken: bool) {
+        self.is_untaken.store(is_untaken, Relaxed);
+    }
+
     /// Until when what, if nothing changes.
     pub(super) fn deadline(&self) -> (Instant, Late) {
         match *self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
             Phase::Busy(since) => {
-                (after(since, self.request_timeout.saturating_add(self.idle_timeout)), Late::Request)
+                (after(since, self.request_timeout.saturating_add(self.idle_timeout)), Late::Answers)
             }
             Phase::Head(since) => (after(since, self.head_timeout), Late::Head),
-            Phase::Idle(since) => (after(since, self.idle_timeout), Late::Request),
+            Phase::Idle(since) => {
+                let late = if self.is_untaken.load(Relaxed) { Late::Answers } else { Late::Request };
+                (after(since, self.idle_timeout), late)
+            }
         }
     }
 
@@ -84,7 +102,7 @@ pub(super) fn after(since: Instant, time: Duration) -> Instant {
     since + time.min(NEVER)
 }
 
-/// Tells the clock when bytes come.
+/// Tells the clock when bytes come, and whether they go.
 #[derive(Debug)]
 pub(super) struct Watched<IO> {
     pub(super) io: IO,
@@ -112,7 +130,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.clock.wrote(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -120,7 +140,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+        self.clock.wrote(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -128,7 +150,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        // That of TLS holds bytes that are written.
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.clock.wrote(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

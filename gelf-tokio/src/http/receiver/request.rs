@@ -242,14 +242,14 @@ async fn hand_over(
         }
     };
     let len = value.map_or(0, <[u8]>::len);
-    let Ok(Some(place)) = timeout_at(deadline, shared.intake.place(len)).await else {
+    let Ok(Some(room)) = timeout_at(deadline, shared.intake.reserve(len)).await else {
         return Err(Failure::Refused(Refusal::QueueFull));
     };
     if let Some(lost) = lost {
         lost.disarm();
         counters.payloads.add(1);
     }
-    place.put(match value {
+    room.put(match value {
         // A copy, for the value shares the memory of what was read with it.
         Ok(payload) => Ok(Received { payload: Bytes::copy_from_slice(payload), from }),
         Err(TooLong) => Err(ReceiveError::ValueTooLong { from, max: shared.max_payload_len }),

@@ -4,10 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::StatusCode;
 
+use super::connection::End;
+
 /// What an [`HttpReceiver`](crate::HttpReceiver) has done so far.
 ///
-/// As long as no request is under way, each is counted once: `requests = accepted + preflights + refused.total() +
-/// broken_requests`. And so is each value that was found in one: `values = payloads + dropped.total()`.
+/// The account of connections adds up at any time:
+///
+/// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `refused_connections` +
+///   `failed_handshakes` + `slow_heads` + `idle_connections`
+///
+/// As long as no request is under way, so do those of requests, and of the values that were found in them:
+///
+/// * `requests` = `accepted` + `preflights` + `refused.total()` + `broken_requests`
+/// * `values` = `payloads` + `dropped.total()`
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverStats {
@@ -15,19 +24,23 @@ pub struct HttpReceiverStats {
     pub accept_errors: u64,
     /// Requests that were answered with 202.
     pub accepted: u64,
-    /// Connections that ended with an error, such as a reset, or in the middle of the head of a request.
+    /// Connections that ended in the middle of the head of a request, or with an error when one was to be answered.
     pub broken_connections: u64,
     /// Requests whose connection ended before they had come whole.
     pub broken_requests: u64,
-    /// Connections accepted.
+    /// Connections that the system gave.
     pub connections: u64,
     /// Values that were not handed out, by the reason.
     pub dropped: HttpDroppedValues,
     /// Requests accepted that carried no value at all.
     pub empty_requests: u64,
+    /// Connections that their clients ended, be it with a reset between two requests, or that the last answer ended.
+    pub ended_connections: u64,
+    /// Connections closed because the TLS handshake failed or took too long.
+    pub failed_handshakes: u64,
     /// Connections closed because no request came in time, or the answers were not taken.
     pub idle_connections: u64,
-    /// Connections that are open now.
+    /// Connections that are open now, those that shake hands included.
     pub open_connections: usize,
     /// Payloads handed out, or waiting to be.
     pub payloads: u64,
@@ -35,12 +48,28 @@ pub struct HttpReceiverStats {
     pub preflights: u64,
     /// Requests that were refused, by the status of the answer.
     pub refused: HttpRefusals,
+    /// Connections closed at once, for their peer had as many as it may have.
+    pub refused_connections: u64,
     /// Requests of which the head has come, or what was there instead of one.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
     pub slow_heads: u64,
     /// Values found in the bodies of requests.
     pub values: u64,
+}
+
+impl HttpReceiverStats {
+    /// Counts a connection that is over.
+    pub(super) fn count(&mut self, end: End) {
+        *match end {
+            End::Ended => &mut self.ended_connections,
+            End::Broken => &mut self.broken_connections,
+            #[cfg(feature = "tls")]
+            End::FailedHandshake => &mut self.failed_handshakes,
+            End::SlowHead => &mut self.slow_heads,
+            End::Idle | End::Unread => &mut self.idle_connections,
+        } += 1;
+    }
 }
 
 /// How many requests were refused with each status.
@@ -129,24 +158,19 @@ impl Count {
     }
 }
 
-/// [`HttpReceiverStats`], as connections count them.
+/// What becomes of requests and values, as connections count it.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) accept_errors: Count,
     pub(super) accepted: Count,
-    pub(super) broken_connections: Count,
     pub(super) broken_requests: Count,
-    pub(super) connections: Count,
     pub(super) dropped_after_first: Count,
     pub(super) dropped_cut: Count,
     pub(super) dropped_no_room: Count,
     pub(super) dropped_too_long: Count,
     pub(super) empty_requests: Count,
-    pub(super) idle_connections: Count,
     pub(super) payloads: Count,
     pub(super) preflights: Count,
     pub(super) requests: Count,
-    pub(super) slow_heads: Count,
     pub(super) values: Count,
     bad_request: Count,
     unauthorized: Count,
@@ -205,13 +229,11 @@ impl Counters {
         count.add(1);
     }
 
-    pub(super) fn stats(&self, open_connections: usize) -> HttpReceiverStats {
+    /// The same, with what is known of connections.
+    pub(super) fn stats(&self, of_connections: HttpReceiverStats) -> HttpReceiverStats {
         HttpReceiverStats {
-            accept_errors: self.accept_errors.get(),
             accepted: self.accepted.get(),
-            broken_connections: self.broken_connections.get(),
             broken_requests: self.broken_requests.get(),
-            connections: self.connections.get(),
             dropped: HttpDroppedValues {
                 after_first: self.dropped_after_first.get(),
                 cut: self.dropped_cut.get(),
@@ -219,8 +241,6 @@ impl Counters {
                 too_long: self.dropped_too_long.get(),
             },
             empty_requests: self.empty_requests.get(),
-            idle_connections: self.idle_connections.get(),
-            open_connections,
             payloads: self.payloads.get(),
             preflights: self.preflights.get(),
             refused: HttpRefusals {
@@ -235,8 +255,8 @@ impl Counters {
                 queue_full: self.queue_full.get(),
             },
             requests: self.requests.get(),
-            slow_heads: self.slow_heads.get(),
             values: self.values.get(),
+            ..of_connections
         }
     }
 }

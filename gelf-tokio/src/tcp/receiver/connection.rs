@@ -21,6 +21,8 @@ use super::read_buffer::ReadBuffer;
 use crate::accept::reset_on_drop;
 use crate::intake::Intake;
 use crate::receive::{ReceiveError, Received};
+#[cfg(feature = "tls")]
+use crate::tls::shake_hands;
 
 /// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each null byte,
 /// and may be silent then.
@@ -91,16 +93,8 @@ pub(super) async fn read_tls(
     shared: Arc<Shared>,
     acceptor: TlsAcceptor,
 ) -> End {
-    let mut stream = match tokio::time::timeout(shared.handshake_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, %from, "a TLS handshake failed");
-            return End::FailedHandshake;
-        }
-        Err(_) => {
-            tracing::debug!(%from, "a TLS handshake took too long");
-            return End::FailedHandshake;
-        }
+    let Some(mut stream) = shake_hands(acceptor, stream, from, shared.handshake_timeout).await else {
+        return End::FailedHandshake;
     };
     let end = read(&mut stream, from, &shared).await;
     if end.is_ours() {
