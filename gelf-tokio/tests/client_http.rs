@@ -128,6 +128,7 @@ async fn a_receiver_that_says_when_is_not_asked_before() {
         assert_eq!(answer(&mut peer, ACCEPTED).await, ["0"]);
         assert!(asked_to_wait.elapsed() >= Duration::from_millis(990), "{:?}", asked_to_wait.elapsed());
         assert_eq!(receipts.recv().await, Some((0, Outcome::Accepted)));
+        assert_account(&client.stats(), 1);
         drop(client);
         driver.await.unwrap();
     })
@@ -179,6 +180,7 @@ async fn a_destination_that_comes_late_gets_everything_once() {
             assert_eq!(answer(&mut peer, ACCEPTED).await, [number.to_string()]);
             assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
         }
+        assert_account(&client.stats(), 20);
         drop(client);
         driver.await.unwrap();
     })

@@ -69,6 +69,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
         let listener = listen();
         cut_segment(&listener, both, kept);
         let (client, mut receipts, driver) = Client::new(&endpoint(&listener)).unwrap();
+        let observer = client.observer();
         for (receipt, text) in texts_sent.iter().enumerate() {
             client.send(&Message::new("h", *text), receipt).await.unwrap();
         }
@@ -106,6 +107,9 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
         assert_eq!(arrived, texts_sent, "after {kept} bytes");
         timeout(GUARD, driver).await.expect("the driver ends").unwrap();
         assert_eq!(receipts.recv().await, None);
+        let stats = observer.stats();
+        assert_account(&stats, 2);
+        assert_eq!((stats.acknowledged, stats.resent), (2, 2 - whole as u64), "after {kept} bytes");
     }
     println!("{} offsets; the slowest new connection came after {slowest:?}", both + 1);
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
