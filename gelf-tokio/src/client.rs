@@ -116,11 +116,7 @@ impl<R> Client<R> {
     /// # Errors
     /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::refused`].
     pub async fn send(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
-        let (receipt, reason) = match self.queue.queue(self.encode(message), receipt).await {
-            Ok(()) => return Ok(()),
-            Err(refused) => refused,
-        };
-        Err(NotQueued { receipt, reason })
+        self.queue.queue(self.encode(message), receipt).await
     }
 
     /// Queues a payload that is ready: JSON text, which is not checked any further. Else as [`send`](Self::send).
@@ -129,8 +125,7 @@ impl<R> Client<R> {
     /// As [`send`](Self::send), and [`Refused::Invalid`] when the payload is blank or has a null byte.
     pub async fn send_payload(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
-        let queued = self.queue.queue(payload.into(), receipt).await;
-        queued.map_err(|(receipt, reason)| NotQueued { receipt, reason })
+        self.queue.queue(payload.into(), receipt).await
     }
 
     /// Queues a message at once or not at all: by [`WhenFull::Wait`](crate::WhenFull), too, a full queue refuses it.
@@ -138,9 +133,7 @@ impl<R> Client<R> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn try_send(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
-        self.queue
-            .try_queue(self.encode(message), receipt)
-            .map_err(|(receipt, reason)| NotQueued { receipt, reason })
+        self.queue.try_queue(self.encode(message), receipt)
     }
 
     /// As [`try_send`](Self::try_send), with a payload that is ready.
@@ -149,9 +142,7 @@ impl<R> Client<R> {
     /// As [`send_payload`](Self::send_payload).
     pub fn try_send_payload(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
-        self.queue
-            .try_queue(payload.into(), receipt)
-            .map_err(|(receipt, reason)| NotQueued { receipt, reason })
+        self.queue.try_queue(payload.into(), receipt)
     }
 
     /// Waits until all that is queued now has its outcome. The driver never holds messages back, so this is only to

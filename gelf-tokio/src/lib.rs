@@ -80,6 +80,7 @@ mod accept;
 mod backoff;
 mod client;
 mod codec;
+mod connections;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;

@@ -22,7 +22,6 @@ mod marks;
 mod tests;
 mod trust;
 
-pub(crate) use acceptor::shake_hands;
 pub use acceptor::{ReceiverTls, ReceiverTlsStats};
 pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;

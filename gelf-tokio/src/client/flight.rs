@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::outcome::{DropReason, Outcome};
 
@@ -41,6 +45,16 @@ impl<R> Flight<R> {
     pub(crate) fn settle(&mut self, count: usize, outcome: Outcome) {
         self.has_sent &= count == 0;
         self.queue.settle(&mut self.messages, count, outcome);
+    }
+
+    /// Waits for so long; true as soon as nothing is left to send and nobody can send any more.
+    pub(crate) async fn pause(&self, duration: Duration) -> bool {
+        let ended = async {
+            if !self.is_empty() || self.queue.has_work().await {
+                pending::<()>().await;
+            }
+        };
+        timeout(duration, ended).await.is_ok()
     }
 
     pub(crate) fn len(&self) -> usize {

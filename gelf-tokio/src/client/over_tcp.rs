@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BufMut;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::outcome::Outcome;
 use crate::resolve::Resolve;
@@ -24,6 +24,9 @@ use super::reach::Reach;
 
 /// How many messages are taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
+
+/// After a connection that lived for so long and brought something, the next is made at once; else after a pause.
+const LONG_LIVED: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause before the system is asked again what was acknowledged; nothing wakes for it.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -39,18 +42,20 @@ pub(crate) async fn run<R>(
         let mut connection = match dialer.connect(resolver).await {
             Ok(connection) => connection,
             Err(error) => {
-                sleep(reach.failed(flight.queue(), &error)).await;
-                if flight.is_empty() && !flight.queue().may_have_work() {
+                let pause = reach.failed(flight.queue(), &error);
+                if flight.pause(pause).await {
                     return;
                 }
                 continue;
             }
         };
         reach.connected(flight.queue());
+        let connected = Instant::now();
         let mut transfer = Transfer { again: flight.len(), window: Window::default(), settled: false };
         let result = transfer.run(flight, &mut connection).await;
         // What was acknowledged before it broke need not be sent again.
         transfer.settle(flight, &mut connection);
+        let has_lived = connected.elapsed() >= LONG_LIVED;
         if transfer.settled {
             reach.arrived();
         }
@@ -67,8 +72,9 @@ pub(crate) async fn run<R>(
         if flight.is_empty() && !flight.queue().has_work().await {
             return;
         }
-        if !transfer.settled {
-            sleep(reach.pause()).await;
+        // Something between here and the receiver may take, acknowledge and throw away all that comes, again and again.
+        if !(transfer.settled && has_lived) && flight.pause(reach.pause()).await {
+            return;
         }
     }
 }

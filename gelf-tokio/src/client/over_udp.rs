@@ -38,8 +38,8 @@ pub(crate) async fn run<R>(
         match UdpSender::connect_with(endpoint, Arc::clone(&resolver)).await {
             Ok(sender) => break sender,
             Err(error) => {
-                sleep(reach.failed(flight.queue(), &error)).await;
-                if !flight.queue().may_have_work() {
+                let pause = reach.failed(flight.queue(), &error);
+                if flight.pause(pause).await {
                     return;
                 }
             }

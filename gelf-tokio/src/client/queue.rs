@@ -18,7 +18,7 @@ use crate::endpoint::{QueueOptions, WhenFull};
 use crate::outcome::{DropReason, Outcome};
 use crate::stats::ClientStats;
 
-use super::refused::Refused;
+use super::refused::{NotQueued, Refused};
 
 /// A message that has no outcome yet.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl<R> Queue<R> {
 
     /// As [`offer`](Self::offer), but with `WhenFull::Wait` it waits for room. Dropped before it is ready, nothing is
     /// queued.
-    pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), (R, Refused)> {
+    pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
             let (payload, receipt) = match offered {
@@ -164,7 +164,7 @@ impl<R> Queue<R> {
                 Err((payload, receipt, Refused::Full)) if self.options.when_full == WhenFull::Wait => {
                     (payload, receipt)
                 }
-                Err((_, receipt, reason)) => return Err((receipt, reason)),
+                Err((_, receipt, reason)) => return Err(NotQueued { receipt, reason }),
             };
             let mut room = std::pin::pin!(self.room.notified());
             // Before it is tried again, so that room which comes meanwhile is not missed.
@@ -177,12 +177,12 @@ impl<R> Queue<R> {
     }
 
     /// As [`queue`](Self::queue), but never waits.
-    pub(crate) fn try_queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), (R, Refused)> {
+    pub(crate) fn try_queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         self.offer(payload, receipt).map_err(|(_, receipt, reason)| {
             if reason == Refused::Full && self.options.when_full == WhenFull::Wait {
                 self.refuse(reason);
             }
-            (receipt, reason)
+            NotQueued { receipt, reason }
         })
     }
 
@@ -226,12 +226,6 @@ impl<R> Queue<R> {
             }
             self.work.notified().await;
         }
-    }
-
-    /// Whether there is something to take, or a client that may still send.
-    pub(crate) fn may_have_work(&self) -> bool {
-        let state = self.state();
-        state.clients > 0 || !state.waiting.is_empty()
     }
 
     /// Waits until no client is left.

@@ -8,28 +8,23 @@ mod rules;
 mod stats;
 mod unpack;
 
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::ToSocketAddrs;
-use tokio::task::{JoinError, JoinSet};
 
 use self::connection::End;
 use self::rules::Rules;
 use self::stats::Counters;
 pub use self::stats::{HttpDroppedValues, HttpReceiverStats, HttpRefusals};
-use crate::accept::{Accept, AcceptLimits, Accepted};
+use crate::accept::{AcceptLimits, Accepted};
+use crate::connections::{Connections, Event};
 use crate::intake::{Intake, Items, intake};
 use crate::receive::{ReceiveError, Received};
 #[cfg(feature = "tls")]
 use crate::tls::ReceiverTls;
-
-/// What is spoken over TLS (RFC 7301, section 6).
-#[cfg(feature = "tls")]
-const ALPN: &[u8] = b"http/1.1";
 
 /// What a [`HttpReceiver`] takes, and how much it holds.
 #[derive(Clone, Eq, PartialEq)]
@@ -185,13 +180,11 @@ impl fmt::Debug for HttpReceiverOptions {
 /// before are received, and a client that sends all of it again sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
-    accept: Accept,
+    connections: Connections<End>,
     #[cfg(feature = "tls")]
     tls: Option<ReceiverTls>,
-    connections: JoinSet<End>,
     /// Counts of connections that are over; the rest is elsewhere.
     ended: HttpReceiverStats,
-    items: Items,
     shared: Arc<Shared>,
 }
 
@@ -258,12 +251,10 @@ impl HttpReceiver {
             max_connections_per_peer: options.max_connections_per_peer,
         };
         Ok(Self {
-            accept: Accept::bind(address, limits).await?,
+            connections: Connections::bind(address, limits, items).await?,
             #[cfg(feature = "tls")]
             tls: None,
-            connections: JoinSet::new(),
             ended: HttpReceiverStats::default(),
-            items,
             shared: Arc::new(shared),
         })
     }
@@ -292,29 +283,21 @@ impl HttpReceiver {
     /// with a request as a whole, its sender is told, and [`stats`](Self::stats) counts it.
     pub async fn recv(&mut self) -> Result<Received, ReceiveError> {
         loop {
-            // All that are over, so that there are never more of them than there were open ones.
-            while let Some(over) = self.connections.try_join_next() {
-                self.count(over);
-            }
-            tokio::select! {
-                item = self.items.recv() => match item {
-                    Some(item) => return item,
-                    // It has an intake itself.
-                    None => return pending().await,
-                },
-                Some(over) = self.connections.join_next() => self.count(over),
-                accepted = self.accept.next() => self.serve(accepted),
+            match self.connections.next().await {
+                Event::Item(item) => return item,
+                Event::Over(end) => self.ended.count(end.unwrap_or(End::Broken)),
+                Event::Accepted(accepted) => self.serve(accepted),
             }
         }
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> HttpReceiverStats {
-        let accept = self.accept.stats();
+        let accept = self.connections.accepted();
         self.shared.counters.stats(HttpReceiverStats {
             accept_errors: accept.errors,
             connections: accept.connections,
-            open_connections: self.connections.len(),
+            open_connections: self.connections.open(),
             refused_connections: accept.refused,
             ..self.ended
         })
@@ -325,7 +308,7 @@ impl HttpReceiver {
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.accept.local_addr()
+        self.connections.local_addr()
     }
 
     fn serve(&mut self, Accepted { stream, from, place }: Accepted) {
@@ -335,24 +318,9 @@ impl HttpReceiver {
         }
         let shared = Arc::clone(&self.shared);
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let serving = connection::serve_tls(stream, from, shared, tls.acceptor_for(ALPN));
-            self.connections.spawn(async move {
-                let _place = place;
-                serving.await
-            });
-            return;
+        if let Some(tls) = self.tls.clone() {
+            return self.connections.serve(place, connection::serve_tls(stream, from, shared, tls));
         }
-        self.connections.spawn(async move {
-            let _place = place;
-            connection::serve_plain(stream, from, shared).await
-        });
-    }
-
-    fn count(&mut self, over: Result<End, JoinError>) {
-        self.ended.count(over.unwrap_or_else(|error| {
-            tracing::error!(%error, "the task of an HTTP connection failed");
-            End::Broken
-        }));
+        self.connections.serve(place, connection::serve_plain(stream, from, shared));
     }
 }

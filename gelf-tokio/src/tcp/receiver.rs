@@ -9,17 +9,16 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::ToSocketAddrs;
-use tokio::task::{JoinError, JoinSet};
 
-use crate::accept::{Accept, AcceptLimits, Accepted};
-use crate::intake::{Items, intake};
+use crate::accept::{AcceptLimits, Accepted};
+use crate::connections::{Connections, Event};
+use crate::intake::intake;
 use crate::receive::{ReceiveError, Received};
 #[cfg(feature = "tls")]
 use crate::tls::ReceiverTls;
@@ -36,13 +35,11 @@ pub use stats::TcpReceiverStats;
 /// when the receiver is dropped.
 #[derive(Debug)]
 pub struct TcpReceiver {
-    accept: Accept,
+    connections: Connections<End>,
     #[cfg(feature = "tls")]
     tls: Option<ReceiverTls>,
-    connections: JoinSet<End>,
     /// Counts of connections that are over; the rest is elsewhere.
     ended: TcpReceiverStats,
-    items: Items,
     shared: Arc<Shared>,
 }
 
@@ -79,12 +76,10 @@ impl TcpReceiver {
             frames: FrameCounts::default(),
         };
         Ok(Self {
-            accept: Accept::bind(address, limits).await?,
+            connections: Connections::bind(address, limits, items).await?,
             #[cfg(feature = "tls")]
             tls: None,
-            connections: JoinSet::new(),
             ended: TcpReceiverStats::default(),
-            items,
             shared: Arc::new(shared),
         })
     }
@@ -109,36 +104,28 @@ impl TcpReceiver {
     /// A frame that is too long. The next call goes on behind it.
     pub async fn recv(&mut self) -> Result<Received, ReceiveError> {
         loop {
-            // All that are over, so that there are never more of them than there were open ones.
-            while let Some(over) = self.connections.try_join_next() {
-                self.count(over);
-            }
-            tokio::select! {
-                item = self.items.recv() => match item {
-                    Some(item) => return item,
-                    // It has an intake itself.
-                    None => return pending().await,
-                },
-                Some(over) = self.connections.join_next() => self.count(over),
-                accepted = self.accept.next() => self.serve(accepted),
+            match self.connections.next().await {
+                Event::Item(item) => return item,
+                Event::Over(end) => self.ended.count(end.unwrap_or(End::Broken)),
+                Event::Accepted(accepted) => self.serve(accepted),
             }
         }
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> TcpReceiverStats {
-        let accept = self.accept.stats();
+        let accept = self.connections.accepted();
         let frames = &self.shared.frames;
         let whole = frames.whole.load(Relaxed);
         let too_long = frames.too_long.load(Relaxed);
         TcpReceiverStats {
             accept_errors: accept.errors,
             connections: accept.connections,
-            open_connections: self.connections.len(),
+            open_connections: self.connections.open(),
             refused_connections: accept.refused,
             frames: whole,
             too_long_frames: too_long,
-            waiting_frames: (whole + too_long).saturating_sub(self.items.handed_out()),
+            waiting_frames: (whole + too_long).saturating_sub(self.connections.handed_out()),
             cut_frames: frames.cut.load(Relaxed),
             empty_frames: frames.empty.load(Relaxed),
             ..self.ended
@@ -150,30 +137,15 @@ impl TcpReceiver {
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.accept.local_addr()
+        self.connections.local_addr()
     }
 
     fn serve(&mut self, Accepted { stream, from, place }: Accepted) {
         let shared = Arc::clone(&self.shared);
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let reading = connection::read_tls(stream, from, shared, tls.acceptor());
-            self.connections.spawn(async move {
-                let _place = place;
-                reading.await
-            });
-            return;
+        if let Some(tls) = self.tls.clone() {
+            return self.connections.serve(place, connection::read_tls(stream, from, shared, tls));
         }
-        self.connections.spawn(async move {
-            let _place = place;
-            read_plain(stream, from, shared).await
-        });
-    }
-
-    fn count(&mut self, over: Result<End, JoinError>) {
-        self.ended.count(over.unwrap_or_else(|error| {
-            tracing::error!(%error, "the task of a TCP connection failed");
-            End::Broken
-        }));
+        self.connections.serve(place, read_plain(stream, from, shared));
     }
 }

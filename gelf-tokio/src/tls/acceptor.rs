@@ -1,5 +1,6 @@
 //! The receiver's side.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,6 +12,7 @@ use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -94,22 +96,44 @@ impl ReceiverTls {
         }
     }
 
-    /// What [shakes hands](shake_hands), by the files as they are. To it, all protocols over TLS are the same.
+    /// Shakes hands on a connection that was accepted; `None` when that fails or takes longer than `limit`, and the
+    /// connection is closed. It is closed too if the future is dropped before it is ready.
     ///
-    /// It asks the operating system for the times of two or three files, and reads them when they have changed: some
-    /// microseconds, and about a millisecond, where the file system is a local one. While one thread reads them, others
-    /// get what was there before.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config())
+    /// With a `protocol` over TLS, such as `http/1.1` (RFC 7301), a sender that names others alone is refused; one that
+    /// names none is not.
+    pub(crate) async fn shake_hands(
+        &self,
+        protocol: Option<&'static [u8]>,
+        stream: TcpStream,
+        from: SocketAddr,
+        limit: Duration,
+    ) -> Option<TlsStream<TcpStream>> {
+        let tls = self.clone();
+        let handshake = async {
+            // The files may be on a file system that does not answer.
+            let acceptor = spawn_blocking(move || tls.acceptor(protocol)).await.map_err(io::Error::other)?;
+            acceptor.accept(stream).await
+        };
+        match timeout(limit, handshake).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %from, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%from, "a TLS handshake took too long");
+                None
+            }
+        }
     }
 
-    /// The same, for one protocol over TLS, such as `http/1.1` (RFC 7301). A sender that names others alone is refused
-    /// in the handshake; one that names none is not.
-    #[cfg(feature = "http")]
-    pub(crate) fn acceptor_for(&self, protocol: &[u8]) -> TlsAcceptor {
-        let mut config = ServerConfig::clone(&self.config());
-        config.alpn_protocols = vec![protocol.to_vec()];
-        TlsAcceptor::from(Arc::new(config))
+    /// What shakes hands, by the files as they are. While one thread reads them, others get what was there before.
+    pub(super) fn acceptor(&self, protocol: Option<&[u8]>) -> TlsAcceptor {
+        let mut config = self.config();
+        if let Some(protocol) = protocol {
+            Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+        }
+        TlsAcceptor::from(config)
     }
 
     fn config(&self) -> Arc<ServerConfig> {
@@ -191,27 +215,6 @@ impl Sources {
     }
 }
 
-/// Shakes hands on a connection that was accepted; `None` when that fails or takes longer than `limit`, and the
-/// connection is closed. It is closed too if the future is dropped before it is ready.
-pub(crate) async fn shake_hands(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    from: SocketAddr,
-    limit: Duration,
-) -> Option<TlsStream<TcpStream>> {
-    match timeout(limit, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, %from, "a TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            tracing::debug!(%from, "a TLS handshake took too long");
-            None
-        }
-    }
-}
-
 /// Says that it stores sessions, and does not: a sender then gets the session ticket by which it knows that it is
 /// accepted, and no sender is ever accepted for what it showed on an earlier connection.
 #[derive(Debug)]
@@ -257,7 +260,7 @@ mod tests {
         let (cert, key) = directory.write_issued("server", &first);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor()).await;
+        let address = echo(move || shared.acceptor(None)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         let mut open = attempt(&mut connector, address).await.unwrap();
         assert_eq!(certificate(&open), first.der);
@@ -289,7 +292,7 @@ mod tests {
         let (cert, key) = directory.write_issued("server", &issued);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor()).await;
+        let address = echo(move || shared.acceptor(None)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         std::fs::remove_file(&cert).unwrap();
         for failed in 1..=3 {
@@ -309,7 +312,7 @@ mod tests {
         let client_ca = directory.write("client-ca.pem", &old.pem());
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&client_ca).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor()).await;
+        let address = echo(move || shared.acceptor(None)).await;
 
         let by_old = directory.write_issued("old", &old.issue(&["sender"]));
         let by_new = directory.write_issued("new", &new.issue(&["sender"]));

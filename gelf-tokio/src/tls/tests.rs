@@ -320,7 +320,7 @@ async fn a_receiver_that_says_nothing_about_a_certificate_is_waited_for_for_a_se
     let (cert, key) = directory.write_issued("server", &server);
     let own = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&ca).unwrap();
     let old = asking_config(&server, TLS12, &ca, false);
-    let cases = [(Arc::new(silent).into(), 1), (own.acceptor(), 0), (Arc::new(old).into(), 0)];
+    let cases = [(Arc::new(silent).into(), 1), (own.acceptor(None), 0), (Arc::new(old).into(), 0)];
     for (acceptor, seconds) in cases {
         let acceptor: TlsAcceptor = acceptor;
         let (io, peer) = duplex(4096);
@@ -372,7 +372,7 @@ async fn no_session_is_resumed() {
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         // By the receiver, for a sender that would.
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
-        let own = echo(move || receiver.acceptor()).await;
+        let own = echo(move || receiver.acceptor(None)).await;
         let roots = files::authorities(&ca).unwrap();
         let config =
             ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();

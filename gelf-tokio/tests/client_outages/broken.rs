@@ -246,3 +246,31 @@ async fn a_receiver_that_dies_takes_no_more_with_it_than_what_its_system_had_ack
     assert_eq!(arrivals, (0..100).chain(stats.acknowledged..20_000).collect::<Vec<_>>());
     sending.end(20_000).await;
 }
+
+/// As a proxy does that has nothing behind it: it accepts, acknowledges, and resets.
+#[tokio::test]
+async fn who_takes_everything_and_resets_is_not_connected_to_without_a_pause() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
+    let client = sending.client.clone();
+    let feeding = tokio::spawn(async move {
+        let mut number = 0;
+        while client.send(&Message::new("h", "m"), number).await.is_ok() {
+            number += 1;
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(2) {
+        let (mut stream, _) = within("a connection", listener.accept()).await.unwrap();
+        within("a message", stream.read(&mut [0; 65_536])).await.unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let stats = sending.stats();
+    assert_account(&stats, stats.queued);
+    println!("{} connections in 2 s", stats.connections);
+    // Pauses are 50 ms on the average: 40 are expected, and without them ten times as many.
+    assert!((5..120).contains(&stats.connections), "{stats:?}");
+    feeding.abort();
+    sending.driver.abort();
+}

@@ -132,3 +132,18 @@ async fn a_driver_with_nothing_to_send_does_not_wait_for_a_destination_that_is_d
         assert_eq!(sending.drop_client().await.0.len(), 0);
     }
 }
+
+/// On a clock of its own, whose bound of pauses has grown to 30 s.
+#[tokio::test(start_paused = true)]
+async fn with_nothing_left_the_driver_ends_with_the_last_client_though_it_waits_to_connect() {
+    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
+        let book = Book::new([Answer::Unknown]);
+        let sending = Sending::start_with(&uri.parse().unwrap(), &book);
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert!(sending.stats().failed_connects >= 5, "{:?}", sending.stats());
+        assert_account(&sending.stats(), 0);
+        let started = Instant::now();
+        let ledger = sending.drop_client().await;
+        assert_eq!((started.elapsed(), ledger.0.len()), (Duration::ZERO, 0), "{uri}");
+    }
+}

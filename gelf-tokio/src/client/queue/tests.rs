@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
 
@@ -10,9 +10,9 @@ fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u6
 }
 
 fn offer(queue: &Queue<u64>, len: usize, receipt: u64) -> Result<(), Refused> {
-    queue.try_queue(vec![b'x'; len].into(), receipt).map_err(|(returned, reason)| {
-        assert_eq!(returned, receipt);
-        reason
+    queue.try_queue(vec![b'x'; len].into(), receipt).map_err(|refused| {
+        assert_eq!(refused.receipt, receipt);
+        refused.reason
     })
 }
 
@@ -151,17 +151,18 @@ fn the_end_gives_up_what_waits_and_refuses_what_comes() {
     assert_account(&queue, 4);
 }
 
+/// A task that waits for room for a message of a byte.
+fn sender(queue: &Arc<Queue<u64>>, receipt: u64) -> JoinHandle<Result<(), NotQueued<u64>>> {
+    let queue = Arc::clone(queue);
+    tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
+}
+
 #[tokio::test]
 async fn a_sender_waits_for_room_and_then_has_it() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut flight = VecDeque::new();
     assert_eq!(offer(&queue, 1, 0), Ok(()));
-    let waiting: Vec<_> = (1..=3)
-        .map(|receipt| {
-            let queue = Arc::clone(&queue);
-            tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
-        })
-        .collect();
+    let waiting: Vec<_> = (1..=3).map(|receipt| sender(&queue, receipt)).collect();
     for settled in 1..=4 {
         yield_now().await;
         assert_eq!(queue.stats().queued, settled);
@@ -185,11 +186,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut flight = VecDeque::new();
     assert_eq!(offer(&queue, 1, 0), Ok(()));
-    let sender = |receipt| {
-        let queue = Arc::clone(&queue);
-        tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
-    };
-    let (given_up, other) = (sender(1), sender(2));
+    let (given_up, other) = (sender(&queue, 1), sender(&queue, 2));
     yield_now().await;
     queue.take(&mut flight, 10, 1000);
     queue.settle(&mut flight, 1, Outcome::Sent);
@@ -204,16 +201,11 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
 async fn those_that_wait_for_room_hear_of_the_end() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     assert_eq!(offer(&queue, 1, 0), Ok(()));
-    let waiting: Vec<_> = (1..=3)
-        .map(|receipt| {
-            let queue = Arc::clone(&queue);
-            tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
-        })
-        .collect();
+    let waiting: Vec<_> = (1..=3).map(|receipt| sender(&queue, receipt)).collect();
     yield_now().await;
     queue.end();
     for (receipt, sender) in (1..).zip(waiting) {
-        assert_eq!(sender.await.unwrap(), Err((receipt, Refused::Closed)));
+        assert_eq!(sender.await.unwrap(), Err(NotQueued { receipt, reason: Refused::Closed }));
     }
     assert_account(&queue, 4);
 }

@@ -13,8 +13,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
-#[cfg(feature = "tls")]
-use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
 use super::clock::{Clock, Late, Watched};
@@ -22,7 +20,7 @@ use super::request::Requests;
 use super::stats::Refusal;
 use crate::accept::reset_on_drop;
 #[cfg(feature = "tls")]
-use crate::tls::shake_hands;
+use crate::tls::ReceiverTls;
 
 /// How long the head of a request may be, and how much is read at once: twice what Graylog takes of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -57,6 +55,10 @@ impl End {
     }
 }
 
+/// What is spoken over TLS (RFC 7301, section 6).
+#[cfg(feature = "tls")]
+const ALPN: &[u8] = b"http/1.1";
+
 /// Serves a connection until it ends.
 pub(super) async fn serve_plain(stream: TcpStream, from: SocketAddr, shared: Arc<Shared>) -> End {
     let (stream, end) = serve(stream, from, shared).await;
@@ -72,9 +74,9 @@ pub(super) async fn serve_tls(
     stream: TcpStream,
     from: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: TlsAcceptor,
+    tls: ReceiverTls,
 ) -> End {
-    let Some(stream) = shake_hands(acceptor, stream, from, shared.handshake_timeout).await else {
+    let Some(stream) = tls.shake_hands(Some(ALPN), stream, from, shared.handshake_timeout).await else {
         return End::FailedHandshake;
     };
     let (stream, end) = serve(stream, from, shared).await;

@@ -12,8 +12,6 @@ use gelf_core::{FrameTooLong, Framer};
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-#[cfg(feature = "tls")]
-use tokio_rustls::TlsAcceptor;
 
 use super::budget::{Budget, Evicted};
 use super::clock::{Clock, TimeLimits};
@@ -22,7 +20,7 @@ use crate::accept::reset_on_drop;
 use crate::intake::Intake;
 use crate::receive::{ReceiveError, Received};
 #[cfg(feature = "tls")]
-use crate::tls::shake_hands;
+use crate::tls::ReceiverTls;
 
 /// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each null byte,
 /// and may be silent then.
@@ -91,9 +89,9 @@ pub(super) async fn read_tls(
     stream: TcpStream,
     from: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: TlsAcceptor,
+    tls: ReceiverTls,
 ) -> End {
-    let Some(mut stream) = shake_hands(acceptor, stream, from, shared.handshake_timeout).await else {
+    let Some(mut stream) = tls.shake_hands(None, stream, from, shared.handshake_timeout).await else {
         return End::FailedHandshake;
     };
     let end = read(&mut stream, from, &shared).await;

@@ -4,7 +4,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::intake::Item;
+use crate::intake::{Item, Items};
 use crate::receive::ReceiveError;
 
 const SECOND: Duration = Duration::from_secs(1);
