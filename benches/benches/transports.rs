@@ -2,8 +2,7 @@
 //! the wall says less: whoever receives has a processor of his own, or not.
 //!
 //! Before the benches it compares, in the same run and in turns, what is done with what it replaces: all chunks by one
-//! system call with one call for each, and many frames by one write with a write for each. It fails when that is not
-//! worth its while: 1.8 and 6 times.
+//! system call with one call for each, and many frames by one write with a write for each.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -109,8 +108,8 @@ impl Udp {
 /// A connection to a thread that reads all of it, and waits for more when it has.
 ///
 /// A write that meets a reader who waits must wake it; one that meets a reader who has not finished yet leaves it more to
-/// read, for a third of the cost. Which it is in a loop that writes as fast as it can, chance decides. Senders of logs
-/// meet those who wait, so that is what is measured: each write is given time to be read.
+/// read, for a third of the cost. Which it is in a loop that writes as fast as it can, chance decides, so both are shown;
+/// senders of logs mostly meet those who wait.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
@@ -142,7 +141,7 @@ impl Tcp {
     }
 
     /// The cost of sending all messages once, with a write for each.
-    fn write_each(&mut self) -> Duration {
+    fn write_each(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut codec = GelfCodec::new();
         let mut buffer = BytesMut::new();
@@ -155,14 +154,15 @@ impl Tcp {
                 framed.get_mut().write_all(&buffer).await.unwrap();
                 cost.add(before);
                 *written += buffer.len() as u64;
-                wait_for(read, *written);
+                pace.wait_for(read, *written);
             }
+            Pace::ReaderWaits.wait_for(read, *written);
             cost.total()
         })
     }
 
     /// The same, with a write when there are 64 KiB.
-    fn write_many(&mut self) -> Duration {
+    fn write_many(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut framed = Pin::new(framed);
         runtime.block_on(async {
@@ -180,21 +180,37 @@ impl Tcp {
                 poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
                 cost.add(before);
                 *written += len as u64;
-                wait_for(read, *written);
+                pace.wait_for(read, *written);
             }
+            Pace::ReaderWaits.wait_for(read, *written);
             cost.total()
         })
     }
 }
 
-/// Until so much is read, and the reader has gone to wait for more.
-fn wait_for(read: &AtomicU64, written: u64) {
-    while read.load(Relaxed) < written {
-        thread::yield_now();
-    }
-    let idle = Instant::now();
-    while idle.elapsed() < Duration::from_micros(20) {
-        std::hint::spin_loop();
+/// When the next write comes.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// At once, whatever the reader is at.
+    Free,
+    /// When all is read, and the reader has gone to wait for more.
+    ReaderWaits,
+}
+
+impl Pace {
+    fn wait_for(self, read: &AtomicU64, written: u64) {
+        match self {
+            Self::Free => {}
+            Self::ReaderWaits => {
+                while read.load(Relaxed) < written {
+                    thread::yield_now();
+                }
+                let idle = Instant::now();
+                while idle.elapsed() < Duration::from_micros(20) {
+                    std::hint::spin_loop();
+                }
+            }
+        }
     }
 }
 
@@ -224,7 +240,6 @@ impl Cost {
 /// How many times the second costs more than the first, each the median of rounds in turns.
 fn compare(
     what: &str,
-    at_least: f64,
     messages: u32,
     mut less: impl FnMut() -> Duration,
     mut more: impl FnMut() -> Duration,
@@ -234,12 +249,7 @@ fn compare(
     many.sort();
     let (few, many) = (few[ROUNDS / 2], many[ROUNDS / 2]);
     let ratio = many.as_secs_f64() / few.as_secs_f64();
-    println!(
-        "{what}: {:?} and {:?} a message, {ratio:.2} times, at least {at_least}",
-        few / messages,
-        many / messages
-    );
-    assert!(ratio >= at_least, "{what}: {ratio:.2}");
+    println!("{what}: {:?} and {:?} a message, {ratio:.2} times", few / messages, many / messages);
 }
 
 fn transports(criterion: &mut Criterion) {
@@ -248,7 +258,6 @@ fn transports(criterion: &mut Criterion) {
         const MESSAGES: u32 = 2000;
         compare(
             "UDP, 8 chunks: together and one by one",
-            1.8,
             MESSAGES,
             || together.send(MESSAGES.into()),
             || one_by_one.send(MESSAGES.into()),
@@ -257,15 +266,12 @@ fn transports(criterion: &mut Criterion) {
         assert_eq!(one_by_one.sender.stats().segmented, 0);
     }
     let mut tcp = Tcp::new(&Corpus::new(5000));
-    {
+    for (what, pace) in [
+        ("TCP, a reader who waits: 64 KiB a write, and a write each", Pace::ReaderWaits),
+        ("TCP, as fast as it goes: 64 KiB a write, and a write each", Pace::Free),
+    ] {
         let tcp = std::cell::RefCell::new(&mut tcp);
-        compare(
-            "TCP: framed, 64 KiB a write, and a write each",
-            6.0,
-            5000,
-            || tcp.borrow_mut().write_many(),
-            || tcp.borrow_mut().write_each(),
-        );
+        compare(what, 5000, || tcp.borrow_mut().write_many(pace), || tcp.borrow_mut().write_each(pace));
     }
 
     let mut group = criterion.benchmark_group("transports");
@@ -280,10 +286,10 @@ fn transports(criterion: &mut Criterion) {
         bencher.iter_custom(|messages| one_by_one.send(messages));
     });
     group.bench_function("TCP, 5,000 messages, 64 KiB a write", |bencher| {
-        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_many()).sum());
+        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_many(Pace::ReaderWaits)).sum());
     });
     group.bench_function("TCP, 5,000 messages, a write each", |bencher| {
-        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_each()).sum());
+        bencher.iter_custom(|times| (0..times).map(|_| tcp.write_each(Pace::ReaderWaits)).sum());
     });
     group.finish();
 }
