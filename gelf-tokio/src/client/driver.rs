@@ -22,7 +22,8 @@ use super::{over_tcp, over_udp};
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
 /// It connects when it starts, again whenever a connection has broken and there is something to send, and for ever:
-/// between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s.
+/// between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s. After a connection that did not last
+/// a second it waits too, up to 0.1 s if that brought something.
 ///
 /// When it is dropped, or its [`run`](Self::run) is, each message that has no outcome yet is given up as
 /// [`DropReason::Ended`](crate::DropReason::Ended).
