@@ -6,7 +6,6 @@ use std::sync::Arc;
 use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
-use crate::gelf::GelfFields;
 
 /// What is known of a container, as of when a record of it was read.
 ///
@@ -21,11 +20,11 @@ pub struct Container {
     image: String,
     image_id: String,
     command: String,
+    command_without_entry_point: String,
     created: String,
     labels: BTreeMap<String, String>,
     env: Vec<String>,
     tty: Option<bool>,
-    pub(crate) gelf: GelfFields,
 }
 
 impl Container {
@@ -62,6 +61,11 @@ impl Container {
     /// Entry point and arguments, joined by spaces; empty when unknown.
     pub fn command(&self) -> &str {
         &self.command
+    }
+
+    /// The command as the image or `docker run` has it, without the entry point, joined by spaces; empty when unknown.
+    pub fn command_without_entry_point(&self) -> &str {
+        &self.command_without_entry_point
     }
 
     /// When it was created: RFC 3339, as the Engine writes it; empty when unknown.
@@ -112,6 +116,7 @@ impl Container {
             image: inspect.config.image,
             image_id: inspect.image,
             command,
+            command_without_entry_point: inspect.config.cmd.join(" "),
             created: if Timestamp::from_rfc3339(&inspect.created).is_ok() {
                 inspect.created
             } else {
@@ -120,7 +125,6 @@ impl Container {
             labels: inspect.config.labels,
             env: inspect.config.env,
             tty: inspect.config.tty,
-            gelf: GelfFields::default(),
         }
     }
 
@@ -133,11 +137,11 @@ impl Container {
             image: glimpse.image.clone(),
             image_id: glimpse.image_id.clone(),
             command: String::new(),
+            command_without_entry_point: String::new(),
             created: String::new(),
             labels: glimpse.labels.clone(),
             env: Vec::new(),
             tty: None,
-            gelf: GelfFields::default(),
         }
     }
 
@@ -196,7 +200,7 @@ mod tests {
     fn an_inspection_gives_what_dockers_own_gelf_driver_sends() {
         let container = container(
             r#"{"Name":"/web","Created":"2026-11-22T22:44:18.123456789Z","Path":"/entry.sh","Args":["serve","--port","80"],
-                "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false}}"#,
+                "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false}}"#,
         );
         assert_eq!(container.id(), ID);
         assert_eq!(container.short_id(), "0123456789ab");
@@ -205,6 +209,7 @@ mod tests {
         assert_eq!(container.image(), "nginx:1.27");
         assert_eq!(container.image_id(), "sha256:abcd");
         assert_eq!(container.command(), "/entry.sh serve --port 80");
+        assert_eq!(container.command_without_entry_point(), "serve --port 80");
         assert_eq!(container.created(), "2026-11-22T22:44:18.123456789Z");
         assert_eq!(container.labels().get("l").map(String::as_str), Some("v"));
         assert_eq!(container.env_var("B"), Some("x=y"));

@@ -31,6 +31,12 @@ pub struct Record {
 }
 
 impl Record {
+    #[cfg(test)]
+    pub(crate) fn for_test(container: Arc<Container>, line: Line) -> Self {
+        let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Self { container, line, _budget: budget }
+    }
+
     /// The container that wrote the line, as it was known then.
     pub fn container(&self) -> &Arc<Container> {
         &self.container

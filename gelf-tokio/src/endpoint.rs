@@ -140,8 +140,9 @@ impl Endpoint {
     }
 
     /// Reads a URI that may have options of the caller's own, by the names in `own_options`. Returns those that it
-    /// has, name and value decoded (`%2C` is a comma and `+` a space), in order and with repetitions. A name that the
-    /// endpoint has itself, for whichever transport, is never the caller's.
+    /// has, name and value decoded (`%2C` is a comma and `+` a space), in order and with repetitions. A name such as
+    /// `field.*` stands for all that begin with `field.`. A name that the endpoint has itself, for whichever transport, is
+    /// never the caller's.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;
@@ -310,6 +311,23 @@ mod tests {
             "unknown option \"filter.id\": use append_tag, compression, filter.name, queue, queue_bytes, user_timeout, \
              when_full"
         );
+    }
+
+    #[test]
+    fn a_group_of_names_is_the_callers() {
+        let names = ["field.*"];
+        let (_, options) = Endpoint::parse_with("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(options, [pair("field.a", "1"), pair("field.", "2"), pair("field.b.c", "3")]);
+        for name in ["field", "fields.a", "fiel", "Field.a"] {
+            let error = Endpoint::parse_with(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "unknown option \"{name}\": use compression, field.*, queue, queue_bytes, user_timeout, when_full"
+                )
+            );
+        }
     }
 
     #[test]

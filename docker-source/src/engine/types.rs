@@ -161,6 +161,8 @@ impl State {
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Config {
     #[serde(deserialize_with = "null_is_default")]
+    pub(crate) cmd: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) env: Vec<String>,
     /// The name by which the image was asked for.
     #[serde(deserialize_with = "null_is_default")]

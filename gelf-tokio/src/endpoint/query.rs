@@ -71,7 +71,7 @@ impl Query {
                     return Err(InvalidEndpoint::Repeated { name: name.to_owned() });
                 }
                 Some((name, _)) => options.push((name, value)),
-                None if own.contains(&name.as_str()) => taken.push((name, value)),
+                None if own.iter().any(|known| stands_for(known, &name)) => taken.push((name, value)),
                 None => return Err(InvalidEndpoint::Option { name, known: known(scheme, own) }),
             }
         }
@@ -205,6 +205,14 @@ impl Query {
 /// Reads digits; `parse` alone would take a plus sign.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// Whether a name of the caller's, or a group of names such as `field.*`, stands for this one.
+fn stands_for(known: &str, name: &str) -> bool {
+    match known.strip_suffix('*') {
+        Some(group) if group.ends_with('.') => name.starts_with(group),
+        _ => known == name,
+    }
 }
 
 /// The names of all options that may stand here.

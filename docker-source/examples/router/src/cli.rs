@@ -25,6 +25,10 @@ when none is given. Options go behind it as in gelf://HOST?OPTION=VALUE&OPTION=V
                              how much may wait in memory (default 8192 and 8 MiB); Docker's log files hold the rest
   when_full=wait|drop_newest|drop_oldest
                              what then (default wait: reading pauses)
+  compat=docker|micahhausler|vincit-2017
+                             whose fields, levels and timestamps messages have (default docker: Docker's gelf driver)
+  host=NAME                  the messages' host (default the Engine's host name)
+  field.NAME=VALUE           a field _NAME that each message has; any number of them
 $NAME and ${NAME} in a ROUTE are replaced by environment variables.
 
 Examples:
@@ -35,6 +39,8 @@ Examples:
 Environment:
   ROUTE_URIS   the routes, when the command line has none
   DOCKER_HOST  the Docker Engine: unix:///PATH or tcp://HOST:PORT (default unix:///var/run/docker.sock)
+  GELF_HOSTNAME, SYSLOG_HOSTNAME
+               the messages' host for routes without host=; the file /etc/host_hostname counts before both
 
 A container with LOGSPOUT=ignore in its environment is left alone.
 Exit status: 0 after SIGTERM or Ctrl-C, 1 when the Engine refuses, 2 for a wrong command line.";
@@ -60,6 +66,10 @@ struct Arguments {
     )]
     print: Option<String>,
 
+    /// Go on as user 65534 with the group of the Engine's socket, if started as root; the image does
+    #[arg(long)]
+    drop_root: bool,
+
     /// How much to say on stderr
     #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
     log_level: LogLevel,
@@ -81,6 +91,8 @@ pub(crate) struct Options {
     pub(crate) routes: Vec<Route>,
     /// The options of the route to the embedded receiver, where there is to be one.
     pub(crate) print: Option<String>,
+    /// Whether to give up root.
+    pub(crate) drop_root: bool,
     /// How much to say.
     pub(crate) log_level: Level,
 }
@@ -126,7 +138,7 @@ pub(crate) fn parse(
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    Ok(Options { routes, print: arguments.print, log_level })
+    Ok(Options { routes, print: arguments.print, drop_root: arguments.drop_root, log_level })
 }
 
 /// clap explains a mistake in a paragraph; a log wants it in a line.
@@ -238,6 +250,11 @@ mod tests {
             &["gelf://h?filter.name=[a"],
             &["gelf://h:port"],
             &["gelf+tcp://h?compression=gzip"],
+            &["gelf://h?compat=gelf"],
+            &["gelf://h?host="],
+            &["gelf://h?host=a&host=b"],
+            &["gelf://h?field.a%20b=1"],
+            &["gelf://h?field.type=ecs"],
             &["--log-level=loud"],
             &["host:12201"],
         ] {

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use docker_source::gelf::{GelfFormat, GelfFormatter};
 use docker_source::{Container, Record};
 use gelf_tokio::gelf_core::Timestamp;
 use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
@@ -34,6 +35,7 @@ pub(crate) struct Line {
 /// The near end of the way.
 pub(crate) struct Delivery {
     client: Client<Line>,
+    formatter: GelfFormatter,
     window: Option<Window>,
 }
 
@@ -50,6 +52,7 @@ pub(crate) struct Destination {
 /// What is wrong with the files of TLS.
 pub(crate) fn open(
     endpoint: &Endpoint,
+    format: GelfFormat,
     window: Option<Window>,
 ) -> io::Result<(Delivery, Destination, Tally)> {
     let mut bounded = endpoint.clone();
@@ -61,17 +64,18 @@ pub(crate) fn open(
     let (client, receipts, driver) = Client::new(&bounded)?;
     let tally = Tally::new(client.observer());
     let destination = Destination { name: endpoint.to_string(), driver: driver.with_grace(GRACE), receipts };
-    Ok((Delivery { client, window }, destination, tally))
+    Ok((Delivery { client, formatter: GelfFormatter::new(format), window }, destination, tally))
 }
 
 impl Delivery {
     /// Hands a record on; while there is no room it waits, or drops what the route says.
-    pub(crate) async fn send(&self, record: &Record) {
+    pub(crate) async fn send(&mut self, record: &Record) {
         if let Some(window) = &self.window {
             window.enter().await;
         }
         let line = Line { container: Arc::clone(record.container()), time: record.time() };
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send(&record.to_message(), line).await {
+        let message = self.formatter.message(record);
+        if let Err(NotQueued { receipt, reason, .. }) = self.client.send(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
         }
     }

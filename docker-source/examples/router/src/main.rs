@@ -1,11 +1,13 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli` and `route` read what is asked for, `run` joins the source of records with the routes, `deliver` sends what a
-//! route got, `tally` counts it, and `print` is the receiver behind `--print`.
+//! `cli`, `route` and `host` read what is asked for, `privileges` gives up root, `run` joins the source of records with the
+//! routes, `deliver` sends what a route got, `tally` counts it, and `print` is the receiver behind `--print`.
 
 mod cli;
 mod deliver;
+mod host;
 mod print;
+mod privileges;
 mod route;
 mod run;
 mod tally;
@@ -13,6 +15,7 @@ mod tally;
 use std::io::Write;
 use std::process::ExitCode;
 
+use docker_source::EngineAddress;
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -29,12 +32,23 @@ fn main() -> ExitCode {
         }
         Err(cli::Refusal::Mistake(mistake)) => return fail(2, &mistake),
     };
+    let engine = match EngineAddress::from_env() {
+        Ok(engine) => engine,
+        Err(error) => return fail(2, &error),
+    };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .with_max_level(LevelFilter::from_level(options.log_level))
         .init();
+    if options.drop_root {
+        match privileges::drop_root(&engine) {
+            privileges::Root::Absent => {}
+            privileges::Root::Dropped { user, group } => tracing::info!("runs as user {user}, group {group}"),
+            privileges::Root::Kept(reason) => tracing::warn!("still runs as root: {reason}"),
+        }
+    }
     // On one thread, what reads, what routes and what sends take turns, and each turn takes many lines. On several
     // they wake each other for every line, which costs a multiple of the processor time and gains nothing: the Engine
     // is slower than either.
@@ -42,7 +56,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    let outcome = runtime.block_on(run::run(options));
+    let outcome = runtime.block_on(run::run(engine, options));
     // A read from a terminal that never returns must not keep the process.
     runtime.shutdown_background();
     match outcome {

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cli::Options;
 use crate::deliver::{self, Delivery};
+use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
 use crate::route::Route;
 use crate::tally::Tally;
@@ -39,8 +40,7 @@ impl Failure {
 }
 
 /// Ships until SIGTERM or Ctrl-C, and then what was read by that time.
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let address = EngineAddress::from_env().map_err(Failure::usage)?;
+pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
     if let Some(route_options) = &options.print {
@@ -51,6 +51,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         routes.push(route);
         printer = Some(bound);
     }
+    set_hosts(&mut routes);
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(|route| route.endpoint.to_string()).collect();
     tracing::info!(
@@ -70,7 +71,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
     tokio::select! {
-        () = pump(&mut source, &outputs.routes, &mut stop) => {}
+        () = pump(&mut source, &mut outputs.routes, &mut stop) => {}
         reason = printer_ended(&mut printer) => {
             // Its reader has seen enough, as that of `head` has.
             tracing::info!("stdout takes no more: {reason}");
@@ -93,8 +94,22 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives the routes without a host the one that this container or its environment names, if any.
+fn set_hosts(routes: &mut [Route]) {
+    let (host, warning) = host::find(std::fs::read_to_string(HOST_FILE), |name| std::env::var(name).ok());
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    if let Some(host) = host {
+        tracing::info!("the host of messages is {:?}, from {}", host.name, host.source);
+        for route in routes {
+            route.set_default_host(&host.name);
+        }
+    }
+}
+
 /// Hands each record to the routes that take it, until all that was read when `stop` was asked for is handed on.
-async fn pump(source: &mut Source, routes: &[RouteQueue], stop: &mut Stop) {
+async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
@@ -109,7 +124,7 @@ async fn pump(source: &mut Source, routes: &[RouteQueue], stop: &mut Stop) {
         let Some(record) = record else { return };
         // Those of a destination that is down hold back the others' once its queue is full: nothing is dropped for being
         // slow, unless the route says so.
-        for route in routes.iter().filter(|route| route.route.takes(record.container())) {
+        for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
             route.tally.routed();
             if stop.unless_over(route.delivery.send(&record)).await.is_none() {
                 return;
@@ -153,7 +168,8 @@ impl Outputs {
         let mut deliveries = JoinSet::new();
         let mut queues = Vec::with_capacity(routes.len());
         for route in routes {
-            let (delivery, destination, tally) = deliver::open(&route.endpoint, route.window.clone())
+            let (format, window) = (route.format.clone(), route.window.clone());
+            let (delivery, destination, tally) = deliver::open(&route.endpoint, format, window)
                 .map_err(|error| Failure::refused(format!("{}: {error}", route.endpoint)))?;
             deliveries.spawn(destination.run());
             queues.push(RouteQueue { route, delivery, tally });

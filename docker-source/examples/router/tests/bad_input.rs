@@ -39,6 +39,14 @@ fn a_wrong_route_is_told_in_one_line_and_exit_status_2() {
         ("gelf://host?compression=brotli", "gzip"),
         ("gelf://host?datagram_size=12", "datagram_size"),
         ("gelf+tcp://host?compression=gzip", "compression"),
+        ("gelf://host?compat=vincit", "vincit-2017"),
+        ("gelf://host?compat=docker&compat=docker", "twice"),
+        ("gelf://host?host=%20", "blank"),
+        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name has only"),
+        ("gelf://host?field._id=1", "\"field._id\": the field name 'id' is reserved"),
+        ("gelf://host?field.container_name=x", "\"field.container_name\": the name is reserved"),
+        ("gelf://host?field.type=ecs", "reserved"),
+        ("gelf://host?field.a=1&field._a=2", "\"field._a\": the field is given twice"),
     ] {
         let line = one_line(&router(&[route], &[]), 2);
         assert!(line.starts_with("gelf-router: route "), "{line}");

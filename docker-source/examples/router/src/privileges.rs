@@ -1,0 +1,108 @@
+//! Root given up for the one right that the agent needs: to write to the Engine's socket.
+//!
+//! The group that owns the socket differs from host to host, so an image cannot name it. A container that starts as root
+//! can look, and go on as nobody in that group.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use docker_source::EngineAddress;
+
+/// The user without rights of its own, `nobody` where a system has names for its users.
+const NOBODY: u32 = 65534;
+
+/// What became of root.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Root {
+    /// There was none to give up.
+    Absent,
+    /// It was given up for this user and group.
+    Dropped { user: u32, group: u32 },
+    /// It is still there, for the reason given.
+    Kept(String),
+}
+
+/// Gives up root for nobody and the group of the Engine's socket; keeps it where the socket would be out of reach.
+///
+/// It holds for the calling thread and for all that it starts later, so call it before there are others.
+pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
+    if !is_root() {
+        return Root::Absent;
+    }
+    let group = match engine {
+        EngineAddress::Unix(path) => match std::fs::metadata(path) {
+            Ok(socket) => group_of(&socket),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        },
+        _ => Ok(NOBODY),
+    };
+    let dropped = group.and_then(|group| match become_nobody(group) {
+        Ok(()) => Ok(Root::Dropped { user: NOBODY, group }),
+        Err(error) => Err(format!("cannot become user {NOBODY} with group {group}: {error}")),
+    });
+    dropped.unwrap_or_else(Root::Kept)
+}
+
+/// Returns the group that may read and write the socket.
+fn group_of(socket: &Metadata) -> Result<u32, String> {
+    if [0o060, 0o006].iter().any(|rights| socket.mode() & rights == *rights) {
+        Ok(socket.gid())
+    } else {
+        Err(format!("the Engine's socket is for its owner alone (mode {:04o})", socket.mode() & 0o7777))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(target_os = "linux")]
+fn become_nobody(group: u32) -> io::Result<()> {
+    use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+    use rustix::{process::Gid, process::Uid};
+
+    // In this order: without root, the groups cannot be changed any more.
+    set_thread_groups(&[])?;
+    set_thread_gid(Gid::from_raw(group))?;
+    set_thread_uid(Uid::from_raw(NOBODY))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_root() -> bool {
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn become_nobody(_group: u32) -> io::Result<()> {
+    Err(io::Error::other("only on Linux"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn root_is_kept_where_the_group_of_the_socket_has_no_right_to_it() {
+        let path = std::env::temp_dir().join(format!("gelf-router-socket-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        let group = |mode| {
+            set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            group_of(&file.metadata().unwrap())
+        };
+        let owner = file.metadata().unwrap().gid();
+        for mode in [0o660, 0o666, 0o606] {
+            assert_eq!(group(mode), Ok(owner), "{mode:o}");
+        }
+        for mode in [0o600, 0o640, 0o620] {
+            let reason = format!("the Engine's socket is for its owner alone (mode {mode:04o})");
+            assert_eq!(group(mode), Err(reason));
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,221 @@
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::engine::ContainerId;
+use crate::line::Line;
+
+const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
+
+pub(super) fn container(inspect: &Value) -> Container {
+    let inspect = serde_json::from_value(inspect.clone()).unwrap();
+    Container::from_inspect(&ContainerId::parse(ID).unwrap(), inspect, "engine-1".into())
+}
+
+/// A container of a task of the deployment that the shape `vincit-2017` is for.
+fn task_container() -> Container {
+    container(&json!({
+        "Name": "/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5",
+        "Created": "2017-10-05T11:22:33.123456789Z",
+        "Path": "/entry.sh",
+        "Args": ["node", "server.js"],
+        "Image": "sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d",
+        "Config": {
+            "Image": "registry.example/backend-app:58",
+            "Entrypoint": ["/entry.sh"],
+            "Cmd": ["node", "server.js"],
+            "Labels": {
+                "com.amazonaws.ecs.cluster": "production",
+                "com.amazonaws.ecs.container-name": "app",
+                "com.amazonaws.ecs.task-arn":
+                    "arn:aws:ecs:eu-west-1:123456789012:task/0f9de17a-6465-404e-8b1b-2356dc13c2f8",
+                "com.amazonaws.ecs.task-definition-family": "production-backend-app",
+                "com.amazonaws.ecs.task-definition-version": "12",
+                "gelf_team": "payments",
+            },
+        },
+    }))
+}
+
+/// A container that nothing is known of but what every container has.
+fn plain_container() -> Container {
+    container(&json!({
+        "Name": "/ecs-agent", "Created": "2017-10-05T11:22:33.5Z", "Path": "/agent", "Args": [], "Image": "sha256:00",
+        "Config": {"Image": "amazon/amazon-ecs-agent:latest", "Cmd": null, "Entrypoint": ["/agent"], "Labels": null},
+    }))
+}
+
+fn record(container: &Arc<Container>, stream: LogStream, text: &str) -> Record {
+    let line = Line {
+        stream,
+        time: Timestamp::from_rfc3339("2017-10-06T07:08:09.98765432Z").unwrap(),
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+        length: text.len(),
+        ended: true,
+    };
+    Record::for_test(Arc::clone(container), line)
+}
+
+fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
+    let mut payload = BytesMut::new();
+    encode(&formatter.message(record), &mut payload);
+    String::from_utf8(payload.to_vec()).unwrap()
+}
+
+fn field(set: &FieldSet, name: &str) -> Option<String> {
+    set.field(name).map(ToString::to_string)
+}
+
+/// The files are read by tests against other readers of GELF too.
+#[test]
+fn each_shape_is_its_golden_file_byte_for_byte() {
+    let golden = [
+        (Compat::Docker, include_str!("../../tests/golden/docker.jsonl")),
+        (Compat::Micahhausler, include_str!("../../tests/golden/micahhausler.jsonl")),
+        (Compat::Vincit2017, include_str!("../../tests/golden/vincit-2017.jsonl")),
+    ];
+    for (compat, expected) in golden {
+        let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
+        let (task, plain) = (Arc::new(task_container()), Arc::new(plain_container()));
+        let records = [
+            record(&task, LogStream::Stdout, "GET /items/17 200 <1.5 ms>"),
+            record(&task, LogStream::Stderr, "payment \"refused\": ä\tb"),
+            record(
+                &plain,
+                LogStream::Stdout,
+                "level=info time=2017-10-06T07:08:09Z msg=\"Registered container instance\"",
+            ),
+        ];
+        let messages: Vec<_> = records.iter().map(|record| encoded(&mut formatter, record)).collect();
+        assert_eq!(messages, expected.lines().collect::<Vec<_>>(), "{compat}");
+        for message in &messages {
+            Decoder::strict().decode(message.as_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_unknown_of_a_container_is_left_out() {
+    let container = container(&json!({}));
+    let names = |compat| {
+        let set = GelfFormat::default().with_compat(compat).field_set(&container, LogStream::Stdout);
+        set.fields().map(|(name, _)| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Compat::Docker), ["container_id", "tag", "source_stream"]);
+    assert_eq!(names(Compat::Micahhausler), ["container_id"]);
+    assert_eq!(names(Compat::Vincit2017), ["container_id"]);
+}
+
+#[test]
+fn a_command_is_cut_at_8_kib() {
+    let container = container(&json!({"Path": "x".repeat(20_000)}));
+    let set = GelfFormat::default().field_set(&container, LogStream::Stdout);
+    assert_eq!(field(&set, "command").unwrap().len(), 8 * 1024);
+}
+
+#[test]
+fn host_and_constant_fields_are_in_every_message_and_before_those_of_labels() {
+    let format = GelfFormat::default()
+        .with_host("web-1")
+        .unwrap()
+        .with_field("_environment", "production")
+        .unwrap()
+        .with_field("team", "ops")
+        .unwrap();
+    let set = format.field_set(&task_container(), LogStream::Stdout);
+    assert_eq!(set.host(), "web-1");
+    let names: Vec<_> = set.fields().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[names.len() - 3..], ["environment", "team", "label_team"]);
+    assert_eq!(field(&set, "team").as_deref(), Some("ops"));
+    assert_eq!(field(&set, "label_team").as_deref(), Some("payments"));
+}
+
+#[test]
+fn a_blank_host_is_refused() {
+    for host in ["", " ", "\n\t"] {
+        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), BlankHost);
+    }
+}
+
+#[test]
+fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
+    let refused = |name: &str| GelfFormat::default().with_field(name, "x").unwrap_err();
+    assert_eq!(refused("a b"), InvalidField::Name(InvalidFieldName::Character { at: 1 }));
+    assert_eq!(refused(""), InvalidField::Name(InvalidFieldName::Empty));
+    assert_eq!(refused("_id"), InvalidField::Name(InvalidFieldName::Reserved));
+    for name in ["container_name", "_tag", "ecs_cluster", "type", "host", "timestamp", "message", "level"] {
+        assert_eq!(refused(name), InvalidField::Reserved, "{name}");
+    }
+    let format = GelfFormat::default().with_field("a", "1").unwrap();
+    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidField::Repeated);
+}
+
+#[test]
+fn every_field_of_every_shape_is_reserved() {
+    for compat in Compat::ALL {
+        let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
+        let container = Arc::new(task_container());
+        let record = record(&container, LogStream::Stdout, "x");
+        for (name, _) in formatter.message(&record).fields() {
+            assert!(names::is_reserved(name.as_str()) || name.as_str() == "team", "{compat}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_line_and_an_unfinished_one_say_so_in_every_shape() {
+    let container = Arc::new(plain_container());
+    let line = |length, ended| Line {
+        stream: LogStream::Stdout,
+        time: Timestamp::UNIX_EPOCH,
+        bytes: Bytes::from_static(b"abc"),
+        length,
+        ended,
+    };
+    for compat in Compat::ALL {
+        let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
+        let cut = Record::for_test(Arc::clone(&container), line(5, true));
+        assert_eq!(formatter.message(&cut).field("truncated").unwrap().as_i64(), Some(5));
+        let unfinished = Record::for_test(Arc::clone(&container), line(3, false));
+        assert_eq!(formatter.message(&unfinished).field("partial").unwrap().to_string(), "true");
+        let whole = Record::for_test(Arc::clone(&container), line(3, true));
+        let message = formatter.message(&whole);
+        assert!(message.field("truncated").is_none() && message.field("partial").is_none());
+    }
+}
+
+#[test]
+fn a_renamed_container_has_new_fields() {
+    let mut formatter = GelfFormatter::new(GelfFormat::default());
+    let before = Arc::new(container(&json!({"Name": "/a"})));
+    let after = Arc::new(before.renamed("/b"));
+    for (container, name) in [(&before, "a"), (&after, "b"), (&before, "a")] {
+        let record = record(container, LogStream::Stdout, "x");
+        assert_eq!(formatter.message(&record).field("container_name").unwrap().as_str(), Some(name));
+    }
+}
+
+#[test]
+fn containers_that_are_gone_are_forgotten() {
+    let mut formatter = GelfFormatter::new(GelfFormat::default());
+    let live: Vec<_> = (0..50).map(|_| Arc::new(plain_container())).collect();
+    for container in &live {
+        formatter.message(&record(container, LogStream::Stdout, "x"));
+    }
+    for _ in 0..10_000 {
+        formatter.message(&record(&Arc::new(plain_container()), LogStream::Stdout, "x"));
+        assert!(formatter.containers.len() <= 101, "{}", formatter.containers.len());
+    }
+    for container in &live {
+        assert!(formatter.containers.contains_key(&Arc::as_ptr(container).addr()));
+    }
+}
+
+#[test]
+fn names_are_taken_with_and_without_their_underscore() {
+    let format = GelfFormat::default().with_field("_x", 1).unwrap();
+    assert_eq!(format.fields, [(FieldName::from_static("x"), 1.into())]);
+}

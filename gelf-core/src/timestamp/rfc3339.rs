@@ -1,0 +1,192 @@
+//! Timestamps as RFC 3339 text.
+
+use super::{InvalidTimestamp, Timestamp, nano_weight};
+
+impl Timestamp {
+    /// Reads RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with up to any
+    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp::Syntax`] for anything else, a day that is not in the calendar among it. A leap second
+    /// (`:60`) is taken as the second before it.
+    pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
+        parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
+    }
+
+    /// Writes RFC 3339 in UTC with the decimals that count, as Go's `time.RFC3339Nano` does: `2026-11-22T22:44:18.5Z`.
+    ///
+    /// Returns `None` outside of the years 0000 to 9999, for which RFC 3339 has no text.
+    ///
+    /// ```
+    /// use gelf_core::Timestamp;
+    ///
+    /// let time = Timestamp::from_unix_nanos(1_700_000_000_250_000_000);
+    /// assert_eq!(time.to_rfc3339().as_deref(), Some("2023-11-14T22:13:20.25Z"));
+    /// ```
+    pub fn to_rfc3339(self) -> Option<String> {
+        let (seconds, nanos) = self.as_unix();
+        let (year, month, day) = date(seconds.div_euclid(86_400));
+        if !(0..=9999).contains(&year) {
+            return None;
+        }
+        let second = seconds.rem_euclid(86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+        if nanos > 0 {
+            text.push_str(format!(".{nanos:09}").trim_end_matches('0'));
+        }
+        text.push('Z');
+        Some(text)
+    }
+}
+
+fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
+    let number = |from: usize, len: usize| -> Option<i64> {
+        text.get(from..from + len)?
+            .iter()
+            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let separators = [(4, "-"), (7, "-"), (10, "Tt "), (13, ":"), (16, ":")];
+    if !separators
+        .iter()
+        .all(|(at, allowed)| text.get(*at).is_some_and(|byte| allowed.as_bytes().contains(byte)))
+    {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    if day < 1 || day > days_in_month(year, month)? || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    let mut nanos = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        for (place, digit) in (0u32..9).zip(fraction.get(..digits)?) {
+            nanos += i64::from(digit - b'0') * nano_weight(place)?;
+        }
+        rest = fraction.get(digits..)?;
+    }
+    let offset = match rest {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let at = text.len() - 5;
+            let (hours, minutes) = (number(at, 2)?, number(at + 3, 2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds =
+        days_from_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59) - offset;
+    Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
+}
+
+fn days_in_month(year: i64, month: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    Some(match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => return None,
+    })
+}
+
+/// Days between 1970-01-01 and a date of the Gregorian calendar.
+fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
+    // Count years from March, so that the leap day is the last day of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days_before_month = (153 * month + 2) / 5;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01.
+    year * 365 + leap_days + days_before_month + day - 1 - 719_468
+}
+
+/// Returns year, month and day: the inverse of [`days_from_epoch`].
+fn date(days: i64) -> (i64, i64, i64) {
+    // Years that begin in March have their leap day at the end, in cycles of 400 years or 146,097 days.
+    let days = days + 719_468;
+    let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (year * 365 + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (cycle * 400 + year + next_year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rfc3339_is_read_to_the_nanosecond_and_with_offsets() {
+        let read = |text| Timestamp::from_rfc3339(text).map(Timestamp::as_unix);
+        assert_eq!(read("1970-01-01T00:00:00Z"), Ok((0, 0)));
+        assert_eq!(read("2026-11-22T22:44:18.123456789Z"), Ok((1_795_387_458, 123_456_789)));
+        assert_eq!(read("2026-11-22T22:44:18.12345678Z"), Ok((1_795_387_458, 123_456_780)));
+        assert_eq!(read("2026-11-23T00:44:18.5+02:00"), Ok((1_795_387_458, 500_000_000)));
+        assert_eq!(read("2026-11-22T15:14:18-07:30"), Ok((1_795_387_458, 0)));
+        assert_eq!(read("2000-02-29T12:00:00Z"), Ok((951_825_600, 0)));
+        assert_eq!(read("0001-01-01T00:00:00Z"), Ok((-62_135_596_800, 0)));
+        assert_eq!(read("1969-12-31T23:59:59.25Z"), Ok((-1, 250_000_000)));
+    }
+
+    #[test]
+    fn what_is_not_rfc3339_is_refused() {
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T22:44:18",
+            "2026-11-22T22:44:18.Z",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-01-01T00:00:00+2:00",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00Zx",
+            "+026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), Err(InvalidTimestamp::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rfc3339_is_written_in_utc_with_the_decimals_that_count() {
+        let text = |seconds, nanos| Timestamp::from_unix(seconds, nanos).unwrap().to_rfc3339();
+        assert_eq!(text(1_795_387_458, 123_456_780).as_deref(), Some("2026-11-22T22:44:18.12345678Z"));
+        assert_eq!(text(951_825_600, 0).as_deref(), Some("2000-02-29T12:00:00Z"));
+        assert_eq!(text(-1, 250_000_000).as_deref(), Some("1969-12-31T23:59:59.25Z"));
+        assert_eq!(text(253_402_300_799, 999_999_999).as_deref(), Some("9999-12-31T23:59:59.999999999Z"));
+        assert_eq!(text(253_402_300_800, 0), None);
+        assert_eq!(text(-62_167_219_200, 0).as_deref(), Some("0000-01-01T00:00:00Z"));
+        assert_eq!(text(-62_167_219_201, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            seconds in -62_167_219_200_i64..=253_402_300_799,
+            nanos in 0u32..1_000_000_000,
+        ) {
+            let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
+            prop_assert_eq!(Timestamp::from_rfc3339(&timestamp.to_rfc3339().unwrap()), Ok(timestamp));
+        }
+
+        #[test]
+        fn any_text_is_a_timestamp_or_an_error(text in "\\PC{0,40}") {
+            let _ = Timestamp::from_rfc3339(&text);
+        }
+    }
+}
