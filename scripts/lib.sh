@@ -56,3 +56,37 @@ ensure_static_busybox() {
   can_install || return 1
   install_packages busybox-static && static_busybox >/dev/null
 }
+
+# import_busybox IMAGE COMMAND...: an image of busybox under the names of these commands.
+import_busybox() {
+  local image=$1 root command
+  shift
+  root=$(mktemp -d)
+  mkdir "$root/bin"
+  cp "$(static_busybox)" "$root/bin/busybox"
+  for command in "$@"; do ln -s busybox "$root/bin/$command"; done
+  tar -C "$root" -c . | docker import - "$image" >/dev/null
+  rm -rf "$root"
+}
+
+# python_with FOLDER: prints the path of a Python that has the packages of FOLDER/requirements.txt, installed under
+# target/python when they are not.
+python_with() {
+  # shellcheck disable=SC2154 # the script that sources this has set it
+  local requirements=$repository/$1/requirements.txt home=$repository/target/python/${1//\//-} log
+  if ! cmp -s "$requirements" "$home/installed"; then
+    # Debian has the module that makes environments in a package of its own.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || { can_install && install_packages python3 python3-venv; } \
+      || die "needs python3 with venv"
+    say "installing $(tr '\n' ' ' <"$requirements")with pip"
+    rm -rf "$home"
+    mkdir -p "$home"
+    log=$home/log
+    { python3 -m venv "$home" && "$home/bin/pip" install --quiet --requirement "$requirements"; } >"$log" 2>&1 </dev/null || {
+      tail -n 15 "$log" >&2
+      die "pip could not install them; all it said is in $log"
+    }
+    cp "$requirements" "$home/installed"
+  fi
+  printf '%s\n' "$home/bin/python"
+}
