@@ -10,6 +10,7 @@ use crate::{Engine, command};
 pub struct RunOptions {
     name_prefix: String,
     network: String,
+    image: Option<String>,
     docker_arguments: Vec<String>,
     command: Vec<String>,
 }
@@ -21,6 +22,7 @@ impl RunOptions {
         Self {
             name_prefix: name_prefix.to_owned(),
             network: "none".to_owned(),
+            image: None,
             docker_arguments: Vec::new(),
             command: command.into_iter().map(Into::into).collect(),
         }
@@ -34,6 +36,12 @@ impl RunOptions {
     /// More arguments of `docker run`: `["--log-driver", "local", "--tty"]`.
     pub fn docker_arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.docker_arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Another image than [`Engine::image`].
+    pub fn image(mut self, image: &str) -> Self {
+        self.image = Some(image.to_owned());
         self
     }
 
@@ -58,7 +66,7 @@ impl RunningContainer {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{}-{number}", options.name_prefix, process::id());
-        let image = engine.image();
+        let image = options.image.unwrap_or_else(|| engine.image());
         // The handle comes first, so that a container that was created but cannot start is removed too.
         let mut container = Self { engine: engine.clone(), id: String::new(), name, removed: false };
         let fixed =
@@ -112,6 +120,12 @@ impl RunningContainer {
     /// Starts it again: the same id, the same log.
     pub fn start_again(&self) {
         self.engine.docker(["start", &self.id]);
+    }
+
+    /// Ends it by SIGTERM, and by SIGKILL where it runs 10 s later; its exit code. It stays, with its log.
+    pub fn stop(&self) -> i32 {
+        self.engine.docker(["stop", "--time", "10", &self.id]);
+        self.wait()
     }
 
     /// Ends it by SIGKILL. It stays, with its log.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! and passes, with a line that says why, where there is none. `GELF_TESTS_REQUIRE`, a comma-separated list of
-//! `engine` and names of programs such as `tshark`, turns such a skip into a failure.
+//! `engine`, `image`, `logstash`, `peers` and names of programs such as `tshark`, turns such a skip into a failure.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ mod image;
 mod requirement;
 
 pub use container::{RunOptions, RunningContainer};
-pub use requirement::require;
+pub use requirement::{require, require_path, require_variable};
 
 use std::process::Output;
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whether the program `tool` is on the path, for a test that needs it: `require("tshark")`.
 ///
@@ -16,6 +16,34 @@ pub fn require(tool: &str) -> bool {
         missing(tool, &format!("{tool} is not installed"));
     }
     found
+}
+
+/// Whether there is something at the path, for a test that needs it: a peer that was installed before.
+///
+/// When there is not, says on stderr that the test is skipped.
+///
+/// # Panics
+/// Instead of `false`, when `GELF_TESTS_REQUIRE` names `requirement`.
+pub fn require_path(requirement: &str, path: &Path) -> bool {
+    let found = path.exists();
+    if !found {
+        missing(requirement, &format!("{} is not there", path.display()));
+    }
+    found
+}
+
+/// Returns the value of an environment variable, for a test that needs what it names: an image that was built before.
+///
+/// When it is not set, says on stderr that the test is skipped.
+///
+/// # Panics
+/// Instead of `None`, when `GELF_TESTS_REQUIRE` names `requirement`.
+pub fn require_variable(requirement: &str, variable: &str) -> Option<String> {
+    let value = env::var(variable).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        missing(requirement, &format!("{variable} is not set (scripts/test sets it)"));
+    }
+    value
 }
 
 /// Says that a test is skipped, or fails it if its requirement was asked for by name.

@@ -1,0 +1,166 @@
+//! The agent in its image, as a container beside those that it reads: the least that it needs, and one after the other.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod common;
+
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, figure};
+use gelf_tokio::TcpReceiver;
+use gelf_tokio::gelf_core::Decoder;
+use real_engine::{Engine, RunOptions, RunningContainer, require_variable};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// An Engine on a unix socket, and the name of the image.
+fn engine_and_image() -> Option<(Engine, String)> {
+    let engine = Engine::find()?;
+    let image = require_variable("image", "GELF_TESTS_IMAGE")?;
+    assert!(engine.docker_host().starts_with("unix://"), "the image has been built with another Engine");
+    Some((engine, image))
+}
+
+fn socket(engine: &Engine) -> &str {
+    engine.docker_host().strip_prefix("unix://").unwrap()
+}
+
+/// The agent as a container, ready.
+fn agent(engine: &Engine, image: &str, name: &str, options: &[&str], route: &str) -> RunningContainer {
+    let volume = format!("--volume={}:/var/run/docker.sock", socket(engine));
+    let arguments = options.iter().copied().chain([volume.as_str()]);
+    let options = RunOptions::new(name, [route]).image(image).network("host").docker_arguments(arguments);
+    let agent = engine.run(options);
+    let deadline = Instant::now() + PATIENCE;
+    while !said(&agent).iter().any(|line| line.contains("ready: ")) {
+        assert!(Instant::now() < deadline, "{:#?}", said(&agent));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    agent
+}
+
+fn said(agent: &RunningContainer) -> Vec<String> {
+    agent.logs_with_timestamps().1.lines().map(str::to_owned).collect()
+}
+
+fn inspect(engine: &Engine, container: &RunningContainer, format: &str) -> String {
+    let output = engine.docker(["inspect", "--format", format, container.id()]);
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The numbers in a line of the status of a container's first process.
+fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64> {
+    let process = inspect(engine, container, "{{.State.Pid}}");
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// The container and the number of each line that arrives, until there are `count` and then a second of silence.
+async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)> {
+    let mut lines = Vec::new();
+    loop {
+        let patience = if lines.len() < count { PATIENCE } else { Duration::from_secs(1) };
+        let Ok(received) = timeout(patience, receiver.recv()).await else { return lines };
+        let payload = received.unwrap().payload;
+        let message = Decoder::strict().decode(&payload).unwrap().message;
+        let number = message.short_message().split(' ').nth(1).and_then(|number| number.parse().ok());
+        let container = message.field("container_id").unwrap().to_string();
+        lines.push((container, number.unwrap_or_else(|| panic!("{:?}", message.short_message()))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_one_of_200_000_lines_arrives_without_root_capabilities_or_a_writable_disk_in_32_mib() {
+    const LINES: usize = 200_000;
+    let Some((engine, image)) = engine_and_image() else { return };
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let user = format!("--user=65534:{}", std::fs::metadata(socket(&engine)).unwrap().gid());
+    let least = ["--read-only", "--cap-drop=ALL", &user, "--memory=32m", "--memory-swap=32m"];
+    let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=image-lines-*&compat=vincit-2017");
+    let agent = agent(&engine, &image, "least", &least, &route);
+
+    let started = Instant::now();
+    let script = format!(
+        "awk 'BEGIN {{ for (i = 0; i < {LINES}; i++) print \"line\", i, \"GET /items/\" i \" 200 1.5 ms {}\" }}'",
+        "x".repeat(100)
+    );
+    let writer = engine.run(RunOptions::shell("image-lines", &script));
+    let arrived = lines(&mut receiver, LINES).await;
+    let elapsed = started.elapsed() - Duration::from_secs(1);
+    let peak = status(&engine, &agent, "VmHWM")[0];
+    eprintln!("{LINES} lines in {elapsed:.1?}, peak resident set {peak} KiB");
+
+    assert!(arrived.iter().all(|(container, _)| container == writer.id()));
+    assert!(arrived.iter().map(|(_, number)| *number).eq(0..LINES), "each once and in order");
+    assert!(peak < 32 * 1024, "{peak} KiB");
+    assert_eq!(agent.stop(), 0, "{:#?}", said(&agent));
+    assert_eq!(inspect(&engine, &agent, "{{.State.OOMKilled}}"), "false");
+    let said = said(&agent);
+    assert_eq!((figure(&said, "delivered"), figure(&said, "in flight")), (LINES as u64, 0), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn started_as_root_it_goes_on_as_nobody_in_the_group_of_the_socket() {
+    let Some((engine, image)) = engine_and_image() else { return };
+    let group = u64::from(std::fs::metadata(socket(&engine)).unwrap().gid());
+    let route = "gelf://127.0.0.1:9?filter.name=none";
+
+    let least = ["--read-only", "--cap-drop=ALL", "--cap-add=SETUID", "--cap-add=SETGID"];
+    let dropped = agent(&engine, &image, "dropped", &least, route);
+    assert_eq!(status(&engine, &dropped, "Uid"), [65534; 4]);
+    assert_eq!(status(&engine, &dropped, "Gid"), [group; 4]);
+    assert!(status(&engine, &dropped, "Groups").is_empty());
+    assert!(said(&dropped).iter().any(|line| line.contains(&format!("runs as user 65534, group {group}"))));
+
+    let kept = agent(&engine, &image, "kept", &["--cap-drop=ALL"], route);
+    assert_eq!(status(&engine, &kept, "Uid"), [0; 4]);
+    assert!(said(&kept).iter().any(|line| line.contains("WARN") && line.contains("still runs as root: ")));
+}
+
+/// A service's rolling update where the new task starts before the old one ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
+    const LINES: usize = 8_000;
+    let Some((engine, image)) = engine_and_image() else { return };
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    // The pattern takes the agents too, each of which could read the other.
+    let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=rolling-*");
+    let start = async || {
+        let (engine, image, route) = (engine.clone(), image.clone(), route.clone());
+        spawn_blocking(move || agent(&engine, &image, "rolling-agent", &[], &route)).await.unwrap()
+    };
+    let receiving = tokio::spawn(async move { lines(&mut receiver, LINES).await });
+
+    let mut old = start().await;
+    let script = format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i + 1)); usleep 500; done");
+    let writer = engine.run(RunOptions::shell("rolling-writer", &script));
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let new = start().await;
+        let ended = std::mem::replace(&mut old, new);
+        spawn_blocking(move || assert_eq!(ended.stop(), 0, "{:#?}", said(&ended))).await.unwrap();
+    }
+    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "both updates were while it wrote");
+
+    let arrived = receiving.await.unwrap();
+    assert!(arrived.iter().all(|(container, _)| container == writer.id()), "no agent reads another");
+    let mut times = vec![0; LINES];
+    for (_, number) in arrived {
+        times[number] += 1;
+    }
+    // What is written while both run arrives from both, and nothing else twice.
+    assert!(times.iter().all(|times| (1..=2).contains(times)), "{times:?}");
+    let overlaps =
+        times.chunk_by(|a, b| a == b).filter(|run| run[0] == 2).map(<[_]>::len).collect::<Vec<_>>();
+    eprintln!("lines that came twice: {overlaps:?}");
+    assert_eq!(overlaps.len(), 2, "one stretch for each update");
+}

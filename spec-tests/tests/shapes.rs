@@ -1,0 +1,185 @@
+//! The shapes that gelf-router gives to messages, as Graylog's own codec and Logstash's input read them.
+//!
+//! docker-source's tests hold its messages to the golden files byte for byte; here others read the same files.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use real_engine::{require_path, require_variable};
+use serde_json::{Map, Value, json};
+
+const SHAPES: [(&str, &str); 3] = [
+    ("docker", include_str!("../../docker-source/tests/golden/docker.jsonl")),
+    ("micahhausler", include_str!("../../docker-source/tests/golden/micahhausler.jsonl")),
+    ("vincit-2017", include_str!("../../docker-source/tests/golden/vincit-2017.jsonl")),
+];
+
+/// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017: names without underscore, a text as
+/// timestamp, the level of stderr for stdout.
+const RICKALM: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":"2017-10-06T07:08:09.98765432Z","level":3,"image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","image_name":"registry.example/backend-app:58","container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","container_name":"/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","command":"node server.js"}"#;
+
+/// The same as `micahhausler/logspout-gelf` sends it.
+const MICAHHAUSLER: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":1507273689.987,"level":6,"_command":"node server.js","_container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","_container_name":"ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","_created":"2017-10-05T11:22:33.123456789Z","_image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","_image_name":"registry.example/backend-app:58","_team":"payments"}"#;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn messages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SHAPES.into_iter().flat_map(|(shape, text)| text.lines().map(move |message| (shape, message)))
+}
+
+/// A program that answers line by line.
+struct Program {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, stdin, stdout }
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.stdin, "{question}").unwrap();
+        self.next()
+    }
+
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn graylog_takes_each_shape_whole_and_has_its_timestamp() {
+    if !require_path("peers", &repository().join("target/peers/java-graylog-server")) {
+        return;
+    }
+    let run = repository().join("spec-tests/peers/java-graylog-server/run");
+    let mut graylog = Program::start(&mut Command::new(run));
+    for (shape, text) in messages() {
+        let step = json!({"from": "A", "at": 0, "hex": hex(text)});
+        let answer = graylog.ask(
+            &json!({"do": "receive", "id": shape, "transport": "udp", "mode": "lenient", "steps": [step]}),
+        );
+        assert_eq!(answer["errors"], json!([]), "{shape}: {answer}");
+        let [message] = answer["messages"].as_array().unwrap().as_slice() else {
+            panic!("{shape}: {answer}")
+        };
+        let sent: Map<String, Value> = serde_json::from_str(text).unwrap();
+        for name in ["host", "short_message", "level"] {
+            assert_eq!(message[name], sent[name], "{shape}: {name}");
+        }
+        // It keeps milliseconds, rounded.
+        let millisecond = if shape == "micahhausler" { 987 } else { 988 };
+        assert_eq!(message["timestamp"].to_string(), format!("1507273689.{millisecond}"), "{shape}");
+        let fields = message["fields"].as_object().unwrap();
+        for (name, value) in sent.iter().filter_map(|(name, value)| Some((name.strip_prefix('_')?, value))) {
+            match (shape, name) {
+                // Its own timestamp has that name.
+                ("vincit-2017", "timestamp") => assert_eq!(fields.get(name), None),
+                _ => assert_eq!(fields.get(name), Some(value), "{shape}: {name}"),
+            }
+        }
+    }
+}
+
+/// Logstash's input and the pipeline of the case study, on a port of its own.
+struct Logstash {
+    program: Program,
+    socket: UdpSocket,
+}
+
+impl Logstash {
+    fn start(python: &str) -> Self {
+        let mut command = Command::new(python);
+        command.arg(repository().join("spec-tests/support/logstash/logstash.py"));
+        command.arg(repository().join("deploy/logstash/ecs.conf")).arg("127.0.0.1:0").stderr(Stdio::piped());
+        let mut program = Program::start(&mut command);
+        let mut listening = String::new();
+        BufReader::new(program.child.stderr.take().unwrap()).read_line(&mut listening).unwrap();
+        let address =
+            listening.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{listening:?}"));
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(address).unwrap();
+        Self { program, socket }
+    }
+
+    fn event(&mut self, message: &str) -> Map<String, Value> {
+        self.socket.send(message.as_bytes()).unwrap();
+        match self.program.next() {
+            Value::Object(event) => event,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// An event without what no other program sends.
+fn common(mut event: Map<String, Value>) -> Map<String, Value> {
+    event.retain(|name, _| {
+        !name.starts_with("ecs_") && !["@timestamp", "task", "team"].contains(&name.as_str())
+    });
+    event
+}
+
+#[test]
+fn logstash_sees_the_events_that_the_programs_of_each_shape_gave_it() {
+    let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
+    let mut logstash = Logstash::start(&python);
+    for (theirs, ours) in [(RICKALM, SHAPES[2].1), (MICAHHAUSLER, SHAPES[1].1)] {
+        let theirs = logstash.event(theirs);
+        let ours = logstash.event(ours.lines().next().unwrap());
+        assert_eq!(common(ours), common(theirs));
+    }
+}
+
+#[test]
+fn logstash_takes_each_shape_and_has_dockers_time() {
+    let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
+    let mut logstash = Logstash::start(&python);
+    for (shape, text) in messages() {
+        let event = logstash.event(text);
+        let sent: Map<String, Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(event["message"], sent["short_message"]);
+        assert_eq!((&event["type"], &event["host"]), (&json!("ecs"), &json!("engine-1")));
+        let fraction = if shape == "micahhausler" { "987000000" } else { "987654320" };
+        assert_eq!(event["@timestamp"], format!("2017-10-06T07:08:09.{fraction}Z"), "{shape}");
+        // The grok needs the slash before the name.
+        let grok =
+            ["environment", "service", "container"].map(|name| event.get(name).and_then(Value::as_str));
+        let is_task = sent.contains_key("_ecs_task_family");
+        let (expected, tags) = match (shape, is_task) {
+            ("vincit-2017", true) => ([Some("production"), Some("backend-app"), Some("app")], None),
+            ("vincit-2017", false) => ([None, None, Some("agent")], None),
+            _ => ([None; 3], Some(json!(["_grokparsefailure"]))),
+        };
+        assert_eq!((grok, event.get("tags")), (expected, tags.as_ref()), "{shape}");
+        let typed = json!({"environment": "production", "service": "backend-app", "container": "app"});
+        assert_eq!(event.get("task"), is_task.then_some(&typed), "{shape}");
+    }
+}
