@@ -73,6 +73,7 @@
 //! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 alone.
 
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use gelf_core;
 
