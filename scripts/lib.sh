@@ -1,21 +1,22 @@
 # shellcheck shell=bash
-# What the scripts share. Source it; every message goes to stderr, so that stdout is the script's own.
+# Functions that the scripts share. Source this file. All messages go to stderr, so stdout belongs to the
+# script.
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
-# One line, then out: 1 for what went wrong here.
+# die WORDS: prints one line and exits with 1.
 die() {
   say "$*"
   exit 1
 }
 
-# A wrong command line: one line and the way to the help, exit 2.
+# usage_error WORDS: prints one line that points to --help, and exits with 2, for a wrong command line.
 usage_error() {
   say "$* (see ${0##*/} --help)"
   exit 2
 }
 
-# Prints the comment at the head of the script, the shebang left out.
+# Prints the comment at the head of the script, without the shebang.
 print_help() {
   sed -n '2,/^[^#]/ { s/^# \{0,1\}//p; }' "$0"
 }
@@ -24,8 +25,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 can_install() { [[ $(uname -s) == Linux && $(id -u) == 0 ]] && has apt-get; }
 
-# install_packages PACKAGE...: quietly; apt's own words are shown only if it fails. The package lists are
-# refreshed only if the first try fails: none on a fresh machine, outdated on an old one.
+# install_packages PACKAGE...: installs quietly and shows apt's output only when it fails. The package lists
+# are missing on a fresh machine and outdated on an old one, so they are refreshed when the first attempt
+# fails.
 install_packages() {
   local options=(-y -qq --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120) log
   say "installing $* with apt-get"
@@ -42,7 +44,7 @@ install_packages() {
   rm -f "$log"
 }
 
-# A busybox that runs in an image holding nothing else: prints its path, or fails.
+# static_busybox: prints the path of a busybox that runs in an otherwise empty image, or fails.
 static_busybox() {
   local path
   path=$(command -v busybox) || return 1
@@ -57,7 +59,7 @@ ensure_static_busybox() {
   install_packages busybox-static && static_busybox >/dev/null
 }
 
-# import_busybox IMAGE COMMAND...: an image of busybox under the names of these commands.
+# import_busybox IMAGE COMMAND...: makes an image that holds busybox under the names of these commands.
 import_busybox() {
   local image=$1 root command
   shift
@@ -69,13 +71,13 @@ import_busybox() {
   rm -rf "$root"
 }
 
-# python_with FOLDER: prints the path of a Python that has the packages of FOLDER/requirements.txt, installed under
-# target/python when they are not.
+# python_with FOLDER: prints the path of a Python that has the packages of FOLDER/requirements.txt. Installs
+# them under target/python first when they are missing.
 python_with() {
-  # shellcheck disable=SC2154 # the script that sources this has set it
+  # shellcheck disable=SC2154 # set by the script that sources this file
   local requirements=$repository/$1/requirements.txt home=$repository/target/python/${1//\//-} log
   if ! cmp -s "$requirements" "$home/installed"; then
-    # Debian has the module that makes environments in a package of its own.
+    # Debian packages the module venv separately.
     python3 -c 'import ensurepip, venv' 2>/dev/null || { can_install && install_packages python3 python3-venv; } \
       || die "needs python3 with venv"
     say "installing $(tr '\n' ' ' <"$requirements")with pip"
@@ -84,7 +86,7 @@ python_with() {
     log=$home/log
     { python3 -m venv "$home" && "$home/bin/pip" install --quiet --requirement "$requirements"; } >"$log" 2>&1 </dev/null || {
       tail -n 15 "$log" >&2
-      die "pip could not install them; all it said is in $log"
+      die "pip could not install them; its output is in $log"
     }
     cp "$requirements" "$home/installed"
   fi
