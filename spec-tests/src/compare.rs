@@ -1,7 +1,7 @@
-//! Messages as a subject has them, beside those of a vector.
+//! Compares the messages of a subject with the expected ones.
 //!
-//! Subjects differ in how they hold a value, and that is not held against them: a missing member may be an empty text, a
-//! boolean its word, an array its JSON text. Numbers are compared as decimals.
+//! Subjects represent values differently, and that is no difference: a missing member may be an empty string,
+//! a boolean may be its word, an array its JSON text. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::observed::{Answered, Seen, SeenAnswer, SeenMessage};
 use crate::protocol::shortened;
 use crate::vector::{Expected, FieldValue, MessageText};
 
-/// What of the messages is not as expected.
+/// Returns the differences between expected and delivered messages.
 pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Difference> {
     if expected.len() != seen.len() {
         let count = |count| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
@@ -31,7 +31,7 @@ fn describe(seen: &[SeenMessage], count: &str) -> String {
     }
 }
 
-/// What of the answers to requests is not as expected.
+/// Returns the differences between expected and received HTTP answers.
 pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     let mut differences = Vec::new();
     let several = expected.answers.len() > 1;
@@ -69,11 +69,11 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     differences
 }
 
-/// What of one message is not as expected.
+/// Returns the differences between an expected and a delivered message.
 pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, expected, seen) in [
-        // A blank host is none.
+        // A blank host counts as missing.
         ("host", expected.host.as_deref(), &seen.host.clone().filter(|host| !host.is_blank())),
         ("short_message", Some(expected.short_message.as_str()), &seen.short_message),
         ("full_message", expected.full_message.as_deref(), &seen.full_message),
@@ -90,7 +90,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
         (None, Some(level)) => {
-            // What is no severity may be kept as a field of that name.
+            // A subject may keep a level that is no severity as a field named `level`.
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -126,7 +126,7 @@ fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Diffe
     Some(different(what, expected.map(|text| shortened(&format!("{text:?}"))), seen))
 }
 
-/// A value that is lost, or another.
+/// Creates the difference of a lost or changed value.
 fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Difference {
     let none = || "none".to_owned();
     let lost = seen.is_none_or(|seen| seen.is_null() || seen.is_blank());
@@ -146,7 +146,8 @@ fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<D
     (!same).then(|| different(what, expected, seen))
 }
 
-/// A microsecond is what a float holds of today; what is within a millisecond is a small difference.
+/// Compares timestamps: a float holds today's time to the microsecond, and an error below a millisecond is a
+/// small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| {
@@ -186,7 +187,7 @@ fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
     }
 }
 
-/// Whether two JSON texts say the same: numbers as decimals, members in any order.
+/// Returns whether two JSON texts are equal: numbers as decimals, members in any order.
 pub(crate) fn same_json(one: &str, other: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (decimal(one), decimal(other)) {
@@ -195,7 +196,7 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a number that no integer of 64 bits is has become the nearest float.
+/// Returns whether a number beyond 64-bit integers became the nearest float.
 fn nearest_float(expected: &FieldValue, seen: &Seen) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
@@ -211,7 +212,8 @@ fn describe_value(value: &FieldValue) -> String {
     }
 }
 
-/// A JSON number as sign, digits without zeros at either end, and the power of ten behind them; none for other text.
+/// Splits a JSON number into sign, digits without leading and trailing zeros, and the power of ten that
+/// follows them. Other text gives `None`.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_value_is_held_makes_no_difference() {
+    fn the_representation_of_values_is_no_difference() {
         let wanted = r#"{"host":"h","short_message":"m","fields":[["b",true],["n",{"number":"1.50"}],["o","{\"k\":[1,2]}"]]}"#;
         let found = r#"{"host":"h","short_message":"m","full_message":"","fields":{"b":"true","n":15e-1,"o":{"k":[1, 2]},"z":null}}"#;
         assert_eq!(words(wanted, found), [""; 0]);
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_null_is_not_nothing() {
+    fn the_string_null_is_not_null() {
         let found = r#"{"short_message":"m","full_message":"null","level":"debug","fields":{"x":1}}"#;
         assert_eq!(
             words(r#"{"short_message":"m"}"#, found),
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_may_be_a_float_but_not_more() {
+    fn timestamps_have_float_precision() {
         let wanted = r#"{"short_message":"m","timestamp":"1385053862.3072"}"#;
         assert_eq!(words(wanted, r#"{"short_message":"m","timestamp":1385053862.3071999}"#), [""; 0]);
         let rounded =
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_equal_whatever_their_form() {
+    fn equal_decimals_have_many_notations() {
         for (one, other) in [("1.0", "1"), ("1e3", "1000"), ("-0", "0"), ("0.10", "1E-1"), ("100", "1e+2")] {
             assert_eq!(decimal(one), decimal(other), "{one} {other}");
         }

@@ -1,4 +1,4 @@
-//! What a subject made of a vector, beside what was expected.
+//! Judges the reply of a subject against the expected result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,30 +14,31 @@ use crate::protocol::shortened;
 use crate::subject::{Answer, Description, Mode, Reply};
 use crate::vector::{Expected, Input, SendRequest, Vector};
 
-/// What is held of a subject's reply to a vector.
+/// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "the reports have a place for each")]
+#[allow(clippy::exhaustive_enums, reason = "reports match on each")]
 pub enum Verdict {
-    /// It does what a strict or a lenient implementation does.
+    /// The result is that of a strict or a lenient implementation.
     Passes,
-    /// What is no GELF is handled in a way of its own; or what it sends is allowed, but not taken by all.
+    /// Input that is not GELF is handled in another way, or the sent bytes are allowed but not accepted by
+    /// all receivers.
     Deviates,
-    /// GELF is refused or lost, a value becomes another, or what it sends is no GELF.
+    /// GELF is refused or lost, a value is changed, or the sent bytes are not GELF.
     Fails,
-    /// It would have ended its user's program.
+    /// The subject would have ended its user's program.
     Crashes,
-    /// It did not answer in time.
+    /// The subject did not reply in time.
     NoAnswer,
-    /// It does not do such things.
+    /// The subject does not support the request.
     NotAsked,
 }
 
 impl Verdict {
-    /// All, the best first.
+    /// All verdicts, from best to worst.
     pub const ALL: [Self; 6] =
         [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::NotAsked];
 
-    /// As the reports and files of expectations write it.
+    /// Returns the word for reports and expectation files.
     pub fn word(self) -> &'static str {
         match self {
             Self::Passes => "passes",
@@ -49,35 +50,35 @@ impl Verdict {
         }
     }
 
-    /// Whether there is nothing to be said against it.
+    /// Returns whether the verdict needs no explanation.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Passes | Self::NotAsked)
     }
 }
 
-/// Where a reply is not what was expected.
+/// One point in which a reply differs from the expected result.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Of what.
+    /// Subject of the comparison, such as a member.
     pub what: String,
-    /// What was expected.
+    /// Expected value.
     pub expected: String,
-    /// What came.
+    /// Found value.
     pub found: String,
-    /// How much it counts.
+    /// Weight.
     pub weight: Weight,
 }
 
-/// How much a [`Difference`] counts.
+/// Weight of a [`Difference`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "these are the two")]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Weight {
-    /// It makes a deviation.
+    /// Makes the result a deviation.
     Small,
-    /// Something is missing: a failure, where it is GELF.
+    /// A part is missing. Makes the result a failure if the input is valid GELF.
     Lost,
-    /// Something is another thing: a failure.
+    /// A part is wrong. Makes the result a failure.
     Wrong,
 }
 
@@ -97,10 +98,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a sender does wrong whatever it sends: rules and names.
+/// Violations that a sender commits in every message: rules and names.
 pub type Habits = BTreeSet<(&'static str, String)>;
 
-/// What is wrong with what was sent.
+/// Returns the violations in a reply.
 pub(crate) fn habits(reply: &Reply) -> Habits {
     let inspection = match reply {
         Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) => {
@@ -112,8 +113,8 @@ pub(crate) fn habits(reply: &Reply) -> Habits {
     inspection.violations.into_iter().map(|violation| (violation.rule, violation.name)).collect()
 }
 
-/// Judges a reply. `mode` is the one that was asked for; none, where the subject has but one. `habits` are what it does
-/// wrong always, which is not held against it again.
+/// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one. `known` are the
+/// violations that the sender commits in every message; they do not count again.
 pub fn judge(
     vector: &Vector,
     mode: Option<Mode>,
@@ -156,7 +157,7 @@ fn judge_strictly(
     }
 }
 
-/// What a receiver delivered.
+/// Judges the messages that a receiver delivered.
 fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdict, Vec<Difference>) {
     let modes: &[Mode] = match &mode {
         Some(mode) => std::slice::from_ref(mode),
@@ -170,7 +171,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
         }
         differences
     });
-    // The way that it has taken is the one that delivers as much.
+    // A subject with one mode is judged by the expectation whose number of messages it matches.
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
@@ -184,14 +185,15 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
             ..Difference::new("its words", "none", shortened(last))
         });
     }
-    // Where strict and lenient are of one mind, there is nothing to choose.
+    // Where strict and lenient implementations agree, there is no choice.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
     (verdict_of(&differences, is_gelf), differences)
 }
 
-/// A value that is handed on as it was sent is not made into another, though it may not be what it should.
+/// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
+/// invalid.
 fn as_sent(differences: &mut [Difference], payload: &[u8]) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, Seen>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
@@ -216,7 +218,7 @@ fn verdict_of(differences: &[Difference], is_gelf: bool) -> Verdict {
     }
 }
 
-/// What was sent for a message: it must be GELF, and say what was asked for.
+/// Judges a sent message: it must be valid GELF with the requested content.
 fn sent(
     vector: &Vector,
     request: &SendRequest,
@@ -225,7 +227,7 @@ fn sent(
     observed: &Observed,
 ) -> (Verdict, Vec<Difference>) {
     let expected = vector.expected(Mode::Strict);
-    // A sender may have a size of its own.
+    // Some senders have a fixed size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
         None => return (Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]),
@@ -256,7 +258,7 @@ fn sent(
     (verdict_of(&differences, true), differences)
 }
 
-/// Those that count, each once.
+/// Converts the violations that count into differences, each once.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
@@ -280,7 +282,7 @@ fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> V
     differences
 }
 
-/// Whether the message says what was asked for. What a library adds of its own is not looked at.
+/// Compares the sent message with the requested one. Members that the library adds by itself are ignored.
 fn as_asked(
     expected: &Expected,
     request: &SendRequest,
@@ -313,7 +315,7 @@ fn as_asked(
         found.full_message.clone_from(&wanted.full_message);
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
-    // A name that is none, an id, and a blank text may be made into something else than we make of it.
+    // For invalid field names, `id` and blank texts, other replacements than ours are allowed.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =
@@ -332,7 +334,7 @@ fn as_asked(
     compare::message(&wanted, &SeenMessage::of(&found))
 }
 
-/// A payload that was cut: the same cut, the same bytes.
+/// Judges a split payload: the chunks must be valid and carry the same bytes.
 fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<Difference>) {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
@@ -348,7 +350,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<D
     };
     let wanted = expected.payload.as_ref().and_then(|payload| payload.bytes().ok());
     let inspection = inspect::cut(datagrams, size);
-    // An empty payload is an empty datagram.
+    // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
     let mut differences = violations(&inspection, |violation| !is_empty || violation.name != "EmptyDatagram");
     if refuses {
@@ -365,7 +367,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<D
     (verdict_of(&differences, true), differences)
 }
 
-/// All differences, for a subject that tells everything by the names of the vectors.
+/// Returns all differences of a subject that replies with the names of the vectors.
 fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {
@@ -396,7 +398,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Differenc
     differences
 }
 
-/// The payload that datagrams carry, or a stream.
+/// Returns the payload of datagrams or of a stream.
 fn put_together(sent: &[Vec<u8>], is_stream: bool) -> String {
     if let ([stream], true) = (sent, is_stream) {
         let mut buffer = stream.as_slice().into();

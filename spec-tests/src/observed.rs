@@ -1,4 +1,4 @@
-//! What can be seen of an implementation from outside: the messages that it delivers, the bytes that it sends.
+//! Results of an implementation that are visible from outside: delivered messages and sent bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,45 +9,45 @@ use serde_json::value::RawValue;
 
 use crate::vector::{Afterwards, FieldValue, MessageText};
 
-/// What came out of a subject that does not know the names of the vectors.
+/// Result of a subject that does not know the names of the vectors.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Observed {
-    /// The messages that it delivered, in order.
+    /// Delivered messages, in order.
     pub messages: Vec<SeenMessage>,
-    /// What it said of what it refused.
+    /// Error texts of the subject.
     pub errors: Vec<String>,
-    /// How many messages it has incomplete, if it tells.
+    /// Number of incomplete messages, if the subject reports it.
     pub pending: Option<usize>,
-    /// What it sent, if it was asked to.
+    /// Sent bytes, if the subject was asked to send.
     pub sent: Option<Sent>,
-    /// What it answered, if it was asked by HTTP.
+    /// HTTP answers, if the subject was asked over HTTP.
     pub answered: Option<Answered>,
 }
 
-/// What a receiver answered to requests, and what became of the connection.
+/// Answers of a receiver to HTTP requests, and the state of the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Answered {
-    /// The answer to each request.
+    /// Answer to each request.
     pub answers: Vec<SeenAnswer>,
-    /// How many connections were made.
+    /// Number of connections made.
     pub connections: usize,
-    /// What became of the last.
+    /// State of the last connection.
     pub after: Afterwards,
 }
 
-/// An answer, or what came in the place of one.
+/// An answer, or the event that occurred in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SeenAnswer {
-    /// A status, and how long the body is.
+    /// A status and the length of the body.
     Status(u16, usize),
     /// The connection was closed without an answer.
     Closed,
-    /// What came is no answer.
+    /// The received bytes are not a valid answer.
     Malformed(String),
-    /// Nothing came for so long.
+    /// No answer arrived within this time.
     Silence(Duration),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for SeenAnswer {
     }
 }
 
-/// What a subject sent.
+/// Bytes that a subject sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Sent {
@@ -70,39 +70,39 @@ pub enum Sent {
     Datagrams(Vec<Vec<u8>>),
     /// Bytes on a TCP connection.
     Stream(Vec<u8>),
-    /// Nothing, and why.
+    /// The subject refused to send, for this reason.
     Refused(String),
 }
 
-/// A message as a subject has it after decoding.
+/// A message as a subject decoded it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[non_exhaustive]
 pub struct SeenMessage {
-    /// `version`, where the subject keeps it.
+    /// The member `version`, if the subject keeps it.
     #[serde(default)]
     pub version: Option<Seen>,
-    /// `host`
+    /// The member `host`.
     #[serde(default)]
     pub host: Option<Seen>,
-    /// `short_message`
+    /// The member `short_message`.
     #[serde(default)]
     pub short_message: Option<Seen>,
-    /// `full_message`
+    /// The member `full_message`.
     #[serde(default)]
     pub full_message: Option<Seen>,
-    /// `timestamp`
+    /// The member `timestamp`.
     #[serde(default)]
     pub timestamp: Option<Seen>,
-    /// `level`
+    /// The member `level`.
     #[serde(default)]
     pub level: Option<Seen>,
-    /// Additional fields, without the underscore.
+    /// Additional fields, names without the underscore.
     #[serde(default)]
     pub fields: BTreeMap<String, Seen>,
 }
 
 impl SeenMessage {
-    /// A message that is known by the types of the vectors.
+    /// Converts a message from the types of the vectors.
     pub(crate) fn of(text: &MessageText) -> Self {
         let string = |text: &String| Seen::of(&serde_json::Value::from(text.as_str()).to_string());
         Self {
@@ -128,7 +128,7 @@ impl SeenMessage {
     }
 }
 
-/// A JSON value, its text as it came: no number passes through a float.
+/// A JSON value as its original text, so that no number passes through a float.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Seen(Box<RawValue>);
@@ -138,22 +138,22 @@ impl Seen {
         RawValue::from_string(json.to_owned()).ok().map(Self)
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn json(&self) -> &str {
         self.0.get()
     }
 
-    /// The text of a string.
+    /// Returns the value of a JSON string.
     pub fn text(&self) -> Option<String> {
         serde_json::from_str(self.json()).ok()
     }
 
-    /// Whether it is a text of white space or nothing.
+    /// Returns whether the value is a string that is empty or all white space.
     pub fn is_blank(&self) -> bool {
         self.text().is_some_and(|text| text.trim().is_empty())
     }
 
-    /// Whether it is `null`.
+    /// Returns whether the value is `null`.
     pub fn is_null(&self) -> bool {
         self.json() == "null"
     }

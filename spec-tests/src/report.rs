@@ -1,4 +1,4 @@
-//! Results for people and for programs.
+//! Reports of results, for people and for programs.
 
 mod board;
 mod html;

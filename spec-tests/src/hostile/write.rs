@@ -1,11 +1,11 @@
-//! A finding as a file of vectors.
+//! Writes a finding as a vector file.
 
 use serde_json::{Value, json};
 
 use super::case::Case;
 use super::{Fault, Oracle};
 
-/// A file of schema 1 with one vector.
+/// Returns a file of schema 1 with one vector.
 pub(super) fn file(
     id: &str,
     case: &Case,

@@ -1,10 +1,10 @@
-//! A line that a receiver writes, as a message: "Observed lines" in `PROTOCOL.md`.
+//! Parses output lines of a receiver: "Observed lines" in `PROTOCOL.md`.
 
 use std::collections::BTreeMap;
 
 use crate::observed::{Seen, SeenMessage};
 
-/// The message of a line; none, if it is no JSON object.
+/// Parses the message of a line. Returns `None` if the line is not a JSON object.
 pub(super) fn message(line: &str) -> Option<SeenMessage> {
     let members: BTreeMap<String, Seen> = serde_json::from_str(line).ok()?;
     let mut message = SeenMessage::default();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_read_and_null_is_none() {
+    fn members_are_read_and_null_is_missing() {
         let line = r#"{"version":"1.1","host":"h","short_message":"m","full_message":null,"timestamp":1.5,"level":3}"#;
         let message = message(line).unwrap();
         let json = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.json().to_owned());
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn another_line_is_no_message() {
+    fn other_lines_are_not_messages() {
         assert!(message("ready").is_none());
         assert!(message("[1]").is_none());
         assert!(message("{\"a\":").is_none());

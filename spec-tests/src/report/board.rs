@@ -1,4 +1,4 @@
-//! Results of several subjects as a table in Markdown.
+//! Results of several subjects as a Markdown table.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
 use crate::vector::Topic;
 
-/// The table, and below it what is known of each subject's failures and crashes.
+/// Returns the table, followed by the known reasons for failures and crashes of each subject.
 pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
     let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
     let mut out = String::new();
@@ -60,7 +60,7 @@ fn passed(outcomes: &[&Outcome]) -> String {
     }
 }
 
-/// What is known of a subject's failures, by reason.
+/// Lists the known failures of a subject, by reason.
 fn failures(out: &mut String, results: &Results) {
     let mut reasons: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
     for outcome in &results.outcomes {

@@ -1,4 +1,4 @@
-//! `sender`: listens, and judges whatever any program sends.
+//! `sender`: listens, and judges the messages of any sender.
 
 mod gather;
 mod http_tally;
@@ -29,28 +29,29 @@ use requests::Requests;
 use streams::Streams;
 use tally::Tally;
 
-/// GELF's port.
+/// Port of GELF.
 const PORT: u16 = 12201;
 
-/// How often it is looked whether the time is over, and whether chunks are overdue.
+/// Interval of checks for the end and for overdue chunks.
 const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(crate) struct SenderArguments {
-    /// Take datagrams here; port 0 is any. Without --udp, --tcp and --http the first two are on 127.0.0.1:12201
+    /// Listen for datagrams on this address; port 0 is any. Without --udp, --tcp and --http, listen on UDP
+    /// and TCP on 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS")]
     udp: Option<SocketAddr>,
-    /// Take connections here
+    /// Listen for TCP connections on this address
     #[arg(long, value_name = "ADDRESS")]
     tcp: Option<SocketAddr>,
-    /// Take requests of HTTP/1.1 here; without an address on 127.0.0.1:12201
+    /// Listen for HTTP/1.1 requests on this address, by default 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     http: Option<SocketAddr>,
-    /// Take several messages in a body, a line for each, as a receiver does that is set up for it
+    /// Accept several messages in a body, one per line, as a receiver in bulk mode
     #[arg(long, requires = "http")]
     bulk: bool,
-    /// Answer each message with this when it comes first, and with 202 when it comes again: 408, 429 and 5xx are to be
-    /// sent again, other 4xx are not. Of what came in the last second it is not judged whether it was sent again
+    /// Answer the first delivery of each message with this status, and a repeated one with 202. Senders must
+    /// retry 408, 429 and 5xx, and no other 4xx. Messages of the last second are not judged
     #[arg(
         long,
         value_name = "STATUS",
@@ -60,13 +61,13 @@ pub(crate) struct SenderArguments {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// For how long, such as 500ms, 30s or 5m; without --for and --messages until Ctrl-C
+    /// Duration, such as 500ms, 30s or 5m; without --for and --messages, until Ctrl-C
     #[arg(long = "for", value_name = "TIME")]
     time: Option<Time>,
-    /// Until so many messages came
+    /// End after this number of messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// Write a report too; may be given several times
+    /// Also write a report; can be repeated
     #[arg(long, value_name = "json=FILE")]
     report: Vec<JsonFile>,
 }
@@ -78,7 +79,7 @@ impl FromStr for Time {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "it must be a number of ms, s, m or h, such as 30s";
+        let wrong = "expected a number with ms, s, m or h, such as 30s";
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or(wrong)?;
         let milliseconds = match unit {
@@ -90,7 +91,7 @@ impl FromStr for Time {
         };
         let number: u32 = number.parse().map_err(|_| wrong)?;
         if number == 0 {
-            return Err("it must be more than nothing");
+            return Err("expected more than 0");
         }
         Ok(Self(Duration::from_millis(u64::from(number) * milliseconds)))
     }
@@ -105,7 +106,7 @@ impl FromStr for JsonFile {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some(("json", path)) if !path.is_empty() => Ok(Self(path.into())),
-            _ => Err("it must be json=FILE"),
+            _ => Err("expected json=FILE"),
         }
     }
 }
@@ -139,7 +140,7 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is held of the senders so far.
+/// State of the judgement.
 struct Judge<'r> {
     gatherer: Gatherer,
     streams: Streams,
@@ -164,7 +165,7 @@ impl Judge<'_> {
             self.expire(Instant::now());
         }
         stop.store(true, Ordering::Relaxed);
-        // What had come by then. The threads end soon, and with them the channel.
+        // Judges the events that arrived before the end. The threads end soon, and close the channel.
         for heard in listeners.events {
             self.hear(heard);
         }
@@ -214,7 +215,7 @@ impl Judge<'_> {
         self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
     }
 
-    /// What is unfinished because enough had come is nobody's fault.
+    /// Counts messages that are incomplete only because the requested number was reached.
     fn count_or_leave(&mut self, judged: gather::Judged, leave: bool) {
         if leave {
             self.tally.left += u64::from(judged.is_message);
@@ -224,7 +225,7 @@ impl Judge<'_> {
     }
 }
 
-/// Sets the flag at Ctrl-C, or when the process is asked to end.
+/// Sets the flag on Ctrl-C or a termination signal.
 fn on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let wrong = |error| format!("signals: {error}");

@@ -1,4 +1,4 @@
-//! Datagrams put together as messages, whoever sends them, and each message judged.
+//! Collects the datagrams of each sender into messages and judges them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,23 +9,23 @@ use gelf_core::{CHUNK_MAGIC, ChunkHeader};
 use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
 use gelf_spec_tests::{Delivery, Transport};
 
-/// How long the chunks of a message may take (R18).
+/// Maximum time between the chunks of a message (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long chunks of a message that is late are still joined to it, to say that it was late.
+/// Time during which late chunks are still joined to their message, to report that it is late.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many messages may be incomplete at once, as many as the library's receivers hold. More than that is a flood of
-/// first chunks; the oldest is given up.
+/// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
+/// oldest.
 const PENDING: usize = 8192;
 
-/// How many bytes they may have together: 64 MiB.
+/// Maximum size of all incomplete messages: 64 MiB.
 const PENDING_BYTES: usize = 64 << 20;
 
-/// How many ids are remembered of messages that are complete.
+/// Maximum number of remembered ids of complete messages.
 const FINISHED: usize = 8192;
 
-/// A message, or what came in the place of one, and what is wrong with it.
+/// A judged message, or a violation outside of a message.
 pub(super) struct Judged {
     pub(super) source: SocketAddr,
     pub(super) delivery: Delivery,
@@ -33,9 +33,9 @@ pub(super) struct Judged {
     /// The datagrams, or the frame.
     pub(super) parts: Vec<Vec<u8>>,
     pub(super) inspection: Inspection,
-    /// How it was compressed, where the parts do not say it.
+    /// Compression, if the parts do not show it.
     pub(super) compression: Option<&'static str>,
-    /// Not so, where it is something about a message that is counted already.
+    /// False for a further violation of a message that is already counted.
     pub(super) is_message: bool,
 }
 
@@ -45,10 +45,10 @@ struct Group {
     first: Instant,
     parts: Vec<Vec<u8>>,
     bytes: usize,
-    /// Of each number that came, a hash of the payload.
+    /// Hash of the payload by sequence number.
     came: HashMap<u8, u64>,
     count: u8,
-    /// The number of the last datagram, of all that came.
+    /// Number of the last datagram, counted over all senders.
     last: u64,
     interleaved: bool,
     late: bool,
@@ -60,20 +60,20 @@ struct Finished {
     came: HashMap<u8, u64>,
 }
 
-/// The messages that are not yet complete.
+/// The incomplete messages.
 #[derive(Default)]
 pub(super) struct Gatherer {
     pending: HashMap<Key, Group>,
     pending_bytes: usize,
     finished: HashMap<Key, Finished>,
-    /// Messages of which a chunk was no chunk, to count each once.
+    /// Ids of messages with malformed chunks, to count each message once.
     unreadable: HashMap<Key, Instant>,
     datagrams: u64,
     evicted: u64,
 }
 
 impl Gatherer {
-    /// Takes a datagram; gives what is complete with it.
+    /// Adds a datagram. Returns the messages that it completes.
     pub(super) fn take(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !datagram.starts_with(&CHUNK_MAGIC) {
@@ -91,11 +91,11 @@ impl Gatherer {
             match group.came.get(&number) {
                 Some(same) if *same == hash => {
                     group.last = self.datagrams;
-                    group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} came twice"));
+                    group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} arrived twice"));
                     return judged;
                 }
                 Some(_) => {
-                    let text = format!("the id has two chunks {number}: two messages have it at once");
+                    let text = format!("two different chunks {number}: two concurrent messages have this id");
                     group.note("R16", "Conflict", Severity::Broken, text);
                     judged.extend(self.end(key));
                 }
@@ -105,7 +105,7 @@ impl Gatherer {
             && at.duration_since(finished.at) <= TIMEOUT
             && finished.came.get(&number) == Some(&hash)
         {
-            let text = format!("chunk {number} came again");
+            let text = format!("chunk {number} arrived again");
             let again = Violation::new("R15", "Duplicate", Severity::Odd, text);
             return vec![alone(source, datagram, again)];
         }
@@ -114,7 +114,7 @@ impl Gatherer {
             if let Some(finished) = self.finished.remove(&key)
                 && at.duration_since(finished.at) <= TIMEOUT
             {
-                let text = format!("another message had the id {:?} before", at.duration_since(finished.at));
+                let text = format!("another message had this id {:?} before", at.duration_since(finished.at));
                 group.note("R16", "ReusedId", Severity::Broken, text);
             }
             group
@@ -127,7 +127,7 @@ impl Gatherer {
         judged
     }
 
-    /// Gives up what is incomplete for too long, and forgets old ids.
+    /// Gives up overdue messages and forgets old ids.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Judged> {
         self.finished.retain(|_, finished| now.duration_since(finished.at) <= TIMEOUT);
         self.unreadable.retain(|_, at| now.duration_since(*at) <= TIMEOUT);
@@ -142,7 +142,7 @@ impl Gatherer {
         over.into_iter().filter_map(|(_, key)| self.end(key)).collect()
     }
 
-    /// At the end, all that is incomplete.
+    /// Returns all incomplete messages at the end.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut left: Vec<(Instant, Key)> =
             self.pending.iter().map(|(key, group)| (group.first, *key)).collect();
@@ -150,7 +150,7 @@ impl Gatherer {
         left.into_iter().filter_map(|(_, key)| self.end(key)).collect()
     }
 
-    /// How many messages were given up for want of room.
+    /// Returns the number of evicted messages.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -179,7 +179,7 @@ impl Gatherer {
                 "R18",
                 "Late",
                 Severity::Broken,
-                "its chunks came over more than five seconds".to_owned(),
+                "its chunks arrived over more than five seconds".to_owned(),
             );
         }
         Some(judge(key.0, group.parts, group.interleaved, group.more, true))
@@ -220,7 +220,7 @@ impl Group {
         self.parts.push(bytes);
     }
 
-    /// Each once.
+    /// Adds a violation once per message.
     fn note(&mut self, rule: &'static str, name: &str, severity: Severity, text: String) {
         if !self.more.iter().any(|violation| violation.name == name) {
             self.more.push(Violation::new(rule, name, severity, text));
@@ -241,7 +241,7 @@ fn judge(
     Judged { source, delivery, transport: Transport::Udp, parts, inspection, compression: None, is_message }
 }
 
-/// A datagram that says nothing of its own.
+/// Judges a datagram that only repeats a known message.
 fn alone(source: SocketAddr, datagram: Vec<u8>, violation: Violation) -> Judged {
     let mut inspection = Inspection::default();
     inspection.violations.push(violation);
@@ -280,7 +280,7 @@ mod tests {
         datagram
     }
 
-    /// The datagrams, each with the second at which it comes; what is judged, by rule and name.
+    /// Gathers datagrams, each with its time in seconds. Returns rules and names of the violations.
     fn judged(datagrams: Vec<(u64, Vec<u8>)>) -> Vec<Vec<String>> {
         let mut gatherer = Gatherer::default();
         let start = Instant::now();
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_incomplete_is_r15_and_what_is_late_is_r18() {
+    fn incomplete_messages_are_r15_and_late_ones_r18() {
         let (one, two) = PAYLOAD.split_at(20);
         assert_eq!(judged(vec![(0, chunk(1, 0, 2, one))]), [["R15 Incomplete"]]);
         let late = vec![(0, chunk(1, 0, 2, one)), (6, chunk(1, 1, 2, two))];
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_used_again_is_r16() {
+    fn a_reused_id_is_r16() {
         let (one, two) = PAYLOAD.split_at(20);
         let other = br#"{"host":"h","version":"1.1","short_message":"n"}"#;
         let (third, fourth) = other.split_at(21);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn buffers_are_bounded() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
         for at in 0..PENDING as u64 + 10 {

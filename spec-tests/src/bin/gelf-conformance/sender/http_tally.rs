@@ -1,4 +1,4 @@
-//! Requests in figures.
+//! Statistics of HTTP requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::print::{counted, grouped};
 
-/// How many values of `Content-Encoding` are told apart.
+/// Maximum number of different `Content-Encoding` values.
 const ENCODINGS: usize = 16;
 
-/// How long such a value is shown.
+/// Maximum length of such a value.
 const ENCODING_CHARS: usize = 40;
 
-/// What came as requests, and what was answered.
+/// Statistics of requests and answers.
 #[derive(Default)]
 pub(super) struct HttpTally {
     status: u16,
@@ -27,13 +27,13 @@ pub(super) struct HttpTally {
     most_bytes: usize,
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
-    /// Messages that were not accepted when they came first.
+    /// Messages that were not accepted at first.
     pub(super) refused: u64,
-    /// Those of them that came again, and after how long the first and the last of them.
+    /// Messages among them that were repeated, and the shortest and longest time until then.
     again: u64,
     quickest: Option<Duration>,
     slowest: Duration,
-    /// Those that were not accepted so late that nothing can be said of them.
+    /// Messages that were not accepted too late for a retry.
     pub(super) too_late: u64,
 }
 
@@ -42,12 +42,12 @@ impl HttpTally {
         Self { status, ..Default::default() }
     }
 
-    /// Whether what comes is accepted.
+    /// Returns whether the configured status accepts messages.
     pub(super) fn accepts(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Whether a sender must send again what is answered so.
+    /// Returns whether a sender must retry after the configured status.
     pub(super) fn is_to_be_retried(&self) -> bool {
         matches!(self.status, 408 | 429 | 500..=599)
     }
@@ -79,7 +79,7 @@ impl HttpTally {
         self.slowest = self.slowest.max(after);
     }
 
-    /// For people: the name of each line, and the line.
+    /// Returns name and text of each line of the report.
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         if self.requests == 0 {
             return Vec::new();
@@ -105,7 +105,7 @@ impl HttpTally {
         let mut lines = vec![("bodies", most), ("encodings", list(encodings)), ("answers", list(answers))];
         if !self.accepts() {
             let mut text = format!(
-                "of {} that were answered with {}, {} came again",
+                "of {} answered with {}, {} retried",
                 counted(self.refused, "message"),
                 self.status,
                 grouped(self.again)
@@ -118,14 +118,14 @@ impl HttpTally {
                 ));
             }
             if self.too_late > 0 {
-                text.push_str(&format!("; {} had no time to", grouped(self.too_late)));
+                text.push_str(&format!("; {} had no time for a retry", grouped(self.too_late)));
             }
             lines.push(("retries", text));
         }
         lines
     }
 
-    /// As JSON, where there is something.
+    /// Returns the JSON report, if requests were listened for.
     pub(super) fn json(&self) -> Option<Value> {
         if self.status == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! The sockets, each read by a thread.
+//! Sockets, each read by its own thread.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -12,23 +12,23 @@ use socket2::SockRef;
 
 use super::listen_http::{self, HttpEvent};
 
-/// What the kernel is asked to hold of datagrams that are not yet read: 4 MiB.
+/// Requested size of the UDP receive buffer: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// How many events wait to be judged, of up to 64 KiB each. A sender on TCP waits then; of datagrams the kernel drops
-/// those that its buffer has no room for.
+/// Maximum number of queued events of up to 64 KiB each. While the queue is full, TCP senders block, and the
+/// kernel drops datagrams that exceed its buffer.
 const EVENTS: usize = 1024;
 
-/// How many connections there may be at once; more are closed. Each may hold a frame that is not yet complete.
+/// Maximum number of concurrent connections; more are closed. Each may hold an incomplete frame.
 pub(super) const CONNECTIONS: usize = 128;
 
-/// After how long a thread looks whether it is to end.
+/// Interval at which threads check whether to end.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
-/// For how long after the end is read what had come before.
+/// Time after the end during which earlier input is still read.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Something that came, and when.
+/// An event with its time.
 pub(super) struct Heard {
     pub(super) at: Instant,
     pub(super) event: Event,
@@ -43,13 +43,13 @@ pub(super) enum Event {
     Http(HttpEvent),
 }
 
-/// Bound sockets. Their threads end some time after the flag is set, and `events` with them.
+/// Bound sockets. After the stop flag is set, their threads end and close `events`.
 pub(super) struct Listeners {
     pub(super) events: Receiver<Heard>,
 }
 
 impl Listeners {
-    /// Binds the sockets, says on standard error where, and reads.
+    /// Binds the sockets, prints their addresses to standard error, and starts reading.
     pub(super) fn bind(
         udp: Option<SocketAddr>,
         tcp: Option<SocketAddr>,
@@ -61,7 +61,7 @@ impl Listeners {
             let wrong = |error| format!("udp {address}: {error}");
             let socket = UdpSocket::bind(address).map_err(wrong)?;
             socket.set_read_timeout(Some(PATIENCE)).map_err(wrong)?;
-            // The kernel gives what it may; the figure below says how much.
+            // The kernel may grant less; the message below shows the actual size.
             let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
             let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
             let bound = socket.local_addr().map_err(wrong)?;
@@ -102,7 +102,7 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<Heard>, stop: &AtomicB
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => return,
-            // Of an earlier answer that a sender did not get, for instance.
+            // For example an ICMP error for an earlier datagram.
             Err(_) => {}
         }
     }
@@ -159,7 +159,7 @@ fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Hea
     }
 }
 
-/// The time after the end.
+/// The time after the end during which input is still read.
 #[derive(Default)]
 pub(super) struct Grace {
     until: Option<Instant>,

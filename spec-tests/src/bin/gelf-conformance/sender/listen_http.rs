@@ -1,4 +1,4 @@
-//! Connections of HTTP, each read and answered by a thread.
+//! HTTP connections, each read and answered by its own thread.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,42 +12,41 @@ use gelf_spec_tests::http::{Fault, Request, RequestReader};
 
 use super::listen::{CONNECTIONS, Event, Grace, Heard, PATIENCE, is_time_out};
 
-/// How long a body may be, as it is sent: 2 MiB. A longer one is answered with 413, and no more of it is looked at.
+/// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
 const BODY_BYTES: usize = 2 << 20;
 
-/// After how long without a byte a connection is closed: 60 s, as Graylog does it.
+/// Idle time after which a connection is closed: 60 s, as in Graylog.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long an answer may take to be taken.
+/// Maximum time to write an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take until it is known what to answer.
+/// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes are read of what a sender still sends after it was told that no more is wanted, so that it gets the
-/// answer.
+/// Maximum number of bytes read after a final answer. Reading them keeps a reset from overtaking the answer.
 const DRAINED_BYTES: usize = 16 << 20;
 
-/// And for how long.
+/// Maximum time to read them.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Something that came on a connection.
+/// An event on an HTTP connection.
 pub(super) struct HttpEvent {
     pub(super) source: SocketAddr,
-    /// How many bytes were read since the event before.
+    /// Number of bytes read since the previous event.
     pub(super) bytes: usize,
     pub(super) what: HttpCame,
 }
 
 pub(super) enum HttpCame {
     Opened,
-    /// A request, and which of its connection it is. The connection waits for the status to answer with.
+    /// A request with its number on the connection. The connection waits for the status of the answer.
     Request {
         request: Box<Request>,
         number: u64,
         answer: SyncSender<u16>,
     },
-    /// What is no request. It is answered, and the connection closed.
+    /// Bytes that are not a request. They are answered, and the connection is closed.
     Fault(Fault),
     Closed {
         requests: u64,
@@ -92,11 +91,11 @@ struct Connection {
     requests: u64,
 }
 
-/// What becomes of a connection.
+/// Next action on a connection.
 enum Next {
     Read,
     Close,
-    /// Close it, when what is still sent was read.
+    /// Close after reading the remaining input.
     Drain,
 }
 
@@ -144,7 +143,7 @@ impl Connection {
         self.tell(HttpCame::Closed { requests: self.requests, by_sender, unfinished });
     }
 
-    /// Hands on all requests that are whole, and answers each.
+    /// Passes on all complete requests and answers each.
     fn requests(&mut self, reader: &mut RequestReader) -> Next {
         while let Some(next) = reader.next() {
             match next {
@@ -154,7 +153,7 @@ impl Connection {
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
                     self.tell(HttpCame::Request { request: Box::new(request), number, answer });
-                    // At the end nobody says it any more.
+                    // After the end, requests are not judged any more.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
@@ -186,7 +185,7 @@ impl Connection {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush())
     }
 
-    /// Reads what is still on its way: where a connection is closed before, its reset may overtake the answer.
+    /// Reads the remaining input, because closing before would send a reset that may overtake the answer.
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
@@ -201,7 +200,7 @@ impl Connection {
 
     fn tell(&mut self, what: HttpCame) {
         let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), what };
-        // Nobody listens any more at the end.
+        // After the end, the channel is closed.
         let _ = self.events.send(Heard { at: Instant::now(), event: Event::Http(event) });
     }
 }

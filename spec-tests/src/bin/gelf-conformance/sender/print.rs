@@ -1,4 +1,4 @@
-//! The report on senders, for people and for programs.
+//! Reports on senders, as text and as JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 
 use super::tally::{Example, Figures, Kind, Taken, Tally, Violations};
 
-/// How many senders are shown to people.
+/// Maximum number of senders in the text report.
 const SENDERS: usize = 10;
 
-/// As it is shown on a terminal.
+/// Returns the text report.
 pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
     let mut out = String::new();
     let head = format!("{} in {:.1} s", counted(tally.messages, "message"), elapsed.as_secs_f64());
     let _ = writeln!(out, "{}", style.paint("1", &head));
     if tally.messages == 0 && tally.violations.is_empty() {
-        let _ = writeln!(out, "{}", style.paint("31", "nothing came"));
+        let _ = writeln!(out, "{}", style.paint("31", "no messages received"));
         return out;
     }
     senders(&mut out, tally);
@@ -34,9 +34,9 @@ pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         line(&mut out, name, &text);
     }
     for (count, what) in [
-        (tally.left, "incomplete when enough had come, and not judged"),
-        (tally.not_judged, "incomplete and given up for want of room, and not judged"),
-        (tally.refused_connections, "connections closed, for there were too many"),
+        (tally.left, "incomplete at the requested number of messages, not judged"),
+        (tally.not_judged, "incomplete and evicted or beyond a limit, not judged"),
+        (tally.refused_connections, "connections closed because of the limit"),
     ] {
         if count > 0 {
             let _ = writeln!(out, "{} {what}", grouped(count));
@@ -90,8 +90,8 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
 fn violations(out: &mut String, tally: &Tally<'_>, severity: Severity, style: Style) {
     let of_severity = |(kind, _): &(&Kind, &Violations)| kind.severity() == severity;
     let (title, colour) = match severity {
-        Severity::Broken => ("Broken: the specification forbids it", "31"),
-        Severity::Odd => ("Odd: it is allowed, and not all receivers take it", "33"),
+        Severity::Broken => ("Broken: forbidden by the specification", "31"),
+        Severity::Odd => ("Odd: allowed, but not accepted by all receivers", "33"),
     };
     let mut rule = "";
     for (at, (kind, violations)) in tally.violations.iter().filter(of_severity).enumerate() {
@@ -119,18 +119,18 @@ fn shown(Example { source, transport, text, bytes }: &Example) -> String {
     format!("{} {source}: {}", transport.word(), parts.collect::<Vec<_>>().join(": "))
 }
 
-/// What a rule says.
+/// Returns the text of a rule.
 fn says(rule: &str) -> &'static str {
     rules().into_iter().find(|(known, _)| *known == rule).map_or("", |(_, text)| text)
 }
 
 fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
-    let title = "What receivers would make of it, as their sources say";
+    let title = "Predicted acceptance by receivers, according to their sources";
     let _ = writeln!(out, "\n{}", style.paint("1", title));
     let width = tally.receivers.iter().map(|taken| taken.receiver.name.len()).max().unwrap_or(0);
     for taken in tally.receivers.iter().filter(|taken| taken.known > 0 || tally.messages == 0) {
         let colour = if taken.messages == taken.known { "32" } else { "31" };
-        let of = format!("takes {} of {}", grouped(taken.messages), grouped(taken.known));
+        let of = format!("accepts {} of {}", grouped(taken.messages), grouped(taken.known));
         let _ = writeln!(out, "  {:<width$}  {}", taken.receiver.name, style.paint(colour, &of));
         for effect in Effect::ALL {
             for (rule, count) in taken.rules(effect) {
@@ -145,7 +145,7 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// A number with a comma before every three digits.
+/// Formats a number with thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -158,7 +158,7 @@ pub(super) fn grouped(number: u64) -> String {
     grouped
 }
 
-/// As JSON.
+/// Returns the JSON report.
 pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
     let senders: Vec<Value> = tally
         .senders

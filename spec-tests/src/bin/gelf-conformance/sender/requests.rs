@@ -1,4 +1,4 @@
-//! Requests, each judged; and whether what was not accepted comes again.
+//! Judges HTTP requests, and whether refused messages are sent again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,30 +14,30 @@ use super::http_tally::HttpTally;
 use super::listen_http::{HttpCame, HttpEvent};
 use super::tally::encoding_word;
 
-/// How many messages are remembered that were not accepted. Of more it is not known whether they come again.
+/// Maximum number of remembered refused messages. Retries of others are not recognised.
 const REMEMBERED: usize = 65_536;
 
-/// How long a sender has at least to send a message again, before the end is held against it.
+/// Minimum time that a sender has for a retry before its absence is a violation.
 const RETRY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many senders are remembered for what they make of connections.
+/// Maximum number of senders whose connections are counted.
 const SENDERS: usize = 4096;
 
-/// How many bytes are shown of a message.
+/// Number of bytes of a message that an excerpt shows.
 const SHOWN_BYTES: usize = 80;
 
-/// What is known of the requests so far.
+/// State of the judgement of requests.
 pub(super) struct Requests {
     bulk: bool,
-    /// What a message is answered with when it comes first; when it comes again, 202.
+    /// Status of the answer to the first delivery of a message. A repeated one gets 202.
     status: u16,
     refused: HashMap<u64, Refused>,
-    /// How many connections of one request each sender had.
+    /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
     pub(super) figures: HttpTally,
-    /// Messages that were not looked at, because there are too many in one body.
+    /// Messages beyond the limit for a body, which were not judged.
     pub(super) not_judged: u64,
-    /// Requests that were not whole at the end.
+    /// Requests that were incomplete at the end.
     pub(super) left: u64,
 }
 
@@ -50,7 +50,8 @@ struct Refused {
 }
 
 impl Requests {
-    /// `bulk` says whether several messages in a body are as they should be; `status` what is answered.
+    /// Creates the state. `bulk` tells whether several messages in a body are allowed; `status` is the
+    /// answer.
     pub(super) fn new(bulk: bool, status: u16) -> Self {
         Self {
             bulk,
@@ -63,7 +64,7 @@ impl Requests {
         }
     }
 
-    /// Takes what came; gives what is judged.
+    /// Handles an event. Returns the judged messages.
     pub(super) fn take(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
         let HttpEvent { source, what, .. } = event;
         match what {
@@ -71,7 +72,7 @@ impl Requests {
             HttpCame::Request { request, number, answer } => {
                 let (status, judged) = self.request(at, source, &request, number);
                 self.figures.answered(status);
-                // It may have given up.
+                // The connection may have timed out.
                 let _ = answer.send(status);
                 judged
             }
@@ -92,7 +93,7 @@ impl Requests {
         let inspection = inspect::request(request, self.bulk);
         self.figures.came(request, number, &inspection);
         if request.method == "OPTIONS" {
-            // A browser asks what it may do; that is no message.
+            // A preflight request of a browser is not a message.
             return (200, Vec::new());
         }
         self.not_judged += inspection.not_judged as u64;
@@ -102,13 +103,13 @@ impl Requests {
         if self.figures.is_to_be_retried() {
             return (202, Vec::new());
         }
-        let text = format!("it came again, though it was answered with {}", self.status);
+        let text = format!("it was retried, though it was answered with {}", self.status);
         let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
         again.excerpt = excerpt_of(&inspection);
         (202, vec![alone(source, again, false)])
     }
 
-    /// Whether all of the messages came before, and were not accepted. Those that did not are remembered.
+    /// Returns whether all messages were refused before. New ones are remembered as refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
         for message in &inspection.messages {
@@ -151,14 +152,14 @@ impl Requests {
                 return None;
             }
             let text = format!(
-                "the connection ended after {} bytes of a head and {body_bytes} of a body",
+                "the connection ended after {} bytes of the head and {body_bytes} of the body",
                 head.len()
             );
             let mut cut = Violation::new("R28", "IncompleteRequest", Severity::Broken, text);
             cut.excerpt = shown(&head);
             return Some(alone(source, cut, true));
         }
-        // One that was not accepted may well give its connection up.
+        // After a refusal, closing the connection is no violation.
         if requests != 1 || !by_sender || !self.figures.accepts() {
             return None;
         }
@@ -167,14 +168,14 @@ impl Requests {
         }
         let short = self.short_connections.entry(source.ip()).or_default();
         *short += 1;
-        // One is no habit.
+        // A single connection may have other reasons.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
             alone(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
         })
     }
 
-    /// At the end, all that should have come again and did not.
+    /// Returns the refused messages that were never sent again.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
         if !self.figures.is_to_be_retried() {
             return Vec::new();
@@ -189,11 +190,8 @@ impl Requests {
                 self.figures.too_late += 1;
                 continue;
             }
-            let text = format!(
-                "answered with {}, and not sent again within {:.1} s",
-                self.status,
-                since.as_secs_f64()
-            );
+            let text =
+                format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
             let mut lost = Violation::new("R42", "NotRetried", Severity::Broken, text);
             lost.excerpt = excerpt;
             judged.push(alone(source, lost, false));
@@ -202,7 +200,7 @@ impl Requests {
     }
 }
 
-/// Each message; what is wrong with the request counts with the first of them.
+/// Judges each message. Violations of the request are counted with the first.
 fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> Vec<Judged> {
     let HttpInspection { violations, messages, .. } = inspection;
     let compression = Some(encoding_word(&request.body));
@@ -275,7 +273,7 @@ mod tests {
         violations.map(|violation| format!("{} {}", violation.rule, violation.name)).collect()
     }
 
-    /// Posts a body; the status, and what is judged.
+    /// Posts a body. Returns the status and the judged messages.
     fn post(requests: &mut Requests, at: Instant, body: &str) -> (u16, Vec<Judged>) {
         let mut reader = RequestReader::new(1 << 20);
         let len = body.len();
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_counts_once_and_for_all_of_its_messages() {
+    fn violations_of_a_request_count_once() {
         let mut requests = Requests::new(true, 202);
         let (status, judged) = post(&mut requests, Instant::now(), &format!("{MESSAGE}\n{MESSAGE}"));
         assert_eq!(status, 202);
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_with_503_must_come_again() {
+    fn messages_answered_with_503_must_be_retried() {
         let mut requests = Requests::new(false, 503);
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
@@ -319,14 +317,14 @@ mod tests {
         let missing = requests.finish(at(9) + Duration::from_millis(500));
         assert_eq!(names(&missing), ["R42 NotRetried"]);
         let violation = &missing[0].inspection.violations[0];
-        assert_eq!(violation.text, "answered with 503, and not sent again within 9.5 s");
+        assert_eq!(violation.text, "answered with 503, and not retried within 9.5 s");
         assert!(violation.excerpt.contains("\\\"n\\\""), "{}", violation.excerpt);
         assert!(!missing[0].is_message);
         assert_eq!((requests.figures.refused, requests.figures.too_late), (3, 1));
     }
 
     #[test]
-    fn messages_may_come_again_in_other_bodies() {
+    fn messages_may_be_retried_in_other_bodies() {
         let mut requests = Requests::new(true, 429);
         let now = Instant::now();
         let other = MESSAGE.replace("\"m\"", "\"n\"");
@@ -337,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_with_400_must_not_come_again() {
+    fn messages_answered_with_400_must_not_be_retried() {
         let mut requests = Requests::new(false, 400);
         let now = Instant::now();
         assert_eq!(post(&mut requests, now, MESSAGE).0, 400);
@@ -347,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_may_come_twice() {
+    fn accepted_messages_may_be_repeated() {
         let mut requests = Requests::new(false, 202);
         let now = Instant::now();
         for _ in 0..2 {
@@ -358,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_for_each_request_is_odd_when_it_is_a_habit() {
+    fn repeated_connections_of_one_request_are_odd() {
         let mut requests = Requests::new(false, 202);
         assert_eq!(close(&mut requests, 1, true), [""; 0]);
         assert_eq!(close(&mut requests, 2, true), [""; 0]);
@@ -367,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_cut_off_is_told() {
+    fn a_truncated_request_is_reported() {
         let mut requests = Requests::new(false, 202);
         let cut = |by_sender| {
             let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn remembered_messages_are_bounded() {
         let mut requests = Requests::new(true, 503);
         let lines: String = (0..REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
         post(&mut requests, Instant::now(), &lines);

@@ -1,4 +1,4 @@
-//! Connections, each a stream of frames, and each frame judged.
+//! Splits TCP connections into frames and judges them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,15 +19,15 @@ pub(super) struct Streams {
 struct Connection {
     source: SocketAddr,
     framer: Framer,
-    /// At most a frame of the greatest length, and what was read with its last bytes.
+    /// At most one frame of maximum length and one read.
     buffer: BytesMut,
     empty_frames: u64,
-    /// The last frame was compressed: its own null bytes cut it up, and the pieces are no messages.
+    /// Whether the last frame was compressed. Its null bytes split it, and the pieces are not messages.
     in_pieces: bool,
 }
 
 impl Streams {
-    /// There is a new one.
+    /// Adds a connection.
     pub(super) fn open(&mut self, connection: usize, source: SocketAddr) {
         let new = Connection {
             source,
@@ -39,7 +39,7 @@ impl Streams {
         self.open.insert(connection, new);
     }
 
-    /// Takes what was read of one; gives the frames that are complete with it.
+    /// Adds read bytes. Returns the frames that they complete.
     pub(super) fn read(&mut self, connection: usize, bytes: &[u8]) -> Vec<Judged> {
         let Some(connection) = self.open.get_mut(&connection) else { return Vec::new() };
         connection.buffer.extend_from_slice(bytes);
@@ -49,7 +49,7 @@ impl Streams {
             match frame {
                 Ok(frame) => judged.extend(connection.frame(frame.to_vec(), true)),
                 Err(error) => {
-                    let text = format!("{error}, and no more of it is looked at");
+                    let text = format!("{error}; the rest is ignored");
                     let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
                     judged.push(connection.alone(violation, true));
                 }
@@ -59,12 +59,12 @@ impl Streams {
         judged
     }
 
-    /// One was closed.
+    /// Removes a closed connection. Returns its unterminated frame.
     pub(super) fn close(&mut self, connection: usize) -> Vec<Judged> {
         self.open.remove(&connection).map(|connection| connection.end("")).unwrap_or_default()
     }
 
-    /// At the end, all that are open.
+    /// Returns the unterminated frames of all open connections at the end.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|(number, _)| *number);
@@ -109,11 +109,11 @@ impl Connection {
         })
     }
 
-    /// The frames of nothing that came since.
+    /// Returns the violation of new empty frames.
     fn empty(&mut self) -> Option<Judged> {
         let empty = self.framer.empty_frames() - self.empty_frames;
         self.empty_frames += empty;
-        // The end of a piece, perhaps.
+        // A null byte of compressed data, probably.
         if empty == 0 || self.in_pieces {
             return None;
         }
@@ -137,7 +137,7 @@ mod tests {
 
     const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-    /// What is judged of a connection, by rule and name; and how many messages there are.
+    /// Reads a connection. Returns rules and names of the violations, and the number of messages.
     fn judged(reads: &[&[u8]]) -> (Vec<Vec<String>>, usize) {
         let mut streams = Streams::default();
         streams.open(0, SocketAddr::from(([127, 0, 0, 1], 1000)));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_frame_is_no_message() {
+    fn an_empty_frame_is_not_a_message() {
         let empty = vec!["R36 EmptyFrame".to_owned()];
         let stream = format!("{PAYLOAD}\0\0\n\0{PAYLOAD}\0");
         assert_eq!(judged(&[stream.as_bytes()]), (vec![vec![], empty.clone(), vec![]], 2));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_one_message_however_it_is_cut() {
+    fn a_compressed_frame_is_one_message() {
         let stream =
             [b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xabV\0*K-*\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let compressed = vec!["R25 CompressedOnStream".to_owned()];
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_not_held() {
+    fn an_oversized_frame_is_not_buffered() {
         let long = vec![b'a'; Framer::DEFAULT_MAX_FRAME_LEN + 1];
         let stream = [&long, b"\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let too_long = vec!["R25 FrameTooLong".to_owned()];

@@ -1,4 +1,4 @@
-//! What came, and what was wrong with it, in figures and a few examples.
+//! Statistics of messages and violations, with a few examples.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,39 +12,39 @@ use super::http_tally::HttpTally;
 use super::listen::Event;
 use super::listen_http::{HttpCame, HttpEvent};
 
-/// How many senders are listed, each with its figures; the others are one.
+/// Maximum number of senders that are listed; the others are summed up.
 const SENDERS: usize = 256;
 
-/// How many kinds of violations are told apart, of which there are some eighty.
+/// Maximum number of kinds of violations. There are about eighty.
 const KINDS: usize = 256;
 
-/// How many examples are kept of each.
+/// Maximum number of examples of each kind.
 const EXAMPLES: usize = 3;
 
-/// How many bytes are shown of what has no text.
+/// Number of bytes of an example without text.
 const SHOWN_BYTES: usize = 24;
 
-/// All that is held of the senders.
+/// Statistics of all senders.
 pub(super) struct Tally<'r> {
-    /// Whole messages, incomplete ones, and what came in the place of one.
+    /// Complete and incomplete messages, and bytes that arrived in the place of one.
     pub(super) messages: u64,
     pub(super) datagrams: u64,
     pub(super) bytes: u64,
     pub(super) connections: u64,
-    /// Connections that were closed at once, because there were too many.
+    /// Connections closed because of the limit.
     pub(super) refused_connections: u64,
-    /// Messages that were incomplete when enough had come.
+    /// Messages that were incomplete when the requested number was reached.
     pub(super) left: u64,
-    /// Messages that were given up for want of room.
+    /// Messages that were evicted or exceeded a limit.
     pub(super) not_judged: u64,
     pub(super) senders: BTreeMap<(Transport, SocketAddr), Figures>,
     pub(super) other_senders: Figures,
     pub(super) compressions: BTreeMap<&'static str, u64>,
-    /// How many messages came in so many chunks; 0 is a plain datagram.
+    /// Number of messages by number of chunks; 0 is a plain datagram.
     pub(super) chunks: BTreeMap<usize, u64>,
     pub(super) violations: BTreeMap<Kind, Violations>,
     pub(super) receivers: Vec<Taken<'r>>,
-    /// Of requests, at the end, where they were listened for.
+    /// Statistics of HTTP, set at the end.
     pub(super) http: HttpTally,
     connection_sources: BTreeMap<usize, SocketAddr>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Figures {
     pub(super) bytes: u64,
 }
 
-/// A rule, and how it is broken. The worse and the lower rules first.
+/// A kind of violation, ordered by severity, then by rule.
 #[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Kind {
     is_odd: bool,
@@ -84,7 +84,7 @@ impl Kind {
 #[derive(Default)]
 pub(super) struct Violations {
     pub(super) times: u64,
-    /// In how many messages, or connections.
+    /// Number of messages, or connections, with the violation.
     pub(super) messages: u64,
     pub(super) examples: Vec<Example>,
 }
@@ -96,18 +96,18 @@ pub(super) struct Example {
     pub(super) bytes: String,
 }
 
-/// What a receiver would make of all that came.
+/// Predicted behaviour of a receiver.
 pub(super) struct Taken<'r> {
     pub(super) receiver: &'r Receiver,
-    /// Of those that came by a way that is known of it, how many there are, and how many it takes.
+    /// Number of messages over transports with known behaviour, and number of those that it accepts.
     pub(super) known: u64,
     pub(super) messages: u64,
-    /// For each of its rules, how many messages it covers.
+    /// Number of messages by rule.
     counts: Vec<u64>,
 }
 
 impl<'r> Taken<'r> {
-    /// The rules of an effect that covered some, the most first.
+    /// Returns the rules with this effect that apply to any message, most frequent first.
     pub(super) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
         let rules = self.receiver.rules.iter().zip(self.counts.iter().copied());
         let mut rules: Vec<_> = rules.filter(|(rule, count)| rule.effect == effect && *count > 0).collect();
@@ -143,7 +143,7 @@ impl<'r> Tally<'r> {
         }
     }
 
-    /// Something came, whatever it is.
+    /// Counts an event.
     pub(super) fn came(&mut self, event: &Event) {
         match event {
             Event::Datagram { source, bytes } => {
@@ -190,7 +190,7 @@ impl<'r> Tally<'r> {
         self.senders.entry(key).or_default()
     }
 
-    /// A message was judged.
+    /// Counts a judged message.
     pub(super) fn judged(&mut self, judged: &Judged) {
         if judged.is_message {
             self.messages += 1;
@@ -210,7 +210,7 @@ impl<'r> Tally<'r> {
             taken.known += u64::from(judged.is_message);
             let mut is_refused = false;
             for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
-                // A transport alone says nothing of what is no message.
+                // A rule about a transport does not apply to a violation outside of a message.
                 if rule.covers(&judged.delivery) && (judged.is_message || rule.effect != Effect::Refuses) {
                     *count += 1;
                     is_refused |= rule.effect == Effect::Refuses;
@@ -242,13 +242,13 @@ impl<'r> Tally<'r> {
         }
     }
 
-    /// Whether something came, and nothing of it is forbidden.
+    /// Returns whether there were messages and no rule was broken.
     pub(super) fn is_good(&self) -> bool {
         self.messages > 0 && self.violations.keys().all(|kind| kind.severity() == Severity::Odd)
     }
 }
 
-/// The bytes that show a violation: text of the payload, or the head of a datagram in hexadecimal.
+/// Returns the bytes that show a violation: payload text, or the start of a datagram in hexadecimal.
 fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     if !violation.excerpt.is_empty() {
         return violation.excerpt.clone();
@@ -260,14 +260,14 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     let Some(shown) = shown else { return String::new() };
     if violation.name == "UnterminatedFrame" {
         let end = shown.get(shown.len().saturating_sub(SHOWN_BYTES)..).unwrap_or_default();
-        return format!("it ends {:?}", String::from_utf8_lossy(end));
+        return format!("ends with {:?}", String::from_utf8_lossy(end));
     }
     let head: Vec<String> = shown.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
     let more = if shown.len() > SHOWN_BYTES { " …" } else { "" };
     format!("{}{more}", head.join(" "))
 }
 
-/// How bytes are compressed, by the first of them.
+/// Returns the compression, recognised by the first bytes.
 pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     match Encoding::sniff(bytes) {
         Encoding::Gzip => "gzip",
@@ -277,7 +277,7 @@ pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// How the message is compressed, by its first bytes; where they did not come, that is not known.
+/// Returns the compression of a message, or "unknown" if its first bytes are missing.
 fn compression(parts: &[Vec<u8>]) -> &'static str {
     let mut chunks = parts.iter().filter_map(|part| ChunkHeader::parse(part).ok());
     let first = chunks.find(|(header, _)| header.sequence_number() == 0);
