@@ -10,8 +10,8 @@ use gelf_core::{
 
 use crate::names;
 use crate::recipe::Recipe;
-use crate::subject::{Answer, Description, Mode, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
+use crate::subject::{Answer, Description, Reply, Request, Subject};
+use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
 /// The implementation in this repository.
 #[derive(Clone, Debug)]

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use gelf_core::Timestamp;
 
-use crate::judge::{Difference, Weight};
-use crate::observed::{Answered, Seen, SeenAnswer, SeenMessage};
+use crate::difference::{Difference, Weight};
+use crate::observed::{Answered, JsonText, ObservedAnswer, ObservedMessage};
 use crate::protocol::shortened;
 use crate::vector::{Expected, FieldValue, MessageText};
 
 /// Returns the differences between expected and delivered messages.
-pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Difference> {
+pub(crate) fn messages(expected: &[MessageText], seen: &[ObservedMessage]) -> Vec<Difference> {
     if expected.len() != seen.len() {
         let count = |count| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
         let difference =
@@ -24,7 +24,7 @@ pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Di
     expected.iter().zip(seen).flat_map(|(expected, seen)| message(expected, seen)).collect()
 }
 
-fn describe(seen: &[SeenMessage], count: &str) -> String {
+fn describe(seen: &[ObservedMessage], count: &str) -> String {
     match seen.iter().find_map(|message| message.short_message.as_ref()) {
         Some(text) => format!("{count}, short_message {}", shortened(text.json())),
         None => count.to_owned(),
@@ -41,8 +41,8 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
         let wanted = all.join(" or ");
         match seen.answers.get(at) {
             None => differences.push(Difference::new(what, wanted, "none")),
-            Some(SeenAnswer::Closed) if answer.closed => {}
-            Some(SeenAnswer::Status(status, len)) if answer.status.all().contains(status) => {
+            Some(ObservedAnswer::Closed) if answer.closed => {}
+            Some(ObservedAnswer::Status(status, len)) if answer.status.all().contains(status) => {
                 if let Some(wanted) = answer.length.filter(|wanted| wanted != len) {
                     differences.push(Difference {
                         weight: Weight::Small,
@@ -70,7 +70,7 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
 }
 
 /// Returns the differences between an expected and a delivered message.
-pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Difference> {
+pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, expected, seen) in [
         // A blank host counts as missing.
@@ -81,7 +81,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
         differences.extend(text(name, expected, seen.as_ref()));
     }
     differences.extend(timestamp(expected.timestamp.as_deref(), seen.timestamp.as_ref()));
-    let mut fields: BTreeMap<&str, &Seen> = seen
+    let mut fields: BTreeMap<&str, &JsonText> = seen
         .fields
         .iter()
         .map(|(name, value)| (name.as_str(), value))
@@ -113,7 +113,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
     differences
 }
 
-fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+fn text(what: &str, expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen_text = match seen {
         None => Some(String::new()),
         Some(seen) if seen.is_null() => Some(String::new()),
@@ -127,7 +127,7 @@ fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Diffe
 }
 
 /// Creates the difference of a lost or changed value.
-fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Difference {
+fn different(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Difference {
     let none = || "none".to_owned();
     let lost = seen.is_none_or(|seen| seen.is_null() || seen.is_blank());
     let weight = if lost { Weight::Lost } else { Weight::Wrong };
@@ -135,7 +135,7 @@ fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Diffe
     Difference { weight, ..Difference::new(what, expected.unwrap_or_else(none), found) }
 }
 
-fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<Difference> {
+fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Option<Difference> {
     let same = match (&expected, seen) {
         (None, None) => true,
         (Some(expected), Some(seen)) => {
@@ -148,7 +148,7 @@ fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<D
 
 /// Compares timestamps: a float holds today's time to the microsecond, and an error below a millisecond is a
 /// small difference.
-fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| {
         let (seconds, nanos) = Timestamp::from_decimal(text).ok()?.as_unix();
@@ -170,7 +170,7 @@ fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> 
     }
 }
 
-fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
+fn same_value(expected: &FieldValue, seen: &JsonText) -> bool {
     let json = seen.json();
     match expected {
         FieldValue::Bool(value) => json == value.to_string() || seen.text() == Some(value.to_string()),
@@ -197,7 +197,7 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
 }
 
 /// Returns whether a number beyond 64-bit integers became the nearest float.
-fn nearest_float(expected: &FieldValue, seen: &Seen) -> bool {
+fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
@@ -239,7 +239,7 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
 mod tests {
     use super::*;
 
-    fn seen(json: &str) -> SeenMessage {
+    fn seen(json: &str) -> ObservedMessage {
         serde_json::from_str(json).unwrap()
     }
 

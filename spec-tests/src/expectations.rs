@@ -6,7 +6,7 @@ use std::{fmt, fs, io};
 use serde::Deserialize;
 
 use crate::judge::Verdict;
-use crate::subject::Mode;
+use crate::vector::Mode;
 
 /// Version of the file format.
 const SCHEMA: u32 = 1;

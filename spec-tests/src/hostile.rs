@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use crate::builtin::Builtin;
 use crate::compare;
-use crate::judge::{Difference, Habits, Verdict, Weight, judge};
+use crate::difference::{Difference, Weight};
+use crate::judge::{KnownViolations, Verdict, judge};
 use crate::numbers::Numbers;
-use crate::observed::SeenMessage;
+use crate::observed::ObservedMessage;
 use crate::protocol::ONLY_MODE;
-use crate::subject::{Answer, Mode, Reply, Request, Subject};
-use crate::vector::{MessageText, Topic, Vector};
+use crate::subject::{Answer, Reply, Request, Subject};
+use crate::vector::{MessageText, Mode, Topic, Vector};
 use case::Case;
 
 /// Options of a fuzzing run.
@@ -87,7 +88,7 @@ pub struct HostileResults {
     /// Number of cases.
     pub cases: u64,
     /// Number of cases that the subject cannot be asked.
-    pub not_asked: u64,
+    pub skipped: u64,
     /// Number of cases that are valid messages, which must be delivered.
     pub valid: u64,
     /// Different findings.
@@ -128,7 +129,7 @@ pub fn fuzz(
             None => asker.fault(&oracle)?,
         };
         results.valid += u64::from(must_deliver.is_some());
-        results.not_asked += u64::from(asker.was_unsupported);
+        results.skipped += u64::from(asker.was_unsupported);
         progress(number, None);
         let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.ends_it()) else { continue };
         if known.contains(&fault.key()) {
@@ -200,7 +201,7 @@ impl Oracle {
     /// Returns a fault if gelf-core itself does not deliver these messages.
     fn fault_of_its_own(&self, messages: &[MessageText]) -> Option<Fault> {
         for (mode, answer) in [(Mode::Strict, &self.strict), (Mode::Lenient, &self.lenient)] {
-            let seen: Vec<SeenMessage> = answer.messages.iter().map(SeenMessage::of).collect();
+            let seen: Vec<ObservedMessage> = answer.messages.iter().map(ObservedMessage::of).collect();
             let mut differences = compare::messages(messages, &seen);
             for difference in &mut differences {
                 difference.what = format!("gelf-core itself, {}", difference.what);
@@ -305,10 +306,10 @@ impl<'a, 's> Asker<'a, 's> {
                     Reply::Crashed(error)
                 }
             };
-            let (verdict, differences) = judge(vector, *mode, &description, &Habits::new(), &reply);
+            let (verdict, differences) = judge(vector, *mode, &description, &KnownViolations::new(), &reply);
             match verdict {
                 Verdict::Passes | Verdict::Deviates => {}
-                Verdict::NotAsked => self.was_unsupported = true,
+                Verdict::Skipped => self.was_unsupported = true,
                 Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => {
                     let circumstances = oracle.circumstances();
                     let fault = Fault { mode: *mode, verdict, differences, circumstances, is_ours: false };

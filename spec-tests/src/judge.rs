@@ -8,11 +8,12 @@ use gelf_core::{DatagramReader, Decoder, Framer};
 
 use crate::builtin::text_of;
 use crate::compare;
+use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
-use crate::observed::{Observed, Seen, SeenMessage, Sent};
+use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
 use crate::protocol::shortened;
-use crate::subject::{Answer, Description, Mode, Reply};
-use crate::vector::{Expected, Input, SendRequest, Vector};
+use crate::subject::{Answer, Description, Reply};
+use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -30,13 +31,13 @@ pub enum Verdict {
     /// The subject did not reply in time.
     NoAnswer,
     /// The subject does not support the request.
-    NotAsked,
+    Skipped,
 }
 
 impl Verdict {
     /// All verdicts, from best to worst.
     pub const ALL: [Self; 6] =
-        [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::NotAsked];
+        [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::Skipped];
 
     /// Returns the word for reports and expectation files.
     pub fn word(self) -> &'static str {
@@ -46,69 +47,27 @@ impl Verdict {
             Self::Fails => "fails",
             Self::Crashes => "crashes",
             Self::NoAnswer => "no answer",
-            Self::NotAsked => "not asked",
+            Self::Skipped => "not asked",
         }
     }
 
     /// Returns whether the verdict needs no explanation.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Passes | Self::NotAsked)
-    }
-}
-
-/// One point in which a reply differs from the expected result.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Difference {
-    /// Subject of the comparison, such as a member.
-    pub what: String,
-    /// Expected value.
-    pub expected: String,
-    /// Found value.
-    pub found: String,
-    /// Weight.
-    pub weight: Weight,
-}
-
-/// Weight of a [`Difference`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
-pub enum Weight {
-    /// Makes the result a deviation.
-    Small,
-    /// A part is missing. Makes the result a failure if the input is valid GELF.
-    Lost,
-    /// A part is wrong. Makes the result a failure.
-    Wrong,
-}
-
-impl Difference {
-    pub(crate) fn new(
-        what: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
-        Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, found {}", self.what, self.expected, self.found)
+        matches!(self, Self::Passes | Self::Skipped)
     }
 }
 
 /// Violations that a sender commits in every message: rules and names.
-pub type Habits = BTreeSet<(&'static str, String)>;
+pub type KnownViolations = BTreeSet<(&'static str, String)>;
 
 /// Returns the violations in a reply.
-pub(crate) fn habits(reply: &Reply) -> Habits {
+pub(crate) fn violations_in(reply: &Reply) -> KnownViolations {
     let inspection = match reply {
         Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) => {
             inspect::datagrams(datagrams, None)
         }
         Reply::Observed(Observed { sent: Some(Sent::Stream(stream)), .. }) => inspect::stream(stream),
-        _ => return Habits::new(),
+        _ => return KnownViolations::new(),
     };
     inspection.violations.into_iter().map(|violation| (violation.rule, violation.name)).collect()
 }
@@ -119,10 +78,10 @@ pub fn judge(
     vector: &Vector,
     mode: Option<Mode>,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     reply: &Reply,
 ) -> (Verdict, Vec<Difference>) {
-    let (verdict, differences) = judge_strictly(vector, mode, of, habits, reply);
+    let (verdict, differences) = judge_strictly(vector, mode, of, known, reply);
     match verdict {
         Verdict::Fails if vector.choice => (Verdict::Deviates, differences),
         verdict => (verdict, differences),
@@ -133,14 +92,14 @@ fn judge_strictly(
     vector: &Vector,
     mode: Option<Mode>,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     reply: &Reply,
 ) -> (Verdict, Vec<Difference>) {
     let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
     match reply {
         Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
         Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
-        Reply::Unsupported(why) => (Verdict::NotAsked, said("request", why)),
+        Reply::Unsupported(why) => (Verdict::Skipped, said("request", why)),
         Reply::Named(answer) => {
             let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
             let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer);
@@ -148,7 +107,7 @@ fn judge_strictly(
             (verdict, differences)
         }
         Reply::Observed(observed) => match vector.input() {
-            Some(Input::Send(request)) => sent(vector, request, of, habits, observed),
+            Some(Input::Send(request)) => sent(vector, request, of, known, observed),
             Some(Input::Chunk(request)) => {
                 cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)
             }
@@ -195,7 +154,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
 /// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
 /// invalid.
 fn as_sent(differences: &mut [Difference], payload: &[u8]) {
-    let Ok(members) = serde_json::from_slice::<BTreeMap<String, Seen>>(payload) else { return };
+    let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
         let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
         let sent = members.get(name).or_else(|| members.get(&format!("_{name}")));
@@ -223,7 +182,7 @@ fn sent(
     vector: &Vector,
     request: &SendRequest,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     observed: &Observed,
 ) -> (Verdict, Vec<Difference>) {
     let expected = vector.expected(Mode::Strict);
@@ -245,7 +204,7 @@ fn sent(
     let mut differences = violations(&inspection, |violation| {
         vector.plain
             || vector.about.as_ref() == Some(&violation.name)
-            || !habits.contains(&(violation.rule, violation.name.clone()))
+            || !known.contains(&(violation.rule, violation.name.clone()))
     });
     if let [error, ..] = &expected.errors[..] {
         differences.push(Difference {
@@ -331,7 +290,7 @@ fn as_asked(
     if asked.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
         found.host.clone_from(&wanted.host);
     }
-    compare::message(&wanted, &SeenMessage::of(&found))
+    compare::message(&wanted, &ObservedMessage::of(&found))
 }
 
 /// Judges a split payload: the chunks must be valid and carry the same bytes.

@@ -17,6 +17,7 @@ mod builtin;
 mod compare;
 mod corpus;
 mod describe;
+mod difference;
 mod expectations;
 mod hostile;
 pub mod http;
@@ -39,20 +40,21 @@ mod vector;
 
 pub use builtin::Builtin;
 pub use describe::{describe_expected, describe_input};
+pub use difference::{Difference, Weight};
 pub use expectations::{Expectation, Expectations, ExpectationsError};
 pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
-pub use judge::{Difference, Habits, Verdict, Weight, judge};
+pub use judge::{KnownViolations, Verdict, judge};
 pub use live::{Live, LiveHttp, LiveOptions, Observe};
-pub use observed::{Answered, Observed, Seen, SeenAnswer, SeenMessage, Sent};
+pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Made, Recipe, RecipeError};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
-pub use subject::{Answer, Description, Mode, Reply, Request, Subject};
+pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Way, measure};
 pub use vector::{
     Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
-    Input, Limits, LoadError, MessageText, SendRequest, Statuses, Step, Topic, Vector, embedded,
+    Input, Limits, LoadError, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,
     embedded_http, load, load_http, rules,
 };

@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
-use crate::observed::{Answered, Observed, SeenMessage};
+use crate::observed::{Answered, Observed, ObservedMessage};
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
 use observer::{Heard, Observer};
@@ -205,7 +205,7 @@ impl Live {
         format!("{}{}", self.sentinels, self.sent)
     }
 
-    fn is_sentinel(&self, message: &SeenMessage, sentinel: &str) -> bool {
+    fn is_sentinel(&self, message: &ObservedMessage, sentinel: &str) -> bool {
         short_message(message).as_deref() == Some(sentinel)
     }
 
@@ -349,11 +349,11 @@ impl Live {
         }
     }
 
-    fn is_ours(&self, message: &SeenMessage) -> bool {
+    fn is_ours(&self, message: &ObservedMessage) -> bool {
         short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
     }
 
-    fn without_ignored(&self, mut message: SeenMessage) -> SeenMessage {
+    fn without_ignored(&self, mut message: ObservedMessage) -> ObservedMessage {
         message.fields.retain(|name, _| {
             !self.options.ignored_fields.iter().any(|ignored| match ignored.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
@@ -383,7 +383,7 @@ enum Transport {
     Http,
 }
 
-fn short_message(message: &SeenMessage) -> Option<String> {
+fn short_message(message: &ObservedMessage) -> Option<String> {
     message.short_message.as_ref()?.text()
 }
 

@@ -14,7 +14,7 @@ use crate::vector::{Afterwards, FieldValue, MessageText};
 #[non_exhaustive]
 pub struct Observed {
     /// Delivered messages, in order.
-    pub messages: Vec<SeenMessage>,
+    pub messages: Vec<ObservedMessage>,
     /// Error texts of the subject.
     pub errors: Vec<String>,
     /// Number of incomplete messages, if the subject reports it.
@@ -30,7 +30,7 @@ pub struct Observed {
 #[non_exhaustive]
 pub struct Answered {
     /// Answer to each request.
-    pub answers: Vec<SeenAnswer>,
+    pub answers: Vec<ObservedAnswer>,
     /// Number of connections made.
     pub connections: usize,
     /// State of the last connection.
@@ -40,7 +40,7 @@ pub struct Answered {
 /// An answer, or the event that occurred in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum SeenAnswer {
+pub enum ObservedAnswer {
     /// A status and the length of the body.
     Status(u16, usize),
     /// The connection was closed without an answer.
@@ -51,7 +51,7 @@ pub enum SeenAnswer {
     Silence(Duration),
 }
 
-impl fmt::Display for SeenAnswer {
+impl fmt::Display for ObservedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status, _) => status.fmt(f),
@@ -77,48 +77,48 @@ pub enum Sent {
 /// A message as a subject decoded it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[non_exhaustive]
-pub struct SeenMessage {
+pub struct ObservedMessage {
     /// The member `version`, if the subject keeps it.
     #[serde(default)]
-    pub version: Option<Seen>,
+    pub version: Option<JsonText>,
     /// The member `host`.
     #[serde(default)]
-    pub host: Option<Seen>,
+    pub host: Option<JsonText>,
     /// The member `short_message`.
     #[serde(default)]
-    pub short_message: Option<Seen>,
+    pub short_message: Option<JsonText>,
     /// The member `full_message`.
     #[serde(default)]
-    pub full_message: Option<Seen>,
+    pub full_message: Option<JsonText>,
     /// The member `timestamp`.
     #[serde(default)]
-    pub timestamp: Option<Seen>,
+    pub timestamp: Option<JsonText>,
     /// The member `level`.
     #[serde(default)]
-    pub level: Option<Seen>,
+    pub level: Option<JsonText>,
     /// Additional fields, names without the underscore.
     #[serde(default)]
-    pub fields: BTreeMap<String, Seen>,
+    pub fields: BTreeMap<String, JsonText>,
 }
 
-impl SeenMessage {
+impl ObservedMessage {
     /// Converts a message from the types of the vectors.
     pub(crate) fn of(text: &MessageText) -> Self {
-        let string = |text: &String| Seen::of(&serde_json::Value::from(text.as_str()).to_string());
+        let string = |text: &String| JsonText::of(&serde_json::Value::from(text.as_str()).to_string());
         Self {
             version: None,
             host: text.host.as_ref().and_then(string),
             short_message: string(&text.short_message),
             full_message: text.full_message.as_ref().and_then(string),
-            timestamp: text.timestamp.as_deref().and_then(Seen::of),
-            level: text.level.and_then(|level| Seen::of(&level.to_string())),
+            timestamp: text.timestamp.as_deref().and_then(JsonText::of),
+            level: text.level.and_then(|level| JsonText::of(&level.to_string())),
             fields: text
                 .fields
                 .iter()
                 .filter_map(|(name, value)| {
                     let value = match value {
-                        FieldValue::Bool(value) => Seen::of(&value.to_string()),
-                        FieldValue::Number { number } => Seen::of(number),
+                        FieldValue::Bool(value) => JsonText::of(&value.to_string()),
+                        FieldValue::Number { number } => JsonText::of(number),
                         FieldValue::Text(text) => string(text),
                     };
                     Some((name.clone(), value?))
@@ -131,9 +131,9 @@ impl SeenMessage {
 /// A JSON value as its original text, so that no number passes through a float.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Seen(Box<RawValue>);
+pub struct JsonText(Box<RawValue>);
 
-impl Seen {
+impl JsonText {
     fn of(json: &str) -> Option<Self> {
         RawValue::from_string(json.to_owned()).ok().map(Self)
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::observed::{Observed, SeenMessage, Sent};
+use crate::observed::{Observed, ObservedMessage, Sent};
 use crate::recipe::hex;
-use crate::subject::{Description, Mode, Reply, Request};
-use crate::vector::{FieldValue, Input, MessageText, SendRequest};
+use crate::subject::{Description, Reply, Request};
+use crate::vector::{FieldValue, Input, MessageText, Mode, SendRequest};
 
 /// Version of the protocol.
 const PROTOCOL: u32 = 1;
@@ -196,7 +196,7 @@ fn message(text: &MessageText) -> Option<MessageLine<'_>> {
 struct AnswerLine {
     id: String,
     #[serde(default)]
-    messages: Vec<SeenMessage>,
+    messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
     #[serde(default)]

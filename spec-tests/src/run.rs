@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::expectations::Expectations;
-use crate::judge::{Habits, Verdict, habits, judge};
+use crate::judge::{KnownViolations, Verdict, judge, violations_in};
 use crate::protocol::ONLY_MODE;
-use crate::subject::{Description, Mode, Reply, Request, Subject};
-use crate::vector::{Input, Topic, Vector};
+use crate::subject::{Description, Reply, Request, Subject};
+use crate::vector::{Input, Mode, Topic, Vector};
 
 /// Result of one vector in one mode.
 #[derive(Clone, Debug, Serialize)]
@@ -115,9 +115,9 @@ pub fn run(
         (true, Some(mode)) => vec![Some(mode)],
         (true, None) => vec![Some(Mode::Strict), Some(Mode::Lenient)],
     };
-    let mut habits = Habits::new();
+    let mut violations = KnownViolations::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors).filter(|vector| vector.plain) {
-        habits.extend(self::habits(&ask(subject, vector, ONLY_MODE)?));
+        violations.extend(violations_in(&ask(subject, vector, ONLY_MODE)?));
     }
     let mut outcomes = Vec::new();
     for topic in topics {
@@ -125,7 +125,7 @@ pub fn run(
             for mode in &modes {
                 let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE))
                     .map_err(|error| format!("vector {}: {error}", vector.id))?;
-                let (verdict, differences) = judge(vector, *mode, &description, &habits, &reply);
+                let (verdict, differences) = judge(vector, *mode, &description, &violations, &reply);
                 let known = expectations.and_then(|known| known.of(&vector.id, *mode, verdict));
                 let outcome = Outcome {
                     id: vector.id.clone(),

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use crate::observed::Seen;
+use crate::observed::JsonText;
 use crate::recipe::{Made, Recipe, hex};
-use crate::subject::{Answer, Mode, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
+use crate::subject::{Answer, Reply, Request, Subject};
+use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
 /// Answers requests line by line until the input ends.
 ///
@@ -77,16 +77,16 @@ struct MessageLine {
     #[serde(default)]
     full_message: Option<String>,
     #[serde(default)]
-    timestamp: Option<Seen>,
+    timestamp: Option<JsonText>,
     #[serde(default)]
     level: Option<u8>,
     #[serde(default)]
-    fields: BTreeMap<String, Seen>,
+    fields: BTreeMap<String, JsonText>,
 }
 
 impl MessageLine {
     fn text(self) -> MessageText {
-        let value = |seen: &Seen| match seen.json() {
+        let value = |seen: &JsonText| match seen.json() {
             "true" => FieldValue::Bool(true),
             "false" => FieldValue::Bool(false),
             json => {

@@ -1,31 +1,10 @@
 //! Implementations under test.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use crate::observed::Observed;
-use crate::vector::{Input, Limits, MessageText, Vector};
-
-/// How tolerant an implementation is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
-pub enum Mode {
-    /// Accepts GELF 1.1 only.
-    Strict,
-    /// Accepts all input whose meaning is clear.
-    Lenient,
-}
-
-/// Writes `strict` or `lenient`.
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Strict => "strict",
-            Self::Lenient => "lenient",
-        })
-    }
-}
+use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
 /// A vector as a subject is asked it.
 #[derive(Clone, Copy, Debug)]

@@ -10,13 +10,32 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Recipe;
-use crate::subject::Mode;
 pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
 
 /// Version of the file format.
 const SCHEMA: u32 = 1;
+
+/// How tolerant an implementation is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Mode {
+    /// Accepts GELF 1.1 only.
+    Strict,
+    /// Accepts all input whose meaning is clear.
+    Lenient,
+}
+
+/// Writes `strict` or `lenient`.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+        })
+    }
+}
 
 /// One file of vectors.
 #[derive(Clone, Debug, Deserialize)]

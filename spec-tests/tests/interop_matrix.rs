@@ -278,7 +278,7 @@ async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
             Reply::Observed(Observed { messages, errors, .. }) => match &messages[..] {
                 [message] => {
                     let got =
-                        |seen: &Option<gelf_spec_tests::Seen>| seen.as_ref().and_then(|seen| seen.text());
+                        |seen: &Option<gelf_spec_tests::JsonText>| seen.as_ref().and_then(|seen| seen.text());
                     let field = message.fields.get("k").and_then(|value| value.text());
                     if got(&message.short_message).as_deref() != Some(&text) {
                         Cell::Wrong("another text".to_owned())

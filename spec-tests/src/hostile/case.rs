@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::recipe::hex;
-use crate::subject::{Answer, Mode};
-use crate::vector::{Input, Topic, Vector};
+use crate::subject::Answer;
+use crate::vector::{Input, Mode, Topic, Vector};
 
 /// Input of a subject.
 #[derive(Clone, Debug, PartialEq)]

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::builtin::text_of;
     use crate::compare;
-    use crate::observed::SeenMessage;
+    use crate::observed::ObservedMessage;
 
     #[test]
     fn generated_messages_decode_strictly() {
@@ -261,7 +261,7 @@ mod tests {
             let decoded = Decoder::strict().decode(&payload);
             let decoded =
                 decoded.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&payload)));
-            let found = SeenMessage::of(&text_of(&decoded.message));
+            let found = ObservedMessage::of(&text_of(&decoded.message));
             assert_eq!(compare::message(&message, &found), []);
         }
     }

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::http::ResponseReader;
-use crate::observed::{Answered, SeenAnswer};
+use crate::observed::{Answered, ObservedAnswer};
 use crate::recipe::Recipe;
 use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
 
@@ -205,14 +205,14 @@ pub(super) fn exchange(
             };
             let answer = open.ask(&parts, request, timeout);
             // The receiver had closed the kept connection, so the request is repeated.
-            let is_stale = matches!(answer, (SeenAnswer::Closed, _)) && open.answered > 0;
+            let is_stale = matches!(answer, (ObservedAnswer::Closed, _)) && open.answered > 0;
             if is_stale {
                 continue;
             }
             let (answer, keeps_alive) = answer;
             let wait = if keeps_alive { OPEN_WAIT } else { CLOSE_WAIT };
             let is_last = answered.answers.len() + 1 == exchange.requests.len();
-            let is_open = matches!(answer, SeenAnswer::Status(..))
+            let is_open = matches!(answer, ObservedAnswer::Status(..))
                 && if is_last || !keeps_alive { open.stays_open(wait) } else { true };
             answered.after = if is_open { Afterwards::Open } else { Afterwards::Closed };
             connection = (is_open && keeps_alive).then_some(open);
@@ -245,7 +245,7 @@ impl Connection {
     }
 
     /// Sends a request. Returns the answer, and whether the connection can be used again.
-    fn ask(&mut self, parts: &[Vec<u8>], request: &HttpRequest, timeout: Duration) -> (SeenAnswer, bool) {
+    fn ask(&mut self, parts: &[Vec<u8>], request: &HttpRequest, timeout: Duration) -> (ObservedAnswer, bool) {
         for (at, part) in parts.iter().enumerate() {
             if at > 0 {
                 sleep(PAUSE);
@@ -267,21 +267,24 @@ impl Connection {
         (answer, keeps_alive && !asked_to_close && !request.end)
     }
 
-    fn answer(&mut self, timeout: Duration) -> (SeenAnswer, bool) {
+    fn answer(&mut self, timeout: Duration) -> (ObservedAnswer, bool) {
         let until = Instant::now() + timeout;
         let mut buffer = [0; 4096];
         loop {
             match self.reader.next() {
                 Some(Ok(response)) => {
                     self.answered += 1;
-                    return (SeenAnswer::Status(response.status, response.body.len()), response.keeps_alive);
+                    return (
+                        ObservedAnswer::Status(response.status, response.body.len()),
+                        response.keeps_alive,
+                    );
                 }
-                Some(Err(fault)) => return (SeenAnswer::Malformed(fault.to_string()), false),
+                Some(Err(fault)) => return (ObservedAnswer::Malformed(fault.to_string()), false),
                 None => {}
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
-                return (SeenAnswer::Silence(timeout), false);
+                return (ObservedAnswer::Silence(timeout), false);
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return (self.ended(), false),
@@ -293,10 +296,10 @@ impl Connection {
     }
 
     /// Ends the answer with the connection, if it is framed that way.
-    fn ended(&mut self) -> SeenAnswer {
+    fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
-            Some(response) => SeenAnswer::Status(response.status, response.body.len()),
-            None => SeenAnswer::Closed,
+            Some(response) => ObservedAnswer::Status(response.status, response.body.len()),
+            None => ObservedAnswer::Closed,
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::observed::{Seen, SeenMessage};
+use crate::observed::{JsonText, ObservedMessage};
 
 /// Parses the message of a line. Returns `None` if the line is not a JSON object.
-pub(super) fn message(line: &str) -> Option<SeenMessage> {
-    let members: BTreeMap<String, Seen> = serde_json::from_str(line).ok()?;
-    let mut message = SeenMessage::default();
+pub(super) fn message(line: &str) -> Option<ObservedMessage> {
+    let members: BTreeMap<String, JsonText> = serde_json::from_str(line).ok()?;
+    let mut message = ObservedMessage::default();
     for (name, value) in members {
         match name.as_str() {
             "version" => message.version = Some(value),
@@ -16,7 +16,7 @@ pub(super) fn message(line: &str) -> Option<SeenMessage> {
             "full_message" => message.full_message = Some(value),
             "timestamp" => message.timestamp = Some(value),
             "level" => message.level = Some(value),
-            "fields" => match serde_json::from_str::<BTreeMap<String, Seen>>(value.json()) {
+            "fields" => match serde_json::from_str::<BTreeMap<String, JsonText>>(value.json()) {
                 Ok(fields) => message.fields.extend(fields),
                 Err(_) => {
                     message.fields.insert(name, value);
@@ -35,7 +35,7 @@ pub(super) fn message(line: &str) -> Option<SeenMessage> {
         &mut message.timestamp,
         &mut message.level,
     ] {
-        if member.as_ref().is_some_and(Seen::is_null) {
+        if member.as_ref().is_some_and(JsonText::is_null) {
             *member = None;
         }
     }
@@ -71,7 +71,7 @@ mod tests {
     fn members_are_read_and_null_is_missing() {
         let line = r#"{"version":"1.1","host":"h","short_message":"m","full_message":null,"timestamp":1.5,"level":3}"#;
         let message = message(line).unwrap();
-        let json = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.json().to_owned());
+        let json = |seen: &Option<JsonText>| seen.as_ref().map(|seen| seen.json().to_owned());
         assert_eq!(json(&message.host).as_deref(), Some("\"h\""));
         assert_eq!(json(&message.full_message), None);
         assert_eq!(json(&message.timestamp).as_deref(), Some("1.5"));

@@ -15,7 +15,7 @@ use gelf_core::Decoder;
 use super::line;
 use crate::builtin::text_of;
 use crate::names;
-use crate::observed::SeenMessage;
+use crate::observed::ObservedMessage;
 use crate::protocol::shortened;
 
 /// Source of a receiver's output.
@@ -41,7 +41,7 @@ impl fmt::Display for Observe {
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A message.
-    Message(SeenMessage),
+    Message(ObservedMessage),
     /// The start of a line that is not a message.
     Other(String),
     /// The program ended; holds its last output.
@@ -205,7 +205,7 @@ impl Drop for Observer {
 /// Decodes a payload leniently, or returns the name of the error.
 fn of_payload(payload: &[u8]) -> Heard {
     match Decoder::lenient().decode(payload) {
-        Ok(decoded) => Heard::Message(SeenMessage::of(&text_of(&decoded.message))),
+        Ok(decoded) => Heard::Message(ObservedMessage::of(&text_of(&decoded.message))),
         Err(error) => Heard::Other(names::of_decode_error(error.kind())),
     }
 }

@@ -7,8 +7,8 @@ use gelf_core::{Chunker, DatagramSize};
 use super::{LiveHttp, LiveOptions};
 use crate::builtin::Builtin;
 use crate::recipe::Recipe;
-use crate::subject::{Mode, Reply, Request, Subject};
-use crate::vector::{HttpExchange, Input, MessageText, Step};
+use crate::subject::{Reply, Request, Subject};
+use crate::vector::{HttpExchange, Input, MessageText, Mode, Step};
 
 /// Bytes to send.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
             let _ = write!(out, " {} |", passed(&outcomes));
         }
         let all: Vec<_> = results.outcomes.iter().collect();
-        let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::NotAsked);
+        let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::Skipped);
         let deviates = results.count(Verdict::Deviates);
         let _ = writeln!(out, " {} | {deviates} | {} |", passed(&all), bad - deviates);
     }
@@ -54,7 +54,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
 
 fn passed(outcomes: &[&Outcome]) -> String {
     let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
-    match outcomes.len() - count(Verdict::NotAsked) {
+    match outcomes.len() - count(Verdict::Skipped) {
         0 => "–".to_owned(),
         asked => format!("{} / {asked}", count(Verdict::Passes)),
     }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
-use crate::subject::{Description, Mode};
-use crate::vector::{Topic, rules};
+use crate::subject::Description;
+use crate::vector::{Mode, Topic, rules};
 use crate::{describe_expected, describe_input};
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 pub(super) fn role(results: &Results) -> &'static str {
     let asked = |sending: bool| {
         let of_kind = |outcome: &&Outcome| outcome.id.starts_with('E') == sending;
-        results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::NotAsked)
+        results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::Skipped)
     };
     match (asked(false), asked(true)) {
         (true, true) => "receives and sends",

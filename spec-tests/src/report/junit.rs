@@ -26,7 +26,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
             escaped(&topic.topic),
             outcomes.len(),
             count(&|outcome| outcome.is_unexpected()),
-            count(&|outcome| outcome.verdict == Verdict::NotAsked),
+            count(&|outcome| outcome.verdict == Verdict::Skipped),
         );
         for outcome in outcomes {
             let mode = outcome.mode.map(|mode| format!(" {mode}")).unwrap_or_default();
@@ -35,7 +35,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
             let text = escaped(&outcome.differences.join("\n"));
             let _ = match outcome.verdict {
                 Verdict::Passes => writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>"),
-                Verdict::NotAsked => writeln!(
+                Verdict::Skipped => writeln!(
                     xml,
                     "    <testcase classname=\"{class}\" name=\"{name}\"><skipped message=\"{text}\"/></testcase>"
                 ),

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
-use crate::subject::Mode;
-use crate::vector::{Topic, Vector, rules};
+use crate::vector::{Mode, Topic, Vector, rules};
 use crate::{describe_expected, describe_input};
 
 /// Maximum number of unexpected outcomes that are explained.
@@ -96,7 +95,7 @@ fn row(out: &mut String, name: &str, outcomes: &[&Outcome], style: Style) {
             _ if count == 0 => style.paint("2", &text),
             Verdict::Passes => style.paint("32", &text),
             Verdict::Deviates => style.paint("33", &text),
-            Verdict::NotAsked => text,
+            Verdict::Skipped => text,
             Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => style.paint("31", &text),
         };
         out.push_str(&text);

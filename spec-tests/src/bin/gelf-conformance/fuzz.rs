@@ -95,7 +95,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         arguments.seed,
         results.cases,
         results.valid,
-        results.not_asked,
+        results.skipped,
         results.findings.len(),
         started.elapsed().as_secs_f64()
     );
