@@ -9,7 +9,7 @@ use gelf_core::Timestamp;
 
 use crate::difference::{Difference, Weight};
 use crate::observed::{Answered, JsonText, ObservedAnswer, ObservedMessage};
-use crate::protocol::shortened;
+use crate::text::shortened;
 use crate::vector::{Expected, FieldValue, MessageText};
 
 /// Returns the differences between expected and delivered messages.

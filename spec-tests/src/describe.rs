@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::protocol::shortened;
 use crate::recipe::{Recipe, hex};
+use crate::text::shortened;
 use crate::vector::{
     Afterwards, Authorization, Expected, FieldValue, HttpExchange, HttpRequest, Input, MessageText, Vector,
 };

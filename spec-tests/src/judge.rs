@@ -11,8 +11,8 @@ use crate::compare;
 use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
-use crate::protocol::shortened;
 use crate::subject::{Answer, Description, Reply};
+use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.

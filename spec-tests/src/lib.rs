@@ -33,8 +33,10 @@ mod receivers;
 mod recipe;
 pub mod report;
 mod run;
+pub mod sender;
 mod serve;
 mod subject;
+mod text;
 mod throughput;
 mod vector;
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::observed::{Observed, ObservedMessage, Sent};
 use crate::recipe::hex;
 use crate::subject::{Description, Reply, Request};
+use crate::text::shortened;
 use crate::vector::{FieldValue, Input, MessageText, Mode, SendRequest};
 
 /// Version of the protocol.
@@ -251,15 +252,6 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
         sent,
         answered: None,
     }))
-}
-
-/// Shortens a text for display.
-pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 200;
-    match text.char_indices().nth(MOST) {
-        Some((at, _)) => format!("{}… ({} bytes)", text.get(..at).unwrap_or_default(), text.len()),
-        None => text.to_owned(),
-    }
 }
 
 /// The mode in which a subject with one mode is asked.

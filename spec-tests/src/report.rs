@@ -4,10 +4,12 @@ mod board;
 mod html;
 mod json;
 mod junit;
+mod sender;
 mod terminal;
 
 pub use board::markdown;
 pub use html::{html, is_current};
 pub use json::json;
 pub use junit::junit;
+pub use sender::{sender_json, sender_text};
 pub use terminal::{Style, explain, summary};

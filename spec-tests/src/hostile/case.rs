@@ -114,7 +114,7 @@ impl Case {
 
     /// Describes the case in a short line.
     pub(super) fn describe(&self) -> String {
-        crate::protocol::shortened(&self.input().to_string())
+        crate::text::shortened(&self.input().to_string())
     }
 
     /// Returns the rule that is most relevant.

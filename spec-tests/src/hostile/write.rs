@@ -15,7 +15,7 @@ pub(super) fn file(
 ) -> Result<String, String> {
     let title = match fault.differences.first() {
         Some(difference) => {
-            format!("{}: {}", fault.verdict.word(), crate::protocol::shortened(&difference.to_string()))
+            format!("{}: {}", fault.verdict.word(), crate::text::shortened(&difference.to_string()))
         }
         None => fault.verdict.word().to_owned(),
     };

@@ -16,7 +16,7 @@ use super::line;
 use crate::builtin::text_of;
 use crate::names;
 use crate::observed::ObservedMessage;
-use crate::protocol::shortened;
+use crate::text::shortened;
 
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]

@@ -1,13 +1,7 @@
 //! `sender`: listens, and judges the messages of any sender.
 
-mod gather;
-mod http_tally;
 mod listen;
 mod listen_http;
-mod print;
-mod requests;
-mod streams;
-mod tally;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,14 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gelf_spec_tests::receivers;
+use gelf_spec_tests::sender::{HttpSetup, Judge};
+use gelf_spec_tests::{receivers, report};
 
 use crate::{style, write};
-use gather::Gatherer;
-use listen::{Event, Heard, Listeners};
-use requests::Requests;
-use streams::Streams;
-use tally::Tally;
+use listen::Listeners;
 
 /// Port of GELF.
 const PORT: u16 = 12201;
@@ -120,108 +111,38 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let listeners = Listeners::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
-    let mut judge = Judge {
-        gatherer: Gatherer::default(),
-        streams: Streams::default(),
-        requests: Requests::new(arguments.bulk, arguments.status),
-        tally: Tally::new(&receivers),
-        wanted: arguments.messages.unwrap_or(u64::MAX),
-    };
-    judge.listen(listeners, arguments.time.and_then(|Time(time)| started.checked_add(time)), &stop);
-    let mut tally = judge.tally;
-    if arguments.http.is_some() {
-        tally.http = judge.requests.figures;
-    }
+    let http = HttpSetup { bulk: arguments.bulk, status: arguments.status };
+    let mut judge = Judge::new(&receivers, arguments.messages, arguments.http.map(|_| http));
+    let end = arguments.time.and_then(|Time(time)| started.checked_add(time));
+    listen(&mut judge, listeners, end, &stop);
+    let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
-    print!("{}", print::text(&tally, elapsed, style()));
+    print!("{}", report::sender_text(&tally, elapsed, style()));
     for JsonFile(path) in &arguments.report {
-        write(path, &format!("{:#}\n", print::json(&tally, elapsed)))?;
+        write(path, &format!("{:#}\n", report::sender_json(&tally, elapsed)))?;
     }
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// State of the judgement.
-struct Judge<'r> {
-    gatherer: Gatherer,
-    streams: Streams,
-    requests: Requests,
-    tally: Tally<'r>,
-    wanted: u64,
-}
-
-impl Judge<'_> {
-    fn listen(&mut self, listeners: Listeners, until: Option<Instant>, stop: &AtomicBool) {
-        loop {
-            let now = Instant::now();
-            if self.is_over(now, until) || stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let wait = until.map_or(TICK, |until| TICK.min(until.duration_since(now)));
-            match listeners.events.recv_timeout(wait) {
-                Ok(heard) => self.hear(heard),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.expire(Instant::now());
+/// Passes events to the judge until the end.
+fn listen(judge: &mut Judge<'_>, listeners: Listeners, end: Option<Instant>, stop: &AtomicBool) {
+    loop {
+        let now = Instant::now();
+        if judge.is_done() || end.is_some_and(|end| now >= end) || stop.load(Ordering::Relaxed) {
+            break;
         }
-        stop.store(true, Ordering::Relaxed);
-        // Judges the events that arrived before the end. The threads end soon, and close the channel.
-        for heard in listeners.events {
-            self.hear(heard);
+        let wait = end.map_or(TICK, |end| TICK.min(end.duration_since(now)));
+        match listeners.events.recv_timeout(wait) {
+            Ok((at, event)) => judge.handle(at, event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        let counted_out = self.tally.messages >= self.wanted;
-        for judged in self.gatherer.finish() {
-            self.count_or_leave(judged, counted_out);
-        }
-        for judged in self.streams.finish() {
-            self.count_or_leave(judged, counted_out);
-        }
-        for judged in self.requests.finish(Instant::now()) {
-            self.tally.judged(&judged);
-        }
-        self.tally.left += self.requests.left;
-        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
+        judge.expire(Instant::now());
     }
-
-    fn is_over(&self, now: Instant, until: Option<Instant>) -> bool {
-        self.tally.messages >= self.wanted || until.is_some_and(|until| now >= until)
-    }
-
-    fn hear(&mut self, Heard { at, event }: Heard) {
-        if self.tally.messages >= self.wanted {
-            return;
-        }
-        self.tally.came(&event);
-        let judged = match event {
-            Event::Datagram { source, bytes } => self.gatherer.take(at, source, bytes),
-            Event::Opened { connection, source } => {
-                self.streams.open(connection, source);
-                Vec::new()
-            }
-            Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
-            Event::Closed { connection } => self.streams.close(connection),
-            Event::Refused => Vec::new(),
-            Event::Http(event) => self.requests.take(at, event),
-        };
-        for judged in judged {
-            self.count_or_leave(judged, self.tally.messages >= self.wanted);
-        }
-    }
-
-    fn expire(&mut self, now: Instant) {
-        for judged in self.gatherer.expire(now) {
-            self.tally.judged(&judged);
-        }
-        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
-    }
-
-    /// Counts messages that are incomplete only because the requested number was reached.
-    fn count_or_leave(&mut self, judged: gather::Judged, leave: bool) {
-        if leave {
-            self.tally.left += u64::from(judged.is_message);
-        } else {
-            self.tally.judged(&judged);
-        }
+    stop.store(true, Ordering::Relaxed);
+    // Judges the events that arrived before the end. The threads end soon, and close the channel.
+    for (at, event) in listeners.events {
+        judge.handle(at, event);
     }
 }
 

@@ -8,15 +8,16 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::http::{Fault, Request, RequestReader};
+use gelf_spec_tests::http::RequestReader;
+use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
-use super::listen::{CONNECTIONS, Event, Grace, Heard, PATIENCE, is_time_out};
+use super::listen::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
 
 /// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
-const BODY_BYTES: usize = 2 << 20;
+const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Idle time after which a connection is closed: 60 s, as in Graylog.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum time to write an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,50 +26,25 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of bytes read after a final answer. Reading them keeps a reset from overtaking the answer.
-const DRAINED_BYTES: usize = 16 << 20;
+const MAX_DRAINED_BYTES: usize = 16 << 20;
 
 /// Maximum time to read them.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An event on an HTTP connection.
-pub(super) struct HttpEvent {
-    pub(super) source: SocketAddr,
-    /// Number of bytes read since the previous event.
-    pub(super) bytes: usize,
-    pub(super) what: HttpCame,
-}
-
-pub(super) enum HttpCame {
-    Opened,
-    /// A request with its number on the connection. The connection waits for the status of the answer.
-    Request {
-        request: Box<Request>,
-        number: u64,
-        answer: SyncSender<u16>,
-    },
-    /// Bytes that are not a request. They are answered, and the connection is closed.
-    Fault(Fault),
-    Closed {
-        requests: u64,
-        by_sender: bool,
-        unfinished: Option<(Vec<u8>, usize)>,
-    },
-}
-
-pub(super) fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicBool>) {
+pub(super) fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     while !stop.load(Ordering::Relaxed) {
         let Ok((stream, source)) = listener.accept() else {
-            thread::sleep(PATIENCE / 5);
+            thread::sleep(STOP_CHECK_INTERVAL / 5);
             continue;
         };
         let set = stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
             .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
-        if open.load(Ordering::Relaxed) >= CONNECTIONS || set.is_err() {
-            if events.send(Heard { at: Instant::now(), event: Event::Refused }).is_err() {
+        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS || set.is_err() {
+            if events.send((Instant::now(), Event::Refused)).is_err() {
                 return;
             }
             continue;
@@ -86,7 +62,7 @@ pub(super) fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &
 struct Connection {
     stream: TcpStream,
     source: SocketAddr,
-    events: SyncSender<Heard>,
+    events: SyncSender<TimedEvent>,
     bytes: usize,
     requests: u64,
 }
@@ -101,11 +77,11 @@ enum Next {
 
 impl Connection {
     fn serve(mut self, stop: &AtomicBool) {
-        let mut reader = RequestReader::new(BODY_BYTES);
+        let mut reader = RequestReader::new(MAX_BODY_BYTES);
         let mut buffer = vec![0; 1 << 16];
         let mut grace = Grace::default();
         let mut last = Instant::now();
-        self.tell(HttpCame::Opened);
+        self.send(HttpEventKind::Opened);
         let mut by_sender = false;
         let next = loop {
             match self.requests(&mut reader) {
@@ -115,7 +91,7 @@ impl Connection {
             if reader.wants_continue() && self.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
                 break Next::Close;
             }
-            if grace.is_over(stop) || last.elapsed() > IDLE {
+            if grace.is_over(stop) || last.elapsed() > IDLE_TIMEOUT {
                 break Next::Close;
             }
             match self.stream.read(&mut buffer) {
@@ -140,7 +116,7 @@ impl Connection {
             self.drain(&mut buffer);
         }
         let unfinished = reader.unfinished();
-        self.tell(HttpCame::Closed { requests: self.requests, by_sender, unfinished });
+        self.send(HttpEventKind::Closed { requests: self.requests, by_sender, unfinished });
     }
 
     /// Passes on all complete requests and answers each.
@@ -152,7 +128,7 @@ impl Connection {
                     let keeps_alive = request.keeps_alive();
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
-                    self.tell(HttpCame::Request { request: Box::new(request), number, answer });
+                    self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
                     // After the end, requests are not judged any more.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
                     match self.answer(status, keeps_alive) {
@@ -163,7 +139,7 @@ impl Connection {
                 }
                 Err(fault) => {
                     let status = fault.status;
-                    self.tell(HttpCame::Fault(fault));
+                    self.send(HttpEventKind::Fault(fault));
                     let answered = self.answer(status, false);
                     return if answered.is_ok() { Next::Drain } else { Next::Close };
                 }
@@ -189,7 +165,7 @@ impl Connection {
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
-        while drained < DRAINED_BYTES
+        while drained < MAX_DRAINED_BYTES
             && Instant::now() < until
             && let Ok(len @ 1..) = self.stream.read(buffer)
         {
@@ -198,10 +174,10 @@ impl Connection {
         self.bytes += drained;
     }
 
-    fn tell(&mut self, what: HttpCame) {
-        let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), what };
+    fn send(&mut self, kind: HttpEventKind) {
+        let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), kind };
         // After the end, the channel is closed.
-        let _ = self.events.send(Heard { at: Instant::now(), event: Event::Http(event) });
+        let _ = self.events.send((Instant::now(), Event::Http(event)));
     }
 }
 

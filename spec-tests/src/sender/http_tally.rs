@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gelf_spec_tests::http::{BodyCoding, Request};
-use gelf_spec_tests::inspect::HttpInspection;
 use serde_json::{Value, json};
 
-use super::print::{counted, grouped};
+use crate::http::{BodyCoding, Request};
+use crate::inspect::HttpInspection;
+use crate::text::{counted, grouped};
 
 /// Maximum number of different `Content-Encoding` values.
-const ENCODINGS: usize = 16;
+const MAX_ENCODINGS: usize = 16;
 
 /// Maximum length of such a value.
 const ENCODING_CHARS: usize = 40;
 
 /// Statistics of requests and answers.
-#[derive(Default)]
-pub(super) struct HttpTally {
+#[derive(Debug, Default)]
+pub(crate) struct HttpTally {
     status: u16,
     requests: u64,
     lengths: u64,
@@ -52,7 +52,7 @@ impl HttpTally {
         matches!(self.status, 408 | 429 | 500..=599)
     }
 
-    pub(super) fn came(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
+    pub(super) fn received(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
         self.requests += 1;
         match request.coding {
             BodyCoding::Length => self.lengths += 1,
@@ -61,7 +61,7 @@ impl HttpTally {
         }
         let encoding = request.headers("content-encoding").next().unwrap_or("none");
         let encoding: String = encoding.chars().take(ENCODING_CHARS).collect();
-        if self.encodings.len() < ENCODINGS || self.encodings.contains_key(&encoding) {
+        if self.encodings.len() < MAX_ENCODINGS || self.encodings.contains_key(&encoding) {
             *self.encodings.entry(encoding).or_default() += 1;
         }
         self.most_messages = self.most_messages.max(inspection.messages.len() + inspection.not_judged);
@@ -73,14 +73,14 @@ impl HttpTally {
         *self.answers.entry(status).or_default() += 1;
     }
 
-    pub(super) fn came_again(&mut self, after: Duration) {
+    pub(super) fn repeated(&mut self, after: Duration) {
         self.again += 1;
         self.quickest = Some(self.quickest.map_or(after, |quickest| quickest.min(after)));
         self.slowest = self.slowest.max(after);
     }
 
     /// Returns name and text of each line of the report.
-    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         if self.requests == 0 {
             return Vec::new();
         }
@@ -125,11 +125,8 @@ impl HttpTally {
         lines
     }
 
-    /// Returns the JSON report, if requests were listened for.
-    pub(super) fn json(&self) -> Option<Value> {
-        if self.status == 0 {
-            return None;
-        }
+    /// Returns the JSON report.
+    pub(crate) fn json(&self) -> Value {
         let answers: BTreeMap<String, u64> =
             self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect();
         let mut value = json!({
@@ -154,6 +151,6 @@ impl HttpTally {
             });
             value.insert("retries".to_owned(), retries);
         }
-        Some(value)
+        value
     }
 }

@@ -6,47 +6,36 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gelf_core::{CHUNK_MAGIC, ChunkHeader};
-use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
+
+use super::judged::Judged;
+use crate::inspect::{Severity, Violation};
+use crate::receivers::Transport;
 
 /// Maximum time between the chunks of a message (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time during which late chunks are still joined to their message, to report that it is late.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
 /// oldest.
-const PENDING: usize = 8192;
+const MAX_PENDING: usize = 8192;
 
 /// Maximum size of all incomplete messages: 64 MiB.
-const PENDING_BYTES: usize = 64 << 20;
+const MAX_PENDING_BYTES: usize = 64 << 20;
 
 /// Maximum number of remembered ids of complete messages.
-const FINISHED: usize = 8192;
-
-/// A judged message, or a violation outside of a message.
-pub(super) struct Judged {
-    pub(super) source: SocketAddr,
-    pub(super) delivery: Delivery,
-    pub(super) transport: Transport,
-    /// The datagrams, or the frame.
-    pub(super) parts: Vec<Vec<u8>>,
-    pub(super) inspection: Inspection,
-    /// Compression, if the parts do not show it.
-    pub(super) compression: Option<&'static str>,
-    /// False for a further violation of a message that is already counted.
-    pub(super) is_message: bool,
-}
+const MAX_FINISHED: usize = 8192;
 
 type Key = (SocketAddr, [u8; 8]);
 
+#[derive(Debug)]
 struct Group {
     first: Instant,
     parts: Vec<Vec<u8>>,
     bytes: usize,
     /// Hash of the payload by sequence number.
-    came: HashMap<u8, u64>,
+    hashes: HashMap<u8, u64>,
     count: u8,
     /// Number of the last datagram, counted over all senders.
     last: u64,
@@ -55,13 +44,14 @@ struct Group {
     more: Vec<Violation>,
 }
 
+#[derive(Debug)]
 struct Finished {
     at: Instant,
-    came: HashMap<u8, u64>,
+    hashes: HashMap<u8, u64>,
 }
 
 /// The incomplete messages.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Gatherer {
     pending: HashMap<Key, Group>,
     pending_bytes: usize,
@@ -74,21 +64,21 @@ pub(super) struct Gatherer {
 
 impl Gatherer {
     /// Adds a datagram. Returns the messages that it completes.
-    pub(super) fn take(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
+    pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !datagram.starts_with(&CHUNK_MAGIC) {
-            return vec![judge(source, vec![datagram], false, Vec::new(), true)];
+            return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), true)];
         }
         let id = datagram.get(2..10).and_then(|id| <[u8; 8]>::try_from(id).ok());
         let Ok((header, payload)) = ChunkHeader::parse(&datagram) else {
             let is_first = id.is_none_or(|id| self.is_first_unreadable(at, (source, id)));
-            return vec![judge(source, vec![datagram], false, Vec::new(), is_first)];
+            return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), is_first)];
         };
         let key = (source, header.id().0);
         let (number, count, hash) = (header.sequence_number(), header.sequence_count(), hash_of(payload));
         let mut judged = Vec::new();
         if let Some(group) = self.pending.get_mut(&key) {
-            match group.came.get(&number) {
+            match group.hashes.get(&number) {
                 Some(same) if *same == hash => {
                     group.last = self.datagrams;
                     group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} arrived twice"));
@@ -103,11 +93,11 @@ impl Gatherer {
             }
         } else if let Some(finished) = self.finished.get(&key)
             && at.duration_since(finished.at) <= TIMEOUT
-            && finished.came.get(&number) == Some(&hash)
+            && finished.hashes.get(&number) == Some(&hash)
         {
             let text = format!("chunk {number} arrived again");
             let again = Violation::new("R15", "Duplicate", Severity::Odd, text);
-            return vec![alone(source, datagram, again)];
+            return vec![Judged::violation(source, Transport::Udp, vec![datagram], again, false)];
         }
         let group = self.pending.entry(key).or_insert_with(|| {
             let mut group = Group::new(at, self.datagrams, count);
@@ -120,7 +110,7 @@ impl Gatherer {
             group
         });
         group.add(at, self.datagrams, number, hash, datagram, &mut self.pending_bytes);
-        if group.came.len() >= usize::from(group.count) {
+        if group.hashes.len() >= usize::from(group.count) {
             judged.extend(self.complete(at, key));
         }
         self.keep_bounds();
@@ -131,7 +121,7 @@ impl Gatherer {
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Judged> {
         self.finished.retain(|_, finished| now.duration_since(finished.at) <= TIMEOUT);
         self.unreadable.retain(|_, at| now.duration_since(*at) <= TIMEOUT);
-        let is_over = |group: &Group| now.duration_since(group.first) > PATIENCE;
+        let is_over = |group: &Group| now.duration_since(group.first) > LATE_TIMEOUT;
         let mut over: Vec<(Instant, Key)> = self
             .pending
             .iter()
@@ -156,17 +146,17 @@ impl Gatherer {
     }
 
     fn is_first_unreadable(&mut self, at: Instant, key: Key) -> bool {
-        if self.unreadable.len() >= FINISHED {
+        if self.unreadable.len() >= MAX_FINISHED {
             self.unreadable.clear();
         }
         self.unreadable.insert(key, at).is_none()
     }
 
     fn complete(&mut self, at: Instant, key: Key) -> Option<Judged> {
-        if self.finished.len() < FINISHED
+        if self.finished.len() < MAX_FINISHED
             && let Some(group) = self.pending.get(&key)
         {
-            self.finished.insert(key, Finished { at, came: group.came.clone() });
+            self.finished.insert(key, Finished { at, hashes: group.hashes.clone() });
         }
         self.end(key)
     }
@@ -182,11 +172,11 @@ impl Gatherer {
                 "its chunks arrived over more than five seconds".to_owned(),
             );
         }
-        Some(judge(key.0, group.parts, group.interleaved, group.more, true))
+        Some(Judged::datagrams(key.0, group.parts, group.interleaved, group.more, true))
     }
 
     fn keep_bounds(&mut self) {
-        while self.pending.len() > PENDING || self.pending_bytes > PENDING_BYTES {
+        while self.pending.len() > MAX_PENDING || self.pending_bytes > MAX_PENDING_BYTES {
             let oldest = self.pending.iter().min_by_key(|(_, group)| group.first).map(|(key, _)| *key);
             let Some(group) = oldest.and_then(|key| self.pending.remove(&key)) else { return };
             self.pending_bytes -= group.bytes;
@@ -201,7 +191,7 @@ impl Group {
             first: at,
             parts: Vec::new(),
             bytes: 0,
-            came: HashMap::new(),
+            hashes: HashMap::new(),
             count,
             last: datagram - 1,
             interleaved: false,
@@ -214,7 +204,7 @@ impl Group {
         self.interleaved |= datagram != self.last + 1;
         self.last = datagram;
         self.late |= at.duration_since(self.first) > TIMEOUT;
-        self.came.insert(number, hash);
+        self.hashes.insert(number, hash);
         self.bytes += bytes.len();
         *sum += bytes.len();
         self.parts.push(bytes);
@@ -225,36 +215,6 @@ impl Group {
         if !self.more.iter().any(|violation| violation.name == name) {
             self.more.push(Violation::new(rule, name, severity, text));
         }
-    }
-}
-
-fn judge(
-    source: SocketAddr,
-    parts: Vec<Vec<u8>>,
-    interleaved: bool,
-    more: Vec<Violation>,
-    is_message: bool,
-) -> Judged {
-    let mut inspection = inspect::datagrams(&parts, None);
-    inspection.violations.extend(more);
-    let delivery = Delivery::datagrams(&parts, interleaved, &inspection);
-    Judged { source, delivery, transport: Transport::Udp, parts, inspection, compression: None, is_message }
-}
-
-/// Judges a datagram that only repeats a known message.
-fn alone(source: SocketAddr, datagram: Vec<u8>, violation: Violation) -> Judged {
-    let mut inspection = Inspection::default();
-    inspection.violations.push(violation);
-    let parts = vec![datagram];
-    let delivery = Delivery::datagrams(&parts, false, &inspection);
-    Judged {
-        source,
-        delivery,
-        transport: Transport::Udp,
-        parts,
-        inspection,
-        compression: None,
-        is_message: false,
     }
 }
 
@@ -288,7 +248,7 @@ mod tests {
         for (second, datagram) in datagrams {
             let now = start + Duration::from_secs(second);
             judged.extend(gatherer.expire(now));
-            judged.extend(gatherer.take(now, source(), datagram));
+            judged.extend(gatherer.datagram(now, source(), datagram));
         }
         judged.extend(gatherer.finish());
         assert_eq!((gatherer.pending.len(), gatherer.pending_bytes), (0, 0));
@@ -348,8 +308,9 @@ mod tests {
     fn the_chunks_of_a_message_that_is_too_large_are_one_message() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
-        let judged: Vec<_> =
-            (0..129).flat_map(|number| gatherer.take(now, source(), chunk(1, number, 129, b"a"))).collect();
+        let judged: Vec<_> = (0..129)
+            .flat_map(|number| gatherer.datagram(now, source(), chunk(1, number, 129, b"a")))
+            .collect();
         assert_eq!(judged.iter().filter(|judged| judged.is_message).count(), 1);
         assert_eq!(judged.len(), 129);
         assert!(judged.iter().all(|judged| judged.inspection.violations[0].rule == "R17"));
@@ -359,12 +320,12 @@ mod tests {
     fn buffers_are_bounded() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
-        for at in 0..PENDING as u64 + 10 {
+        for at in 0..MAX_PENDING as u64 + 10 {
             let mut datagram = chunk(0, 0, 2, b"a");
             datagram[2..10].copy_from_slice(&at.to_be_bytes());
-            assert!(gatherer.take(now, source(), datagram).is_empty());
+            assert!(gatherer.datagram(now, source(), datagram).is_empty());
         }
-        assert_eq!((gatherer.pending.len(), gatherer.evicted()), (PENDING, 10));
-        assert_eq!(gatherer.pending_bytes, PENDING * 13);
+        assert_eq!((gatherer.pending.len(), gatherer.evicted()), (MAX_PENDING, 10));
+        assert_eq!(gatherer.pending_bytes, MAX_PENDING * 13);
     }
 }

@@ -5,28 +5,29 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::http::{Fault, Request};
-use gelf_spec_tests::inspect::{self, HttpInspection, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
-
-use super::gather::Judged;
+use super::HttpSetup;
+use super::event::{HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
-use super::listen_http::{HttpCame, HttpEvent};
+use super::judged::Judged;
 use super::tally::encoding_word;
+use crate::http::{Fault, Request};
+use crate::inspect::{self, HttpInspection, Inspection, Severity, Violation};
+use crate::receivers::{Delivery, Transport};
 
 /// Maximum number of remembered refused messages. Retries of others are not recognised.
-const REMEMBERED: usize = 65_536;
+const MAX_REMEMBERED: usize = 65_536;
 
 /// Minimum time that a sender has for a retry before its absence is a violation.
-const RETRY_PATIENCE: Duration = Duration::from_secs(1);
+const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// Maximum number of senders whose connections are counted.
-const SENDERS: usize = 4096;
+const MAX_SENDERS: usize = 4096;
 
 /// Number of bytes of a message that an excerpt shows.
 const SHOWN_BYTES: usize = 80;
 
 /// State of the judgement of requests.
+#[derive(Debug)]
 pub(super) struct Requests {
     bulk: bool,
     /// Status of the answer to the first delivery of a message. A repeated one gets 202.
@@ -34,7 +35,7 @@ pub(super) struct Requests {
     refused: HashMap<u64, Refused>,
     /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
-    pub(super) figures: HttpTally,
+    pub(super) tally: HttpTally,
     /// Messages beyond the limit for a body, which were not judged.
     pub(super) not_judged: u64,
     /// Requests that were incomplete at the end.
@@ -42,42 +43,42 @@ pub(super) struct Requests {
 }
 
 /// A message that was not accepted.
+#[derive(Debug)]
 struct Refused {
     at: Instant,
     source: SocketAddr,
-    came_again: bool,
+    is_repeated: bool,
     excerpt: String,
 }
 
 impl Requests {
-    /// Creates the state. `bulk` tells whether several messages in a body are allowed; `status` is the
-    /// answer.
-    pub(super) fn new(bulk: bool, status: u16) -> Self {
+    /// Creates the state for a receiver with this setup.
+    pub(super) fn new(HttpSetup { bulk, status }: HttpSetup) -> Self {
         Self {
             bulk,
             status,
             refused: HashMap::new(),
             short_connections: HashMap::new(),
-            figures: HttpTally::new(status),
+            tally: HttpTally::new(status),
             not_judged: 0,
             left: 0,
         }
     }
 
     /// Handles an event. Returns the judged messages.
-    pub(super) fn take(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
-        let HttpEvent { source, what, .. } = event;
-        match what {
-            HttpCame::Opened => Vec::new(),
-            HttpCame::Request { request, number, answer } => {
+    pub(super) fn handle(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
+        let HttpEvent { source, kind, .. } = event;
+        match kind {
+            HttpEventKind::Opened => Vec::new(),
+            HttpEventKind::Request { request, number, answer } => {
                 let (status, judged) = self.request(at, source, &request, number);
-                self.figures.answered(status);
+                self.tally.answered(status);
                 // The connection may have timed out.
                 let _ = answer.send(status);
                 judged
             }
-            HttpCame::Fault(fault) => vec![self.fault(source, &fault)],
-            HttpCame::Closed { requests, by_sender, unfinished } => {
+            HttpEventKind::Fault(fault) => vec![self.fault(source, &fault)],
+            HttpEventKind::Closed { requests, by_sender, unfinished } => {
                 self.closed(source, requests, by_sender, unfinished).into_iter().collect()
             }
         }
@@ -91,22 +92,22 @@ impl Requests {
         number: u64,
     ) -> (u16, Vec<Judged>) {
         let inspection = inspect::request(request, self.bulk);
-        self.figures.came(request, number, &inspection);
+        self.tally.received(request, number, &inspection);
         if request.method == "OPTIONS" {
             // A preflight request of a browser is not a message.
             return (200, Vec::new());
         }
         self.not_judged += inspection.not_judged as u64;
-        if self.figures.accepts() || !self.is_repeated(at, source, &inspection) {
+        if self.tally.accepts() || !self.is_repeated(at, source, &inspection) {
             return (self.status, judge(source, request, inspection));
         }
-        if self.figures.is_to_be_retried() {
+        if self.tally.is_to_be_retried() {
             return (202, Vec::new());
         }
         let text = format!("it was retried, though it was answered with {}", self.status);
         let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
         again.excerpt = excerpt_of(&inspection);
-        (202, vec![alone(source, again, false)])
+        (202, vec![violation(source, again, false)])
     }
 
     /// Returns whether all messages were refused before. New ones are remembered as refused.
@@ -118,16 +119,16 @@ impl Requests {
             payload.hash(&mut hasher);
             let hash = hasher.finish();
             if let Some(refused) = self.refused.get_mut(&hash) {
-                if !refused.came_again {
-                    refused.came_again = true;
-                    self.figures.came_again(at.duration_since(refused.at));
+                if !refused.is_repeated {
+                    refused.is_repeated = true;
+                    self.tally.repeated(at.duration_since(refused.at));
                 }
             } else {
                 all = false;
-                self.figures.refused += 1;
-                if self.refused.len() < REMEMBERED {
+                self.tally.refused += 1;
+                if self.refused.len() < MAX_REMEMBERED {
                     let excerpt = shown(payload);
-                    self.refused.insert(hash, Refused { at, source, came_again: false, excerpt });
+                    self.refused.insert(hash, Refused { at, source, is_repeated: false, excerpt });
                 }
             }
         }
@@ -135,8 +136,8 @@ impl Requests {
     }
 
     fn fault(&mut self, source: SocketAddr, fault: &Fault) -> Judged {
-        self.figures.answered(fault.status);
-        alone(source, inspect::request_fault(fault), true)
+        self.tally.answered(fault.status);
+        violation(source, inspect::request_fault(fault), true)
     }
 
     fn closed(
@@ -157,13 +158,13 @@ impl Requests {
             );
             let mut cut = Violation::new("R28", "IncompleteRequest", Severity::Broken, text);
             cut.excerpt = shown(&head);
-            return Some(alone(source, cut, true));
+            return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
-        if requests != 1 || !by_sender || !self.figures.accepts() {
+        if requests != 1 || !by_sender || !self.tally.accepts() {
             return None;
         }
-        if self.short_connections.len() >= SENDERS && !self.short_connections.contains_key(&source.ip()) {
+        if self.short_connections.len() >= MAX_SENDERS && !self.short_connections.contains_key(&source.ip()) {
             return None;
         }
         let short = self.short_connections.entry(source.ip()).or_default();
@@ -171,30 +172,30 @@ impl Requests {
         // A single connection may have other reasons.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
-            alone(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
+            violation(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
         })
     }
 
     /// Returns the refused messages that were never sent again.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
-        if !self.figures.is_to_be_retried() {
+        if !self.tally.is_to_be_retried() {
             return Vec::new();
         }
         let mut missing: Vec<_> = self.refused.drain().map(|(_, refused)| refused).collect();
-        missing.retain(|refused| !refused.came_again);
+        missing.retain(|refused| !refused.is_repeated);
         missing.sort_by_key(|refused| refused.at);
         let mut judged = Vec::new();
         for Refused { at, source, excerpt, .. } in missing {
             let since = now.duration_since(at);
-            if since < RETRY_PATIENCE {
-                self.figures.too_late += 1;
+            if since < MIN_RETRY_TIME {
+                self.tally.too_late += 1;
                 continue;
             }
             let text =
                 format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
             let mut lost = Violation::new("R42", "NotRetried", Severity::Broken, text);
             lost.excerpt = excerpt;
-            judged.push(alone(source, lost, false));
+            judged.push(violation(source, lost, false));
         }
         judged
     }
@@ -225,19 +226,8 @@ fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> V
         .collect()
 }
 
-fn alone(source: SocketAddr, violation: Violation, is_message: bool) -> Judged {
-    let mut inspection = Inspection::default();
-    inspection.violations.push(violation);
-    let delivery = Delivery::posted(&[], &[], &inspection);
-    Judged {
-        source,
-        delivery,
-        transport: Transport::Http,
-        parts: Vec::new(),
-        inspection,
-        compression: Some("unknown"),
-        is_message,
-    }
+fn violation(source: SocketAddr, violation: Violation, is_message: bool) -> Judged {
+    Judged::violation(source, Transport::Http, Vec::new(), violation, is_message)
 }
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
@@ -254,9 +244,8 @@ fn shown(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use gelf_spec_tests::http::RequestReader;
-
     use super::*;
+    use crate::http::RequestReader;
 
     const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -264,8 +253,12 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], 1000))
     }
 
-    fn event(what: HttpCame) -> HttpEvent {
-        HttpEvent { source: source(), bytes: 0, what }
+    fn requests(bulk: bool, status: u16) -> Requests {
+        Requests::new(HttpSetup { bulk, status })
+    }
+
+    fn event(kind: HttpEventKind) -> HttpEvent {
+        HttpEvent { source: source(), bytes: 0, kind }
     }
 
     fn names(judged: &[Judged]) -> Vec<String> {
@@ -281,30 +274,30 @@ mod tests {
         reader.push(format!("{head}{len}\r\n\r\n{body}").as_bytes());
         let request = Box::new(reader.next().unwrap().unwrap());
         let (answer, answered) = sync_channel(1);
-        let judged = requests.take(at, event(HttpCame::Request { request, number: 1, answer }));
+        let judged = requests.handle(at, event(HttpEventKind::Request { request, number: 1, answer }));
         (answered.recv().unwrap(), judged)
     }
 
     fn close(requests: &mut Requests, count: u64, by_sender: bool) -> Vec<String> {
-        let closed = HttpCame::Closed { requests: count, by_sender, unfinished: None };
-        names(&requests.take(Instant::now(), event(closed)))
+        let closed = HttpEventKind::Closed { requests: count, by_sender, unfinished: None };
+        names(&requests.handle(Instant::now(), event(closed)))
     }
 
     #[test]
     fn violations_of_a_request_count_once() {
-        let mut requests = Requests::new(true, 202);
+        let mut requests = requests(true, 202);
         let (status, judged) = post(&mut requests, Instant::now(), &format!("{MESSAGE}\n{MESSAGE}"));
         assert_eq!(status, 202);
         assert_eq!(judged.iter().filter(|judged| judged.is_message).count(), 2);
         assert_eq!(names(&judged), ["R29 UnterminatedLine"]);
-        let graylog = gelf_spec_tests::receivers().unwrap().remove(0);
+        let graylog = crate::receivers().unwrap().remove(0);
         let covers = |judged: &Judged| graylog.rules.iter().any(|rule| rule.covers(&judged.delivery));
         assert_eq!(judged.iter().map(covers).collect::<Vec<_>>(), [true, true]);
     }
 
     #[test]
     fn messages_answered_with_503_must_be_retried() {
-        let mut requests = Requests::new(false, 503);
+        let mut requests = requests(false, 503);
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         assert_eq!(post(&mut requests, at(0), MESSAGE).0, 503);
@@ -320,12 +313,12 @@ mod tests {
         assert_eq!(violation.text, "answered with 503, and not retried within 9.5 s");
         assert!(violation.excerpt.contains("\\\"n\\\""), "{}", violation.excerpt);
         assert!(!missing[0].is_message);
-        assert_eq!((requests.figures.refused, requests.figures.too_late), (3, 1));
+        assert_eq!((requests.tally.refused, requests.tally.too_late), (3, 1));
     }
 
     #[test]
     fn messages_may_be_retried_in_other_bodies() {
-        let mut requests = Requests::new(true, 429);
+        let mut requests = requests(true, 429);
         let now = Instant::now();
         let other = MESSAGE.replace("\"m\"", "\"n\"");
         assert_eq!(post(&mut requests, now, &format!("{MESSAGE}\n{other}\n")).0, 429);
@@ -336,7 +329,7 @@ mod tests {
 
     #[test]
     fn messages_answered_with_400_must_not_be_retried() {
-        let mut requests = Requests::new(false, 400);
+        let mut requests = requests(false, 400);
         let now = Instant::now();
         assert_eq!(post(&mut requests, now, MESSAGE).0, 400);
         assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
@@ -346,7 +339,7 @@ mod tests {
 
     #[test]
     fn accepted_messages_may_be_repeated() {
-        let mut requests = Requests::new(false, 202);
+        let mut requests = requests(false, 202);
         let now = Instant::now();
         for _ in 0..2 {
             let (status, judged) = post(&mut requests, now, MESSAGE);
@@ -357,7 +350,7 @@ mod tests {
 
     #[test]
     fn repeated_connections_of_one_request_are_odd() {
-        let mut requests = Requests::new(false, 202);
+        let mut requests = requests(false, 202);
         assert_eq!(close(&mut requests, 1, true), [""; 0]);
         assert_eq!(close(&mut requests, 2, true), [""; 0]);
         assert_eq!(close(&mut requests, 1, false), [""; 0]);
@@ -366,22 +359,22 @@ mod tests {
 
     #[test]
     fn a_truncated_request_is_reported() {
-        let mut requests = Requests::new(false, 202);
+        let mut requests = requests(false, 202);
         let cut = |by_sender| {
             let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
-            event(HttpCame::Closed { requests: 0, by_sender, unfinished })
+            event(HttpEventKind::Closed { requests: 0, by_sender, unfinished })
         };
-        assert_eq!(names(&requests.take(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
-        assert_eq!(names(&requests.take(Instant::now(), cut(false))), [""; 0]);
+        assert_eq!(names(&requests.handle(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
+        assert_eq!(names(&requests.handle(Instant::now(), cut(false))), [""; 0]);
         assert_eq!(requests.left, 1);
     }
 
     #[test]
     fn remembered_messages_are_bounded() {
-        let mut requests = Requests::new(true, 503);
-        let lines: String = (0..REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
+        let mut requests = requests(true, 503);
+        let lines: String = (0..MAX_REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
         post(&mut requests, Instant::now(), &lines);
-        assert_eq!(requests.refused.len(), REMEMBERED);
-        assert_eq!(requests.figures.refused, REMEMBERED as u64 + 10);
+        assert_eq!(requests.refused.len(), MAX_REMEMBERED);
+        assert_eq!(requests.tally.refused, MAX_REMEMBERED as u64 + 10);
     }
 }

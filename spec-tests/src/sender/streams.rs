@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use gelf_core::{Encoding, Framer};
-use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
 
-use super::gather::Judged;
+use super::judged::Judged;
+use crate::inspect::{Severity, Violation};
+use crate::receivers::Transport;
 
 /// The open connections.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Streams {
     open: HashMap<usize, Connection>,
 }
 
+#[derive(Debug)]
 struct Connection {
     source: SocketAddr,
     framer: Framer,
@@ -51,7 +52,7 @@ impl Streams {
                 Err(error) => {
                     let text = format!("{error}; the rest is ignored");
                     let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
-                    judged.push(connection.alone(violation, true));
+                    judged.push(connection.violation(violation, true));
                 }
             }
         }
@@ -91,22 +92,7 @@ impl Connection {
             return None;
         }
         self.in_pieces = is_compressed;
-        let mut sent = frame.clone();
-        if is_terminated {
-            sent.push(0);
-        }
-        let inspection = inspect::stream(&sent);
-        let delivery = Delivery::frame(&frame, &inspection);
-        let (source, transport) = (self.source, Transport::Tcp);
-        Some(Judged {
-            source,
-            delivery,
-            transport,
-            parts: vec![frame],
-            inspection,
-            compression: None,
-            is_message: true,
-        })
+        Some(Judged::frame(self.source, frame, is_terminated))
     }
 
     /// Returns the violation of new empty frames.
@@ -119,15 +105,11 @@ impl Connection {
         }
         let frames = if empty == 1 { "an empty frame".to_owned() } else { format!("{empty} empty frames") };
         let text = format!("{frames}; Graylog closes the connection");
-        Some(self.alone(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
+        Some(self.violation(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
     }
 
-    fn alone(&self, violation: Violation, is_message: bool) -> Judged {
-        let mut inspection = Inspection::default();
-        inspection.violations.push(violation);
-        let delivery = Delivery::frame(&[], &inspection);
-        let (source, transport) = (self.source, Transport::Tcp);
-        Judged { source, delivery, transport, parts: Vec::new(), inspection, compression: None, is_message }
+    fn violation(&self, violation: Violation, is_message: bool) -> Judged {
+        Judged::violation(self.source, Transport::Tcp, Vec::new(), violation, is_message)
     }
 }
 

@@ -3,18 +3,20 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use gelf_spec_tests::inspect::Severity;
-use gelf_spec_tests::report::Style;
-use gelf_spec_tests::{Effect, Transport, rules};
 use serde_json::{Value, json};
 
-use super::tally::{Example, Figures, Kind, Taken, Tally, Violations};
+use super::Style;
+use crate::inspect::Severity;
+use crate::receivers::{Effect, Transport};
+use crate::sender::{Example, Figures, HttpTally, Kind, ReceiverTally, Tally, Violations};
+use crate::text::{counted, grouped};
+use crate::vector::rules;
 
 /// Maximum number of senders in the text report.
-const SENDERS: usize = 10;
+const MAX_SENDERS: usize = 10;
 
-/// Returns the text report.
-pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
+/// Returns the report on senders as text.
+pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
     let mut out = String::new();
     let head = format!("{} in {:.1} s", counted(tally.messages, "message"), elapsed.as_secs_f64());
     let _ = writeln!(out, "{}", style.paint("1", &head));
@@ -30,7 +32,7 @@ pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         format!("{chunks} in {}", counted(*count, "message"))
     });
     line(&mut out, "chunks", &chunks.collect::<Vec<_>>().join(", "));
-    for (name, text) in tally.http.lines() {
+    for (name, text) in tally.http.iter().flat_map(HttpTally::lines) {
         line(&mut out, name, &text);
     }
     for (count, what) in [
@@ -72,17 +74,17 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
             }
         }
     };
-    for ((transport, source), of) in tally.senders.iter().take(SENDERS) {
+    for ((transport, source), of) in tally.senders.iter().take(MAX_SENDERS) {
         line(out, transport.word(), &format!("{source}: {}", figures(*transport, of)));
     }
     let mut rest = tally.other_senders;
-    for (_, of) in tally.senders.iter().skip(SENDERS) {
+    for (_, of) in tally.senders.iter().skip(MAX_SENDERS) {
         rest.messages += of.messages;
         rest.datagrams += of.datagrams;
         rest.requests += of.requests;
         rest.bytes += of.bytes;
     }
-    if tally.senders.len() > SENDERS {
+    if tally.senders.len() > MAX_SENDERS {
         line(out, "others", &figures(Transport::Udp, &rest));
     }
 }
@@ -141,25 +143,8 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
     }
 }
 
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// Formats a number with thousands separators.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// Returns the JSON report.
-pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
+/// Returns the report on senders as JSON.
+pub fn sender_json(tally: &Tally<'_>, elapsed: Duration) -> Value {
     let senders: Vec<Value> = tally
         .senders
         .iter()
@@ -200,7 +185,7 @@ pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
         "violations": violations,
         "receivers": receivers,
     });
-    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.json()) {
+    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.as_ref().map(HttpTally::json)) {
         report.insert("http".to_owned(), http);
     }
     report
@@ -229,7 +214,7 @@ fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
     })
 }
 
-fn receiver_json(taken: &Taken<'_>) -> Value {
+fn receiver_json(taken: &ReceiverTally<'_>) -> Value {
     let mut value = json!({"name": taken.receiver.name, "of": taken.known, "takes": taken.messages});
     for effect in Effect::ALL {
         let rules = taken
@@ -241,16 +226,4 @@ fn receiver_json(taken: &Taken<'_>) -> Value {
         }
     }
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_comma_stands_before_every_three_digits() {
-        let numbers = [0, 7, 999, 1000, 1_234_567];
-        assert_eq!(numbers.map(grouped), ["0", "7", "999", "1,000", "1,234,567"]);
-        assert_eq!((counted(1, "byte"), counted(2, "byte")), ("1 byte".to_owned(), "2 bytes".to_owned()));
-    }
 }
