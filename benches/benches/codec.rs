@@ -1,7 +1,7 @@
-//! Encoding, decoding, compressing and inflating.
+//! Benchmarks of encoding, decoding, compressing and inflating.
 //!
-//! Each is per corpus of 1,000 messages, with the throughput in bytes of JSON; `memcpy` is the limit.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench states what it knows")]
+//! Each runs over a corpus of 1,000 messages, with the throughput in bytes of JSON; `memcpy` is the limit.
+#![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use gelf_benches::{Corpus, Sample};
 use gelf_core::{Compression, CompressionLevel, Compressor, Decoder, Decompressor, Visitor, encode};
 use serde::ser::{SerializeMap, Serializer};
 
-/// The same members by serde_json, into a vector that is used again.
+/// Encodes the same members with serde_json, into a reused vector.
 fn encode_with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
     let (host, fields) = corpus.containers.get(sample.container).unwrap();
     let mut serializer = serde_json::Serializer::new(payload);
@@ -53,7 +53,7 @@ fn encoding(criterion: &mut Criterion) {
             }
         });
     });
-    // Made before, as serde_json's map of members is.
+    // Created in advance, like the members for serde_json.
     let free: Vec<_> = corpus.samples.iter().map(|sample| corpus.free_message(sample)).collect();
     group.bench_function("free fields", |bencher| {
         bencher.iter(|| {
@@ -77,7 +77,7 @@ fn encoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Looks at the short message alone.
+/// Reads only the short message.
 #[derive(Default)]
 struct Glance(usize);
 

@@ -1,5 +1,5 @@
-//! Cutting payloads into datagrams, and putting them together again.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench states what it knows")]
+//! Benchmarks of splitting payloads into datagrams and reassembling them.
+#![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -28,7 +28,7 @@ fn datagrams(criterion: &mut Criterion) {
         });
     });
 
-    // The chunks of eight messages at a time take turns.
+    // The chunks of eight messages at a time are interleaved.
     let mut wires = Vec::new();
     for eight in payloads.chunks(8) {
         let mut queues: Vec<Vec<Vec<u8>>> = eight

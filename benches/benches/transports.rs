@@ -1,14 +1,14 @@
-//! What sending costs the thread that sends, in processor time, the kernel's work on the loopback included. The time on
-//! the wall says less: whoever receives has a processor of his own, or not.
+//! Benchmarks of sending, in processor time of the sending thread, including the kernel's work on the
+//! loopback. Wall time would depend on whether the receiver has its own processor.
 //!
-//! Before the benches it compares, in the same run and in turns, what is done with what it replaces: all chunks by one
-//! system call with one call for each, and many frames by one write with a write for each.
+//! Before the benchmarks, it compares pairs of methods in the same run and in turns: one system call for all
+//! chunks with one call for each, and one write for many frames with one write for each.
 #![allow(
     missing_docs,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "a bench states what it knows"
+    reason = "benchmarks may panic"
 )]
 
 use std::future::poll_fn;
@@ -30,23 +30,23 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Encoder, FramedWrite};
 
-/// How many datagrams are sent before the receive queue is emptied; by default it holds twice as many.
+/// Number of datagrams sent before the receive queue is emptied. By default the queue holds twice as many.
 const BURST_DATAGRAMS: u64 = 32;
 
-/// How many bytes of frames are collected before they are written.
+/// Number of buffered bytes of frames at which they are written.
 const BOUNDARY: usize = 64 * 1024;
 
-/// How often each of two ways is measured, in turns.
+/// Number of measurements of each method, in turns.
 const ROUNDS: usize = 21;
 
-/// The processor time of this thread so far.
+/// Returns the processor time of this thread.
 #[cfg(unix)]
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The time on the wall, where the other is not known.
+/// Returns the wall time on platforms without thread time.
 #[cfg(not(unix))]
 fn processor_time() -> Duration {
     static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
@@ -57,7 +57,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A sender, and a socket that takes what it sends.
+/// A sender, and a socket that receives its datagrams.
 struct Udp {
     runtime: Runtime,
     sender: UdpSender,
@@ -66,7 +66,7 @@ struct Udp {
 }
 
 impl Udp {
-    /// For messages of so many chunks of 1,420 bytes; one is a whole message without a header.
+    /// Creates a sender for messages of this many chunks of 1,420 bytes; 1 is an unchunked message.
     fn new(chunks: usize, segmentation: bool) -> Self {
         let runtime = runtime();
         let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -78,7 +78,7 @@ impl Udp {
         Self { runtime, sender, sink, payload }
     }
 
-    /// The cost of so many messages, without that of receiving them.
+    /// Returns the cost of sending messages, without that of receiving them.
     fn send(&mut self, messages: u64) -> Duration {
         let Self { runtime, sender, sink, payload } = self;
         let burst = BURST_DATAGRAMS / payload.len().div_ceil(1420) as u64;
@@ -105,15 +105,15 @@ impl Udp {
     }
 }
 
-/// A connection to a thread that reads all of it, and waits for more when it has.
+/// A connection to a thread that reads everything and then waits.
 ///
-/// A write that meets a reader who waits must wake it; one that meets a reader who has not finished yet leaves it more to
-/// read, for a third of the cost. Which it is in a loop that writes as fast as it can, chance decides, so both are shown;
-/// senders of logs mostly meet those who wait.
+/// A write must wake a waiting reader, but costs a third of that while the reader is still busy. In a
+/// free-running loop, chance decides between them, so both are shown. Log senders mostly meet waiting
+/// readers.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
-    /// Ready, so that it is the way to the kernel that is measured; encoding costs the same either way.
+    /// Encoded in advance, so that only the path to the kernel is measured.
     payloads: Vec<Bytes>,
     written: u64,
     read: Arc<AtomicU64>,
@@ -140,7 +140,7 @@ impl Tcp {
         Self { runtime, framed, payloads, written: 0, read }
     }
 
-    /// The cost of sending all messages once, with a write for each.
+    /// Returns the cost of sending all messages once, with one write for each.
     fn write_each(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut codec = GelfCodec::new();
@@ -161,7 +161,7 @@ impl Tcp {
         })
     }
 
-    /// The same, with a write when there are 64 KiB.
+    /// Returns the cost with one write for each 64 KiB.
     fn write_many(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut framed = Pin::new(framed);
@@ -176,7 +176,7 @@ impl Tcp {
                     framed.as_mut().start_send(payload.clone()).unwrap();
                 }
                 let len = framed.write_buffer().len();
-                // What poll_ready does then, too.
+                // As poll_ready does at the boundary.
                 poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
                 cost.add(before);
                 *written += len as u64;
@@ -188,12 +188,12 @@ impl Tcp {
     }
 }
 
-/// When the next write comes.
+/// Time of the next write.
 #[derive(Clone, Copy)]
 enum Pace {
-    /// At once, whatever the reader is at.
+    /// At once.
     Free,
-    /// When all is read, and the reader has gone to wait for more.
+    /// After the reader has read everything and waits.
     ReaderWaits,
 }
 
@@ -214,7 +214,7 @@ impl Pace {
     }
 }
 
-/// Processor time of many short stretches, without that of looking at the clock.
+/// Processor time of many short intervals, corrected for the cost of reading the clock.
 #[derive(Default)]
 struct Cost {
     sum: Duration,
@@ -237,7 +237,7 @@ impl Cost {
     }
 }
 
-/// How many times the second costs more than the first, each the median of rounds in turns.
+/// Compares two methods in turns, and prints the ratio of the medians.
 fn compare(
     what: &str,
     messages: u32,

@@ -1,14 +1,15 @@
-//! A corpus like what containers write, the same in every run.
+//! A reproducible corpus like the output of containers.
 //!
-//! Of a thousand messages 550 are access lines (1,010 bytes as GELF), 320 application logs as JSON (1,530 bytes), 124 stack
-//! traces (4.7 kB) and 6 large ones (20 to 90 kB); each has the twelve additional fields that a container's metadata make,
-//! about 800 bytes. Every eighth byte of the JSON is to be escaped, and every thirtieth of the rest.
+//! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 JSON application logs (1,530
+//! bytes), 124 stack traces (4.7 kB) and 6 large ones (20 to 90 kB). Each has twelve additional fields from
+//! the metadata of its container, about 800 bytes. Every eighth byte of the JSON needs escaping, and every
+//! thirtieth of the rest.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "support for benches: what it cannot do, they must hear of"
+    reason = "benchmarks may panic"
 )]
 
 use std::fmt::Write;
@@ -16,31 +17,31 @@ use std::fmt::Write;
 use bytes::BytesMut;
 use gelf_core::{FieldName, FieldSet, Level, Message, Timestamp, encode};
 
-/// What a message is made of.
+/// Content of a message.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Which of the [`Corpus`]' containers wrote it.
+    /// Index of its container in the [`Corpus`].
     pub container: usize,
-    /// The line.
+    /// Log line.
     pub text: String,
-    /// When.
+    /// Timestamp.
     pub timestamp: Timestamp,
-    /// How severe.
+    /// Level.
     pub level: Level,
 }
 
-/// Containers and what they wrote.
+/// Containers with their messages.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// The host and the fields of each container, as names with their underscore and values.
+    /// Host and fields of each container, names with underscore.
     pub containers: Vec<(String, Vec<(&'static str, String)>)>,
     /// The same, encoded once.
     pub field_sets: Vec<FieldSet>,
-    /// The messages.
+    /// Messages.
     pub samples: Vec<Sample>,
 }
 
-/// A generator of the same numbers in every run (Knuth's MMIX constants).
+/// A reproducible random number generator (Knuth's MMIX constants).
 struct Numbers(u64);
 
 impl Numbers {
@@ -68,7 +69,7 @@ const AGENTS: [&str; 3] = [
 const CLASSES: [&str; 4] = ["OrderService", "PaymentGateway", "UserRepository", "HttpDispatcher"];
 
 impl Corpus {
-    /// So many messages of eight containers.
+    /// Creates a corpus of messages from eight containers.
     pub fn new(messages: usize) -> Self {
         let mut numbers = Numbers(20_261_122);
         let containers: Vec<_> = (0..8).map(|at| container(&mut numbers, at)).collect();
@@ -102,7 +103,7 @@ impl Corpus {
         Self { containers, field_sets, samples }
     }
 
-    /// A sample as a message on its container's field set.
+    /// Returns a sample as a message on the field set of its container.
     pub fn message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         self.field_sets[sample.container]
             .message(sample.text.as_str())
@@ -110,7 +111,7 @@ impl Corpus {
             .with_level(sample.level)
     }
 
-    /// A sample as a message with fields of its own.
+    /// Returns a sample as a message with its own fields.
     pub fn free_message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         let (host, fields) = &self.containers[sample.container];
         let message = Message::new(host.as_str(), sample.text.as_str());
@@ -123,7 +124,7 @@ impl Corpus {
             .with_level(sample.level)
     }
 
-    /// Every message as a payload.
+    /// Returns every message encoded as a payload.
     pub fn payloads(&self) -> Vec<Vec<u8>> {
         self.samples
             .iter()

@@ -1,8 +1,9 @@
-//! A subject with known bugs, for tests of what finds them.
+//! A subject with known bugs, for tests of the fuzzer.
 //!
-//! `broken_subject panic` ends when a message has a field whose name has a `q`; `broken_subject lose` delivers no
-//! message whose host ends in an exclamation mark; `broken_subject invent` delivers a message of each payload that ends
-//! in two brackets; `broken_subject hang` sleeps on a chunk with a count of 0. Otherwise it is gelf-core.
+//! `broken_subject panic` exits on a message with a field whose name contains `q`; `broken_subject lose`
+//! drops messages whose host ends with an exclamation mark; `broken_subject invent` delivers an extra message
+//! for each payload that ends with two braces; `broken_subject hang` sleeps on a chunk with a count of 0.
+//! Otherwise it is gelf-core.
 
 use std::time::Duration;
 

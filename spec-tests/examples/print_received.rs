@@ -1,7 +1,7 @@
-//! Binds gelf-tokio's receivers, and prints each message that they deliver as a line of JSON.
+//! Prints each message that gelf-tokio's receivers deliver as a line of JSON.
 //!
-//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]`; it ends after ten minutes, if nothing else is said.
-//! `gelf-conformance receiver --observe` reads what it prints.
+//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]`; it ends after ten minutes by default.
+//! `gelf-conformance receiver --observe` reads the output.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--udp" => udp = Some(UdpReceiver::bind(value).await?),
             "--tcp" => tcp = Some(TcpReceiver::bind(value).await?),
             "--for" => seconds = value.parse()?,
-            _ => return Err(format!("no option is called {option}").into()),
+            _ => return Err(format!("unknown option {option}").into()),
         }
     }
     let end = tokio::time::sleep(Duration::from_secs(seconds));
@@ -65,7 +65,7 @@ fn print(received: &Received) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The message as JSON, its numbers as they came.
+/// Returns the message as JSON, with the original text of numbers.
 fn line(message: &Message<'_>) -> serde_json::Result<String> {
     let mut members: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
     let mut add = |name: &str, value: Box<RawValue>| members.insert(name.to_owned(), value);

@@ -10,10 +10,10 @@ use gelf_core::{
 
 use crate::names;
 use crate::recipe::Recipe;
-use crate::subject::{Answer, Description, Mode, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
+use crate::subject::{Answer, Description, Reply, Request, Subject};
+use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
-/// The implementation of this repository.
+/// The implementation in this repository.
 #[derive(Clone, Debug)]
 pub struct Builtin(Description);
 
@@ -124,7 +124,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
     let start = Instant::now();
     let mut answer = Answer::default();
     for step in steps {
-        // To the microsecond, as the vectors are written.
+        // The times of the vectors have microsecond precision.
         let now = start + Duration::from_micros((step.at * 1e6).round() as u64);
         let before = reader.stats();
         match &step.datagram {
@@ -203,7 +203,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
         "none" => Compression::None,
         "gzip" => Compression::Gzip(level),
         "zlib" => Compression::Zlib(level),
-        other => return Err(format!("no compression is called {other:?}")),
+        other => return Err(format!("unknown compression {other:?}")),
     };
     match request.transport.as_str() {
         "udp" => {
@@ -218,12 +218,12 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
             }
         }
         "tcp" => answer.errors.push("CompressedOnStream".to_owned()),
-        other => return Err(format!("no transport is called {other:?}")),
+        other => return Err(format!("unknown transport {other:?}")),
     }
     Ok(answer)
 }
 
-/// The message as our types have it; or the name of what they have no place for.
+/// Converts to gelf-core's types, or returns the name of the error.
 fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str> {
     let mut message = Message::new(text.host.as_deref().unwrap_or_default(), text.short_message.as_str());
     if let Some(full_message) = &text.full_message {

@@ -1,19 +1,19 @@
-//! Messages as a subject has them, beside those of a vector.
+//! Compares the messages of a subject with the expected ones.
 //!
-//! Subjects differ in how they hold a value, and that is not held against them: a missing member may be an empty text, a
-//! boolean its word, an array its JSON text. Numbers are compared as decimals.
+//! Subjects represent values differently, and that is no difference: a missing member may be an empty string,
+//! a boolean may be its word, an array its JSON text. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
 use gelf_core::Timestamp;
 
-use crate::judge::{Difference, Weight};
-use crate::observed::{Answered, Seen, SeenAnswer, SeenMessage};
-use crate::protocol::shortened;
+use crate::difference::{Difference, Weight};
+use crate::observed::{Answered, JsonText, ObservedAnswer, ObservedMessage};
+use crate::text::shortened;
 use crate::vector::{Expected, FieldValue, MessageText};
 
-/// What of the messages is not as expected.
-pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Difference> {
+/// Returns the differences between expected and delivered messages.
+pub(crate) fn messages(expected: &[MessageText], seen: &[ObservedMessage]) -> Vec<Difference> {
     if expected.len() != seen.len() {
         let count = |count| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
         let difference =
@@ -24,14 +24,14 @@ pub(crate) fn messages(expected: &[MessageText], seen: &[SeenMessage]) -> Vec<Di
     expected.iter().zip(seen).flat_map(|(expected, seen)| message(expected, seen)).collect()
 }
 
-fn describe(seen: &[SeenMessage], count: &str) -> String {
+fn describe(seen: &[ObservedMessage], count: &str) -> String {
     match seen.iter().find_map(|message| message.short_message.as_ref()) {
         Some(text) => format!("{count}, short_message {}", shortened(text.json())),
         None => count.to_owned(),
     }
 }
 
-/// What of the answers to requests is not as expected.
+/// Returns the differences between expected and received HTTP answers.
 pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     let mut differences = Vec::new();
     let several = expected.answers.len() > 1;
@@ -41,8 +41,8 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
         let wanted = all.join(" or ");
         match seen.answers.get(at) {
             None => differences.push(Difference::new(what, wanted, "none")),
-            Some(SeenAnswer::Closed) if answer.closed => {}
-            Some(SeenAnswer::Status(status, len)) if answer.status.all().contains(status) => {
+            Some(ObservedAnswer::Closed) if answer.closed => {}
+            Some(ObservedAnswer::Status(status, len)) if answer.status.all().contains(status) => {
                 if let Some(wanted) = answer.length.filter(|wanted| wanted != len) {
                     differences.push(Difference {
                         weight: Weight::Small,
@@ -69,11 +69,11 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     differences
 }
 
-/// What of one message is not as expected.
-pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Difference> {
+/// Returns the differences between an expected and a delivered message.
+pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, expected, seen) in [
-        // A blank host is none.
+        // A blank host counts as missing.
         ("host", expected.host.as_deref(), &seen.host.clone().filter(|host| !host.is_blank())),
         ("short_message", Some(expected.short_message.as_str()), &seen.short_message),
         ("full_message", expected.full_message.as_deref(), &seen.full_message),
@@ -81,7 +81,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
         differences.extend(text(name, expected, seen.as_ref()));
     }
     differences.extend(timestamp(expected.timestamp.as_deref(), seen.timestamp.as_ref()));
-    let mut fields: BTreeMap<&str, &Seen> = seen
+    let mut fields: BTreeMap<&str, &JsonText> = seen
         .fields
         .iter()
         .map(|(name, value)| (name.as_str(), value))
@@ -90,7 +90,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
         (None, Some(level)) => {
-            // What is no severity may be kept as a field of that name.
+            // A subject may keep a level that is no severity as a field named `level`.
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -113,7 +113,7 @@ pub(crate) fn message(expected: &MessageText, seen: &SeenMessage) -> Vec<Differe
     differences
 }
 
-fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+fn text(what: &str, expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen_text = match seen {
         None => Some(String::new()),
         Some(seen) if seen.is_null() => Some(String::new()),
@@ -126,8 +126,8 @@ fn text(what: &str, expected: Option<&str>, seen: Option<&Seen>) -> Option<Diffe
     Some(different(what, expected.map(|text| shortened(&format!("{text:?}"))), seen))
 }
 
-/// A value that is lost, or another.
-fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Difference {
+/// Creates the difference of a lost or changed value.
+fn different(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Difference {
     let none = || "none".to_owned();
     let lost = seen.is_none_or(|seen| seen.is_null() || seen.is_blank());
     let weight = if lost { Weight::Lost } else { Weight::Wrong };
@@ -135,7 +135,7 @@ fn different(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Diffe
     Difference { weight, ..Difference::new(what, expected.unwrap_or_else(none), found) }
 }
 
-fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<Difference> {
+fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Option<Difference> {
     let same = match (&expected, seen) {
         (None, None) => true,
         (Some(expected), Some(seen)) => {
@@ -146,8 +146,9 @@ fn number(what: &str, expected: Option<String>, seen: Option<&Seen>) -> Option<D
     (!same).then(|| different(what, expected, seen))
 }
 
-/// A microsecond is what a float holds of today; what is within a millisecond is a small difference.
-fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> {
+/// Compares timestamps: a float holds today's time to the microsecond, and an error below a millisecond is a
+/// small difference.
+fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| {
         let (seconds, nanos) = Timestamp::from_decimal(text).ok()?.as_unix();
@@ -169,7 +170,7 @@ fn timestamp(expected: Option<&str>, seen: Option<&Seen>) -> Option<Difference> 
     }
 }
 
-fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
+fn same_value(expected: &FieldValue, seen: &JsonText) -> bool {
     let json = seen.json();
     match expected {
         FieldValue::Bool(value) => json == value.to_string() || seen.text() == Some(value.to_string()),
@@ -186,7 +187,7 @@ fn same_value(expected: &FieldValue, seen: &Seen) -> bool {
     }
 }
 
-/// Whether two JSON texts say the same: numbers as decimals, members in any order.
+/// Returns whether two JSON texts are equal: numbers as decimals, members in any order.
 pub(crate) fn same_json(one: &str, other: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (decimal(one), decimal(other)) {
@@ -195,8 +196,8 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a number that no integer of 64 bits is has become the nearest float.
-fn nearest_float(expected: &FieldValue, seen: &Seen) -> bool {
+/// Returns whether a number beyond 64-bit integers became the nearest float.
+fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
@@ -211,7 +212,8 @@ fn describe_value(value: &FieldValue) -> String {
     }
 }
 
-/// A JSON number as sign, digits without zeros at either end, and the power of ten behind them; none for other text.
+/// Splits a JSON number into sign, digits without leading and trailing zeros, and the power of ten that
+/// follows them. Other text gives `None`.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -237,7 +239,7 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
 mod tests {
     use super::*;
 
-    fn seen(json: &str) -> SeenMessage {
+    fn seen(json: &str) -> ObservedMessage {
         serde_json::from_str(json).unwrap()
     }
 
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_value_is_held_makes_no_difference() {
+    fn the_representation_of_values_is_no_difference() {
         let wanted = r#"{"host":"h","short_message":"m","fields":[["b",true],["n",{"number":"1.50"}],["o","{\"k\":[1,2]}"]]}"#;
         let found = r#"{"host":"h","short_message":"m","full_message":"","fields":{"b":"true","n":15e-1,"o":{"k":[1, 2]},"z":null}}"#;
         assert_eq!(words(wanted, found), [""; 0]);
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_null_is_not_nothing() {
+    fn the_string_null_is_not_null() {
         let found = r#"{"short_message":"m","full_message":"null","level":"debug","fields":{"x":1}}"#;
         assert_eq!(
             words(r#"{"short_message":"m"}"#, found),
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_may_be_a_float_but_not_more() {
+    fn timestamps_have_float_precision() {
         let wanted = r#"{"short_message":"m","timestamp":"1385053862.3072"}"#;
         assert_eq!(words(wanted, r#"{"short_message":"m","timestamp":1385053862.3071999}"#), [""; 0]);
         let rounded =
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_equal_whatever_their_form() {
+    fn equal_decimals_have_many_notations() {
         for (one, other) in [("1.0", "1"), ("1e3", "1000"), ("-0", "0"), ("0.10", "1E-1"), ("100", "1e+2")] {
             assert_eq!(decimal(one), decimal(other), "{one} {other}");
         }

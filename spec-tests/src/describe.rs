@@ -1,17 +1,17 @@
-//! Vectors in words, for people.
+//! Describes vectors in words.
 
 use std::fmt::Write;
 
-use crate::protocol::shortened;
 use crate::recipe::{Recipe, hex};
+use crate::text::shortened;
 use crate::vector::{
     Afterwards, Authorization, Expected, FieldValue, HttpExchange, HttpRequest, Input, MessageText, Vector,
 };
 
-/// How many steps of a vector are told one by one.
+/// Maximum number of steps of a vector that are described one by one.
 const TOLD_STEPS: usize = 12;
 
-/// What the vector gives to a subject.
+/// Describes the input of a vector.
 pub fn describe_input(vector: &Vector) -> String {
     match vector.input() {
         None => String::new(),
@@ -99,7 +99,7 @@ fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
     told.join("\n")
 }
 
-/// What is expected of it.
+/// Describes an expected result.
 pub fn describe_expected(expected: &Expected) -> String {
     let mut parts = Vec::new();
     for answer in &expected.answers {
@@ -142,7 +142,7 @@ pub fn describe_expected(expected: &Expected) -> String {
     parts.join("\n")
 }
 
-/// Bytes as text where they are, else in hexadecimal.
+/// Shows bytes as text if possible, otherwise in hexadecimal.
 fn of_recipe(recipe: &Recipe) -> String {
     match recipe.bytes() {
         Ok(bytes) => match std::str::from_utf8(&bytes) {

@@ -1,4 +1,4 @@
-//! In what a subject is known to differ, and why.
+//! Known differences of a subject, with their reasons.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -6,9 +6,9 @@ use std::{fmt, fs, io};
 use serde::Deserialize;
 
 use crate::judge::Verdict;
-use crate::subject::Mode;
+use crate::vector::Mode;
 
-/// The version of the files' form.
+/// Version of the file format.
 const SCHEMA: u32 = 1;
 
 /// The known differences of a subject; the file is `expectations.json` in its folder.
@@ -22,28 +22,28 @@ const SCHEMA: u32 = 1;
 #[non_exhaustive]
 pub struct Expectations {
     schema: u32,
-    /// The subject's name.
+    /// Name of the subject.
     pub subject: String,
     expectations: Vec<Expectation>,
     #[serde(skip)]
     path: PathBuf,
 }
 
-/// Some vectors, and what is known of them.
+/// Vectors with a known result.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Expectation {
-    /// Ids; with `*` at the end, all that begin so.
+    /// Ids. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
-    /// In which mode, where a subject has two.
+    /// The mode, if the subject has two.
     #[serde(default)]
     mode: Option<String>,
-    /// What comes: `deviates`, `fails`, `crashes` or `no answer`.
+    /// Known verdict: `deviates`, `fails`, `crashes` or `no answer`.
     pub verdict: String,
-    /// Why.
+    /// Reason for the verdict.
     pub reason: String,
-    /// Where that is reported, if it is.
+    /// Link to a report of the bug.
     #[serde(default)]
     pub report: Option<String>,
 }
@@ -83,14 +83,14 @@ impl Expectations {
         Ok(read)
     }
 
-    /// The first that speaks of this vector with this verdict.
+    /// Returns the first expectation for this vector and verdict.
     pub fn of(&self, id: &str, mode: Option<Mode>, verdict: Verdict) -> Option<&Expectation> {
         self.expectations
             .iter()
             .find(|expectation| expectation.covers(id, mode) && expectation.verdict == verdict.word())
     }
 
-    /// The patterns that no result bears out, each with its reason. `results` are those that are not good.
+    /// Returns the patterns that no result confirms, with their reasons. `results` holds only bad results.
     pub fn stale(&self, results: &[(&str, Option<Mode>, Verdict)]) -> Vec<String> {
         let mut stale = Vec::new();
         for expectation in &self.expectations {
@@ -101,7 +101,7 @@ impl Expectations {
                 };
                 if !results.iter().any(borne_out) {
                     stale.push(format!(
-                        "{}: {pattern} is said to be '{}', and is not ({})",
+                        "{}: {pattern} is expected to be '{}', but is not ({})",
                         self.path.display(),
                         expectation.verdict,
                         expectation.reason
@@ -113,7 +113,7 @@ impl Expectations {
     }
 }
 
-/// A file of expectations cannot be read.
+/// Error of reading an expectation file.
 #[derive(Debug)]
 pub struct ExpectationsError {
     path: PathBuf,
@@ -134,9 +134,9 @@ impl fmt::Display for ExpectationsError {
         match &self.reason {
             Reason::Io(error) => error.fmt(f),
             Reason::Json(error) => error.fmt(f),
-            Reason::Schema(found) => write!(f, "schema {found}, and this program knows {SCHEMA}"),
+            Reason::Schema(found) => write!(f, "unsupported schema {found}, expected {SCHEMA}"),
             Reason::Verdict(word) => {
-                write!(f, "'{word}' is none of 'deviates', 'fails', 'crashes' and 'no answer'")
+                write!(f, "'{word}' is not one of 'deviates', 'fails', 'crashes' and 'no answer'")
             }
         }
     }

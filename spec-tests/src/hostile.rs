@@ -1,8 +1,8 @@
-//! Hostile input, made from a seed, and what a subject makes of it beside gelf-core.
+//! Fuzzing: generated hostile input, with gelf-core as the oracle.
 //!
-//! A case is a vector that nobody wrote: messages in every encoding and order, and the inputs of the vectors, changed. What
-//! is expected of it is what gelf-core makes of it, and a reply is judged as that to any vector is. A subject that fails or
-//! does not answer makes a finding, which is cut down to what it needs and can be written as a file of vectors.
+//! A case is a generated vector: valid messages in every encoding and order, or mutated inputs of the
+//! vectors. The expected result is that of gelf-core, and a reply is judged as for any vector. A failure, a
+//! crash or a missing answer is a finding, which is minimised and can be written as a vector file.
 
 mod case;
 mod messages;
@@ -16,31 +16,32 @@ use std::time::{Duration, Instant};
 
 use crate::builtin::Builtin;
 use crate::compare;
-use crate::judge::{Difference, Habits, Verdict, Weight, judge};
+use crate::difference::{Difference, Weight};
+use crate::judge::{KnownViolations, Verdict, judge};
 use crate::numbers::Numbers;
-use crate::observed::SeenMessage;
+use crate::observed::ObservedMessage;
 use crate::protocol::ONLY_MODE;
-use crate::subject::{Answer, Mode, Reply, Request, Subject};
-use crate::vector::{MessageText, Topic, Vector};
+use crate::subject::{Answer, Reply, Request, Subject};
+use crate::vector::{MessageText, Mode, Topic, Vector};
 use case::Case;
 
-/// How a subject is fuzzed.
+/// Options of a fuzzing run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HostileOptions {
-    /// The same seed gives the same cases: 1.
+    /// Seed of the cases: 1.
     pub seed: u64,
-    /// How many cases at most; none, where time alone ends it: 10,000.
+    /// Maximum number of cases, or `None` if only the time limits them: 10,000.
     pub cases: Option<u64>,
-    /// For how long at most.
+    /// Maximum time.
     pub time: Option<Duration>,
-    /// After how many different findings it ends: 5.
+    /// Number of different findings after which the run ends: 5.
     pub findings: usize,
     /// Whether only crashes and missing answers count.
     pub crashes_only: bool,
-    /// How often a finding is put to the subject again to make it smaller: 2,000 times.
+    /// Maximum number of requests to minimise a finding: 2,000.
     pub minimise_asks: usize,
-    /// For how long: 60 s.
+    /// Maximum time to minimise a finding: 60 s.
     pub minimise_time: Duration,
 }
 
@@ -58,49 +59,49 @@ impl Default for HostileOptions {
     }
 }
 
-/// An input that a subject does not take as it should.
+/// An input that a subject handles wrongly.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// `FUZZ-`, the seed, and its number.
+    /// Id: `FUZZ-`, the seed, and a number.
     pub id: String,
-    /// Which case it came from.
+    /// Number of the original case.
     pub case: u64,
-    /// In which mode, where the subject has two.
+    /// The mode, if the subject has two.
     pub mode: Option<Mode>,
-    /// What is held of it.
+    /// Judgement.
     pub verdict: Verdict,
-    /// Where the reply is not what gelf-core says.
+    /// Differences from the result of gelf-core.
     pub differences: Vec<String>,
-    /// How many bytes the case had.
+    /// Size of the original case in bytes.
     pub found_bytes: usize,
-    /// How many are left.
+    /// Size of the minimised case in bytes.
     pub bytes: usize,
-    /// A file with it as a vector, of schema 1.
+    /// A vector file of schema 1 with the case.
     pub file: String,
 }
 
-/// What came of it.
+/// Result of a fuzzing run.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct HostileResults {
-    /// How many cases were made.
+    /// Number of cases.
     pub cases: u64,
-    /// How many of them the subject could not be asked.
-    pub not_asked: u64,
-    /// How many were messages that must be delivered.
+    /// Number of cases that the subject cannot be asked.
+    pub skipped: u64,
+    /// Number of cases that are valid messages, which must be delivered.
     pub valid: u64,
-    /// What does not hold, each once.
+    /// Different findings.
     pub findings: Vec<Finding>,
 }
 
-/// Starts the subject: at the beginning, and again when it has lost the thread.
+/// Starts the subject, at the beginning and after protocol violations.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
-/// Puts cases to a subject, made from `topics`; `progress` is told of each finding.
+/// Asks a subject generated cases, seeded by `topics`. `progress` is called with each case and each finding.
 ///
 /// # Errors
-/// Why it cannot go on: the subject cannot be started.
+/// Returns an error if the subject cannot be started, or if gelf-core itself panics.
 pub fn fuzz(
     topics: &[Topic],
     start: &mut StartSubject<'_>,
@@ -128,7 +129,7 @@ pub fn fuzz(
             None => asker.fault(&oracle)?,
         };
         results.valid += u64::from(must_deliver.is_some());
-        results.not_asked += u64::from(asker.was_unsupported);
+        results.skipped += u64::from(asker.was_unsupported);
         progress(number, None);
         let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.ends_it()) else { continue };
         if known.contains(&fault.key()) {
@@ -141,7 +142,7 @@ pub fn fuzz(
         } else {
             minimise::minimise(case, fault, &mut asker, options)?
         };
-        // A smaller one may be one that is known.
+        // The minimised case may be a known finding.
         known.insert(fault.key());
         let finding = Finding {
             case: number,
@@ -159,7 +160,7 @@ pub fn fuzz(
     Ok(results)
 }
 
-/// A case, and what must be delivered of it, where that is known.
+/// Generates a case, and the messages that must be delivered if it is valid.
 fn make(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>>) {
     if numbers.once_in(3) {
         let (case, messages) = messages::valid(numbers);
@@ -173,7 +174,7 @@ fn make(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>
     (mutate::mutated(case, seeds, numbers), None)
 }
 
-/// A case as a vector, with what gelf-core makes of it.
+/// A case as a vector, with the results of gelf-core.
 struct Oracle {
     vector: Vector,
     strict: Answer,
@@ -184,10 +185,10 @@ impl Oracle {
     fn ask(case: &Case) -> Result<Self, String> {
         let without = case.vector("FUZZ", &Answer::default(), &Answer::default())?;
         let answer = |mode| {
-            let request = Request::of(&without, mode).ok_or("it has not exactly one input")?;
+            let request = Request::of(&without, mode).ok_or("the vector does not have exactly one input")?;
             match catch_unwind(AssertUnwindSafe(|| Builtin::default().ask(request))) {
                 Ok(Ok(Reply::Named(answer))) => Ok(answer),
-                Ok(Ok(_)) => Err("gelf-core does not answer".to_owned()),
+                Ok(Ok(_)) => Err("gelf-core gave no answer".to_owned()),
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(format!("gelf-core panics: {}", case.describe())),
             }
@@ -197,10 +198,10 @@ impl Oracle {
         Ok(Self { vector, strict, lenient })
     }
 
-    /// Where gelf-core itself does not deliver these.
+    /// Returns a fault if gelf-core itself does not deliver these messages.
     fn fault_of_its_own(&self, messages: &[MessageText]) -> Option<Fault> {
         for (mode, answer) in [(Mode::Strict, &self.strict), (Mode::Lenient, &self.lenient)] {
-            let seen: Vec<SeenMessage> = answer.messages.iter().map(SeenMessage::of).collect();
+            let seen: Vec<ObservedMessage> = answer.messages.iter().map(ObservedMessage::of).collect();
             let mut differences = compare::messages(messages, &seen);
             for difference in &mut differences {
                 difference.what = format!("gelf-core itself, {}", difference.what);
@@ -218,39 +219,39 @@ impl Oracle {
         None
     }
 
-    /// What is wrong with the case, for telling findings apart.
+    /// Returns the first error of the case, to tell findings apart.
     fn circumstances(&self) -> String {
         let Answer { errors, deviations, .. } = &self.strict;
         errors.iter().chain(deviations).next().map(String::to_owned).unwrap_or_default()
     }
 }
 
-/// What is wrong with a reply.
+/// A wrong reply.
 #[derive(Clone, Debug)]
 struct Fault {
     mode: Option<Mode>,
     verdict: Verdict,
     differences: Vec<Difference>,
     circumstances: String,
-    /// gelf-core does not deliver what it must.
+    /// Whether gelf-core is at fault.
     is_ours: bool,
 }
 
 impl Fault {
-    /// Whether it would have ended the subject's program, or stopped it.
+    /// Returns whether the fault ends or blocks the subject.
     fn ends_it(&self) -> bool {
         matches!(self.verdict, Verdict::Crashes | Verdict::NoAnswer)
     }
 
-    /// Two faults with the same key are the same.
+    /// Returns the identity of the fault: two faults with the same key are the same.
     fn key(&self) -> String {
         let worst = self.differences.iter().find(|difference| difference.weight != Weight::Small);
         let about = worst.or_else(|| self.differences.first()).map(|difference| {
             let what = difference.what.split(' ').next().unwrap_or_default();
             match (self.verdict, what) {
-                // The text of a crash, whatever the addresses and offsets in it.
+                // The text of a crash without its addresses and offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),
-                // What is wrong with the input tells why it should not be delivered, or should be.
+                // The error in the input explains whether the message should be delivered.
                 (_, "delivered") => format!("{what} {:?} {}", difference.weight, self.circumstances),
                 _ => format!("{what} {:?}", difference.weight),
             }
@@ -270,7 +271,7 @@ fn without_figures(text: &str) -> String {
     short
 }
 
-/// Asks the subject, and starts it again where that is needed.
+/// Asks the subject and restarts it if necessary.
 struct Asker<'a, 's> {
     start: &'a mut StartSubject<'s>,
     subject: Box<dyn Subject>,
@@ -285,7 +286,7 @@ impl<'a, 's> Asker<'a, 's> {
         Ok(Self { start, subject, name, was_unsupported: false })
     }
 
-    /// What is wrong with what it makes of a case, if anything is.
+    /// Returns the fault in the subject's reply to a case, if any.
     fn fault(&mut self, oracle: &Oracle) -> Result<Option<Fault>, String> {
         let vector = &oracle.vector;
         let description = self.subject.description().clone();
@@ -295,20 +296,20 @@ impl<'a, 's> Asker<'a, 's> {
         };
         self.was_unsupported = false;
         for mode in modes {
-            let request =
-                Request::of(vector, mode.unwrap_or(ONLY_MODE)).ok_or("it has not exactly one input")?;
+            let request = Request::of(vector, mode.unwrap_or(ONLY_MODE))
+                .ok_or("the vector does not have exactly one input")?;
             let reply = match self.subject.ask(request) {
                 Ok(reply) => reply,
                 Err(error) => {
-                    // An adapter that answers nonsense to hostile input is as good as dead.
+                    // An adapter that violates the protocol counts as crashed.
                     self.subject = (self.start)()?;
                     Reply::Crashed(error)
                 }
             };
-            let (verdict, differences) = judge(vector, *mode, &description, &Habits::new(), &reply);
+            let (verdict, differences) = judge(vector, *mode, &description, &KnownViolations::new(), &reply);
             match verdict {
                 Verdict::Passes | Verdict::Deviates => {}
-                Verdict::NotAsked => self.was_unsupported = true,
+                Verdict::Skipped => self.was_unsupported = true,
                 Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => {
                     let circumstances = oracle.circumstances();
                     let fault = Fault { mode: *mode, verdict, differences, circumstances, is_ours: false };
@@ -326,7 +327,7 @@ mod tests {
     use crate::vector::embedded;
 
     #[test]
-    fn the_same_seed_gives_the_same_cases_and_another_others() {
+    fn cases_depend_on_the_seed() {
         let seeds = case::seeds(&embedded().unwrap()).unwrap();
         let cases = |seed| -> Vec<Case> {
             (0..50).map(|number| make(&seeds, &mut Numbers::new(seed, number)).0).collect()
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_the_same_wherever_it_is() {
+    fn crashes_at_different_offsets_are_the_same() {
         let fault = |text: &str| Fault {
             mode: None,
             verdict: Verdict::Crashes,

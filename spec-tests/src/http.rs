@@ -1,9 +1,9 @@
-//! HTTP/1.1 as it stands on the wire: small readers that keep the bytes, for they are what is judged.
+//! HTTP/1.1 readers that keep the original bytes, so that the suite can judge them.
 //!
-//! A [`RequestReader`] is given what comes on a connection, in pieces of any size, and gives the requests; a
-//! [`ResponseReader`] gives the answers of the other side. Both hold at most a head of [`MAX_HEAD_BYTES`] and a body of the
-//! length that they were made with, whatever comes. What breaks RFC 9112 and can be read all the same is listed beside what
-//! was read; what cannot is a [`Fault`], after which nothing more is read.
+//! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests; a
+//! [`ResponseReader`] does the same for answers. Both hold at most a head of [`MAX_HEAD_BYTES`] and a body of
+//! the configured length. Violations of RFC 9112 that do not prevent parsing are listed with the request; any
+//! other is a [`Fault`], which ends the connection.
 
 mod body;
 mod head;
@@ -13,21 +13,21 @@ pub use reader::{BodyCoding, Request, RequestReader, Response, ResponseReader};
 
 use std::fmt;
 
-/// How long a request line with its headers, or the trailers of a body, may be: 64 KiB.
+/// Maximum length of a head, or of the trailers of a body: 64 KiB.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// How many headers there may be: 256.
+/// Maximum number of headers: 256.
 pub const MAX_HEADERS: usize = 256;
 
-/// What comes is no HTTP/1.1, or more than is held.
+/// Bytes that are not HTTP/1.1, or exceed a limit.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// How, for people.
+    /// Description.
     pub text: String,
-    /// The status to answer with.
+    /// Status to answer with.
     pub status: u16,
-    /// The beginning of the line, or of the head, that is wrong.
+    /// Start of the wrong line or head.
     pub excerpt: String,
 }
 
@@ -45,10 +45,10 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// How many bytes are shown of what is wrong.
+/// Number of bytes that an excerpt shows.
 const EXCERPT_BYTES: usize = 80;
 
-/// The beginning of some bytes, as text in quotes.
+/// Returns the start of some bytes as quoted text.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let shown = bytes.get(..EXCERPT_BYTES).unwrap_or(bytes);
     let more = if shown.len() < bytes.len() { " …" } else { "" };

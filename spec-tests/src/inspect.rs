@@ -1,4 +1,4 @@
-//! What a sender put on the wire, held against the rules.
+//! Checks the bytes of a sender against the rules.
 
 mod http;
 mod values;
@@ -14,34 +14,34 @@ use gelf_core::{
 use crate::names;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 
-/// A rule that is broken, and how.
+/// A broken rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The rule, of the table in `vectors/README.md`.
+    /// The rule, from the table in `vectors/README.md`.
     pub rule: &'static str,
-    /// What is wrong, by a name of the vectors where there is one.
+    /// Name of the violation, from the vectors if they have one.
     pub name: String,
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// How, for people, where the name does not say it.
+    /// Details, if the name does not say it all.
     pub text: String,
-    /// The bytes around it.
+    /// Bytes around the violation.
     pub excerpt: String,
 }
 
-/// How bad a violation is.
+/// Severity of a violation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "these are the two")]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Severity {
-    /// The specification allows it, but a known receiver does not take it, or it is waste.
+    /// Allowed by the specification, but refused by a known receiver, or wasteful.
     Odd,
-    /// The specification forbids it.
+    /// Forbidden by the specification.
     Broken,
 }
 
 impl Violation {
-    /// One that no single place of the bytes shows.
+    /// Creates a violation without an excerpt.
     pub fn new(
         rule: &'static str,
         name: impl Into<String>,
@@ -61,18 +61,18 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What was sent for one message.
+/// Result of inspecting the bytes of one message.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The payload, put together and inflated, if that can be done.
+    /// The payload, reassembled and inflated, if possible.
     pub payload: Option<Vec<u8>>,
-    /// What is wrong with the way it was sent, and with the payload.
+    /// Violations in transport and payload.
     pub violations: Vec<Violation>,
 }
 
 impl Inspection {
-    /// Notes what is wrong at an offset of the payload.
+    /// Records a violation at an offset of the payload.
     fn note_at(
         &mut self,
         (rule, severity): (&'static str, Severity),
@@ -94,15 +94,15 @@ impl Inspection {
         self.violations.push(Violation::new(rule, name, severity, text));
     }
 
-    /// What is broken, leaving out what is merely odd.
+    /// Returns the violations that the specification forbids.
     pub fn broken(&self) -> impl Iterator<Item = &Violation> {
         self.violations.iter().filter(|violation| violation.severity == Severity::Broken)
     }
 
-    /// The message, as a lenient decoder reads it.
+    /// Decodes the message leniently.
     ///
     /// # Errors
-    /// The name of what is wrong.
+    /// Returns the name of the decoding error.
     pub fn message(&self) -> Result<Message<'_>, String> {
         let payload = self.payload.as_deref().ok_or("no payload")?;
         let decoded =
@@ -111,11 +111,11 @@ impl Inspection {
     }
 }
 
-/// The most that Logstash's reader takes, in bytes.
+/// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
-/// Looks at the datagrams of one message, in the order in which they were sent. `size` is what was asked for, if anything
-/// was: the most bytes of a datagram.
+/// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
+/// maximum datagram size, if there was a request.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = put_together(sent, size);
     look_at_zlib(&mut inspection, sent);
@@ -164,7 +164,7 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 complete += 1;
                 inspection.payload = Some(payload.to_vec());
             }
-            // Said above, and below.
+            // Chunk headers are checked above, counts below.
             Err(gelf_core::DatagramError::Chunk(_))
             | Err(gelf_core::DatagramError::Reassembly(ReassemblyError::CountMismatch { .. })) => {}
             Err(error) => {
@@ -199,7 +199,7 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-/// Looks at the datagrams of a payload that need not be a message.
+/// Inspects the datagrams of a payload that need not be a message.
 pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
     let mut inspection = put_together(sent, Some(size));
     look_at_zlib(&mut inspection, sent);
@@ -236,7 +236,7 @@ fn look_at_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
     }
 }
 
-/// Whether zlib begins as all readers know it.
+/// Checks whether zlib data starts with the header that all receivers know.
 fn look_at_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     let joined: Vec<u8> = sent
         .iter()
@@ -256,7 +256,7 @@ fn look_at_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     }
 }
 
-/// Looks at the bytes of one message on a TCP stream.
+/// Inspects the bytes of one message on a TCP stream.
 pub fn stream(sent: &[u8]) -> Inspection {
     let mut inspection = Inspection::default();
     let mut framer = Framer::new(64 << 20);
@@ -293,7 +293,7 @@ pub fn stream(sent: &[u8]) -> Inspection {
     inspection
 }
 
-/// What the decoder finds in the payload.
+/// Decodes the payload and records its violations.
 fn look_at_payload(inspection: &mut Inspection) {
     let Some(payload) = inspection.payload.take() else { return };
     match Decoder::lenient().decode(&payload) {
@@ -314,14 +314,14 @@ fn look_at_payload(inspection: &mut Inspection) {
     inspection.payload = Some(payload);
 }
 
-/// Some text of a payload, around an offset.
+/// Returns part of a payload around an offset, as quoted text.
 fn excerpt(payload: &[u8], offset: usize) -> String {
     let from = offset.saturating_sub(8);
     let part = payload.get(from..payload.len().min(offset + 40)).unwrap_or_default();
     format!("{:?}", String::from_utf8_lossy(part))
 }
 
-/// The rule that a deviation breaks. What the specification does not forbid is odd.
+/// Returns the rule that a deviation breaks. Deviations that the specification does not forbid are odd.
 pub(crate) fn rule_of(kind: DeviationKind) -> (&'static str, Severity) {
     use gelf_core::Member;
     let broken = |rule| (rule, Severity::Broken);

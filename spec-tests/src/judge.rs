@@ -1,4 +1,4 @@
-//! What a subject made of a vector, beside what was expected.
+//! Judges the reply of a subject against the expected result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,36 +8,38 @@ use gelf_core::{DatagramReader, Decoder, Framer};
 
 use crate::builtin::text_of;
 use crate::compare;
+use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
-use crate::observed::{Observed, Seen, SeenMessage, Sent};
-use crate::protocol::shortened;
-use crate::subject::{Answer, Description, Mode, Reply};
-use crate::vector::{Expected, Input, SendRequest, Vector};
+use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
+use crate::subject::{Answer, Description, Reply};
+use crate::text::shortened;
+use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
-/// What is held of a subject's reply to a vector.
+/// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "the reports have a place for each")]
+#[allow(clippy::exhaustive_enums, reason = "reports match on each")]
 pub enum Verdict {
-    /// It does what a strict or a lenient implementation does.
+    /// The result is that of a strict or a lenient implementation.
     Passes,
-    /// What is no GELF is handled in a way of its own; or what it sends is allowed, but not taken by all.
+    /// Input that is not GELF is handled in another way, or the sent bytes are allowed but not accepted by
+    /// all receivers.
     Deviates,
-    /// GELF is refused or lost, a value becomes another, or what it sends is no GELF.
+    /// GELF is refused or lost, a value is changed, or the sent bytes are not GELF.
     Fails,
-    /// It would have ended its user's program.
+    /// The subject would have ended its user's program.
     Crashes,
-    /// It did not answer in time.
+    /// The subject did not reply in time.
     NoAnswer,
-    /// It does not do such things.
-    NotAsked,
+    /// The subject does not support the request.
+    Skipped,
 }
 
 impl Verdict {
-    /// All, the best first.
+    /// All verdicts, from best to worst.
     pub const ALL: [Self; 6] =
-        [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::NotAsked];
+        [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::Skipped];
 
-    /// As the reports and files of expectations write it.
+    /// Returns the word for reports and expectation files.
     pub fn word(self) -> &'static str {
         match self {
             Self::Passes => "passes",
@@ -45,83 +47,41 @@ impl Verdict {
             Self::Fails => "fails",
             Self::Crashes => "crashes",
             Self::NoAnswer => "no answer",
-            Self::NotAsked => "not asked",
+            Self::Skipped => "not asked",
         }
     }
 
-    /// Whether there is nothing to be said against it.
+    /// Returns whether the verdict needs no explanation.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Passes | Self::NotAsked)
+        matches!(self, Self::Passes | Self::Skipped)
     }
 }
 
-/// Where a reply is not what was expected.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Difference {
-    /// Of what.
-    pub what: String,
-    /// What was expected.
-    pub expected: String,
-    /// What came.
-    pub found: String,
-    /// How much it counts.
-    pub weight: Weight,
-}
+/// Violations that a sender commits in every message: rules and names.
+pub type KnownViolations = BTreeSet<(&'static str, String)>;
 
-/// How much a [`Difference`] counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "these are the two")]
-pub enum Weight {
-    /// It makes a deviation.
-    Small,
-    /// Something is missing: a failure, where it is GELF.
-    Lost,
-    /// Something is another thing: a failure.
-    Wrong,
-}
-
-impl Difference {
-    pub(crate) fn new(
-        what: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
-        Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, found {}", self.what, self.expected, self.found)
-    }
-}
-
-/// What a sender does wrong whatever it sends: rules and names.
-pub type Habits = BTreeSet<(&'static str, String)>;
-
-/// What is wrong with what was sent.
-pub(crate) fn habits(reply: &Reply) -> Habits {
+/// Returns the violations in a reply.
+pub(crate) fn violations_in(reply: &Reply) -> KnownViolations {
     let inspection = match reply {
         Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) => {
             inspect::datagrams(datagrams, None)
         }
         Reply::Observed(Observed { sent: Some(Sent::Stream(stream)), .. }) => inspect::stream(stream),
-        _ => return Habits::new(),
+        _ => return KnownViolations::new(),
     };
     inspection.violations.into_iter().map(|violation| (violation.rule, violation.name)).collect()
 }
 
-/// Judges a reply. `mode` is the one that was asked for; none, where the subject has but one. `habits` are what it does
-/// wrong always, which is not held against it again.
+/// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one. `known` are the
+/// violations that the sender commits in every message; they do not count again.
 pub fn judge(
     vector: &Vector,
     mode: Option<Mode>,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     reply: &Reply,
 ) -> (Verdict, Vec<Difference>) {
-    let (verdict, differences) = judge_strictly(vector, mode, of, habits, reply);
+    let (verdict, differences) = judge_strictly(vector, mode, of, known, reply);
     match verdict {
         Verdict::Fails if vector.choice => (Verdict::Deviates, differences),
         verdict => (verdict, differences),
@@ -132,14 +92,14 @@ fn judge_strictly(
     vector: &Vector,
     mode: Option<Mode>,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     reply: &Reply,
 ) -> (Verdict, Vec<Difference>) {
     let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
     match reply {
         Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
         Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
-        Reply::Unsupported(why) => (Verdict::NotAsked, said("request", why)),
+        Reply::Unsupported(why) => (Verdict::Skipped, said("request", why)),
         Reply::Named(answer) => {
             let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
             let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer);
@@ -147,7 +107,7 @@ fn judge_strictly(
             (verdict, differences)
         }
         Reply::Observed(observed) => match vector.input() {
-            Some(Input::Send(request)) => sent(vector, request, of, habits, observed),
+            Some(Input::Send(request)) => sent(vector, request, of, known, observed),
             Some(Input::Chunk(request)) => {
                 cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)
             }
@@ -156,7 +116,7 @@ fn judge_strictly(
     }
 }
 
-/// What a receiver delivered.
+/// Judges the messages that a receiver delivered.
 fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdict, Vec<Difference>) {
     let modes: &[Mode] = match &mode {
         Some(mode) => std::slice::from_ref(mode),
@@ -170,7 +130,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
         }
         differences
     });
-    // The way that it has taken is the one that delivers as much.
+    // A subject with one mode is judged by the expectation whose number of messages it matches.
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
@@ -184,16 +144,17 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
             ..Difference::new("its words", "none", shortened(last))
         });
     }
-    // Where strict and lenient are of one mind, there is nothing to choose.
+    // Where strict and lenient implementations agree, there is no choice.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
     (verdict_of(&differences, is_gelf), differences)
 }
 
-/// A value that is handed on as it was sent is not made into another, though it may not be what it should.
+/// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
+/// invalid.
 fn as_sent(differences: &mut [Difference], payload: &[u8]) {
-    let Ok(members) = serde_json::from_slice::<BTreeMap<String, Seen>>(payload) else { return };
+    let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
         let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
         let sent = members.get(name).or_else(|| members.get(&format!("_{name}")));
@@ -216,16 +177,16 @@ fn verdict_of(differences: &[Difference], is_gelf: bool) -> Verdict {
     }
 }
 
-/// What was sent for a message: it must be GELF, and say what was asked for.
+/// Judges a sent message: it must be valid GELF with the requested content.
 fn sent(
     vector: &Vector,
     request: &SendRequest,
     of: &Description,
-    habits: &Habits,
+    known: &KnownViolations,
     observed: &Observed,
 ) -> (Verdict, Vec<Difference>) {
     let expected = vector.expected(Mode::Strict);
-    // A sender may have a size of its own.
+    // Some senders have a fixed size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
         None => return (Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]),
@@ -243,7 +204,7 @@ fn sent(
     let mut differences = violations(&inspection, |violation| {
         vector.plain
             || vector.about.as_ref() == Some(&violation.name)
-            || !habits.contains(&(violation.rule, violation.name.clone()))
+            || !known.contains(&(violation.rule, violation.name.clone()))
     });
     if let [error, ..] = &expected.errors[..] {
         differences.push(Difference {
@@ -256,7 +217,7 @@ fn sent(
     (verdict_of(&differences, true), differences)
 }
 
-/// Those that count, each once.
+/// Converts the violations that count into differences, each once.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
@@ -280,7 +241,7 @@ fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> V
     differences
 }
 
-/// Whether the message says what was asked for. What a library adds of its own is not looked at.
+/// Compares the sent message with the requested one. Members that the library adds by itself are ignored.
 fn as_asked(
     expected: &Expected,
     request: &SendRequest,
@@ -313,7 +274,7 @@ fn as_asked(
         found.full_message.clone_from(&wanted.full_message);
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
-    // A name that is none, an id, and a blank text may be made into something else than we make of it.
+    // For invalid field names, `id` and blank texts, other replacements than ours are allowed.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =
@@ -329,10 +290,10 @@ fn as_asked(
     if asked.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
         found.host.clone_from(&wanted.host);
     }
-    compare::message(&wanted, &SeenMessage::of(&found))
+    compare::message(&wanted, &ObservedMessage::of(&found))
 }
 
-/// A payload that was cut: the same cut, the same bytes.
+/// Judges a split payload: the chunks must be valid and carry the same bytes.
 fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<Difference>) {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
@@ -348,7 +309,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<D
     };
     let wanted = expected.payload.as_ref().and_then(|payload| payload.bytes().ok());
     let inspection = inspect::cut(datagrams, size);
-    // An empty payload is an empty datagram.
+    // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
     let mut differences = violations(&inspection, |violation| !is_empty || violation.name != "EmptyDatagram");
     if refuses {
@@ -365,7 +326,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<D
     (verdict_of(&differences, true), differences)
 }
 
-/// All differences, for a subject that tells everything by the names of the vectors.
+/// Returns all differences of a subject that replies with the names of the vectors.
 fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {
@@ -396,7 +357,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Differenc
     differences
 }
 
-/// The payload that datagrams carry, or a stream.
+/// Returns the payload of datagrams or of a stream.
 fn put_together(sent: &[Vec<u8>], is_stream: bool) -> String {
     if let ([stream], true) = (sent, is_stream) {
         let mut buffer = stream.as_slice().into();

@@ -1,21 +1,23 @@
-//! GELF's conformance suite: vectors, and what runs them.
+//! The GELF conformance suite: test vectors, and the runner for them.
 //!
-//! A [`Vector`] is some bytes, or a message to be sent, and what a strict and a lenient implementation of GELF make of
-//! it. They stand as JSON in `vectors/`, which has its own README, and are of use to any language. A [`Subject`] is an
-//! implementation: [`Builtin`] is the one of this repository, a [`Process`] any program that speaks the protocol of
-//! `PROTOCOL.md`. [`run`] puts all vectors to a subject and [judges](judge) what it makes of them; [`inspect`] holds what
-//! a sender sends against the rules. [`Live`] is a receiver that runs, asked by the network; the vectors of HTTP
-//! ([`embedded_http`]) are for such alone. The program `gelf-conformance` has all that on the command line.
+//! A [`Vector`] is an input, or a message to send, with the expected results of a strict and of a lenient
+//! implementation. The vectors are JSON files in `vectors/`, documented in its README and usable from any
+//! language. A [`Subject`] is an implementation under test: [`Builtin`] is gelf-core, a [`Process`] is any
+//! program that speaks the protocol of `PROTOCOL.md`. [`run`] asks a subject every vector and [judges](judge)
+//! the replies; [`inspect`] checks the bytes of a sender against the rules. [`Live`] is a running receiver,
+//! asked over the network; only such receivers are asked the HTTP vectors ([`embedded_http`]). The program
+//! `gelf-conformance` offers all of this on the command line.
 //!
-//! In `tests/` there are also peers as they are installed: `wireshark_dissector`, where tshark reads what the UDP sender
-//! puts on the wire, and `docker_gelf_driver`, where a Docker Engine's own log driver sends to our receivers. A test
-//! whose peer is not there passes, and says on stderr that it was skipped; `GELF_TESTS_REQUIRE=engine,tshark` makes it
+//! `tests/` also runs against installed peers: in `wireshark_dissector`, tshark reads the datagrams of the
+//! UDP sender; in `docker_gelf_driver`, the log driver of a Docker Engine sends to our receivers. A test
+//! whose peer is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,tshark` makes it
 //! fail instead.
 
 mod builtin;
 mod compare;
 mod corpus;
 mod describe;
+mod difference;
 mod expectations;
 mod hostile;
 pub mod http;
@@ -31,27 +33,30 @@ mod receivers;
 mod recipe;
 pub mod report;
 mod run;
+pub mod sender;
 mod serve;
 mod subject;
+mod text;
 mod throughput;
 mod vector;
 
 pub use builtin::Builtin;
 pub use describe::{describe_expected, describe_input};
+pub use difference::{Difference, Weight};
 pub use expectations::{Expectation, Expectations, ExpectationsError};
 pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
-pub use judge::{Difference, Habits, Verdict, Weight, judge};
+pub use judge::{KnownViolations, Verdict, judge};
 pub use live::{Live, LiveHttp, LiveOptions, Observe};
-pub use observed::{Answered, Observed, Seen, SeenAnswer, SeenMessage, Sent};
+pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Made, Recipe, RecipeError};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
-pub use subject::{Answer, Description, Mode, Reply, Request, Subject};
+pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Way, measure};
 pub use vector::{
     Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
-    Input, Limits, LoadError, MessageText, SendRequest, Statuses, Step, Topic, Vector, embedded,
+    Input, Limits, LoadError, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,
     embedded_http, load, load_http, rules,
 };

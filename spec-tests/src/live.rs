@@ -1,4 +1,4 @@
-//! A receiver that runs somewhere, given the vectors by the network, and seen by what it writes.
+//! A running receiver as a subject: it is sent the vectors over the network and observed by its output.
 
 mod http;
 mod line;
@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
-use crate::observed::{Answered, Observed, SeenMessage};
+use crate::observed::{Answered, Observed, ObservedMessage};
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
 use observer::{Heard, Observer};
@@ -21,25 +21,26 @@ use wire::{Datagram, Plan};
 pub use http::LiveHttp;
 pub use observer::Observe;
 
-/// Where a receiver is, and how it is asked.
+/// Addresses of a receiver, and how it is asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LiveOptions {
-    /// Where it takes datagrams.
+    /// Address for datagrams.
     pub udp: Option<SocketAddr>,
-    /// Where it takes connections.
+    /// Address for TCP connections.
     pub tcp: Option<SocketAddr>,
-    /// Where it takes requests.
+    /// Address and setup for HTTP requests.
     pub http: Option<LiveHttp>,
-    /// How long the sentinel of a vector may take to come out: 5 s.
+    /// Maximum time until the sentinel of a vector is observed: 5 s.
     pub timeout: Duration,
-    /// How long the first sentinel may take: 60 s, for machines of languages start slowly.
+    /// Maximum time until the first sentinel is observed: 60 s, because some language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// How long after a vector its sentinel is sent: 5 ms.
+    /// Delay between a vector and its sentinel: 5 ms.
     pub settle: Duration,
-    /// Whether vectors are sent in which time passes.
+    /// Whether vectors with passing time are sent, too.
     pub slow: bool,
-    /// Fields that the receiver adds of its own, without their underscore; with `*` at the end, all that begin so.
+    /// Fields that the receiver adds itself, without their underscore. A trailing `*` matches all names with
+    /// that prefix.
     pub ignored_fields: Vec<String>,
 }
 
@@ -58,14 +59,14 @@ impl Default for LiveOptions {
     }
 }
 
-/// A receiver that runs somewhere, as a subject.
+/// A running receiver as a subject.
 ///
-/// After each vector a sentinel is sent, a message with a `short_message` of its own. What comes out before it belongs to
-/// the vector.
+/// After each vector, a sentinel message with a unique `short_message` is sent. The messages observed before
+/// it belong to the vector.
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,
-    /// None, where the receiver is in this process, and cannot be started again.
+    /// `None` if the receiver runs in this process and cannot be restarted.
     observe: Option<Observe>,
     observer: Observer,
     description: Description,
@@ -76,33 +77,35 @@ pub struct Live {
     late: usize,
 }
 
-/// How often a sentinel is sent again that does not come out: a datagram may be lost.
+/// Interval at which a missing sentinel is sent again, because a datagram may be lost.
 const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long to wait for the receiver to close a connection that has been ended. One that keeps it open has read it by then.
+/// Maximum time for the receiver to close a finished connection. A receiver that keeps it open has read it by
+/// then.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// How many bytes are sent as datagrams before a pause, which lets a receiver of a small buffer keep up.
+/// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// How many messages and other lines of one vector are kept. A vector of 100 frames gives the most.
+/// Maximum number of messages, and of other lines, kept for one vector. A vector of 100 frames yields the
+/// most.
 const MAX_KEPT: usize = 4096;
 
 impl Live {
-    /// Sends sentinels to the receiver until one comes out.
+    /// Connects to the receiver's output and waits until a sentinel is observed.
     ///
     /// # Errors
-    /// One line that says why it cannot be asked.
+    /// Returns one line with the reason why the receiver cannot be asked.
     pub fn start(options: LiveOptions, observe: Observe) -> Result<Self, String> {
         let observer = Observer::start(&observe)?;
         Self::observed_by(observer, Some(observe), options)
     }
 
-    /// The same, of a receiver in this process: `received` gives the next payload that it delivered, uncompressed, and
-    /// waits for it so long at most.
+    /// Like [`start`](Self::start), for a receiver in this process: `received` waits up to the given time for
+    /// the next payload that the receiver delivers, and returns it uncompressed.
     ///
     /// # Errors
-    /// One line that says why it cannot be asked.
+    /// Returns one line with the reason why the receiver cannot be asked.
     pub fn within(
         options: LiveOptions,
         received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static,
@@ -121,7 +124,7 @@ impl Live {
             .filter_map(|(name, address)| Some(format!("{name} {}", (*address)?)))
             .collect();
         if places.is_empty() {
-            return Err("the receiver needs an address, for UDP, TCP or HTTP".to_owned());
+            return Err("the receiver needs an address for UDP, TCP or HTTP".to_owned());
         }
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let description = Description {
@@ -131,9 +134,8 @@ impl Live {
             can: words(&["payload", "datagrams", "stream", "clock"]),
             sends: BTreeSet::new(),
             fixed: BTreeSet::new(),
-            notes:
-                "A running receiver, given the vectors by the network, and seen by the lines that it writes."
-                    .to_owned(),
+            notes: "A running receiver, sent the vectors over the network and observed by its output lines."
+                .to_owned(),
         };
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let run = since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32);
@@ -152,8 +154,8 @@ impl Live {
         Ok(live)
     }
 
-    /// How many messages came out behind the sentinel of their vector, and so belong to none. It should be 0; where it is
-    /// not, the receiver changes the order of messages, and a longer [`settle`](LiveOptions::settle) may help.
+    /// Returns the number of messages that were observed after the sentinel of their vector. Above 0, the
+    /// receiver reorders messages, and a longer [`settle`](LiveOptions::settle) may help.
     pub fn late(&self) -> usize {
         self.late
     }
@@ -170,7 +172,7 @@ impl Live {
             let deadline = Instant::now() + self.options.ready_timeout;
             let sentinel = self.next_sentinel();
             'sending: loop {
-                // It may not listen yet.
+                // The receiver may not listen yet.
                 let connection = self.send_sentinel(transport, &sentinel).ok();
                 let again = Instant::now() + Duration::from_millis(200);
                 loop {
@@ -189,7 +191,7 @@ impl Live {
                 drop(connection);
                 if Instant::now() > deadline {
                     return Err(format!(
-                        "no message that was sent to the {} came out of {output} within {:?}",
+                        "no message sent to the {} was observed in {output} within {:?}",
                         self.description.name, self.options.ready_timeout
                     ));
                 }
@@ -203,11 +205,11 @@ impl Live {
         format!("{}{}", self.sentinels, self.sent)
     }
 
-    fn is_sentinel(&self, message: &SeenMessage, sentinel: &str) -> bool {
+    fn is_sentinel(&self, message: &ObservedMessage, sentinel: &str) -> bool {
         short_message(message).as_deref() == Some(sentinel)
     }
 
-    /// Sends a sentinel; its connection, if it has one, is to be kept until it came out.
+    /// Sends a sentinel. The caller keeps its connection open until the sentinel is observed.
     fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
         let payload = format!(
             "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
@@ -242,7 +244,7 @@ impl Live {
         connect().map_err(|error: std::io::Error| format!("{address}: {error}"))
     }
 
-    /// Sends from the socket that this sender has in all vectors.
+    /// Sends a datagram. Each sender name has one socket for all vectors.
     fn send_datagram(&mut self, from: &str, datagram: &[u8]) -> Result<(), String> {
         let address = self.options.udp.ok_or("no address for UDP")?;
         if !self.senders.contains_key(from) {
@@ -258,7 +260,7 @@ impl Live {
         loop {
             match socket.send_to(datagram, address) {
                 Ok(_) => return Ok(()),
-                // An earlier datagram was refused, and the socket says it now.
+                // The error refers to an earlier datagram.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused && tries < 3 => tries += 1,
                 Err(error) => return Err(format!("{address}: {error}")),
             }
@@ -284,7 +286,7 @@ impl Live {
     fn send_stream(&self, pieces: &[Vec<u8>]) -> Result<(), String> {
         let mut stream = self.connect()?;
         for piece in pieces {
-            // A receiver may close the connection; what it then makes of the vector is seen.
+            // A receiver may close the connection early; its output shows the result.
             if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
                 return Ok(());
             }
@@ -296,7 +298,7 @@ impl Live {
         Ok(())
     }
 
-    /// Posts a payload. What it is answered with makes no difference.
+    /// Posts a payload and ignores the answer.
     fn post(&self, payload: &[u8]) -> Result<(), String> {
         let http = self.options.http.as_ref().ok_or("no address for HTTP")?;
         http::post(http, payload, self.options.timeout).map(drop)
@@ -307,7 +309,7 @@ impl Live {
         http::exchange(http, exchange, self.options.timeout)
     }
 
-    /// Everything that comes out up to the sentinel.
+    /// Collects the output up to the sentinel.
     fn observe_up_to_sentinel(
         &mut self,
         transport: Transport,
@@ -335,7 +337,7 @@ impl Live {
                 Some(Heard::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                     return Ok(Reply::Observed(observed));
                 }
-                // A sentinel that was sent twice.
+                // A repeated sentinel.
                 Some(Heard::Message(message)) if self.is_ours(&message) => {}
                 Some(Heard::Message(message)) if observed.messages.len() < MAX_KEPT => {
                     observed.messages.push(self.without_ignored(message));
@@ -347,11 +349,11 @@ impl Live {
         }
     }
 
-    fn is_ours(&self, message: &SeenMessage) -> bool {
+    fn is_ours(&self, message: &ObservedMessage) -> bool {
         short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
     }
 
-    fn without_ignored(&self, mut message: SeenMessage) -> SeenMessage {
+    fn without_ignored(&self, mut message: ObservedMessage) -> ObservedMessage {
         message.fields.retain(|name, _| {
             !self.options.ignored_fields.iter().any(|ignored| match ignored.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
@@ -361,7 +363,7 @@ impl Live {
         message
     }
 
-    /// Reads what came since the last sentinel; the last words, if the program ended since.
+    /// Reads the output since the last sentinel. Returns the last output of a program that ended since.
     fn pass_over_late(&mut self) -> Option<String> {
         while let Some(heard) = self.observer.next(Duration::ZERO) {
             match heard {
@@ -381,7 +383,7 @@ enum Transport {
     Http,
 }
 
-fn short_message(message: &SeenMessage) -> Option<String> {
+fn short_message(message: &ObservedMessage) -> Option<String> {
     message.short_message.as_ref()?.text()
 }
 
@@ -391,7 +393,7 @@ impl Subject for Live {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
-        // No chunk of an earlier vector, nor of an earlier run, goes with one of this.
+        // Chunks of different vectors and runs must never be combined.
         let key = (self.numbers.next() as u32).to_be_bytes();
         let plan = match wire::plan(&request, &self.options, key)? {
             Ok(plan) => plan,
@@ -399,13 +401,13 @@ impl Subject for Live {
         };
         if self.observer.has_ended() {
             let Some(observe) = &self.observe else {
-                return Ok(Reply::Crashed("it ended before".to_owned()));
+                return Ok(Reply::Crashed("the receiver has ended".to_owned()));
             };
             self.observer = Observer::start(observe)?;
             self.wait_until_ready()?;
         }
         if let Some(words) = self.pass_over_late() {
-            // Nothing says what of the vectors before did it, and it must not go unseen.
+            // The cause among the earlier vectors is unknown, but the crash must be reported.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }
         let (transport, sent) = match &plan {

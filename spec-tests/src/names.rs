@@ -1,4 +1,4 @@
-//! The names that the vectors have for what gelf-core finds.
+//! Maps the errors and deviations of gelf-core to the names of the vectors.
 
 use gelf_core::{
     DatagramDeviation, DatagramError, DecodeErrorKind, DecompressError, DeviationKind, InvalidChunk, Member,

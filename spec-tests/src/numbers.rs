@@ -1,11 +1,11 @@
-//! Numbers that look random, and are the same in every run.
+//! Reproducible pseudo-random numbers.
 
-/// A generator of such numbers (`SplitMix64`).
+/// A pseudo-random number generator (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    /// Those of a seed; each `stream` has its own.
+    /// Creates the generator of a seed. Each `stream` has different numbers.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut numbers = Self(seed);
         let mixed = numbers.next();
@@ -20,28 +20,28 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below a limit; 0, where the limit is 0.
+    /// Returns a number below `limit`, or 0 if the limit is 0.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         (self.next() >> 1).checked_rem(limit as u64).unwrap_or_default() as usize
     }
 
-    /// From the least up to the most, both among them.
+    /// Returns a number from `least` to `most`, both included.
     pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
         least + self.below(most.saturating_sub(least) + 1)
     }
 
-    /// Whether it is one time in so many.
+    /// Returns true with a probability of 1 in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of them.
+    /// Returns one of the items.
     pub(crate) fn pick<T: Copy + Default>(&mut self, items: &[T]) -> T {
         let at = self.below(items.len());
         items.get(at).copied().unwrap_or_default()
     }
 
-    /// In any order.
+    /// Shuffles the items.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for at in (1..items.len()).rev() {
             items.swap(at, self.below(at + 1));
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_numbers_and_another_others() {
+    fn numbers_depend_on_seed_and_stream() {
         let three = |seed, stream| {
             let mut numbers = Numbers::new(seed, stream);
             [numbers.next(), numbers.next(), numbers.next()]
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_nothing_to_pick() {
+    fn an_empty_range_yields_0() {
         let mut numbers = Numbers::new(0, 0);
         assert_eq!(numbers.below(0), 0);
         assert_eq!(numbers.pick::<u8>(&[]), 0);

@@ -1,4 +1,4 @@
-//! What can be seen of an implementation from outside: the messages that it delivers, the bytes that it sends.
+//! Results of an implementation that are visible from outside: delivered messages and sent bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,49 +9,49 @@ use serde_json::value::RawValue;
 
 use crate::vector::{Afterwards, FieldValue, MessageText};
 
-/// What came out of a subject that does not know the names of the vectors.
+/// Result of a subject that does not know the names of the vectors.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Observed {
-    /// The messages that it delivered, in order.
-    pub messages: Vec<SeenMessage>,
-    /// What it said of what it refused.
+    /// Delivered messages, in order.
+    pub messages: Vec<ObservedMessage>,
+    /// Error texts of the subject.
     pub errors: Vec<String>,
-    /// How many messages it has incomplete, if it tells.
+    /// Number of incomplete messages, if the subject reports it.
     pub pending: Option<usize>,
-    /// What it sent, if it was asked to.
+    /// Sent bytes, if the subject was asked to send.
     pub sent: Option<Sent>,
-    /// What it answered, if it was asked by HTTP.
+    /// HTTP answers, if the subject was asked over HTTP.
     pub answered: Option<Answered>,
 }
 
-/// What a receiver answered to requests, and what became of the connection.
+/// Answers of a receiver to HTTP requests, and the state of the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Answered {
-    /// The answer to each request.
-    pub answers: Vec<SeenAnswer>,
-    /// How many connections were made.
+    /// Answer to each request.
+    pub answers: Vec<ObservedAnswer>,
+    /// Number of connections made.
     pub connections: usize,
-    /// What became of the last.
+    /// State of the last connection.
     pub after: Afterwards,
 }
 
-/// An answer, or what came in the place of one.
+/// An answer, or the event that occurred in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum SeenAnswer {
-    /// A status, and how long the body is.
+pub enum ObservedAnswer {
+    /// A status and the length of the body.
     Status(u16, usize),
     /// The connection was closed without an answer.
     Closed,
-    /// What came is no answer.
+    /// The received bytes are not a valid answer.
     Malformed(String),
-    /// Nothing came for so long.
+    /// No answer arrived within this time.
     Silence(Duration),
 }
 
-impl fmt::Display for SeenAnswer {
+impl fmt::Display for ObservedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status, _) => status.fmt(f),
@@ -62,7 +62,7 @@ impl fmt::Display for SeenAnswer {
     }
 }
 
-/// What a subject sent.
+/// Bytes that a subject sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Sent {
@@ -70,55 +70,55 @@ pub enum Sent {
     Datagrams(Vec<Vec<u8>>),
     /// Bytes on a TCP connection.
     Stream(Vec<u8>),
-    /// Nothing, and why.
+    /// The subject refused to send, for this reason.
     Refused(String),
 }
 
-/// A message as a subject has it after decoding.
+/// A message as a subject decoded it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[non_exhaustive]
-pub struct SeenMessage {
-    /// `version`, where the subject keeps it.
+pub struct ObservedMessage {
+    /// The member `version`, if the subject keeps it.
     #[serde(default)]
-    pub version: Option<Seen>,
-    /// `host`
+    pub version: Option<JsonText>,
+    /// The member `host`.
     #[serde(default)]
-    pub host: Option<Seen>,
-    /// `short_message`
+    pub host: Option<JsonText>,
+    /// The member `short_message`.
     #[serde(default)]
-    pub short_message: Option<Seen>,
-    /// `full_message`
+    pub short_message: Option<JsonText>,
+    /// The member `full_message`.
     #[serde(default)]
-    pub full_message: Option<Seen>,
-    /// `timestamp`
+    pub full_message: Option<JsonText>,
+    /// The member `timestamp`.
     #[serde(default)]
-    pub timestamp: Option<Seen>,
-    /// `level`
+    pub timestamp: Option<JsonText>,
+    /// The member `level`.
     #[serde(default)]
-    pub level: Option<Seen>,
-    /// Additional fields, without the underscore.
+    pub level: Option<JsonText>,
+    /// Additional fields, names without the underscore.
     #[serde(default)]
-    pub fields: BTreeMap<String, Seen>,
+    pub fields: BTreeMap<String, JsonText>,
 }
 
-impl SeenMessage {
-    /// A message that is known by the types of the vectors.
+impl ObservedMessage {
+    /// Converts a message from the types of the vectors.
     pub(crate) fn of(text: &MessageText) -> Self {
-        let string = |text: &String| Seen::of(&serde_json::Value::from(text.as_str()).to_string());
+        let string = |text: &String| JsonText::of(&serde_json::Value::from(text.as_str()).to_string());
         Self {
             version: None,
             host: text.host.as_ref().and_then(string),
             short_message: string(&text.short_message),
             full_message: text.full_message.as_ref().and_then(string),
-            timestamp: text.timestamp.as_deref().and_then(Seen::of),
-            level: text.level.and_then(|level| Seen::of(&level.to_string())),
+            timestamp: text.timestamp.as_deref().and_then(JsonText::of),
+            level: text.level.and_then(|level| JsonText::of(&level.to_string())),
             fields: text
                 .fields
                 .iter()
                 .filter_map(|(name, value)| {
                     let value = match value {
-                        FieldValue::Bool(value) => Seen::of(&value.to_string()),
-                        FieldValue::Number { number } => Seen::of(number),
+                        FieldValue::Bool(value) => JsonText::of(&value.to_string()),
+                        FieldValue::Number { number } => JsonText::of(number),
                         FieldValue::Text(text) => string(text),
                     };
                     Some((name.clone(), value?))
@@ -128,32 +128,32 @@ impl SeenMessage {
     }
 }
 
-/// A JSON value, its text as it came: no number passes through a float.
+/// A JSON value as its original text, so that no number passes through a float.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Seen(Box<RawValue>);
+pub struct JsonText(Box<RawValue>);
 
-impl Seen {
+impl JsonText {
     fn of(json: &str) -> Option<Self> {
         RawValue::from_string(json.to_owned()).ok().map(Self)
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn json(&self) -> &str {
         self.0.get()
     }
 
-    /// The text of a string.
+    /// Returns the value of a JSON string.
     pub fn text(&self) -> Option<String> {
         serde_json::from_str(self.json()).ok()
     }
 
-    /// Whether it is a text of white space or nothing.
+    /// Returns whether the value is a string that is empty or all white space.
     pub fn is_blank(&self) -> bool {
         self.text().is_some_and(|text| text.trim().is_empty())
     }
 
-    /// Whether it is `null`.
+    /// Returns whether the value is `null`.
     pub fn is_null(&self) -> bool {
         self.json() == "null"
     }

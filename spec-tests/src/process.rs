@@ -1,4 +1,4 @@
-//! A subject that is a program of its own.
+//! A subject that runs as a separate program.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
 
-/// How long a line of an answer may be: 64 MiB. It is a subject's fault if it is longer.
+/// Maximum length of an answer line: 64 MiB. A longer one is a fault of the subject.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
-/// How much of what it writes to standard error is kept, from the end.
+/// Number of bytes of standard error that are kept, from the end.
 const LAST_WORDS_BYTES: usize = 2000;
 
-/// How long it may take to say hello: machines of languages start slowly.
+/// Maximum time for the answer to `hello`, generous because some language runtimes start slowly.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A program that speaks the protocol of `PROTOCOL.md` on its standard input and output.
+/// A program that speaks the protocol of `PROTOCOL.md` on standard input and output.
 ///
-/// One that does not answer in time is killed and started again for the next request; so is one that ends.
+/// A program that ends, or that does not answer in time and is killed, is started again for the next request.
 #[derive(Debug)]
 pub struct Process {
     command: String,
@@ -33,33 +33,33 @@ pub struct Process {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// None once its input is to end.
+    /// `None` after the end of input was signalled.
     requests: Option<SyncSender<String>>,
     lines: Receiver<String>,
     last_words: Arc<Mutex<Vec<u8>>>,
 }
 
-/// What came instead of a line.
+/// Reason why no line arrived.
 enum Silence {
     Ended(String),
     TimedOut,
 }
 
 impl Process {
-    /// How long a program may take for an answer: 5 s.
+    /// Default time limit for an answer: 5 s.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// Starts a program, by a command line for the shell, and asks who it is.
+    /// Starts a program by a shell command line and asks for its description.
     ///
     /// # Errors
-    /// One line that says why it cannot be asked.
+    /// Returns one line with the reason why the program cannot be asked.
     pub fn start(command: &str, timeout: Duration) -> Result<Self, String> {
         let explain = |reason: &dyn fmt::Display| format!("subject '{command}': {reason}");
         let mut running = Running::start(command).map_err(|error| explain(&error))?;
         let line = match running.exchange(&protocol::hello(), HELLO_TIMEOUT) {
             Ok(line) => line,
-            Err(Silence::Ended(words)) => return Err(explain(&format!("it ended at once: {words}"))),
-            Err(Silence::TimedOut) => return Err(explain(&"it does not answer hello")),
+            Err(Silence::Ended(words)) => return Err(explain(&format!("it ended immediately: {words}"))),
+            Err(Silence::TimedOut) => return Err(explain(&"no answer to hello")),
         };
         let description = protocol::description(&line).map_err(|error| explain(&error))?;
         Ok(Self { command: command.to_owned(), timeout, description, running: Some(running) })
@@ -67,10 +67,10 @@ impl Process {
 
     fn running(&mut self) -> Result<&mut Running, String> {
         if self.running.is_none() {
-            // Each process is greeted once, as the protocol has it.
+            // The protocol requires a greeting for each process.
             self.running = Self::start(&self.command, self.timeout)?.running.take();
         }
-        self.running.as_mut().ok_or_else(|| format!("subject '{}' is gone", self.command))
+        self.running.as_mut().ok_or_else(|| format!("subject '{}' is not running", self.command))
     }
 }
 
@@ -102,7 +102,7 @@ impl Subject for Process {
 
 impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
-        // The shell takes the command line apart, and is then that program: there is nothing else to be killed.
+        // The shell parses the command line and then replaces itself, so killing the child kills the program.
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(format!("exec {command}"))
@@ -110,11 +110,11 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let pipe = || std::io::Error::other("no pipe to it");
+        let pipe = || std::io::Error::other("no pipe to the program");
         let mut input = child.stdin.take().ok_or_else(pipe)?;
         let output = child.stdout.take().ok_or_else(pipe)?;
         let mut errors = child.stderr.take().ok_or_else(pipe)?;
-        // On threads of their own, for a program that hangs may neither read nor write; killing it ends them.
+        // Separate threads, because a program that hangs may neither read nor write. Killing it ends them.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
             while let Ok(line) = to_write.recv() {
@@ -166,7 +166,7 @@ impl Running {
     }
 
     fn ended(&mut self) -> Silence {
-        // Its pipe is closed; if it lives on all the same, it is of no more use.
+        // The pipe is closed, so a program that still runs cannot be asked any more.
         std::thread::sleep(Duration::from_millis(50));
         let _ = self.child.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -177,8 +177,8 @@ impl Running {
     }
 }
 
-/// How long a program may take to end when its input has ended, before it is killed: it may have servers of its own to
-/// stop, and files to remove.
+/// Maximum time for a program to end after its input has ended, before it is killed. It may have to stop
+/// servers and remove files.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Running {

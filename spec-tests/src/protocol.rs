@@ -1,19 +1,20 @@
-//! Requests and answers as JSON lines; `PROTOCOL.md` has the words.
+//! Requests and answers of the subject protocol as JSON lines, defined in `PROTOCOL.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::observed::{Observed, SeenMessage, Sent};
+use crate::observed::{Observed, ObservedMessage, Sent};
 use crate::recipe::hex;
-use crate::subject::{Description, Mode, Reply, Request};
-use crate::vector::{FieldValue, Input, MessageText, SendRequest};
+use crate::subject::{Description, Reply, Request};
+use crate::text::shortened;
+use crate::vector::{FieldValue, Input, MessageText, Mode, SendRequest};
 
-/// The version of the protocol.
+/// Version of the protocol.
 const PROTOCOL: u32 = 1;
 
-/// The line that begins a conversation.
+/// Returns the first line of a conversation.
 pub(crate) fn hello() -> String {
     format!(r#"{{"do":"hello","protocol":{PROTOCOL}}}"#)
 }
@@ -33,10 +34,10 @@ struct HelloAnswer {
     notes: String,
 }
 
-/// Reads the answer to [`hello`].
+/// Parses the answer to [`hello`].
 pub(crate) fn description(line: &str) -> Result<Description, String> {
     let answer: HelloAnswer =
-        serde_json::from_str(line).map_err(|error| format!("its answer to hello: {error}"))?;
+        serde_json::from_str(line).map_err(|error| format!("invalid answer to hello: {error}"))?;
     let HelloAnswer { name, version, language, can, sends, fixed, notes } = answer;
     Ok(Description { name, version, language, can, sends, fixed, notes })
 }
@@ -90,7 +91,7 @@ struct MessageLine<'r> {
     fields: BTreeMap<&'r str, Box<RawValue>>,
 }
 
-/// The request as a line; or why it cannot be put to this subject.
+/// Returns the request as a line, or the reason why the subject cannot be asked it.
 pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
     let bytes = |recipe: &crate::recipe::Recipe| recipe.bytes().map_err(|error| error.to_string());
     let id = request.id;
@@ -166,7 +167,7 @@ fn receive<'r>(request: &Request<'r>, transport: &'r str, steps: Vec<StepLine<'r
     Line::Receive { id: request.id, transport, mode: request.mode.to_string(), steps }
 }
 
-/// The message, if all of its numbers are JSON.
+/// Converts the message, or returns `None` if one of its numbers is not valid JSON.
 fn message(text: &MessageText) -> Option<MessageLine<'_>> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
     let mut fields = BTreeMap::new();
@@ -196,7 +197,7 @@ fn message(text: &MessageText) -> Option<MessageLine<'_>> {
 struct AnswerLine {
     id: String,
     #[serde(default)]
-    messages: Vec<SeenMessage>,
+    messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
     #[serde(default)]
@@ -219,12 +220,12 @@ struct ErrorLine {
     text: String,
 }
 
-/// Reads an answer.
+/// Parses an answer.
 pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     let answer: AnswerLine = serde_json::from_str(line)
-        .map_err(|error| format!("its answer to {id} is not one: {error}: {}", shortened(line)))?;
+        .map_err(|error| format!("invalid answer to {id}: {error}: {}", shortened(line)))?;
     if answer.id != id {
-        return Err(format!("it answers {} when asked {id}", answer.id));
+        return Err(format!("answer to {} instead of {id}", answer.id));
     }
     if let Some(crashed) = answer.crashed {
         return Ok(Reply::Crashed(crashed));
@@ -232,8 +233,9 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     if let Some(unsupported) = answer.unsupported {
         return Ok(Reply::Unsupported(unsupported));
     }
-    let unhex =
-        |text: &String| crate::recipe::unhex(text).map_err(|error| format!("its answer to {id}: {error}"));
+    let unhex = |text: &String| {
+        crate::recipe::unhex(text).map_err(|error| format!("invalid answer to {id}: {error}"))
+    };
     let sent = match (answer.error, answer.datagrams, answer.stream) {
         (Some(error), ..) => Some(Sent::Refused(error.text)),
         (None, Some(datagrams), _) => {
@@ -252,14 +254,5 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     }))
 }
 
-/// The beginning of a text, for people.
-pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 200;
-    match text.char_indices().nth(MOST) {
-        Some((at, _)) => format!("{}… ({} bytes)", text.get(..at).unwrap_or_default(), text.len()),
-        None => text.to_owned(),
-    }
-}
-
-/// The mode in which a subject that has only one is asked.
+/// The mode in which a subject with one mode is asked.
 pub(crate) const ONLY_MODE: Mode = Mode::Lenient;

@@ -1,35 +1,36 @@
-//! What known receivers make of a message that a sender sent.
+//! Predicts how known receivers handle a message.
 //!
-//! `receivers.json` holds what six receivers refuse, lose or alter, as data:
+//! `receivers.json` holds as data which messages six receivers refuse, lose or alter:
 //!
 //! ```json
 //! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "transports": ["udp", "tcp", "http"], "rules": [RULE, …]}, …]}
 //! ```
 //!
-//! `transports` are those of which it is known what the receiver makes of them; `udp` and `tcp`, where nothing is said. The rules under `all` are those of each. A rule is
-//! `{"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}`: `text` says it to people,
-//! `source` where it was found, as a file of the receiver or a report. A receiver that *refuses* a message delivers
-//! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers something else.
+//! `transports` are those for which the behaviour of the receiver is known, by default `udp` and `tcp`. The
+//! rules in `all` apply to every receiver. A rule is `{"when": CONDITION, "effect": "refuses" | "loses" |
+//! "alters", "text": …, "source": …}`: `text` explains it, `source` names a file of the receiver or a report.
+//! A receiver that *refuses* a message delivers nothing of it; one that *loses* delivers it without a part;
+//! one that *alters* delivers a changed part.
 //!
-//! A condition is a name that [`inspect`](crate::inspect) has for what is wrong, as the table in `vectors/README.md`
-//! lists them, or an object of which all members must hold:
+//! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
+//! `vectors/README.md`, or an object whose members must all be true:
 //!
-//! | member | holds |
+//! | member | condition |
 //! |---|---|
-//! | `name` | a name, as above |
+//! | `name` | a violation, as above |
 //! | `transport` | `udp`, `tcp` or `http` |
-//! | `way` | how it came: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (other datagrams came between them), `shorter chunk first` |
+//! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | bytes |
-//! | `members` | that the message has one of these: a name, one that begins so where `*` stands at its end, or `*` for any of GELF's own |
+//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, or `*` for any member that GELF defines |
 //! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
 //! | `outside` | with `members`: the value is a number below the first or above the second of these |
-//! | `twice` | with `members`: the name stands twice |
+//! | `twice` | with `members`: the name is repeated |
 //! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
-//! | `without` | the message has no member of this name |
+//! | `without` | the message has no member with this name |
 //!
-//! The rules were read from the receivers' sources as they were in August 2026, and those receivers were not run; but
-//! for Graylog's decoder and go-gelf's reader for UDP, which are peers of this suite too. Versions before and after may do
-//! otherwise, and so may other settings than the defaults.
+//! The rules were read from the receivers' sources as of August 2026. The receivers were not run, except
+//! Graylog's decoder and go-gelf's UDP reader, which are also peers of this suite. Other versions and
+//! settings may differ.
 
 mod delivery;
 
@@ -40,53 +41,53 @@ use serde::{Deserialize, Serialize};
 pub use delivery::Delivery;
 use delivery::{Kind, Number, OWN_MEMBERS};
 
-/// The version of the file's form.
+/// Version of the file format.
 const SCHEMA: u32 = 1;
 
-/// A receiver, and what it does not take as it was meant.
+/// A receiver, with the messages that it does not handle as intended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Receiver {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// By which ways of sending it is known what the receiver makes of them.
+    /// Transports for which the behaviour of the receiver is known.
     pub transports: Vec<Transport>,
-    /// What it refuses, loses or alters.
+    /// Messages that it refuses, loses or alters.
     pub rules: Vec<ReceiverRule>,
 }
 
-/// Something that a receiver refuses, loses or alters.
+/// A kind of message that a receiver refuses, loses or alters.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ReceiverRule {
     when: When,
-    /// What it does then.
+    /// Effect on the message.
     pub effect: Effect,
-    /// What it is about, for people.
+    /// Explanation for people.
     pub text: String,
-    /// Where that was found.
+    /// Where the behaviour was found.
     pub source: String,
 }
 
-/// What becomes of a message.
+/// Effect of a receiver on a message.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "these are the three")]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Effect {
-    /// Nothing is delivered.
+    /// The message is not delivered.
     Refuses,
     /// A part is missing.
     Loses,
-    /// Something is another thing.
+    /// A part is changed.
     Alters,
 }
 
 impl Effect {
-    /// All, the worst first.
+    /// All effects, from worst to least.
     pub const ALL: [Self; 3] = [Self::Refuses, Self::Loses, Self::Alters];
 
-    /// As the file and the reports write it.
+    /// Returns the word for files and reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Refuses => "refuses",
@@ -96,21 +97,21 @@ impl Effect {
     }
 }
 
-/// How a message is sent.
+/// Transport of a message.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "GELF has these three")]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Transport {
-    /// In datagrams.
+    /// UDP datagrams.
     Udp,
-    /// As a frame of a stream.
+    /// A frame of a TCP stream.
     Tcp,
-    /// In the body of a request.
+    /// The body of an HTTP request.
     Http,
 }
 
 impl Transport {
-    /// As it is written.
+    /// Returns the word for files and reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -143,7 +144,7 @@ struct Conditions {
     without: Option<String>,
 }
 
-/// How a message came.
+/// Encoding and chunking of a message on its way to a receiver.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Way {
     #[serde(rename = "compressed")]
@@ -160,7 +161,7 @@ pub(crate) enum Way {
     ShorterFirst,
 }
 
-/// Characters that receivers have in names of fields.
+/// Set of characters that a receiver allows in field names.
 #[derive(Clone, Copy, Debug, Deserialize)]
 enum NameSet {
     #[serde(rename = "beyond A-Z a-z 0-9 . _ - @")]
@@ -202,10 +203,10 @@ fn datagrams_and_frames() -> Vec<Transport> {
     vec![Transport::Udp, Transport::Tcp]
 }
 
-/// The receivers that are known.
+/// Returns the known receivers.
 ///
 /// # Errors
-/// What is wrong with the file that is built in.
+/// Returns a mistake in the embedded file.
 pub fn receivers() -> Result<Vec<Receiver>, String> {
     parse(include_str!("receivers.json")).map_err(|error| format!("receivers.json: {error}"))
 }
@@ -213,7 +214,7 @@ pub fn receivers() -> Result<Vec<Receiver>, String> {
 fn parse(text: &str) -> Result<Vec<Receiver>, String> {
     let File { schema, all, receivers } = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if schema != SCHEMA {
-        return Err(format!("schema {schema}, and this program knows {SCHEMA}"));
+        return Err(format!("unsupported schema {schema}, expected {SCHEMA}"));
     }
     let known = known_names();
     let rules = all.iter().chain(receivers.iter().flat_map(|receiver| &receiver.rules));
@@ -228,7 +229,7 @@ fn parse(text: &str) -> Result<Vec<Receiver>, String> {
 }
 
 impl ReceiverRule {
-    /// Whether a message is of those that it speaks of.
+    /// Returns whether the rule applies to a message.
     pub fn covers(&self, delivery: &Delivery) -> bool {
         match &self.when {
             When::Name(name) => delivery.has_name(name),
@@ -245,14 +246,14 @@ impl ReceiverRule {
             }
         };
         match name.filter(|name| !known.contains(*name)) {
-            Some(name) => Err(format!("nothing is called '{name}'")),
+            Some(name) => Err(format!("unknown name '{name}'")),
             None => Ok(()),
         }
     }
 }
 
 impl Conditions {
-    /// Conditions of a member need its name, and there must be one at all.
+    /// Checks that conditions of members name the members, and that there is a condition at all.
     fn check(&self) -> Result<(), String> {
         let of_members = !self.is.is_empty() || self.outside.is_some() || self.twice;
         if self.members.is_empty() && of_members {
@@ -265,7 +266,7 @@ impl Conditions {
             || self.frame_longer_than.is_some()
             || self.field_name.is_some()
             || !self.members.is_empty();
-        if any { Ok(()) } else { Err("a condition without members".to_owned()) }
+        if any { Ok(()) } else { Err("a condition without content".to_owned()) }
     }
 
     fn hold(&self, delivery: &Delivery) -> bool {
@@ -301,7 +302,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Names that are given to what was sent, and that the vectors, which are about one message, have no use for.
+/// Names of violations that the vectors do not use, because each vector is about one message.
 const OTHER_NAMES: [&str; 9] = [
     "ChunkId",
     "Conflict",
@@ -314,7 +315,7 @@ const OTHER_NAMES: [&str; 9] = [
     "SingleChunk",
 ];
 
-/// All names that there are for what is wrong: those of the table in `vectors/README.md`, and [`OTHER_NAMES`].
+/// Returns the names of all violations: the table in `vectors/README.md` and [`OTHER_NAMES`].
 fn known_names() -> BTreeSet<String> {
     let mut known: BTreeSet<String> = OTHER_NAMES.iter().map(ToString::to_string).collect();
     let rows = include_str!("../vectors/README.md")
@@ -335,7 +336,7 @@ fn known_names() -> BTreeSet<String> {
     known
 }
 
-/// What stands between back quotes.
+/// Returns the texts between back quotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

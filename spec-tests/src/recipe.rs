@@ -1,18 +1,18 @@
-//! Bytes as the vectors write them: text, hexadecimal, or how they are made.
+//! Bytes as the vectors define them: text, hexadecimal, or a recipe.
 
 use std::fmt;
 
 use gelf_core::{Compression, CompressionLevel, Compressor};
 use serde::Deserialize;
 
-/// How to make some bytes; `vectors/README.md` has a table.
+/// A description of bytes; `vectors/README.md` has a table.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Recipe {
-    /// A text in UTF-8.
+    /// UTF-8 text.
     Text(String),
-    /// Anything else: an object with one member.
+    /// An object with one member.
     Made(Made),
 }
 
@@ -23,59 +23,59 @@ pub enum Recipe {
 pub enum Made {
     /// Bytes in hexadecimal.
     Hex(String),
-    /// One after another.
+    /// Concatenated parts.
     Join(Vec<Recipe>),
-    /// The same bytes so many times.
+    /// Repeated bytes.
     Repeat(Box<Recipe>, usize),
-    /// The bytes from an offset up to another.
+    /// The bytes between two offsets.
     Cut(Box<Recipe>, usize, usize),
-    /// gzip of one member, without a time.
+    /// One gzip member without a time.
     Gzip(Box<Recipe>),
-    /// zlib, beginning `78 9c`.
+    /// zlib data that starts with `78 9c`.
     Zlib(Box<Recipe>),
-    /// A chunk: its header and this payload.
+    /// A chunk with its header.
     Chunk {
-        /// The message id, 16 hexadecimal digits.
+        /// Message id, 16 hexadecimal digits.
         id: String,
-        /// The sequence number.
+        /// Sequence number.
         number: u8,
-        /// The sequence count.
+        /// Sequence count.
         count: u8,
-        /// What follows the header.
+        /// Payload after the header.
         payload: Box<Recipe>,
     },
 }
 
-/// Why a recipe makes no bytes.
+/// Error of a recipe.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RecipeError {
-    /// Not an even number of hexadecimal digits, or an id of other than eight bytes.
+    /// An odd number of digits, a digit that is not hexadecimal, or an id that is not eight bytes long.
     Hex(String),
-    /// The bytes are not as long as the cut says.
+    /// The cut ends beyond the bytes.
     Cut {
-        /// How long they are.
+        /// Length of the bytes.
         len: usize,
-        /// Up to where they were to be cut.
+        /// End of the cut.
         to: usize,
     },
-    /// More than 256 MiB would come out.
+    /// The result would exceed 256 MiB.
     TooLong,
 }
 
 impl fmt::Display for RecipeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hex(text) => write!(f, "{text:?} is not the hexadecimal that is needed here"),
-            Self::Cut { len, to } => write!(f, "a cut up to byte {to} of {len}"),
-            Self::TooLong => f.write_str("a recipe for more than 256 MiB"),
+            Self::Hex(text) => write!(f, "{text:?} is not valid hexadecimal here"),
+            Self::Cut { len, to } => write!(f, "a cut at byte {to} of {len}"),
+            Self::TooLong => f.write_str("the result exceeds 256 MiB"),
         }
     }
 }
 
 impl std::error::Error for RecipeError {}
 
-/// What a recipe may make at most.
+/// Maximum length of the result, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
 impl Recipe {
@@ -118,7 +118,7 @@ impl Made {
             Self::Zlib(part) => Ok(compress(Compression::Zlib(level()), &part.bytes()?)),
             Self::Chunk { id, number, count, payload } => {
                 let id = unhex(id).ok().filter(|bytes| bytes.len() == 8);
-                let id = id.ok_or_else(|| RecipeError::Hex("the id of a chunk".to_owned()))?;
+                let id = id.ok_or_else(|| RecipeError::Hex("chunk id".to_owned()))?;
                 Ok([&[0x1e, 0x0f], id.as_slice(), &[*number, *count], payload.bytes()?.as_slice()].concat())
             }
         }
@@ -133,7 +133,7 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
     Compressor::new(compression).compress(bytes).to_vec()
 }
 
-/// In lower-case hexadecimal.
+/// Encodes bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn each_recipe_makes_its_bytes() {
+    fn recipes_produce_their_bytes() {
         assert_eq!(bytes(r#""aé""#).unwrap(), "aé".as_bytes());
         assert_eq!(bytes(r#"{"hex":"00ff"}"#).unwrap(), [0, 0xff]);
         assert_eq!(bytes(r#"{"join":["a",{"repeat":["bc",2]}]}"#).unwrap(), b"abcbc");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_that_makes_nothing_says_why() {
+    fn invalid_recipes_are_errors() {
         assert_eq!(bytes(r#"{"hex":"0"}"#), Err(RecipeError::Hex("0".to_owned())));
         assert_eq!(bytes(r#"{"hex":"zz"}"#), Err(RecipeError::Hex("zz".to_owned())));
         assert_eq!(bytes(r#"{"cut":["abc",1,4]}"#), Err(RecipeError::Cut { len: 3, to: 4 }));

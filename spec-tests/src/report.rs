@@ -1,13 +1,15 @@
-//! Results for people and for programs.
+//! Reports of results, for people and for programs.
 
 mod board;
 mod html;
 mod json;
 mod junit;
+mod sender;
 mod terminal;
 
 pub use board::markdown;
 pub use html::{html, is_current};
 pub use json::json;
 pub use junit::junit;
+pub use sender::{sender_json, sender_text};
 pub use terminal::{Style, explain, summary};

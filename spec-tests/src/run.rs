@@ -1,32 +1,32 @@
-//! All vectors through a subject.
+//! Runs all vectors against a subject.
 
 use serde::Serialize;
 
 use crate::expectations::Expectations;
-use crate::judge::{Habits, Verdict, habits, judge};
+use crate::judge::{KnownViolations, Verdict, judge, violations_in};
 use crate::protocol::ONLY_MODE;
-use crate::subject::{Description, Mode, Reply, Request, Subject};
-use crate::vector::{Input, Topic, Vector};
+use crate::subject::{Description, Reply, Request, Subject};
+use crate::vector::{Input, Mode, Topic, Vector};
 
-/// What a subject made of one vector.
+/// Result of one vector in one mode.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The vector.
+    /// Id of the vector.
     pub id: String,
-    /// In which mode, where the subject has two.
+    /// The mode, if the subject has two.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "mode_word")]
     pub mode: Option<Mode>,
-    /// What is held of it.
+    /// Judgement.
     #[serde(serialize_with = "verdict_word")]
     pub verdict: Verdict,
-    /// Where it is not as expected.
+    /// Differences from the expected result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
-    /// Why, if that is known.
+    /// Known reason for the differences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where it is reported.
+    /// Where the differences are reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 }
@@ -40,67 +40,68 @@ fn verdict_word<S: serde::Serializer>(verdict: &Verdict, serializer: S) -> Resul
 }
 
 impl Outcome {
-    /// Whether it is neither good nor known.
+    /// Returns whether the verdict is bad and no reason is known.
     pub fn is_unexpected(&self) -> bool {
         !self.verdict.is_good() && self.reason.is_none()
     }
 }
 
-/// All that a subject made of the vectors.
+/// Results of all vectors.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Results {
-    /// Who it is.
+    /// Description of the subject.
     pub subject: Description,
-    /// What it made of each vector, in their order.
+    /// Outcome of each vector, in order.
     pub outcomes: Vec<Outcome>,
-    /// Expectations that nothing bears out.
+    /// Expectations that no outcome confirms.
     pub stale: Vec<String>,
 }
 
 impl Results {
-    /// How many outcomes have this verdict.
+    /// Returns the number of outcomes with this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.outcomes.iter().filter(|outcome| outcome.verdict == verdict).count()
     }
 
-    /// What is neither good nor known.
+    /// Returns the outcomes that are bad without a known reason.
     pub fn unexpected(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.is_unexpected())
     }
 
-    /// Whether everything is as it is known to be.
+    /// Returns whether all outcomes are as expected and no expectation is stale.
     pub fn is_expected(&self) -> bool {
         self.stale.is_empty() && self.unexpected().next().is_none()
     }
 }
 
-/// Which vectors are run, and how.
+/// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Selection<'s> {
-    /// Only vectors whose id or topic contains this.
+    /// Only vectors whose id or topic contains this text.
     pub filter: Option<&'s str>,
-    /// Only this mode, of a subject that has two.
+    /// Only this mode, if the subject has two.
     pub mode: Option<Mode>,
 }
 
 impl<'s> Selection<'s> {
-    /// Those that match the filter, in that mode or both.
+    /// Selects the vectors that match the filter, in one mode or in both.
     pub fn new(filter: Option<&'s str>, mode: Option<Mode>) -> Self {
         Self { filter, mode }
     }
 
-    /// Whether a vector is among them.
+    /// Returns whether a vector is selected.
     pub fn has(&self, topic: &str, id: &str) -> bool {
         self.filter.is_none_or(|filter| id.contains(filter) || topic.contains(filter))
     }
 }
 
-/// Puts each vector to the subject; `progress` is told of each outcome.
+/// Asks the subject each selected vector. `progress` is called with each outcome.
 ///
 /// # Errors
-/// Why the run cannot go on: a vector is malformed, or the subject does not keep to the protocol.
+/// Returns the reason why the run cannot continue: a vector is malformed, or the subject violates the
+/// protocol.
 pub fn run(
     topics: &[Topic],
     subject: &mut dyn Subject,
@@ -114,9 +115,9 @@ pub fn run(
         (true, Some(mode)) => vec![Some(mode)],
         (true, None) => vec![Some(Mode::Strict), Some(Mode::Lenient)],
     };
-    let mut habits = Habits::new();
+    let mut violations = KnownViolations::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors).filter(|vector| vector.plain) {
-        habits.extend(self::habits(&ask(subject, vector, ONLY_MODE)?));
+        violations.extend(violations_in(&ask(subject, vector, ONLY_MODE)?));
     }
     let mut outcomes = Vec::new();
     for topic in topics {
@@ -124,7 +125,7 @@ pub fn run(
             for mode in &modes {
                 let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE))
                     .map_err(|error| format!("vector {}: {error}", vector.id))?;
-                let (verdict, differences) = judge(vector, *mode, &description, &habits, &reply);
+                let (verdict, differences) = judge(vector, *mode, &description, &violations, &reply);
                 let known = expectations.and_then(|known| known.of(&vector.id, *mode, verdict));
                 let outcome = Outcome {
                     id: vector.id.clone(),
@@ -144,15 +145,16 @@ pub fn run(
         .filter(|outcome| !outcome.verdict.is_good())
         .map(|outcome| (outcome.id.as_str(), outcome.mode, outcome.verdict))
         .collect();
-    // A selection says nothing of what it leaves out.
+    // A selection says nothing about the other vectors.
     let whole = selection.filter.is_none() && selection.mode.is_none();
     let stale = expectations.filter(|_| whole).map(|known| known.stale(&bad)).unwrap_or_default();
     Ok(Results { subject: description, outcomes, stale })
 }
 
-/// Asks once; a sender that knows no uncompressed datagrams is asked again for compressed ones, if that is not the point.
+/// Asks a request. A sender that cannot send uncompressed datagrams is asked again with compression, unless
+/// compression is under test.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
-    let request = Request::of(vector, mode).ok_or("it has not exactly one input")?;
+    let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;
     if let (Reply::Unsupported(_), Input::Send(send)) = (&reply, request.input)
         && send.compression.is_none()

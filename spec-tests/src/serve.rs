@@ -1,4 +1,4 @@
-//! The other side of the protocol: a subject of this program as a program of its own.
+//! Serves a subject of this program over the protocol.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -7,15 +7,16 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use crate::observed::Seen;
+use crate::observed::JsonText;
 use crate::recipe::{Made, Recipe, hex};
-use crate::subject::{Answer, Mode, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRequest, Step};
+use crate::subject::{Answer, Reply, Request, Subject};
+use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
-/// Answers the requests of the protocol, a line each, until they end.
+/// Answers requests line by line until the input ends.
 ///
 /// # Errors
-/// A line that is no request, or a reply that the protocol has no words for; and errors of the input and output.
+/// Returns an error for a line that is not a request, for a reply that the protocol cannot express, and for
+/// I/O errors.
 pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Write) -> Result<(), String> {
     for line in input.lines() {
         let line = line.map_err(|error| error.to_string())?;
@@ -61,7 +62,8 @@ struct StepLine {
     end: bool,
 }
 
-/// The message of a request, read apart from it: what tells the requests apart would make floats of its numbers.
+/// The message of a request. It is parsed separately, because serde's internally tagged enums would pass its
+/// numbers through floats.
 #[derive(Deserialize)]
 struct WithMessage {
     message: MessageLine,
@@ -75,16 +77,16 @@ struct MessageLine {
     #[serde(default)]
     full_message: Option<String>,
     #[serde(default)]
-    timestamp: Option<Seen>,
+    timestamp: Option<JsonText>,
     #[serde(default)]
     level: Option<u8>,
     #[serde(default)]
-    fields: BTreeMap<String, Seen>,
+    fields: BTreeMap<String, JsonText>,
 }
 
 impl MessageLine {
     fn text(self) -> MessageText {
-        let value = |seen: &Seen| match seen.json() {
+        let value = |seen: &JsonText| match seen.json() {
             "true" => FieldValue::Bool(true),
             "false" => FieldValue::Bool(false),
             json => {
@@ -103,13 +105,13 @@ impl MessageLine {
 }
 
 fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
-    let no_request = |error: serde_json::Error| format!("this is no request: {error}");
+    let no_request = |error: serde_json::Error| format!("invalid request: {error}");
     let request: Line = serde_json::from_str(line).map_err(no_request)?;
     let recipe = |hex: String| Recipe::Made(Made::Hex(hex));
     match request {
         Line::Hello {} => {
             let of = subject.description();
-            // The vectors' own words are none of the protocol.
+            // These words are not part of the protocol.
             let can: Vec<_> =
                 of.can.iter().filter(|word| !matches!(word.as_str(), "limits" | "names")).collect();
             let hello = json!({
@@ -125,7 +127,7 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
             };
             match transport.as_str() {
                 "payload" => {
-                    let payload = hexes(steps).pop().ok_or("a payload without one")?;
+                    let payload = hexes(steps).pop().ok_or("no payload")?;
                     ask(subject, &id, Input::Payload(&payload), mode)
                 }
                 "udp" => {
@@ -168,7 +170,7 @@ fn ask(subject: &mut dyn Subject, id: &str, input: Input<'_>, mode: Mode) -> Res
         },
         Reply::Unsupported(why) => Ok(json!({ "id": id, "unsupported": why }).to_string()),
         Reply::Crashed(words) => Ok(json!({ "id": id, "crashed": words }).to_string()),
-        Reply::Observed(_) | Reply::NoAnswer(_) => Err("a reply that cannot be handed on".to_owned()),
+        Reply::Observed(_) | Reply::NoAnswer(_) => Err("the protocol cannot express this reply".to_owned()),
     }
 }
 
@@ -184,7 +186,7 @@ fn sent(id: &str, answer: &Answer, is_stream: bool) -> String {
     .to_string()
 }
 
-/// Written by hand, so that no number passes through a float.
+/// Builds the answer from raw JSON, so that no number passes through a float.
 fn received(id: &str, answer: &Answer) -> serde_json::Result<String> {
     let messages: Vec<Box<RawValue>> =
         answer.messages.iter().map(message).collect::<serde_json::Result<_>>()?;
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_who_it_is_and_what_it_can() {
+    fn hello_is_answered_with_the_description() {
         let hello = &answers(r#"{"do":"hello","protocol":1}"#)[0];
         assert_eq!(hello["name"], "gelf-core");
         assert!(!hello["can"].as_array().unwrap().contains(&json!("names")));
@@ -260,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_request_ends_it() {
+    fn an_invalid_request_is_an_error() {
         let error = serve(&mut Builtin::default(), &b"what?\n"[..], Vec::new()).unwrap_err();
-        assert!(error.starts_with("this is no request"), "{error}");
+        assert!(error.starts_with("invalid request"), "{error}");
     }
 }

@@ -1,122 +1,102 @@
-//! What is put to the vectors.
+//! Implementations under test.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use crate::observed::Observed;
-use crate::vector::{Input, Limits, MessageText, Vector};
+use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
-/// How much an implementation lets pass.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "the vectors have these two")]
-pub enum Mode {
-    /// GELF 1.1 and nothing else.
-    Strict,
-    /// What can be understood.
-    Lenient,
-}
-
-/// `strict`, `lenient`
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Strict => "strict",
-            Self::Lenient => "lenient",
-        })
-    }
-}
-
-/// What is asked of a subject.
+/// A vector as a subject is asked it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Request<'v> {
-    /// Which vector it is.
+    /// Id of the vector.
     pub id: &'v str,
-    /// What it is given.
+    /// Input.
     pub input: Input<'v>,
-    /// Its limits, where they are not the defaults.
+    /// Limits that differ from the defaults.
     pub limits: Limits,
-    /// What is to be let pass.
+    /// Requested mode.
     pub mode: Mode,
 }
 
 impl<'v> Request<'v> {
-    /// The vector's request; none, if it has not exactly one input.
+    /// Creates the request of a vector, or returns `None` if the vector does not have exactly one input.
     pub fn of(vector: &'v Vector, mode: Mode) -> Option<Self> {
         Some(Self { id: &vector.id, input: vector.input()?, limits: vector.limits, mode })
     }
 }
 
-/// Who a subject is and what it can be asked, as it says itself (`hello` in `PROTOCOL.md`).
+/// Name and abilities of a subject, as it declares them (`hello` in `PROTOCOL.md`).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Description {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its version.
+    /// Version.
     pub version: String,
-    /// The language it is written in.
+    /// Programming language.
     pub language: String,
-    /// What it can: the words of the protocol.
+    /// Abilities, in the words of the protocol.
     pub can: BTreeSet<String>,
-    /// By which transports it sends: `udp`, `tcp`.
+    /// Transports that it can send over: `udp`, `tcp`.
     pub sends: BTreeSet<String>,
-    /// The members of a message that it sets itself when it sends.
+    /// Message members that it always sets itself when it sends.
     pub fixed: BTreeSet<String>,
-    /// How it is asked.
+    /// Remarks about the adapter.
     pub notes: String,
 }
 
 impl Description {
-    /// Whether it can do what the protocol calls by this word.
+    /// Returns whether the subject declares this ability.
     pub fn can(&self, word: &str) -> bool {
         self.can.contains(word)
     }
 }
 
-/// What a subject made of a request.
+/// Reply of a subject to a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// All of it, by the names of the vectors.
+    /// Complete result, with the names of the vectors.
     Named(Answer),
-    /// What could be seen from outside.
+    /// Result as far as it is visible from outside.
     Observed(Observed),
-    /// It would have ended its user's program: its last words.
+    /// The subject would have ended its user's program; holds its last output.
     Crashed(String),
-    /// Nothing came for so long.
+    /// No reply arrived within this time.
     NoAnswer(Duration),
-    /// It cannot be asked for this, and why.
+    /// The subject cannot be asked this, for this reason.
     Unsupported(String),
 }
 
-/// Everything that a subject made of a request, by the names of the vectors.
+/// Complete result of a request, with the names of the vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The messages that it delivered.
+    /// Delivered messages.
     pub messages: Vec<MessageText>,
-    /// What it refused, by name.
+    /// Names of the errors.
     pub errors: Vec<String>,
-    /// What it accepted though wrong, by name.
+    /// Names of the tolerated deviations.
     pub deviations: Vec<String>,
-    /// What else it tells of, by name.
+    /// Names of other events.
     pub events: Vec<String>,
-    /// How many messages are incomplete.
+    /// Number of incomplete messages.
     pub pending: usize,
-    /// The datagrams that it sent; or the one stream.
+    /// Sent datagrams, or the one stream.
     pub sent: Vec<Vec<u8>>,
 }
 
-/// An implementation of GELF.
+/// An implementation of GELF under test.
 pub trait Subject {
-    /// Who it is.
+    /// Returns the name and abilities of the subject.
     fn description(&self) -> &Description;
 
-    /// Puts one request to it, with no memory of those before.
+    /// Asks one request. Earlier requests have no effect on it.
     ///
     /// # Errors
-    /// A text that says why the run cannot go on: the vector is malformed, or the subject does not keep to the protocol.
+    /// Returns the reason why the run cannot continue: the vector is malformed, or the subject violates the
+    /// protocol.
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String>;
 }

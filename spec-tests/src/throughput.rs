@@ -1,8 +1,8 @@
-//! How fast a subject decodes and encodes, asked through the protocol.
+//! Measures how fast a subject decodes and encodes through the protocol.
 //!
-//! A request is JSON with bytes in hexadecimal, and so is its answer. That costs more than the GELF in it, so what is
-//! measured is the subject with its adapter; [`Way::Empty`] and a subject that does the least say how much of it is the
-//! protocol's.
+//! Requests and answers are JSON with bytes in hexadecimal, which costs more than GELF itself. The figures
+//! therefore describe the subject with its adapter; [`Way::Empty`] and a minimal subject show the share of
+//! the protocol.
 
 use std::time::{Duration, Instant};
 
@@ -14,30 +14,30 @@ use crate::recipe::{Made, Recipe, hex};
 use crate::subject::{Reply, Request, Subject};
 use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 
-/// What is asked again and again.
+/// Kind of request that is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Way {
-    /// A request in which nothing happens: the round trip.
+    /// A request without content: the round trip.
     Empty,
     /// Uncompressed datagrams.
     Plain,
-    /// Datagrams of gzip.
+    /// Datagrams compressed with gzip.
     Gzip,
-    /// Messages in chunks of up to 512 bytes, uncompressed.
+    /// Messages in uncompressed chunks of up to 512 bytes.
     Chunked,
-    /// Frames of a stream.
+    /// Frames of a TCP stream.
     Stream,
-    /// A message to be sent by UDP without compression, one in each request.
+    /// A message to send over UDP without compression, one in each request.
     Send,
 }
 
 impl Way {
-    /// All, in the order in which they are measured.
+    /// All kinds, in the order in which they are measured.
     pub const ALL: [Self; 6] =
         [Self::Empty, Self::Plain, Self::Gzip, Self::Chunked, Self::Stream, Self::Send];
 
-    /// For people.
+    /// Returns a name for display.
     pub fn words(self) -> &'static str {
         match self {
             Self::Empty => "empty request",
@@ -50,35 +50,35 @@ impl Way {
     }
 }
 
-/// What was measured.
+/// Result of a measurement.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Measured {
-    /// How many requests.
+    /// Number of requests.
     pub requests: u64,
-    /// How many messages were in them.
+    /// Number of messages in the requests.
     pub messages: u64,
-    /// How many bytes of uncompressed payload.
+    /// Total size of the uncompressed payloads, in bytes.
     pub payload_bytes: u64,
-    /// In which time.
+    /// Elapsed time.
     pub time: Duration,
 }
 
 impl Measured {
-    /// So many a second.
+    /// Converts a count into a rate per second.
     pub fn rate(&self, count: u64) -> f64 {
         count as f64 / self.time.as_secs_f64().max(1e-9)
     }
 }
 
-/// How many messages of the corpus are used, and how many go into one request to receive.
+/// Number of different messages, and number of messages in a request to receive.
 const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
-/// The payload of a chunk: a sender on a narrow line.
+/// Payload size of a chunk, that of a sender with small datagrams.
 const CHUNK_PAYLOAD_BYTES: usize = 500;
 
-/// Requests that are made before the time is taken, for programs that are compiled as they run.
+/// Requests before the measurement starts, for programs that are compiled as they run.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
@@ -87,10 +87,10 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Asks for so long in one way; none, if the subject does not do it.
+/// Asks requests of one kind for some time. Returns `None` if the subject does not support them.
 ///
 /// # Errors
-/// The subject does not keep to the protocol, crashes, or delivers another number of messages.
+/// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.
 pub fn measure(subject: &mut dyn Subject, way: Way, time: Duration) -> Result<Option<Measured>, String> {
     let requests = prepare(way, subject.description().can("datagrams"));
     if ask_for(subject, way, &requests, WARM_UP.min(time))?.is_none() {
@@ -125,7 +125,7 @@ fn ask_for(
             Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", way.words())),
         };
         if done != *messages {
-            return Err(format!("{}: {done} of {messages} messages came out", way.words()));
+            return Err(format!("{}: {done} of {messages} messages were delivered", way.words()));
         }
         measured.requests += 1;
         measured.messages += messages;
@@ -138,7 +138,7 @@ fn ask_for(
     Ok(Some(measured))
 }
 
-/// The requests, and how many messages and bytes of payload each has.
+/// Returns the requests, each with its number of messages and of payload bytes.
 fn prepare(way: Way, takes_datagrams: bool) -> Vec<(Prepared, u64, u64)> {
     let texts = corpus::messages(MESSAGES);
     let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect();
@@ -195,7 +195,7 @@ fn steps(way: Way, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
     }
 }
 
-/// In hexadecimal, as the protocol has it.
+/// Wraps bytes as hexadecimal, as in the protocol.
 fn recipe(bytes: &[u8]) -> Recipe {
     Recipe::Made(Made::Hex(hex(bytes)))
 }
@@ -206,7 +206,7 @@ mod tests {
     use crate::Builtin;
 
     #[test]
-    fn each_way_delivers_or_sends_all_messages() {
+    fn each_kind_of_request_handles_all_messages() {
         for way in Way::ALL {
             let measured = measure(&mut Builtin::default(), way, Duration::from_millis(50)).unwrap().unwrap();
             assert!(measured.requests > 0, "{way:?}");

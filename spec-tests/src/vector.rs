@@ -1,4 +1,4 @@
-//! The vectors as they stand in the files.
+//! The vectors, as the files define them.
 
 mod http;
 
@@ -10,79 +10,100 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Recipe;
-use crate::subject::Mode;
 pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
 
-/// The version of the files' form.
+/// Version of the file format.
 const SCHEMA: u32 = 1;
+
+/// How tolerant an implementation is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Mode {
+    /// Accepts GELF 1.1 only.
+    Strict,
+    /// Accepts all input whose meaning is clear.
+    Lenient,
+}
+
+/// Writes `strict` or `lenient`.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+        })
+    }
+}
 
 /// One file of vectors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Topic {
-    /// The version of the form: 1.
+    /// Version of the file format: 1.
     schema: u32,
-    /// What the file is about, as its name says.
+    /// Topic of the file, the same as its name.
     pub topic: String,
-    /// The vectors, in the order in which they are run.
+    /// The vectors, in the order in which they run.
     pub vectors: Vec<Vector>,
 }
 
-/// Some input, and what is made of it.
+/// An input with the expected results.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Vector {
-    /// Its name, which no other has.
+    /// Unique id.
     pub id: String,
-    /// What it is about, in a few words.
+    /// Short description.
     pub title: String,
-    /// The rule, of the table in `vectors/README.md`.
+    /// Rule under test, from the table in `vectors/README.md`.
     pub rule: String,
-    /// An implementation or report that the vector comes from.
+    /// Implementation or report that motivated the vector.
     #[serde(default)]
     pub origin: Option<String>,
-    /// What is expected is a choice, which `DECISIONS.md` gives reasons for: another is a deviation, and no failure.
+    /// Whether the expected result is one choice among several, explained in `DECISIONS.md`. Another result
+    /// is then a deviation, not a failure.
     #[serde(default)]
     pub choice: bool,
-    /// Nothing unusual is asked: what a sender does wrong here it does always, and it counts here alone.
+    /// Whether the request is ordinary. Violations of a sender here occur in all of its messages; they count
+    /// in plain vectors only.
     #[serde(default)]
     pub plain: bool,
-    /// The name of what the vector is about, which counts even where a sender does so always.
+    /// Name of the violation under test. It counts even if the sender commits it in all of its messages.
     #[serde(default)]
     pub about: Option<String>,
-    /// One payload: uncompressed JSON text, or what should be.
+    /// One payload: uncompressed JSON text, valid or not.
     #[serde(default)]
     payload: Option<Recipe>,
-    /// Datagrams and times.
+    /// Datagrams with their times.
     #[serde(default)]
     datagrams: Option<Vec<Step>>,
-    /// Pieces of a TCP stream, which then ends.
+    /// Pieces of a TCP stream, followed by its end.
     #[serde(default)]
     stream: Option<Vec<Recipe>>,
-    /// A message to be sent.
+    /// A message to send.
     #[serde(default)]
     send: Option<SendRequest>,
-    /// A payload to be cut into datagrams.
+    /// A payload to split into datagrams.
     #[serde(default)]
     chunk: Option<ChunkRequest>,
-    /// Requests of HTTP, and how their receiver is set up.
+    /// HTTP requests, with the setup of the receiver.
     #[serde(default)]
     http: Option<HttpExchange>,
-    /// Limits other than the defaults.
+    /// Limits that differ from the defaults.
     #[serde(default)]
     pub limits: Limits,
-    /// What a strict implementation makes of it.
+    /// Expected result of a strict implementation.
     strict: Expected,
-    /// What a lenient one does; where it is missing, the same.
+    /// Expected result of a lenient implementation, if it differs.
     #[serde(default)]
     lenient: Option<Expected>,
 }
 
-/// What an implementation is given.
+/// The input of a vector.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Input<'v> {
@@ -92,26 +113,26 @@ pub enum Input<'v> {
     Datagrams(&'v [Step]),
     /// A TCP stream.
     Stream(&'v [Recipe]),
-    /// A message to be sent.
+    /// A message to send.
     Send(&'v SendRequest),
-    /// A payload to be cut.
+    /// A payload to split into datagrams.
     Chunk(&'v ChunkRequest),
-    /// Requests of HTTP.
+    /// HTTP requests.
     Http(&'v HttpExchange),
 }
 
-/// A datagram, or the time that passes.
+/// A datagram, or a point in time at which nothing arrives.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Step {
-    /// Seconds on a clock that begins at 0, and does not go back.
+    /// Seconds on a clock that starts at 0 and never goes back.
     #[serde(default)]
     pub at: f64,
-    /// Who sent it.
+    /// Name of the sender.
     #[serde(default = "sender")]
     pub from: String,
-    /// The datagram; without one, only time passes.
+    /// The datagram, or `None` if only time passes.
     #[serde(default)]
     pub datagram: Option<Recipe>,
 }
@@ -120,36 +141,36 @@ fn sender() -> String {
     "A".to_owned()
 }
 
-/// Limits of a receiver, where a vector needs others than the defaults.
+/// Receiver limits that differ from the defaults.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many messages may be pending.
+    /// Maximum number of pending messages.
     #[serde(default)]
     pub pending: Option<usize>,
-    /// How many of one sender.
+    /// Maximum number of pending messages of one sender.
     #[serde(default)]
     pub pending_per_sender: Option<usize>,
-    /// How long a frame may be.
+    /// Maximum length of a frame, in bytes.
     #[serde(default)]
     pub frame: Option<usize>,
-    /// How long an inflated payload may be.
+    /// Maximum length of an inflated payload, in bytes.
     #[serde(default)]
     pub payload: Option<usize>,
 }
 
-/// A message to be sent, and how.
+/// A request to send a message.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SendRequest {
     /// `udp` or `tcp`.
     pub transport: String,
-    /// `none`, `gzip` or `zlib`; where it is missing `none`, or whatever a sender cannot do without.
+    /// `none`, `gzip` or `zlib`. If absent, `none`, or the compression that a sender always uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
-    /// How many bytes a datagram may have, the header of a chunk included.
+    /// Maximum size of a datagram in bytes, including the chunk header.
     #[serde(default = "wan")]
     pub datagram_size: u16,
     /// The message.
@@ -157,7 +178,7 @@ pub struct SendRequest {
 }
 
 impl SendRequest {
-    /// The compression that is asked for.
+    /// Returns the requested compression.
     pub fn compression(&self) -> &str {
         self.compression.as_deref().unwrap_or("none")
     }
@@ -167,38 +188,38 @@ fn wan() -> u16 {
     1420
 }
 
-/// A payload to be cut into datagrams.
+/// A request to split a payload into datagrams.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ChunkRequest {
-    /// How many bytes a datagram may have, the header of a chunk included.
+    /// Maximum size of a datagram in bytes, including the chunk header.
     pub datagram_size: u16,
-    /// What is cut.
+    /// The payload.
     pub payload: Recipe,
 }
 
-/// A message, as text: nothing of it passes through a float.
+/// A message as text, so that no number passes through a float.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MessageText {
-    /// `host`
+    /// The member `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// `short_message`; in the files it may be a recipe.
+    /// The member `short_message`; a recipe is allowed in the files.
     #[serde(deserialize_with = "text")]
     pub short_message: String,
-    /// `full_message`; in the files it may be a recipe.
+    /// The member `full_message`; a recipe is allowed in the files.
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     pub full_message: Option<String>,
-    /// `timestamp`, a plain decimal.
+    /// The member `timestamp`, a plain decimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// `level`
+    /// The member `level`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
-    /// Additional fields, without the underscore, in their order.
+    /// Additional fields in order, names without the underscore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, FieldValue)>,
 }
@@ -217,59 +238,59 @@ fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum FieldValue {
-    /// `true` or `false`
+    /// `true` or `false`.
     Bool(bool),
-    /// A number, as its text.
+    /// A number as text.
     Number {
-        /// The text.
+        /// The digits.
         number: String,
     },
     /// A string.
     Text(String),
 }
 
-/// What is made of the input.
+/// The expected result of a vector.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Expected {
-    /// The messages that are delivered, in order.
+    /// Delivered messages, in order.
     #[serde(default)]
     pub messages: Vec<MessageText>,
-    /// What is refused, in order, by name.
+    /// Names of the errors, in order.
     #[serde(default)]
     pub errors: Vec<String>,
-    /// What is accepted though wrong, in order, by name.
+    /// Names of the tolerated deviations, in order.
     #[serde(default)]
     pub deviations: Vec<String>,
-    /// What else happened, in order, by name.
+    /// Names of other events, in order.
     #[serde(default)]
     pub events: Vec<String>,
-    /// How many messages are incomplete at the end.
+    /// Number of incomplete messages at the end.
     #[serde(default)]
     pub pending: usize,
-    /// The sizes of the datagrams that are sent.
+    /// Sizes of the sent datagrams.
     #[serde(default)]
     pub sizes: Option<Vec<usize>>,
-    /// What the payload is that is sent, uncompressed and put together.
+    /// The payload of the sent datagrams, reassembled and uncompressed.
     #[serde(default)]
     pub payload: Option<Recipe>,
-    /// With which bytes the first datagram begins, in hexadecimal.
+    /// First bytes of the first datagram, in hexadecimal.
     #[serde(default)]
     pub begins: Option<String>,
-    /// What each request is answered with.
+    /// Answer to each HTTP request.
     #[serde(default)]
     pub answers: Vec<HttpAnswer>,
-    /// How many connections the requests need.
+    /// Maximum number of connections that the requests need.
     #[serde(default)]
     pub connections: Option<usize>,
-    /// What becomes of the connection after the last.
+    /// State of the connection after the last request.
     #[serde(default)]
     pub after: Option<Afterwards>,
 }
 
 impl Vector {
-    /// What an implementation is given. A vector that was [loaded](load) has exactly one.
+    /// Returns the input. A vector that was [loaded](load) has exactly one.
     pub fn input(&self) -> Option<Input<'_>> {
         let inputs = [
             self.payload.as_ref().map(Input::Payload),
@@ -283,7 +304,7 @@ impl Vector {
         given.next().filter(|_| given.next().is_none())
     }
 
-    /// What it makes of it.
+    /// Returns the expected result in this mode.
     pub fn expected(&self, mode: Mode) -> &Expected {
         match (mode, &self.lenient) {
             (Mode::Lenient, Some(lenient)) => lenient,
@@ -292,10 +313,10 @@ impl Vector {
     }
 }
 
-/// The vectors of `spec-tests/vectors`, as this program was built with them.
+/// Returns the vectors of `spec-tests/vectors`, embedded at build time.
 ///
 /// # Errors
-/// See [`LoadError`]; a test holds that there is none.
+/// See [`LoadError`]; a test ensures that none occurs.
 pub fn embedded() -> Result<Vec<Topic>, LoadError> {
     read(EMBEDDED.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())))
 }
@@ -304,7 +325,7 @@ macro_rules! files {
     ($($name:literal),*) => { [$(($name, include_str!(concat!("../vectors/", $name)))),*] };
 }
 
-/// In the order of their names.
+/// The files, sorted by name.
 const EMBEDDED: [(&str, &str); 11] = files![
     "chunk_header.json",
     "compression.json",
@@ -319,7 +340,7 @@ const EMBEDDED: [(&str, &str); 11] = files![
     "timestamp.json"
 ];
 
-/// The rules, in the order of their numbers: `R1` and what it says.
+/// Returns the rules in numerical order: `R1` and its text.
 pub fn rules() -> Vec<(&'static str, &'static str)> {
     let rows = include_str!("../vectors/README.md").lines().filter_map(|line| {
         let (rule, text) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
@@ -330,10 +351,10 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
     rows.collect()
 }
 
-/// Reads all files of a folder, in the order of their names, but that of HTTP: see [`load_http`].
+/// Reads all vector files of a folder, sorted by name, except the HTTP vectors: see [`load_http`].
 ///
 /// # Errors
-/// See [`LoadError`], which names the file and, where it can, the vector.
+/// Returns a [`LoadError`] that names the file and, if possible, the vector.
 pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
     let error = |path: &Path, reason| LoadError { path: path.to_owned(), reason: Reason::Io(reason) };
     let entries = fs::read_dir(folder).map_err(|reason| error(folder, reason))?;
@@ -373,10 +394,12 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
         for vector in &topic.vectors {
             let wrong = |what| Err(error(Reason::Vector(vector.id.clone(), what)));
             if !ids.insert(vector.id.clone()) {
-                return wrong("another vector has this id");
+                return wrong("the id is not unique");
             }
             if vector.input().is_none() {
-                return wrong("it needs exactly one of payload, datagrams, stream, send, chunk and http");
+                return wrong(
+                    "exactly one input is required: payload, datagrams, stream, send, chunk or http",
+                );
             }
             if let Some(what) = http::fault(vector) {
                 return wrong(what);
@@ -385,7 +408,7 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
             if !steps.iter().all(|step| (0.0..1e6).contains(&step.at))
                 || !steps.is_sorted_by(|a, b| a.at <= b.at)
             {
-                return wrong("its times are not in order");
+                return wrong("the times are not in order");
             }
         }
         topics.push(topic);
@@ -393,7 +416,7 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
     Ok(topics)
 }
 
-/// A file of vectors cannot be read.
+/// Error of reading a vector file.
 #[derive(Debug)]
 pub struct LoadError {
     path: PathBuf,
@@ -416,7 +439,7 @@ impl fmt::Display for LoadError {
             Reason::Empty => f.write_str("no vectors"),
             Reason::Io(error) => error.fmt(f),
             Reason::Json(error) => error.fmt(f),
-            Reason::Schema(found) => write!(f, "schema {found}, and this program knows {SCHEMA}"),
+            Reason::Schema(found) => write!(f, "unsupported schema {found}, expected {SCHEMA}"),
             Reason::Vector(id, what) => write!(f, "vector {id}: {what}"),
         }
     }
@@ -428,7 +451,7 @@ impl std::error::Error for LoadError {}
 mod tests {
     use super::*;
 
-    /// Loads one file with this content, and says what is wrong with it.
+    /// Loads one file with this content and returns the error.
     fn fault(name: &str, content: &str) -> String {
         let folder = std::env::temp_dir().join(format!("gelf-vectors-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -439,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_has_all_files_of_the_folder() {
+    fn all_files_are_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
         let ids = |topics: Vec<Topic>| -> Vec<(String, Vec<String>)> {
             let of =
@@ -451,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn each_vector_is_about_a_rule_of_the_table() {
+    fn each_vector_tests_a_known_rule() {
         let rules = rules();
         assert!(rules.len() >= 30, "{rules:?}");
         let topics = [embedded().unwrap(), embedded_http().unwrap()].concat();
@@ -462,25 +485,25 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_file_is_named_with_the_vector_and_the_reason() {
+    fn errors_name_file_vector_and_reason() {
         assert!(fault("json", "{").contains("EOF while parsing"));
         assert_eq!(
             fault("schema", r#"{"schema":2,"topic":"t","vectors":[]}"#),
-            "schema 2, and this program knows 1"
+            "unsupported schema 2, expected 1"
         );
         assert_eq!(
             fault(
                 "input",
                 r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","strict":{}}]}"#
             ),
-            "vector X: it needs exactly one of payload, datagrams, stream, send, chunk and http"
+            "vector X: exactly one input is required: payload, datagrams, stream, send, chunk or http"
         );
         let unknown = r#"{"schema":1,"topic":"t","vectors":[{"id":"X","payloads":""}]}"#;
         assert!(fault("unknown", unknown).contains("unknown field `payloads`"));
         let twice = r#"{"id":"X","title":"t","rule":"R1","payload":"","strict":{}}"#;
         let twice = format!(r#"{{"schema":1,"topic":"t","vectors":[{twice},{twice}]}}"#);
-        assert_eq!(fault("twice", &twice), "vector X: another vector has this id");
+        assert_eq!(fault("twice", &twice), "vector X: the id is not unique");
         let back = r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","datagrams":[{"at":2},{"at":1}],"strict":{}}]}"#;
-        assert_eq!(fault("back", back), "vector X: its times are not in order");
+        assert_eq!(fault("back", back), "vector X: the times are not in order");
     }
 }

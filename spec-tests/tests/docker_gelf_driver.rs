@@ -1,14 +1,14 @@
-//! What a Docker Engine's own log driver `gelf` sends, as our receivers read it.
+//! Receives the messages of a Docker Engine's log driver `gelf`.
 //!
-//! Containers write lines that follow from their number alone, on stdout and stderr, of lengths from one byte to
-//! nearly the 16 KiB at which the Engine cuts lines. The loopback keeps the order of datagrams and loses none as long
-//! as they fit the receive buffer, so each stream must come out exactly as it was written.
+//! Containers write lines derived from their number, on stdout and stderr, from one byte to nearly 16 KiB,
+//! the length at which the Engine splits lines. The loopback keeps the order of datagrams and loses none that
+//! fit the receive buffer, so each stream must arrive exactly as written.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::time::Duration;
@@ -22,20 +22,20 @@ use tokio::time::timeout;
 /// How long a message may take, and the start of a container with it.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How many lines a container writes on each stream.
+/// Number of lines that a container writes on each stream.
 const LINES: usize = 200;
 
-/// Their lengths, in turn.
+/// Lengths of the lines, in turn.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
-/// How many lines of both streams have 3,000 bytes or more, and are chunked however they are compressed.
+/// Number of lines on both streams with 3,000 bytes or more, which are chunked with any compression.
 const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
 
-/// What go-gelf, which the driver is made of, puts into one datagram, and into one chunk of several.
+/// Sizes of a datagram, and of a chunk's payload, in go-gelf, which the driver uses.
 const DATAGRAM: usize = 1420;
 const CHUNK: usize = DATAGRAM - 12;
 
-/// The line with this number on stdout (0) or stderr (1). Its text compresses to about three quarters.
+/// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters.
 fn line(number: usize, stream: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     let mut state = (2 * number + stream + 1) as u64;
@@ -46,7 +46,7 @@ fn line(number: usize, stream: usize) -> String {
     (0..LENGTHS[number % LENGTHS.len()]).map(|_| next()).collect()
 }
 
-/// Writes the same lines. The products stay below 2^53, so awk's floating point numbers are exact.
+/// Writes the same lines in awk. The products stay below 2^53, so awk's floating point numbers are exact.
 fn script() -> String {
     let lengths = LENGTHS.map(|length| length.to_string()).join(" ");
     let program = r#"
@@ -72,8 +72,8 @@ fn script() -> String {
     format!("awk '{}'", program.replace("LENGTHS", &lengths).replace("LINES", &LINES.to_string()))
 }
 
-/// Starts a container that runs a script. The script is a variable of its environment and no part of its command, for
-/// the command stands in each message.
+/// Starts a container that runs a script. The script is passed in the environment, because the command is
+/// part of each message.
 async fn run(engine: &Engine, script: String, driver_options: &[String]) -> RunningContainer {
     let mut arguments = vec![format!("--env=SCRIPT={script}"), "--log-driver=gelf".to_owned()];
     arguments.extend(driver_options.iter().map(|option| format!("--log-opt={option}")));
@@ -82,7 +82,7 @@ async fn run(engine: &Engine, script: String, driver_options: &[String]) -> Runn
     spawn_blocking(move || engine.run(options)).await.unwrap()
 }
 
-/// Receives `count` messages, and none beyond them.
+/// Receives `count` messages.
 async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<Received> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
@@ -92,7 +92,7 @@ async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<R
     all
 }
 
-/// Checks every member of every message, and that each stream has its lines in order.
+/// Checks every member of every message, and the order of each stream.
 fn check(messages: &[Received], container: &RunningContainer) {
     let mut streams = [Vec::new(), Vec::new()];
     for received in messages {
@@ -109,7 +109,7 @@ fn check(messages: &[Received], container: &RunningContainer) {
         assert_eq!(field("container_name"), container.name());
         assert_eq!(field("tag"), &container.id()[..12]);
         assert!(message.host().is_some_and(|host| !host.is_empty()));
-        // Later than the day this was written.
+        // In 2025 or later.
         assert!(message.timestamp().is_some_and(|timestamp| timestamp.as_unix().0 > 1_750_000_000));
         streams[stream].push(message.short_message().to_owned());
     }
@@ -120,7 +120,7 @@ fn check(messages: &[Received], container: &RunningContainer) {
     }
 }
 
-/// Runs a container whose driver sends over UDP, checks what comes, and returns it. `None` without an Engine.
+/// Runs a container whose driver sends over UDP and checks the messages. Returns `None` without an Engine.
 async fn every_line_arrives_over_udp(compression: &str) -> Option<(UdpReceiver, Vec<Received>)> {
     let engine = Engine::find()?;
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
@@ -154,7 +154,7 @@ async fn every_line_arrives_over_udp_without_compression() {
     let stats = receiver.stats().datagrams;
     assert_eq!(stats.reassembly.completed, (messages.len() - whole) as u64);
     assert_eq!(stats.datagrams, (whole + chunks) as u64);
-    // The lines of 1,000 bytes are chunked or not, as long as what surrounds them is.
+    // Lines of 1,000 bytes are chunked or not, depending on the length of the other members.
     assert!(stats.reassembly.completed >= CHUNKED_FROM_3000, "{stats:?}");
 }
 
@@ -188,7 +188,7 @@ async fn every_line_arrives_over_tcp() {
     assert_eq!(stats.connections, 1);
 }
 
-/// go-gelf sends one chunk too many, an empty one, when a payload fills its chunks to the last byte.
+/// go-gelf sends an empty chunk too many when a payload fills its chunks exactly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_that_fills_two_chunks_arrives_with_its_empty_third() {
     const PROBED: usize = 2000;
@@ -210,8 +210,8 @@ async fn a_payload_that_fills_two_chunks_arrives_with_its_empty_third() {
         run(&engine, script(PROBED, PROBED), &driver_options),
         receive(async || receiver.recv().await.unwrap(), ROUNDS),
     );
-    // What surrounds the line differs by a few bytes, for times are written without zeros at their end. So lines of
-    // many lengths are tried; in each round one of them is right, unless its time has fewer digits than others.
+    // The other members vary by a few bytes, because trailing zeros of times are omitted. So many lengths are
+    // tried; in each round one of them fits, unless its time has fewer digits.
     let longest = probe.iter().map(|received| received.payload.len()).max().unwrap();
     let fitting = 2 * CHUNK - (longest - PROBED);
     let (first, last) = (fitting - 16, fitting + 16);

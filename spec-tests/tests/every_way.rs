@@ -1,11 +1,11 @@
-//! Every payload of the vectors in every way it can arrive: whole, compressed, in chunks in any order, and on a stream
-//! in pieces of any size. It is the same message, and the same error, each time.
+//! Delivers every payload of the vectors in every way: plain, compressed, chunked in any order, and on a
+//! stream in pieces of any size. The message, or the error, must always be the same.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::path::Path;
@@ -26,7 +26,7 @@ fn payloads() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The same numbers in every run.
+/// Reproducible pseudo-random numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -37,7 +37,7 @@ impl Numbers {
 }
 
 #[test]
-fn compressed_or_not_and_in_chunks_of_any_order_it_is_the_same_payload() {
+fn payloads_survive_compression_and_shuffled_chunks() {
     let mut numbers = Numbers(1);
     let mut ways = 0;
     for (id, payload) in payloads() {
@@ -59,7 +59,7 @@ fn compressed_or_not_and_in_chunks_of_any_order_it_is_the_same_payload() {
                 for at in (1..wires.len()).rev() {
                     wires.swap(at, numbers.below(at + 1));
                 }
-                // One of them comes twice, unless it would begin a message anew.
+                // Repeats a chunk, unless the copy would start a new message.
                 if wires.len() > 2 {
                     wires.insert(1, wires[0].clone());
                 }
@@ -74,7 +74,7 @@ fn compressed_or_not_and_in_chunks_of_any_order_it_is_the_same_payload() {
                     }
                 }
                 let plain = compression == Compression::None;
-                // What begins as an encoding is taken for it, when it is not packed; and nothing is no message.
+                // Empty payloads, and plain ones that start like an encoding, are read differently.
                 let odd = payload.is_empty() || (plain && matches!(payload[0], 0x1e | 0x1f | 0x78));
                 if !odd {
                     assert_eq!((read, refused), (vec![payload.clone()], 0), "{id} {compression:?} {size:?}");
@@ -88,11 +88,11 @@ fn compressed_or_not_and_in_chunks_of_any_order_it_is_the_same_payload() {
 }
 
 #[test]
-fn on_a_stream_in_pieces_of_any_size_it_is_the_same_frame() {
+fn payloads_survive_streams_in_pieces_of_any_size() {
     let mut numbers = Numbers(2);
     let mut streams = 0;
     for (id, payload) in payloads() {
-        // A raw null byte ends a frame.
+        // A null byte ends a frame.
         if payload.contains(&0) || payload.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

@@ -1,10 +1,10 @@
-//! The vectors of HTTP to gelf-tokio's receiver, and the payloads of all others by requests.
+//! Sends the HTTP vectors, and the payloads of all others as requests, to gelf-tokio's receiver.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use gelf_spec_tests::{
 use gelf_tokio::{HttpReceiver, HttpReceiverOptions};
 use tokio::runtime::Runtime;
 
-/// A receiver, set up so, and what asks it.
+/// Starts a receiver with this setup, and a subject that asks it.
 fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let mut options = HttpReceiverOptions::default();
     options.bulk = setup.bulk;
@@ -30,7 +30,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
         loop {
-            // What is no payload has no line in any receiver's output.
+            // Errors do not appear in any receiver's output.
             if let Ok(received) = receiver.recv().await
                 && sender.send(received.payload.to_vec()).is_err()
             {
@@ -55,7 +55,7 @@ fn unexpected(results: &Results) -> Vec<String> {
 }
 
 #[test]
-fn gelf_tokio_answers_and_delivers_what_the_vectors_of_http_say_in_every_setup() {
+fn gelf_tokio_passes_the_http_vectors_in_every_setup() {
     let runtime = Runtime::new().unwrap();
     let mut passed = BTreeSet::new();
     for (at, setup) in setups().iter().enumerate() {
@@ -66,7 +66,7 @@ fn gelf_tokio_answers_and_delivers_what_the_vectors_of_http_say_in_every_setup()
         let passes = results.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Passes);
         passed.extend(passes.map(|outcome| outcome.id.clone()));
     }
-    // Each is asked in one of the setups, and passes in it.
+    // Each vector is asked in one of the setups and passes in it.
     let topics = embedded_http().unwrap();
     let all: BTreeSet<_> =
         topics.iter().flat_map(|topic| &topic.vectors).map(|vector| vector.id.clone()).collect();
@@ -75,7 +75,7 @@ fn gelf_tokio_answers_and_delivers_what_the_vectors_of_http_say_in_every_setup()
 }
 
 #[test]
-fn payloads_come_out_of_requests_as_out_of_datagrams() {
+fn gelf_tokio_passes_the_payload_vectors_over_http() {
     let runtime = Runtime::new().unwrap();
     let mut live = live(&runtime, &setups()[0]);
     let results = run(&embedded().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();

@@ -1,10 +1,10 @@
-//! The vectors of HTTP to a receiver, through sockets: one that keeps all rules, and ones that break each.
+//! Sends the HTTP vectors to a reference receiver that keeps all rules, or breaks one.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 mod http_reference;
@@ -22,7 +22,7 @@ use gelf_spec_tests::{
 use http_reference::{Broken, start};
 use serde_json::json;
 
-/// How many vectors there are of HTTP.
+/// Number of HTTP vectors.
 const VECTORS: usize = 109;
 
 fn outcomes_of(results: &Results, verdicts: &[Verdict]) -> Vec<String> {
@@ -35,7 +35,7 @@ fn unexpected(results: &Results) -> Vec<String> {
     results.unexpected().map(line).collect()
 }
 
-/// The vectors of HTTP to a receiver that is set up so and breaks a rule.
+/// Sends the HTTP vectors to a receiver with this setup that breaks a rule.
 fn check(setup: impl FnOnce(SocketAddr) -> LiveHttp, broken: Broken, filter: Option<&str>) -> Results {
     let (http, payloads) = start(setup, broken);
     let mut options = LiveOptions::default();
@@ -50,13 +50,13 @@ fn setup(at: usize) -> impl FnOnce(SocketAddr) -> LiveHttp {
     move |address| LiveHttp::setups(address).remove(at)
 }
 
-/// The places in [`LiveHttp::setups`].
+/// Indices in [`LiveHttp::setups`].
 const PLAIN: usize = 0;
 const HEADER: usize = 1;
 const BULK: usize = 2;
 
 #[test]
-fn a_receiver_that_keeps_the_rules_passes_in_every_setup() {
+fn a_correct_receiver_passes_in_every_setup() {
     let mut asked = BTreeSet::new();
     let setups = LiveHttp::setups(SocketAddr::from(([127, 0, 0, 1], 1))).len();
     for at in 0..setups {
@@ -69,7 +69,7 @@ fn a_receiver_that_keeps_the_rules_passes_in_every_setup() {
 }
 
 #[test]
-fn payloads_are_posted_too() {
+fn payload_vectors_are_posted() {
     let (http, payloads) = start(setup(PLAIN), Broken::Nothing);
     let mut options = LiveOptions::default();
     options.http = Some(http);
@@ -82,7 +82,7 @@ fn payloads_are_posted_too() {
 
 #[test]
 fn each_broken_rule_is_found_by_its_vectors() {
-    // What breaks, in which setup, and the vectors that must not pass because of it. Others may fail with them.
+    // The broken rule, the setup, and the vectors that must not pass. Others may fail with them.
     let cases: [(Broken, usize, &[&str]); 19] = [
         (Broken::AnyPath, PLAIN, &["H05", "H05-root", "H05-longer", "H05-then"]),
         (Broken::AnyMethod, PLAIN, &["H07", "H07-put", "H07-delete"]),
@@ -107,7 +107,7 @@ fn each_broken_rule_is_found_by_its_vectors() {
     for (broken, at, wanted) in cases {
         let (mut found, mut filters) = (BTreeSet::new(), wanted.to_vec());
         filters.sort_by_key(|filter| filter.len());
-        // Each once, where one filter covers several.
+        // Drops filters that a shorter filter covers.
         let mut kept: Vec<&str> = Vec::new();
         for filter in filters {
             if !kept.iter().any(|shorter| filter.contains(shorter)) {
@@ -127,7 +127,7 @@ fn each_broken_rule_is_found_by_its_vectors() {
 #[test]
 fn a_choice_deviates_and_does_not_fail() {
     let results = check(setup(BULK), Broken::NoArrays, Some("H17"));
-    // What is one element on a line of its own is read by accident.
+    // An array with one element on its own line passes by accident.
     assert_eq!(outcomes_of(&results, &[Verdict::Passes]), ["H17-spaces"]);
     assert_eq!(results.count(Verdict::Deviates), results.outcomes.len() - 1);
     let results = check(setup(PLAIN), Broken::Answers200, Some("H02"));
@@ -136,7 +136,7 @@ fn a_choice_deviates_and_does_not_fail() {
     assert_eq!(differences, &["answer 1: expected 202, found 200", "answer 2: expected 202, found 200"]);
 }
 
-/// Writes what the reference receiver delivers to the address, as its lines.
+/// Writes the messages of the reference receiver to an address, as lines.
 fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
     std::thread::spawn(move || {
         let mut output: Option<TcpStream> = None;
@@ -144,7 +144,7 @@ fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
             let Ok(decoded) = Decoder::lenient().decode(&payload) else { continue };
             let message = &decoded.message;
             let line = json!({"host": message.host(), "short_message": message.short_message()});
-            // The one that observes may not listen yet.
+            // The observer may not listen yet.
             output = output.or_else(|| TcpStream::connect(address).ok());
             if let Some(stream) = &mut output
                 && writeln!(stream, "{line}").is_err()
@@ -156,7 +156,7 @@ fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
 }
 
 #[test]
-fn the_command_asks_a_receiver_by_its_url() {
+fn the_command_asks_an_http_receiver() {
     for (broken, code, text) in
         [(Broken::Nothing, 0, "0 unexpected"), (Broken::AnyPath, 1, "answer: expected 404, found 202")]
     {
@@ -178,7 +178,7 @@ fn the_command_asks_a_receiver_by_its_url() {
 }
 
 #[test]
-fn the_command_needs_an_address_for_what_is_said_of_http() {
+fn http_options_need_an_http_address() {
     let with = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
             .args(["receiver", "--observe", "true"])

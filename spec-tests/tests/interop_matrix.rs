@@ -1,14 +1,15 @@
-//! Every installed peer sends to our receivers, and our senders send to every peer that receives: each transport, each
-//! compression and each class of size. Nothing may be lost or altered but what `interop.json` lists, with the peer's bug.
+//! Sends messages from every installed peer to our receivers, and from our senders to every peer that
+//! receives, with each transport, compression and size. No message may be lost or altered unless
+//! `interop.json` lists the peer's bug.
 //!
-//! The peers are installed by `scripts/peers`. Without them the test passes and says so;
+//! `scripts/peers` installs the peers. Without them the test passes and prints that it was skipped;
 //! `GELF_TESTS_REQUIRE=peers` makes it fail instead.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::collections::BTreeMap;
@@ -27,10 +28,10 @@ use tokio::time::timeout;
 /// How long an answer or an arrival may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The lengths of a message's text: short, about one datagram, a few chunks, many, and nearly all that 128 chunks hold.
+/// Lengths of a message's text: short, about one datagram, a few chunks, many chunks, and nearly 128 chunks.
 const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 
-/// What is known to fail: a peer, a direction, the cells, and why.
+/// A known failure: the peer, the direction, the cells, and the reason.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
@@ -41,7 +42,7 @@ struct Known {
     reason: String,
 }
 
-/// A text that hardly compresses, so that the sizes stand for what is sent.
+/// Returns a text that hardly compresses, so that its length is about that of the sent bytes.
 fn text(len: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     let mut state = len as u64 + 1;
@@ -52,11 +53,11 @@ fn text(len: usize) -> String {
     (0..len).map(|_| next()).collect()
 }
 
-/// What became of a message.
+/// Result of sending a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Cell {
     Arrived,
-    /// It cannot be asked for.
+    /// The peer does not support it.
     Unsupported,
     Wrong(String),
 }
@@ -80,7 +81,7 @@ fn is_required() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_altered_but_what_is_known() {
+async fn only_known_failures_occur_between_peers_and_us() {
     let peers = peers();
     if peers.is_empty() {
         let _ = writeln!(std::io::stderr(), "skipped: no peer is installed (scripts/peers does it)");
@@ -140,7 +141,7 @@ async fn nothing_is_lost_or_altered_but_what_is_known() {
     assert!(arrived >= 5 * (peers.len() - skipped), "{arrived} cells");
 }
 
-/// Each word of the pattern is that of the cell, or a star.
+/// Returns whether each word of the pattern equals that of the cell, or is a star.
 fn matches(pattern: &str, cell: &str) -> bool {
     let (pattern, cell): (Vec<_>, Vec<_>) = (pattern.split(' ').collect(), cell.split(' ').collect());
     pattern.len() == cell.len()
@@ -152,7 +153,7 @@ fn cases() -> impl Iterator<Item = (&'static str, &'static str, usize)> {
     ways.into_iter().flat_map(|(transport, compression)| SIZES.map(|size| (transport, compression, size)))
 }
 
-/// The peer sends; what it put on the wire goes to our receiver, over the loopback.
+/// Asks the peer to send, and passes the bytes to our receiver over the loopback.
 async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
     for (transport, compression, size) in cases() {
@@ -185,7 +186,7 @@ async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     outcomes
 }
 
-/// Whether exactly this message has arrived.
+/// Checks that exactly this message arrived.
 fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec<Vec<u8>>) -> Cell {
     let [payload] = &payloads[..] else { return Cell::Wrong(format!("{} messages arrived", payloads.len())) };
     let decoded = match Decoder::lenient().decode(payload) {
@@ -209,7 +210,7 @@ fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec
     Cell::Arrived
 }
 
-/// What our receiver makes of datagrams; a message of its own says when all are through.
+/// Sends datagrams to our receiver. A final message marks their end.
 async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -228,7 +229,7 @@ async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     }
 }
 
-/// What our receiver makes of a stream.
+/// Sends a stream to our receiver. A final frame marks its end.
 async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
@@ -249,7 +250,7 @@ async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// Our sender's bytes, caught on the loopback, through the peer's decoder.
+/// Captures the bytes of our sender on the loopback, and passes them to the peer's decoder.
 async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
     for (transport, compression, size) in cases() {
@@ -277,7 +278,7 @@ async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
             Reply::Observed(Observed { messages, errors, .. }) => match &messages[..] {
                 [message] => {
                     let got =
-                        |seen: &Option<gelf_spec_tests::Seen>| seen.as_ref().and_then(|seen| seen.text());
+                        |seen: &Option<gelf_spec_tests::JsonText>| seen.as_ref().and_then(|seen| seen.text());
                     let field = message.fields.get("k").and_then(|value| value.text());
                     if got(&message.short_message).as_deref() != Some(&text) {
                         Cell::Wrong("another text".to_owned())
@@ -300,7 +301,7 @@ async fn caught_by_udp(compression: &str, message: &Message<'_>) -> Vec<Vec<u8>>
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let uri = format!("gelf://{}?compression={compression}", socket.local_addr().unwrap());
     let mut sender = UdpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
-    // Read along, for the socket's buffer holds fewer than 128 datagrams on some machines.
+    // Read concurrently, because some socket buffers hold fewer than 128 datagrams.
     let reading = std::thread::spawn(move || {
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let mut buffer = vec![0; 65_536];

@@ -1,10 +1,10 @@
-//! The vectors to gelf-tokio's receivers, over real sockets, as `gelf-conformance receiver` sends them.
+//! Sends the vectors to gelf-tokio's receivers over sockets, as `gelf-conformance receiver` does.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::Write;
@@ -18,7 +18,7 @@ use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use serde_json::json;
 
-/// An address that nothing listens on now.
+/// Returns an address on which nothing listens.
 fn free_tcp() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -27,7 +27,7 @@ fn free_udp() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The example that prints what gelf-tokio delivers. `cargo test` builds it beside the program.
+/// Returns the path of the example that prints the messages of gelf-tokio. `cargo test` builds it.
 fn print_received() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_gelf-conformance"));
     let example = program.with_file_name("examples").join("print_received");
@@ -45,7 +45,7 @@ fn unexpected(results: &Results) -> Vec<String> {
 }
 
 #[test]
-fn gelf_tokio_delivers_live_what_the_vectors_say() {
+fn gelf_tokio_passes_the_vectors_over_sockets() {
     let (udp, tcp) = (free_udp(), free_tcp());
     let command = format!("'{}' --udp {udp} --tcp {tcp} --for 120", print_received().display());
     let mut options = LiveOptions::default();
@@ -55,12 +55,12 @@ fn gelf_tokio_delivers_live_what_the_vectors_say() {
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
     assert_eq!(live.late(), 0);
-    // All that is neither sent by a sender, nor about limits, nor about time.
+    // All vectors except those about sending, limits and time.
     assert!(results.count(Verdict::Passes) >= 420, "{}", results.count(Verdict::Passes));
 }
 
 #[test]
-fn frames_carry_the_payloads_where_there_is_tcp_alone() {
+fn payloads_are_sent_as_frames_over_tcp_only() {
     let tcp = free_tcp();
     let command = format!("'{}' --tcp {tcp} --for 120", print_received().display());
     let mut options = LiveOptions::default();
@@ -72,7 +72,7 @@ fn frames_carry_the_payloads_where_there_is_tcp_alone() {
 }
 
 #[test]
-fn time_passes_where_it_is_allowed_to() {
+fn slow_vectors_wait() {
     let udp = free_udp();
     let command = format!("'{}' --udp {udp} --for 120", print_received().display());
     let mut options = LiveOptions::default();
@@ -86,9 +86,9 @@ fn time_passes_where_it_is_allowed_to() {
     assert!(started.elapsed() >= Duration::from_secs(7));
 }
 
-/// A receiver that makes level 6 of 7 and has no timestamps, and whose output writes to a connection.
+/// A receiver that changes level 7 to 6, drops timestamps, and writes its output to a connection.
 #[test]
-fn what_a_receiver_loses_or_changes_is_found() {
+fn lost_and_changed_members_are_found() {
     let observe = free_tcp();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
@@ -114,7 +114,7 @@ fn what_a_receiver_loses_or_changes_is_found() {
                 "level": message.level().map(|level| level.as_u8().min(6)),
                 "fields": fields,
             });
-            // The one that observes may not listen yet.
+            // The observer may not listen yet.
             output = output.or_else(|| TcpStream::connect(observe).ok());
             if let Some(stream) = &mut output
                 && writeln!(stream, "{line}").is_err()
@@ -133,9 +133,9 @@ fn what_a_receiver_loses_or_changes_is_found() {
 }
 
 #[test]
-fn a_receiver_that_ends_has_crashed_and_is_started_again() {
+fn an_ended_receiver_has_crashed_and_is_restarted() {
     let udp = free_udp();
-    // A second is enough for the first vectors, and not for all.
+    // One second is enough for the first vectors only.
     let command = format!("'{}' --udp {udp} --for 1", print_received().display());
     let mut options = LiveOptions::default();
     options.udp = Some(udp);
@@ -148,7 +148,7 @@ fn a_receiver_that_ends_has_crashed_and_is_started_again() {
 }
 
 #[test]
-fn the_command_reports_and_says_by_its_code_whether_all_is_well() {
+fn the_command_reports_and_exits_with_0() {
     let udp = free_udp();
     let observe = format!("'{}' --udp {udp} --for 60", print_received().display());
     let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))

@@ -1,10 +1,10 @@
-//! `gelf-conformance sender`, as a program: what is sent to it, what it reports, how it ends.
+//! Runs `gelf-conformance sender` and checks its reports and its end.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,7 +29,7 @@ struct Listening {
     said: BufReader<std::process::ChildStderr>,
 }
 
-/// What it said in the end.
+/// Exit status and reports of the program.
 struct Said {
     status: ExitStatus,
     text: String,
@@ -37,7 +37,7 @@ struct Said {
 }
 
 impl Listening {
-    /// `name` names the report's file. The addresses are those that it says on standard error.
+    /// Starts the program. `name` names the report file. The addresses are read from standard error.
     fn start(name: &str, arguments: &[&str]) -> Self {
         let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
         let mut program = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
@@ -74,7 +74,7 @@ impl Listening {
         TcpStream::connect(self.tcp.unwrap()).unwrap().write_all(bytes).unwrap();
     }
 
-    /// Sends all of it on one connection, and then no more; what came back.
+    /// Sends bytes on one connection, then shuts it down. Returns the answers.
     fn posts(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.http.unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -99,7 +99,7 @@ impl Listening {
 }
 
 impl Said {
-    /// Rule, name, severity and how often, of all that is wrong.
+    /// Returns rule, name, severity and count of all violations.
     fn violations(&self) -> Vec<(String, String, String, u64)> {
         let violations = self.report["violations"].as_array().unwrap();
         let of = |violation: &'_ Value, member: &str| violation[member].as_str().unwrap().to_owned();
@@ -121,7 +121,7 @@ impl Said {
         &violations.iter().find(|violation| violation["name"] == name).unwrap()["examples"][0]
     }
 
-    /// How many messages a receiver takes.
+    /// Returns the number of messages that a receiver accepts.
     fn takes(&self, name: &str) -> u64 {
         let receivers = self.report["receivers"].as_array().unwrap();
         receivers.iter().find(|receiver| receiver["name"] == name).unwrap()["takes"].as_u64().unwrap()
@@ -133,7 +133,7 @@ fn violation(rule: &str, name: &str, severity: &str, times: u64) -> (String, Str
 }
 
 fn long_message(compression: Compression) -> Vec<Vec<u8>> {
-    // Text that does not become small.
+    // Text that hardly compresses.
     let mut state = 1_u32;
     let text: String = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -153,7 +153,7 @@ fn long_message(compression: Compression) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn good_messages_are_good() {
+fn valid_messages_pass() {
     let listening = Listening::start(
         "good",
         &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--messages", "5", "--for", "60s"],
@@ -187,7 +187,7 @@ fn good_messages_are_good() {
 }
 
 #[test]
-fn each_violation_is_counted_by_its_rule() {
+fn violations_are_counted_by_rule() {
     let listening = Listening::start("bad", &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--for", "2s"]);
     let socket = listening.socket();
     let level = format!("{},\"level\":\"3\"}}", &MESSAGE[..MESSAGE.len() - 1]);
@@ -220,7 +220,8 @@ fn each_violation_is_counted_by_its_rule() {
     assert_eq!(example["address"], address);
     assert_eq!(example["bytes"], r#"at byte 48: "ge\":\"m\",\"level\":\"3\"}""#);
     assert_eq!(said.example("Incomplete")["bytes"], "1e 0f 41 42 43 44 45 46 47 48 00 02 7b");
-    // Of eight messages, two chunks and the null byte; two levels in quotes; the unterminated frame.
+    // Of eight messages, two chunks and the null byte are refused; then two levels in quotes, and the
+    // unterminated frame.
     assert_eq!(said.takes("Graylog"), 5);
     assert_eq!(said.takes("Logstash"), 5);
     assert_eq!(said.takes("Vector"), 3);
@@ -229,7 +230,7 @@ fn each_violation_is_counted_by_its_rule() {
 }
 
 #[test]
-fn an_id_that_is_used_again_is_reported() {
+fn a_reused_id_is_reported() {
     let listening = Listening::start("ids", &["--udp", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
     let socket = listening.socket();
     for space in ["", " "] {
@@ -244,15 +245,15 @@ fn an_id_that_is_used_again_is_reported() {
 }
 
 #[test]
-fn nothing_is_a_failure() {
+fn no_message_is_a_failure() {
     let said = Listening::start("nothing", &["--tcp", "127.0.0.1:0", "--for", "100ms"]).end();
     assert_eq!(said.status.code(), Some(1));
     assert_eq!(said.report["messages"], 0);
-    assert!(said.text.contains("nothing came"), "{}", said.text);
+    assert!(said.text.contains("no messages received"), "{}", said.text);
 }
 
 #[test]
-fn it_ends_when_it_is_asked_to() {
+fn sigint_ends_the_program() {
     let listening = Listening::start("asked", &["--udp", "127.0.0.1:0"]);
     listening.socket().send(MESSAGE.as_bytes()).unwrap();
     thread::sleep(Duration::from_millis(300));
@@ -264,7 +265,7 @@ fn it_ends_when_it_is_asked_to() {
 }
 
 #[test]
-fn a_wrong_command_line_ends_it_with_2() {
+fn a_wrong_command_line_exits_with_2() {
     let wrong: [&[&str]; 12] = [
         &["--udp", "nowhere"],
         &["--udp", "127.0.0.1"],
@@ -290,7 +291,7 @@ fn a_wrong_command_line_ends_it_with_2() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error() {
+fn an_address_in_use_is_an_error() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
@@ -302,7 +303,7 @@ fn an_address_that_is_taken_is_an_error() {
     assert!(errors.starts_with(&format!("gelf-conformance: udp {address}: ")), "{errors}");
 }
 
-/// A request with these headers, besides the usual ones.
+/// Returns a request with these headers in addition to the usual ones.
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     let len = body.len();
     let head = "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
@@ -314,7 +315,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn good_requests_are_good() {
+fn valid_requests_pass() {
     let listening =
         Listening::start("http-good", &["--http", "127.0.0.1:0", "--messages", "3", "--for", "60s"]);
     let gzip = Compressor::new(Compression::default()).compress(MESSAGE.as_bytes()).to_vec();
@@ -350,9 +351,10 @@ fn good_requests_are_good() {
     assert!(said.text.contains("Graylog  ") && !said.text.contains("Logstash"), "{}", said.text);
 }
 
-/// What pygelf 0.4.3 sends: a connection for each message, no Content-Type, and a coding that the body does not have.
+/// Requests as pygelf 0.4.3 sends them: one connection each, no Content-Type, and an encoding other than that
+/// of the body.
 #[test]
-fn the_habits_of_a_sender_of_http_are_found() {
+fn requests_of_pygelf_are_judged() {
     let listening =
         Listening::start("http-habits", &["--http", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
     let body = zlib(MESSAGE.as_bytes());
@@ -366,7 +368,7 @@ fn the_habits_of_a_sender_of_http_are_found() {
     let said = listening.end();
     assert_eq!(said.status.code(), Some(0), "{}", said.text);
     let mut violations = said.violations();
-    // The second connection may end behind the end.
+    // The second connection may be closed after the end.
     violations.retain(|(_, name, ..)| name != "NoKeepAlive");
     assert_eq!(
         violations,
@@ -378,7 +380,7 @@ fn the_habits_of_a_sender_of_http_are_found() {
 }
 
 #[test]
-fn what_a_request_breaks_is_counted_by_its_rule() {
+fn violations_of_requests_are_counted_by_rule() {
     let listening = Listening::start("http-bad", &["--http", "127.0.0.1:0", "--for", "4s"]);
     let of = |line: &str| {
         let len = MESSAGE.len();
@@ -417,18 +419,18 @@ fn what_a_request_breaks_is_counted_by_its_rule() {
         ]
     );
     assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");
-    // Of nine messages, or what came in the place of one: the first of two, and the level in quotes.
+    // Of nine messages, or bytes in their place: the first of two messages, and the level in quotes.
     assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(9), 2));
 }
 
-/// Without its last bytes.
+/// Removes the last bytes.
 fn cut_off(mut request: Vec<u8>) -> Vec<u8> {
     request.truncate(request.len() - 5);
     request
 }
 
 #[test]
-fn lines_are_messages_where_a_receiver_takes_several() {
+fn bulk_mode_reads_lines() {
     let listening = Listening::start(
         "http-bulk",
         &["--http", "127.0.0.1:0", "--bulk", "--messages", "4", "--for", "60s"],
@@ -443,7 +445,7 @@ fn lines_are_messages_where_a_receiver_takes_several() {
 }
 
 #[test]
-fn it_says_whether_a_message_came_again() {
+fn retries_and_missing_retries_are_reported() {
     let listening =
         Listening::start("http-retry", &["--http", "127.0.0.1:0", "--status", "503", "--for", "5s"]);
     let status = |answers: &str| answers.get(9..12).unwrap().to_owned();
@@ -459,11 +461,11 @@ fn it_says_whether_a_message_came_again() {
     let retries = &said.report["http"]["retries"];
     assert_eq!((&retries["messages"], &retries["came_again"]), (&json!(2), &json!(1)));
     assert_eq!(said.report["messages"], 2, "what came again is no new message");
-    assert!(said.text.contains("of 2 messages that were answered with 503, 1 came again"), "{}", said.text);
+    assert!(said.text.contains("of 2 messages answered with 503, 1 retried"), "{}", said.text);
 }
 
 #[test]
-fn what_is_refused_for_good_must_not_come_again() {
+fn retries_after_400_are_reported() {
     let listening =
         Listening::start("http-400", &["--http", "127.0.0.1:0", "--status", "400", "--for", "4s"]);
     for _ in 0..2 {
@@ -475,7 +477,7 @@ fn what_is_refused_for_good_must_not_come_again() {
 }
 
 #[test]
-fn a_sender_that_waits_is_told_to_go_on() {
+fn a_waiting_sender_receives_100_continue() {
     let listening =
         Listening::start("http-100", &["--http", "127.0.0.1:0", "--messages", "1", "--for", "60s"]);
     let mut stream = TcpStream::connect(listening.http.unwrap()).unwrap();

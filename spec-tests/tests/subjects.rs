@@ -1,16 +1,16 @@
-//! `gelf-conformance run` and subjects that do not keep to the protocol, and files that are malformed.
+//! Runs `gelf-conformance run` with subjects that violate the protocol, and with malformed files.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// A folder of this test's own, gone with it.
+/// A temporary folder that is removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -45,7 +45,8 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A shell script that says hello, and does `then` with each further request, whose id is in `$id`.
+/// Writes a shell script that answers `hello`, and runs `then` for each further request, with its id in
+/// `$id`.
 fn subject(folder: &Folder, then: &str) -> String {
     let script = format!(
         r#"while read -r line; do
@@ -60,13 +61,13 @@ done"#
     format!("sh {}", folder.write("subject.sh", &script))
 }
 
-/// Runs the envelope's first vectors.
+/// Runs the first vectors of the envelope.
 fn run(command: &str, more: &[&str]) -> Output {
     conformance(&[&["run", "--subject", command, "--filter", "A0", "--timeout", "1"], more].concat())
 }
 
 #[test]
-fn a_subject_that_delivers_what_was_sent_passes() {
+fn a_correct_subject_passes() {
     let folder = Folder::new("passes");
     let good =
         r#"printf '{"id":"%s","messages":[{"version":"1.1","host":"h","short_message":"m"}]}\n' "$id""#;
@@ -76,7 +77,7 @@ fn a_subject_that_delivers_what_was_sent_passes() {
 }
 
 #[test]
-fn what_is_not_as_expected_is_explained_and_fails_the_run() {
+fn unexpected_results_are_explained_and_fail_the_run() {
     let folder = Folder::new("fails");
     let wrong = r#"printf '{"id":"%s","messages":[{"host":"other","short_message":"m"}]}\n' "$id""#;
     let report = folder.0.join("report.xml");
@@ -93,7 +94,7 @@ fn what_is_not_as_expected_is_explained_and_fails_the_run() {
 }
 
 #[test]
-fn what_is_known_is_no_failure_and_what_is_no_longer_so_is_an_error() {
+fn known_failures_are_expected_and_stale_ones_are_errors() {
     let folder = Folder::new("known");
     let wrong = r#"printf '{"id":"%s","messages":[{"host":"other","short_message":"m"}]}\n' "$id""#;
     let command = subject(&folder, wrong);
@@ -119,7 +120,7 @@ fn what_is_known_is_no_failure_and_what_is_no_longer_so_is_an_error() {
     let output = with(&known("X2"));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stdout(&output).contains("X2 is said to be 'fails', and is not (because)"),
+        stdout(&output).contains("X2 is expected to be 'fails', but is not (because)"),
         "{}",
         stdout(&output)
     );
@@ -129,11 +130,11 @@ fn what_is_known_is_no_failure_and_what_is_no_longer_so_is_an_error() {
     );
     let output = with(&wrong_word);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("word.json: 'bad' is none of"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("word.json: 'bad' is not one of"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_subject_that_hangs_is_stopped_and_has_no_answer_and_the_next_vector_is_asked() {
+fn a_hanging_subject_gets_no_answer_and_is_restarted() {
     let folder = Folder::new("hangs");
     let output = conformance(&[
         "run",
@@ -154,7 +155,7 @@ fn a_subject_that_hangs_is_stopped_and_has_no_answer_and_the_next_vector_is_aske
 }
 
 #[test]
-fn a_subject_that_ends_has_crashed_with_its_last_words() {
+fn an_ended_subject_has_crashed_with_its_last_output() {
     let folder = Folder::new("ends");
     let output = run(&subject(&folder, "echo 'no memory left' >&2; exit 3"), &[]);
     assert_eq!(output.status.code(), Some(1));
@@ -163,7 +164,7 @@ fn a_subject_that_ends_has_crashed_with_its_last_words() {
 }
 
 #[test]
-fn a_subject_may_tidy_up_when_its_input_ends() {
+fn a_subject_may_clean_up_at_the_end() {
     let folder = Folder::new("tidies");
     let tidied = folder.0.join("tidied");
     let good = r#"printf '{"id":"%s","messages":[{"host":"h","short_message":"m"}]}\n' "$id""#;
@@ -176,29 +177,29 @@ fn a_subject_may_tidy_up_when_its_input_ends() {
 }
 
 #[test]
-fn an_answer_that_is_none_names_the_vector_and_ends_the_run() {
+fn an_invalid_answer_ends_the_run() {
     let folder = Folder::new("garbage");
     let output = run(&subject(&folder, "echo garbage"), &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains("vector A01") && text.contains("its answer to A01 is not one"), "{text}");
+    assert!(text.contains("vector A01") && text.contains("invalid answer to A01"), "{text}");
 
     let output = run(&subject(&folder, r#"echo '{"id":"Z99"}'"#), &[]);
-    assert!(stderr(&output).contains("it answers Z99 when asked A01"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("answer to Z99 instead of A01"), "{}", stderr(&output));
 
     let output = run("true", &[]);
     assert!(
-        stderr(&output).contains("subject 'true': it ended at once: exit status: 0"),
+        stderr(&output).contains("subject 'true': it ended immediately: exit status: 0"),
         "{}",
         stderr(&output)
     );
 
     let output = run("no-such-program-here", &[]);
-    assert!(stderr(&output).contains("it ended at once"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("it ended immediately"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_malformed_vector_file_is_named_with_the_vector_and_the_reason() {
+fn errors_in_vector_files_are_reported() {
     let folder = Folder::new("malformed");
     folder.write(
         "bad.json",
@@ -207,13 +208,13 @@ fn a_malformed_vector_file_is_named_with_the_vector_and_the_reason() {
     let output = conformance(&["run", "--vectors", &folder.0.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains("bad.json: vector X: it needs exactly one of payload"), "{text}");
+    assert!(text.contains("bad.json: vector X: exactly one input is required: payload"), "{text}");
     let output = conformance(&["run", "--vectors", "/no/such/folder"]);
     assert!(stderr(&output).contains("/no/such/folder: No such file"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_wrong_command_line_is_exit_2_and_a_filter_without_vectors_says_so() {
+fn command_line_errors_are_reported() {
     assert_eq!(conformance(&["run", "--report", "yaml=x"]).status.code(), Some(2));
     assert_eq!(conformance(&["run", "--mode", "loose"]).status.code(), Some(2));
     assert_eq!(conformance(&[]).status.code(), Some(2));
@@ -221,11 +222,11 @@ fn a_wrong_command_line_is_exit_2_and_a_filter_without_vectors_says_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no vector matches 'nothing-has-this'"), "{}", stderr(&output));
     let output = conformance(&["explain", "C999"]);
-    assert!(stderr(&output).contains("no vector is called C999"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("unknown vector C999"), "{}", stderr(&output));
 }
 
 #[test]
-fn vectors_are_listed_and_explained_and_all_of_them_pass_on_our_own() {
+fn vectors_are_listed_explained_and_pass() {
     let list = stdout(&conformance(&["run", "--list", "--filter", "reassembly"]));
     assert!(list.lines().count() > 40 && list.contains("C41"), "{list}");
     let explained = stdout(&conformance(&["explain", "C41"]));

@@ -1,13 +1,13 @@
-//! What the UDP sender puts on the wire, as Wireshark's dissector reads it.
+//! Reads the datagrams of the UDP sender with Wireshark's dissector.
 //!
-//! tshark captures on the loopback, and reads the capture again with each datagram as GELF. It tells of each message
-//! the keys and values of its JSON text, and of each datagram what is wrong with it.
+//! tshark captures on the loopback, then reads the capture with each datagram decoded as GELF. It prints the
+//! keys and values of each message, and the errors of each datagram.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::{BufRead, BufReader, Read};
@@ -26,7 +26,7 @@ use gelf_tokio::gelf_core::{
 /// How long tshark may take for a step.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What tshark is asked about each datagram.
+/// Fields that tshark prints for each datagram.
 const FIELDS: [&str; 13] = [
     "gelf.type",
     "gelf.chunk.number",
@@ -43,7 +43,7 @@ const FIELDS: [&str; 13] = [
     "json.value.number",
 ];
 
-/// A message that is expected to be read.
+/// A message that must be read.
 #[derive(Clone, Debug, PartialEq)]
 struct Numbered {
     number: i64,
@@ -51,7 +51,7 @@ struct Numbered {
 }
 
 impl Numbered {
-    /// Letters, digits and the like, which compress to about three quarters.
+    /// Creates a message whose text compresses to about three quarters.
     fn new(number: i64, len: usize) -> Self {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
         let mut state = number as u64;
@@ -70,7 +70,7 @@ impl Numbered {
     }
 }
 
-/// What is wrong with a capture of `expected` messages in `datagrams` datagrams; nothing, if it is empty.
+/// Returns the errors in a capture of `expected` messages in `datagrams` datagrams.
 fn problems(capture: &[Datagram], datagrams: usize, expected: &[Numbered]) -> Vec<String> {
     let mut problems = Vec::new();
     if capture.len() != datagrams {
@@ -81,7 +81,7 @@ fn problems(capture: &[Datagram], datagrams: usize, expected: &[Numbered]) -> Ve
         if let Some(error) = datagram.error() {
             problems.push(format!("datagram {index}: {error}"));
         }
-        // Of a message's chunks the last says how many there are, and the others which datagram that is.
+        // The last chunk of a message has its fragment count; the others refer to the last.
         if datagram["gelf.type"] == "0x1e0f"
             && datagram["gelf.reassembled.in"].is_empty()
             && datagram["gelf.fragment.count"] != datagram["gelf.chunk.count"]
@@ -100,7 +100,7 @@ fn problems(capture: &[Datagram], datagrams: usize, expected: &[Numbered]) -> Ve
     problems
 }
 
-/// A datagram as tshark describes it: a value for each of [`FIELDS`].
+/// Fields of a datagram as tshark prints them: one value for each of [`FIELDS`].
 #[derive(Debug)]
 struct Datagram(Vec<String>);
 
@@ -125,7 +125,8 @@ impl Datagram {
         }
     }
 
-    /// The message that the datagram carries or completes, if it has all of its members and no others.
+    /// Returns the message that the datagram carries or completes, if its members are exactly the expected
+    /// ones.
     fn message(&self) -> Option<Result<Numbered, String>> {
         if self["json.key"].is_empty() {
             return None;
@@ -144,18 +145,18 @@ impl Datagram {
     }
 }
 
-/// tshark while it captures what comes to one port.
+/// A running tshark that captures the datagrams to one port.
 struct Capture {
     tshark: Child,
     lines: Receiver<String>,
     file: PathBuf,
-    /// Keeps the port, so that nothing is refused. It need not be read.
+    /// Keeps the port open, so that no ICMP errors are sent. It is never read.
     sink: UdpSocket,
     markers: usize,
 }
 
 impl Capture {
-    /// Starts it and waits until it sees what is sent. `None`, with the reason on stderr, if it cannot.
+    /// Starts tshark and waits until it captures. Returns `None`, with the reason on stderr, if it cannot.
     fn start() -> Option<Self> {
         if !real_engine::require("tshark") {
             return None;
@@ -183,7 +184,7 @@ impl Capture {
         let mut capture = Self { tshark, lines, file, sink, markers: 0 };
         let started = Instant::now();
         let marker = UdpSocket::bind("127.0.0.1:0").unwrap();
-        // It says that it captures before it does; so it is shown datagrams until it sees one.
+        // tshark announces the capture before it starts, so marker datagrams are sent until one is seen.
         loop {
             marker.send_to(b"{}", ("127.0.0.1", port)).unwrap();
             match capture.lines.recv_timeout(Duration::from_millis(100)) {
@@ -210,12 +211,12 @@ impl Capture {
         self.sink.local_addr().unwrap().port()
     }
 
-    /// Waits until `datagrams` more were captured, beside those that showed that it captures; ends it, and reads what
-    /// came from the port `from`.
+    /// Waits for `datagrams` more captured datagrams after the markers, ends the capture, and reads the
+    /// datagrams that came from port `from`.
     fn read(mut self, datagrams: usize, from: u16) -> Vec<Datagram> {
         let port = self.port();
         let started = Instant::now();
-        // A marker that came late may be counted as one of the datagrams; so it goes on until there is nothing more.
+        // A late marker may be counted as a datagram, so reading continues until nothing more arrives.
         let mut seen = self.markers;
         loop {
             let wait = if seen < datagrams + self.markers { LIMIT } else { Duration::from_millis(500) };
@@ -251,14 +252,14 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        // Both have happened already unless the test failed.
+        // Both have already happened unless the test failed.
         let _ = self.tshark.kill();
         let _ = self.tshark.wait();
         let _ = fs::remove_file(&self.file);
     }
 }
 
-/// What stands before the JSON text in a datagram of its own.
+/// Returns the first two bytes of an unchunked datagram.
 fn magic(compression: &str) -> &'static str {
     match compression {
         "gzip" => "0x1f8b",
@@ -267,7 +268,7 @@ fn magic(compression: &str) -> &'static str {
     }
 }
 
-/// Sends messages of this size and reads them, and says how many datagrams each took.
+/// Sends messages of this size, reads the capture, and checks the number of datagrams.
 async fn every_message_is_read(compression: &str, datagram_size: usize, len: usize, count: i64) {
     let Some(capture) = Capture::start() else { return };
     let uri = format!(
@@ -275,7 +276,7 @@ async fn every_message_is_read(compression: &str, datagram_size: usize, len: usi
         capture.port()
     );
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
-    // What leaves by one system call is captured on the same machine before it is cut into datagrams.
+    // Segmented sends are captured on the loopback before they are split into datagrams.
     sender.set_segmentation(false);
     let expected: Vec<Numbered> = (0..count).map(|number| Numbered::new(number, len)).collect();
     let mut datagrams = 0;
@@ -291,7 +292,7 @@ async fn every_message_is_read(compression: &str, datagram_size: usize, len: usi
     let of_type = |magic: &str| read.iter().filter(|datagram| datagram["gelf.type"] == magic).count();
     assert_eq!(of_type("0x1e0f"), chunks);
     assert_eq!(of_type(magic(compression)), datagrams - chunks);
-    // A case that was meant to be chunked was, and no other.
+    // Exactly the cases meant to be chunked are chunked.
     let is_chunked = chunks > 0;
     assert_eq!(is_chunked, len > datagram_size);
 }
@@ -356,9 +357,9 @@ async fn messages_of_60_kb_in_one_datagram_are_read_from_zlib() {
     every_message_is_read("zlib", 65_507, 60_000, 10).await;
 }
 
-/// The same check finds what is wrong: a byte of a compressed payload, a chunk that is missing, a message that is cut.
+/// The check finds a corrupt byte of a compressed payload, a missing chunk and a truncated message.
 #[test]
-fn a_datagram_that_is_wrong_is_found() {
+fn wrong_datagrams_are_found() {
     let Some(capture) = Capture::start() else { return };
     let good = Numbered::new(0, 100);
     let mut payload = bytes(&good);

@@ -1,4 +1,5 @@
-//! gelf-core beside what limits it, serde_json and the other GELF crates: one run, ratios of processor time.
+//! Compares gelf-core with memcpy, serde_json and the other GELF crates in one run, as ratios of processor
+//! time.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS [TABLE]]`
 
@@ -38,7 +39,8 @@ fn main() {
     }
 }
 
-/// The constant members of a container are encoded once; serde_json writes all of them each time, as the other crates do.
+/// gelf-core encodes the constant members of a container once; serde_json and the other crates encode them
+/// each time.
 fn encoding(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let mut copy = BytesMut::with_capacity(1 << 20);
@@ -64,7 +66,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
             fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
         })
         .collect();
-    // Nobody empties the channels: after 512 messages each is encoded and then dropped.
+    // The channels are not read: after 512 messages, each message is encoded and then dropped.
     let handles: Vec<_> = corpus
         .containers
         .iter()
@@ -118,7 +120,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
             for sample in &corpus.samples {
                 let arguments = format_args!("{}", sample.text);
                 let record = log::Record::builder().args(arguments).level(log::Level::Info).build();
-                // What its `log` does before it writes.
+                // As its `log` method does before writing.
                 let mut record = gelf_logger::GelfRecord::from(&record);
                 record.additional_fields.extend(maps[sample.container].clone());
                 black_box(serde_json::to_vec(&record).unwrap());
@@ -172,7 +174,7 @@ fn with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
     map.end().unwrap();
 }
 
-/// Levels of gzip, into the same buffer, and inflating.
+/// Compares levels of gzip with the same buffer, and inflating.
 fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();
@@ -206,7 +208,7 @@ fn compressing(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// Looks at the short message alone.
+/// Reads only the short message.
 #[derive(Default)]
 struct Glance(usize);
 
@@ -245,7 +247,7 @@ fn decoding(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// The chunks of eight messages at a time take turns.
+/// The chunks of eight messages at a time are interleaved.
 fn reassembling(_: &Corpus, rounds: usize) {
     let payloads: Vec<_> = Corpus::new(3000)
         .payloads()
@@ -254,7 +256,7 @@ fn reassembling(_: &Corpus, rounds: usize) {
         .take(MESSAGES)
         .collect();
     let mut chunker = Chunker::new(DatagramSize::WAN);
-    // Which of the eight, and the chunk.
+    // Index among the eight, and the chunk.
     let mut turns: Vec<(usize, Vec<u8>)> = Vec::new();
     for eight in payloads.chunks(8) {
         let mut queues: Vec<Vec<Vec<u8>>> = eight

@@ -1,8 +1,9 @@
-//! Processor time of this thread, variants taking turns, so that other work on the machine hits all alike.
+//! Measures processor time of this thread, with variants in turns, so that other load affects all of them
+//! equally.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Something to be measured, and how many times it does its work in one go.
+/// A measured variant.
 pub(crate) struct Variant<'a> {
     name: &'a str,
     work: Box<dyn FnMut() + 'a>,
@@ -10,10 +11,10 @@ pub(crate) struct Variant<'a> {
     rounds: Vec<f64>,
 }
 
-/// Variants of the same work; the first is the one that the others are compared with.
+/// Variants of the same work, compared with the first.
 pub(crate) struct Table<'a> {
     title: &'a str,
-    /// How many messages one round of one variant has.
+    /// Number of messages in one round of one variant.
     messages: usize,
     variants: Vec<Variant<'a>>,
 }
@@ -28,7 +29,8 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Runs every variant once for warmth and then in turns, and prints the medians of time and of the ratio by round.
+    /// Runs every variant once to warm up, then in turns, and prints the medians of time and of the ratio by
+    /// round.
     pub(crate) fn run(mut self, rounds: usize) {
         for variant in &mut self.variants {
             (variant.work)();

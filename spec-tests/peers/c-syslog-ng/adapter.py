@@ -1,10 +1,9 @@
 """syslog-ng's graylog2() destination as a subject of the conformance suite (spec-tests/PROTOCOL.md).
 
-    adapter.py ROOT     the folder in which syslog-ng's packages are unpacked
+    adapter.py ROOT     the folder with the unpacked packages of syslog-ng
 
-syslog-ng runs as a child. It reads messages as lines of JSON from unix sockets, one for what it is to send by UDP, one
-for TCP, and sends to sockets of this program. What stands behind a message is a second one, which is known when it
-comes: all that came before is the answer.
+syslog-ng runs as a child. It reads messages as lines of JSON from two unix sockets, one for UDP and one for TCP, and
+sends to sockets of this program. Each message is followed by a sentinel: the bytes received before it are the answer.
 """
 
 import contextlib
@@ -16,11 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-DATAGRAM_SIZE = 1420  # what is asked for when nothing else is
+DATAGRAM_SIZE = 1420  # the default of requests
 SECONDS = 3  # for an answer; more than it ever takes unless a message is stuck
 
-# The parser sets what messages consist of (HOST, MESSAGE) and the fields, which graylog2() takes if their names begin
-# with an underscore.
+# The parser sets HOST, MESSAGE and the fields, which graylog2() sends if their names start with an underscore.
 CONFIGURATION = """
 @version: current
 @include "{root}/usr/share/syslog-ng/include/scl/graylog2/plugin.conf"
@@ -41,11 +39,11 @@ log {{
 
 
 class Literal(str):
-    """The text of a number, to be passed on with all its digits."""
+    """The text of a number with all its digits."""
 
 
 def to_text(value):
-    """JSON text in which numbers keep their digits."""
+    """Returns JSON text in which numbers keep their digits."""
     if isinstance(value, Literal):
         return value
     if isinstance(value, dict):
@@ -56,17 +54,17 @@ def to_text(value):
 
 
 class Unsupported(Exception):
-    """What a user has no way to ask for."""
+    """A request that the interface does not support."""
 
 
 def program_of(root):
-    # From the folder it is unpacked in, it finds its modules where it is told.
+    # The unpacked syslog-ng needs explicit paths to its modules.
     modules = next(Path(root, "usr/lib/syslog-ng").glob("*/libjson-plugin.so")).parent
     return [f"{root}/usr/sbin/syslog-ng", f"--module-path={modules}"]
 
 
 class SyslogNg:
-    """The running syslog-ng, and the sockets around it."""
+    """A running syslog-ng with its sockets."""
 
     def __init__(self, root):
         self.cleanup = contextlib.ExitStack()
@@ -82,7 +80,7 @@ class SyslogNg:
         configuration.write_text(CONFIGURATION.format(root=root, folder=folder, **ports))
         self.log = self.cleanup.enter_context(open(Path(folder, "log"), "w+"))
         self.child = subprocess.Popen(
-            # It ends with this program, however this ends.
+            # It ends with this program in any case.
             ["setpriv", "--pdeathsig", "KILL", *program_of(root), "--foreground", "--stderr", "--no-caps"]
             + [f"--cfgfile={configuration}", f"--persist-file={folder}/persist", f"--pidfile={folder}/pid"]
             + [f"--control={folder}/control"],
@@ -117,12 +115,12 @@ class SyslogNg:
         self.child.wait()
 
     def last_words(self):
-        """The last that it said of what went wrong."""
+        """Returns its last error message."""
         self.log.seek(0)
         return self.log.read().strip().rpartition("\n")[2] or "nothing came"
 
     def write(self, transport, message):
-        """Gives it a message, and one more; how that one can be told."""
+        """Sends it a message and a sentinel. Returns the mark of the sentinel."""
         self.messages += 1
         mark = f"the end of message {self.messages}."
         lines = to_text(message) + "\n" + json.dumps({"MESSAGE": mark}) + "\n"
@@ -150,7 +148,7 @@ class SyslogNg:
 
 
 def check_for_parser(value):
-    """json-parser() makes something else of these, before graylog2() has it."""
+    """Returns whether json-parser() changes the value before graylog2() receives it."""
     if isinstance(value, Literal):
         if value.lstrip("-").isdigit() and not -(1 << 63) <= int(value) < 1 << 63:
             raise Unsupported("json-parser() has integers of 64 bits alone")
@@ -159,7 +157,7 @@ def check_for_parser(value):
 
 
 def message_of(request):
-    """What syslog-ng is given."""
+    """Returns the input of syslog-ng."""
     message = request["message"]
     if request.get("compression", "none") != "none":
         raise Unsupported("there is no compression")

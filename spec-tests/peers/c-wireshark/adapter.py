@@ -1,8 +1,8 @@
 """Wireshark's GELF dissector as a subject of the conformance suite (spec-tests/PROTOCOL.md).
 
-One tshark reads an endless capture from a pipe and describes each packet as soon as it has it, as a JSON value.
-Datagrams are written to it as IPv4 packets of a capture file. The dissector keeps chunks by the pair of addresses;
-so a sender gets an address that no earlier request had, and each request begins with nothing pending.
+A tshark process reads an endless capture from a pipe and prints each packet at once as a JSON value. Datagrams are
+written to it as IPv4 packets of a capture file. The dissector keeps chunks by pair of addresses; each request uses new
+sender addresses, and therefore starts with nothing pending.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ RAW_IP = 101  # the capture file's link type: packets begin with their IP header
 
 
 class Pairs(list):
-    """A JSON object as a list of (name, value): tshark gives many values the same name."""
+    """A JSON object as a list of (name, value), because tshark repeats names."""
 
     def all(self, name):
         return [value for key, value in self if key == name]
 
 
 class Literal(str):
-    """JSON text that goes into an answer as it is: a number with all the digits that the dissector shows, or a word."""
+    """JSON text that is copied into an answer: a number with all the digits that the dissector shows, or a word."""
 
 
 class Tshark:
-    """The running tshark, and how many senders it has seen."""
+    """A running tshark, with the number of senders so far."""
 
     def __init__(self):
         self.senders = 0
-        # What it prints beside GELF and JSON: data that it has no name for, text that is no JSON, malformed packets.
+        # Layers other than GELF and JSON: unknown data, text that is not JSON, malformed packets.
         layers = "gelf json data data-text-lines _ws.malformed"
         command = ["tshark", "-n", "-l", "-r", "-", "-d", f"udp.port=={GELF_PORT},gelf", "-T", "json", "-J", layers]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -44,9 +44,9 @@ class Tshark:
         return (0x0A000000 + self.senders).to_bytes(4, "big")
 
     def layers(self, sender, at, datagram):
-        """Shows it one datagram; the layers that it found in it. EOFError if it has ended."""
+        """Writes a datagram and returns the dissected layers. Raises EOFError if tshark has ended."""
         udp = struct.pack(">HHHH", 40000, GELF_PORT, 8 + len(datagram), 0) + datagram
-        # Without checksums, which it does not look at.
+        # tshark ignores the checksums.
         packet = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, 17, 0) + sender + RECEIVER + udp
         microseconds = round(at * 1_000_000)
         times = divmod(microseconds, 1_000_000)
@@ -55,27 +55,27 @@ class Tshark:
             self.process.stdin.flush()
         except BrokenPipeError:
             raise EOFError from None
-        # The packets are elements of an endless array. Each ends with the only brace that is indented by two, and what
-        # separates it from the next comes with the next.
+        # The packets are elements of an endless array. Each ends with the only brace that is indented by two; the
+        # separator is printed with the next packet.
         text = b""
         while not text.endswith(b"\n  }"):
             more = self.process.stdout.read1()
             if not more:
                 raise EOFError
             text += more
-        # It passes on some bytes that are no UTF-8; its own window shows U+FFFD for them.
+        # tshark prints some bytes that are not UTF-8; Wireshark shows U+FFFD for them.
         packet = json.loads(text.lstrip(b"[,\n").decode(errors="replace"), object_pairs_hook=Pairs)
         return packet.all("_source")[0].all("layers")[0]
 
     def end(self):
-        """Ends it; how it ended."""
+        """Ends tshark and returns its exit status as text."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         return self.process.wait()
 
 
 def value_of(kind, shown):
-    """The value that an entry of the dissected JSON text shows. None for an entry that only describes another."""
+    """Returns the value of an entry of the dissected JSON text, or None for an entry that describes another."""
     match kind:
         case "json.object":
             return members(shown)
@@ -92,7 +92,7 @@ def value_of(kind, shown):
 
 
 def members(shown):
-    """An object. An empty one is shown as an empty text. Of a name that stands twice the last is taken."""
+    """Returns an object. An empty one is shown as an empty text. The last of repeated names counts."""
     result = {}
     name = None
     for kind, entry in Pairs(shown):
@@ -113,7 +113,7 @@ def message_of(members_of_object):
 
 
 def expert_messages(layer):
-    """What the dissector finds fault with, wherever it stands in a layer."""
+    """Returns the errors that the dissector reports anywhere in a layer."""
     if isinstance(layer, Pairs):
         for name, entry in layer:
             if name == "_ws.expert.message":
@@ -122,14 +122,14 @@ def expert_messages(layer):
 
 
 def read(layers):
-    """The messages that a datagram carries or completes, and what is wrong with it."""
+    """Returns the messages that a datagram carries or completes, and its errors."""
     messages = []
     errors = [text for _, layer in layers for text in expert_messages(layer)]
     for json_layer in layers.all("json"):
         objects = json_layer.all("json.object") if isinstance(json_layer, Pairs) else []
         messages.extend(message_of(members(entry)) for entry in objects)
         if not objects:
-            # What it cannot read as JSON it shows as text.
+            # Invalid JSON is shown as text.
             errors.append("JSON array" if isinstance(json_layer, Pairs) else "no JSON: Line-based text data")
     if not layers.all("gelf"):
         errors.append("not GELF: Data" if layers.all("data") else "not GELF: no data")
@@ -137,7 +137,7 @@ def read(layers):
 
 
 def to_text(value):
-    """JSON text in which numbers keep their digits."""
+    """Returns JSON text in which numbers keep their digits."""
     if isinstance(value, Literal):
         return value
     if isinstance(value, dict):
@@ -177,7 +177,7 @@ def receive(tshark, request):
 
 
 def receive_with(tshark, request):
-    """The answer, and the tshark that is there for the next request: none if it has ended."""
+    """Returns the answer, and the tshark for the next request, or None if it has ended."""
     tshark = tshark or Tshark()
     try:
         return receive(tshark, request), tshark

@@ -2,8 +2,8 @@
 
     adapter.py SOCKET IMAGE
 
-Each message is the one line that a container prints; its log driver sends to a socket of this program. The Engine says
-that a container has ended only when its log driver has been given everything.
+Each message is the one line that a container prints; its log driver sends to a socket of this program. The Engine
+reports the end of a container only after its log driver has received everything.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ FORCED_RECEIVE_BUFFER = getattr(socket, "SO_RCVBUFFORCE", 33)  # beyond the syst
 
 
 class Refused(Exception):
-    """What the Engine says to a request that it refuses."""
+    """An error message of the Engine."""
 
 
 class Unsupported(Exception):
-    """What a user has no way to ask the driver for."""
+    """A request that the driver does not support."""
 
 
 class Engine:
@@ -31,7 +31,7 @@ class Engine:
         self.path = path
 
     def call(self, method, target, body=None, content_type="application/json"):
-        """Asks the Engine's HTTP API; its answer as bytes."""
+        """Sends a request to the Engine's HTTP API and returns the body of its answer."""
         connection = http.client.HTTPConnection("localhost", timeout=30)
         with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as connection.sock:
             connection.sock.connect(self.path)
@@ -44,7 +44,7 @@ class Engine:
 
 
 class Datagrams:
-    """Receives the datagrams that have come, which the kernel keeps until they are asked for."""
+    """Receives the datagrams that the kernel has buffered."""
 
     scheme = "udp"
 
@@ -64,7 +64,7 @@ class Datagrams:
 
 
 class Stream:
-    """Receives what came by the first connection. What fits into the kernel's buffers may wait there, and it all does."""
+    """Receives the bytes of the first connection. The kernel has buffered all of them."""
 
     scheme = "tcp"
 
@@ -82,7 +82,7 @@ class Stream:
 
 
 def labels_of(fields):
-    """Labels that the driver is to send as fields."""
+    """Returns the labels that the driver sends as fields."""
     for name, value in fields.items():
         if not isinstance(value, str):
             raise Unsupported(f"{name}: a label is a string")
@@ -92,7 +92,7 @@ def labels_of(fields):
 
 
 def container_of(request, image, receiver):
-    """What the Engine is asked for: a container that prints /message."""
+    """Returns the configuration of a container that prints /message."""
     message = request["message"]
     level = message.get("level", 6)
     if level not in (3, 6):
@@ -106,7 +106,7 @@ def container_of(request, image, receiver):
     labels = labels_of(message.get("fields", {}))
     options = {"gelf-address": f"{receiver.scheme}://127.0.0.1:{receiver.socket.getsockname()[1]}"}
     compression = request.get("compression", "none")
-    # The driver takes no compression at all for TCP, not even none.
+    # The driver accepts no compression option for TCP, not even none.
     if receiver.scheme == "udp" or compression != "none":
         options["gelf-compression-type"] = compression
     if labels:
@@ -122,7 +122,7 @@ def container_of(request, image, receiver):
 
 
 def archive_of(line):
-    """A tar archive that has the line as the file "message"."""
+    """Returns a tar archive with the line as the file "message"."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         member = tarfile.TarInfo("message")

@@ -1,7 +1,7 @@
-// The subject of ../../PROTOCOL.md for go-gelf v2, the library that the Docker Engine sends with.
+// Adapter of the subject protocol (../../PROTOCOL.md) for go-gelf v2, the library with which the Docker Engine sends.
 //
-// Its UDP Reader, UDPWriter and TCPWriter are used as any program would use them, over sockets on the loopback. Its
-// TCPReader is not asked: it exports nothing with which a program could make one or read from it.
+// It uses the UDP Reader, UDPWriter and TCPWriter like any program, over sockets on the loopback. The TCPReader is not
+// asked: the library exports no way to create one or to read from it.
 package main
 
 import (
@@ -70,7 +70,7 @@ func main() {
 	}
 }
 
-// fail is for what is no fault of the library.
+// fail ends the adapter after an error that is not the library's.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "go-gelf-v2:", err)
 	os.Exit(1)
@@ -109,14 +109,14 @@ func hello() object {
 		"name":     "go-gelf v2",
 		"version":  version,
 		"language": "Go",
-		// There is no time-out in the UDP Reader, so that the time of a step can make no difference.
+		// The UDP Reader has no timeout, so the time of a step makes no difference.
 		"can":   []string{"datagrams", "send", "clock"},
 		"sends": []string{"udp", "tcp"},
 		"notes": "What its Message holds as a zero value (no level and level 0 are the same) is left out of messages.",
 	}
 }
 
-// heard is what a receiver made of its input.
+// heard holds the results of a receiver.
 type heard struct {
 	messages []object
 	errors   []object
@@ -124,7 +124,7 @@ type heard struct {
 	crashed  string
 }
 
-// catch, deferred, keeps the words of a panic that would have ended the program.
+// catch, deferred, records the text of a panic that would have ended the program.
 func (h *heard) catch() {
 	if reason := recover(); reason != nil {
 		h.crashed = fmt.Sprint(reason)
@@ -135,9 +135,9 @@ func (h *heard) refused(err error) {
 	h.errors = append(h.errors, object{"text": err.Error()})
 }
 
-// delivered adds a message as the library's caller has it.
+// delivered adds a message as the library returns it.
 func (h *heard) delivered(from *gelf.Message) {
-	// Without a message and without an error, this panics as every caller would.
+	// With neither a message nor an error, this panics, like any caller.
 	told := object{"short_message": from.Short}
 	if from.Version != "" {
 		told["version"] = from.Version
@@ -160,7 +160,7 @@ func (h *heard) delivered(from *gelf.Message) {
 	}
 	for name, value := range from.Extra {
 		if number, ok := value.(float64); ok && number == math.Trunc(number) {
-			// encoding/json would round it to the digits that tell it from the next float64.
+			// encoding/json would shorten it to the digits that distinguish it from the next float64.
 			value = json.Number(strconv.FormatFloat(number, 'f', 0, 64))
 		}
 		fields[strings.TrimPrefix(name, "_")] = value
@@ -177,14 +177,14 @@ func (h *heard) answer() object {
 	return answer
 }
 
-// Behind the datagrams of a request two more are sent. If the Reader is waiting for chunks, it takes the first for an
-// intruder and gives up; the second it always delivers, and then it has read everything.
+// Two sentinels follow the datagrams of a request. A Reader that waits for chunks gives up at the first; it always
+// delivers the second, and has then read everything.
 const (
 	firstSentinel  = "the first sentinel of the adapter"
 	secondSentinel = "the second sentinel of the adapter"
 )
 
-// largestDatagram is what UDP over IPv4 has room for.
+// largestDatagram is the maximum size of a UDP datagram over IPv4.
 const largestDatagram = 65507
 
 func receiveDatagrams(steps []step) object {
@@ -230,7 +230,7 @@ func receiveDatagrams(steps []step) object {
 	return (<-result).answer()
 }
 
-// read calls ReadMessage until a sentinel comes out, or a panic.
+// read calls ReadMessage until it returns a sentinel, or panics.
 func read(reader *gelf.Reader) (all *heard) {
 	all = &heard{}
 	defer all.catch()
@@ -243,7 +243,7 @@ func read(reader *gelf.Reader) (all *heard) {
 		case message != nil && message.Short == firstSentinel:
 			return all
 		case message != nil && message.Short == secondSentinel:
-			// The last thing before it came of the first sentinel, and not of the request: forget it.
+			// The result before it belongs to the first sentinel, not to the request.
 			if wasError {
 				all.errors = all.errors[:len(all.errors)-1]
 			} else {
@@ -258,8 +258,8 @@ func read(reader *gelf.Reader) (all *heard) {
 	}
 }
 
-// awaitRead waits until nothing lies in the Reader's socket, so that no datagram of a long request is lost there. It
-// returns what was heard if the Reader has come to its end.
+// awaitRead waits until the Reader's socket is empty, so that no datagram of a long request is lost. It returns the
+// results if the Reader has ended.
 func awaitRead(address string, result chan *heard) *heard {
 	_, port, err := net.SplitHostPort(address)
 	must(err)
@@ -291,7 +291,7 @@ func awaitRead(address string, result chan *heard) *heard {
 	}
 }
 
-// toSend makes the library's message of a request; or says what cannot be asked for.
+// toSend converts a request to the library's message, or returns the reason why it cannot.
 func toSend(asked message) (*gelf.Message, string) {
 	sent := &gelf.Message{
 		Version: "1.1",
@@ -315,7 +315,7 @@ func toSend(asked message) (*gelf.Message, string) {
 		sent.Level = int32(level)
 	}
 	for name, value := range asked.Fields {
-		// The caller writes the underscore.
+		// Callers write the underscore.
 		if !strings.HasPrefix(name, "_") {
 			name = "_" + name
 		}
@@ -354,7 +354,7 @@ func sendDatagrams(asked request) (answer object) {
 	}
 	datagrams := []string{}
 	for buffer := make([]byte, 1<<16); ; {
-		// All of it was sent before WriteMessage came back; this is for a kernel that takes its time.
+		// WriteMessage has sent everything; the wait is for slow kernels.
 		must(socket.SetReadDeadline(time.Now().Add(30 * time.Millisecond)))
 		length, err := socket.Read(buffer)
 		if err != nil {
@@ -395,7 +395,7 @@ func sendStream(asked request) (answer object) {
 	return object{"stream": hex.EncodeToString(<-stream)}
 }
 
-// crashed, deferred, makes an answer of a panic.
+// crashed, deferred, turns a panic into an answer.
 func crashed(answer *object) {
 	if reason := recover(); reason != nil {
 		*answer = object{"crashed": fmt.Sprint(reason)}

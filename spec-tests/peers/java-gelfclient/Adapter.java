@@ -36,9 +36,9 @@ import org.graylog2.gelfclient.GelfTransports;
 import org.graylog2.gelfclient.encoder.GelfMessageChunkEncoder;
 import org.graylog2.gelfclient.transport.GelfTransport;
 
-/** Asks gelfclient what it sends, on sockets of the loopback. */
+/** Adapter of the subject protocol for gelfclient, over sockets on the loopback. */
 public final class Adapter {
-    /** The only size of its chunks, header and all. It cannot be set. */
+    /** Size of its chunks including the header, which cannot be set. */
     private static final int DATAGRAM_SIZE = 1432;
     private static final int DEFAULT_DATAGRAM_SIZE = 1420;
 
@@ -153,8 +153,8 @@ public final class Adapter {
     }
 
     /**
-     * A transport of the library and the socket that it sends to. It sends in the background; so a message known
-     * beforehand is sent behind each one, and what came before it is the answer.
+     * A transport of the library and the socket that it sends to. It sends in the background, so a sentinel follows each
+     * message, and the datagrams before the sentinel are the answer.
      */
     private abstract static class Route {
         private static final GelfMessage LAST =
@@ -177,7 +177,7 @@ public final class Adapter {
             return receive();
         }
 
-        /** What arrives before the last message. */
+        /** Returns the datagrams before the sentinel. */
         abstract List<byte[]> receive() throws IOException;
     }
 
@@ -186,7 +186,7 @@ public final class Adapter {
         private final byte[] last;
 
         UdpRoute(Compression compression) throws Exception {
-            // As much as the system allows: 128 datagrams come in a burst.
+            // As large as the system allows, because 128 datagrams arrive in a burst.
             socket.setReceiveBufferSize(8 << 20);
             socket.setSoTimeout(2000);
             connect(GelfTransports.UDP, compression, socket.getLocalPort());

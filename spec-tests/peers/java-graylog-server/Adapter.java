@@ -53,24 +53,24 @@ import org.joda.time.DateTimeUtils;
 import org.slf4j.LoggerFactory;
 
 /**
- * Asks the GELF inputs of a Graylog server what they make of bytes.
+ * Adapter of the subject protocol for the GELF inputs of a Graylog server.
  *
- * <p>They are put together as the server does it, from its own parts: the channel handlers of its UDP and TCP
- * transports, the chunk aggregator, the codec. Only the event loop is Netty's embedded one, so that the clock can be
- * set, and a message goes to the codec at once, without the journal between them.
+ * <p>The inputs are assembled like in the server from its own parts: the channel handlers of its UDP and TCP transports,
+ * the chunk aggregator, the codec. Two parts differ: the event loop is Netty's embedded one, so that the clock can be
+ * set, and messages go to the codec directly, without the journal.
  */
 public final class Adapter {
-    /** When a request begins, in milliseconds; no vector has this as its timestamp. */
+    /** Start time of a request in milliseconds; no vector uses it as a timestamp. */
     private static final long BEGIN = 3_000_000_000_321L;
-    /** How much a TCP transport reads at a time, at most. */
+    /** Maximum number of bytes that a TCP transport reads at once. */
     private static final int READ_SIZE = 65_536;
 
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final MessageFactory MESSAGE_FACTORY =
             Guice.createInjector(new MessageBindings()).getInstance(MessageFactory.class);
-    /** Where the server's log says which datagrams it could not take. */
+    /** Logger with the errors of datagrams. */
     private static final Logger DATAGRAM_LOG = Logger.getLogger(EnvelopeMessageAggregationHandler.class.getName());
-    /** Where it says why it closes a channel. */
+    /** Logger with the reasons for closed channels. */
     private static final Logger CHANNEL_LOG = Logger.getLogger(Adapter.class.getName());
 
     public static void main(String[] arguments) throws Exception {
@@ -91,7 +91,7 @@ public final class Adapter {
                 try {
                     return new Receiver().receive(request);
                 } catch (LinkageError incomplete) {
-                    // A library is missing here: not the server's fault.
+                    // A library is missing in this setup, which is not an error of the server.
                     throw incomplete;
                 } catch (Throwable thrown) {
                     return answerTo(request).put("crashed", thrown.toString());
@@ -119,7 +119,7 @@ public final class Adapter {
                 + " runs from 5 s on, once a second.");
     }
 
-    /** One GELF input with nothing pending. */
+    /** A GELF input with nothing pending. */
     private static final class Receiver {
         private final ObjectNode answer = JSON.createObjectNode();
         private final ArrayNode messages = answer.putArray("messages");
@@ -174,7 +174,7 @@ public final class Adapter {
             }
         }
 
-        /** As org.graylog2.inputs.transports.UdpTransport puts it together. */
+        /** Creates the handlers of org.graylog2.inputs.transports.UdpTransport. */
         private EmbeddedChannel udp() {
             MessageInput input = new CollectingInput();
             return new EmbeddedChannel(
@@ -185,7 +185,7 @@ public final class Adapter {
                     new ExceptionLoggingChannelHandler(input, LoggerFactory.getLogger(CHANNEL_LOG.getName())));
         }
 
-        /** As org.graylog2.inputs.transports.TcpTransport puts it together for GELF. */
+        /** Creates the handlers of org.graylog2.inputs.transports.TcpTransport for GELF. */
         private EmbeddedChannel tcp() {
             MessageInput input = new CollectingInput();
             return new EmbeddedChannel(
@@ -201,7 +201,7 @@ public final class Adapter {
             };
         }
 
-        /** Gives what was read to the channel, or the end of the stream, unless the server has closed it. */
+        /** Passes bytes or the end of the stream to the channel, unless the server has closed it. */
         private void take(EmbeddedChannel channel, Object read) {
             if (!channel.isOpen()) {
                 return;
@@ -225,7 +225,7 @@ public final class Adapter {
             return addresses.computeIfAbsent(name, unused -> new InetSocketAddress("127.0.0.1", port));
         }
 
-        /** What the server does with a message that it has taken from its journal. */
+        /** Decodes a message like the server after reading it from its journal. */
         private void decode(RawMessage rawMessage) {
             try {
                 Message message = codec.decodeSafe(rawMessage).orElseThrow();
@@ -239,7 +239,7 @@ public final class Adapter {
                 String text = refused.getMessage();
                 addError(cause == null || text.contains(cause.getMessage()) ? text : text + ": " + cause.getMessage());
             } catch (RuntimeException unexpected) {
-                // The server catches these as well: "Unable to decode raw message due to an unexpected error."
+                // The server catches these, too: "Unable to decode raw message due to an unexpected error."
                 addError(unexpected.toString());
             }
         }
@@ -283,14 +283,14 @@ public final class Adapter {
             }
         }
 
-        /** The input that the channel handlers hand their messages to. */
+        /** The input to which the channel handlers pass their messages. */
         private final class CollectingInput extends MessageInput {
             CollectingInput() {
                 super(metrics, new Configuration(Map.of()), null, new LocalMetricRegistry(), codec,
                         new MessageInput.Config(new TcpTransport.Config(), new GelfCodec.Config()) {}, null, null);
             }
 
-            /** Like the overridden method, but to the codec instead of the journal. */
+            /** Like the overridden method, but calls the codec instead of the journal. */
             @Override
             public void processRawMessage(RawMessage rawMessage) {
                 if (rawMessage.getPayload().length > 0) {
@@ -305,8 +305,8 @@ public final class Adapter {
         }
 
         /**
-         * A channel tells its handlers that it is closed when they have done with what was read; Netty's embedded one
-         * would tell them amid it.
+         * A channel notifies its handlers that it is closed after they have handled the read bytes; Netty's embedded
+         * channel would notify them earlier.
          */
         private final class LateClose extends ChannelOutboundHandlerAdapter {
             @Override
@@ -315,7 +315,7 @@ public final class Adapter {
             }
         }
 
-        /** Takes its errors out of the server's log. */
+        /** Takes the errors from the server's log. */
         private final class LogHandler extends Handler {
             @Override
             public void publish(LogRecord record) {
@@ -335,7 +335,7 @@ public final class Adapter {
         }
     }
 
-    /** Runs what the aggregator wants to be run every second, by the clock of the request. */
+    /** Runs the aggregator's task of every second, by the clock of the request. */
     private static final class MadeUpScheduler extends ScheduledThreadPoolExecutor {
         private Runnable task;
         private long next;

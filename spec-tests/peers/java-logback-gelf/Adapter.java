@@ -39,12 +39,12 @@ import java.util.concurrent.CompletableFuture;
 import org.slf4j.LoggerFactory;
 import org.slf4j.event.KeyValuePair;
 
-/** Asks logback-gelf what its appenders send for a logging event, on sockets of the loopback. */
+/** Adapter of the subject protocol for the appenders of logback-gelf, over sockets on the loopback. */
 public final class Adapter {
     private static final String LOOPBACK = "127.0.0.1";
-    /** What the adapter sends itself, to see the end of the datagrams. */
+    /** Sentinel that the adapter sends to mark the end of the datagrams. */
     private static final byte[] LAST = "end of request".getBytes(StandardCharsets.UTF_8);
-    /** Logback's level for each of GELF that the library sends. */
+    /** Logback's level for each GELF level that the library sends. */
     private static final Map<Integer, Level> LEVELS =
             Map.of(3, Level.ERROR, 4, Level.WARN, 6, Level.INFO, 7, Level.DEBUG);
 
@@ -90,7 +90,7 @@ public final class Adapter {
         } catch (RuntimeException refused) {
             errors.add(refused.toString());
         }
-        // An appender does not throw: what goes wrong is among the context's status messages.
+        // An appender does not throw; its errors are status messages of the context.
         for (Status status : context.getStatusManager().getCopyOfStatusList()) {
             if (status.getLevel() == Status.ERROR) {
                 errors.add(status.getMessage() + (status.getThrowable() == null ? "" : ": " + status.getThrowable()));
@@ -104,7 +104,7 @@ public final class Adapter {
         return answer;
     }
 
-    /** The published library tells its version in the name of its file alone. */
+    /** Returns the version of the library, which only its file name contains. */
     private static ObjectNode hello(ObjectNode answer) {
         URL library = GelfEncoder.class.getProtectionDomain().getCodeSource().getLocation();
         String version = library.getPath().replaceAll(".*/logback-gelf-(.*)\\.jar", "$1");
@@ -170,7 +170,7 @@ public final class Adapter {
                 CompressionMethod.valueOf(request.path("compression").asText("none").toUpperCase(Locale.ROOT)));
         try (DatagramSocket socket = new DatagramSocket(0, InetAddress.getByName(LOOPBACK));
                 DatagramSocket own = new DatagramSocket()) {
-            // As much as the system allows: 128 datagrams come in a burst.
+            // As large as the system allows, because 128 datagrams arrive in a burst.
             socket.setReceiveBufferSize(8 << 20);
             CompletableFuture<List<byte[]>> received = CompletableFuture.supplyAsync(() -> receiveUntilLast(socket));
             try {

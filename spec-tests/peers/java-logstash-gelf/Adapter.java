@@ -27,11 +27,11 @@ import java.util.List;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
 
-/** Asks logstash-gelf what it sends, on sockets of the loopback. */
+/** Adapter of the subject protocol for logstash-gelf, over sockets on the loopback. */
 public final class Adapter {
     private static final String LOOPBACK = "127.0.0.1";
     private static final int CHUNK_HEADER = 12;
-    /** What the adapter sends itself, to see the end of the datagrams. */
+    /** Sentinel that the adapter sends to mark the end of the datagrams. */
     private static final byte[] LAST = "end of request".getBytes(StandardCharsets.UTF_8);
 
     private static final ObjectMapper JSON =
@@ -132,7 +132,7 @@ public final class Adapter {
     private static void sendDatagrams(JsonNode request, List<String> errors, ArrayNode datagrams) throws IOException {
         try (DatagramSocket socket = new DatagramSocket(0, InetAddress.getByName(LOOPBACK));
                 DatagramSocket own = new DatagramSocket()) {
-            // As much as the system allows: 128 datagrams come in a burst.
+            // As large as the system allows, because 128 datagrams arrive in a burst.
             socket.setReceiveBufferSize(8 << 20);
             CompletableFuture<List<byte[]>> received = CompletableFuture.supplyAsync(() -> receiveUntilLast(socket));
             try {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Puts the conformance suite's requests to gelf-pro, which only knows sockets.
+// Adapter of the subject protocol for gelf-pro, which only supports sockets.
 
 const crypto = require('crypto');
 const dgram = require('dgram');
@@ -13,7 +13,7 @@ const { version } = require('gelf-pro/package.json');
 
 const LOOPBACK = '127.0.0.1';
 
-// What its datagrams over IPv4 have at most, headers included: no option changes it.
+// Maximum size of its datagrams over IPv4, headers included; no option changes it.
 const DATAGRAM_SIZE = 1400;
 
 const HELLO = {
@@ -30,7 +30,7 @@ const HELLO = {
 class Unsupported extends Error {}
 class Refused extends Error {}
 
-// An integer that a JavaScript number does not hold is another one before the library is called.
+// A JavaScript number would change a larger integer before the library is called.
 function checkNumbers({ fields = {} }) {
   for (const value of Object.values(fields)) {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
@@ -39,7 +39,7 @@ function checkNumbers({ fields = {} }) {
   }
 }
 
-// Calls `send` with the port of a UDP socket, and returns what it sent there.
+// Calls `send` with the port of a UDP socket, and returns the received datagrams.
 async function datagramsOf(send) {
   const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   const marker = dgram.createSocket('udp4');
@@ -53,7 +53,7 @@ async function datagramsOf(send) {
     });
     const { port } = receiver.address();
     await send(port);
-    // The loopback keeps the order: nothing of the library's comes after this.
+    // The loopback keeps the order, so this is the last datagram.
     marker.send(end, port, LOOPBACK);
     await ended;
   } finally {
@@ -63,7 +63,7 @@ async function datagramsOf(send) {
   return received.map((datagram) => datagram.toString('hex'));
 }
 
-// Calls `send` with the port of a TCP server, and returns what it sent there until it closed its connection.
+// Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed.
 async function streamOf(send) {
   const server = net.createServer();
   try {
@@ -86,7 +86,7 @@ async function streamOf(send) {
 
 function logMessage({ transport, message }, port) {
   const { short_message: text, level, fields, ...extra } = message;
-  // The library makes one adapter and keeps it, with the port that it had.
+  // The library caches one adapter with its port.
   log.adapter = null;
   log.setConfig({ adapterName: transport, adapterOptions: { host: LOOPBACK, port, protocol: 'udp4', family: 4 } });
   return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Puts the conformance suite's requests to gelf (gelf-node), which only knows a UDP socket.
+// Adapter of the subject protocol for gelf (gelf-node), which only supports a UDP socket.
 
 const crypto = require('crypto');
 const dgram = require('dgram');
@@ -28,7 +28,7 @@ const HELLO = {
 class Unsupported extends Error {}
 class Refused extends Error {}
 
-// An integer that a JavaScript number does not hold is another one before the library is called.
+// A JavaScript number would change a larger integer before the library is called.
 function checkNumbers({ fields = {} }) {
   for (const value of Object.values(fields)) {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
@@ -37,7 +37,7 @@ function checkNumbers({ fields = {} }) {
   }
 }
 
-// Calls `send` with the port of a UDP socket, and returns what it sent there.
+// Calls `send` with the port of a UDP socket, and returns the received datagrams.
 async function datagramsOf(send) {
   const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   const marker = dgram.createSocket('udp4');
@@ -51,7 +51,7 @@ async function datagramsOf(send) {
     });
     const { port } = receiver.address();
     await send(port);
-    // The loopback keeps the order: nothing of the library's comes after this.
+    // The loopback keeps the order, so this is the last datagram.
     marker.send(end, port, LOOPBACK);
     await ended;
   } finally {
@@ -61,7 +61,7 @@ async function datagramsOf(send) {
   return received.map((datagram) => datagram.toString('hex'));
 }
 
-// Makes a logger for the request, and calls `use` with it and the callback that tells when it has sent.
+// Creates a logger for the request, and calls `use` with it and a callback for its completion.
 async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
   const chunkSize = datagramSize - CHUNK_HEADER;
   if (chunkSize < 1) throw new Unsupported(`with a chunk size of ${chunkSize} it cuts for ever`);
@@ -79,12 +79,12 @@ async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
     failure = (await new Promise((resolve) => use(logger, resolve))) || failure;
     logger.closeSocket();
   });
-  // Some of what it raises an error for it sends all the same.
+  // Some messages are sent in spite of an error.
   if (failure && datagrams.length === 0) throw new Refused(failure);
   return datagrams;
 }
 
-// Names go out as they are, and its documentation writes them with their underscore.
+// Names are sent unchanged, and the documentation writes them with their underscore.
 const underscored = (name) => (name.startsWith('_') ? name : `_${name}`);
 
 async function send(request) {

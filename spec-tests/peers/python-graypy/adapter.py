@@ -1,4 +1,4 @@
-"""Puts the conformance suite's requests to graypy, whose handlers for Python's logging only know sockets."""
+"""Adapter of the subject protocol for graypy, whose handlers for Python's logging only support sockets."""
 
 import contextlib
 import importlib.metadata
@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 SECONDS = 2
 CHUNK_HEADER = 12
 
-# The severity that graypy makes of each logging level. Any other level goes out as the number that it has in logging.
+# Severity that graypy sends for each logging level. It sends other levels as their number in logging.
 LEVELS = {7: logging.DEBUG, 6: logging.INFO, 4: logging.WARNING, 3: logging.ERROR, 2: logging.CRITICAL}
 
 HELLO = {
@@ -33,11 +33,11 @@ HELLO = {
 
 
 class Unsupported(Exception):
-    """What the library has no way to be asked for."""
+    """A request that the library does not support."""
 
 
 class Refused(Exception):
-    """What the library refused, in its words."""
+    """An error of the library."""
 
 
 def describe(error):
@@ -46,7 +46,7 @@ def describe(error):
 
 @contextlib.contextmanager
 def refusals():
-    """Around calls of the library, so that a fault of this program does not pass for one of the library's."""
+    """Wraps calls of the library, to distinguish its errors from those of the adapter."""
     try:
         yield
     except Exception as error:
@@ -54,7 +54,7 @@ def refusals():
 
 
 def datagrams_of(send):
-    """Calls `send` with the port of a UDP socket, and returns what it sent there."""
+    """Calls `send` with the port of a UDP socket, and returns the received datagrams."""
     received = []
     end = os.urandom(16)
 
@@ -71,14 +71,14 @@ def datagrams_of(send):
         try:
             send(receiver.getsockname()[1])
         finally:
-            # The loopback keeps the order: nothing of the library's comes after this.
+            # The loopback keeps the order, so this is the last datagram.
             marker.sendto(end, receiver.getsockname())
             reader.join()
     return [datagram.hex() for datagram in received]
 
 
 def stream_of(send):
-    """Calls `send` with the port of a TCP server, and returns what it sent there until it closed its connection."""
+    """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
     received = bytearray()
 
     def receive():
@@ -99,14 +99,14 @@ def stream_of(send):
         try:
             send(server.getsockname()[1])
         finally:
-            # A second connection, so that the reader also ends if the library made none.
+            # A second connection ends the reader if the library made none.
             marker.connect(server.getsockname())
             reader.join()
     return received.hex()
 
 
 def record_of(message):
-    """The record that a logger would make of a call with this message."""
+    """Returns the record that a logger would create for this message."""
     if "full_message" in message:
         raise Unsupported("full_message is the traceback of an exception, and no other text")
     level = message.get("level", 6)
@@ -126,7 +126,7 @@ def chunker_of(request):
 
 
 def handle(handler, call):
-    """Calls the handler, and takes for an error what it prints or warns of when it drops a record."""
+    """Calls the handler, and raises its output and warnings as errors, because it drops the record."""
     failures = []
     handler.handleError = lambda _: failures.append(describe(sys.exc_info()[1]))
     with contextlib.closing(handler), refusals(), warnings.catch_warnings(record=True) as warned:

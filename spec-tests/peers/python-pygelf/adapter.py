@@ -1,4 +1,4 @@
-"""Puts the conformance suite's requests to pygelf, whose handlers for Python's logging only know sockets."""
+"""Adapter of the subject protocol for pygelf, whose handlers for Python's logging only support sockets."""
 
 import contextlib
 import importlib.metadata
@@ -15,7 +15,7 @@ LOOPBACK = "127.0.0.1"
 SECONDS = 2
 CHUNK_HEADER = 12
 
-# The severity that pygelf makes of each logging level: it has no others.
+# Severity that pygelf sends for each logging level. It supports no others.
 LEVELS = {7: logging.DEBUG, 6: logging.INFO, 4: logging.WARNING, 3: logging.ERROR, 2: logging.CRITICAL}
 
 HELLO = {
@@ -32,11 +32,11 @@ HELLO = {
 
 
 class Unsupported(Exception):
-    """What the library has no way to be asked for."""
+    """A request that the library does not support."""
 
 
 class Refused(Exception):
-    """What the library refused, in its words."""
+    """An error of the library."""
 
 
 def describe(error):
@@ -45,7 +45,7 @@ def describe(error):
 
 @contextlib.contextmanager
 def refusals():
-    """Around calls of the library, so that a fault of this program does not pass for one of the library's."""
+    """Wraps calls of the library, to distinguish its errors from those of the adapter."""
     try:
         yield
     except Exception as error:
@@ -53,7 +53,7 @@ def refusals():
 
 
 def datagrams_of(send):
-    """Calls `send` with the port of a UDP socket, and returns what it sent there."""
+    """Calls `send` with the port of a UDP socket, and returns the received datagrams."""
     received = []
     end = os.urandom(16)
 
@@ -70,14 +70,14 @@ def datagrams_of(send):
         try:
             send(receiver.getsockname()[1])
         finally:
-            # The loopback keeps the order: nothing of the library's comes after this.
+            # The loopback keeps the order, so this is the last datagram.
             marker.sendto(end, receiver.getsockname())
             reader.join()
     return [datagram.hex() for datagram in received]
 
 
 def stream_of(send):
-    """Calls `send` with the port of a TCP server, and returns what it sent there until it closed its connection."""
+    """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
     received = bytearray()
 
     def receive():
@@ -98,14 +98,14 @@ def stream_of(send):
         try:
             send(server.getsockname()[1])
         finally:
-            # A second connection, so that the reader also ends if the library made none.
+            # A second connection ends the reader if the library made none.
             marker.connect(server.getsockname())
             reader.join()
     return received.hex()
 
 
 def record_of(message):
-    """The record that a logger would make of a call with this message."""
+    """Returns the record that a logger would create for this message."""
     if "full_message" in message:
         raise Unsupported("full_message is the traceback of an exception, and no other text")
     level = message.get("level", 6)
@@ -134,7 +134,7 @@ def send(request):
     def log(port):
         make = pygelf.GelfUdpHandler if request["transport"] == "udp" else pygelf.GelfTcpHandler
         handler = make(host=LOOPBACK, port=port, **options)
-        # Of its own it prints the traceback, and the program goes on without the message.
+        # By default it prints the traceback and drops the message.
         handler.handleError = lambda _: failures.append(describe(sys.exc_info()[1]))
         with contextlib.closing(handler), refusals():
             handler.handle(record)

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Puts the conformance suite's requests to gelf (gelf-rb), which only knows a UDP socket.
+# Adapter of the subject protocol for gelf (gelf-rb), which only supports a UDP socket.
 
 require 'json'
 require 'securerandom'
@@ -22,13 +22,13 @@ HELLO = {
          'always compresses with zlib, so it is asked for nothing else. Of this version only UDP.'
 }.freeze
 
-# What the library has no way to be asked for.
+# A request that the library does not support.
 class Unsupported < StandardError; end
 
-# What the library refused, in its words.
+# An error of the library.
 class Refused < StandardError; end
 
-# Calls the block with the port of a UDP socket, and returns what it sent there.
+# Calls the block with the port of a UDP socket, and returns the received datagrams.
 def datagrams_of
   receiver = UDPSocket.new
   receiver.setsockopt(Socket::SOL_SOCKET, Socket::SO_RCVBUF, 4 << 20)
@@ -45,7 +45,7 @@ def datagrams_of
   begin
     yield port
   ensure
-    # The loopback keeps the order: nothing of the library's comes after this.
+    # The loopback keeps the order, so this is the last datagram.
     marker.send(finish, 0, LOOPBACK, port)
     reader.join
     [receiver, marker].each(&:close)
@@ -53,7 +53,7 @@ def datagrams_of
   received.map { |datagram| datagram.unpack1('H*') }
 end
 
-# Names go out as they are, and its documentation writes them with their underscore.
+# Names are sent unchanged, and the documentation writes them with their underscore.
 def underscored(name)
   name.start_with?('_') ? name : "_#{name}"
 end

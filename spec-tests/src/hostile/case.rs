@@ -1,48 +1,49 @@
-//! A case: bytes as they come in, without recipes.
+//! Cases: inputs as plain bytes, without recipes.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::recipe::hex;
-use crate::subject::{Answer, Mode};
-use crate::vector::{Input, Topic, Vector};
+use crate::subject::Answer;
+use crate::vector::{Input, Mode, Topic, Vector};
 
-/// What a subject is given.
+/// Input of a subject.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Case {
     /// One uncompressed payload.
     Payload(Vec<u8>),
     /// Datagrams.
     Datagrams(Vec<Datagram>),
-    /// Pieces of a stream.
+    /// Pieces of a TCP stream.
     Stream(Vec<Vec<u8>>),
 }
 
-/// A datagram, when it comes and from whom.
+/// A datagram with its time and sender.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Datagram {
-    /// In milliseconds.
+    /// Time in milliseconds.
     pub(super) at: u32,
-    /// `A` or another.
+    /// Name of the sender.
     pub(super) from: char,
-    /// What it holds.
+    /// Content.
     pub(super) bytes: Vec<u8>,
 }
 
 impl Datagram {
-    /// At the beginning, from A.
+    /// Creates a datagram from sender A at time 0.
     pub(super) fn new(bytes: Vec<u8>) -> Self {
         Self { at: 0, from: 'A', bytes }
     }
 
-    /// Whether it begins as a chunk with a whole header.
+    /// Returns whether the datagram starts with a complete chunk header.
     pub(super) fn is_chunk(&self) -> bool {
         self.bytes.starts_with(&[0x1e, 0x0f]) && self.bytes.len() >= 12
     }
 }
 
-/// What `DECISIONS.md` has as a choice among several, or as a limit of ours: where it happens, another way is no failure.
+/// Names whose handling is a choice in `DECISIONS.md`, or a limit of gelf-core. Another result is a
+/// deviation, not a failure.
 const CHOICES: [&str; 10] = [
     "Conflict",
     "LevelRange",
@@ -56,10 +57,10 @@ const CHOICES: [&str; 10] = [
     "UnterminatedFrame",
 ];
 
-/// A vector longer than this is no seed: it would only be slow.
+/// Maximum size of a seed. Larger vectors would only be slow.
 const MAX_SEED_BYTES: usize = 16 << 10;
 
-/// The inputs of the vectors that a receiver is given, with the limits that all have.
+/// Returns the receivable inputs of the vectors. Their limits are ignored.
 pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
     let bytes = |recipe: &crate::Recipe| recipe.bytes().map_err(|error| error.to_string());
     let mut seeds = Vec::new();
@@ -88,12 +89,12 @@ pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
 }
 
 impl Case {
-    /// How many bytes it has.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.parts().iter().map(|part| part.len()).sum()
     }
 
-    /// The payload, the datagrams or the pieces.
+    /// Returns the payload, the datagrams or the pieces.
     pub(super) fn parts(&self) -> Vec<&Vec<u8>> {
         match self {
             Self::Payload(payload) => vec![payload],
@@ -102,7 +103,7 @@ impl Case {
         }
     }
 
-    /// One of [`parts`](Self::parts).
+    /// Returns one of the [`parts`](Self::parts).
     pub(super) fn part_mut(&mut self, at: usize) -> Option<&mut Vec<u8>> {
         match self {
             Self::Payload(payload) => (at == 0).then_some(payload),
@@ -111,12 +112,12 @@ impl Case {
         }
     }
 
-    /// For people, and short.
+    /// Describes the case in a short line.
     pub(super) fn describe(&self) -> String {
-        crate::protocol::shortened(&self.input().to_string())
+        crate::text::shortened(&self.input().to_string())
     }
 
-    /// The rule that it is most about.
+    /// Returns the rule that is most relevant.
     fn rule(&self) -> &'static str {
         match self {
             Self::Payload(_) => "R1",
@@ -126,7 +127,7 @@ impl Case {
         }
     }
 
-    /// Whether chunks of one id come from several senders, which is a choice too.
+    /// Returns whether several senders use one chunk id, whose handling is a choice, too.
     fn has_senders_of_one_id(&self) -> bool {
         let Self::Datagrams(datagrams) = self else { return false };
         let mut senders = BTreeMap::new();
@@ -136,7 +137,7 @@ impl Case {
         })
     }
 
-    /// The one member of a vector that says what is given.
+    /// Returns the input member of a vector.
     fn input(&self) -> Value {
         match self {
             Self::Payload(payload) => json!({ "payload": recipe(payload) }),
@@ -151,7 +152,7 @@ impl Case {
         }
     }
 
-    /// As the files of vectors write it.
+    /// Returns the case as JSON for a vector file.
     pub(super) fn json(&self, id: &str, title: &str, strict: &Answer, lenient: &Answer) -> Value {
         let mut vector = json!({ "id": id, "title": title, "rule": self.rule() });
         if let (Some(vector), Value::Object(input)) = (vector.as_object_mut(), self.input()) {
@@ -170,7 +171,7 @@ impl Case {
         vector
     }
 
-    /// As a vector.
+    /// Returns the case as a vector.
     pub(super) fn vector(&self, id: &str, strict: &Answer, lenient: &Answer) -> Result<Vector, String> {
         let json = self.json(id, "fuzzed", strict, lenient);
         let vector: Vector = serde_json::from_value(json).map_err(|error| format!("a vector of {error}"))?;
@@ -200,7 +201,7 @@ fn step(datagram: &Datagram) -> Value {
     step
 }
 
-/// As text, where it is text that can be read.
+/// Returns readable text as a string, other bytes in hexadecimal.
 fn recipe(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|character| character.is_control() && character != '\n') => json!(text),
@@ -231,7 +232,7 @@ mod tests {
     use crate::vector::Expected;
 
     #[test]
-    fn a_case_is_the_same_as_a_vector() {
+    fn a_case_converts_to_an_equal_vector() {
         let answer = Answer { errors: vec!["JsonSyntax".to_owned()], pending: 1, ..Default::default() };
         let chunk = [&[0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, 0, 2][..], b"x"].concat();
         let case = Case::Datagrams(vec![
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_can_be_read_are_text() {
+    fn readable_bytes_are_text() {
         assert_eq!(recipe("{\"a\":\"é\"}".as_bytes()), json!("{\"a\":\"é\"}"));
         assert_eq!(recipe(b"\0"), json!({"hex": "00"}));
         assert_eq!(recipe(b"\xff"), json!({"hex": "ff"}));

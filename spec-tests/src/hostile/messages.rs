@@ -1,4 +1,4 @@
-//! Valid messages, in every spelling, encoding and order, and what must come out.
+//! Generates valid messages in every notation, encoding and order, with the expected result.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::case::{Case, Datagram};
 use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
-/// A case of one to four messages, and the messages in the order in which they are complete.
+/// Generates a case of one to four messages, and the messages in the order in which they become complete.
 pub(super) fn valid(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
     match numbers.below(8) {
         0 | 1 => {
@@ -32,7 +32,7 @@ fn stream(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
     (Case::Stream(pieces(&wire, numbers)), messages)
 }
 
-/// A stream in pieces of any size.
+/// Splits a stream into pieces of any size.
 pub(super) fn pieces(wire: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     let most = numbers.pick(&[7, 100, 1000, usize::MAX]).max(wire.len() / 64 + 1);
     let mut pieces = Vec::new();
@@ -46,7 +46,8 @@ pub(super) fn pieces(wire: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
 }
 
 fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
-    // Each message's datagrams in any order, and then laid between each other, each message's last one known.
+    // The datagrams of each message are shuffled, then interleaved with those of the others. The last
+    // datagram of each message decides the order of delivery.
     let mut messages = Vec::new();
     let mut waiting: Vec<(usize, Vec<Datagram>)> = Vec::new();
     for at in 0..numbers.between(1, 3) {
@@ -55,7 +56,7 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
         let mut datagrams = chunks(&packed(&payload, numbers), numbers);
         numbers.shuffle(&mut datagrams);
         if datagrams.len() > 1 && numbers.once_in(4) {
-            // One comes twice, and not behind the last.
+            // Repeats a datagram before the last one.
             let twice = datagrams.first().cloned().unwrap_or_default();
             datagrams.insert(1, twice);
         }
@@ -79,7 +80,7 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
     (Case::Datagrams(sent), delivered)
 }
 
-/// Plain or compressed.
+/// Compresses a payload or leaves it plain.
 pub(super) fn packed(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let level = CompressionLevel::new(numbers.between(1, 9) as u8).unwrap_or_default();
     let compression = match numbers.below(3) {
@@ -90,7 +91,7 @@ pub(super) fn packed(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     Compressor::new(compression).compress(payload).to_vec()
 }
 
-/// In one datagram or in chunks, in order.
+/// Splits a payload into chunks, or leaves it in one datagram.
 pub(super) fn chunks(payload: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     if payload.len() <= 1420 && numbers.once_in(2) {
         return vec![payload.to_vec()];
@@ -109,7 +110,7 @@ pub(super) fn chunks(payload: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A message, and its text in one of the many ways of JSON.
+/// Generates a message and one of its many JSON notations.
 pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
     let mut message =
         MessageText { host: Some(text(numbers, 20)), short_message: text(numbers, 60), ..Default::default() };
@@ -137,14 +138,14 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
     let fields = numbers.pick(&[0, 1, 3, 8, 8, 40]);
     let mut named = Vec::new();
     for at in 0..fields {
-        // No two are the same.
+        // The index makes names unique.
         let name = format!("f{at}-{}", name(numbers));
         let (value, json) = value(numbers);
         named.push((name, value, json));
     }
     members.extend(named.iter().map(|(name, _, json)| (format!("_{name}"), json.clone())));
     numbers.shuffle(&mut members);
-    // They come in the order in which they stand.
+    // Fields are delivered in the order of the JSON text.
     for (member, _) in &members {
         let of_name = named.iter().find(|(name, ..)| member.strip_prefix('_') == Some(name));
         message.fields.extend(of_name.map(|(name, value, _)| (name.clone(), value.clone())));
@@ -162,7 +163,7 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
     (message, json.into_bytes())
 }
 
-/// Text of any alphabet, not blank.
+/// Generates text of any script that is not blank.
 fn text(numbers: &mut Numbers, most: usize) -> String {
     const EXOTIC: [&str; 14] = [
         "é",
@@ -219,7 +220,7 @@ fn timestamp(numbers: &mut Numbers) -> String {
     }
 }
 
-/// A JSON string, its characters escaped where they must be, and where they need not be.
+/// Encodes a JSON string, with optional escapes chosen at random.
 fn quoted(text: &str, numbers: &mut Numbers) -> String {
     let escape_all = numbers.once_in(8);
     let mut json = String::from("\"");
@@ -251,22 +252,22 @@ mod tests {
     use super::*;
     use crate::builtin::text_of;
     use crate::compare;
-    use crate::observed::SeenMessage;
+    use crate::observed::ObservedMessage;
 
     #[test]
-    fn a_message_is_what_a_strict_decoder_reads() {
+    fn generated_messages_decode_strictly() {
         for number in 0..500 {
             let (message, payload) = message(&mut Numbers::new(3, number));
             let decoded = Decoder::strict().decode(&payload);
             let decoded =
                 decoded.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&payload)));
-            let found = SeenMessage::of(&text_of(&decoded.message));
+            let found = ObservedMessage::of(&text_of(&decoded.message));
             assert_eq!(compare::message(&message, &found), []);
         }
     }
 
     #[test]
-    fn the_cases_are_of_all_kinds_and_orders() {
+    fn all_kinds_of_cases_are_generated() {
         let (mut payloads, mut streams, mut whole, mut chunked) = (0, 0, 0, 0);
         for number in 0..500 {
             match valid(&mut Numbers::new(4, number)) {

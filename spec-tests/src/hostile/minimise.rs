@@ -1,4 +1,4 @@
-//! Makes a finding smaller, as long as it stays the same.
+//! Minimises findings.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use gelf_core::{DatagramReader, Decompressor};
 use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};
 
-/// A smaller case with the same fault, what gelf-core makes of it, and the fault.
+/// Returns a smaller case with the same fault, the result of gelf-core, and the fault.
 pub(super) fn minimise(
     case: Case,
     fault: Fault,
@@ -21,7 +21,7 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // Single bytes are many questions: they come when nothing coarser helps.
+    // Single bytes take many requests, so they come last.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -50,12 +50,12 @@ impl Search<'_, '_, '_> {
         self.asks_left == 0 || Instant::now() >= self.deadline
     }
 
-    /// Steps count too: an empty datagram is not nothing.
+    /// Returns the size to minimise. Each step counts, because an empty datagram is an input, too.
     fn size(&self) -> usize {
         self.best.0.bytes() + self.best.0.parts().len()
     }
 
-    /// Takes the case, if it has the same fault.
+    /// Keeps the case if it has the same fault.
     fn try_case(&mut self, case: Case) -> Result<bool, String> {
         if self.is_over() || case == self.best.0 {
             return Ok(false);
@@ -71,7 +71,7 @@ impl Search<'_, '_, '_> {
         }
     }
 
-    /// Plain instead of compressed, whole instead of chunked or in pieces, at once and from one sender.
+    /// Tries the case uncompressed, unchunked, in one piece, at one time and from one sender.
     fn simplify(&mut self) -> Result<(), String> {
         match self.best.0.clone() {
             Case::Payload(_) => {}
@@ -107,7 +107,7 @@ impl Search<'_, '_, '_> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
         let inflated = Decompressor::default().decompress(part).ok().map(|inflated| inflated.bytes.to_vec());
-        // A bomb is smaller as it is.
+        // A bomb is smaller when compressed.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;
             self.try_case(case)?;
@@ -115,7 +115,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Leaves out datagrams or pieces: halves first, single ones at last.
+    /// Removes datagrams or pieces: halves first, single ones last.
     fn remove_steps(&mut self) -> Result<(), String> {
         let mut width = self.best.0.parts().len() / 2;
         while width > 0 {
@@ -141,10 +141,10 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Leaves out members of objects with their comma.
+    /// Removes members of objects with their comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // From the last to the first, so that the ranges stay right.
+            // From last to first, so that the remaining ranges stay valid.
             let found = self.best.0.parts().get(part).map(|bytes| members(bytes)).unwrap_or_default();
             for range in found.into_iter().rev() {
                 let mut case = self.best.0.clone();
@@ -162,7 +162,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Leaves out bytes: halves first, `least` at last.
+    /// Removes bytes: halves first, down to `least` at a time.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |search: &Self| search.best.0.parts().get(part).map_or(0, |bytes| bytes.len());
@@ -188,7 +188,7 @@ impl Search<'_, '_, '_> {
     }
 }
 
-/// Where members of JSON objects are, each with the comma before or behind it, the outer before the inner.
+/// Returns the positions of members of JSON objects with the comma before or after them, outer ones first.
 fn members(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let (mut ranges, mut starts) = (Vec::new(), Vec::new());
     let (mut in_string, mut escaped) = (false, false);
@@ -207,7 +207,7 @@ fn members(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
             b'{' | b'[' => starts.push((at + 1, true)),
             b',' => {
                 if let Some((start, is_first)) = starts.last_mut() {
-                    // The first goes with the comma behind it, the others with that before.
+                    // The first member takes the comma after it, the others the comma before.
                     ranges.push(if *is_first { *start..at + 1 } else { *start..at });
                     (*start, *is_first) = (at, false);
                 }

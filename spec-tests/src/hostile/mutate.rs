@@ -1,4 +1,4 @@
-//! Cases made worse.
+//! Mutates cases.
 
 use gelf_core::{Compression, CompressionLevel, Compressor};
 
@@ -6,14 +6,14 @@ use super::case::{Case, Datagram};
 use super::messages;
 use crate::numbers::Numbers;
 
-/// How many bytes a part may grow to.
+/// Maximum size of a part, in bytes.
 const MAX_PART_BYTES: usize = 1 << 20;
 
-/// How many steps a case may grow to, and how many bytes.
+/// Maximum number of steps of a case, and maximum size in bytes.
 const MAX_STEPS: usize = 300;
 const MAX_BYTES: usize = 2 << 20;
 
-/// What many readers trip over.
+/// Bytes that many parsers handle wrongly.
 const MORSELS: [&[u8]; 28] = [
     b"\0",
     b"\n",
@@ -45,7 +45,7 @@ const MORSELS: [&[u8]; 28] = [
     b"\"timestamp\":\"now\",",
 ];
 
-/// JSON values of other kinds than are expected.
+/// JSON values of unexpected types.
 const VALUES: [&str; 22] = [
     "null",
     "true",
@@ -71,7 +71,7 @@ const VALUES: [&str; 22] = [
     "\"1.1\"",
 ];
 
-/// A case, changed one to four times.
+/// Mutates a case one to four times.
 pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) -> Case {
     for _ in 0..numbers.between(1, 4) {
         if numbers.once_in(3) {
@@ -87,7 +87,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         }
         bound(&mut case);
     }
-    // One is enough: a bomb that comes again and again is only slow.
+    // Repeated bombs would only be slow.
     if numbers.once_in(40)
         && let Case::Datagrams(datagrams) = &mut case
     {
@@ -100,7 +100,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
     case
 }
 
-/// Keeps a case to what can be sent, and in the order of its times.
+/// Limits a case to a size that can be sent, and sorts it by time.
 fn bound(case: &mut Case) {
     let mut left = MAX_BYTES;
     let mut fits = |bytes: &Vec<u8>| {
@@ -111,7 +111,7 @@ fn bound(case: &mut Case) {
         Case::Payload(_) => {}
         Case::Datagrams(datagrams) => {
             datagrams.truncate(MAX_STEPS);
-            // What is longer can be no datagram.
+            // Maximum size of a UDP datagram over IPv4.
             datagrams.iter_mut().for_each(|datagram| datagram.bytes.truncate(65_507));
             datagrams.retain(|datagram| fits(&datagram.bytes));
             datagrams.sort_by_key(|datagram| datagram.at);
@@ -188,7 +188,7 @@ fn insert(part: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     part.splice(at..at, bytes.iter().copied());
 }
 
-/// Puts a huge or odd number where digits are.
+/// Replaces a number with a huge or odd one.
 fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let digits = part.iter().skip(from).position(u8::is_ascii_digit).map(|digit| from + digit);
     let Some(start) = digits else { return };
@@ -204,7 +204,7 @@ fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(start..start + len, odd.into_bytes());
 }
 
-/// Puts another value behind the next colon.
+/// Replaces the value after the next colon.
 fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let colon = |from: usize| part.iter().skip(from).position(|byte| *byte == b':').map(|colon| from + colon);
     let Some(colon) = colon(from).or_else(|| colon(0)) else { return };
@@ -212,7 +212,7 @@ fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(colon + 1..colon + 1 + len, numbers.pick(&VALUES).bytes());
 }
 
-/// Opens so many brackets, and may close them.
+/// Inserts nested brackets, closed or not.
 fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     let levels = numbers.pick(&[2, 126, 127, 128, 129, 1000, 20_000]);
     let (open, close) = numbers.pick(&[("[", "]"), ("{\"a\":", "}"), ("[{\"\":", "}]")]);
@@ -222,7 +222,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
         nested.push('1');
         nested.push_str(&close.repeat(levels));
     }
-    // As a value, more often than anywhere.
+    // In place of a value more often than anywhere else.
     let colon = part.iter().skip(at).position(|byte| *byte == b':').map(|colon| at + colon + 1);
     match colon {
         Some(colon) if !numbers.once_in(4) => {
@@ -233,11 +233,11 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     }
 }
 
-/// Changes what comes when, from whom, and how it is packed.
+/// Changes order, times, senders and encoding.
 fn steps(case: &mut Case, numbers: &mut Numbers) {
     match case {
         Case::Payload(payload) => {
-            // The same in another way.
+            // The same payload over another transport.
             let packed = messages::packed(payload, numbers);
             *case = match numbers.below(3) {
                 0 => Case::Stream(messages::pieces(&[payload.as_slice(), b"\0"].concat(), numbers)),
@@ -285,7 +285,7 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
             let chunks = messages::chunks(&datagram.bytes, numbers);
             datagrams.splice(at..=at, chunks.into_iter().map(Datagram::new));
         }
-        // The number, the count, or a byte of the id.
+        // The sequence number, the sequence count, or a byte of the id.
         _ if datagram.is_chunk() => {
             let byte = numbers.pick(&[10, 11, 11, 2, 9]);
             if let Some(byte) = datagram.bytes.get_mut(byte) {
@@ -300,13 +300,14 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
     }
 }
 
-/// What inflates to up to a few MiB: a long text, white space, nesting, or the same thing compressed again and again.
+/// Compresses data that inflates to up to a few MiB: long text, white space, nesting, or repeated
+/// compression.
 fn bomb(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let level = CompressionLevel::default();
     let compression = numbers.pick(&[0, 1]);
     let compression = if compression == 0 { Compression::Gzip(level) } else { Compression::Zlib(level) };
     let compress = |bytes: &[u8]| Compressor::new(compression).compress(bytes).to_vec();
-    // The last is beyond what a receiver should inflate.
+    // The largest exceeds the limit of receivers.
     let len = match numbers.below(10) {
         0 => 9 << 20,
         1 => 3 << 20,

@@ -1,11 +1,11 @@
-//! A finding as a file of vectors.
+//! Writes a finding as a vector file.
 
 use serde_json::{Value, json};
 
 use super::case::Case;
 use super::{Fault, Oracle};
 
-/// A file of schema 1 with one vector.
+/// Returns a file of schema 1 with one vector.
 pub(super) fn file(
     id: &str,
     case: &Case,
@@ -15,7 +15,7 @@ pub(super) fn file(
 ) -> Result<String, String> {
     let title = match fault.differences.first() {
         Some(difference) => {
-            format!("{}: {}", fault.verdict.word(), crate::protocol::shortened(&difference.to_string()))
+            format!("{}: {}", fault.verdict.word(), crate::text::shortened(&difference.to_string()))
         }
         None => fault.verdict.word().to_owned(),
     };

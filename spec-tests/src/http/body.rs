@@ -1,36 +1,36 @@
-//! The bytes behind a head, as its headers frame them.
+//! Reads bodies as their headers frame them.
 
 use bytes::{Buf, BytesMut};
 
 use super::{Fault, MAX_HEAD_BYTES};
 
-/// How long the line of a chunk's size may be, with its extensions, or that of a trailer: 4 KiB.
+/// Maximum length of a chunk-size line with its extensions, or of a trailer: 4 KiB.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// What is still to come of a body.
+/// Framing of a body, with the remaining length.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Framing {
-    /// So many bytes.
+    /// Remaining bytes of a body with `Content-Length`.
     Length(usize),
-    /// Chunks, and where in them.
+    /// Position in a chunked body.
     Chunked(Chunked),
-    /// All up to the end of the connection.
+    /// A body that ends with the connection.
     UntilClose,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Chunked {
-    /// The line of a chunk's size.
+    /// Before a chunk-size line.
     Size,
-    /// So many bytes of a chunk.
+    /// Remaining bytes of a chunk.
     Data(usize),
-    /// The end of a chunk's line.
+    /// Before the line end of a chunk.
     End,
-    /// Trailers, so many bytes of which came.
+    /// In the trailers, after this many bytes.
     Trailers(usize),
 }
 
-/// What of a body came, and how it is to go on.
+/// A body that is being read.
 #[derive(Clone, Debug)]
 pub(super) struct BodyReader {
     pub(super) framing: Framing,
@@ -49,7 +49,7 @@ impl BodyReader {
         Ok(Self { framing, body: Vec::new(), chunks: 0, max_bytes })
     }
 
-    /// Takes what belongs to the body off the front of the buffer; whether it is complete.
+    /// Moves the bytes of the body out of the buffer. Returns whether the body is complete.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<bool, Fault> {
         loop {
             match &mut self.framing {
@@ -84,7 +84,7 @@ impl BodyReader {
                 Framing::Chunked(Chunked::End) => {
                     let Some(line) = take_line(buffer)? else { return Ok(false) };
                     if !line.is_empty() {
-                        return Err(Fault::new(400, "a chunk that is longer than its size", &line));
+                        return Err(Fault::new(400, "a chunk longer than its size", &line));
                     }
                     self.framing = Framing::Chunked(Chunked::Size);
                 }
@@ -95,7 +95,7 @@ impl BodyReader {
                     }
                     *came += line.len();
                     if *came > MAX_HEAD_BYTES {
-                        return Err(Fault::new(431, "trailers without an end", &line));
+                        return Err(Fault::new(431, "trailers exceed the limit", &line));
                     }
                 }
             }
@@ -113,11 +113,11 @@ fn move_front(buffer: &mut BytesMut, left: &mut usize, body: &mut Vec<u8>) {
     *left -= len;
 }
 
-/// A line without its end, if it came whole.
+/// Takes a complete line without its end.
 fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
     let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
         if buffer.len() > MAX_LINE_BYTES {
-            return Err(Fault::new(400, "a line of a chunk without an end", buffer));
+            return Err(Fault::new(400, "a chunk line exceeds the limit", buffer));
         }
         return Ok(None);
     };
@@ -130,7 +130,7 @@ fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
 }
 
 fn chunk_size(line: &[u8]) -> Result<usize, Fault> {
-    let wrong = || Fault::new(400, "a size of a chunk that is none", line);
+    let wrong = || Fault::new(400, "an invalid chunk size", line);
     let text = std::str::from_utf8(line).map_err(|_| wrong())?;
     let digits = text.split_once(';').map_or(text, |(digits, _)| digits).trim_end();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,34 +1,34 @@
-//! The lines before a body: the first, and the headers.
+//! Reads heads: the first line and the headers.
 
 use bytes::{Buf, BytesMut};
 
 use super::{Fault, MAX_HEAD_BYTES, MAX_HEADERS};
 
-/// How far a buffer was searched for the end of a head, so that no byte is looked at twice however it comes.
+/// Progress of the search for the end of a head, so that no byte is searched twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Searched {
-    /// Where the last line begins.
+    /// Start of the last line.
     line: usize,
-    /// Up to where there is no line feed behind that.
+    /// End of the searched bytes; no line feed lies between `line` and here.
     bytes: usize,
 }
 
-/// A first line and headers.
+/// A first line with headers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Head {
-    /// The bytes, with the empty line at the end.
+    /// The bytes, including the final empty line.
     pub(super) raw: Vec<u8>,
     /// The first line, without its end.
     pub(super) first: String,
-    /// Names and values, in their order.
+    /// Names and values, in order.
     pub(super) headers: Vec<(String, String)>,
-    /// What breaks RFC 9112.
+    /// Violations of RFC 9112.
     pub(super) faults: Vec<Fault>,
 }
 
 impl Head {
-    /// Takes a head off the front of the buffer, if all of it is there. Empty lines before it are passed over, as section
-    /// 2.2 of RFC 9112 asks for.
+    /// Takes a complete head off the buffer. Empty lines before it are skipped, as section 2.2 of RFC 9112
+    /// requires.
     pub(super) fn take(buffer: &mut BytesMut, searched: &mut Searched) -> Result<Option<Self>, Fault> {
         if searched.line == 0 {
             let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -66,7 +66,7 @@ impl Head {
             head.header(line)?;
         }
         if let Some(line) = with_feed {
-            head.faults.push(Fault::new(400, "a line that ends with a line feed alone", line));
+            head.faults.push(Fault::new(400, "a line that ends with a bare line feed", line));
         }
         head.raw = raw;
         Ok(head)
@@ -75,9 +75,9 @@ impl Head {
     fn header(&mut self, line: &[u8]) -> Result<(), Fault> {
         let text = String::from_utf8_lossy(line);
         if text.starts_with([' ', '\t']) {
-            self.faults.push(Fault::new(400, "a header on two lines", line));
+            self.faults.push(Fault::new(400, "a folded header", line));
             let Some((_, value)) = self.headers.last_mut() else {
-                return Err(Fault::new(400, "a first header that begins with a space", line));
+                return Err(Fault::new(400, "a first header that starts with a space", line));
             };
             value.push(' ');
             value.push_str(text.trim());
@@ -91,13 +91,13 @@ impl Head {
         }
         let name = name.trim_end();
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(Fault::new(400, "a name of a header that is none", line));
+            return Err(Fault::new(400, "an invalid header name", line));
         }
         self.headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
         Ok(())
     }
 
-    /// The values of the headers of this name, in any case.
+    /// Returns the values of all headers with this name, ignoring case.
     pub(super) fn values<'h>(
         headers: &'h [(String, String)],
         name: &'h str,
@@ -106,7 +106,7 @@ impl Head {
         headers.iter().filter(is_it).map(|(_, value)| value.as_str())
     }
 
-    /// Whether one of the words of these headers, between commas, is this.
+    /// Returns whether these headers contain a word in their comma-separated lists.
     pub(super) fn has_word(headers: &[(String, String)], name: &str, word: &str) -> bool {
         Self::values(headers, name)
             .flat_map(|value| value.split(','))
@@ -115,7 +115,7 @@ impl Head {
 }
 
 impl Searched {
-    /// Behind the empty line, if there is one.
+    /// Returns the position after the empty line, if it was found.
     fn end(&mut self, buffer: &[u8]) -> Option<usize> {
         loop {
             let Some(found) = buffer.get(self.bytes..)?.iter().position(|byte| *byte == b'\n') else {

@@ -1,4 +1,4 @@
-//! Requests and answers, out of what comes on a connection.
+//! Reads requests and answers from the bytes of a connection.
 
 use bytes::BytesMut;
 
@@ -6,47 +6,47 @@ use super::body::{BodyReader, Framing};
 use super::head::{Head, Searched, is_token};
 use super::{Fault, body};
 
-/// How the length of a body is told.
+/// Framing of a body.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum BodyCoding {
-    /// Not at all: there is none, or it ends with the connection.
+    /// No framing: there is no body, or it ends with the connection.
     None,
     /// `Content-Length`.
     Length,
-    /// `Transfer-Encoding: chunked`, in so many chunks.
+    /// `Transfer-Encoding: chunked`, with this many chunks.
     Chunked(usize),
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Request {
-    /// `POST`
+    /// Method, such as `POST`.
     pub method: String,
-    /// `/gelf`, or whatever stands between method and version.
+    /// Target, such as `/gelf`.
     pub target: String,
-    /// `HTTP/1.1`
+    /// Version, such as `HTTP/1.1`.
     pub version: String,
-    /// Names and values, in their order.
+    /// Names and values, in order.
     pub headers: Vec<(String, String)>,
     /// The bytes before the body.
     pub head: Vec<u8>,
-    /// How the body is framed.
+    /// Framing of the body.
     pub coding: BodyCoding,
-    /// The body, without its chunks, and as compressed as it came.
+    /// The body, without chunk framing, still compressed.
     pub body: Vec<u8>,
-    /// What breaks RFC 9112 and can be read all the same.
+    /// Violations of RFC 9112 that do not prevent parsing.
     pub faults: Vec<Fault>,
 }
 
 impl Request {
-    /// The values of the headers of this name, in any case.
+    /// Returns the values of all headers with this name, ignoring case.
     pub fn headers<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         Head::values(&self.headers, name)
     }
 
-    /// Whether the sender means to go on using the connection.
+    /// Returns whether the client wants to reuse the connection.
     pub fn keeps_alive(&self) -> bool {
         keeps_alive(&self.version, &self.headers)
     }
@@ -57,23 +57,23 @@ fn keeps_alive(version: &str, headers: &[(String, String)]) -> bool {
     !has("close") && (version != "HTTP/1.0" || has("keep-alive"))
 }
 
-/// An answer as it came.
+/// A received answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Response {
-    /// `202`
+    /// Status, such as 202.
     pub status: u16,
-    /// Names and values, in their order.
+    /// Names and values, in order.
     pub headers: Vec<(String, String)>,
-    /// How the body is framed.
+    /// Framing of the body.
     pub coding: BodyCoding,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether the connection may be used for another request.
+    /// Whether the connection can be used for another request.
     pub keeps_alive: bool,
 }
 
-/// The head that was read, and what is still to come of the body.
+/// A head whose body is incomplete.
 #[derive(Debug)]
 struct Pending {
     head: Head,
@@ -93,7 +93,7 @@ pub struct RequestReader {
 }
 
 impl RequestReader {
-    /// A reader that takes bodies of up to so many bytes.
+    /// Creates a reader with a maximum body size.
     pub fn new(max_body_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -105,16 +105,16 @@ impl RequestReader {
         }
     }
 
-    /// Takes what came. [`next`](Self::next) is to be called until it gives nothing, before more is taken: so no more is
-    /// held than a piece and a request.
+    /// Adds received bytes. Call [`next`](Self::next) until it returns `None` before adding more, so that the
+    /// buffer stays bounded.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.has_failed {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// The next whole request, or why there will be no more.
-    #[allow(clippy::should_implement_trait, reason = "nothing today may be something after a push")]
+    /// Returns the next complete request, or the fault that ends the connection.
+    #[allow(clippy::should_implement_trait, reason = "None is not final")]
     pub fn next(&mut self) -> Option<Result<Request, Fault>> {
         if self.has_failed {
             return None;
@@ -157,13 +157,13 @@ impl RequestReader {
         }))
     }
 
-    /// Whether the sender waits for a `100 Continue` before it sends the body. True once for each request.
+    /// Returns whether the client waits for `100 Continue` before it sends the body. True once per request.
     pub fn wants_continue(&mut self) -> bool {
         std::mem::take(&mut self.wants_continue)
     }
 
-    /// Of a request that is not yet whole: the beginning, and how many bytes of its body came. At the end of a connection
-    /// it was cut off.
+    /// Returns the start of an incomplete request, and the received length of its body. At the end of a
+    /// connection, this is a truncated request.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
         match &self.pending {
             Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),
@@ -180,56 +180,56 @@ fn with_chunks(coding: BodyCoding, body: &BodyReader) -> BodyCoding {
     }
 }
 
-/// The first line, and `Host`.
+/// Checks the first line and `Host`.
 fn check_request(head: &mut Head) -> Result<(), Fault> {
     let wrong = |text: &str| Err(Fault::new(400, text, head.first.as_bytes()));
     let words: Vec<&str> = head.first.split(' ').collect();
     let [method, target, version] = words[..] else {
-        return wrong("a request line that is not three words");
+        return wrong("a request line without three words");
     };
     if method.is_empty() || !method.bytes().all(is_token) {
-        return wrong("a method that is none");
+        return wrong("an invalid method");
     }
     if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return wrong("a target that is none");
+        return wrong("an invalid target");
     }
     match version {
         "HTTP/1.0" => {}
         "HTTP/1.1" => {
             let hosts = Head::values(&head.headers, "host").count();
             if hosts != 1 {
-                let text = format!("{hosts} headers of the name Host");
+                let text = format!("{hosts} Host headers");
                 head.faults.push(Fault::new(400, text, &head.raw));
             }
         }
-        _ => return wrong("a version that is neither HTTP/1.1 nor HTTP/1.0"),
+        _ => return wrong("a version other than HTTP/1.1 and HTTP/1.0"),
     }
     Ok(())
 }
 
-/// How the body is framed, if the headers say it.
+/// Returns the framing of the body, if the headers define one.
 fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
     let wrong = |text: &str, value: &str| Err(Fault::new(400, text, value.as_bytes()));
     let mut codings = Head::values(&head.headers, "transfer-encoding");
     let mut lengths = Head::values(&head.headers, "content-length").flat_map(|value| value.split(','));
     let length = lengths.next().map(str::trim);
     if let Some(other) = lengths.map(str::trim).find(|other| Some(*other) != length) {
-        return wrong("two values of Content-Length", other);
+        return wrong("conflicting values of Content-Length", other);
     }
     if let Some(coding) = codings.next() {
         if !coding.eq_ignore_ascii_case("chunked") || codings.next().is_some() {
             return wrong("a Transfer-Encoding other than chunked", coding);
         }
         if let Some(length) = length {
-            return wrong("a Content-Length beside chunks", length);
+            return wrong("Content-Length with a chunked body", length);
         }
         return Ok(Some((BodyCoding::Chunked(0), Framing::Chunked(body::Chunked::Size))));
     }
     let Some(length) = length else { return Ok(None) };
     if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
-        return wrong("a Content-Length that is no number", length);
+        return wrong("an invalid Content-Length", length);
     }
-    // What is beyond this machine's numbers is beyond its room.
+    // A length that does not fit `usize` exceeds every limit.
     Ok(Some((BodyCoding::Length, Framing::Length(length.parse().unwrap_or(usize::MAX)))))
 }
 
@@ -245,7 +245,7 @@ pub struct ResponseReader {
 }
 
 impl ResponseReader {
-    /// A reader that takes bodies of up to so many bytes.
+    /// Creates a reader with a maximum body size.
     pub fn new(max_body_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -257,20 +257,21 @@ impl ResponseReader {
         }
     }
 
-    /// Whether the next answer is one to `HEAD`, which has no body whatever its headers say.
+    /// Sets whether the next answer is for `HEAD`, and therefore has no body.
     pub fn answers_head(&mut self, to_head: bool) {
         self.to_head = to_head;
     }
 
-    /// Takes what came.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.has_failed {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// The next whole answer, or why there will be no more. Those of 100 to 199 are passed over.
-    #[allow(clippy::should_implement_trait, reason = "nothing today may be something after a push")]
+    /// Returns the next complete answer, or the fault that ends the connection. Answers with status 100 to
+    /// 199 are skipped.
+    #[allow(clippy::should_implement_trait, reason = "None is not final")]
     pub fn next(&mut self) -> Option<Result<Response, Fault>> {
         if self.has_failed {
             return None;
@@ -280,7 +281,7 @@ impl ResponseReader {
         read.transpose()
     }
 
-    /// The connection ended: the answer that ends with it, if there is one.
+    /// Ends the connection. Returns the answer whose body ends with it, if there is one.
     pub fn end(&mut self) -> Option<Response> {
         self.read(true).ok().flatten()
     }
@@ -321,7 +322,7 @@ impl ResponseReader {
 }
 
 fn status(head: &Head) -> Result<u16, Fault> {
-    let wrong = || Fault::new(400, "an answer that is none", head.first.as_bytes());
+    let wrong = || Fault::new(400, "an invalid answer", head.first.as_bytes());
     let (version, rest) = head.first.split_once(' ').ok_or_else(wrong)?;
     let digits = rest.get(..3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let rest_is_reason = rest.get(3..).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
@@ -341,7 +342,7 @@ mod tests {
 
     const MAX: usize = 1000;
 
-    /// All requests of some bytes, in pieces of a size; and the fault at the end, if there is one.
+    /// Reads all requests of some bytes, in pieces of a size, and the final fault.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<Fault>) {
         let mut reader = RequestReader::new(MAX);
         let mut requests = Vec::new();
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_however_it_is_cut() {
+    fn requests_are_read_from_pieces_of_any_size() {
         let bytes = b"\r\nPOST /gelf HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}POST /gelf HTTP/1.1\r\nHost:a\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\n{\"\r\n01\r\n}\r\n0\r\nTrailer: t\r\n\r\nGET / HTTP/1.0\r\n\r\n";
         let (whole, fault) = read(bytes, usize::MAX);
         assert_eq!(fault, None);
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_is_read_the_same_however_it_is_cut() {
+    fn mutated_requests_are_read_the_same_in_any_pieces() {
         let seeds: [&[u8]; 3] = [
             b"POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
             b"POST /gelf HTTP/1.1\r\nHost:a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{\"\r\n01\r\n}\r\n0\r\nTrailer: t\r\n\r\n",
@@ -428,42 +429,42 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rules_and_can_be_read_is_told() {
+    fn readable_violations_are_listed() {
         let request = one(b"POST /gelf HTTP/1.1\nAccept : 2\r\n x\r\n\r\n");
         assert_eq!(request.faults.len(), 4, "{:?}", request.faults);
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_fault_with_its_status() {
+    fn unreadable_requests_are_faults_with_a_status() {
         let with = |headers: &str, body: &str| {
             fault(format!("POST /gelf HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n{body}").as_bytes())
         };
         let said = |status, text: &str| (status, text.to_owned());
-        assert_eq!(fault(b"{\"version\":\"1.1\"}\n\n"), said(400, "a request line that is not three words"));
+        assert_eq!(fault(b"{\"version\":\"1.1\"}\n\n"), said(400, "a request line without three words"));
         assert_eq!(fault(b"POST /gelf HTTP/2\r\n\r\n").0, 400);
-        assert_eq!(fault(b"P/ST /gelf HTTP/1.1\r\n\r\n"), said(400, "a method that is none"));
-        assert_eq!(fault(b"POST /g\x01 HTTP/1.1\r\n\r\n"), said(400, "a target that is none"));
+        assert_eq!(fault(b"P/ST /gelf HTTP/1.1\r\n\r\n"), said(400, "an invalid method"));
+        assert_eq!(fault(b"POST /g\x01 HTTP/1.1\r\n\r\n"), said(400, "an invalid target"));
         assert_eq!(
             with("Content-Length: 1\r\nContent-Length: 2", ""),
-            said(400, "two values of Content-Length")
+            said(400, "conflicting values of Content-Length")
         );
-        assert_eq!(with("Content-Length: -1", ""), said(400, "a Content-Length that is no number"));
+        assert_eq!(with("Content-Length: -1", ""), said(400, "an invalid Content-Length"));
         assert_eq!(
             with("Content-Length: 1\r\nTransfer-Encoding: chunked", ""),
-            said(400, "a Content-Length beside chunks")
+            said(400, "Content-Length with a chunked body")
         );
         assert_eq!(with("Transfer-Encoding: gzip, chunked", "").0, 400);
         assert_eq!(with("no colon", ""), said(400, "a header without a colon"));
-        assert_eq!(with("(: a", ""), said(400, "a name of a header that is none"));
+        assert_eq!(with("(: a", ""), said(400, "an invalid header name"));
         let chunked = |body: &str| with("Transfer-Encoding: chunked", body);
-        assert_eq!(chunked("+1\r\n"), said(400, "a size of a chunk that is none"));
-        assert_eq!(chunked("1\r\nab\r\n"), said(400, "a chunk that is longer than its size"));
+        assert_eq!(chunked("+1\r\n"), said(400, "an invalid chunk size"));
+        assert_eq!(chunked("1\r\nab\r\n"), said(400, "a chunk longer than its size"));
         assert_eq!(chunked("ffffffffffffffff\r\n").0, 413);
         assert_eq!(chunked("fffffffffffffffff\r\n").0, 400);
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn buffers_are_bounded() {
         let length = |len: &str| format!("POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n");
         assert_eq!(fault(length("1001").as_bytes()).0, 413);
         assert_eq!(fault(length("99999999999999999999999").as_bytes()).0, 413);
@@ -482,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_waits_is_seen_to_wait_once() {
+    fn expect_100_continue_is_reported_once() {
         let mut reader = RequestReader::new(MAX);
         reader.push(b"POST /gelf HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
         assert!(reader.next().is_none());
@@ -495,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_one_after_another() {
+    fn answers_are_read_in_turn() {
         let mut reader = ResponseReader::new(MAX);
         reader.push(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\nHTTP/1.1 404\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\na\r\n0\r\n\r\n");
         let first = reader.next().unwrap().unwrap();
@@ -515,11 +516,11 @@ mod tests {
         let last = reader.end().unwrap();
         assert_eq!((last.body.as_slice(), last.keeps_alive), (b"hello".as_slice(), false));
         reader.push(b"SSH-2.0\r\n\r\n");
-        assert_eq!(reader.next().unwrap().unwrap_err().text, "an answer that is none");
+        assert_eq!(reader.next().unwrap().unwrap_err().text, "an invalid answer");
     }
 
     #[test]
-    fn an_answer_that_is_cut_off_is_none() {
+    fn a_truncated_answer_is_no_answer() {
         let mut reader = ResponseReader::new(MAX);
         reader.push(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nab");
         assert!(reader.next().is_none());

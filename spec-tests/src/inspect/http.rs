@@ -1,4 +1,4 @@
-//! What a sender posts.
+//! Checks the HTTP requests of a sender.
 
 use gelf_core::{DecompressError, Decompressor, Encoding};
 
@@ -7,26 +7,26 @@ use super::{Inspection, Severity, Violation, look_at_payload};
 use crate::http::{self, Fault, Request};
 use crate::names;
 
-/// The path of GELF.
+/// Path of GELF.
 const PATH: &str = "/gelf";
 
-/// The most that Graylog takes of a body, once it is inflated: its `max_chunk_size`, where nothing else is set.
+/// Maximum size of an inflated body that Graylog accepts: its default `max_chunk_size`.
 pub const GRAYLOG_BODY_BYTES: usize = 65_536;
 
-/// How many bytes are shown of what is compressed.
+/// Number of bytes that an excerpt of compressed data shows.
 const SHOWN_BYTES: usize = 16;
 
-/// What was found in a request.
+/// Result of inspecting a request.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct HttpInspection {
-    /// What is wrong with the request, whatever its messages are.
+    /// Violations of the request itself.
     pub violations: Vec<Violation>,
-    /// How long the body is, once it is inflated; none, where it cannot be.
+    /// Length of the inflated body, or `None` if it cannot be inflated.
     pub body_bytes: Option<usize>,
-    /// Its messages, or what stands in the place of one. An array may have none.
+    /// The messages of the body, or the value in the place of one. Empty for an empty array.
     pub messages: Vec<Inspection>,
-    /// How many messages were not looked at, because there are so many.
+    /// Number of messages beyond the limit, which were not inspected.
     pub not_judged: usize,
 }
 
@@ -44,7 +44,7 @@ impl HttpInspection {
     }
 }
 
-/// Looks at a request. `bulk` says whether the receiver that is meant takes a message of each line.
+/// Inspects a request. `bulk` tells whether the intended receiver reads one message per line.
 pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     let mut inspection = HttpInspection::default();
     look_at_head(&mut inspection, request);
@@ -54,14 +54,14 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     };
     inspection.body_bytes = Some(body.len());
     if body.len() > GRAYLOG_BODY_BYTES {
-        let text = format!("{} bytes; Graylog answers more than {GRAYLOG_BODY_BYTES} with 413", body.len());
+        let text = format!("{} bytes; Graylog answers 413 above {GRAYLOG_BODY_BYTES}", body.len());
         inspection.note("R41", "BodyTooLong", Severity::Odd, text, http::excerpt(&body));
     }
     look_at_values(&mut inspection, &body, bulk);
     inspection
 }
 
-/// What is wrong with what came in the place of a request.
+/// Converts a request that cannot be parsed into a violation.
 pub fn request_fault(fault: &Fault) -> Violation {
     let (rule, name, severity) = match fault.status {
         413 => ("R41", "BodyTooLong", Severity::Odd),
@@ -82,14 +82,14 @@ fn look_at_head(inspection: &mut HttpInspection, request: &Request) {
         inspection.note("R28", "HttpHeaders", Severity::Broken, &fault.text, fault.excerpt.clone());
     }
     if request.method != "POST" {
-        let text = "another method than POST; Graylog answers 405";
+        let text = "a method other than POST; Graylog answers 405";
         inspection.note("R28", "Method", Severity::Broken, text, line());
     }
     if request.target != PATH {
         let text = if request.target.strip_prefix(PATH).is_some_and(|rest| rest.starts_with('?')) {
-            "a query behind /gelf; Graylog answers 404"
+            "a query after /gelf; Graylog answers 404"
         } else {
-            "another path than /gelf; Graylog answers 404"
+            "a path other than /gelf; Graylog answers 404"
         };
         inspection.note("R28", "Path", Severity::Broken, text, line());
     }
@@ -97,8 +97,10 @@ fn look_at_head(inspection: &mut HttpInspection, request: &Request) {
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         let (text, excerpt) = match content_type {
-            Some(value) => ("a body that is said to be something else", format!("\"Content-Type: {value}\"")),
-            None => ("it is not said that the body is application/json", String::new()),
+            Some(value) => {
+                ("a Content-Type other than application/json", format!("\"Content-Type: {value}\""))
+            }
+            None => ("no Content-Type", String::new()),
         };
         inspection.note("R28", "ContentType", Severity::Odd, text, excerpt);
     }
@@ -110,8 +112,8 @@ fn look_at_head(inspection: &mut HttpInspection, request: &Request) {
     }
 }
 
-/// The body, if it can be inflated. As Graylog does it: by the header, where that is a coding that it knows, and by the
-/// first bytes where it is anything else.
+/// Inflates the body as Graylog does: by the header if it names a known encoding, otherwise by the first
+/// bytes.
 fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8>> {
     let codings: Vec<_> = request.headers("content-encoding").collect();
     let coding = codings.join(",");
@@ -127,7 +129,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
     let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
-            let text = "compressed, and no header says so; Graylog sees it by the first bytes";
+            let text = "compressed without a header; Graylog recognises the first bytes";
             inspection.note("R28", "UndeclaredEncoding", Severity::Odd, text, shown());
             true
         }
@@ -135,18 +137,18 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         "gzip" | "x-gzip" => found == Encoding::Gzip,
         "deflate" | "x-deflate" => found == Encoding::Zlib,
         _ if is_compressed => {
-            let text = "not the coding of the body, which Graylog inflates by its first bytes alone";
+            let text = "not the encoding of the body, which Graylog inflates by its first bytes";
             inspection.note("R28", "ContentEncoding", Severity::Odd, text, shown());
             true
         }
         _ => {
-            let text = "a coding that is none of GELF's, which Graylog does not know";
+            let text = "an encoding that Graylog does not know";
             inspection.note("R28", "ContentEncoding", Severity::Broken, text, shown());
             true
         }
     };
     if !is_as_said {
-        let text = "the body is not what the header says";
+        let text = "the body has another encoding than the header";
         inspection.note("R28", "EncodingMismatch", Severity::Broken, text, shown());
     }
     match found {
@@ -154,7 +156,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         Encoding::Gzip | Encoding::Zlib => match Decompressor::default().decompress(body) {
             Ok(inflated) => {
                 if inflated.trailing > 0 {
-                    let text = format!("{} bytes behind what is compressed", inflated.trailing);
+                    let text = format!("{} bytes after the compressed data", inflated.trailing);
                     inspection.note("R13", "TrailingAfterCompressed", Severity::Broken, text, shown());
                 }
                 Some(inflated.bytes.to_vec())
@@ -169,10 +171,10 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
                 None
             }
         },
-        // It is said above that it is not what it should be, but where no header says anything.
+        // Reported above already, unless there is no header.
         _ => {
             if is_as_said {
-                let text = "neither JSON nor anything that is known by its first bytes";
+                let text = "neither JSON nor a known encoding";
                 inspection.note("R28", "UnknownMagic", Severity::Broken, text, shown());
             }
             None
@@ -186,19 +188,18 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     let count = values.ranges.len() + values.more;
     match values.form {
         Form::Array { is_closed } => {
-            let text = format!(
-                "an array of {count}; Graylog takes arrays since 7.1, and only where it takes several"
-            );
+            let text =
+                format!("an array of {count}; Graylog accepts arrays since 7.1, and only in bulk mode");
             inspection.note("R29", "ArrayBody", Severity::Odd, text, http::excerpt(body));
             if !is_closed {
-                let text = "an array without an end";
+                let text = "an unclosed array";
                 inspection.note("R1", "JsonSyntax", Severity::Broken, text, http::excerpt(body));
             }
         }
         Form::Lines { is_terminated: false } => {
-            let text = "no line feed at the end; Graylog holds the last line back until the connection ends";
+            let text = "no line feed at the end; Graylog holds back the last line until the connection ends";
             let from = body.len().saturating_sub(SHOWN_BYTES * 2);
-            let end = format!("it ends {}", http::excerpt(body.get(from..).unwrap_or_default()));
+            let end = format!("ends with {}", http::excerpt(body.get(from..).unwrap_or_default()));
             inspection.note("R29", "UnterminatedLine", Severity::Odd, text, end);
         }
         _ => {}
@@ -212,7 +213,7 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
                 rule: "R28",
                 name: "SeveralMessages".to_owned(),
                 severity: Severity::Broken,
-                text: format!("message {} of {count} in one body; Graylog takes the first alone", at + 1),
+                text: format!("message {} of {count} in one body; Graylog accepts only the first", at + 1),
                 excerpt: message.payload.as_deref().map(http::excerpt).unwrap_or_default(),
             });
         }
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_gelf_and_nothing_else() {
+    fn the_path_is_exactly_gelf() {
         for target in ["/", "/gelf/", "/GELF", "/gelf?a=b", "http://a/gelf"] {
             assert_eq!(of_line(&format!("POST {target} HTTP/1.1")), ["Broken R28 Path"], "{target}");
         }
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_said_to_be_json() {
+    fn the_body_is_declared_as_json() {
         let of = |value: &str| of_headers(&format!("content-type: {value}\r\n"), MESSAGE.as_bytes());
         assert_eq!(of("application/json"), [""; 0]);
         assert_eq!(of("Application/JSON; charset=utf-8"), [""; 0]);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_kept() {
+    fn connections_are_kept_alive() {
         let of = |value: &str| of_headers(&format!("{JSON}Connection: {value}\r\n"), MESSAGE.as_bytes());
         assert_eq!(of("keep-alive"), [""; 0]);
         assert_eq!(of("close"), ["Odd R28 NoKeepAlive"]);
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_what_content_encoding_says() {
+    fn a_body_matches_its_content_encoding() {
         let of =
             |coding: &str, body: &[u8]| of_headers(&format!("{JSON}Content-Encoding: {coding}\r\n"), body);
         let (plain, gzip, zlib) = (MESSAGE.as_bytes(), gzip(MESSAGE.as_bytes()), zlib(MESSAGE.as_bytes()));
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_64_kib_at_most_once_it_is_inflated() {
+    fn an_inflated_body_has_at_most_64_kib() {
         let long = |len: usize| {
             let text = "a".repeat(len - MESSAGE.len());
             MESSAGE.replace("\"m\"", &format!("\"m{text}\""))
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_one_message_where_lines_are_not_read() {
+    fn without_bulk_mode_a_body_has_one_message() {
         assert_eq!(of_body(&format!("{MESSAGE}\r\n"), false), [""; 0]);
         assert_eq!(of_body(&MESSAGE.replace(',', ",\n"), false), [""; 0]);
         let several = of_body(&format!("{MESSAGE}\n{MESSAGE}\n{MESSAGE}"), false);
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_ends_where_lines_are_read() {
+    fn in_bulk_mode_each_line_ends() {
         assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}\r\n"), true), [""; 0]);
         assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}"), true), ["Odd R29 UnterminatedLine"]);
         assert_eq!(of_body(MESSAGE, true), ["Odd R29 UnterminatedLine"]);
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_not_for_all() {
+    fn an_array_is_odd() {
         let array = format!("[{MESSAGE},{MESSAGE}]");
         for bulk in [false, true] {
             assert_eq!(of_body(&array, bulk), ["Odd R29 ArrayBody"]);
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn each_payload_is_looked_at() {
+    fn each_payload_is_inspected() {
         let level = MESSAGE.replace('}', ",\"level\":\"3\"}");
         assert_eq!(of_body(&level, false), ["Broken R7 WrongType level"]);
         assert_eq!(of_body(&format!("{MESSAGE}\n{level}\n"), true), ["Broken R7 WrongType level"]);
@@ -401,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_judged_too() {
+    fn invalid_requests_are_judged() {
         let mut reader = RequestReader::new(10);
         reader.push(b"{\"version\":\"1.1\"}\n\n");
         let fault = reader.next().unwrap().unwrap_err();

@@ -1,40 +1,43 @@
-//! A body that holds several JSON values, told apart as Graylog does it: by lines, or by counting brackets.
+//! Splits a body with several JSON values as Graylog does: by lines, or by counting brackets.
+//!
+//! gelf-tokio's receiver has a splitter of its own, on purpose: the suite must not share code with the
+//! receiver under test.
 
 use std::ops::Range;
 
-/// How many values of one body are looked at. The rest is counted, and no more.
+/// Maximum number of values of a body that are inspected. More are only counted.
 const MAX_VALUES: usize = 100_000;
 
-/// How values stand in a body.
+/// Arrangement of the values in a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
-    /// One, or whatever it is.
+    /// One value, or bytes that are none.
     One,
-    /// One after another.
+    /// Concatenated values.
     Several,
-    /// One on each line.
+    /// One value per line.
     Lines {
-        /// Whether the last ends with a line feed.
+        /// Whether the last line ends with a line feed.
         is_terminated: bool,
     },
-    /// As elements of an array.
+    /// Elements of an array.
     Array {
-        /// Whether it ends.
+        /// Whether the array is closed.
         is_closed: bool,
     },
 }
 
-/// Where the values of a body are.
+/// Positions of the values in a body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Values {
     pub(super) form: Form,
     pub(super) ranges: Vec<Range<usize>>,
-    /// How many more there are.
+    /// Number of values beyond the limit.
     pub(super) more: usize,
 }
 
 impl Values {
-    /// Those of a body; of one line each, where the receiver reads lines.
+    /// Splits a body. `by_lines` tells whether the receiver reads one value per line.
     pub(super) fn of(body: &[u8], by_lines: bool) -> Self {
         let start = skip_space(body, 0);
         if body.get(start) == Some(&b'[') {
@@ -61,7 +64,7 @@ impl Values {
             let start = skip_space(body, from);
             let (end, is_closed) = element_end(body, start);
             let closes = body.get(end) == Some(&b']');
-            // Nothing stands in an array without elements, nor where one has no end.
+            // An empty array and an unclosed array have no element at their end.
             if end > start || body.get(end) == Some(&b',') || (closes && !values.ranges.is_empty()) {
                 values.add(start..start + trimmed_len(body.get(start..end).unwrap_or_default()));
             }
@@ -98,7 +101,7 @@ impl Values {
             values.add(start..end);
             start = skip_space(body, end);
         }
-        // What is no object at the end belongs to the last that is one.
+        // A trailing value that is not an object counts only after two objects.
         if values.ranges.len() < 2 || start < body.len() && values.more == 0 {
             if values.ranges.len() < 2 {
                 return Self { form: Form::One, ranges: std::iter::once(0..body.len()).collect(), more: 0 };
@@ -122,7 +125,7 @@ fn trimmed_len(value: &[u8]) -> usize {
     value.len() - value.iter().rev().take_while(|byte| is_space(**byte)).count()
 }
 
-/// Behind the bracket that closes the one at `start`; none, where it stays open.
+/// Returns the position after the bracket that closes the one at `start`, or `None` if it stays open.
 fn value_end(body: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut scanner = Scanner::default();
@@ -139,7 +142,8 @@ fn value_end(body: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-/// Where the element ends that begins here: at a comma or at the bracket that closes the array; and whether it does.
+/// Returns the end of the element that starts here, at a comma or at the closing bracket, and whether it was
+/// found.
 fn element_end(body: &[u8], start: usize) -> (usize, bool) {
     let mut depth = 0_usize;
     let mut scanner = Scanner::default();
@@ -155,7 +159,7 @@ fn element_end(body: &[u8], start: usize) -> (usize, bool) {
     (body.len(), false)
 }
 
-/// Knows which brackets stand in strings.
+/// Tracks which brackets are inside strings.
 #[derive(Default)]
 struct Scanner {
     in_string: bool,
@@ -163,7 +167,7 @@ struct Scanner {
 }
 
 impl Scanner {
-    /// Whether a byte is a bracket that opens, or one that closes.
+    /// Returns true for an opening bracket, false for a closing one.
     fn bracket(&mut self, byte: u8) -> Option<bool> {
         if self.in_string {
             match byte {
@@ -194,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn one_value_is_one_whatever_stands_around_it() {
+    fn a_single_value_is_not_split() {
         for body in ["", " ", "{}", " {\n}\n", "{", "x", "1 2", "{}x", "\"{}{}\""] {
             assert_eq!(values(body, false), (Form::One, vec![body]), "{body}");
         }
     }
 
     #[test]
-    fn several_values_are_told_apart() {
+    fn several_values_are_split() {
         let several = |parts: &[&'static str]| (Form::Several, parts.to_vec());
         assert_eq!(values("{\"a\":1}\n{\"b\":\"}{\"}\r\n", false), several(&["{\"a\":1}", "{\"b\":\"}{\"}"]));
         assert_eq!(values("{}{}", false), several(&["{}", "{}"]));
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_values_but_for_empty_ones() {
+    fn lines_are_split_without_empty_ones() {
         let lines = |is_terminated, parts: &[&'static str]| (Form::Lines { is_terminated }, parts.to_vec());
         assert_eq!(values("{}\n\r\n{\"a\"\r\nx\n", true), lines(true, &["{}", "{\"a\"", "x"]));
         assert_eq!(values("{}\n{}", true), lines(false, &["{}", "{}"]));
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_values_whatever_they_are() {
+    fn array_elements_are_split() {
         let array = |is_closed, parts: &[&'static str]| (Form::Array { is_closed }, parts.to_vec());
         for by_lines in [false, true] {
             assert_eq!(values("[]", by_lines), array(true, &[]));
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_at_is_bounded() {
+    fn the_number_of_values_is_bounded() {
         let values = Values::of("{}".repeat(MAX_VALUES + 5).as_bytes(), false);
         assert_eq!((values.ranges.len(), values.more), (MAX_VALUES, 5));
     }

@@ -1,4 +1,4 @@
-//! Requests to a receiver that runs, and what it answers.
+//! Requests to a running receiver, and its answers.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
@@ -7,32 +7,32 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::http::ResponseReader;
-use crate::observed::{Answered, SeenAnswer};
+use crate::observed::{Answered, ObservedAnswer};
 use crate::recipe::Recipe;
 use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
 
-/// Where a receiver takes requests, and how it is set up.
+/// Address and setup of an HTTP receiver.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LiveHttp {
-    /// Its address.
+    /// Address.
     pub address: SocketAddr,
-    /// What stands in `Host`.
+    /// Value of the `Host` header.
     pub host: String,
-    /// Its path: `/gelf`.
+    /// Path, by default `/gelf`.
     pub path: String,
-    /// Whether it takes several messages of a body: it does not.
+    /// Whether it accepts several messages in a body, by default false.
     pub bulk: bool,
-    /// The header that it demands, as name and value: none.
+    /// Name and value of the header that it requires, by default none.
     pub header: Option<(String, String)>,
-    /// How many bytes it takes of a body, once inflated: 65,536, as Graylog does it.
+    /// Maximum size of an inflated body in bytes, by default 65,536 as in Graylog.
     pub max_body: usize,
-    /// How many bytes it takes of a message that is one of several, if that is known.
+    /// Maximum size in bytes of each message in a bulk body, if known.
     pub max_message: Option<usize>,
 }
 
 impl LiveHttp {
-    /// One that is set up as Graylog's input is.
+    /// Creates the description of a receiver with the setup of Graylog's input.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -45,26 +45,26 @@ impl LiveHttp {
         }
     }
 
-    /// The same, by its URL: `http://HOST:PORT/gelf`. The port is 80 and the path `/gelf`, where they are missing.
+    /// Like [`new`](Self::new), for a URL `http://HOST:PORT/gelf`. The default port is 80, the default path
+    /// `/gelf`.
     ///
     /// # Errors
-    /// What is wrong with the URL, or that nothing has this name.
+    /// Returns a mistake in the URL, or the failure to resolve the host.
     pub fn at(url: &str) -> Result<Self, String> {
         let rest =
-            url.strip_prefix("http://").ok_or_else(|| format!("'{url}' does not begin with http://"))?;
+            url.strip_prefix("http://").ok_or_else(|| format!("'{url}' does not start with http://"))?;
         let (host, path) = rest.find('/').map_or((rest, PATH), |at| rest.split_at(at));
         if !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['?', '#']) {
-            return Err(format!("'{path}' is no path"));
+            return Err(format!("'{path}' is not a valid path"));
         }
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
         let mut addresses = with_port.to_socket_addrs().map_err(|error| format!("'{host}': {error}"))?;
-        let address = addresses.next().ok_or_else(|| format!("no address is called '{host}'"))?;
+        let address = addresses.next().ok_or_else(|| format!("no address for '{host}'"))?;
         Ok(Self { host: host.to_owned(), path: path.to_owned(), ..Self::new(address) })
     }
 
-    /// The setups that all vectors of HTTP together need, for receivers that can be set up: each vector is asked of one
-    /// of them at least.
+    /// Returns the setups for a receiver under test that are needed to ask it all HTTP vectors.
     pub fn setups(address: SocketAddr) -> Vec<Self> {
         let plain = Self::new(address);
         let header = Some(("X-Gelf-Token".to_owned(), "s3cret".to_owned()));
@@ -73,26 +73,26 @@ impl LiveHttp {
         vec![plain.clone(), Self { header, ..plain }, bulk, short]
     }
 
-    /// Why a vector cannot be asked.
+    /// Returns the reason why a vector cannot be asked.
     pub(super) fn refuses(&self, exchange: &HttpExchange) -> Option<String> {
         let is_raw = exchange.requests.iter().any(|request| request.raw.is_some());
         if exchange.bulk.is_some_and(|bulk| bulk != self.bulk) {
             let not = if self.bulk { "" } else { "not " };
             Some(format!("the receiver is {not}set up for several messages in a body"))
         } else if exchange.header && self.header.is_none() {
-            Some("the receiver demands no header".to_owned())
+            Some("the receiver requires no header".to_owned())
         } else if exchange.max_body.is_some_and(|most| most != self.max_body) {
-            Some(format!("the receiver takes bodies of up to {} bytes", self.max_body))
+            Some(format!("the receiver accepts bodies of up to {} bytes", self.max_body))
         } else if exchange.max_message.is_some() && exchange.max_message != self.max_message {
             Some("the receiver has another limit for each of several messages".to_owned())
         } else if is_raw && (self.path != PATH || self.header.is_some()) {
-            Some("its bytes are for the path /gelf, and have no header of the receiver's".to_owned())
+            Some("the bytes are for the path /gelf, without the receiver's header".to_owned())
         } else {
             None
         }
     }
 
-    /// A request with this body, as the suite itself sends it.
+    /// Returns a request with this body.
     pub(super) fn post(&self, body: &[u8]) -> Vec<u8> {
         let mut bytes = self.head("POST", PATH, "HTTP/1.1", Authorization::Right);
         let _ = write!(bytes, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -114,7 +114,7 @@ impl LiveHttp {
         head
     }
 
-    /// The bytes of a request, in the parts in which they are sent.
+    /// Returns the bytes of a vector's request, in the parts in which they are sent.
     fn parts(&self, request: &HttpRequest) -> Result<Vec<Vec<u8>>, String> {
         let bytes = |recipe: &Recipe| recipe.bytes().map_err(|error| error.to_string());
         if let Some(raw) = &request.raw {
@@ -148,7 +148,7 @@ impl LiveHttp {
         }
         let head = format!("{head}{framing}\r\n").into_bytes();
         match &mut bodies[..] {
-            // Head and body at once, as most senders do it.
+            // Head and body in one write, as most senders do.
             [body] => Ok(vec![[head, std::mem::take(body)].concat()]),
             _ => {
                 bodies.insert(0, head);
@@ -158,19 +158,19 @@ impl LiveHttp {
     }
 }
 
-/// GELF's own path, which the vectors have.
+/// Path of GELF, as used in the vectors.
 const PATH: &str = "/gelf";
 
-/// How long a pause there is between the parts of a body.
+/// Pause between the parts of a body.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How much of an answer's body is read.
+/// Maximum length of an answer's body.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// How long it is waited for a receiver to close a connection that it should close.
+/// Maximum time for a receiver to close a connection that it should close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// How long it is looked whether it closes one that it may keep.
+/// Time after which a connection that the receiver may keep counts as open.
 const OPEN_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection to the receiver.
@@ -178,14 +178,14 @@ const OPEN_WAIT: Duration = Duration::from_millis(10);
 struct Connection {
     stream: TcpStream,
     reader: ResponseReader,
-    /// Requests that were answered on it.
+    /// Number of answers received on it.
     answered: usize,
 }
 
-/// Sends all requests of a vector, each when the one before is answered.
+/// Sends the requests of a vector, each after the answer to the previous one.
 ///
 /// # Errors
-/// That the receiver takes no connections, or that a recipe is wrong.
+/// Returns an error if the receiver accepts no connection, or if a recipe is wrong.
 pub(super) fn exchange(
     http: &LiveHttp,
     exchange: &HttpExchange,
@@ -204,15 +204,15 @@ pub(super) fn exchange(
                 }
             };
             let answer = open.ask(&parts, request, timeout);
-            // One that the receiver had closed meanwhile: once more.
-            let is_stale = matches!(answer, (SeenAnswer::Closed, _)) && open.answered > 0;
+            // The receiver had closed the kept connection, so the request is repeated.
+            let is_stale = matches!(answer, (ObservedAnswer::Closed, _)) && open.answered > 0;
             if is_stale {
                 continue;
             }
             let (answer, keeps_alive) = answer;
             let wait = if keeps_alive { OPEN_WAIT } else { CLOSE_WAIT };
             let is_last = answered.answers.len() + 1 == exchange.requests.len();
-            let is_open = matches!(answer, SeenAnswer::Status(..))
+            let is_open = matches!(answer, ObservedAnswer::Status(..))
                 && if is_last || !keeps_alive { open.stays_open(wait) } else { true };
             answered.after = if is_open { Afterwards::Open } else { Afterwards::Closed };
             connection = (is_open && keeps_alive).then_some(open);
@@ -223,8 +223,8 @@ pub(super) fn exchange(
     Ok(answered)
 }
 
-/// Posts a body, and waits for the answer as long as the receiver may take for it; the connection, to be kept as long as
-/// it is waited for what comes of it.
+/// Posts a body and waits for the answer. Returns the connection, which the caller keeps open until the
+/// message is observed.
 pub(super) fn post(http: &LiveHttp, body: &[u8], timeout: Duration) -> Result<TcpStream, String> {
     let mut open = Connection::open(http.address, timeout)?;
     open.stream.write_all(&http.post(body)).map_err(|error| error.to_string())?;
@@ -244,13 +244,13 @@ impl Connection {
         Ok(Self { stream, reader: ResponseReader::new(ANSWER_BYTES), answered: 0 })
     }
 
-    /// Sends a request; what comes back, and whether the connection may be used again.
-    fn ask(&mut self, parts: &[Vec<u8>], request: &HttpRequest, timeout: Duration) -> (SeenAnswer, bool) {
+    /// Sends a request. Returns the answer, and whether the connection can be used again.
+    fn ask(&mut self, parts: &[Vec<u8>], request: &HttpRequest, timeout: Duration) -> (ObservedAnswer, bool) {
         for (at, part) in parts.iter().enumerate() {
             if at > 0 {
                 sleep(PAUSE);
             }
-            // A receiver may answer, and close, before it has read all.
+            // A receiver may answer and close before it has read the whole request.
             if self.stream.write_all(part).and_then(|()| self.stream.flush()).is_err() {
                 break;
             }
@@ -267,21 +267,24 @@ impl Connection {
         (answer, keeps_alive && !asked_to_close && !request.end)
     }
 
-    fn answer(&mut self, timeout: Duration) -> (SeenAnswer, bool) {
+    fn answer(&mut self, timeout: Duration) -> (ObservedAnswer, bool) {
         let until = Instant::now() + timeout;
         let mut buffer = [0; 4096];
         loop {
             match self.reader.next() {
                 Some(Ok(response)) => {
                     self.answered += 1;
-                    return (SeenAnswer::Status(response.status, response.body.len()), response.keeps_alive);
+                    return (
+                        ObservedAnswer::Status(response.status, response.body.len()),
+                        response.keeps_alive,
+                    );
                 }
-                Some(Err(fault)) => return (SeenAnswer::Malformed(fault.to_string()), false),
+                Some(Err(fault)) => return (ObservedAnswer::Malformed(fault.to_string()), false),
                 None => {}
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
-                return (SeenAnswer::Silence(timeout), false);
+                return (ObservedAnswer::Silence(timeout), false);
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return (self.ended(), false),
@@ -292,15 +295,15 @@ impl Connection {
         }
     }
 
-    /// The connection ended: perhaps that is how the answer ends.
-    fn ended(&mut self) -> SeenAnswer {
+    /// Ends the answer with the connection, if it is framed that way.
+    fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
-            Some(response) => SeenAnswer::Status(response.status, response.body.len()),
-            None => SeenAnswer::Closed,
+            Some(response) => ObservedAnswer::Status(response.status, response.body.len()),
+            None => ObservedAnswer::Closed,
         }
     }
 
-    /// Whether it is still open after so long.
+    /// Returns whether the connection is still open after this time.
     fn stays_open(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         let mut buffer = [0; 1024];
@@ -360,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_sent_as_the_vector_says() {
+    fn a_request_is_sent_as_the_vector_defines() {
         let plain = LiveHttp::new(address());
         let message = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
         let head = "POST /gelf HTTP/1.1\r\nHost: 127.0.0.1:9\r\n";
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_receiver_is_not_set_up_for_is_not_asked() {
+    fn vectors_for_other_setups_are_not_asked() {
         let plain = LiveHttp::new(address());
         let all = vectors();
         let refused = |http: &LiveHttp, id: &str| {
@@ -406,10 +409,10 @@ mod tests {
         };
         assert_eq!(refused(&plain, "H01"), "");
         assert_eq!(refused(&plain, "H15"), "the receiver is not set up for several messages in a body");
-        assert_eq!(refused(&plain, "H08"), "the receiver demands no header");
+        assert_eq!(refused(&plain, "H08"), "the receiver requires no header");
         let bulk = LiveHttp { bulk: true, max_body: 100, path: "/in".to_owned(), ..plain };
         assert_eq!(refused(&bulk, "H14"), "the receiver is set up for several messages in a body");
-        assert_eq!(refused(&bulk, "H13-bomb"), "the receiver takes bodies of up to 100 bytes");
+        assert_eq!(refused(&bulk, "H13-bomb"), "the receiver accepts bodies of up to 100 bytes");
         assert_eq!(refused(&bulk, "H19"), "the receiver has another limit for each of several messages");
         assert!(refused(&bulk, "H26").contains("for the path /gelf"));
     }

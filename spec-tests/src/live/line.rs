@@ -1,13 +1,13 @@
-//! A line that a receiver writes, as a message: "Observed lines" in `PROTOCOL.md`.
+//! Parses output lines of a receiver: "Observed lines" in `PROTOCOL.md`.
 
 use std::collections::BTreeMap;
 
-use crate::observed::{Seen, SeenMessage};
+use crate::observed::{JsonText, ObservedMessage};
 
-/// The message of a line; none, if it is no JSON object.
-pub(super) fn message(line: &str) -> Option<SeenMessage> {
-    let members: BTreeMap<String, Seen> = serde_json::from_str(line).ok()?;
-    let mut message = SeenMessage::default();
+/// Parses the message of a line. Returns `None` if the line is not a JSON object.
+pub(super) fn message(line: &str) -> Option<ObservedMessage> {
+    let members: BTreeMap<String, JsonText> = serde_json::from_str(line).ok()?;
+    let mut message = ObservedMessage::default();
     for (name, value) in members {
         match name.as_str() {
             "version" => message.version = Some(value),
@@ -16,7 +16,7 @@ pub(super) fn message(line: &str) -> Option<SeenMessage> {
             "full_message" => message.full_message = Some(value),
             "timestamp" => message.timestamp = Some(value),
             "level" => message.level = Some(value),
-            "fields" => match serde_json::from_str::<BTreeMap<String, Seen>>(value.json()) {
+            "fields" => match serde_json::from_str::<BTreeMap<String, JsonText>>(value.json()) {
                 Ok(fields) => message.fields.extend(fields),
                 Err(_) => {
                     message.fields.insert(name, value);
@@ -35,7 +35,7 @@ pub(super) fn message(line: &str) -> Option<SeenMessage> {
         &mut message.timestamp,
         &mut message.level,
     ] {
-        if member.as_ref().is_some_and(Seen::is_null) {
+        if member.as_ref().is_some_and(JsonText::is_null) {
             *member = None;
         }
     }
@@ -68,10 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn members_are_read_and_null_is_none() {
+    fn members_are_read_and_null_is_missing() {
         let line = r#"{"version":"1.1","host":"h","short_message":"m","full_message":null,"timestamp":1.5,"level":3}"#;
         let message = message(line).unwrap();
-        let json = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.json().to_owned());
+        let json = |seen: &Option<JsonText>| seen.as_ref().map(|seen| seen.json().to_owned());
         assert_eq!(json(&message.host).as_deref(), Some("\"h\""));
         assert_eq!(json(&message.full_message), None);
         assert_eq!(json(&message.timestamp).as_deref(), Some("1.5"));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn another_line_is_no_message() {
+    fn other_lines_are_not_messages() {
         assert!(message("ready").is_none());
         assert!(message("[1]").is_none());
         assert!(message("{\"a\":").is_none());

@@ -1,4 +1,5 @@
-//! What a receiver writes, line by line: from a program's standard output, or from connections that it opens.
+//! Reads the output of a receiver line by line, from the standard output of a program or from TCP
+//! connections.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -14,16 +15,16 @@ use gelf_core::Decoder;
 use super::line;
 use crate::builtin::text_of;
 use crate::names;
-use crate::observed::SeenMessage;
-use crate::protocol::shortened;
+use crate::observed::ObservedMessage;
+use crate::text::shortened;
 
-/// Where to read what a receiver got.
+/// Source of a receiver's output.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Observe {
-    /// The standard output of a program, which may be the receiver itself: a command line for the shell.
+    /// Standard output of a program, which may be the receiver itself; a shell command line.
     Command(String),
-    /// Connections to this address, where the receiver's output writes to.
+    /// Connections to this address, opened by the receiver's output.
     Listen(SocketAddr),
 }
 
@@ -36,30 +37,30 @@ impl fmt::Display for Observe {
     }
 }
 
-/// Something that a receiver wrote.
+/// An event in the output of a receiver.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A message.
-    Message(SeenMessage),
-    /// A line that is none, its beginning.
+    Message(ObservedMessage),
+    /// The start of a line that is not a message.
     Other(String),
-    /// The program ended, and its last words.
+    /// The program ended; holds its last output.
     Ended(String),
 }
 
-/// How long a line may be: 64 MiB. The rest of a longer one is another line, and so no message.
+/// Maximum length of a line: 64 MiB. A longer line is split, so its parts are not messages.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// How many lines may wait to be looked at; the receiver's output waits then.
+/// Maximum number of lines in the queue. The receiver's output is blocked while it is full.
 const MAX_LINES: usize = 1024;
 
-/// How many connections may write at once.
+/// Maximum number of concurrent connections.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How much of a program's standard error is kept, from the end.
+/// Number of bytes of standard error that are kept, from the end.
 const LAST_WORDS_BYTES: usize = 2000;
 
-/// Reads what a receiver writes, on threads of its own.
+/// Reads the output of a receiver on its own threads.
 #[derive(Debug)]
 pub(super) struct Observer {
     source: Source,
@@ -83,7 +84,7 @@ impl fmt::Debug for Source {
 }
 
 impl Observer {
-    /// Starts the program, or listens.
+    /// Starts the program or listens.
     pub(super) fn start(observe: &Observe) -> Result<Self, String> {
         let explain = |error: std::io::Error| format!("'{observe}': {error}");
         match observe {
@@ -92,7 +93,7 @@ impl Observer {
         }
     }
 
-    /// Asks for payloads, as a receiver delivers them.
+    /// Creates an observer of payloads that a function returns.
     pub(super) fn payloads(received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static) -> Self {
         Self { source: Source::Payloads(Box::new(received)), ended: false }
     }
@@ -105,7 +106,7 @@ impl Observer {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let pipe = || std::io::Error::other("no pipe to it");
+        let pipe = || std::io::Error::other("no pipe to the program");
         let output = child.stdout.take().ok_or_else(pipe)?;
         let errors = child.stderr.take().ok_or_else(pipe)?;
         let (sender, lines) = sync_channel(MAX_LINES);
@@ -118,7 +119,7 @@ impl Observer {
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        // Asked again and again, so that it ends when nobody wants it any more.
+        // Polled, so that the thread ends after the observer is dropped.
         listener.set_nonblocking(true)?;
         let (sender, lines) = sync_channel(MAX_LINES);
         let stop = Arc::new(AtomicBool::new(false));
@@ -146,7 +147,7 @@ impl Observer {
         Ok(Self { source: Source::Listener { lines, stop }, ended: false })
     }
 
-    /// The next that it writes, within this time.
+    /// Returns the next event, waiting up to this time.
     pub(super) fn next(&mut self, within: Duration) -> Option<Heard> {
         if self.ended {
             return None;
@@ -168,16 +169,16 @@ impl Observer {
         }
     }
 
-    /// Whether it will say no more.
+    /// Returns whether the output has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
     fn last_words(&mut self) -> String {
         let Source::Program { child, last_words, .. } = &mut self.source else {
-            return "nothing listens any more".to_owned();
+            return "the listener has ended".to_owned();
         };
-        // Its output is closed; if it lives on all the same, it is of no more use.
+        // The output is closed, so a program that still runs cannot be observed any more.
         std::thread::sleep(Duration::from_millis(50));
         let _ = child.kill();
         let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -201,15 +202,15 @@ impl Drop for Observer {
     }
 }
 
-/// The message of a payload, as a lenient decoder reads it; or the name of what is wrong with it.
+/// Decodes a payload leniently, or returns the name of the error.
 fn of_payload(payload: &[u8]) -> Heard {
     match Decoder::lenient().decode(payload) {
-        Ok(decoded) => Heard::Message(SeenMessage::of(&text_of(&decoded.message))),
+        Ok(decoded) => Heard::Message(ObservedMessage::of(&text_of(&decoded.message))),
         Err(error) => Heard::Other(names::of_decode_error(error.kind())),
     }
 }
 
-/// Hands on each line until the source ends or nobody listens.
+/// Passes on each line until the source ends or the receiver of lines is dropped.
 fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
     let mut source = BufReader::new(source);
     let mut line = Vec::new();
@@ -225,7 +226,7 @@ fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
     }
 }
 
-/// Reads up to a line feed; or a null byte, for outputs that write GELF as it stands on TCP. False, at the end.
+/// Reads up to a line feed, or to a null byte as in GELF over TCP. Returns false at the end.
 fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     while line.len() < MAX_LINE_BYTES {
         let available = match source.fill_buf() {
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_read_by_lines_or_by_null_bytes() {
+    fn connections_are_split_at_line_feeds_and_null_bytes() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut observer = Observer::start(&Observe::Listen(address)).unwrap();
         assert!(observer.next(Duration::ZERO).is_none());

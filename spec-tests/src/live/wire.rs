@@ -1,4 +1,4 @@
-//! A vector as it is sent to a live receiver.
+//! Converts a vector to the bytes that are sent to a running receiver.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use gelf_core::{Chunker, DatagramSize};
 use super::{LiveHttp, LiveOptions};
 use crate::builtin::Builtin;
 use crate::recipe::Recipe;
-use crate::subject::{Mode, Reply, Request, Subject};
-use crate::vector::{HttpExchange, Input, MessageText, Step};
+use crate::subject::{Reply, Request, Subject};
+use crate::vector::{HttpExchange, Input, MessageText, Mode, Step};
 
-/// What is sent.
+/// Bytes to send.
 #[derive(Debug)]
 pub(super) enum Plan<'v> {
     /// Datagrams.
     Datagrams(Vec<Datagram>),
-    /// Pieces of a connection that then ends.
+    /// Pieces of a connection, followed by its end.
     Stream(Vec<Vec<u8>>),
-    /// A payload in a request.
+    /// A payload in an HTTP request.
     Post(Vec<u8>),
-    /// Requests.
+    /// HTTP requests.
     Requests(&'v HttpExchange),
 }
 
-/// A datagram, or time that passes.
+/// A datagram, or a point in time at which nothing is sent.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    /// When, from the first on.
+    /// Time since the first datagram.
     pub(super) at: Duration,
-    /// The sender.
+    /// Name of the sender.
     pub(super) from: String,
-    /// The bytes; without them only time passes.
+    /// The bytes, or `None` if only time passes.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// The most that a UDP datagram over IPv4 carries.
+/// Maximum size of a UDP datagram over IPv4.
 const MAX_DATAGRAM_BYTES: usize = 65_507;
 
-/// The size of the chunks of a payload that is longer than a datagram: every known receiver takes such.
+/// Size of the chunks of a payload that exceeds a datagram. Every known receiver accepts it.
 const CHUNK_BYTES: u16 = 1420;
 
-/// How far a real clock may be from the times of a vector, as parts of them. A vector of which that makes another is not
-/// asked.
+/// Relative errors of a real clock. A vector whose result changes with them is not asked.
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
-/// How to send the request; or why it cannot be. `key` tells the chunk ids of this request from those of others.
+/// Plans how to send a request, or returns the reason why it cannot be sent. `key` makes its chunk ids
+/// unique.
 pub(super) fn plan<'v>(
     request: &Request<'v>,
     options: &LiveOptions,
@@ -73,25 +73,25 @@ pub(super) fn plan<'v>(
             {
                 post(payload, http)
             } else if payload.contains(&0) {
-                refuse("a null byte in it would end the frame")
+                refuse("its null byte would end the frame")
             } else {
                 Ok(Ok(Plan::Stream(vec![payload, vec![0]])))
             }
         }
-        Input::Datagrams(_) if options.udp.is_none() => refuse("the receiver takes no datagrams"),
+        Input::Datagrams(_) if options.udp.is_none() => refuse("the receiver accepts no datagrams"),
         Input::Datagrams(steps) => {
             let takes_time = steps.iter().any(|step| step.at > 0.0);
             if takes_time && !options.slow {
-                return refuse("time passes in it");
+                return refuse("it needs passing time");
             }
             if takes_time && is_exact(request, steps)? {
-                return refuse("its times are closer to a limit than a real clock is exact");
+                return refuse("its times are too close to a limit for a real clock");
             }
             let mut all = Vec::new();
             for Step { at, from, datagram } in steps {
                 let bytes = datagram.as_ref().map(bytes).transpose()?;
                 if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_DATAGRAM_BYTES) {
-                    return refuse("longer than a datagram can be");
+                    return refuse("longer than a datagram");
                 }
                 let at = Duration::try_from_secs_f64(*at).map_err(|error| error.to_string())?;
                 all.push(Datagram { at, from: from.clone(), bytes });
@@ -99,23 +99,23 @@ pub(super) fn plan<'v>(
             renew_ids(&mut all, key);
             Ok(Ok(Plan::Datagrams(all)))
         }
-        Input::Stream(_) if options.tcp.is_none() => refuse("the receiver takes no streams"),
+        Input::Stream(_) if options.tcp.is_none() => refuse("the receiver accepts no streams"),
         Input::Stream(pieces) => {
             Ok(Ok(Plan::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)))
         }
         Input::Http(exchange) => match &options.http {
-            None => refuse("the receiver takes no requests"),
+            None => refuse("the receiver accepts no requests"),
             Some(http) => Ok(http.refuses(exchange).map_or(Ok(Plan::Requests(exchange)), Err)),
         },
-        Input::Send(_) | Input::Chunk(_) => refuse("it is a receiver"),
+        Input::Send(_) | Input::Chunk(_) => refuse("the receiver does not send"),
     }
 }
 
-/// A payload as the body of a request, if the receiver takes it for one payload.
+/// Plans a payload as the body of a request, if the receiver takes the body as one payload.
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if payload.len() >= http.max_body {
-        return refuse("longer than a body may be");
+        return refuse("longer than the body limit");
     }
     if payload.trim_ascii_start().starts_with(b"[") {
         return refuse("a body may be an array of messages");
@@ -129,7 +129,7 @@ fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, S
     Ok(Ok(Plan::Post(payload)))
 }
 
-/// A payload in chunks, if it can be cut.
+/// Splits a payload into chunks, if that is possible.
 fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let sizes = [CHUNK_BYTES, 8192, u16::MAX];
     sizes.into_iter().find_map(|size| {
@@ -143,9 +143,8 @@ fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     })
 }
 
-/// Gives the chunks ids that no other request has: the vectors have the same ones again and again, and a receiver that runs
-/// still holds what earlier vectors left incomplete. Only the last four bytes change, so that ids which resemble each
-/// other still do.
+/// Makes the chunk ids unique: the vectors reuse ids, and a running receiver still holds incomplete messages
+/// of earlier vectors. Only the last four bytes change, so that similar ids stay similar.
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };
@@ -157,7 +156,7 @@ fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     }
 }
 
-/// Whether it makes a difference if time passes a little slower or faster.
+/// Returns whether the result changes if time passes slightly slower or faster.
 fn is_exact(request: &Request<'_>, steps: &[Step]) -> Result<bool, String> {
     for mode in [Mode::Strict, Mode::Lenient] {
         let exactly = delivered(request, steps, mode)?;
@@ -176,7 +175,7 @@ fn delivered(request: &Request<'_>, steps: &[Step], mode: Mode) -> Result<Vec<Me
     let request = Request { id: request.id, input: Input::Datagrams(steps), limits: request.limits, mode };
     match Builtin::default().ask(request)? {
         Reply::Named(answer) => Ok(answer.messages),
-        _ => Err("gelf-core does not answer".to_owned()),
+        _ => Err("gelf-core gave no answer".to_owned()),
     }
 }
 
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_resemble_each_other_still_do() {
+    fn similar_ids_stay_similar() {
         let Ok(Plan::Datagrams(datagrams)) =
             planned("C39", &LiveOptions { udp: address(), ..Default::default() })
         else {
@@ -212,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_real_clock_cannot_tell_is_not_asked() {
+    fn vectors_with_exact_times_are_not_asked() {
         let quick = LiveOptions { udp: address(), ..Default::default() };
-        assert_eq!(planned("C43", &quick).unwrap_err(), "time passes in it");
+        assert_eq!(planned("C43", &quick).unwrap_err(), "it needs passing time");
         let slow = LiveOptions { slow: true, ..quick };
         for id in ["C40", "C41", "C42"] {
-            assert!(planned(id, &slow).unwrap_err().contains("closer to a limit"), "{id}");
+            assert!(planned(id, &slow).unwrap_err().contains("too close to a limit"), "{id}");
         }
         for id in ["C43", "C44", "C66", "C67"] {
             assert!(planned(id, &slow).is_ok(), "{id}");
@@ -225,19 +224,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_receiver_does_not_take_is_not_asked() {
+    fn unsupported_inputs_are_not_asked() {
         let udp = LiveOptions { udp: address(), ..Default::default() };
         let tcp = LiveOptions { tcp: address(), ..Default::default() };
-        assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver takes no streams");
-        assert_eq!(planned("C20", &tcp).unwrap_err(), "the receiver takes no datagrams");
-        assert_eq!(planned("J26", &tcp).unwrap_err(), "a null byte in it would end the frame");
+        assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver accepts no streams");
+        assert_eq!(planned("C20", &tcp).unwrap_err(), "the receiver accepts no datagrams");
+        assert_eq!(planned("J26", &tcp).unwrap_err(), "its null byte would end the frame");
         assert_eq!(planned("C48", &udp).unwrap_err(), "its limits cannot be set");
         assert!(planned("E01", &udp).is_err());
         let mut http = LiveHttp::new("127.0.0.1:1".parse().unwrap());
         let posts = |http: &LiveHttp| LiveOptions { http: Some(http.clone()), ..Default::default() };
         assert!(matches!(planned("A01", &posts(&http)), Ok(Plan::Post(_))));
         assert_eq!(planned("J23", &posts(&http)).unwrap_err(), "a body may be an array of messages");
-        assert_eq!(planned("J28-bomb", &posts(&http)).unwrap_err(), "longer than a body may be");
+        assert_eq!(planned("J28-bomb", &posts(&http)).unwrap_err(), "longer than the body limit");
         http.bulk = true;
         assert_eq!(planned("J09", &posts(&http)).unwrap_err(), "each line would be a message");
         let Ok(Plan::Datagrams(datagrams)) = planned("J28-bomb", &udp) else {

@@ -1,4 +1,4 @@
-//! What is to be known of a message, and of how it came, to say what a receiver makes of it.
+//! The properties of a message and its transport that decide how a receiver handles it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,24 +11,24 @@ use serde_json::value::RawValue;
 use super::{Transport, Way};
 use crate::inspect::{Inspection, Violation};
 
-/// The members that GELF itself has.
+/// Members that GELF defines.
 pub(super) const OWN_MEMBERS: [&str; 9] =
     ["version", "host", "short_message", "full_message", "timestamp", "level", "facility", "line", "file"];
 
-/// A message as it came, or what came in the place of one.
+/// A received message, or the bytes that arrived in its place.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub(super) transport: Transport,
     pub(super) ways: BTreeSet<Way>,
-    /// In the order in which they stand.
+    /// In their order in the JSON text.
     pub(super) members: Vec<(String, Shape)>,
     names: BTreeSet<String>,
     longest: usize,
 }
 
 impl Delivery {
-    /// A message in datagrams, which are in the order in which they came. `interleaved` says whether other datagrams came
-    /// between them.
+    /// Describes a message in datagrams, in the order of arrival. `interleaved` tells whether other datagrams
+    /// arrived between them.
     pub fn datagrams(sent: &[Vec<u8>], interleaved: bool, inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         let chunks: Vec<(ChunkHeader, &[u8])> =
@@ -42,7 +42,7 @@ impl Delivery {
             ways.insert(Way::EmptySingleChunk);
         }
         if chunks.is_sorted_by(|(_, one), (_, next)| one.len() >= next.len()) {
-            // As senders send them: only the last is shorter.
+            // The usual order: only the last chunk is shorter.
         } else {
             ways.insert(Way::ShorterFirst);
         }
@@ -60,14 +60,14 @@ impl Delivery {
         Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
     }
 
-    /// A message in a frame, given without its null byte.
+    /// Describes a message in a frame, given without its null byte.
     pub fn frame(frame: &[u8], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         look_at_compression(frame, &mut ways);
         Self::new(Transport::Tcp, ways, frame.len(), inspection)
     }
 
-    /// A message in the body of a request. `of_request` is what is wrong with the request, whatever its messages are.
+    /// Describes a message in the body of a request. `of_request` are the violations of the request itself.
     pub fn posted(body: &[u8], of_request: &[Violation], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         look_at_compression(body, &mut ways);
@@ -81,7 +81,7 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // It has the name of another thing, which is an error.
+            // Its name is shared with an error of receivers.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }
@@ -91,12 +91,12 @@ impl Delivery {
         self.names.contains(name)
     }
 
-    /// The bytes of the longest datagram, or of the frame; 0 where it came in another way.
+    /// Returns the length of the longest datagram, or of the frame; 0 for other transports.
     pub(super) fn longest(&self, transport: Transport) -> usize {
         if self.transport == transport { self.longest } else { 0 }
     }
 
-    /// The names of additional fields.
+    /// Returns the names of additional fields.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         let names = self.members.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !OWN_MEMBERS.contains(name))
@@ -118,7 +118,7 @@ fn look_at_compression(bytes: &[u8], ways: &mut BTreeSet<Way>) {
     }
 }
 
-/// Of what kind a value is.
+/// Type of a JSON value.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
@@ -135,16 +135,16 @@ pub(super) enum Kind {
     Object,
 }
 
-/// What is to be known of a value.
+/// The properties of a value that matter to receivers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    /// The narrowest that it is.
+    /// The narrowest type.
     kind: Kind,
-    /// Of a number: which.
+    /// The value, if it is a number.
     pub(super) number: Option<Number>,
 }
 
-/// A number of any size, compared exactly where it is an integer.
+/// A number of any size. Integers are compared exactly.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "serde_json::Number")]
 pub(super) enum Number {
@@ -156,7 +156,7 @@ impl TryFrom<serde_json::Number> for Number {
     type Error = &'static str;
 
     fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
-        Self::of(&number.to_string()).ok_or("a number that is none")
+        Self::of(&number.to_string()).ok_or("not a number")
     }
 }
 
@@ -205,12 +205,12 @@ impl Shape {
     }
 }
 
-/// The members of the object that a payload begins with; none, where it is no JSON.
+/// Returns the members of the object at the start of a payload, or none if it is not JSON.
 fn members(payload: &[u8]) -> Vec<(String, Shape)> {
     let text = String::from_utf8_lossy(payload);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut reader = serde_json::Deserializer::from_str(text);
-    // Null bytes and other things behind the object are not looked at.
+    // Bytes after the object, such as null bytes, are ignored.
     Members::deserialize(&mut reader).map(|Members(members)| members).unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::inspect;
 
-/// What each receiver does with a datagram, by the words of effects; those that take it as it is are missing.
+/// Returns the effects of each receiver on a datagram. Receivers without effects are left out.
 fn effects(datagrams: &[Vec<u8>]) -> BTreeMap<String, Vec<&'static str>> {
     let inspection = inspect::datagrams(datagrams, None);
     said_of(&Delivery::datagrams(datagrams, false, &inspection))
@@ -34,7 +34,7 @@ fn message(more: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_file_is_read_and_each_name_exists() {
+fn the_embedded_file_is_valid() {
     let receivers = receivers().unwrap();
     let names: Vec<_> = receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     assert_eq!(names, ["Graylog", "Logstash", "go-gelf", "Vector", "Seq", "Fluent Bit"]);
@@ -44,31 +44,33 @@ fn the_file_is_read_and_each_name_exists() {
 }
 
 #[test]
-fn what_the_file_must_not_hold_is_an_error() {
+fn invalid_rules_are_errors() {
     let file = |rule: &str| format!(r#"{{"schema":1,"all":[{rule}],"receivers":[]}}"#);
     let rule =
         |when: &str| file(&format!(r#"{{"when":{when},"effect":"loses","text":"this","source":"here"}}"#));
     assert!(parse(&rule(r#""TrailingNul""#)).is_ok());
     assert!(parse(&rule(r#""Missing host""#)).is_ok());
-    assert_eq!(parse(&rule(r#""Missing M""#)).unwrap_err(), "this: nothing is called 'Missing M'");
-    assert_eq!(parse(&rule(r#"{"name":"Nul"}"#)).unwrap_err(), "this: nothing is called 'Nul'");
-    assert_eq!(parse(&rule(r#"{"without":"a"}"#)).unwrap_err(), "this: a condition without members");
+    assert_eq!(parse(&rule(r#""Missing M""#)).unwrap_err(), "this: unknown name 'Missing M'");
+    assert_eq!(parse(&rule(r#"{"name":"Nul"}"#)).unwrap_err(), "this: unknown name 'Nul'");
+    assert_eq!(parse(&rule(r#"{"without":"a"}"#)).unwrap_err(), "this: a condition without content");
     let alone = parse(&rule(r#"{"way":"chunked","is":["null"]}"#)).unwrap_err();
     assert_eq!(alone, "this: 'is', 'outside' and 'twice' need 'members'");
     assert!(parse(&rule(r#"{"way":"by post"}"#)).is_err());
     assert!(parse(&rule(r#"{"when":"chunked"}"#)).is_err());
     assert!(parse(&file(r#"{"when":"TrailingNul","effect":"loses","text":"a"}"#)).is_err());
-    assert!(parse(r#"{"schema":2,"all":[],"receivers":[]}"#).unwrap_err().starts_with("schema 2"));
+    assert!(
+        parse(r#"{"schema":2,"all":[],"receivers":[]}"#).unwrap_err().starts_with("unsupported schema 2")
+    );
 }
 
 #[test]
-fn a_plain_message_is_taken_by_all() {
+fn an_ordinary_message_is_accepted_by_all() {
     assert_eq!(effects(&[message("")]), expected(&[]));
     assert_eq!(effects(&[message(r#","level":3,"_a":"b","_c":1"#)]), expected(&[]));
 }
 
 #[test]
-fn a_null_byte_on_udp_is_refused_but_by_go_gelf() {
+fn a_null_byte_on_udp_is_refused_except_by_go_gelf() {
     let mut datagram = message("");
     datagram.push(0);
     let said = effects(&[datagram]);
@@ -109,7 +111,7 @@ fn another_member_can_stand_in_for_a_missing_one() {
 }
 
 #[test]
-fn the_way_decides() {
+fn transport_and_encoding_decide() {
     let long = effects(&[message(&format!(r#","_a":"{}""#, "a".repeat(9000)))]);
     assert_eq!(long, expected(&[("Logstash", &["refuses"]), ("go-gelf", &["refuses"])]));
     let whole = message("");

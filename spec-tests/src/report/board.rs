@@ -1,4 +1,4 @@
-//! Results of several subjects as a table in Markdown.
+//! Results of several subjects as a Markdown table.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
 use crate::vector::Topic;
 
-/// The table, and below it what is known of each subject's failures and crashes.
+/// Returns the table, followed by the known reasons for failures and crashes of each subject.
 pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
     let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
     let mut out = String::new();
@@ -39,7 +39,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
             let _ = write!(out, " {} |", passed(&outcomes));
         }
         let all: Vec<_> = results.outcomes.iter().collect();
-        let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::NotAsked);
+        let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::Skipped);
         let deviates = results.count(Verdict::Deviates);
         let _ = writeln!(out, " {} | {deviates} | {} |", passed(&all), bad - deviates);
     }
@@ -54,13 +54,13 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
 
 fn passed(outcomes: &[&Outcome]) -> String {
     let count = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
-    match outcomes.len() - count(Verdict::NotAsked) {
+    match outcomes.len() - count(Verdict::Skipped) {
         0 => "–".to_owned(),
         asked => format!("{} / {asked}", count(Verdict::Passes)),
     }
 }
 
-/// What is known of a subject's failures, by reason.
+/// Lists the known failures of a subject, by reason.
 fn failures(out: &mut String, results: &Results) {
     let mut reasons: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
     for outcome in &results.outcomes {

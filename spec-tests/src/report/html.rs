@@ -1,21 +1,21 @@
-//! Results as one page that needs nothing else.
+//! Results as one self-contained HTML page.
 
 use serde_json::Value;
 
 use crate::run::Results;
 use crate::vector::Topic;
 
-/// The page with these results.
+/// Returns the page with these results.
 pub fn html(topics: &[Topic], results: &[Results]) -> String {
-    // Tags within a string would be taken for the page's own. In JSON, `<` stands in strings alone.
+    // Tags in a string would end the script element. In JSON, `<` occurs in strings only.
     let data = super::json(topics, results).to_string().replace('<', "\\u003c");
     include_str!("page.html").replacen("__RESULTS__", &data, 1)
 }
 
-/// Whether a page has the vectors, subjects, verdicts and reasons that one written now would have.
+/// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new one.
 ///
-/// The versions of peers that come from a distribution, and what a difference says of times and process ids, are left
-/// out: they change by themselves.
+/// Versions are ignored, because those of distribution packages change, and so are differences, because some
+/// contain times and process ids.
 pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     let Some((_, rest)) = page.split_once("<script type=\"application/json\" id=\"results\">") else {
         return false;
@@ -29,7 +29,7 @@ pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     written == now
 }
 
-/// Takes the members with these names out of a value, however deep.
+/// Removes the members with these names from a value, at any depth.
 fn leave_out(value: &mut Value, names: &[&str]) {
     match value {
         Value::Object(members) => {

@@ -1,12 +1,12 @@
-//! Results as JSON: of one subject, or the data of the page.
+//! Results as JSON: those of one subject, or the data of the HTML page.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
-use crate::subject::{Description, Mode};
-use crate::vector::{Topic, rules};
+use crate::subject::Description;
+use crate::vector::{Mode, Topic, rules};
 use crate::{describe_expected, describe_input};
 
 #[derive(Serialize)]
@@ -19,7 +19,7 @@ struct SubjectResults<'r> {
     results: &'r [Outcome],
 }
 
-/// The results of subjects with the vectors and rules that they are about.
+/// Returns the results of subjects, with the vectors and rules that they refer to.
 pub fn json(topics: &[Topic], results: &[Results]) -> Value {
     let vectors: Vec<Value> = topics
         .iter()
@@ -41,7 +41,7 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             entry
         })
         .collect();
-    // Those of HTTP are of use where its vectors are.
+    // The rules of HTTP belong to its vectors.
     let has_http = topics.iter().any(|topic| topic.topic == "http");
     let rules: serde_json::Map<String, Value> = rules()
         .into_iter()
@@ -60,14 +60,14 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
     json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
 }
 
-/// The rules that no vector of another transport is about.
+/// Rules that only HTTP vectors test.
 const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
-/// Whether it receives, sends, or both.
+/// Returns whether the subject receives, sends, or both.
 pub(super) fn role(results: &Results) -> &'static str {
     let asked = |sending: bool| {
         let of_kind = |outcome: &&Outcome| outcome.id.starts_with('E') == sending;
-        results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::NotAsked)
+        results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::Skipped)
     };
     match (asked(false), asked(true)) {
         (true, true) => "receives and sends",

@@ -1,4 +1,4 @@
-//! Results as JUnit XML, which CI systems read.
+//! Results as JUnit XML for CI systems.
 
 use std::fmt::Write;
 
@@ -6,7 +6,8 @@ use crate::judge::Verdict;
 use crate::run::Results;
 use crate::vector::Topic;
 
-/// One test suite for each topic, one test case for each vector and mode. What is known is no failure.
+/// Returns one test suite for each topic with one test case for each vector and mode. Known failures do not
+/// count.
 pub fn junit(topics: &[Topic], results: &Results) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(xml, "<testsuites name=\"{}\">", escaped(&results.subject.name));
@@ -25,7 +26,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
             escaped(&topic.topic),
             outcomes.len(),
             count(&|outcome| outcome.is_unexpected()),
-            count(&|outcome| outcome.verdict == Verdict::NotAsked),
+            count(&|outcome| outcome.verdict == Verdict::Skipped),
         );
         for outcome in outcomes {
             let mode = outcome.mode.map(|mode| format!(" {mode}")).unwrap_or_default();
@@ -34,7 +35,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
             let text = escaped(&outcome.differences.join("\n"));
             let _ = match outcome.verdict {
                 Verdict::Passes => writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>"),
-                Verdict::NotAsked => writeln!(
+                Verdict::Skipped => writeln!(
                     xml,
                     "    <testcase classname=\"{class}\" name=\"{name}\"><skipped message=\"{text}\"/></testcase>"
                 ),
@@ -57,7 +58,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
     xml
 }
 
-/// Text for an element or attribute; what XML cannot say becomes U+FFFD.
+/// Escapes text for an element or attribute. Characters that XML does not allow become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {

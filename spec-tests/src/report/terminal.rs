@@ -1,28 +1,27 @@
-//! Results as a person likes to read them on a terminal.
+//! Results as text for a terminal.
 
 use std::fmt::Write;
 
 use crate::judge::Verdict;
 use crate::run::{Outcome, Results};
-use crate::subject::Mode;
-use crate::vector::{Topic, Vector, rules};
+use crate::vector::{Mode, Topic, Vector, rules};
 use crate::{describe_expected, describe_input};
 
-/// How many of what is unexpected are explained.
+/// Maximum number of unexpected outcomes that are explained.
 const EXPLAINED: usize = 5;
 
-/// Colours, or none.
+/// Whether output is coloured.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Style {
-    /// As the terminal shows them.
+    /// With ANSI colours, for a terminal.
     Coloured,
-    /// For a file or a pipe.
+    /// Without colours, for a file or a pipe.
     Plain,
 }
 
 impl Style {
-    /// A text in the colour of an SGR code, such as `31` for red.
+    /// Colours a text with an SGR code, such as `31` for red.
     pub fn paint(self, code: &str, text: &str) -> String {
         match self {
             Self::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -35,7 +34,7 @@ impl Style {
     }
 }
 
-/// A table by topic, and the first unexpected outcomes with their explanation.
+/// Returns a table by topic, and explanations of the first unexpected outcomes.
 pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
     let mut out = String::new();
     let subject = &results.subject;
@@ -96,7 +95,7 @@ fn row(out: &mut String, name: &str, outcomes: &[&Outcome], style: Style) {
             _ if count == 0 => style.paint("2", &text),
             Verdict::Passes => style.paint("32", &text),
             Verdict::Deviates => style.paint("33", &text),
-            Verdict::NotAsked => text,
+            Verdict::Skipped => text,
             Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => style.paint("31", &text),
         };
         out.push_str(&text);
@@ -104,7 +103,7 @@ fn row(out: &mut String, name: &str, outcomes: &[&Outcome], style: Style) {
     out.push('\n');
 }
 
-/// A vector in words: what it gives, what is expected, the rule; and what came, if there is an outcome.
+/// Explains a vector: rule, input, expected result, and the outcome if there is one.
 pub fn explain(vector: &Vector, outcome: Option<&Outcome>, style: Style) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} {}", style.bold(&vector.id), vector.title);

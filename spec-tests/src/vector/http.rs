@@ -1,4 +1,4 @@
-//! The vectors of HTTP: requests, and what a receiver answers.
+//! The HTTP vectors: requests and the expected answers of a receiver.
 
 use std::path::{Path, PathBuf};
 
@@ -7,63 +7,64 @@ use serde::Deserialize;
 use super::{LoadError, Topic, Vector, read, read_files};
 use crate::recipe::Recipe;
 
-/// The file that holds them.
+/// Name of the file with the HTTP vectors.
 pub(super) const FILE: &str = "http.json";
 
-/// Requests to a receiver that is set up in a certain way.
+/// HTTP requests, with the setup that the receiver needs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HttpExchange {
-    /// Whether the receiver takes several messages of a body; none, where it makes no difference.
+    /// Whether the receiver accepts several messages in a body; `None` if it does not matter.
     #[serde(default)]
     pub bulk: Option<bool>,
-    /// Whether it demands a header.
+    /// Whether the receiver requires an authorization header.
     #[serde(default)]
     pub header: bool,
-    /// How many bytes it takes of a body, where that matters.
+    /// Maximum body size of the receiver in bytes, if it matters.
     #[serde(default)]
     pub max_body: Option<usize>,
-    /// How many bytes it takes of a message that is one of several, where that matters.
+    /// Maximum size in bytes of each message in a bulk body, if it matters.
     #[serde(default)]
     pub max_message: Option<usize>,
-    /// The requests, each sent when the one before is answered, and all on one connection as long as it is open.
+    /// The requests. Each is sent after the answer to the previous one, all on one connection while it stays
+    /// open.
     pub requests: Vec<HttpRequest>,
 }
 
-/// A request, or the bytes that stand in the place of one.
+/// A request, or raw bytes in its place.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HttpRequest {
-    /// `POST`
+    /// Method, by default `POST`.
     #[serde(default = "post")]
     pub method: String,
-    /// `/gelf`; where that stands at the beginning, it is the receiver's own path.
+    /// Target, by default `/gelf`. A leading `/gelf` is replaced by the path of the receiver.
     #[serde(default = "gelf")]
     pub target: String,
-    /// `HTTP/1.1`
+    /// Version, by default `HTTP/1.1`.
     #[serde(default = "version")]
     pub version: String,
-    /// Names and values, behind those that every request has.
+    /// Names and values of headers, sent after the standard ones.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// What becomes of the header that the receiver demands.
+    /// Treatment of the header that the receiver requires.
     #[serde(default)]
     pub authorization: Authorization,
-    /// A body with its length.
+    /// Body sent with `Content-Length`.
     #[serde(default)]
     pub body: Option<Recipe>,
-    /// A body with its length, that is sent in parts.
+    /// Body sent with `Content-Length`, in several writes.
     #[serde(default)]
     pub parts: Option<Vec<Recipe>>,
-    /// A body in chunks.
+    /// Body sent with `Transfer-Encoding: chunked`.
     #[serde(default)]
     pub chunks: Option<Vec<Recipe>>,
-    /// All bytes of the request, instead of all else.
+    /// All bytes of the request, instead of the other members.
     #[serde(default)]
     pub raw: Option<Recipe>,
-    /// Nothing more is sent on the connection.
+    /// Whether the client shuts down its side of the connection after the request.
     #[serde(default)]
     pub end: bool,
 }
@@ -80,48 +81,48 @@ fn version() -> String {
     "HTTP/1.1".to_owned()
 }
 
-/// What becomes of the header that a receiver demands.
+/// Treatment of the header that a receiver requires.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Authorization {
-    /// It is there.
+    /// Sent with the right value.
     #[default]
     Right,
-    /// It has another value.
+    /// Sent with another value.
     Wrong,
-    /// It is missing.
+    /// Not sent.
     Missing,
 }
 
-/// What a request is answered with.
+/// The expected answer to a request.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HttpAnswer {
-    /// One of these.
+    /// Accepted statuses.
     pub status: Statuses,
-    /// How long the answer's body is, where that matters.
+    /// Length of the answer's body, if it matters.
     #[serde(default)]
     pub length: Option<usize>,
-    /// The connection may be closed instead.
+    /// Whether the receiver may close the connection instead.
     #[serde(default)]
     pub closed: bool,
 }
 
-/// One status, or several of which each is right.
+/// The accepted statuses of an answer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Statuses {
-    /// This.
+    /// Exactly this status.
     One(u16),
-    /// Any of these.
+    /// Any status of the list.
     Any(Vec<u16>),
 }
 
 impl Statuses {
-    /// All of them.
+    /// Returns the accepted statuses.
     pub fn all(&self) -> &[u16] {
         match self {
             Self::One(status) => std::slice::from_ref(status),
@@ -130,51 +131,51 @@ impl Statuses {
     }
 }
 
-/// What becomes of a connection.
+/// State of a connection after an answer.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "there is nothing else")]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Afterwards {
-    /// It may be used again.
+    /// The connection can be used again.
     Open,
-    /// The receiver closes it.
+    /// The receiver closes the connection.
     Closed,
 }
 
-/// The vectors of HTTP, as this program was built with them. They are put to receivers that run, and so not among those
-/// of [`embedded`](super::embedded).
+/// Returns the HTTP vectors, embedded at build time. Only running receivers are asked them, so they are not
+/// part of [`embedded`](super::embedded).
 ///
 /// # Errors
-/// See [`LoadError`]; a test holds that there is none.
+/// See [`LoadError`]; a test ensures that none occurs.
 pub fn embedded_http() -> Result<Vec<Topic>, LoadError> {
     read([(PathBuf::from(FILE), include_bytes!("../../vectors/http.json").to_vec())])
 }
 
-/// Reads the vectors of HTTP of a folder: its file `http.json`, if there is one.
+/// Reads the HTTP vectors of a folder from its file `http.json`, if present.
 ///
 /// # Errors
-/// See [`LoadError`], which names the file and, where it can, the vector.
+/// Returns a [`LoadError`] that names the file and, if possible, the vector.
 pub fn load_http(folder: &Path) -> Result<Vec<Topic>, LoadError> {
     let path = folder.join(FILE);
     if path.exists() { read(read_files([path])?) } else { Ok(Vec::new()) }
 }
 
-/// What is wrong with a vector of HTTP.
+/// Returns the first mistake in an HTTP vector.
 pub(super) fn fault(vector: &Vector) -> Option<&'static str> {
     let exchange = vector.http.as_ref()?;
     if exchange.requests.is_empty() {
-        return Some("it has no requests");
+        return Some("there are no requests");
     }
     for expected in [Some(&vector.strict), vector.lenient.as_ref()].into_iter().flatten() {
         if expected.answers.len() != exchange.requests.len() {
-            return Some("it needs an answer for each request");
+            return Some("an answer is required for each request");
         }
         let known = |answer: &HttpAnswer| {
             let all = answer.status.all();
             !all.is_empty() && all.iter().all(|status| (200..600).contains(status))
         };
         if !expected.answers.iter().all(known) {
-            return Some("an answer needs a status from 200 to 599");
+            return Some("the status of an answer must be from 200 to 599");
         }
     }
     let whole = |request: &HttpRequest| {
@@ -187,5 +188,5 @@ pub(super) fn fault(vector: &Vector) -> Option<&'static str> {
         bodies.into_iter().filter(|body| *body).count() <= 1
     };
     (!exchange.requests.iter().all(whole))
-        .then_some("a request has one of body, parts, chunks and raw at most")
+        .then_some("a request has at most one of body, parts, chunks and raw")
 }

@@ -1,5 +1,5 @@
-//! A receiver of GELF by HTTP as Graylog's rules make it, written for tests and nothing else: a thread for each
-//! connection, and payloads that come out of a channel. It can be made to break a rule.
+//! An HTTP receiver of GELF with Graylog's rules, for tests only. Each connection has a thread, and payloads
+//! are sent to a channel. It can be made to break a rule.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,51 +13,51 @@ use gelf_spec_tests::http::{BodyCoding, Request, RequestReader};
 
 /// A rule that the receiver breaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(dead_code, reason = "each test has some of them")]
+#[allow(dead_code, reason = "no test uses all of them")]
 pub(crate) enum Broken {
     /// None.
     Nothing,
-    /// Takes every path.
+    /// Accepts every path.
     AnyPath,
-    /// Takes every method.
+    /// Accepts every method.
     AnyMethod,
     /// Answers 200.
     Answers200,
     /// Closes the connection after each answer.
     ClosesAlways,
-    /// Never closes one.
+    /// Never closes a connection.
     ClosesNever,
-    /// Inflates only what a header says is gzip or zlib.
+    /// Inflates only bodies whose header names gzip or zlib.
     NoMagic,
-    /// Inflates by the first bytes alone, and refuses the header.
+    /// Inflates by the first bytes only, and refuses the header.
     NoEncoding,
-    /// Knows no limit.
+    /// Has no limit.
     NoLimit,
-    /// Looks at the limit before it inflates.
+    /// Checks the limit before inflating.
     LimitBeforeInflating,
-    /// Takes every value of the header.
+    /// Accepts every value of the header.
     AnyHeader,
-    /// Holds a last line back that has no line feed.
+    /// Holds back a last line without a line feed.
     HoldsLastLine,
-    /// Keeps the carriage return of a line, and more.
+    /// Splits lines at carriage returns.
     SplitsAtCarriageReturn,
-    /// Knows no arrays.
+    /// Does not read arrays.
     NoArrays,
-    /// Gives an array up whose first malformed element comes.
+    /// Gives up an array at the first malformed element.
     GivesArrayUp,
-    /// Delivers what is cut off.
+    /// Delivers truncated requests.
     TakesHalf,
-    /// Does not wait for all of a body.
+    /// Delivers only the first piece of a body.
     FirstPieceOnly,
-    /// Answers with some words.
+    /// Answers with a body.
     Talks,
     /// Does not answer.
     Silent,
-    /// Takes no chunks.
+    /// Refuses chunked bodies.
     NoChunks,
 }
 
-/// Starts one; it lives as long as the test. What it delivers comes out of the channel.
+/// Starts a receiver that lives as long as the test. Delivered payloads are sent to the channel.
 pub(crate) fn start(
     setup: impl FnOnce(SocketAddr) -> LiveHttp,
     broken: Broken,
@@ -76,7 +76,7 @@ pub(crate) fn start(
     (http, payloads)
 }
 
-/// More than any body of the vectors, so that the limit is this module's own.
+/// Exceeds every body of the vectors, so that the setup's own limit applies.
 const READ_BYTES: usize = 1 << 20;
 
 struct Connection {
@@ -167,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// The body, inflated: within the limit by its header, and without one by its first bytes.
+    /// Inflates the body, limited by the setup if declared by a header, and less strictly by its first bytes.
     fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
         let body = &request.body;
         let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body };
@@ -201,7 +201,7 @@ impl Connection {
         let body = body.trim_ascii();
         let is_array = body.starts_with(b"[");
         if !self.http.bulk {
-            // The decoder takes the first value, and passes over the rest.
+            // The decoder reads the first value and ignores the rest.
             return self.send(body);
         }
         if is_array && self.broken != Broken::NoArrays {
@@ -219,7 +219,7 @@ impl Connection {
         }
     }
 
-    /// Elements up to the bracket that closes the array, by counting brackets outside of strings.
+    /// Splits an array at its commas, counting brackets outside of strings.
     fn array(&self, body: &[u8]) {
         let (mut depth, mut in_string, mut escaped, mut start) = (0_i32, false, false, 0);
         for (at, byte) in body.iter().enumerate() {

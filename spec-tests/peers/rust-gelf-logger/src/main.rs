@@ -1,4 +1,5 @@
-//! The subject of `../../PROTOCOL.md` for the crate gelf_logger, which sends alone, over TCP: records of `log`.
+//! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf_logger, which only sends `log`
+//! records over TCP.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpListener;
@@ -9,9 +10,9 @@ use gelf_logger::{Error, GelfLevel, GelfLogger, INTERNAL_LEVEL_FIELD_NAME};
 use log::{Level, LevelFilter, Log, Record, kv};
 use serde_json::{Value, json};
 
-/// Where the version of the library stands.
+/// The manifest with the version of the library.
 const LOCK: &str = include_str!("../Cargo.lock");
-/// What the library's thread could not do.
+/// Error of the library's thread.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 fn main() -> io::Result<()> {
@@ -95,7 +96,7 @@ fn note_failure(error: Error) {
     *FAILURE.lock().expect("the failure") = Some(error.to_string());
 }
 
-/// Makes the record that the macros `gelf_error!`, `gelf_info!`… make, where names and the level come from the code; or,
+/// Builds the record of the macros `gelf_error!`, `gelf_info!`…, whose names and level are constants; or,
 /// without a level, that of `log::info!`.
 fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
     let mut pairs: Vec<(&str, kv::Value<'_>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! The subject of `../../PROTOCOL.md` for the crate gelf, which sends alone.
+//! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf, which only sends.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpListener;
@@ -10,9 +10,9 @@ use gelf::{
 };
 use serde_json::{Value, json};
 
-/// Where the version of the library stands.
+/// The manifest with the version of the library.
 const LOCK: &str = include_str!("../Cargo.lock");
-/// A chunk's header, which the library's chunk size leaves out of account.
+/// Size of a chunk header, which the library's chunk size does not include.
 const CHUNK_HEADER: u64 = 12;
 
 fn main() -> io::Result<()> {
@@ -49,7 +49,7 @@ fn unsupported(why: &str) -> Value {
     json!({"unsupported": why})
 }
 
-/// What the library said, from the outside in.
+/// Error texts of the library, outermost first.
 macro_rules! error {
     ($error:expr) => {{
         let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
@@ -57,7 +57,7 @@ macro_rules! error {
     }};
 }
 
-/// The answer; or, as an error, the answer that says why not.
+/// Returns the answer, or, as an error, the answer with the reason.
 fn send(request: &Value) -> Result<Value, Value> {
     let compression = match request["compression"].as_str() {
         None | Some("none") => MessageCompression::None,
@@ -98,7 +98,7 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
         message.set_level(Level::from(level.as_i64().ok_or_else(|| unsupported("Level is made of an i64"))?));
     }
     if let Some(seconds) = asked["timestamp"].as_f64() {
-        // The library sends milliseconds, and a float has the microseconds of any time near to ours.
+        // The library sends milliseconds, and a float holds present times to the microsecond.
         let timestamp = DateTime::from_timestamp_micros((seconds * 1e6).round() as i64);
         message.set_timestamp(timestamp.ok_or_else(|| unsupported("chrono has no such time"))?);
     }
@@ -109,7 +109,7 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
     Ok(message)
 }
 
-/// What `TcpBackend` sends before it is dropped.
+/// Returns the bytes that `TcpBackend` sends before it is dropped.
 fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
     let address = listener.local_addr().expect("an address");
@@ -120,7 +120,7 @@ fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
     });
     let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
     let logger = logger(Box::new(NullBackend::new()), host)?;
-    // As Logger::log_message does it, which keeps the error to itself.
+    // As in Logger::log_message, which discards the error.
     backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))?;
     drop(backend);
     let bytes =

@@ -1,4 +1,5 @@
-//! The subject of `../../PROTOCOL.md` for the crate tracing-gelf, which sends alone: events of `tracing`.
+//! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate tracing-gelf, which only sends
+//! `tracing` events.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -10,7 +11,7 @@ use tracing::{Dispatch, dispatcher, field};
 use tracing_gelf::{Builder, ConnectionErrors, Logger};
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Where the version of the library stands.
+/// The manifest with the version of the library.
 const LOCK: &str = include_str!("../Cargo.lock");
 
 fn main() -> io::Result<()> {
@@ -71,7 +72,7 @@ fn send(request: &Value) -> Value {
     sent.unwrap_or_else(|text| json!({"error": {"text": text}}))
 }
 
-/// Logs the message. The logger is dropped behind it, and with it the connection ends.
+/// Logs the message. Dropping the logger ends the connection.
 fn log(logger: Logger, message: &Value) {
     let text = message["short_message"].as_str();
     let full_message = message["full_message"].as_str();
@@ -84,7 +85,7 @@ fn log(logger: Logger, message: &Value) {
     dispatcher::with_default(&dispatch, || tracing::info!(full_message, level, timestamp, message = text));
 }
 
-/// Lets the library send, until there is nothing more to be sent.
+/// Runs the library until everything is sent.
 fn run(connection: impl Future<Output = ConnectionErrors>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let ConnectionErrors(errors) = runtime.block_on(connection);
@@ -97,7 +98,7 @@ fn datagrams(builder: Builder, message: &Value) -> Result<Value, String> {
     let (logger, mut handle) = builder.connect_udp(address).map_err(|error| error.to_string())?;
     log(logger, message);
     run(handle.connect())?;
-    // Everything has been sent by now; this is for a kernel that takes its time.
+    // Everything has been sent; the wait is for slow kernels.
     socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a time-out");
     let mut buffer = [0; 1 << 16];
     let mut datagrams = Vec::new();

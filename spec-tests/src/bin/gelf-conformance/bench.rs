@@ -1,4 +1,4 @@
-//! `bench`: how fast a subject is, and how much of that is the protocol's.
+//! `bench`: measures the speed of a subject, and the share of the protocol in it.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::fuzz::duration;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    /// Subject: `builtin`, or the command line of a program that speaks the subject protocol
     #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
     subject: String,
-    /// For how long in each way
+    /// Duration of each measurement
     #[arg(long = "for", default_value = "5s", value_name = "TIME", value_parser = duration)]
     time: Duration,
-    /// How many seconds a subject may take for an answer
+    /// Maximum time for an answer, in seconds
     #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
     timeout: u64,
 }
 
-/// What stands below the figures.
-const WHAT_THEY_ARE: &str = "\
+/// Explanation below the figures.
+const EXPLANATION: &str = "\
 A request to receive has 16 messages of about 1.2 kB, one to send has one; MB are millions of bytes of uncompressed payload.
-Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures are of a library
-with its adapter and the adapter's JSON, and of no transport. They compare subjects that are asked in the same
-way, and say less than a library's own benchmark. The floor is gelf-core behind the same protocol in this program's own
-adapter: what is not faster than that may be slow in its adapter alone. An empty request is a round trip of the subject.";
+Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures include the
+adapter and its JSON, and no transport. They compare subjects that are asked in the same way, and are less exact than a
+library's own benchmark. The floor is gelf-core behind the same protocol in this program's own adapter: a subject that is
+not faster may have a slow adapter. An empty request is a round trip to the subject.";
 
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     let timeout = Duration::from_secs(arguments.timeout);
@@ -39,13 +39,13 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         command => Some(Process::start(command, timeout)?),
     };
     if cfg!(debug_assertions) {
-        println!("This program is built without optimisation: no figure here says anything.\n");
+        println!("This program is built without optimisation; the figures are meaningless.\n");
     }
     let about = |subject: &Process| {
         let of = subject.description();
         format!("{} {} ({})", of.name, of.version, of.language)
     };
-    println!("{}, beside gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
+    println!("{}, with gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
     println!(
         "{:<17} {:>12} {:>12} {:>9} {:>12} {:>12}",
         "", "requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"
@@ -58,11 +58,11 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         };
         match of_subject {
             Ok(measured) => println!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
-            // One that loses messages is not measured in this way, and may do well in the next.
-            Err(why) => println!("{why}, and so it is not measured"),
+            // A subject that loses messages in one measurement may pass the next.
+            Err(why) => println!("{why}: not measured"),
         }
     }
-    println!("\n{WHAT_THEY_ARE}");
+    println!("\n{EXPLANATION}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,4 @@
-//! `board`: all peers, and the score board of what they make of the vectors.
+//! `board`: runs all peers and writes the score board.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,27 +12,27 @@ use crate::{VectorsArguments, write};
 
 #[derive(Args)]
 pub(crate) struct BoardArguments {
-    /// The folder of the peers: each has a program `run`, and `expectations.json`
+    /// Folder of the peers: each has a program `run` and a file `expectations.json`
     #[arg(value_name = "DIR")]
     peers: PathBuf,
-    /// Only peers whose folder's name contains this
+    /// Run only peers whose folder name contains this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Write the table in Markdown here
+    /// Write the Markdown table to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Write the page here
+    /// Write the HTML page to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write nothing; fail where the page's verdicts are not those of now (what a verdict is made of may have changed,
-    /// and a peer's version)
+    /// Write nothing; fail if the verdicts in the page are not up to date. Details of verdicts and versions
+    /// of peers are not compared
     #[arg(long)]
     check: bool,
     #[command(flatten)]
     vectors: VectorsArguments,
 }
 
-/// Peers that start containers or machines of languages take their time.
+/// Maximum time for an answer, generous because some peers start containers or language runtimes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
@@ -71,7 +71,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
             && !report::is_current(&topics, &all, &std::fs::read_to_string(page).unwrap_or_default())
         {
             good = false;
-            println!("{} is not what would be written now", page.display());
+            println!("{} is out of date", page.display());
         }
     } else {
         if let Some(path) = &arguments.markdown {

@@ -1,4 +1,4 @@
-//! `fuzz`: hostile cases through a subject.
+//! `fuzz`: asks a subject hostile cases.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -13,35 +13,35 @@ use crate::{VectorsArguments, write};
 
 #[derive(Args)]
 pub(crate) struct FuzzArguments {
-    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    /// Subject: `builtin`, or the command line of a program that speaks the subject protocol
     #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
     subject: String,
-    /// The same seed gives the same cases
+    /// Seed of the cases
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
-    /// How many cases [default: 10000, where --for is not given]
+    /// Maximum number of cases [default: 10000 without --for]
     #[arg(long, value_name = "NUMBER")]
     cases: Option<u64>,
-    /// For how long, such as 60s or 10m
+    /// Maximum duration, such as 60s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// After how many different findings it ends
+    /// Number of different findings after which the run ends
     #[arg(long, default_value_t = 5, value_name = "NUMBER")]
     findings: usize,
-    /// Look for crashes and missing answers alone
+    /// Look only for crashes and missing answers
     #[arg(long)]
     crashes: bool,
-    /// How many seconds a subject may take for an answer
+    /// Maximum time for an answer, in seconds
     #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
     timeout: u64,
-    /// Where the findings are written, each as a file of vectors
+    /// Folder for the findings, each written as a vector file
     #[arg(long, default_value = "gelf-fuzz-findings", value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     vectors: VectorsArguments,
 }
 
-/// `60s`, `10m`, `500ms`; a number alone is seconds.
+/// Parses `60s`, `10m` or `500ms`. A number alone is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, milliseconds) = match text {
         text if text.ends_with("ms") => (text.strip_suffix("ms"), 1.0),
@@ -51,7 +51,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         text => (Some(text), 1e3),
     };
     let number: Option<f64> = number.and_then(|number| number.trim().parse().ok());
-    let number = number.ok_or("a time is a number and ms, s, m or h")?;
+    let number = number.ok_or("expected a number with ms, s, m or h")?;
     Duration::try_from_secs_f64(number * milliseconds / 1e3).map_err(|error| error.to_string())
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         arguments.seed,
         results.cases,
         results.valid,
-        results.not_asked,
+        results.skipped,
         results.findings.len(),
         started.elapsed().as_secs_f64()
     );
@@ -110,7 +110,7 @@ fn keep(arguments: &FuzzArguments, finding: &Finding) -> Result<(), String> {
     let Finding { id, case, verdict, differences, found_bytes, bytes, file, .. } = finding;
     let mode = finding.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
     let path = arguments.out.join(format!("{}.json", id.to_lowercase()));
-    println!("{id}: {}{mode}, in case {case}, {found_bytes} bytes made {bytes}", verdict.word());
+    println!("{id}: {}{mode}, case {case}, {found_bytes} bytes minimised to {bytes}", verdict.word());
     for difference in differences {
         println!("    {difference}");
     }

@@ -1,4 +1,4 @@
-//! The conformance suite on the command line.
+//! Command line of the conformance suite.
 
 mod bench;
 mod board;
@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use gelf_spec_tests::report::Style;
 use gelf_spec_tests::{Builtin, Topic, embedded, embedded_http, load, load_http, report, serve};
 
-/// Says which rule of GELF an implementation breaks: of any sender, receiver or library, in any language.
+/// Reports which rules of GELF a sender, receiver or library in any language breaks.
 #[derive(Parser)]
 #[command(name = "gelf-conformance", version, max_term_width = 100)]
 struct Cli {
@@ -25,24 +25,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Put each vector to a subject, and judge what it makes of it
+    /// Ask a subject every vector, and judge the replies
     Run(run::RunArguments),
-    /// Explain a vector: what is given, what is expected, and the rule
+    /// Explain a vector: rule, input and expected result
     Explain {
-        /// Its id, such as C41; see `run --list`
+        /// Id of the vector, such as C41; see `run --list`
         id: String,
         #[command(flatten)]
         vectors: VectorsArguments,
     },
-    /// Listen, and judge whatever any program sends
+    /// Listen, and judge the messages of any sender
     Sender(sender::SenderArguments),
-    /// Send the vectors to a live receiver, and compare what it says that it got
+    /// Send the vectors to a running receiver, and compare its output
     Receiver(Box<receiver::ReceiverArguments>),
-    /// Put hostile cases to a subject; what breaks it becomes a vector
+    /// Ask a subject hostile cases, and write each failure as a vector
     Fuzz(fuzz::FuzzArguments),
     /// Measure how fast a subject decodes and encodes
     Bench(bench::BenchArguments),
-    /// Be a subject: speak the subject protocol for gelf-core, on standard input and output
+    /// Serve gelf-core as a subject on standard input and output
     Subject,
     /// Run all peers of a folder, and write the score board
     Board(board::BoardArguments),
@@ -50,7 +50,7 @@ enum Command {
 
 #[derive(Args)]
 struct VectorsArguments {
-    /// Take the vectors of this folder, not those that are built in
+    /// Use the vectors of this folder instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
 }
@@ -64,7 +64,7 @@ impl VectorsArguments {
         .map_err(|error| error.to_string())
     }
 
-    /// Those that only receivers of HTTP are asked.
+    /// Loads the vectors that only HTTP receivers are asked.
     fn load_http(&self) -> Result<Vec<Topic>, String> {
         match &self.vectors {
             Some(folder) => load_http(folder),
@@ -103,12 +103,12 @@ fn subject() -> Result<ExitCode, String> {
 fn explain(id: &str, vectors: &VectorsArguments) -> Result<ExitCode, String> {
     let topics = [vectors.load()?, vectors.load_http()?].concat();
     let mut all = topics.iter().flat_map(|topic| &topic.vectors);
-    let vector = all.find(|vector| vector.id == id).ok_or_else(|| format!("no vector is called {id}"))?;
+    let vector = all.find(|vector| vector.id == id).ok_or_else(|| format!("unknown vector {id}"))?;
     print!("{}", report::explain(vector, None, style()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Colours on a terminal that does not ask for none.
+/// Chooses colours for a terminal, unless `NO_COLOR` is set.
 fn style() -> Style {
     let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     if wanted { Style::Coloured } else { Style::Plain }

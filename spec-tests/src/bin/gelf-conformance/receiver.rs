@@ -1,4 +1,4 @@
-//! `receiver`: the vectors to a live receiver.
+//! `receiver`: sends the vectors to a running receiver.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -11,15 +11,16 @@ use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Select
 use crate::run::{Report, with_progress, write_reports};
 use crate::{VectorsArguments, style};
 
-/// What `--help` says behind the options.
+/// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
-What the receiver got is read as lines, from the standard output of a program or from connections that its output opens. \
-A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, each left out \
-or null where it is missing; the additional fields with their underscore (\"_user\":\"x\"), without it (\"user\":\"x\"), \
-or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are passed over.
+The received messages are read as lines, from the standard output of a program or from connections that the receiver's \
+output opens. A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, \
+each left out or null if missing; the additional fields with their underscore (\"_user\":\"x\"), without it \
+(\"user\":\"x\"), or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are \
+skipped.
 
-After each vector a sentinel is sent, a message with a short_message of its own: what comes out before it belongs to the \
-vector. So nothing else should send to the receiver meanwhile, and everything that it receives should come out.
+Each vector is followed by a sentinel, a message with a unique short_message: the messages observed before it belong to \
+the vector. Therefore no other program may send to the receiver meanwhile, and it must write every message.
 
   gelf-conformance receiver --udp 127.0.0.1:12201 --observe 'docker logs --follow --tail 0 vector'
   gelf-conformance receiver --tcp graylog:12201 --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'
@@ -30,53 +31,54 @@ vector. So nothing else should send to the receiver meanwhile, and everything th
 #[command(group(ArgGroup::new("transport").required(true).multiple(true).args(["udp", "tcp", "http"])))]
 #[command(group(ArgGroup::new("observed").required(true).args(["observe", "observe_tcp"])))]
 pub(crate) struct ReceiverArguments {
-    /// Where the receiver takes datagrams
+    /// Address of the receiver for datagrams
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     udp: Option<SocketAddr>,
-    /// Where the receiver takes connections; payloads go by UDP, where both are given
+    /// Address of the receiver for TCP connections; payloads are sent over UDP if both are given
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     tcp: Option<SocketAddr>,
-    /// Where the receiver takes requests, such as http://127.0.0.1:12201/gelf: the vectors of HTTP are sent too, and
-    /// payloads, where neither --udp nor --tcp is given
+    /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. The HTTP vectors are sent,
+    /// too; without --udp and --tcp, so are the payloads of the others
     #[arg(long, value_name = "URL", value_parser = LiveHttp::at)]
     http: Option<LiveHttp>,
-    /// It is set up to take several messages of a body
+    /// The receiver accepts several messages in a body
     #[arg(long, requires = "http")]
     bulk: bool,
-    /// It demands this header
+    /// The receiver requires this header
     #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
     http_header: Option<(String, String)>,
-    /// How many bytes it takes of a body, once inflated [default: 65536]
+    /// Maximum size of an inflated body, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_body: Option<usize>,
-    /// How many bytes it takes of a message that is one of several; vectors of that need 1024
+    /// Maximum size of each message in a bulk body, in bytes; its vectors need 1024
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_message: Option<usize>,
-    /// A program that writes what was received; it may be the receiver itself, and is started again when it ends
+    /// Program that writes the received messages; it may be the receiver itself, and is restarted when it
+    /// ends
     #[arg(long, value_name = "COMMAND")]
     observe: Option<String>,
-    /// Listen here for connections on which the receiver writes what it received
+    /// Listen on this address for connections with the received messages
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     observe_tcp: Option<SocketAddr>,
-    /// Fields that the receiver adds of its own, without underscore; `gl2_*` is all that begin so
+    /// Field that the receiver adds itself, without underscore; `gl2_*` is a prefix
     #[arg(long, value_name = "NAME")]
     ignore_field: Vec<String>,
-    /// Send vectors in which time passes, too; they take half a minute
+    /// Also send vectors with passing time; takes half a minute longer
     #[arg(long)]
     slow: bool,
-    /// How many seconds a sentinel may take to come out
+    /// Maximum time until a sentinel is observed, in seconds
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     timeout: u64,
-    /// How many milliseconds after a vector its sentinel is sent
+    /// Delay between a vector and its sentinel, in milliseconds
     #[arg(long, default_value_t = 5, value_name = "MILLISECONDS")]
     settle: u64,
-    /// Only vectors whose id or topic contains this
+    /// Send only vectors whose id or topic contains this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// In what the receiver is known to differ, with reasons
+    /// Known differences of the receiver, with reasons
     #[arg(long, value_name = "FILE")]
     expectations: Option<PathBuf>,
-    /// Write a report too; may be given several times
+    /// Also write a report; can be repeated
     #[arg(long, value_name = "json|junit|html=FILE")]
     report: Vec<Report>,
     #[command(flatten)]
@@ -84,19 +86,19 @@ pub(crate) struct ReceiverArguments {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it must be NAME: VALUE")?;
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
     let is_sound = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
     match (name.trim(), value.trim()) {
         (name, value) if is_sound(name) && is_sound(value) && !name.contains(' ') => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err("it must be NAME: VALUE".to_owned()),
+        _ => Err("expected NAME: VALUE".to_owned()),
     }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    addresses.next().ok_or_else(|| "no address has this name".to_owned())
+    addresses.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String> {
@@ -109,7 +111,7 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     let observe = match (&arguments.observe, arguments.observe_tcp) {
         (Some(command), _) => Observe::Command(command.clone()),
         (None, Some(address)) => Observe::Listen(address),
-        (None, None) => return Err("it needs --observe or --observe-tcp".to_owned()),
+        (None, None) => return Err("--observe or --observe-tcp is required".to_owned()),
     };
     let mut options = LiveOptions::default();
     options.udp = arguments.udp;
@@ -136,7 +138,7 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     println!("{:.1} s", started.elapsed().as_secs_f64());
     if live.late() > 0 {
         println!(
-            "{} messages came out behind the sentinel of their vector; try a longer --settle",
+            "{} messages were observed after the sentinel of their vector; try a longer --settle",
             live.late()
         );
     }

@@ -1,4 +1,4 @@
-//! `run`: the vectors through one subject.
+//! `run`: asks one subject the vectors.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -16,25 +16,25 @@ use crate::{VectorsArguments, style, write};
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
-    /// What is asked: `builtin`, or the command line of a program that speaks the subject protocol
+    /// Subject: `builtin`, or the command line of a program that speaks the subject protocol
     #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
     subject: String,
-    /// In which mode, of a subject that has two
+    /// Mode, for a subject that has two
     #[arg(long, value_enum, default_value_t = ModeArgument::Both)]
     mode: ModeArgument,
-    /// Only vectors whose id or topic contains this
+    /// Run only vectors whose id or topic contains this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// In what the subject is known to differ, with reasons
+    /// Known differences of the subject, with reasons
     #[arg(long, value_name = "FILE")]
     expectations: Option<PathBuf>,
-    /// How many seconds a subject may take for an answer
+    /// Maximum time for an answer, in seconds
     #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
     timeout: u64,
-    /// Write a report too; may be given several times
+    /// Also write a report; can be repeated
     #[arg(long, value_name = "json|junit|html=FILE")]
     report: Vec<Report>,
-    /// List the vectors, and run nothing
+    /// List the vectors and exit
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -48,7 +48,7 @@ enum ModeArgument {
     Both,
 }
 
-/// A report that is to be written.
+/// A report to write.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     form: Form,
@@ -66,13 +66,12 @@ impl FromStr for Report {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (form, path) =
-            text.split_once('=').ok_or("it needs a file: json=FILE, junit=FILE or html=FILE")?;
+        let (form, path) = text.split_once('=').ok_or("expected json=FILE, junit=FILE or html=FILE")?;
         let form = match form {
             "html" => Form::Html,
             "json" => Form::Json,
             "junit" => Form::Junit,
-            other => return Err(format!("no report is called '{other}'; there are json, junit and html")),
+            other => return Err(format!("unknown report '{other}', expected json, junit or html")),
         };
         Ok(Self { form, path: path.into() })
     }
@@ -123,7 +122,7 @@ pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subjec
     }
 }
 
-/// Runs them, and says on a terminal how far it is.
+/// Runs the vectors and shows the progress on a terminal.
 pub(crate) fn with_progress(
     topics: &[Topic],
     subject: &mut dyn Subject,
@@ -137,7 +136,7 @@ pub(crate) fn with_progress(
     let mut progress = |vector: &Vector, _: &Outcome| {
         done += 1;
         if shown {
-            // Over itself, and cleared to the end of the line.
+            // Overwrites the line and clears the rest of it.
             eprint!("\r{name}: {done} of about {total}, {}\x1b[K", vector.id);
             let _ = std::io::stderr().flush();
         }

@@ -1,13 +1,7 @@
-//! `sender`: listens, and judges whatever any program sends.
+//! `sender`: listens, and judges the messages of any sender.
 
-mod gather;
-mod http_tally;
 mod listen;
 mod listen_http;
-mod print;
-mod requests;
-mod streams;
-mod tally;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,37 +14,35 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gelf_spec_tests::receivers;
+use gelf_spec_tests::sender::{HttpSetup, Judge};
+use gelf_spec_tests::{receivers, report};
 
 use crate::{style, write};
-use gather::Gatherer;
-use listen::{Event, Heard, Listeners};
-use requests::Requests;
-use streams::Streams;
-use tally::Tally;
+use listen::Listeners;
 
-/// GELF's port.
+/// Port of GELF.
 const PORT: u16 = 12201;
 
-/// How often it is looked whether the time is over, and whether chunks are overdue.
+/// Interval of checks for the end and for overdue chunks.
 const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(crate) struct SenderArguments {
-    /// Take datagrams here; port 0 is any. Without --udp, --tcp and --http the first two are on 127.0.0.1:12201
+    /// Listen for datagrams on this address; port 0 is any. Without --udp, --tcp and --http, listen on UDP
+    /// and TCP on 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS")]
     udp: Option<SocketAddr>,
-    /// Take connections here
+    /// Listen for TCP connections on this address
     #[arg(long, value_name = "ADDRESS")]
     tcp: Option<SocketAddr>,
-    /// Take requests of HTTP/1.1 here; without an address on 127.0.0.1:12201
+    /// Listen for HTTP/1.1 requests on this address, by default 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     http: Option<SocketAddr>,
-    /// Take several messages in a body, a line for each, as a receiver does that is set up for it
+    /// Accept several messages in a body, one per line, as a receiver in bulk mode
     #[arg(long, requires = "http")]
     bulk: bool,
-    /// Answer each message with this when it comes first, and with 202 when it comes again: 408, 429 and 5xx are to be
-    /// sent again, other 4xx are not. Of what came in the last second it is not judged whether it was sent again
+    /// Answer the first delivery of each message with this status, and a repeated one with 202. Senders must
+    /// retry 408, 429 and 5xx, and no other 4xx. Messages of the last second are not judged
     #[arg(
         long,
         value_name = "STATUS",
@@ -60,13 +52,13 @@ pub(crate) struct SenderArguments {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// For how long, such as 500ms, 30s or 5m; without --for and --messages until Ctrl-C
+    /// Duration, such as 500ms, 30s or 5m; without --for and --messages, until Ctrl-C
     #[arg(long = "for", value_name = "TIME")]
     time: Option<Time>,
-    /// Until so many messages came
+    /// End after this number of messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// Write a report too; may be given several times
+    /// Also write a report; can be repeated
     #[arg(long, value_name = "json=FILE")]
     report: Vec<JsonFile>,
 }
@@ -78,7 +70,7 @@ impl FromStr for Time {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "it must be a number of ms, s, m or h, such as 30s";
+        let wrong = "expected a number with ms, s, m or h, such as 30s";
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or(wrong)?;
         let milliseconds = match unit {
@@ -90,7 +82,7 @@ impl FromStr for Time {
         };
         let number: u32 = number.parse().map_err(|_| wrong)?;
         if number == 0 {
-            return Err("it must be more than nothing");
+            return Err("expected more than 0");
         }
         Ok(Self(Duration::from_millis(u64::from(number) * milliseconds)))
     }
@@ -105,7 +97,7 @@ impl FromStr for JsonFile {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some(("json", path)) if !path.is_empty() => Ok(Self(path.into())),
-            _ => Err("it must be json=FILE"),
+            _ => Err("expected json=FILE"),
         }
     }
 }
@@ -119,112 +111,42 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let listeners = Listeners::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
-    let mut judge = Judge {
-        gatherer: Gatherer::default(),
-        streams: Streams::default(),
-        requests: Requests::new(arguments.bulk, arguments.status),
-        tally: Tally::new(&receivers),
-        wanted: arguments.messages.unwrap_or(u64::MAX),
-    };
-    judge.listen(listeners, arguments.time.and_then(|Time(time)| started.checked_add(time)), &stop);
-    let mut tally = judge.tally;
-    if arguments.http.is_some() {
-        tally.http = judge.requests.figures;
-    }
+    let http = HttpSetup { bulk: arguments.bulk, status: arguments.status };
+    let mut judge = Judge::new(&receivers, arguments.messages, arguments.http.map(|_| http));
+    let end = arguments.time.and_then(|Time(time)| started.checked_add(time));
+    listen(&mut judge, listeners, end, &stop);
+    let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
-    print!("{}", print::text(&tally, elapsed, style()));
+    print!("{}", report::sender_text(&tally, elapsed, style()));
     for JsonFile(path) in &arguments.report {
-        write(path, &format!("{:#}\n", print::json(&tally, elapsed)))?;
+        write(path, &format!("{:#}\n", report::sender_json(&tally, elapsed)))?;
     }
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is held of the senders so far.
-struct Judge<'r> {
-    gatherer: Gatherer,
-    streams: Streams,
-    requests: Requests,
-    tally: Tally<'r>,
-    wanted: u64,
-}
-
-impl Judge<'_> {
-    fn listen(&mut self, listeners: Listeners, until: Option<Instant>, stop: &AtomicBool) {
-        loop {
-            let now = Instant::now();
-            if self.is_over(now, until) || stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let wait = until.map_or(TICK, |until| TICK.min(until.duration_since(now)));
-            match listeners.events.recv_timeout(wait) {
-                Ok(heard) => self.hear(heard),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.expire(Instant::now());
+/// Passes events to the judge until the end.
+fn listen(judge: &mut Judge<'_>, listeners: Listeners, end: Option<Instant>, stop: &AtomicBool) {
+    loop {
+        let now = Instant::now();
+        if judge.is_done() || end.is_some_and(|end| now >= end) || stop.load(Ordering::Relaxed) {
+            break;
         }
-        stop.store(true, Ordering::Relaxed);
-        // What had come by then. The threads end soon, and with them the channel.
-        for heard in listeners.events {
-            self.hear(heard);
+        let wait = end.map_or(TICK, |end| TICK.min(end.duration_since(now)));
+        match listeners.events.recv_timeout(wait) {
+            Ok((at, event)) => judge.handle(at, event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        let counted_out = self.tally.messages >= self.wanted;
-        for judged in self.gatherer.finish() {
-            self.count_or_leave(judged, counted_out);
-        }
-        for judged in self.streams.finish() {
-            self.count_or_leave(judged, counted_out);
-        }
-        for judged in self.requests.finish(Instant::now()) {
-            self.tally.judged(&judged);
-        }
-        self.tally.left += self.requests.left;
-        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
+        judge.expire(Instant::now());
     }
-
-    fn is_over(&self, now: Instant, until: Option<Instant>) -> bool {
-        self.tally.messages >= self.wanted || until.is_some_and(|until| now >= until)
-    }
-
-    fn hear(&mut self, Heard { at, event }: Heard) {
-        if self.tally.messages >= self.wanted {
-            return;
-        }
-        self.tally.came(&event);
-        let judged = match event {
-            Event::Datagram { source, bytes } => self.gatherer.take(at, source, bytes),
-            Event::Opened { connection, source } => {
-                self.streams.open(connection, source);
-                Vec::new()
-            }
-            Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
-            Event::Closed { connection } => self.streams.close(connection),
-            Event::Refused => Vec::new(),
-            Event::Http(event) => self.requests.take(at, event),
-        };
-        for judged in judged {
-            self.count_or_leave(judged, self.tally.messages >= self.wanted);
-        }
-    }
-
-    fn expire(&mut self, now: Instant) {
-        for judged in self.gatherer.expire(now) {
-            self.tally.judged(&judged);
-        }
-        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
-    }
-
-    /// What is unfinished because enough had come is nobody's fault.
-    fn count_or_leave(&mut self, judged: gather::Judged, leave: bool) {
-        if leave {
-            self.tally.left += u64::from(judged.is_message);
-        } else {
-            self.tally.judged(&judged);
-        }
+    stop.store(true, Ordering::Relaxed);
+    // Judges the events that arrived before the end. The threads end soon, and close the channel.
+    for (at, event) in listeners.events {
+        judge.handle(at, event);
     }
 }
 
-/// Sets the flag at Ctrl-C, or when the process is asked to end.
+/// Sets the flag on Ctrl-C or a termination signal.
 fn on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let wrong = |error| format!("signals: {error}");

@@ -1,35 +1,35 @@
-//! Random numbers that are the same for the same key: SplitMix64 (Steele, Lea and Flood, 2014).
+//! Reproducible random numbers by key: SplitMix64 (Steele, Lea and Flood, 2014).
 
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A row of random numbers.
+/// A random number generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Generator {
     state: u64,
 }
 
 impl Generator {
-    /// The row that belongs to this key. Keys that differ anywhere have rows that have nothing to do with each other.
+    /// Creates the generator of a key. Different keys give unrelated numbers.
     pub(crate) fn keyed(key: &[u64]) -> Self {
         Self { state: key.iter().fold(0, |state, part| mix(state.wrapping_add(STEP) ^ mix(*part))) }
     }
 
-    /// The next number, any of 64 bits.
+    /// Returns the next 64-bit number.
     pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(STEP);
         mix(self.state)
     }
 
-    /// The next number, below `limit`; 0 if that is 0. It takes one step, whatever the limit.
+    /// Returns the next number below `limit`, or 0 if `limit` is 0. Takes exactly one step.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The upper half of the product: the bias is at most limit / 2^64.
         ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// Whether something of this probability happens: never at 0 or less or if it is no number, always at 1 or more.
-    /// It takes one step, whatever the probability.
+    /// Returns true with this probability: never at 0 or below or for NaN, always at 1 or above. Takes
+    /// exactly one step.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
-        // 53 bits are all that an f64 can tell apart below 1.
+        // An f64 below 1 has 53 bits of precision.
         let drawn = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
         drawn < probability
     }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_of_zero_never_comes_and_of_one_always() {
+    fn probability_0_is_never_and_1_is_always() {
         let mut generator = Generator::keyed(&[1]);
         for _ in 0..10_000 {
             assert!(!generator.chance(0.0));
@@ -78,10 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_comes_as_often_as_it_says() {
+    fn events_are_as_frequent_as_their_probability() {
         let mut generator = Generator::keyed(&[2]);
         let count = (0..100_000).filter(|_| generator.chance(0.1)).count();
-        // The seed is fixed, so this is no gamble: within three standard deviations of 95 each.
+        // The seed is fixed, so the result is, too: within three standard deviations of 95 each.
         assert!((9_715..=10_285).contains(&count), "{count}");
     }
 

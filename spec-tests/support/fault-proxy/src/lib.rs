@@ -1,11 +1,12 @@
-//! A TCP and a UDP proxy for tests, with the faults of a network: delay, little bandwidth, connections that are reset, closed,
-//! refused or swallowed, datagrams that are lost, doubled, overtaken or damaged.
+//! A TCP and a UDP proxy for tests with the faults of a network: delay, low bandwidth, reset, closed, refused
+//! or swallowed connections, and lost, duplicated, reordered or corrupted datagrams.
 //!
-//! Each proxy listens on a port of its own on `127.0.0.1` and passes what it gets to one target, and the answers back, under a plan
-//! that the test may change at any time. It counts what it sees and does, so that a test can wait for it and state exact figures.
-//! What it holds is bounded, nothing ends it but its drop, and its drop ends all of its tasks and connections.
+//! Each proxy listens on its own port on `127.0.0.1` and passes input to one target, and answers back, under
+//! a plan that the test may change at any time. Its counters let a test wait for events and assert exact
+//! figures. Its buffers are bounded. Only dropping a proxy ends it, together with its tasks and connections.
 //!
-//! TCP faults stand at exact bytes. UDP faults are drawn from a seed: the [`Fate`] of each datagram can be known before it is sent.
+//! TCP faults occur at exact bytes. UDP faults are drawn from a seed, so the [`Fate`] of each datagram is
+//! known in advance.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -63,7 +64,7 @@ pub use tcp::{TcpCounters, TcpOptions, TcpProxy};
 pub use udp::plan::{Fate, UdpPlan};
 pub use udp::{UdpCounters, UdpOptions, UdpProxy};
 
-/// Which way bytes or datagrams go.
+/// Direction of bytes or datagrams.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Way {
     /// From a client to the target.

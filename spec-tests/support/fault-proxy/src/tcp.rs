@@ -1,4 +1,4 @@
-//! The proxy for TCP.
+//! The TCP proxy.
 
 mod connection;
 pub(crate) mod flow;
@@ -20,23 +20,25 @@ use connection::Control;
 use flow::Taken;
 use plan::{End, Sides, TcpPlan};
 
-/// How many connections the kernel keeps ready for the proxy.
+/// Listen backlog.
 const BACKLOG: u32 = 1_024;
 
-/// How many plans may wait for connections to come.
+/// Maximum number of plans that wait for connections.
 const MAX_PLANS: usize = 4_096;
 
-/// How long the proxy waits after the kernel could not give it a connection, such as for want of a file descriptor.
+/// Pause after a failed accept, for example for lack of file descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
-/// What a [`TcpProxy`] is like.
+/// Options of a [`TcpProxy`].
 #[derive(Clone, Debug)]
 pub struct TcpOptions {
-    /// The plan at the start. Default: everything is passed.
+    /// Initial plan. Default: pass everything.
     pub plan: TcpPlan,
-    /// How many connections are open at most; one more is reset as soon as it comes. Default: 256. Each takes two file descriptors.
+    /// Maximum number of open connections; more are reset at once. Default: 256. Each takes two file
+    /// descriptors.
     pub max_connections: usize,
-    /// How many bytes each way of a connection holds back at most, beside what the kernel does. Default: 262,144; at least 1.
+    /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
+    /// buffers. Default: 262,144; at least 1.
     pub max_held: usize,
 }
 
@@ -46,39 +48,41 @@ impl Default for TcpOptions {
     }
 }
 
-/// What a [`TcpProxy`] has seen and done since its start.
+/// Counters of a [`TcpProxy`] since its start.
 ///
-/// `bytes_from_client = bytes_to_target + bytes forgotten of them + bytes held back`, and the same for the answers.
+/// `bytes_from_client = bytes_to_target + discarded ones of them + held ones`, and the same for the answers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpCounters {
-    /// Connections that came, those over the limit among them.
+    /// Accepted connections, including those over the limit.
     pub connections_accepted: u64,
-    /// Connections that are open now.
+    /// Open connections.
     pub connections_open: u64,
-    /// Connections that were reset because there were too many.
+    /// Connections reset because of the limit.
     pub connections_over_limit: u64,
-    /// Connections that were reset because the target took none.
+    /// Connections reset because the target refused them.
     pub target_unreachable: u64,
-    /// Bytes that came from clients.
+    /// Bytes received from clients.
     pub bytes_from_client: u64,
-    /// Bytes that were passed to the target.
+    /// Bytes passed to the target.
     pub bytes_to_target: u64,
-    /// Bytes that came from the target.
+    /// Bytes received from the target.
     pub bytes_from_target: u64,
-    /// Bytes that were passed to clients.
+    /// Bytes passed to clients.
     pub bytes_to_client: u64,
-    /// Bytes, of both ways, that came and will not be passed: by a cut, a reset, or a black hole that forgets.
+    /// Bytes of both directions that were received and will not be passed: because of a cut, a reset, or a
+    /// discarding black hole.
     pub bytes_forgotten: u64,
-    /// Bytes, of both ways, that were held back for a delay.
+    /// Bytes of both directions that were held back for a delay.
     pub bytes_delayed: u64,
-    /// Bytes that were changed.
+    /// Changed bytes.
     pub bytes_corrupted: u64,
-    /// Connections that were cut.
+    /// Cut connections.
     pub cuts: u64,
-    /// How often a connection came into a black hole.
+    /// Number of times that a connection entered a black hole.
     pub black_holes: u64,
-    /// How often new connections came to be refused. The kernel refuses them, so that each of them cannot be counted.
+    /// Number of periods in which new connections were refused. The kernel refuses them, so single ones
+    /// cannot be counted.
     pub refusals: u64,
 }
 
@@ -105,13 +109,13 @@ impl TcpCounters {
     }
 }
 
-/// What all connections are told.
+/// Instructions for all connections.
 #[derive(Clone, Copy, Debug)]
 struct Orders {
-    /// How often the plan was set: a plan of a connection's own holds as long as this stays.
+    /// Number of the common plan. The plan of a single connection is valid while this does not change.
     number: u64,
     plan: TcpPlan,
-    /// How often the open connections were to be cut, and how the last time.
+    /// Number of times that the open connections were cut, and the kind of the last cut.
     cuts: u64,
     cut: (End, Sides),
 }
@@ -133,7 +137,7 @@ pub struct TcpProxy {
     server: JoinHandle<()>,
 }
 
-/// What is looked up when a connection comes.
+/// State that is read for each new connection.
 #[derive(Debug)]
 struct Shared {
     target: Mutex<SocketAddr>,
@@ -141,30 +145,30 @@ struct Shared {
 }
 
 impl TcpProxy {
-    /// Starts a proxy in front of this target that passes everything.
+    /// Starts a proxy for this target that passes everything.
     ///
     /// # Errors
     ///
-    /// If no port can be had on `127.0.0.1`.
+    /// Returns an error if no port on `127.0.0.1` is available.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    /// Panics outside of a tokio runtime.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         Self::start_with(target, TcpOptions::default()).await
     }
 
-    /// Starts a proxy in front of this target.
+    /// Starts a proxy for this target.
     ///
     /// # Errors
     ///
-    /// If no port can be had on `127.0.0.1`.
+    /// Returns an error if no port on `127.0.0.1` is available.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    /// Panics outside of a tokio runtime.
     pub async fn start_with(target: SocketAddr, options: TcpOptions) -> io::Result<Self> {
-        // This socket never listens. It keeps the port while the one that listens is closed.
+        // This socket never listens. It keeps the port while the listener is closed.
         let reservation = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = reservation.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;
@@ -191,12 +195,12 @@ impl TcpProxy {
         Ok(Self { address, orders, counters, shared, commands, server })
     }
 
-    /// Where it listens, or did before it [refused](Self::refuse).
+    /// Returns the listening address, also while the proxy [refuses](Self::refuse).
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this is the plan of every connection, open or to come.
+    /// Sets the plan of all open and future connections.
     pub fn set_plan(&self, plan: TcpPlan) {
         self.orders.send_modify(|orders| {
             orders.number += 1;
@@ -204,13 +208,13 @@ impl TcpProxy {
         });
     }
 
-    /// The plan that was [set](Self::set_plan) last.
+    /// Returns the plan that was [set](Self::set_plan) last.
     pub fn plan(&self) -> TcpPlan {
         self.orders.borrow().plan
     }
 
-    /// The next connection has this plan for itself, until a plan is [set](Self::set_plan); of several plans, one connection after
-    /// the other has one. At most 4,096 may wait; more are not taken, which is `false`.
+    /// Queues a plan for a single future connection, valid until a plan is [set](Self::set_plan). Returns
+    /// false if 4,096 plans are queued.
     pub fn plan_next(&self, plan: TcpPlan) -> bool {
         let mut plans = lock(&self.shared.plans);
         if plans.len() >= MAX_PLANS {
@@ -220,12 +224,12 @@ impl TcpProxy {
         true
     }
 
-    /// From now on, new connections go to this target.
+    /// Sets the target of new connections.
     pub fn set_target(&self, target: SocketAddr) {
         *lock(&self.shared.target) = target;
     }
 
-    /// Cuts every connection that is open now, at whatever byte. One that the proxy has not accepted yet is not open.
+    /// Cuts every open connection at any byte. A connection that was not accepted yet is not open.
     pub fn cut_open(&self, end: End, sides: Sides) {
         self.orders.send_modify(|orders| {
             orders.cuts += 1;
@@ -233,7 +237,8 @@ impl TcpProxy {
         });
     }
 
-    /// Refuses new connections from when this returns. Those that are open go on; one that was not accepted yet is reset.
+    /// Refuses new connections from the return of this call. Open connections continue; connections that were
+    /// not accepted yet are reset.
     pub async fn refuse(&self) {
         let (done, refused) = oneshot::channel();
         if self.commands.send(Command::Refuse(done)).await.is_ok() {
@@ -242,11 +247,11 @@ impl TcpProxy {
         }
     }
 
-    /// Takes new connections again, on the same port, from when this returns.
+    /// Accepts new connections again, on the same port.
     ///
     /// # Errors
     ///
-    /// If the kernel does not give the port back. The proxy keeps it bound while it refuses, so that nobody else gets it.
+    /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
     pub async fn accept_again(&self) -> io::Result<()> {
         let (done, accepts) = oneshot::channel();
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -254,15 +259,15 @@ impl TcpProxy {
         accepts.await.map_err(|_| gone())?
     }
 
-    /// What it has seen and done so far.
+    /// Returns the counters.
     pub fn counters(&self) -> TcpCounters {
         *self.counters.borrow()
     }
 
-    /// Waits until the counters are as wanted, and returns them. It has no time limit of its own.
+    /// Waits without a time limit until the counters meet a condition, and returns them.
     pub async fn wait_for(&self, wanted: impl FnMut(&TcpCounters) -> bool) -> TcpCounters {
         let mut receiver = self.counters.subscribe();
-        // The sender is a field of this proxy, so that there is no end.
+        // The sender is a field of this proxy, so the channel stays open.
         receiver.wait_for(wanted).await.map_or_else(|_| self.counters(), |counters| *counters)
     }
 
@@ -278,7 +283,7 @@ impl Drop for TcpProxy {
     }
 }
 
-/// What accepts connections, and owns them.
+/// Accepts connections and owns their tasks.
 struct Server {
     _reservation: TcpSocket,
     address: SocketAddr,
@@ -301,7 +306,7 @@ impl Server {
                         if self.listener.take().is_some() {
                             self.counters.send_modify(|counters| counters.refusals += 1);
                         }
-                        // Who does not wait for it any more needs no answer.
+                        // The caller may have stopped waiting.
                         let _ = done.send(());
                     }
                     Some(Command::Accept(done)) => {
@@ -328,7 +333,7 @@ impl Server {
     }
 
     fn begin(&self, client: TcpStream, connections: &mut JoinSet<()>) {
-        // So that it is reset, wherever it is, unless its task gives it an end in order.
+        // Connections are reset on drop, unless their task ends them in order.
         connection::reset(&client);
         if connections.len() >= self.max_connections {
             drop(client);
@@ -350,7 +355,7 @@ impl Server {
     }
 }
 
-/// The next connection; never one without a listener.
+/// Accepts a connection; pending without a listener.
 async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     match listener {
         Some(listener) => listener.accept().await.map(|(socket, _)| socket),
@@ -365,7 +370,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// A value that is whole after every statement, whatever happened to another thread.
+/// Locks a mutex. Its value is valid after every statement, so poisoning can be ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The proxy for UDP.
+//! The UDP proxy.
 
 pub(crate) mod flight;
 pub(crate) mod plan;
@@ -14,22 +14,22 @@ use tokio::task::JoinHandle;
 use plan::UdpPlan;
 use relay::{Command, Relay};
 
-/// What a [`UdpProxy`] is like.
+/// Options of a [`UdpProxy`].
 #[derive(Clone, Debug)]
 pub struct UdpOptions {
-    /// From what the faults are drawn. Default: 0.
+    /// Seed of the faults. Default: 0.
     pub seed: u64,
-    /// The plan at the start. Default: everything is passed.
+    /// Initial plan. Default: pass everything.
     pub plan: UdpPlan,
-    /// How many clients, by address and port, are passed for as long as the proxy lives; datagrams of others are dropped and
-    /// counted. Default: 64. Each takes a file descriptor.
+    /// Maximum number of clients, by address and port, over the life of the proxy; datagrams of others are
+    /// dropped and counted. Default: 64. Each takes a file descriptor.
     pub max_clients: usize,
-    /// How many datagrams are on their way at most; one more is dropped and counted. Default: 4,096.
+    /// Maximum number of datagrams in flight; more are dropped and counted. Default: 4,096.
     pub max_datagrams: usize,
-    /// How many bytes are on their way at most, without headers; a datagram that would exceed it is dropped and counted.
+    /// Maximum number of bytes in flight, without headers; datagrams beyond it are dropped and counted.
     /// Default: 16,777,216.
     pub max_bytes: usize,
-    /// How long a datagram waits at most to be overtaken; after the last one of all, none will. Default: 100 ms.
+    /// Maximum time that a datagram waits to be overtaken. Default: 100 ms.
     pub reorder_hold: Duration,
 }
 
@@ -46,54 +46,57 @@ impl Default for UdpOptions {
     }
 }
 
-/// What a [`UdpProxy`] has seen and done since its start.
+/// Counters of a [`UdpProxy`] since its start.
 ///
-/// `datagrams_from_clients + datagrams_from_target + duplicated = datagrams_to_target + datagrams_to_clients + lost + over_limit +
-/// send_failed + in_flight`. What the kernel drops before the proxy reads it, because the proxy is too slow, is not among them.
+/// `datagrams_from_clients + datagrams_from_target + duplicated = datagrams_to_target + datagrams_to_clients
+/// + lost + over_limit + send_failed + in_flight`. Datagrams that the kernel drops before the proxy reads
+/// them are not counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpCounters {
-    /// Clients that were heard.
+    /// Known clients.
     pub clients: u64,
-    /// Datagrams that came from clients.
+    /// Datagrams received from clients.
     pub datagrams_from_clients: u64,
-    /// Datagrams that were passed to the target, copies among them.
+    /// Datagrams passed to the target, including copies.
     pub datagrams_to_target: u64,
-    /// Datagrams that came from the target.
+    /// Datagrams received from the target.
     pub datagrams_from_target: u64,
-    /// Datagrams that were passed to clients, copies among them.
+    /// Datagrams passed to clients, including copies.
     pub datagrams_to_clients: u64,
-    /// Bytes that came from clients.
+    /// Bytes received from clients.
     pub bytes_from_clients: u64,
-    /// Bytes that were passed to the target.
+    /// Bytes passed to the target.
     pub bytes_to_target: u64,
-    /// Bytes that came from the target.
+    /// Bytes received from the target.
     pub bytes_from_target: u64,
-    /// Bytes that were passed to clients.
+    /// Bytes passed to clients.
     pub bytes_to_clients: u64,
-    /// Datagrams, of both ways as all that follow, that the plan lost.
+    /// Datagrams lost by the plan. This and the following counters cover both directions.
     pub lost: u64,
-    /// Copies that were made.
+    /// Copies made.
     pub duplicated: u64,
     /// Datagrams that were held back and overtaken.
     pub reordered: u64,
-    /// Datagrams with a flipped bit; a copy is not counted again.
+    /// Datagrams with a flipped bit; copies are not counted.
     pub corrupted: u64,
-    /// Datagrams with a delay; a copy is not counted again.
+    /// Datagrams with a delay; copies are not counted.
     pub delayed: u64,
-    /// Datagrams that were dropped because of a limit of [`UdpOptions`].
+    /// Datagrams dropped because of a limit of [`UdpOptions`].
     pub over_limit: u64,
-    /// Datagrams that the kernel did not send, or for a client while the proxy [refuses](UdpProxy::refuse).
+    /// Datagrams that the kernel did not send, and those to clients while the proxy
+    /// [refuses](UdpProxy::refuse).
     pub send_failed: u64,
-    /// How often the kernel said that a datagram met no socket at the target. Such a datagram counts as passed.
+    /// Number of ICMP errors from the target. Their datagrams count as passed.
     pub target_errors: u64,
-    /// How often datagrams of clients came to be refused. The kernel refuses them, so that each of them cannot be counted.
+    /// Number of periods in which datagrams of clients were refused. The kernel refuses them, so single ones
+    /// cannot be counted.
     pub refusals: u64,
-    /// Datagrams that are on their way now.
+    /// Datagrams in flight.
     pub in_flight: u64,
 }
 
-/// A UDP proxy with the faults of a [`UdpPlan`]. Dropping it ends it, and what was on its way is lost.
+/// A UDP proxy with the faults of a [`UdpPlan`]. Dropping it loses the datagrams in flight.
 #[derive(Debug)]
 pub struct UdpProxy {
     address: SocketAddr,
@@ -104,28 +107,28 @@ pub struct UdpProxy {
 }
 
 impl UdpProxy {
-    /// Starts a proxy in front of this target that passes everything, until it has a plan.
+    /// Starts a proxy for this target that passes everything.
     ///
     /// # Errors
     ///
-    /// If no port can be had on `127.0.0.1`.
+    /// Returns an error if no port on `127.0.0.1` is available.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    /// Panics outside of a tokio runtime.
     pub async fn start(target: SocketAddr, seed: u64) -> io::Result<Self> {
         Self::start_with(target, UdpOptions { seed, ..UdpOptions::default() }).await
     }
 
-    /// Starts a proxy in front of this target.
+    /// Starts a proxy for this target.
     ///
     /// # Errors
     ///
-    /// If no port can be had on `127.0.0.1`.
+    /// Returns an error if no port on `127.0.0.1` is available.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as `tokio::spawn` does.
+    /// Panics outside of a tokio runtime.
     pub async fn start_with(target: SocketAddr, options: UdpOptions) -> io::Result<Self> {
         let plan = watch::Sender::new(options.plan);
         let counters = watch::Sender::new(UdpCounters::default());
@@ -136,23 +139,23 @@ impl UdpProxy {
         Ok(Self { address, plan, counters, commands, relay })
     }
 
-    /// Where it listens, or did before it [refused](Self::refuse).
+    /// Returns the listening address, also while the proxy [refuses](Self::refuse).
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this is the plan of every datagram that comes.
+    /// Sets the plan of all future datagrams.
     pub fn set_plan(&self, plan: UdpPlan) {
         self.plan.send_replace(plan);
     }
 
-    /// The plan that was [set](Self::set_plan) last.
+    /// Returns the plan that was [set](Self::set_plan) last.
     pub fn plan(&self) -> UdpPlan {
         *self.plan.borrow()
     }
 
-    /// Closes the port from when this returns: the kernel answers datagrams of clients with ICMP "port unreachable". What was not
-    /// read before is lost without being counted; what is on its way to the target goes on.
+    /// Closes the port from the return of this call: the kernel answers clients with ICMP "port unreachable".
+    /// Unread datagrams are lost and not counted; datagrams in flight to the target continue.
     pub async fn refuse(&self) {
         let (done, refused) = oneshot::channel();
         if self.commands.send(Command::Refuse(done)).await.is_ok() {
@@ -161,11 +164,11 @@ impl UdpProxy {
         }
     }
 
-    /// Takes datagrams again, on the same port, from when this returns.
+    /// Accepts datagrams again, on the same port.
     ///
     /// # Errors
     ///
-    /// If the kernel does not give the port back. The proxy keeps it bound while it refuses, so that nobody else gets it.
+    /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
     pub async fn accept_again(&self) -> io::Result<()> {
         let (done, accepts) = oneshot::channel();
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -173,19 +176,19 @@ impl UdpProxy {
         accepts.await.map_err(|_| gone())?
     }
 
-    /// What it has seen and done so far.
+    /// Returns the counters.
     pub fn counters(&self) -> UdpCounters {
         *self.counters.borrow()
     }
 
-    /// Waits until the counters are as wanted, and returns them. It has no time limit of its own.
+    /// Waits without a time limit until the counters meet a condition, and returns them.
     pub async fn wait_for(&self, wanted: impl FnMut(&UdpCounters) -> bool) -> UdpCounters {
         let mut receiver = self.counters.subscribe();
-        // The sender is a field of this proxy, so that there is no end.
+        // The sender is a field of this proxy, so the channel stays open.
         receiver.wait_for(wanted).await.map_or_else(|_| self.counters(), |counters| *counters)
     }
 
-    /// Waits until nothing is on its way.
+    /// Waits until no datagram is in flight.
     pub async fn wait_until_idle(&self) {
         self.wait_for(|counters| counters.in_flight == 0).await;
     }

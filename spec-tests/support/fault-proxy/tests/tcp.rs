@@ -1,10 +1,10 @@
-//! Connections through the proxy have the faults of their plan, at the exact byte, and no other.
+//! Connections through the TCP proxy have exactly the faults of their plan.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::ErrorKind;
@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Long enough for any machine: it only ends a test that hangs.
+/// Fails a test that hangs. The limit is generous for any machine.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no timeout")
 }
 
 struct Test {
@@ -36,7 +36,7 @@ impl Test {
         Self { target, proxy }
     }
 
-    /// The two ends of a connection through the proxy.
+    /// Returns both ends of a connection through the proxy.
     async fn connect(&self) -> (TcpStream, TcpStream) {
         let client = TcpStream::connect(self.proxy.address()).await.unwrap();
         let (server, _) = within(self.target.accept()).await.unwrap();
@@ -44,7 +44,7 @@ impl Test {
     }
 }
 
-/// Everything up to the end, and how it ended.
+/// Reads until the end. Returns the bytes and the kind of end.
 async fn read_all(socket: &mut TcpStream) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut bytes = Vec::new();
     let end = within(socket.read_to_end(&mut bytes)).await;
@@ -57,7 +57,7 @@ async fn read(socket: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// That nothing comes for a while. A slow machine cannot make this fail.
+/// Asserts that nothing arrives for a while. A slow machine cannot make this fail.
 async fn assert_silent(socket: &mut TcpStream) {
     let read = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0])).await;
     assert!(read.is_err(), "{read:?}");
@@ -111,7 +111,7 @@ async fn a_reset_of_one_end_is_passed_to_the_other() {
 }
 
 #[tokio::test]
-async fn a_reset_comes_after_exactly_so_many_bytes() {
+async fn a_reset_occurs_at_its_exact_byte() {
     let test = Test::start(TcpPlan::new()).await;
     let sent = text(40);
     for after in 0..=40 {
@@ -131,7 +131,7 @@ async fn a_reset_comes_after_exactly_so_many_bytes() {
 }
 
 #[tokio::test]
-async fn a_target_gets_all_bytes_before_the_reset_even_if_they_are_many() {
+async fn a_target_receives_all_bytes_before_a_reset() {
     let test = Test::start(TcpPlan::new().cut(Cut::reset_target(3_000_000))).await;
     let (mut client, mut server) = test.connect().await;
     let sent = text(4_000_000);
@@ -142,7 +142,7 @@ async fn a_target_gets_all_bytes_before_the_reset_even_if_they_are_many() {
 }
 
 #[tokio::test]
-async fn an_end_in_order_comes_after_exactly_so_many_bytes() {
+async fn an_orderly_end_occurs_at_its_exact_byte() {
     let test = Test::start(TcpPlan::new().cut(Cut::fin(5))).await;
     let (mut client, mut server) = test.connect().await;
     client.write_all(b"hello world").await.unwrap();
@@ -156,7 +156,7 @@ async fn an_end_in_order_comes_after_exactly_so_many_bytes() {
 }
 
 #[tokio::test]
-async fn a_cut_of_one_side_is_not_heard_on_the_other() {
+async fn a_cut_of_one_side_is_not_noticed_on_the_other() {
     let test = Test::start(TcpPlan::new()).await;
     for (cut, end) in [(Cut::reset_client(3), reset()), (Cut::fin_client(3), Ok(()))] {
         test.proxy.plan_next(TcpPlan::new().cut(cut));
@@ -179,7 +179,7 @@ async fn a_cut_of_one_side_is_not_heard_on_the_other() {
 }
 
 #[tokio::test]
-async fn a_plan_that_comes_later_cuts_an_open_connection() {
+async fn a_later_plan_cuts_an_open_connection() {
     let test = Test::start(TcpPlan::new()).await;
     let (mut client, mut server) = test.connect().await;
     client.write_all(b"abcdef").await.unwrap();
@@ -214,7 +214,7 @@ async fn only_open_connections_are_cut_at_once() {
 }
 
 #[tokio::test]
-async fn plans_of_their_own_are_for_one_connection_each_until_a_plan_is_set() {
+async fn queued_plans_apply_to_one_connection_each() {
     let test = Test::start(TcpPlan::new()).await;
     assert!(test.proxy.plan_next(TcpPlan::new().corrupt(0, 1)));
     assert!(test.proxy.plan_next(TcpPlan::new().corrupt(1, 1)));
@@ -236,7 +236,7 @@ async fn plans_of_their_own_are_for_one_connection_each_until_a_plan_is_set() {
 }
 
 #[tokio::test]
-async fn delayed_bytes_come_no_sooner() {
+async fn delayed_bytes_arrive_no_sooner() {
     let delay = Duration::from_millis(60);
     let test = Test::start(TcpPlan::new().delay(delay)).await;
     let (mut client, mut server) = test.connect().await;
@@ -253,7 +253,7 @@ async fn delayed_bytes_come_no_sooner() {
 }
 
 #[tokio::test]
-async fn throttled_bytes_come_no_faster() {
+async fn throttled_bytes_arrive_no_faster() {
     let test = Test::start(TcpPlan::new().throttle(20_000)).await;
     let (mut client, mut server) = test.connect().await;
     let start = Instant::now();
@@ -268,7 +268,7 @@ async fn throttled_bytes_come_no_faster() {
 }
 
 #[tokio::test]
-async fn what_is_held_back_is_bounded() {
+async fn held_bytes_are_bounded() {
     let plan = TcpPlan::new().delay(Duration::from_secs(3_600));
     let test = Test::start_with(TcpOptions { plan, max_held: 1_000, ..TcpOptions::default() }).await;
     let (mut client, _server) = test.connect().await;
@@ -296,7 +296,7 @@ async fn a_black_hole_that_stops_reading_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_sender_into_a_black_hole_that_stops_reading_is_held_up() {
+async fn a_blocking_black_hole_blocks_the_sender() {
     let test = Test::start(TcpPlan::new().black_hole(BlackHole::StopReading)).await;
     let (client, _server) = test.connect().await;
     within(test.proxy.wait_for(|counters| counters.black_holes == 1)).await;
@@ -314,7 +314,7 @@ async fn a_sender_into_a_black_hole_that_stops_reading_is_held_up() {
 }
 
 #[tokio::test]
-async fn a_black_hole_that_forgets_leaves_a_gap() {
+async fn a_discarding_black_hole_leaves_a_gap() {
     let test = Test::start(TcpPlan::new()).await;
     let (mut client, mut server) = test.connect().await;
     client.write_all(b"before").await.unwrap();
@@ -332,7 +332,7 @@ async fn a_black_hole_that_forgets_leaves_a_gap() {
 }
 
 #[tokio::test]
-async fn an_end_in_a_black_hole_is_passed_on_when_it_is_gone() {
+async fn an_end_in_a_black_hole_is_passed_on_afterwards() {
     let test = Test::start(TcpPlan::new()).await;
     let (client, mut server) = test.connect().await;
     test.proxy.set_plan(TcpPlan::new().black_hole(BlackHole::Forget));
@@ -344,7 +344,7 @@ async fn an_end_in_a_black_hole_is_passed_on_when_it_is_gone() {
 }
 
 #[tokio::test]
-async fn connections_are_refused_and_taken_again_on_the_same_port() {
+async fn connections_are_refused_and_accepted_again() {
     let test = Test::start(TcpPlan::new()).await;
     let address = test.proxy.address();
     let (mut client, mut server) = test.connect().await;
@@ -395,7 +395,7 @@ async fn connections_over_the_limit_are_reset() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_dropped_resets_its_connections_and_frees_its_port() {
+async fn a_dropped_proxy_resets_its_connections_and_frees_its_port() {
     let test = Test::start(TcpPlan::new()).await;
     let address = test.proxy.address();
     let (mut client, mut server) = test.connect().await;
@@ -405,7 +405,7 @@ async fn a_proxy_that_is_dropped_resets_its_connections_and_frees_its_port() {
     assert_eq!(read_all(&mut client).await, (vec![], reset()));
     assert_eq!(read_all(&mut server).await, (vec![], reset()));
     within(async {
-        // Its tasks end when the runtime comes to them.
+        // Aborted tasks end when the runtime polls them.
         while std::net::TcpListener::bind(address).is_err() {
             tokio::task::yield_now().await;
         }

@@ -1,10 +1,10 @@
-//! Datagrams through the proxy have the fates of their plan and seed, and no other.
+//! Datagrams through the UDP proxy have exactly the fates of their plan and seed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::ErrorKind;
@@ -16,12 +16,12 @@ use tokio::net::UdpSocket;
 
 const SEED: u64 = 20_261_122;
 
-/// How many datagrams are sent before they are read: the kernel has room for so many.
+/// Number of datagrams sent before they are read; the kernel buffers this many.
 const BATCH: u64 = 50;
 
-/// Long enough for any machine: it only ends a test that hangs.
+/// Fails a test that hangs. The limit is generous for any machine.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no timeout")
 }
 
 struct Test {
@@ -47,7 +47,8 @@ impl Test {
         client
     }
 
-    /// Sends datagrams with these numbers, no faster than they are read, and returns what the target got meanwhile.
+    /// Sends datagrams with these numbers, no faster than the proxy reads them. Returns the datagrams
+    /// received meanwhile.
     async fn send(&self, client: &UdpSocket, numbers: Range<u64>) -> Vec<Vec<u8>> {
         let before = self.proxy.counters().datagrams_from_clients;
         let mut got = Vec::new();
@@ -62,14 +63,14 @@ impl Test {
         got
     }
 
-    /// Sends datagrams with these numbers, and returns everything that the target got, which are so many.
+    /// Sends datagrams with these numbers. Returns all `count` datagrams that the target receives.
     async fn send_all(&self, client: &UdpSocket, numbers: Range<u64>, count: usize) -> Vec<Vec<u8>> {
         let mut got = self.send(client, numbers).await;
         self.collect(&mut got, count).await;
         got
     }
 
-    /// Waits until the target has got so many, and sees that there are no more.
+    /// Waits until the target has received `count` datagrams, and checks that there are no more.
     async fn collect(&self, got: &mut Vec<Vec<u8>>, count: usize) {
         within(async {
             while got.len() < count {
@@ -83,7 +84,7 @@ impl Test {
         assert_eq!(got.len(), count);
     }
 
-    /// What the target has got and not read yet.
+    /// Returns the unread datagrams of the target.
     fn received(&self) -> Vec<Vec<u8>> {
         let mut got = Vec::new();
         let mut buffer = [0; 65_535];
@@ -94,7 +95,7 @@ impl Test {
     }
 }
 
-/// A datagram that says its number, and is longer the higher that is.
+/// Returns a datagram with its number; its length depends on the number.
 fn datagram(number: u64) -> Vec<u8> {
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.resize(8 + (number % 100) as usize, 0xAA);
@@ -106,7 +107,7 @@ fn fate(plan: &UdpPlan, number: u64) -> Fate {
 }
 
 #[tokio::test]
-async fn datagrams_are_passed_as_they_are_and_answers_go_to_who_asked() {
+async fn datagrams_are_passed_and_answers_reach_their_client() {
     let test = Test::start(UdpPlan::new()).await;
     let clients = [test.client().await, test.client().await, test.client().await];
     let mut buffer = [0; 65_535];
@@ -209,14 +210,14 @@ async fn answers_have_fates_of_their_own() {
 }
 
 #[tokio::test]
-async fn reordered_datagrams_come_behind_as_many_as_their_fate_says() {
+async fn reordered_datagrams_are_overtaken_as_planned() {
     let plan = UdpPlan::new().reordering(0.2, 4);
     let options =
         UdpOptions { seed: SEED, plan, reorder_hold: Duration::from_secs(3_600), ..UdpOptions::default() };
     let test = Test::start_with(options).await;
     let client = test.client().await;
     let mut got = test.send(&client, 0..300).await;
-    // Whatever is held back then is overtaken by these.
+    // Datagrams that are still held back are overtaken by these.
     test.proxy.set_plan(UdpPlan::new());
     got.extend(test.send(&client, 300..304).await);
     test.collect(&mut got, 304).await;
@@ -240,7 +241,7 @@ async fn reordered_datagrams_come_behind_as_many_as_their_fate_says() {
 }
 
 #[tokio::test]
-async fn a_delayed_datagram_comes_no_sooner() {
+async fn a_delayed_datagram_arrives_no_sooner() {
     let delay = Duration::from_millis(60);
     let test = Test::start(UdpPlan::new().delay(delay)).await;
     let client = test.client().await;
@@ -286,7 +287,7 @@ async fn datagrams_are_refused_and_taken_again_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_there_ends_nothing() {
+async fn a_missing_target_does_not_end_the_proxy() {
     let test = Test::start(UdpPlan::new()).await;
     let client = test.client().await;
     let target = test.target.local_addr().unwrap();
@@ -316,7 +317,7 @@ async fn a_proxy_that_is_dropped_frees_its_port() {
     within(test.proxy.wait_for(|counters| counters.in_flight == 1)).await;
     drop(test.proxy);
     within(async {
-        // Its task ends when the runtime comes to it.
+        // The aborted task ends when the runtime polls it.
         while std::net::UdpSocket::bind(address).is_err() {
             tokio::task::yield_now().await;
         }

@@ -1,23 +1,24 @@
-//! Of which characters payloads are made.
+//! Alphabets of payloads.
 
-/// Of which characters a payload is made; 64 of each kind.
+/// Alphabet of a payload, with 64 characters.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Content {
-    /// ASCII letters and digits, `-` and `_`: what nothing has a reason to change.
+    /// ASCII letters and digits, `-` and `_`, which nothing has a reason to change.
     #[default]
     Plain,
-    /// What stands in lines of text: spaces too, quotes, backslashes and other signs of ASCII, and characters of two to four bytes.
+    /// Characters of ordinary log lines: spaces, quotes, backslashes and other ASCII signs, and characters of
+    /// two to four bytes.
     Printable,
-    /// What a text may hold and a line should not: NUL, other control characters, line ends, terminal sequences, a byte order mark,
-    /// bidirectional overrides, and characters from everywhere.
+    /// Characters that text may contain and log lines should not: NUL and other control characters, line
+    /// ends, terminal sequences, a byte order mark, bidirectional overrides, and characters of many scripts.
     Hostile,
 }
 
 impl Content {
-    /// Every kind.
+    /// All alphabets.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Printable, Self::Hostile];
 
-    /// By which letter a text says it.
+    /// Returns the letter that stands for the alphabet in a text.
     pub(crate) fn letter(self) -> char {
         match self {
             Self::Plain => 'a',
@@ -26,7 +27,7 @@ impl Content {
         }
     }
 
-    /// Its characters, each once.
+    /// Returns the characters, each once.
     pub(crate) fn characters(self) -> &'static [char; 64] {
         match self {
             Self::Plain => &PLAIN,

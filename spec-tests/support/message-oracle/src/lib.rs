@@ -1,9 +1,9 @@
-//! Numbered messages for tests, and what of them was lost, duplicated, reordered or altered on their way.
+//! Numbered messages for tests, and an oracle that finds lost, duplicated, reordered and altered ones.
 //!
-//! [`Messages`] makes texts that say who they are, a stream and a number in it, with a payload that follows from these and a seed.
-//! So a text can be checked by itself: whatever of it is changed, it is not [`Message::parse`]d any more. The [`Oracle`] is told what
-//! was sent and fed with what arrived, in order, and gives a [`Report`] with exact counts. It keeps a bit or less for each number,
-//! so that millions of messages take a megabyte at most.
+//! [`Messages`] generates texts with a stream, a number in the stream, and a payload derived from these and a
+//! seed. Each text can therefore be checked by itself: [`Message::parse`] refuses any changed text. The
+//! [`Oracle`] takes the expected numbers and the arrived texts, in order, and returns a [`Report`] with exact
+//! counts. It keeps numbers as ranges, so messages in order take next to no memory.
 //!
 //! ```
 //! use message_oracle::{Messages, Oracle};
@@ -31,6 +31,5 @@ mod report;
 
 pub use content::Content;
 pub use message::{Message, Messages, SHORTEST};
-pub use number_set::NumberSet;
-pub use oracle::{Arrival, MAX_BLOCKS, MAX_STREAMS, Oracle};
+pub use oracle::{Arrival, MAX_RANGES, MAX_STREAMS, Oracle};
 pub use report::{FIRST_FEW, LONGEST_SAMPLE, Place, Report, Run};

@@ -1,28 +1,29 @@
-//! Texts that can be checked by themselves.
+//! Self-checking texts.
 
 use std::fmt::Write;
 use std::ops::{Range, RangeInclusive};
 
 use crate::content::Content;
 
-/// The shortest payload, in characters. Each is one of 64, so that a changed text is taken for whole once in 2^96 times.
+/// Minimum length of a payload, in characters. With 64 possible characters each, a changed text passes for
+/// intact once in 2^96 times.
 pub const SHORTEST: usize = 16;
 
-/// Who a message is.
+/// Identity of a message.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Message {
-    /// From what its payload was drawn.
+    /// Seed of its payload.
     pub seed: u64,
-    /// The stream that it belongs to.
+    /// Stream that it belongs to.
     pub stream: u32,
-    /// Its number in this stream.
+    /// Number in the stream.
     pub number: u64,
-    /// Of which characters its payload is made.
+    /// Alphabet of its payload.
     pub content: Content,
 }
 
 impl Message {
-    /// Reads a text of [`Messages`]. Anything else is `None`, and so is such a text of which anything was changed.
+    /// Parses a text of [`Messages`]. Returns `None` for any other or changed text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, '.');
         let (head, stream, number, payload) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -38,20 +39,20 @@ impl Message {
         (length >= SHORTEST && message.payload(length).eq(payload.chars())).then_some(message)
     }
 
-    /// The payload with this length, in characters.
+    /// Returns the payload of this length, in characters.
     fn payload(self, length: usize) -> impl Iterator<Item = char> {
         let characters = self.content.characters();
         let mut random = Random::of([self.seed, self.stream.into(), self.number, length as u64]);
         let mut bits = 0;
         (0..length).map(move |place| {
-            // Ten characters of six bits come from one number of 64.
+            // Each 64-bit number yields ten characters of six bits.
             bits = if place % 10 == 0 { random.next() } else { bits >> 6 };
             characters.get((bits & 63) as usize).copied().unwrap_or_default()
         })
     }
 }
 
-/// A number as it is written here, and not in another way.
+/// Parses a number in its only allowed notation.
 fn canonical(text: &str, radix: u32) -> Option<u64> {
     let digits =
         text.bytes().all(|byte| byte.is_ascii_digit() || (radix == 16 && (b'a'..=b'f').contains(&byte)));
@@ -59,7 +60,7 @@ fn canonical(text: &str, radix: u32) -> Option<u64> {
     (digits && shortest).then(|| u64::from_str_radix(text, radix).ok())?
 }
 
-/// Makes messages.
+/// Generates messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Messages {
     seed: u64,
@@ -68,37 +69,38 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Messages with this seed, of 16 to 100 characters of [plain](Content::Plain) payload.
+    /// Creates messages with this seed, with 16 to 100 characters of [plain](Content::Plain) payload.
     pub fn new(seed: u64) -> Self {
         Self { seed, lengths: SHORTEST..=100, content: Content::Plain }
     }
 
-    /// How long payloads are, in characters: each length is drawn from this range, its ends included. None is shorter than
-    /// [`SHORTEST`]. Before it stand up to 50 characters that say who the message is.
+    /// Sets the range of payload lengths, in characters, both ends included. The minimum is [`SHORTEST`]. Up
+    /// to 50 characters of identity precede the payload.
     pub fn lengths(mut self, lengths: RangeInclusive<usize>) -> Self {
         let least = SHORTEST.max(*lengths.start());
         self.lengths = least..=least.max(*lengths.end());
         self
     }
 
-    /// Of which characters payloads are made. Default: [`Content::Plain`].
+    /// Sets the alphabet of payloads. Default: [`Content::Plain`].
     pub fn content(mut self, content: Content) -> Self {
         self.content = content;
         self
     }
 
-    /// The message with this number in this stream, such as `a7.0.3.` and the payload. It is the same whenever it is asked for.
+    /// Returns the message with this number in this stream, such as `a7.0.3.` and the payload. The result is
+    /// always the same.
     pub fn text(&self, stream: u32, number: u64) -> String {
         let message = Message { seed: self.seed, stream, number, content: self.content };
         let length = self.length(stream, number);
         let mut text = String::with_capacity(50 + length);
-        // Writing into a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{}{:x}.{stream}.{number}.", self.content.letter(), self.seed);
         text.extend(message.payload(length));
         text
     }
 
-    /// The messages with these numbers in this stream, in order.
+    /// Returns the messages with these numbers in this stream, in order.
     pub fn texts(&self, stream: u32, numbers: Range<u64>) -> impl Iterator<Item = String> {
         numbers.map(move |number| self.text(stream, number))
     }
@@ -113,7 +115,7 @@ impl Messages {
     }
 }
 
-/// Random numbers that are the same for the same key: SplitMix64 (Steele, Lea and Flood, 2014).
+/// Reproducible random numbers by key: SplitMix64 (Steele, Lea and Flood, 2014).
 struct Random {
     state: u64,
 }
@@ -179,13 +181,13 @@ mod tests {
         };
         assert_eq!(lengths(20..=23), (20..=23).collect());
         assert_eq!(lengths(0..=17), [16, 17].into());
-        #[expect(clippy::reversed_empty_ranges, reason = "a range that is none")]
+        #[expect(clippy::reversed_empty_ranges, reason = "an empty range")]
         let reversed = lengths(30..=10);
         assert_eq!(reversed, [30].into());
     }
 
     #[test]
-    fn no_number_has_two_ways_to_be_written() {
+    fn numbers_have_one_notation() {
         for (text, radix, number) in [
             ("0", 10, Some(0)),
             ("10", 10, Some(10)),
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_not_taken_for_one() {
+    fn other_texts_are_not_messages() {
         for text in [
             "",
             ".",
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_any_character_changed_left_out_or_doubled_is_no_message() {
+    fn changed_texts_are_not_messages() {
         for content in Content::ALL {
             let text: Vec<char> = Messages::new(0xabc).content(content).text(10, 200).chars().collect();
             for place in 0..text.len() {
@@ -249,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_says_who_it_is(
+        fn every_text_contains_its_identity(
             seed: u64,
             stream: u32,
             number: u64,
@@ -266,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn two_halves_make_no_whole(content in any_content(), cut: prop::sample::Index, other in 1u64..1_000) {
+        fn halves_of_two_messages_do_not_match(content in any_content(), cut: prop::sample::Index, other in 1u64..1_000) {
             let messages = Messages::new(1).content(content).lengths(50..=50);
             let (one, two) = (messages.text(0, 1_000), messages.text(0, 1_000 + other));
             let head: String = one.chars().take(10 + cut.index(40)).collect();
@@ -275,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_can_be_read(text: String) {
+        fn parse_accepts_any_text(text: String) {
             prop_assert_eq!(Message::parse(&text), None);
         }
     }

@@ -1,4 +1,4 @@
-//! Knows what was sent, hears what arrived, and says what became of it.
+//! Compares arrived with expected messages.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -7,38 +7,38 @@ use crate::message::Message;
 use crate::number_set::NumberSet;
 use crate::report::{FIRST_FEW, LONGEST_SAMPLE, Place, Report, Run};
 
-/// How many streams an oracle follows at most.
+/// Maximum number of streams.
 pub const MAX_STREAMS: usize = 65_536;
 
-/// How many ranges and bitmaps of arrived numbers an oracle keeps at most, over all streams, at about 150 bytes each: enough for 67
-/// million numbers in any order. It stops whoever sends numbers that lie far apart.
-pub const MAX_BLOCKS: usize = 65_536;
+/// Maximum number of ranges of arrived numbers, over all streams. Messages in order take one range for each
+/// stream, and a million messages in random order at most about this many.
+pub const MAX_RANGES: usize = 262_144;
 
-/// What a text was that arrived.
+/// Classification of an arrived text.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Arrival {
-    /// A message that had not arrived before, in order.
+    /// A message that arrived for the first time, in order.
     New(Place),
-    /// A message that had not arrived before, after one of a higher number in its stream.
+    /// A message that arrived for the first time, after one with a higher number in its stream.
     Reordered(Place),
     /// A message that had arrived before.
     Duplicate(Place),
-    /// A whole message with another seed.
+    /// An intact message with another seed.
     Foreign(Message),
-    /// No whole message.
+    /// A text that is not an intact message.
     Altered,
-    /// A whole message that is not looked at because of [`MAX_STREAMS`] or [`MAX_BLOCKS`].
+    /// An intact message that is ignored because of [`MAX_STREAMS`] or [`MAX_RANGES`].
     OverLimit(Place),
 }
 
-/// Knows what was sent and hears what arrived.
+/// Compares arrived with expected messages.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     seed: u64,
     streams: BTreeMap<u32, Stream>,
-    /// How many ranges and bitmaps are kept.
-    blocks: usize,
-    /// What is counted as it arrives.
+    /// Number of ranges of arrived numbers.
+    ranges: usize,
+    /// Counts of arrivals.
     so_far: Report,
 }
 
@@ -50,19 +50,19 @@ struct Stream {
 }
 
 impl Oracle {
-    /// Expects no message so far; those with this seed are the ones that it knows.
+    /// Creates an oracle for messages with this seed, none of which are expected yet.
     pub fn new(seed: u64) -> Self {
-        Self { seed, streams: BTreeMap::new(), blocks: 0, so_far: Report::default() }
+        Self { seed, streams: BTreeMap::new(), ranges: 0, so_far: Report::default() }
     }
 
-    /// Messages with these numbers have been sent in this stream, or will be. They may arrive before this is said.
+    /// Expects messages with these numbers in this stream. They may have arrived already.
     ///
-    /// What is expected is not bounded; numbers that are told in order and without gaps take next to no memory.
+    /// The number of expected ranges is not bounded; ranges in order and without gaps take next to no memory.
     pub fn expect(&mut self, stream: u32, numbers: Range<u64>) {
         self.streams.entry(stream).or_default().expected.insert_range(numbers);
     }
 
-    /// A text has arrived.
+    /// Records an arrived text and classifies it.
     pub fn arrived(&mut self, text: &str) -> Arrival {
         self.so_far.arrived += 1;
         let arrival = self.judge(text);
@@ -80,7 +80,7 @@ impl Oracle {
         arrival
     }
 
-    /// What became of the messages so far.
+    /// Returns the report so far.
     pub fn report(&self) -> Report {
         let mut report = self.so_far.clone();
         for (number, stream) in &self.streams {
@@ -94,19 +94,19 @@ impl Oracle {
         report
     }
 
-    /// All messages of a stream that are lost so far, in order, as ranges that do not touch.
+    /// Returns the lost messages of a stream so far, in order, as ranges that do not touch.
     pub fn lost(&self, stream: u32) -> impl Iterator<Item = RangeInclusive<u64>> {
         self.streams.get(&stream).into_iter().flat_map(|stream| stream.expected.without(&stream.arrived))
     }
 
-    /// Whether everything that was expected has arrived whole. It takes less time than a [report](Self::report).
+    /// Returns whether every expected message has arrived intact. Faster than a [report](Self::report).
     pub fn has_all(&self) -> bool {
         self.streams.values().all(|stream| stream.expected.without(&stream.arrived).next().is_none())
     }
 
-    /// How many ranges and bitmaps of arrived numbers it keeps, at about 150 bytes each; at most [`MAX_BLOCKS`].
-    pub fn blocks(&self) -> usize {
-        self.blocks
+    /// Returns the number of ranges of arrived numbers, at most [`MAX_RANGES`].
+    pub fn ranges(&self) -> usize {
+        self.ranges
     }
 
     fn judge(&mut self, text: &str) -> Arrival {
@@ -124,12 +124,12 @@ impl Oracle {
         if stream.arrived.contains(place.number) {
             return Arrival::Duplicate(place);
         }
-        if self.blocks >= MAX_BLOCKS && !stream.arrived.has_block_of(place.number) {
+        if self.ranges >= MAX_RANGES && !stream.arrived.touches(place.number) {
             return Arrival::OverLimit(place);
         }
-        let before = stream.arrived.entries();
+        let before = stream.arrived.range_count();
         stream.arrived.insert(place.number);
-        self.blocks = self.blocks + stream.arrived.entries() - before;
+        self.ranges = self.ranges + stream.arrived.range_count() - before;
         if stream.highest.is_some_and(|highest| place.number < highest) {
             return Arrival::Reordered(place);
         }
@@ -138,7 +138,7 @@ impl Oracle {
     }
 }
 
-/// Counts one, and keeps it if it is one of the first.
+/// Counts an event, and keeps it if it is among the first.
 fn note<T>(count: &mut u64, first: &mut Vec<T>, one: impl FnOnce() -> T) {
     *count += 1;
     if first.len() < FIRST_FEW {
@@ -146,7 +146,7 @@ fn note<T>(count: &mut u64, first: &mut Vec<T>, one: impl FnOnce() -> T) {
     }
 }
 
-/// Counts ranges of numbers, and keeps the first of them.
+/// Counts ranges of numbers, and keeps the first ones.
 fn runs(
     stream: u32,
     ranges: impl Iterator<Item = RangeInclusive<u64>>,

@@ -1,87 +1,89 @@
-//! What became of messages.
+//! Reports of an oracle.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Of how many mishaps of a kind a report says which they were: the first so many.
+/// Maximum number of events of a kind that a report lists.
 pub const FIRST_FEW: usize = 8;
 
-/// How much of an altered text a report shows, in characters.
+/// Maximum length of an altered text in a report, in characters.
 pub const LONGEST_SAMPLE: usize = 200;
 
-/// Where a message stands.
+/// Position of a message.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Place {
-    /// Its stream.
+    /// Stream.
     pub stream: u32,
-    /// Its number there.
+    /// Number in the stream.
     pub number: u64,
 }
 
-/// Messages that follow each other.
+/// Consecutive messages.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Run {
-    /// Their stream.
+    /// Stream.
     pub stream: u32,
-    /// Their numbers there.
+    /// Numbers in the stream.
     pub numbers: RangeInclusive<u64>,
 }
 
-/// What became of messages. All counts are exact; what names the first few is by stream and number for `lost` and `unexpected`, and in
-/// the order of arrival for the others.
+/// Report of an oracle. All counts are exact. The first `lost` and `unexpected` runs are sorted by stream and
+/// number, the other lists by order of arrival.
 ///
-/// `expected = delivered + lost`, and all that arrived is
-/// `arrived = delivered + unexpected + duplicated + altered + foreign + over_limit`.
+/// `expected = delivered + lost`, and `arrived = delivered + unexpected + duplicated + altered + foreign +
+/// over_limit`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Messages that were expected.
+    /// Expected messages.
     pub expected: u64,
-    /// Texts that arrived, whatever they were.
+    /// Arrived texts of any kind.
     pub arrived: u64,
-    /// Messages that were expected and arrived whole, once or more often.
+    /// Expected messages that arrived intact, at least once.
     pub delivered: u64,
-    /// Messages that were expected and did not arrive whole.
+    /// Expected messages that did not arrive intact.
     pub lost: u64,
-    /// Arrivals of a message that had arrived before.
+    /// Repeated arrivals.
     pub duplicated: u64,
-    /// Messages that arrived after one of a higher number in their stream, as RFC 4737, section 3 has it: one that overtakes ten
-    /// others makes ten that are reordered. A duplicate is not counted again.
+    /// Messages that arrived after one with a higher number in their stream, as defined in RFC 4737, section
+    /// 3: a message that overtakes ten others makes ten reordered ones. Duplicates are not counted.
     pub reordered: u64,
-    /// Texts that are no whole messages. Which messages they were is not known; those count as lost unless they arrive whole too.
+    /// Texts that are not intact messages. Their messages are unknown and count as lost unless they arrive
+    /// intact, too.
     pub altered: u64,
-    /// Whole messages with another seed.
+    /// Intact messages with another seed.
     pub foreign: u64,
-    /// Messages that arrived whole and were not expected.
+    /// Intact messages that were not expected.
     pub unexpected: u64,
-    /// Whole messages that were not looked at because of a limit of the oracle; those are lost if they were expected.
+    /// Intact messages ignored because of a limit of the oracle. They are lost if they were expected.
     pub over_limit: u64,
-    /// The first runs of messages that were lost.
+    /// First runs of lost messages.
     pub first_lost: Vec<Run>,
-    /// The first duplicates.
+    /// First duplicates.
     pub first_duplicated: Vec<Place>,
-    /// The first messages that were reordered.
+    /// First reordered messages.
     pub first_reordered: Vec<Place>,
-    /// The first texts that were altered, each shortened to 200 characters.
+    /// First altered texts, shortened to 200 characters.
     pub first_altered: Vec<String>,
-    /// The first runs of messages that were not expected.
+    /// First runs of unexpected messages.
     pub first_unexpected: Vec<Run>,
 }
 
 impl Report {
-    /// Whether everything that was expected arrived whole, and nothing else but duplicates.
+    /// Returns whether every expected message arrived intact, and nothing else except duplicates.
     pub fn is_complete(&self) -> bool {
         self.lost + self.altered + self.foreign + self.unexpected + self.over_limit == 0
     }
 
-    /// Whether it [is complete](Self::is_complete), and everything arrived once and in order.
+    /// Returns whether the report [is complete](Self::is_complete), and every message arrived once and in
+    /// order.
     pub fn is_exact(&self) -> bool {
         self.is_complete() && self.duplicated + self.reordered == 0
     }
 }
 
 impl fmt::Display for Report {
-    /// One line of counts, and one for each mishap that there was.
+    /// Writes a line of counts, and a line for each kind of event that occurred.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} expected, {} arrived, {} delivered", self.expected, self.arrived, self.delivered)?;
         line(out, "lost", self.lost, &self.first_lost)?;
@@ -119,7 +121,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// A text that may hold anything.
+/// Quotes an arbitrary text.
 struct Quoted<'a>(&'a String);
 
 impl fmt::Display for Quoted<'_> {
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_says_what_there_was_and_nothing_else() {
+    fn a_report_lists_only_events_that_occurred() {
         let mut report = Report { expected: 3, arrived: 3, delivered: 3, ..Report::default() };
         assert_eq!(report.to_string(), "3 expected, 3 arrived, 3 delivered");
         assert!(report.is_exact());

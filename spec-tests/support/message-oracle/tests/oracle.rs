@@ -1,16 +1,16 @@
-//! The oracle says exactly what became of messages.
+//! The oracle counts and classifies messages exactly.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use message_oracle::{
-    Arrival, Content, FIRST_FEW, MAX_BLOCKS, MAX_STREAMS, Messages, Oracle, Place, Report, Run,
+    Arrival, Content, FIRST_FEW, MAX_RANGES, MAX_STREAMS, Messages, Oracle, Place, Report, Run,
 };
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn place(stream: u32, number: u64) -> Place {
     Place { stream, number }
 }
 
-/// What became of ten messages of stream 3 of which these arrived.
+/// Returns the report on ten messages of stream 3 of which these arrived.
 fn report(numbers: &[u64]) -> Report {
     let messages = Messages::new(SEED);
     let mut oracle = Oracle::new(SEED);
@@ -31,7 +31,7 @@ fn report(numbers: &[u64]) -> Report {
     oracle.report()
 }
 
-/// A report of counts, without the first few.
+/// Returns a report of counts, without lists.
 fn counts(expected: u64, arrived: u64, delivered: u64) -> Report {
     let mut report = Report::default();
     (report.expected, report.arrived, report.delivered) = (expected, arrived, delivered);
@@ -39,14 +39,14 @@ fn counts(expected: u64, arrived: u64, delivered: u64) -> Report {
 }
 
 #[test]
-fn what_arrives_once_and_in_order_is_exact() {
+fn messages_that_arrive_once_and_in_order_are_exact() {
     let report = report(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(report, counts(10, 10, 10));
     assert!(report.is_exact() && report.is_complete());
 }
 
 #[test]
-fn what_does_not_arrive_is_lost() {
+fn missing_messages_are_lost() {
     let mut expected = counts(10, 5, 5);
     expected.lost = 5;
     expected.first_lost = [0..=0, 3..=5, 9..=9].map(|numbers| Run { stream: 3, numbers }).into();
@@ -55,7 +55,7 @@ fn what_does_not_arrive_is_lost() {
 }
 
 #[test]
-fn what_arrives_again_is_a_duplicate_each_time() {
+fn each_repeated_arrival_is_a_duplicate() {
     let mut expected = counts(10, 13, 10);
     expected.duplicated = 3;
     expected.first_duplicated = vec![place(3, 4), place(3, 4), place(3, 0)];
@@ -64,7 +64,7 @@ fn what_arrives_again_is_a_duplicate_each_time() {
 }
 
 #[test]
-fn what_arrives_after_a_higher_number_is_reordered() {
+fn messages_after_a_higher_number_are_reordered() {
     let mut expected = counts(10, 10, 10);
     expected.reordered = 3;
     expected.first_reordered = vec![place(3, 1), place(3, 2), place(3, 8)];
@@ -73,7 +73,7 @@ fn what_arrives_after_a_higher_number_is_reordered() {
 }
 
 #[test]
-fn what_was_not_expected_is_said() {
+fn unexpected_messages_are_reported() {
     let mut expected = counts(10, 13, 10);
     expected.unexpected = 3;
     expected.first_unexpected = [10..=11, 20..=20].map(|numbers| Run { stream: 3, numbers }).into();
@@ -118,7 +118,7 @@ fn streams_do_not_disturb_each_other() {
             assert_eq!(oracle.arrived(&messages.text(stream, number)), Arrival::New(place(stream, number)));
         }
     }
-    // What was sent may be told afterwards, and in parts.
+    // Expectations may follow arrivals, and in parts.
     for stream in [0, 7, u32::MAX] {
         oracle.expect(stream, 50..100);
         oracle.expect(stream, 0..50);
@@ -146,18 +146,18 @@ fn only_the_first_few_are_named() {
 }
 
 #[test]
-fn a_hundred_thousand_messages_in_any_order_take_a_hundred_entries() {
+fn messages_in_any_order_are_counted() {
     const COUNT: u64 = 100_000;
     let messages = Messages::new(SEED).lengths(16..=20);
     let mut oracle = Oracle::new(SEED);
     oracle.expect(0, 0..COUNT);
-    // 7,919 has no common factor with the count, so that each number comes once.
+    // 7,919 is coprime to the count, so each number arrives once.
     for step in 0..COUNT {
         let number = step * 7_919 % COUNT;
         if number % 1_000 != 999 {
             oracle.arrived(&messages.text(0, number));
         }
-        assert!(oracle.blocks() <= 98);
+        assert!(oracle.ranges() <= 50_000);
     }
     let report = oracle.report();
     assert_eq!((report.delivered, report.lost, report.duplicated), (99_900, 100, 0));
@@ -169,16 +169,16 @@ fn numbers_that_lie_far_apart_are_bounded() {
     let messages = Messages::new(SEED).lengths(16..=16);
     let mut oracle = Oracle::new(SEED);
     let far = |place: usize| place as u64 * 1_000_000;
-    for place in 0..MAX_BLOCKS {
+    for place in 0..MAX_RANGES {
         oracle.arrived(&messages.text(0, far(place)));
     }
-    assert_eq!(oracle.blocks(), MAX_BLOCKS);
-    let one_more = oracle.arrived(&messages.text(0, far(MAX_BLOCKS)));
-    assert_eq!(one_more, Arrival::OverLimit(place(0, far(MAX_BLOCKS))));
-    assert_eq!(oracle.arrived(&messages.text(0, 1)), Arrival::Reordered(place(0, 1)), "its block is there");
+    assert_eq!(oracle.ranges(), MAX_RANGES);
+    let one_more = oracle.arrived(&messages.text(0, far(MAX_RANGES)));
+    assert_eq!(one_more, Arrival::OverLimit(place(0, far(MAX_RANGES))));
+    assert_eq!(oracle.arrived(&messages.text(0, 1)), Arrival::Reordered(place(0, 1)), "it extends a range");
     assert_eq!(oracle.arrived(&messages.text(0, 0)), Arrival::Duplicate(place(0, 0)));
     let report = oracle.report();
-    assert_eq!((report.over_limit, report.unexpected), (1, MAX_BLOCKS as u64 + 1));
+    assert_eq!((report.over_limit, report.unexpected), (1, MAX_RANGES as u64 + 1));
     assert!(!report.is_complete());
 }
 
@@ -196,7 +196,7 @@ fn streams_are_bounded() {
     assert_eq!((report.expected, report.lost, report.over_limit), (65_536, 65_535, 1));
 }
 
-/// What arrives: a message as it is, or with a character changed.
+/// An arrival: a message, intact or with a changed character.
 #[derive(Clone, Debug)]
 struct Step {
     place: (u32, u64),
@@ -210,7 +210,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn every_count_is_the_one_of_a_model_that_forgets_nothing(
+    fn every_count_matches_a_model(
         steps in prop::collection::vec(any_step(), 0..200),
         sent in prop::collection::vec(0u64..60, 3),
         content in prop::sample::select(&Content::ALL[..]),

@@ -1,4 +1,4 @@
-//! The sockets, each read by a thread.
+//! Sockets, each read by its own thread.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,60 +8,49 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gelf_spec_tests::sender::Event;
 use socket2::SockRef;
 
-use super::listen_http::{self, HttpEvent};
+use super::listen_http;
 
-/// What the kernel is asked to hold of datagrams that are not yet read: 4 MiB.
+/// Requested size of the UDP receive buffer: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// How many events wait to be judged, of up to 64 KiB each. A sender on TCP waits then; of datagrams the kernel drops
-/// those that its buffer has no room for.
-const EVENTS: usize = 1024;
+/// Maximum number of queued events of up to 64 KiB each. While the queue is full, TCP senders block, and the
+/// kernel drops datagrams that exceed its buffer.
+const MAX_EVENTS: usize = 1024;
 
-/// How many connections there may be at once; more are closed. Each may hold a frame that is not yet complete.
-pub(super) const CONNECTIONS: usize = 128;
+/// Maximum number of concurrent connections; more are closed. Each may hold an incomplete frame.
+pub(super) const MAX_CONNECTIONS: usize = 128;
 
-/// After how long a thread looks whether it is to end.
-pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// Interval at which threads check whether to end.
+pub(super) const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// For how long after the end is read what had come before.
-const GRACE: Duration = Duration::from_millis(200);
+/// Time after the end during which earlier input is still read.
+const GRACE_TIME: Duration = Duration::from_millis(200);
 
-/// Something that came, and when.
-pub(super) struct Heard {
-    pub(super) at: Instant,
-    pub(super) event: Event,
-}
+/// An event with its time.
+pub(super) type TimedEvent = (Instant, Event);
 
-pub(super) enum Event {
-    Datagram { source: SocketAddr, bytes: Vec<u8> },
-    Opened { connection: usize, source: SocketAddr },
-    Read { connection: usize, bytes: Vec<u8> },
-    Closed { connection: usize },
-    Refused,
-    Http(HttpEvent),
-}
-
-/// Bound sockets. Their threads end some time after the flag is set, and `events` with them.
+/// Bound sockets. After the stop flag is set, their threads end and close `events`.
 pub(super) struct Listeners {
-    pub(super) events: Receiver<Heard>,
+    pub(super) events: Receiver<TimedEvent>,
 }
 
 impl Listeners {
-    /// Binds the sockets, says on standard error where, and reads.
+    /// Binds the sockets, prints their addresses to standard error, and starts reading.
     pub(super) fn bind(
         udp: Option<SocketAddr>,
         tcp: Option<SocketAddr>,
         http: Option<SocketAddr>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, String> {
-        let (sender, events) = sync_channel(EVENTS);
+        let (sender, events) = sync_channel(MAX_EVENTS);
         if let Some(address) = udp {
             let wrong = |error| format!("udp {address}: {error}");
             let socket = UdpSocket::bind(address).map_err(wrong)?;
-            socket.set_read_timeout(Some(PATIENCE)).map_err(wrong)?;
-            // The kernel gives what it may; the figure below says how much.
+            socket.set_read_timeout(Some(STOP_CHECK_INTERVAL)).map_err(wrong)?;
+            // The kernel may grant less; the message below shows the actual size.
             let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
             let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
             let bound = socket.local_addr().map_err(wrong)?;
@@ -89,39 +78,39 @@ impl Listeners {
     }
 }
 
-fn read_datagrams(socket: &UdpSocket, events: &SyncSender<Heard>, stop: &AtomicBool) {
+fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &AtomicBool) {
     let mut buffer = vec![0; 1 << 16];
     let mut grace = Grace::default();
     while !grace.is_over(stop) {
         match socket.recv_from(&mut buffer) {
             Ok((len, source)) => {
                 let bytes = buffer.get(..len).unwrap_or_default().to_vec();
-                let heard = Heard { at: Instant::now(), event: Event::Datagram { source, bytes } };
-                if events.send(heard).is_err() {
+                if events.send((Instant::now(), Event::Datagram { source, bytes })).is_err() {
                     return;
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => return,
-            // Of an earlier answer that a sender did not get, for instance.
+            // For example an ICMP error for an earlier datagram.
             Err(_) => {}
         }
     }
 }
 
-fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicBool>) {
+fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut connection = 0;
     while !stop.load(Ordering::Relaxed) {
         let Ok((stream, source)) = listener.accept() else {
-            thread::sleep(PATIENCE / 5);
+            thread::sleep(STOP_CHECK_INTERVAL / 5);
             continue;
         };
-        let is_full = open.load(Ordering::Relaxed) >= CONNECTIONS;
-        let set = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
+        let is_full = open.load(Ordering::Relaxed) >= MAX_CONNECTIONS;
+        let set =
+            stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)));
         let event =
             if is_full || set.is_err() { Event::Refused } else { Event::Opened { connection, source } };
         let is_refused = matches!(event, Event::Refused);
-        if events.send(Heard { at: Instant::now(), event }).is_err() {
+        if events.send((Instant::now(), event)).is_err() {
             return;
         }
         if is_refused {
@@ -137,7 +126,7 @@ fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicB
     }
 }
 
-fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Heard>, stop: &AtomicBool) {
+fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<TimedEvent>, stop: &AtomicBool) {
     let mut buffer = vec![0; 1 << 16];
     let mut grace = Grace::default();
     while !grace.is_over(stop) {
@@ -153,13 +142,13 @@ fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Hea
             Err(_) => Event::Closed { connection },
         };
         let is_closed = matches!(event, Event::Closed { .. });
-        if events.send(Heard { at: Instant::now(), event }).is_err() || is_closed {
+        if events.send((Instant::now(), event)).is_err() || is_closed {
             return;
         }
     }
 }
 
-/// The time after the end.
+/// The time after the end during which input is still read.
 #[derive(Default)]
 pub(super) struct Grace {
     until: Option<Instant>,
@@ -168,7 +157,7 @@ pub(super) struct Grace {
 impl Grace {
     pub(super) fn is_over(&mut self, stop: &AtomicBool) -> bool {
         stop.load(Ordering::Relaxed)
-            && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE)
+            && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE_TIME)
     }
 
     pub(super) fn has_begun(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Connections of HTTP, each read and answered by a thread.
+//! HTTP connections, each read and answered by its own thread.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,68 +8,43 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::http::{Fault, Request, RequestReader};
+use gelf_spec_tests::http::RequestReader;
+use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
-use super::listen::{CONNECTIONS, Event, Grace, Heard, PATIENCE, is_time_out};
+use super::listen::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
 
-/// How long a body may be, as it is sent: 2 MiB. A longer one is answered with 413, and no more of it is looked at.
-const BODY_BYTES: usize = 2 << 20;
+/// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
+const MAX_BODY_BYTES: usize = 2 << 20;
 
-/// After how long without a byte a connection is closed: 60 s, as Graylog does it.
-const IDLE: Duration = Duration::from_secs(60);
+/// Idle time after which a connection is closed: 60 s, as in Graylog.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long an answer may take to be taken.
+/// Maximum time to write an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take until it is known what to answer.
+/// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes are read of what a sender still sends after it was told that no more is wanted, so that it gets the
-/// answer.
-const DRAINED_BYTES: usize = 16 << 20;
+/// Maximum number of bytes read after a final answer. Reading them keeps a reset from overtaking the answer.
+const MAX_DRAINED_BYTES: usize = 16 << 20;
 
-/// And for how long.
+/// Maximum time to read them.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Something that came on a connection.
-pub(super) struct HttpEvent {
-    pub(super) source: SocketAddr,
-    /// How many bytes were read since the event before.
-    pub(super) bytes: usize,
-    pub(super) what: HttpCame,
-}
-
-pub(super) enum HttpCame {
-    Opened,
-    /// A request, and which of its connection it is. The connection waits for the status to answer with.
-    Request {
-        request: Box<Request>,
-        number: u64,
-        answer: SyncSender<u16>,
-    },
-    /// What is no request. It is answered, and the connection closed.
-    Fault(Fault),
-    Closed {
-        requests: u64,
-        by_sender: bool,
-        unfinished: Option<(Vec<u8>, usize)>,
-    },
-}
-
-pub(super) fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &Arc<AtomicBool>) {
+pub(super) fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     while !stop.load(Ordering::Relaxed) {
         let Ok((stream, source)) = listener.accept() else {
-            thread::sleep(PATIENCE / 5);
+            thread::sleep(STOP_CHECK_INTERVAL / 5);
             continue;
         };
         let set = stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
             .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
-        if open.load(Ordering::Relaxed) >= CONNECTIONS || set.is_err() {
-            if events.send(Heard { at: Instant::now(), event: Event::Refused }).is_err() {
+        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS || set.is_err() {
+            if events.send((Instant::now(), Event::Refused)).is_err() {
                 return;
             }
             continue;
@@ -87,26 +62,26 @@ pub(super) fn accept(listener: &TcpListener, events: &SyncSender<Heard>, stop: &
 struct Connection {
     stream: TcpStream,
     source: SocketAddr,
-    events: SyncSender<Heard>,
+    events: SyncSender<TimedEvent>,
     bytes: usize,
     requests: u64,
 }
 
-/// What becomes of a connection.
+/// Next action on a connection.
 enum Next {
     Read,
     Close,
-    /// Close it, when what is still sent was read.
+    /// Close after reading the remaining input.
     Drain,
 }
 
 impl Connection {
     fn serve(mut self, stop: &AtomicBool) {
-        let mut reader = RequestReader::new(BODY_BYTES);
+        let mut reader = RequestReader::new(MAX_BODY_BYTES);
         let mut buffer = vec![0; 1 << 16];
         let mut grace = Grace::default();
         let mut last = Instant::now();
-        self.tell(HttpCame::Opened);
+        self.send(HttpEventKind::Opened);
         let mut by_sender = false;
         let next = loop {
             match self.requests(&mut reader) {
@@ -116,7 +91,7 @@ impl Connection {
             if reader.wants_continue() && self.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
                 break Next::Close;
             }
-            if grace.is_over(stop) || last.elapsed() > IDLE {
+            if grace.is_over(stop) || last.elapsed() > IDLE_TIMEOUT {
                 break Next::Close;
             }
             match self.stream.read(&mut buffer) {
@@ -141,10 +116,10 @@ impl Connection {
             self.drain(&mut buffer);
         }
         let unfinished = reader.unfinished();
-        self.tell(HttpCame::Closed { requests: self.requests, by_sender, unfinished });
+        self.send(HttpEventKind::Closed { requests: self.requests, by_sender, unfinished });
     }
 
-    /// Hands on all requests that are whole, and answers each.
+    /// Passes on all complete requests and answers each.
     fn requests(&mut self, reader: &mut RequestReader) -> Next {
         while let Some(next) = reader.next() {
             match next {
@@ -153,8 +128,8 @@ impl Connection {
                     let keeps_alive = request.keeps_alive();
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
-                    self.tell(HttpCame::Request { request: Box::new(request), number, answer });
-                    // At the end nobody says it any more.
+                    self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
+                    // After the end, requests are not judged any more.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
@@ -164,7 +139,7 @@ impl Connection {
                 }
                 Err(fault) => {
                     let status = fault.status;
-                    self.tell(HttpCame::Fault(fault));
+                    self.send(HttpEventKind::Fault(fault));
                     let answered = self.answer(status, false);
                     return if answered.is_ok() { Next::Drain } else { Next::Close };
                 }
@@ -186,11 +161,11 @@ impl Connection {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush())
     }
 
-    /// Reads what is still on its way: where a connection is closed before, its reset may overtake the answer.
+    /// Reads the remaining input, because closing before would send a reset that may overtake the answer.
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
-        while drained < DRAINED_BYTES
+        while drained < MAX_DRAINED_BYTES
             && Instant::now() < until
             && let Ok(len @ 1..) = self.stream.read(buffer)
         {
@@ -199,10 +174,10 @@ impl Connection {
         self.bytes += drained;
     }
 
-    fn tell(&mut self, what: HttpCame) {
-        let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), what };
-        // Nobody listens any more at the end.
-        let _ = self.events.send(Heard { at: Instant::now(), event: Event::Http(event) });
+    fn send(&mut self, kind: HttpEventKind) {
+        let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), kind };
+        // After the end, the channel is closed.
+        let _ = self.events.send((Instant::now(), Event::Http(event)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection through the proxy.
+//! A connection through the proxy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,21 +18,21 @@ use super::settle::settle;
 use super::{Orders, TcpCounters};
 use crate::Way;
 
-/// How many bytes are read at once.
+/// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
 
-/// What a connection is told.
+/// Instructions for a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     orders: watch::Receiver<Orders>,
-    /// The plan that this connection has for itself, and the number of the common one that it stands for.
+    /// The connection's own plan, and the number of the common plan that it replaces.
     own: Option<(u64, TcpPlan)>,
-    /// How many cuts had been ordered when it began.
+    /// Number of cuts ordered before the connection started.
     cuts: u64,
 }
 
 impl Control {
-    /// For a connection that begins now, with a plan of its own or without.
+    /// Creates the instructions of a new connection, with or without its own plan.
     pub(crate) fn new(orders: watch::Receiver<Orders>, own: Option<TcpPlan>) -> Self {
         let (number, cuts) = {
             let orders = orders.borrow();
@@ -41,7 +41,7 @@ impl Control {
         Self { orders, own: own.map(|plan| (number, plan)), cuts }
     }
 
-    /// What is wanted now: a plan, or a cut.
+    /// Returns the current plan, or a cut.
     fn now(&mut self, way: Way) -> Result<TcpPlan, Break> {
         let orders = *self.orders.borrow_and_update();
         if orders.cuts != self.cuts {
@@ -58,16 +58,17 @@ impl Control {
     }
 }
 
-/// Why a connection does not go on to its end.
+/// Reason why a connection does not end in order.
 #[derive(Clone, Copy, Debug)]
 enum Break {
-    /// A peer has reset it, or the proxy is gone.
+    /// A peer has reset it, or the proxy was dropped.
     Reset,
-    /// It is to be cut.
+    /// A cut is due.
     Cut(End, Sides),
 }
 
-/// Passes one connection to the target until both ways have ended, or it is cut. Dropped before, it is reset.
+/// Passes a connection to the target until both directions have ended, or it is cut. If dropped before, it is
+/// reset.
 pub(crate) async fn run(
     mut client: TcpStream,
     target: SocketAddr,
@@ -81,7 +82,7 @@ pub(crate) async fn run(
         return;
     };
     reset(&target);
-    // Whatever the proxy writes is sent at once. That it cannot be asked for only makes it slower.
+    // Without no-delay, the proxy is only slower.
     let _ = client.set_nodelay(true);
     let _ = target.set_nodelay(true);
     let mut to_target = Flow::new(max_held);
@@ -126,7 +127,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Passes one way to its end.
+/// Passes one direction until its end.
 async fn pass(
     way: Way,
     mut reader: ReadHalf<'_>,
@@ -151,7 +152,7 @@ async fn pass(
             Step::Idle => (0, None),
             Step::Cut(cut) => return Err(Break::Cut(cut.end, cut.sides)),
             Step::End => {
-                // A peer that is gone already has its end.
+                // The peer may have closed the connection already.
                 let _ = writer.shutdown().await;
                 return Ok(());
             }
@@ -173,7 +174,7 @@ async fn pass(
                     let taken = flow.take(bytes, &plan, Instant::now());
                     counters.send_modify(|counters| counters.came(way, count, taken));
                 }
-                // In a black hole nobody hears of it.
+                // In a black hole, errors are not passed on.
                 Err(_) if in_hole => flow.end(),
                 Err(_) => return Err(Break::Reset),
             },
@@ -184,23 +185,23 @@ async fn pass(
 
 /// Makes the drop of this socket a reset.
 pub(crate) fn reset(socket: &TcpStream) {
-    // A socket that refuses is one that has ended already.
+    // Fails only for a socket that has already ended.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
-/// Makes the drop of this socket an end in order again.
+/// Makes the drop of this socket an end in order.
 fn keep(socket: &TcpStream) {
-    // As above.
+    // Fails only for a socket that has already ended.
     let _ = SockRef::from(socket).set_linger(None);
 }
 
-/// Cuts one side, if it is to be cut, and returns what is left of it.
+/// Cuts one side if requested, and returns the other half of it.
 async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream> {
     if wanted {
         match end {
             End::Reset => return None,
             End::Fin => {
-                // A peer that is gone already needs no end.
+                // The peer may have closed the connection already.
                 let _ = socket.shutdown().await;
             }
         }
@@ -208,7 +209,7 @@ async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream>
     Some(socket)
 }
 
-/// Reads and forgets, to the end.
+/// Reads and discards until the end.
 async fn forget(socket: Option<TcpStream>, way: Way, counters: &watch::Sender<TcpCounters>) {
     let Some(mut socket) = socket else { return };
     let mut buffer = vec![0; READ];

@@ -1,4 +1,4 @@
-//! One way of a connection, without sockets and clock: what may be read and written, and when.
+//! One direction of a connection, without sockets and clock: decides what may be read and written, and when.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use tokio::time::Instant;
 
 use super::plan::{BlackHole, Cut, TcpPlan};
 
-/// Into how many parts the bytes of a second are cut when they are throttled.
+/// Throttled writes carry at most this part of a second's bytes.
 const PARTS_OF_A_SECOND: u64 = 20;
 
-/// How many pieces with a time of their own are held back at most: a bound for whoever sends single bytes.
+/// Maximum number of held pieces, a bound for clients that send single bytes.
 const MAX_PIECES: usize = 1_024;
 
-/// The bytes of one way that have come and are not passed yet.
+/// The received bytes of one direction that are not passed yet.
 #[derive(Debug)]
 pub(crate) struct Flow {
     max_held: usize,
     held: VecDeque<u8>,
-    /// The bytes of `held` in order, by when they may be passed. None is empty.
+    /// Lengths of the bytes of `held`, in order, with their due times. No piece is empty.
     pieces: VecDeque<Piece>,
     taken: u64,
     passed: u64,
-    /// Until when a throttled write has the line to itself.
+    /// End of the time that the last throttled write takes.
     busy_until: Option<Instant>,
     ended: bool,
 }
@@ -33,14 +33,14 @@ struct Piece {
     length: usize,
 }
 
-/// What is to be done now.
+/// Next action.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
-    /// Write at most so many bytes of the [front](Flow::front); never 0.
+    /// Write at most this many bytes of the [front](Flow::front); never 0.
     Write(usize),
-    /// Nothing before this time.
+    /// Wait until this time.
     Wait(Instant),
-    /// Nothing until bytes or another plan come.
+    /// Wait for bytes or another plan.
     Idle,
     /// Pass the end on.
     End,
@@ -48,19 +48,19 @@ pub(crate) enum Step {
     Cut(Cut),
 }
 
-/// What became of bytes that came.
+/// Counts of received bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Taken {
-    /// How many were forgotten, those that were held back before among them.
+    /// Discarded bytes, including those that were held before.
     pub(crate) forgotten: u64,
-    /// How many were changed.
+    /// Changed bytes.
     pub(crate) corrupted: u64,
-    /// How many are held back for a delay.
+    /// Bytes held back for a delay.
     pub(crate) delayed: u64,
 }
 
 impl Flow {
-    /// A way that holds back at most so many bytes.
+    /// Creates a direction that holds at most this many bytes.
     pub(crate) fn new(max_held: usize) -> Self {
         Self {
             max_held,
@@ -73,7 +73,7 @@ impl Flow {
         }
     }
 
-    /// How many bytes may be read now.
+    /// Returns the number of bytes that may be read now.
     pub(crate) fn room(&self, plan: &TcpPlan) -> usize {
         match plan.black_hole {
             _ if self.ended => 0,
@@ -84,7 +84,7 @@ impl Flow {
         }
     }
 
-    /// Bytes have come.
+    /// Adds received bytes.
     pub(crate) fn take(&mut self, bytes: &mut [u8], plan: &TcpPlan, now: Instant) -> Taken {
         let mut result = Taken::default();
         let start = self.taken;
@@ -108,7 +108,7 @@ impl Flow {
         self.held.extend(bytes.iter());
         let due = now + plan.delay;
         match self.pieces.back_mut() {
-            // Bytes that may go together go together. What comes later never goes before what came earlier.
+            // Consecutive bytes with the same due time form a piece. Later bytes never overtake earlier ones.
             Some(piece) if piece.due >= due => piece.length += bytes.len(),
             _ if bytes.is_empty() => {}
             _ => self.pieces.push_back(Piece { due, length: bytes.len() }),
@@ -116,12 +116,12 @@ impl Flow {
         result
     }
 
-    /// No more bytes will come.
+    /// Marks the end of the input.
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
-    /// What is to be done now.
+    /// Returns the next action.
     pub(crate) fn step(&self, plan: &TcpPlan, now: Instant) -> Step {
         if let Some(cut) = plan.cut
             && self.passed >= cut.after
@@ -150,13 +150,13 @@ impl Flow {
         Step::Write(limit)
     }
 
-    /// The next bytes, at most `limit`; at least one if there are any and the limit is not 0.
+    /// Returns the next bytes, at most `limit`; at least one if there are any and `limit` is not 0.
     pub(crate) fn front(&self, limit: usize) -> &[u8] {
         let (front, _) = self.held.as_slices();
         front.get(..limit).unwrap_or(front)
     }
 
-    /// So many of the next bytes were passed.
+    /// Removes passed bytes.
     pub(crate) fn pass(&mut self, count: usize, plan: &TcpPlan, now: Instant) {
         let count = count.min(self.held.len());
         self.held.drain(..count);
@@ -173,7 +173,7 @@ impl Flow {
         self.busy_until = plan.throttle.map(|rate| now + time_for(count, rate));
     }
 
-    /// Forgets what is held back, and says how many bytes that were.
+    /// Discards the held bytes and returns their number.
     pub(crate) fn forget(&mut self) -> u64 {
         let count = self.held.len() as u64;
         self.held.clear();
@@ -186,7 +186,7 @@ fn at_most(length: usize, limit: u64) -> usize {
     usize::try_from(limit).map_or(length, |limit| length.min(limit))
 }
 
-/// How long so many bytes take at so many bytes per second.
+/// Returns the time that some bytes take at a rate per second.
 fn time_for(count: usize, rate: u64) -> Duration {
     let nanos = (count as u128 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stands_at_its_exact_byte() {
+    fn a_cut_occurs_at_its_exact_byte() {
         let (plan, now) = (TcpPlan::new().cut(Cut::reset(3)), Instant::now());
         let mut flow = flow(b"abcde", &plan, now);
         assert_eq!(flow.step(&plan, now), Step::Write(3));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_that_stops_reading_loses_nothing() {
+    fn a_blocking_black_hole_loses_nothing() {
         let (plan, now) = (TcpPlan::new().black_hole(BlackHole::StopReading), Instant::now());
         let mut flow = flow(b"abc", &TcpPlan::new(), now);
         assert_eq!((flow.step(&plan, now), flow.room(&plan)), (Step::Idle, 0));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_that_forgets_forgets_what_was_held_too() {
+    fn a_discarding_black_hole_discards_held_bytes() {
         let (plan, now) = (TcpPlan::new().black_hole(BlackHole::Forget), Instant::now());
         let mut flow = flow(b"abc", &TcpPlan::new(), now);
         assert_eq!(flow.room(&plan), 1_000);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_bounded_in_bytes_and_in_pieces() {
+    fn held_bytes_and_pieces_are_bounded() {
         let (plan, start) = (TcpPlan::new().delay(Duration::from_secs(60)), Instant::now());
         let mut flow = Flow::new(10);
         flow.take(&mut [0; 10], &plan, start);
@@ -323,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_out_as_they_went_in_and_no_faster_than_planned(
+        fn bytes_are_passed_in_order_and_as_planned(
             pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..40), 0u32..5), 0..20),
             delay in 0u32..20,
             rate in prop::option::of(1u64..2_000),
@@ -355,7 +355,7 @@ mod tests {
                         let bytes = flow.front(limit).to_vec();
                         prop_assert!(!bytes.is_empty() && bytes.len() <= limit);
                         if let Some(rate) = rate {
-                            // What was written before has had its time.
+                            // Earlier writes have taken their time.
                             let least = Duration::from_secs_f64(got.len() as f64 / rate as f64);
                             prop_assert!(now - start + Duration::from_nanos(1) >= least);
                         }

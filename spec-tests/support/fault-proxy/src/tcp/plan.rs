@@ -1,10 +1,10 @@
-//! What is done to a connection.
+//! Faults of TCP connections.
 
 use std::time::Duration;
 
-/// What is done to the bytes of a connection. The default is nothing: they are passed as they are, as soon as they come.
+/// Faults of a TCP connection. By default, bytes are passed unchanged and at once.
 ///
-/// Offsets and lengths are of one connection, towards the target, from its first byte on.
+/// Offsets and lengths count the bytes of one connection towards the target.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TcpPlan {
     pub(crate) delay: Duration,
@@ -15,38 +15,40 @@ pub struct TcpPlan {
 }
 
 impl TcpPlan {
-    /// Passes everything.
+    /// Creates a plan that passes everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Passes bytes this much later than they came, both ways. Default: 0.
+    /// Delays bytes in both directions. Default: 0.
     ///
-    /// Bytes keep the delay that was in force when they came. What a connection may hold back is bounded
-    /// ([`TcpOptions::max_held`](crate::TcpOptions::max_held)); once it does, no more is read until some is passed.
+    /// Bytes keep the delay that was set when they arrived. The number of delayed bytes is bounded
+    /// ([`TcpOptions::max_held`](crate::TcpOptions::max_held)); at the bound, reading stops until some are
+    /// passed.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Passes so many bytes per second and no more, each way of each connection on its own, in writes of at most a twentieth of
-    /// that. Default: as many as come. 0 counts as 1.
+    /// Limits the bytes per second, for each direction of each connection, in writes of at most a twentieth
+    /// of that. Default: no limit. 0 counts as 1.
     pub fn throttle(mut self, bytes_per_second: u64) -> Self {
         self.throttle = Some(bytes_per_second.max(1));
         self
     }
 
-    /// Passes nothing, either way, and keeps the connection. Default: no.
+    /// Passes nothing in either direction and keeps the connection open. Default: no.
     ///
-    /// That one side ends or resets its connection is not passed on either, until another plan comes.
+    /// The end or reset of one side is not passed on until another plan is set.
     pub fn black_hole(mut self, kind: BlackHole) -> Self {
         self.black_hole = Some(kind);
         self
     }
 
-    /// Ends the connection once so many bytes have been passed to the target. Default: never.
+    /// Ends the connection once this many bytes have been passed to the target. Default: never.
     ///
-    /// A connection that has passed more when the plan comes is cut at once. One that ends by itself before is not cut.
+    /// A connection that has already passed more is cut at once. A connection that has already ended is not
+    /// cut.
     pub fn cut(mut self, cut: Cut) -> Self {
         self.cut = Some(cut);
         self
@@ -54,92 +56,93 @@ impl TcpPlan {
 
     /// Flips the bits of `mask` in the byte at this offset, from 0, towards the target. Default: none.
     ///
-    /// A byte that was read before the plan came stays as it was. A mask of 0 changes nothing and is not counted.
+    /// A byte that was read before the plan was set is unchanged. A mask of 0 changes nothing and is not
+    /// counted.
     pub fn corrupt(mut self, offset: u64, mask: u8) -> Self {
         self.corrupt = Some((offset, mask));
         self
     }
 
-    /// What of it holds for the answers.
+    /// Returns the part of the plan that applies to answers.
     pub(crate) fn towards_client(self) -> Self {
         Self { cut: None, corrupt: None, ..self }
     }
 }
 
-/// How a [black hole](TcpPlan::black_hole) swallows.
+/// Kind of a [black hole](TcpPlan::black_hole).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BlackHole {
-    /// Nothing is read, so that the sender's kernel takes only what fits into its buffers and the proxy's. When the hole is gone,
+    /// Reads nothing, so that the sender's kernel takes only what fits the buffers. After the black hole,
     /// everything is passed: nothing is lost.
     StopReading,
-    /// What comes, and what was held back, is read and forgotten; the sender notices nothing. When the hole is gone, the bytes
-    /// that follow are passed, with a gap before them.
+    /// Reads and discards all bytes, including held ones; the sender notices nothing. After the black hole,
+    /// later bytes are passed, with a gap before them.
     Forget,
 }
 
-/// How a connection is cut.
+/// Kind and place of a cut.
 ///
-/// A side that is cut by [`End::Fin`], and a side that is not cut, stay open until their peer closes them: what still comes from
-/// there is read and forgotten.
+/// A side cut by [`End::Fin`], and a side that is not cut, stay open until their peer closes them: bytes from
+/// there are read and discarded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cut {
-    /// After how many bytes have been passed to the target; 0 is before the first.
+    /// Number of bytes passed to the target before the cut; 0 is before the first.
     pub after: u64,
-    /// How its sides end.
+    /// Kind of end.
     pub end: End,
-    /// Which sides end.
+    /// Sides to end.
     pub sides: Sides,
 }
 
 impl Cut {
-    /// Resets both sides after so many bytes.
+    /// Resets both sides after this many bytes.
     pub fn reset(after: u64) -> Self {
         Self { after, end: End::Reset, sides: Sides::Both }
     }
 
-    /// Resets the client's side after so many bytes; the target hears nothing of it.
+    /// Resets the client's side after this many bytes; the target does not notice.
     pub fn reset_client(after: u64) -> Self {
         Self { after, end: End::Reset, sides: Sides::Client }
     }
 
-    /// Resets the target's side after so many bytes; the client hears nothing of it.
+    /// Resets the target's side after this many bytes; the client does not notice.
     pub fn reset_target(after: u64) -> Self {
         Self { after, end: End::Reset, sides: Sides::Target }
     }
 
-    /// Ends both sides in order after so many bytes.
+    /// Ends both sides in order after this many bytes.
     pub fn fin(after: u64) -> Self {
         Self { after, end: End::Fin, sides: Sides::Both }
     }
 
-    /// Ends the client's side in order after so many bytes; the target hears nothing of it.
+    /// Ends the client's side in order after this many bytes; the target does not notice.
     pub fn fin_client(after: u64) -> Self {
         Self { after, end: End::Fin, sides: Sides::Client }
     }
 
-    /// Ends the target's side in order after so many bytes; the client hears nothing of it.
+    /// Ends the target's side in order after this many bytes; the client does not notice.
     pub fn fin_target(after: u64) -> Self {
         Self { after, end: End::Fin, sides: Sides::Target }
     }
 }
 
-/// How a side of a connection ends.
+/// Kind of end of a side of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
-    /// By RST. The target still gets all bytes that were passed before, if it takes them within a second.
+    /// RST. The target still receives all bytes that were passed before, if it reads them within a second.
     Reset,
-    /// By FIN, after the bytes that were passed before.
+    /// FIN after the bytes that were passed before.
     Fin,
 }
 
-/// Which sides of a connection end.
+/// Sides of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sides {
     /// The connection between client and proxy.
     Client,
     /// The connection between proxy and target.
     Target,
-    /// Both.
+    /// Both connections.
     Both,
 }
 

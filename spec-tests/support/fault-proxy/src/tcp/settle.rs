@@ -1,16 +1,16 @@
-//! Whether the peer's kernel has all that was written: a reset throws away what it has not.
+//! Waits until the peer's kernel has received all written bytes, because a reset discards the others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// How often it is looked, a millisecond apart.
+/// Number of checks, a millisecond apart.
 const TRIES: u32 = 1_000;
 
-/// Waits until the peer's kernel has taken all that was written, for about a second at most.
+/// Waits until the peer's kernel has received all written bytes, for at most about a second.
 ///
-/// Linux says how much is left in `/proc/net/tcp`. Where there is no such file nothing is waited for.
+/// Linux reports the unsent bytes in `/proc/net/tcp`. Without such a file, returns at once.
 pub(crate) async fn settle(socket: &TcpStream) {
     let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr()) else { return };
     let table = if local.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
@@ -23,7 +23,7 @@ pub(crate) async fn settle(socket: &TcpStream) {
     }
 }
 
-/// How many bytes wait to be sent or acknowledged on the connection with these ends, by the table of the kernel.
+/// Returns the number of unsent or unacknowledged bytes of a connection, from the kernel's table.
 fn unsent(table: &str, local: SocketAddr, peer: SocketAddr) -> Option<u64> {
     let (local, peer) = (format!(":{:04X}", local.port()), format!(":{:04X}", peer.port()));
     table.lines().skip(1).find_map(|line| {
@@ -49,7 +49,7 @@ mod tests {
 ";
 
     #[test]
-    fn the_kernel_says_what_is_left_to_send() {
+    fn unsent_bytes_are_read_from_the_kernel_table() {
         let (server, client) = ("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:50000".parse().unwrap());
         assert_eq!(unsent(TABLE, server, client), Some(16));
         assert_eq!(unsent(TABLE, client, server), Some(0));

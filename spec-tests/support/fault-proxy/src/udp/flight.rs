@@ -1,4 +1,4 @@
-//! Datagrams on their way, without sockets and clock: which is passed when.
+//! Datagrams in flight, without sockets and clock: decides which is passed when.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use super::UdpCounters;
 use super::plan::Fate;
 use crate::Way;
 
-/// A client, by its number, and a way.
+/// A client number and a direction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) client: usize,
     pub(crate) way: Way,
 }
 
-/// A datagram that may be passed.
+/// A datagram to pass on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Departure {
     pub(crate) line: Line,
@@ -31,24 +31,24 @@ struct Datagram {
     bytes: Vec<u8>,
 }
 
-/// A datagram that is to be overtaken.
+/// A datagram that waits to be overtaken.
 #[derive(Debug)]
 struct Held {
-    /// When it is passed even if it was not.
+    /// Latest time to pass it on.
     until: Instant,
-    /// How many have overtaken it.
+    /// Number of datagrams that have overtaken it.
     overtaken: u32,
     datagram: Datagram,
 }
 
-/// The datagrams on their way.
+/// The datagrams in flight.
 #[derive(Debug)]
 pub(crate) struct Flight {
     max_datagrams: usize,
     max_bytes: usize,
     hold: Duration,
     bytes: usize,
-    /// By when they are due, and among those by their arrival.
+    /// Datagrams by due time, then by order of arrival.
     waiting: BTreeMap<(Instant, u64), Datagram>,
     arrivals: u64,
     held: Vec<Held>,
@@ -56,7 +56,8 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// At most so many datagrams and bytes on their way, none of them held for longer than this to be overtaken.
+    /// Creates an empty set with limits on datagrams and bytes, and on the time that a datagram waits to be
+    /// overtaken.
     pub(crate) fn new(max_datagrams: usize, max_bytes: usize, hold: Duration) -> Self {
         Self {
             max_datagrams,
@@ -70,12 +71,12 @@ impl Flight {
         }
     }
 
-    /// How many datagrams are on their way.
+    /// Returns the number of datagrams in flight.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.held.len() + self.released.len()
     }
 
-    /// A datagram has come, the one with this number of its line.
+    /// Adds a datagram with its number on the line.
     pub(crate) fn arrive(
         &mut self,
         line: Line,
@@ -117,14 +118,14 @@ impl Flight {
         self.arrivals += 1;
     }
 
-    /// When to ask for the [next](Self::next) one, after it was said that there is none.
+    /// Returns the time for the next call of [`next`](Self::next) after it returned `None`.
     pub(crate) fn due(&self) -> Option<Instant> {
         let waiting = self.waiting.keys().next().map(|(due, _)| *due);
         let held = self.held.iter().map(|held| held.until).min();
         waiting.into_iter().chain(held).min()
     }
 
-    /// The next one that may be passed now.
+    /// Removes the next datagram that is due.
     pub(crate) fn next(&mut self, now: Instant, counters: &mut UdpCounters) -> Option<Departure> {
         loop {
             if let Some(datagram) = self.released.pop_front() {
@@ -156,7 +157,7 @@ impl Flight {
         }
     }
 
-    /// Passes one, which may release those that it overtakes.
+    /// Removes a datagram, which may release those that it overtakes.
     fn depart(&mut self, datagram: Datagram, counters: &mut UdpCounters) -> Departure {
         for held in &mut self.held {
             if held.datagram.line == datagram.line && held.datagram.number < datagram.number {
@@ -199,7 +200,7 @@ mod tests {
             }
         }
 
-        /// A datagram of one byte, its number, arrives after so many milliseconds.
+        /// Adds a datagram of one byte, its number, after this many milliseconds.
         fn arrive(&mut self, at: u32, fate: Fate) {
             let number = self.next_number;
             self.next_number += 1;
@@ -207,7 +208,7 @@ mod tests {
             self.flight.arrive(LINE, number, &[number as u8], &fate, now, &mut self.counters);
         }
 
-        /// What is passed after so many milliseconds.
+        /// Returns the datagrams passed after this many milliseconds.
         fn passed(&mut self, at: u32) -> Vec<u8> {
             let mut passed = Vec::new();
             while let Some(departure) = self.flight.next(self.start + MS * at, &mut self.counters) {
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_fate_is_passed_at_once_and_in_order() {
+    fn datagrams_without_faults_are_passed_in_order() {
         let mut test = Test::new();
         for _ in 0..3 {
             test.arrive(0, Fate::default());
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_not_passed() {
+    fn lost_datagrams_are_not_passed() {
         let mut test = Test::new();
         test.arrive(0, Fate { lost: true, ..Fate::default() });
         test.arrive(0, Fate::default());
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_datagram_comes_at_its_time_and_not_before() {
+    fn a_delayed_datagram_is_passed_on_time() {
         let mut test = Test::new();
         test.arrive(0, late(10));
         test.arrive(1, late(3));
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_a_delay_of_its_own() {
+    fn a_copy_has_its_own_delay() {
         let mut test = Test::new();
         test.arrive(0, Fate { copy: Some(5 * MS), ..Fate::default() });
         test.arrive(0, Fate { copy: Some(Duration::ZERO), ..Fate::default() });
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reordered_datagram_comes_behind_exactly_so_many() {
+    fn a_reordered_datagram_is_overtaken_exactly_as_planned() {
         let mut test = Test::new();
         test.arrive(0, behind(2));
         test.arrive(0, Fate::default());
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_released_releases_what_it_overtakes() {
+    fn released_datagrams_release_others() {
         let mut test = Test::new();
         test.arrive(0, behind(2));
         test.arrive(0, behind(1));
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_nobody_overtakes_is_passed_all_the_same() {
+    fn a_datagram_that_is_never_overtaken_is_passed_late() {
         let mut test = Test::new();
         test.arrive(0, behind(1));
         assert_eq!(test.passed(0), []);
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_its_way_is_bounded_in_number_and_bytes() {
+    fn datagrams_in_flight_are_bounded() {
         let mut test = Test::new();
         for _ in 0..60 {
             test.arrive(0, Fate { copy: Some(Duration::ZERO), ..Fate::default() });
@@ -345,7 +346,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_passed_that_did_not_come_and_everything_that_came_is_accounted_for(
+        fn every_datagram_is_passed_or_counted(
             fates in prop::collection::vec((any_fate(), 0u32..5), 1..80),
             max_datagrams in 1usize..100,
         ) {

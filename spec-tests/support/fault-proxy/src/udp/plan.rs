@@ -1,13 +1,13 @@
-//! What is done to datagrams, and what becomes of each.
+//! Faults of datagrams.
 
 use std::time::Duration;
 
 use crate::Way;
 use crate::generator::Generator;
 
-/// What is done to datagrams, both ways. The default is nothing: they are passed as they are, as soon as they come.
+/// Faults of datagrams in both directions. By default, datagrams are passed unchanged and at once.
 ///
-/// A probability is from 0, never, to 1, always; what is no number is 0. Each fault is drawn on its own.
+/// A probability is from 0, never, to 1, always; NaN is 0. Each fault is drawn independently.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UdpPlan {
     loss: f64,
@@ -20,7 +20,7 @@ pub struct UdpPlan {
 }
 
 impl UdpPlan {
-    /// Passes everything.
+    /// Creates a plan that passes everything.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,14 +31,16 @@ impl UdpPlan {
         self
     }
 
-    /// Passes datagrams twice with this probability. Default: 0. The copy has a delay of its own, and is never held to be overtaken.
+    /// Passes datagrams twice with this probability. Default: 0. The copy has its own delay and is never held
+    /// back to be overtaken.
     pub fn duplication(mut self, probability: f64) -> Self {
         self.duplication = probability;
         self
     }
 
-    /// Holds datagrams back with this probability until 1 to `depth` later ones of the same client and way have been passed, or for
-    /// [`UdpOptions::reorder_hold`](crate::UdpOptions::reorder_hold). Default: 0. A depth of 0 holds nothing back.
+    /// Holds datagrams back with this probability until 1 to `depth` later ones of the same client and
+    /// direction have been passed, or for [`UdpOptions::reorder_hold`](crate::UdpOptions::reorder_hold).
+    /// Default: 0. A depth of 0 holds nothing back.
     pub fn reordering(mut self, probability: f64, depth: u32) -> Self {
         self.reordering = probability;
         self.depth = depth;
@@ -51,26 +53,27 @@ impl UdpPlan {
         self
     }
 
-    /// Passes datagrams this much later than they came. Default: 0.
+    /// Delays datagrams. Default: 0.
     pub fn delay(self, delay: Duration) -> Self {
         self.delay_between(delay, delay)
     }
 
-    /// Passes datagrams later than they came, by a time between these two. Default: 0. Those that differ enough overtake each other.
+    /// Delays datagrams by a time between these two. Default: 0. Datagrams with different delays may overtake
+    /// each other.
     pub fn delay_between(mut self, least: Duration, most: Duration) -> Self {
         self.least_delay = least;
         self.most_delay = most.max(least);
         self
     }
 
-    /// What becomes of a datagram under this plan, in a proxy with this seed.
+    /// Returns the fate of a datagram under this plan, in a proxy with this seed.
     ///
-    /// `client` counts the clients from 0, in the order in which each was first heard; `number` counts its datagrams that came from
-    /// 0, in each way; `length` is that of the datagram, in bytes. What else is going on does not matter, and one fault of the plan
-    /// does not change where another one strikes.
+    /// `client` numbers the clients from 0 in order of appearance; `number` numbers the datagrams of a client
+    /// from 0 in each direction; `length` is that of the datagram in bytes. The fate depends on nothing else,
+    /// and one fault of the plan does not affect the others.
     pub fn fate(&self, seed: u64, client: u64, way: Way, number: u64, length: usize) -> Fate {
         let mut generator = Generator::keyed(&[seed, client, way as u64, number]);
-        // Every fate takes the same steps.
+        // Every fate draws the same number of values.
         let lost = generator.chance(self.loss);
         let duplicated = generator.chance(self.duplication);
         let corrupted = generator.chance(self.corruption);
@@ -96,19 +99,19 @@ impl UdpPlan {
     }
 }
 
-/// What becomes of a datagram.
+/// Fate of a datagram.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Fate {
-    /// Whether it is lost. Nothing else happens to it then.
+    /// Whether it is lost. The other faults do not apply then.
     pub lost: bool,
-    /// How many later datagrams are to be passed before it; 0 if it keeps its place.
+    /// Number of later datagrams to pass before it; 0 if it keeps its place.
     pub behind: u32,
-    /// Which byte of it, from 0, has the bits of which mask flipped.
+    /// Index of the byte to corrupt, and the mask of the bits to flip.
     pub corrupt: Option<(usize, u8)>,
-    /// How much later it is passed.
+    /// Delay.
     pub delay: Duration,
-    /// How much later a copy of it is passed, if there is one. The copy is corrupted as it is.
+    /// Delay of the copy, if there is one. The copy is corrupted in the same way.
     pub copy: Option<Duration>,
 }
 
@@ -121,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_without_a_plan() {
+    fn an_empty_plan_has_no_faults() {
         assert!(fates(&UdpPlan::new(), 1).iter().all(|fate| *fate == Fate::default()));
     }
 
     #[test]
-    fn everything_happens_with_certainty_if_it_is_certain() {
+    fn faults_with_probability_1_always_occur() {
         assert!(
             fates(&UdpPlan::new().loss(1.0), 1)
                 .iter()
@@ -146,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_as_frequent_as_the_plan_says() {
+    fn faults_are_as_frequent_as_planned() {
         let all = fates(&UdpPlan::new().loss(0.1).duplication(0.2).corruption(0.3).reordering(0.4, 5), 3);
         let kept = all.iter().filter(|fate| !fate.lost).count();
         let count = |wanted: fn(&Fate) -> bool| all.iter().filter(|fate| wanted(fate)).count();
-        // Within four standard deviations; the seed is fixed, so this is no gamble.
+        // Within four standard deviations. The seed is fixed, so the result is, too.
         let assert_share = |count: usize, of: usize, share: f64| {
             let deviation = (of as f64 * share * (1.0 - share)).sqrt();
             let distance = (count as f64 - of as f64 * share).abs();

@@ -1,4 +1,4 @@
-//! What passes the datagrams: one task, with a socket for the clients and one towards the target for each of them.
+//! Passes the datagrams: one task, with a socket for the clients and one towards the target for each client.
 
 use std::collections::HashMap;
 use std::future::{pending, poll_fn};
@@ -18,13 +18,13 @@ use super::plan::UdpPlan;
 use super::{UdpCounters, UdpOptions};
 use crate::Way;
 
-/// The longest datagram, in bytes.
+/// Maximum length of a datagram, in bytes.
 const LONGEST: usize = 65_535;
 
-/// How many bytes the kernel is asked to keep for a socket; it gives what it may.
+/// Requested receive buffer of a socket; the kernel may grant less.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// How long the relay waits after the kernel failed to receive.
+/// Pause after a failed receive.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -46,18 +46,18 @@ pub(crate) struct Relay {
     counters: watch::Sender<UdpCounters>,
 }
 
-/// A client that was heard.
+/// A known client.
 struct Client {
     address: SocketAddr,
-    /// Connected to the target, so that each client has a port of its own there.
+    /// Connected to the target, so that each client has its own port there.
     back: UdpSocket,
-    /// How many of its datagrams came.
+    /// Number of datagrams received from it.
     sent: u64,
-    /// How many came for it.
+    /// Number of datagrams received for it.
     answered: u64,
 }
 
-/// What happened.
+/// An event in the relay.
 enum Event {
     Command(Option<Command>),
     FromClient(io::Result<(usize, SocketAddr)>),
@@ -66,7 +66,7 @@ enum Event {
 }
 
 impl Relay {
-    /// A relay on a port of its own, for this target.
+    /// Creates a relay on a free port.
     pub(crate) fn new(
         target: SocketAddr,
         options: UdpOptions,
@@ -80,7 +80,7 @@ impl Relay {
         Ok(Self { address, target, options, front, _reservation, clients, numbers, flight, plan, counters })
     }
 
-    /// Where it listens.
+    /// Returns the listening address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -103,7 +103,7 @@ impl Relay {
                     if self.front.take().is_some() {
                         self.counters.send_modify(|counters| counters.refusals += 1);
                     }
-                    // Who does not wait for it any more needs no answer.
+                    // The caller may have stopped waiting.
                     let _ = done.send(());
                 }
                 Event::Command(Some(Command::Accept(done))) => {
@@ -116,7 +116,7 @@ impl Relay {
                 Event::FromTarget(client, Ok(length)) => {
                     self.answer(client, from_target.get(..length).unwrap_or_default());
                 }
-                // An ICMP message says that a datagram of before met no socket.
+                // An ICMP error for an earlier datagram.
                 Event::FromTarget(_, Err(_)) => {
                     self.counters.send_modify(|counters| counters.target_errors += 1);
                 }
@@ -133,7 +133,7 @@ impl Relay {
         Ok(())
     }
 
-    /// A datagram of a client has come.
+    /// Handles a datagram of a client.
     async fn ask(&mut self, address: SocketAddr, bytes: &[u8]) {
         let known = match self.numbers.get(&address) {
             Some(number) => Some(*number),
@@ -158,7 +158,7 @@ impl Relay {
         });
     }
 
-    /// The number of a client that was not heard before, if there is room for it.
+    /// Registers a new client, if the limit allows it, and returns its number.
     async fn new_client(&mut self, address: SocketAddr) -> Option<usize> {
         if self.clients.len() >= self.options.max_clients {
             return None;
@@ -175,7 +175,7 @@ impl Relay {
         Some(number)
     }
 
-    /// A datagram of the target has come, for this client.
+    /// Handles a datagram of the target for this client.
     fn answer(&mut self, number: usize, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(number) else { return };
         let line = Line { client: number, way: Way::ToClient };
@@ -190,10 +190,10 @@ impl Relay {
         client.answered += 1;
     }
 
-    /// Passes all that is due.
+    /// Passes all datagrams that are due.
     async fn depart(&mut self) {
         loop {
-            // Most of the time nothing is, which is no news.
+            // Usually nothing is due, so the shared counters are not touched.
             let mut counters = *self.counters.borrow();
             let Some(departure) = self.flight.next(Instant::now(), &mut counters) else { return };
             let length = departure.bytes.len() as u64;
@@ -210,7 +210,7 @@ impl Relay {
                     counters.bytes_to_clients += length;
                 }
             }
-            // Nobody else changes them.
+            // No other task changes the counters.
             self.counters.send_replace(counters);
         }
     }
@@ -220,7 +220,7 @@ impl Relay {
         let client = self.clients.get(departure.line.client).ok_or_else(gone)?;
         match departure.line.way {
             Way::ToTarget => match client.back.send(&departure.bytes).await {
-                // What is reported is the fate of a datagram before. This one is not sent by a call that fails so.
+                // The error refers to an earlier datagram, and this one was not sent.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     counters.target_errors += 1;
                     client.back.send(&departure.bytes).await
@@ -235,7 +235,8 @@ impl Relay {
     }
 }
 
-/// A port, and a socket that keeps it while the one for the clients is closed. It gets only what it sends itself, which is nothing.
+/// Reserves a port with a socket that keeps it while the front socket is closed. It is connected to itself,
+/// so it receives nothing.
 fn reserve() -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     socket.set_reuse_address(true)?;
@@ -246,21 +247,21 @@ fn reserve() -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, address.as_socket().ok_or_else(unknown)?))
 }
 
-/// A socket on this address with a large buffer.
+/// Binds a socket with a large buffer.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
     if address.port() != 0 {
-        // The reservation has this port too.
+        // The reservation uses the same port.
         socket.set_reuse_address(true)?;
     }
     socket.bind(&address.into())?;
     socket.set_nonblocking(true)?;
-    // A smaller buffer loses sooner what is not read in time, and that is all.
+    // A smaller buffer only loses datagrams sooner.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     UdpSocket::from_std(socket.into())
 }
 
-/// The next datagram of a client; never one without a socket.
+/// Receives a datagram of a client; pending without a socket.
 async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     match socket {
         Some(socket) => socket.recv_from(buffer).await,
@@ -268,7 +269,7 @@ async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(u
     }
 }
 
-/// The next datagram of the target, and for which client it is.
+/// Receives a datagram of the target, with the number of its client.
 async fn receive_any(clients: &[Client], buffer: &mut [u8]) -> (usize, io::Result<usize>) {
     poll_fn(|context| {
         for (number, client) in clients.iter().enumerate() {

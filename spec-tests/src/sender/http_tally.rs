@@ -1,23 +1,23 @@
-//! Requests in figures.
+//! Statistics of HTTP requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gelf_spec_tests::http::{BodyCoding, Request};
-use gelf_spec_tests::inspect::HttpInspection;
 use serde_json::{Value, json};
 
-use super::print::{counted, grouped};
+use crate::http::{BodyCoding, Request};
+use crate::inspect::HttpInspection;
+use crate::text::{counted, grouped};
 
-/// How many values of `Content-Encoding` are told apart.
-const ENCODINGS: usize = 16;
+/// Maximum number of different `Content-Encoding` values.
+const MAX_ENCODINGS: usize = 16;
 
-/// How long such a value is shown.
+/// Maximum length of such a value.
 const ENCODING_CHARS: usize = 40;
 
-/// What came as requests, and what was answered.
-#[derive(Default)]
-pub(super) struct HttpTally {
+/// Statistics of requests and answers.
+#[derive(Debug, Default)]
+pub(crate) struct HttpTally {
     status: u16,
     requests: u64,
     lengths: u64,
@@ -27,13 +27,13 @@ pub(super) struct HttpTally {
     most_bytes: usize,
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
-    /// Messages that were not accepted when they came first.
+    /// Messages that were not accepted at first.
     pub(super) refused: u64,
-    /// Those of them that came again, and after how long the first and the last of them.
+    /// Messages among them that were repeated, and the shortest and longest time until then.
     again: u64,
     quickest: Option<Duration>,
     slowest: Duration,
-    /// Those that were not accepted so late that nothing can be said of them.
+    /// Messages that were not accepted too late for a retry.
     pub(super) too_late: u64,
 }
 
@@ -42,17 +42,17 @@ impl HttpTally {
         Self { status, ..Default::default() }
     }
 
-    /// Whether what comes is accepted.
+    /// Returns whether the configured status accepts messages.
     pub(super) fn accepts(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Whether a sender must send again what is answered so.
+    /// Returns whether a sender must retry after the configured status.
     pub(super) fn is_to_be_retried(&self) -> bool {
         matches!(self.status, 408 | 429 | 500..=599)
     }
 
-    pub(super) fn came(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
+    pub(super) fn received(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
         self.requests += 1;
         match request.coding {
             BodyCoding::Length => self.lengths += 1,
@@ -61,7 +61,7 @@ impl HttpTally {
         }
         let encoding = request.headers("content-encoding").next().unwrap_or("none");
         let encoding: String = encoding.chars().take(ENCODING_CHARS).collect();
-        if self.encodings.len() < ENCODINGS || self.encodings.contains_key(&encoding) {
+        if self.encodings.len() < MAX_ENCODINGS || self.encodings.contains_key(&encoding) {
             *self.encodings.entry(encoding).or_default() += 1;
         }
         self.most_messages = self.most_messages.max(inspection.messages.len() + inspection.not_judged);
@@ -73,14 +73,14 @@ impl HttpTally {
         *self.answers.entry(status).or_default() += 1;
     }
 
-    pub(super) fn came_again(&mut self, after: Duration) {
+    pub(super) fn repeated(&mut self, after: Duration) {
         self.again += 1;
         self.quickest = Some(self.quickest.map_or(after, |quickest| quickest.min(after)));
         self.slowest = self.slowest.max(after);
     }
 
-    /// For people: the name of each line, and the line.
-    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+    /// Returns name and text of each line of the report.
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         if self.requests == 0 {
             return Vec::new();
         }
@@ -105,7 +105,7 @@ impl HttpTally {
         let mut lines = vec![("bodies", most), ("encodings", list(encodings)), ("answers", list(answers))];
         if !self.accepts() {
             let mut text = format!(
-                "of {} that were answered with {}, {} came again",
+                "of {} answered with {}, {} retried",
                 counted(self.refused, "message"),
                 self.status,
                 grouped(self.again)
@@ -118,18 +118,15 @@ impl HttpTally {
                 ));
             }
             if self.too_late > 0 {
-                text.push_str(&format!("; {} had no time to", grouped(self.too_late)));
+                text.push_str(&format!("; {} had no time for a retry", grouped(self.too_late)));
             }
             lines.push(("retries", text));
         }
         lines
     }
 
-    /// As JSON, where there is something.
-    pub(super) fn json(&self) -> Option<Value> {
-        if self.status == 0 {
-            return None;
-        }
+    /// Returns the JSON report.
+    pub(crate) fn json(&self) -> Value {
         let answers: BTreeMap<String, u64> =
             self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect();
         let mut value = json!({
@@ -154,6 +151,6 @@ impl HttpTally {
             });
             value.insert("retries".to_owned(), retries);
         }
-        Some(value)
+        value
     }
 }

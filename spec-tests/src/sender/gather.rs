@@ -1,4 +1,4 @@
-//! Datagrams put together as messages, whoever sends them, and each message judged.
+//! Collects the datagrams of each sender into messages and judges them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,96 +6,86 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gelf_core::{CHUNK_MAGIC, ChunkHeader};
-use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
 
-/// How long the chunks of a message may take (R18).
+use super::judged::Judged;
+use crate::inspect::{Severity, Violation};
+use crate::receivers::Transport;
+
+/// Maximum time between the chunks of a message (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long chunks of a message that is late are still joined to it, to say that it was late.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time during which late chunks are still joined to their message, to report that it is late.
+const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many messages may be incomplete at once, as many as the library's receivers hold. More than that is a flood of
-/// first chunks; the oldest is given up.
-const PENDING: usize = 8192;
+/// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
+/// oldest.
+const MAX_PENDING: usize = 8192;
 
-/// How many bytes they may have together: 64 MiB.
-const PENDING_BYTES: usize = 64 << 20;
+/// Maximum size of all incomplete messages: 64 MiB.
+const MAX_PENDING_BYTES: usize = 64 << 20;
 
-/// How many ids are remembered of messages that are complete.
-const FINISHED: usize = 8192;
-
-/// A message, or what came in the place of one, and what is wrong with it.
-pub(super) struct Judged {
-    pub(super) source: SocketAddr,
-    pub(super) delivery: Delivery,
-    pub(super) transport: Transport,
-    /// The datagrams, or the frame.
-    pub(super) parts: Vec<Vec<u8>>,
-    pub(super) inspection: Inspection,
-    /// How it was compressed, where the parts do not say it.
-    pub(super) compression: Option<&'static str>,
-    /// Not so, where it is something about a message that is counted already.
-    pub(super) is_message: bool,
-}
+/// Maximum number of remembered ids of complete messages.
+const MAX_FINISHED: usize = 8192;
 
 type Key = (SocketAddr, [u8; 8]);
 
+#[derive(Debug)]
 struct Group {
     first: Instant,
     parts: Vec<Vec<u8>>,
     bytes: usize,
-    /// Of each number that came, a hash of the payload.
-    came: HashMap<u8, u64>,
+    /// Hash of the payload by sequence number.
+    hashes: HashMap<u8, u64>,
     count: u8,
-    /// The number of the last datagram, of all that came.
+    /// Number of the last datagram, counted over all senders.
     last: u64,
     interleaved: bool,
     late: bool,
     more: Vec<Violation>,
 }
 
+#[derive(Debug)]
 struct Finished {
     at: Instant,
-    came: HashMap<u8, u64>,
+    hashes: HashMap<u8, u64>,
 }
 
-/// The messages that are not yet complete.
-#[derive(Default)]
+/// The incomplete messages.
+#[derive(Debug, Default)]
 pub(super) struct Gatherer {
     pending: HashMap<Key, Group>,
     pending_bytes: usize,
     finished: HashMap<Key, Finished>,
-    /// Messages of which a chunk was no chunk, to count each once.
+    /// Ids of messages with malformed chunks, to count each message once.
     unreadable: HashMap<Key, Instant>,
     datagrams: u64,
     evicted: u64,
 }
 
 impl Gatherer {
-    /// Takes a datagram; gives what is complete with it.
-    pub(super) fn take(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
+    /// Adds a datagram. Returns the messages that it completes.
+    pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !datagram.starts_with(&CHUNK_MAGIC) {
-            return vec![judge(source, vec![datagram], false, Vec::new(), true)];
+            return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), true)];
         }
         let id = datagram.get(2..10).and_then(|id| <[u8; 8]>::try_from(id).ok());
         let Ok((header, payload)) = ChunkHeader::parse(&datagram) else {
             let is_first = id.is_none_or(|id| self.is_first_unreadable(at, (source, id)));
-            return vec![judge(source, vec![datagram], false, Vec::new(), is_first)];
+            return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), is_first)];
         };
         let key = (source, header.id().0);
         let (number, count, hash) = (header.sequence_number(), header.sequence_count(), hash_of(payload));
         let mut judged = Vec::new();
         if let Some(group) = self.pending.get_mut(&key) {
-            match group.came.get(&number) {
+            match group.hashes.get(&number) {
                 Some(same) if *same == hash => {
                     group.last = self.datagrams;
-                    group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} came twice"));
+                    group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} arrived twice"));
                     return judged;
                 }
                 Some(_) => {
-                    let text = format!("the id has two chunks {number}: two messages have it at once");
+                    let text = format!("two different chunks {number}: two concurrent messages have this id");
                     group.note("R16", "Conflict", Severity::Broken, text);
                     judged.extend(self.end(key));
                 }
@@ -103,35 +93,35 @@ impl Gatherer {
             }
         } else if let Some(finished) = self.finished.get(&key)
             && at.duration_since(finished.at) <= TIMEOUT
-            && finished.came.get(&number) == Some(&hash)
+            && finished.hashes.get(&number) == Some(&hash)
         {
-            let text = format!("chunk {number} came again");
+            let text = format!("chunk {number} arrived again");
             let again = Violation::new("R15", "Duplicate", Severity::Odd, text);
-            return vec![alone(source, datagram, again)];
+            return vec![Judged::violation(source, Transport::Udp, vec![datagram], again, false)];
         }
         let group = self.pending.entry(key).or_insert_with(|| {
             let mut group = Group::new(at, self.datagrams, count);
             if let Some(finished) = self.finished.remove(&key)
                 && at.duration_since(finished.at) <= TIMEOUT
             {
-                let text = format!("another message had the id {:?} before", at.duration_since(finished.at));
+                let text = format!("another message had this id {:?} before", at.duration_since(finished.at));
                 group.note("R16", "ReusedId", Severity::Broken, text);
             }
             group
         });
         group.add(at, self.datagrams, number, hash, datagram, &mut self.pending_bytes);
-        if group.came.len() >= usize::from(group.count) {
+        if group.hashes.len() >= usize::from(group.count) {
             judged.extend(self.complete(at, key));
         }
         self.keep_bounds();
         judged
     }
 
-    /// Gives up what is incomplete for too long, and forgets old ids.
+    /// Gives up overdue messages and forgets old ids.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Judged> {
         self.finished.retain(|_, finished| now.duration_since(finished.at) <= TIMEOUT);
         self.unreadable.retain(|_, at| now.duration_since(*at) <= TIMEOUT);
-        let is_over = |group: &Group| now.duration_since(group.first) > PATIENCE;
+        let is_over = |group: &Group| now.duration_since(group.first) > LATE_TIMEOUT;
         let mut over: Vec<(Instant, Key)> = self
             .pending
             .iter()
@@ -142,7 +132,7 @@ impl Gatherer {
         over.into_iter().filter_map(|(_, key)| self.end(key)).collect()
     }
 
-    /// At the end, all that is incomplete.
+    /// Returns all incomplete messages at the end.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut left: Vec<(Instant, Key)> =
             self.pending.iter().map(|(key, group)| (group.first, *key)).collect();
@@ -150,23 +140,23 @@ impl Gatherer {
         left.into_iter().filter_map(|(_, key)| self.end(key)).collect()
     }
 
-    /// How many messages were given up for want of room.
+    /// Returns the number of evicted messages.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
 
     fn is_first_unreadable(&mut self, at: Instant, key: Key) -> bool {
-        if self.unreadable.len() >= FINISHED {
+        if self.unreadable.len() >= MAX_FINISHED {
             self.unreadable.clear();
         }
         self.unreadable.insert(key, at).is_none()
     }
 
     fn complete(&mut self, at: Instant, key: Key) -> Option<Judged> {
-        if self.finished.len() < FINISHED
+        if self.finished.len() < MAX_FINISHED
             && let Some(group) = self.pending.get(&key)
         {
-            self.finished.insert(key, Finished { at, came: group.came.clone() });
+            self.finished.insert(key, Finished { at, hashes: group.hashes.clone() });
         }
         self.end(key)
     }
@@ -179,14 +169,14 @@ impl Gatherer {
                 "R18",
                 "Late",
                 Severity::Broken,
-                "its chunks came over more than five seconds".to_owned(),
+                "its chunks arrived over more than five seconds".to_owned(),
             );
         }
-        Some(judge(key.0, group.parts, group.interleaved, group.more, true))
+        Some(Judged::datagrams(key.0, group.parts, group.interleaved, group.more, true))
     }
 
     fn keep_bounds(&mut self) {
-        while self.pending.len() > PENDING || self.pending_bytes > PENDING_BYTES {
+        while self.pending.len() > MAX_PENDING || self.pending_bytes > MAX_PENDING_BYTES {
             let oldest = self.pending.iter().min_by_key(|(_, group)| group.first).map(|(key, _)| *key);
             let Some(group) = oldest.and_then(|key| self.pending.remove(&key)) else { return };
             self.pending_bytes -= group.bytes;
@@ -201,7 +191,7 @@ impl Group {
             first: at,
             parts: Vec::new(),
             bytes: 0,
-            came: HashMap::new(),
+            hashes: HashMap::new(),
             count,
             last: datagram - 1,
             interleaved: false,
@@ -214,47 +204,17 @@ impl Group {
         self.interleaved |= datagram != self.last + 1;
         self.last = datagram;
         self.late |= at.duration_since(self.first) > TIMEOUT;
-        self.came.insert(number, hash);
+        self.hashes.insert(number, hash);
         self.bytes += bytes.len();
         *sum += bytes.len();
         self.parts.push(bytes);
     }
 
-    /// Each once.
+    /// Adds a violation once per message.
     fn note(&mut self, rule: &'static str, name: &str, severity: Severity, text: String) {
         if !self.more.iter().any(|violation| violation.name == name) {
             self.more.push(Violation::new(rule, name, severity, text));
         }
-    }
-}
-
-fn judge(
-    source: SocketAddr,
-    parts: Vec<Vec<u8>>,
-    interleaved: bool,
-    more: Vec<Violation>,
-    is_message: bool,
-) -> Judged {
-    let mut inspection = inspect::datagrams(&parts, None);
-    inspection.violations.extend(more);
-    let delivery = Delivery::datagrams(&parts, interleaved, &inspection);
-    Judged { source, delivery, transport: Transport::Udp, parts, inspection, compression: None, is_message }
-}
-
-/// A datagram that says nothing of its own.
-fn alone(source: SocketAddr, datagram: Vec<u8>, violation: Violation) -> Judged {
-    let mut inspection = Inspection::default();
-    inspection.violations.push(violation);
-    let parts = vec![datagram];
-    let delivery = Delivery::datagrams(&parts, false, &inspection);
-    Judged {
-        source,
-        delivery,
-        transport: Transport::Udp,
-        parts,
-        inspection,
-        compression: None,
-        is_message: false,
     }
 }
 
@@ -280,7 +240,7 @@ mod tests {
         datagram
     }
 
-    /// The datagrams, each with the second at which it comes; what is judged, by rule and name.
+    /// Gathers datagrams, each with its time in seconds. Returns rules and names of the violations.
     fn judged(datagrams: Vec<(u64, Vec<u8>)>) -> Vec<Vec<String>> {
         let mut gatherer = Gatherer::default();
         let start = Instant::now();
@@ -288,7 +248,7 @@ mod tests {
         for (second, datagram) in datagrams {
             let now = start + Duration::from_secs(second);
             judged.extend(gatherer.expire(now));
-            judged.extend(gatherer.take(now, source(), datagram));
+            judged.extend(gatherer.datagram(now, source(), datagram));
         }
         judged.extend(gatherer.finish());
         assert_eq!((gatherer.pending.len(), gatherer.pending_bytes), (0, 0));
@@ -310,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_incomplete_is_r15_and_what_is_late_is_r18() {
+    fn incomplete_messages_are_r15_and_late_ones_r18() {
         let (one, two) = PAYLOAD.split_at(20);
         assert_eq!(judged(vec![(0, chunk(1, 0, 2, one))]), [["R15 Incomplete"]]);
         let late = vec![(0, chunk(1, 0, 2, one)), (6, chunk(1, 1, 2, two))];
@@ -320,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_used_again_is_r16() {
+    fn a_reused_id_is_r16() {
         let (one, two) = PAYLOAD.split_at(20);
         let other = br#"{"host":"h","version":"1.1","short_message":"n"}"#;
         let (third, fourth) = other.split_at(21);
@@ -348,23 +308,24 @@ mod tests {
     fn the_chunks_of_a_message_that_is_too_large_are_one_message() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
-        let judged: Vec<_> =
-            (0..129).flat_map(|number| gatherer.take(now, source(), chunk(1, number, 129, b"a"))).collect();
+        let judged: Vec<_> = (0..129)
+            .flat_map(|number| gatherer.datagram(now, source(), chunk(1, number, 129, b"a")))
+            .collect();
         assert_eq!(judged.iter().filter(|judged| judged.is_message).count(), 1);
         assert_eq!(judged.len(), 129);
         assert!(judged.iter().all(|judged| judged.inspection.violations[0].rule == "R17"));
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn buffers_are_bounded() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
-        for at in 0..PENDING as u64 + 10 {
+        for at in 0..MAX_PENDING as u64 + 10 {
             let mut datagram = chunk(0, 0, 2, b"a");
             datagram[2..10].copy_from_slice(&at.to_be_bytes());
-            assert!(gatherer.take(now, source(), datagram).is_empty());
+            assert!(gatherer.datagram(now, source(), datagram).is_empty());
         }
-        assert_eq!((gatherer.pending.len(), gatherer.evicted()), (PENDING, 10));
-        assert_eq!(gatherer.pending_bytes, PENDING * 13);
+        assert_eq!((gatherer.pending.len(), gatherer.evicted()), (MAX_PENDING, 10));
+        assert_eq!(gatherer.pending_bytes, MAX_PENDING * 13);
     }
 }

@@ -1,82 +1,84 @@
-//! Requests, each judged; and whether what was not accepted comes again.
+//! Judges HTTP requests, and whether refused messages are sent again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::http::{Fault, Request};
-use gelf_spec_tests::inspect::{self, HttpInspection, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
-
-use super::gather::Judged;
+use super::HttpSetup;
+use super::event::{HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
-use super::listen_http::{HttpCame, HttpEvent};
+use super::judged::Judged;
 use super::tally::encoding_word;
+use crate::http::{Fault, Request};
+use crate::inspect::{self, HttpInspection, Inspection, Severity, Violation};
+use crate::receivers::{Delivery, Transport};
 
-/// How many messages are remembered that were not accepted. Of more it is not known whether they come again.
-const REMEMBERED: usize = 65_536;
+/// Maximum number of remembered refused messages. Retries of others are not recognised.
+const MAX_REMEMBERED: usize = 65_536;
 
-/// How long a sender has at least to send a message again, before the end is held against it.
-const RETRY_PATIENCE: Duration = Duration::from_secs(1);
+/// Minimum time that a sender has for a retry before its absence is a violation.
+const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
-/// How many senders are remembered for what they make of connections.
-const SENDERS: usize = 4096;
+/// Maximum number of senders whose connections are counted.
+const MAX_SENDERS: usize = 4096;
 
-/// How many bytes are shown of a message.
+/// Number of bytes of a message that an excerpt shows.
 const SHOWN_BYTES: usize = 80;
 
-/// What is known of the requests so far.
+/// State of the judgement of requests.
+#[derive(Debug)]
 pub(super) struct Requests {
     bulk: bool,
-    /// What a message is answered with when it comes first; when it comes again, 202.
+    /// Status of the answer to the first delivery of a message. A repeated one gets 202.
     status: u16,
     refused: HashMap<u64, Refused>,
-    /// How many connections of one request each sender had.
+    /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
-    pub(super) figures: HttpTally,
-    /// Messages that were not looked at, because there are too many in one body.
+    pub(super) tally: HttpTally,
+    /// Messages beyond the limit for a body, which were not judged.
     pub(super) not_judged: u64,
-    /// Requests that were not whole at the end.
+    /// Requests that were incomplete at the end.
     pub(super) left: u64,
 }
 
 /// A message that was not accepted.
+#[derive(Debug)]
 struct Refused {
     at: Instant,
     source: SocketAddr,
-    came_again: bool,
+    is_repeated: bool,
     excerpt: String,
 }
 
 impl Requests {
-    /// `bulk` says whether several messages in a body are as they should be; `status` what is answered.
-    pub(super) fn new(bulk: bool, status: u16) -> Self {
+    /// Creates the state for a receiver with this setup.
+    pub(super) fn new(HttpSetup { bulk, status }: HttpSetup) -> Self {
         Self {
             bulk,
             status,
             refused: HashMap::new(),
             short_connections: HashMap::new(),
-            figures: HttpTally::new(status),
+            tally: HttpTally::new(status),
             not_judged: 0,
             left: 0,
         }
     }
 
-    /// Takes what came; gives what is judged.
-    pub(super) fn take(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
-        let HttpEvent { source, what, .. } = event;
-        match what {
-            HttpCame::Opened => Vec::new(),
-            HttpCame::Request { request, number, answer } => {
+    /// Handles an event. Returns the judged messages.
+    pub(super) fn handle(&mut self, at: Instant, event: HttpEvent) -> Vec<Judged> {
+        let HttpEvent { source, kind, .. } = event;
+        match kind {
+            HttpEventKind::Opened => Vec::new(),
+            HttpEventKind::Request { request, number, answer } => {
                 let (status, judged) = self.request(at, source, &request, number);
-                self.figures.answered(status);
-                // It may have given up.
+                self.tally.answered(status);
+                // The connection may have timed out.
                 let _ = answer.send(status);
                 judged
             }
-            HttpCame::Fault(fault) => vec![self.fault(source, &fault)],
-            HttpCame::Closed { requests, by_sender, unfinished } => {
+            HttpEventKind::Fault(fault) => vec![self.fault(source, &fault)],
+            HttpEventKind::Closed { requests, by_sender, unfinished } => {
                 self.closed(source, requests, by_sender, unfinished).into_iter().collect()
             }
         }
@@ -90,25 +92,25 @@ impl Requests {
         number: u64,
     ) -> (u16, Vec<Judged>) {
         let inspection = inspect::request(request, self.bulk);
-        self.figures.came(request, number, &inspection);
+        self.tally.received(request, number, &inspection);
         if request.method == "OPTIONS" {
-            // A browser asks what it may do; that is no message.
+            // A preflight request of a browser is not a message.
             return (200, Vec::new());
         }
         self.not_judged += inspection.not_judged as u64;
-        if self.figures.accepts() || !self.is_repeated(at, source, &inspection) {
+        if self.tally.accepts() || !self.is_repeated(at, source, &inspection) {
             return (self.status, judge(source, request, inspection));
         }
-        if self.figures.is_to_be_retried() {
+        if self.tally.is_to_be_retried() {
             return (202, Vec::new());
         }
-        let text = format!("it came again, though it was answered with {}", self.status);
+        let text = format!("it was retried, though it was answered with {}", self.status);
         let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
         again.excerpt = excerpt_of(&inspection);
-        (202, vec![alone(source, again, false)])
+        (202, vec![violation(source, again, false)])
     }
 
-    /// Whether all of the messages came before, and were not accepted. Those that did not are remembered.
+    /// Returns whether all messages were refused before. New ones are remembered as refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
         for message in &inspection.messages {
@@ -117,16 +119,16 @@ impl Requests {
             payload.hash(&mut hasher);
             let hash = hasher.finish();
             if let Some(refused) = self.refused.get_mut(&hash) {
-                if !refused.came_again {
-                    refused.came_again = true;
-                    self.figures.came_again(at.duration_since(refused.at));
+                if !refused.is_repeated {
+                    refused.is_repeated = true;
+                    self.tally.repeated(at.duration_since(refused.at));
                 }
             } else {
                 all = false;
-                self.figures.refused += 1;
-                if self.refused.len() < REMEMBERED {
+                self.tally.refused += 1;
+                if self.refused.len() < MAX_REMEMBERED {
                     let excerpt = shown(payload);
-                    self.refused.insert(hash, Refused { at, source, came_again: false, excerpt });
+                    self.refused.insert(hash, Refused { at, source, is_repeated: false, excerpt });
                 }
             }
         }
@@ -134,8 +136,8 @@ impl Requests {
     }
 
     fn fault(&mut self, source: SocketAddr, fault: &Fault) -> Judged {
-        self.figures.answered(fault.status);
-        alone(source, inspect::request_fault(fault), true)
+        self.tally.answered(fault.status);
+        violation(source, inspect::request_fault(fault), true)
     }
 
     fn closed(
@@ -151,58 +153,55 @@ impl Requests {
                 return None;
             }
             let text = format!(
-                "the connection ended after {} bytes of a head and {body_bytes} of a body",
+                "the connection ended after {} bytes of the head and {body_bytes} of the body",
                 head.len()
             );
             let mut cut = Violation::new("R28", "IncompleteRequest", Severity::Broken, text);
             cut.excerpt = shown(&head);
-            return Some(alone(source, cut, true));
+            return Some(violation(source, cut, true));
         }
-        // One that was not accepted may well give its connection up.
-        if requests != 1 || !by_sender || !self.figures.accepts() {
+        // After a refusal, closing the connection is no violation.
+        if requests != 1 || !by_sender || !self.tally.accepts() {
             return None;
         }
-        if self.short_connections.len() >= SENDERS && !self.short_connections.contains_key(&source.ip()) {
+        if self.short_connections.len() >= MAX_SENDERS && !self.short_connections.contains_key(&source.ip()) {
             return None;
         }
         let short = self.short_connections.entry(source.ip()).or_default();
         *short += 1;
-        // One is no habit.
+        // A single connection may have other reasons.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
-            alone(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
+            violation(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
         })
     }
 
-    /// At the end, all that should have come again and did not.
+    /// Returns the refused messages that were never sent again.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
-        if !self.figures.is_to_be_retried() {
+        if !self.tally.is_to_be_retried() {
             return Vec::new();
         }
         let mut missing: Vec<_> = self.refused.drain().map(|(_, refused)| refused).collect();
-        missing.retain(|refused| !refused.came_again);
+        missing.retain(|refused| !refused.is_repeated);
         missing.sort_by_key(|refused| refused.at);
         let mut judged = Vec::new();
         for Refused { at, source, excerpt, .. } in missing {
             let since = now.duration_since(at);
-            if since < RETRY_PATIENCE {
-                self.figures.too_late += 1;
+            if since < MIN_RETRY_TIME {
+                self.tally.too_late += 1;
                 continue;
             }
-            let text = format!(
-                "answered with {}, and not sent again within {:.1} s",
-                self.status,
-                since.as_secs_f64()
-            );
+            let text =
+                format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
             let mut lost = Violation::new("R42", "NotRetried", Severity::Broken, text);
             lost.excerpt = excerpt;
-            judged.push(alone(source, lost, false));
+            judged.push(violation(source, lost, false));
         }
         judged
     }
 }
 
-/// Each message; what is wrong with the request counts with the first of them.
+/// Judges each message. Violations of the request are counted with the first.
 fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> Vec<Judged> {
     let HttpInspection { violations, messages, .. } = inspection;
     let compression = Some(encoding_word(&request.body));
@@ -227,19 +226,8 @@ fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> V
         .collect()
 }
 
-fn alone(source: SocketAddr, violation: Violation, is_message: bool) -> Judged {
-    let mut inspection = Inspection::default();
-    inspection.violations.push(violation);
-    let delivery = Delivery::posted(&[], &[], &inspection);
-    Judged {
-        source,
-        delivery,
-        transport: Transport::Http,
-        parts: Vec::new(),
-        inspection,
-        compression: Some("unknown"),
-        is_message,
-    }
+fn violation(source: SocketAddr, violation: Violation, is_message: bool) -> Judged {
+    Judged::violation(source, Transport::Http, Vec::new(), violation, is_message)
 }
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
@@ -256,9 +244,8 @@ fn shown(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use gelf_spec_tests::http::RequestReader;
-
     use super::*;
+    use crate::http::RequestReader;
 
     const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -266,8 +253,12 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], 1000))
     }
 
-    fn event(what: HttpCame) -> HttpEvent {
-        HttpEvent { source: source(), bytes: 0, what }
+    fn requests(bulk: bool, status: u16) -> Requests {
+        Requests::new(HttpSetup { bulk, status })
+    }
+
+    fn event(kind: HttpEventKind) -> HttpEvent {
+        HttpEvent { source: source(), bytes: 0, kind }
     }
 
     fn names(judged: &[Judged]) -> Vec<String> {
@@ -275,7 +266,7 @@ mod tests {
         violations.map(|violation| format!("{} {}", violation.rule, violation.name)).collect()
     }
 
-    /// Posts a body; the status, and what is judged.
+    /// Posts a body. Returns the status and the judged messages.
     fn post(requests: &mut Requests, at: Instant, body: &str) -> (u16, Vec<Judged>) {
         let mut reader = RequestReader::new(1 << 20);
         let len = body.len();
@@ -283,30 +274,30 @@ mod tests {
         reader.push(format!("{head}{len}\r\n\r\n{body}").as_bytes());
         let request = Box::new(reader.next().unwrap().unwrap());
         let (answer, answered) = sync_channel(1);
-        let judged = requests.take(at, event(HttpCame::Request { request, number: 1, answer }));
+        let judged = requests.handle(at, event(HttpEventKind::Request { request, number: 1, answer }));
         (answered.recv().unwrap(), judged)
     }
 
     fn close(requests: &mut Requests, count: u64, by_sender: bool) -> Vec<String> {
-        let closed = HttpCame::Closed { requests: count, by_sender, unfinished: None };
-        names(&requests.take(Instant::now(), event(closed)))
+        let closed = HttpEventKind::Closed { requests: count, by_sender, unfinished: None };
+        names(&requests.handle(Instant::now(), event(closed)))
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_counts_once_and_for_all_of_its_messages() {
-        let mut requests = Requests::new(true, 202);
+    fn violations_of_a_request_count_once() {
+        let mut requests = requests(true, 202);
         let (status, judged) = post(&mut requests, Instant::now(), &format!("{MESSAGE}\n{MESSAGE}"));
         assert_eq!(status, 202);
         assert_eq!(judged.iter().filter(|judged| judged.is_message).count(), 2);
         assert_eq!(names(&judged), ["R29 UnterminatedLine"]);
-        let graylog = gelf_spec_tests::receivers().unwrap().remove(0);
+        let graylog = crate::receivers().unwrap().remove(0);
         let covers = |judged: &Judged| graylog.rules.iter().any(|rule| rule.covers(&judged.delivery));
         assert_eq!(judged.iter().map(covers).collect::<Vec<_>>(), [true, true]);
     }
 
     #[test]
-    fn what_is_answered_with_503_must_come_again() {
-        let mut requests = Requests::new(false, 503);
+    fn messages_answered_with_503_must_be_retried() {
+        let mut requests = requests(false, 503);
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         assert_eq!(post(&mut requests, at(0), MESSAGE).0, 503);
@@ -319,15 +310,15 @@ mod tests {
         let missing = requests.finish(at(9) + Duration::from_millis(500));
         assert_eq!(names(&missing), ["R42 NotRetried"]);
         let violation = &missing[0].inspection.violations[0];
-        assert_eq!(violation.text, "answered with 503, and not sent again within 9.5 s");
+        assert_eq!(violation.text, "answered with 503, and not retried within 9.5 s");
         assert!(violation.excerpt.contains("\\\"n\\\""), "{}", violation.excerpt);
         assert!(!missing[0].is_message);
-        assert_eq!((requests.figures.refused, requests.figures.too_late), (3, 1));
+        assert_eq!((requests.tally.refused, requests.tally.too_late), (3, 1));
     }
 
     #[test]
-    fn messages_may_come_again_in_other_bodies() {
-        let mut requests = Requests::new(true, 429);
+    fn messages_may_be_retried_in_other_bodies() {
+        let mut requests = requests(true, 429);
         let now = Instant::now();
         let other = MESSAGE.replace("\"m\"", "\"n\"");
         assert_eq!(post(&mut requests, now, &format!("{MESSAGE}\n{other}\n")).0, 429);
@@ -337,8 +328,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_with_400_must_not_come_again() {
-        let mut requests = Requests::new(false, 400);
+    fn messages_answered_with_400_must_not_be_retried() {
+        let mut requests = requests(false, 400);
         let now = Instant::now();
         assert_eq!(post(&mut requests, now, MESSAGE).0, 400);
         assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
@@ -347,8 +338,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_may_come_twice() {
-        let mut requests = Requests::new(false, 202);
+    fn accepted_messages_may_be_repeated() {
+        let mut requests = requests(false, 202);
         let now = Instant::now();
         for _ in 0..2 {
             let (status, judged) = post(&mut requests, now, MESSAGE);
@@ -358,8 +349,8 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_for_each_request_is_odd_when_it_is_a_habit() {
-        let mut requests = Requests::new(false, 202);
+    fn repeated_connections_of_one_request_are_odd() {
+        let mut requests = requests(false, 202);
         assert_eq!(close(&mut requests, 1, true), [""; 0]);
         assert_eq!(close(&mut requests, 2, true), [""; 0]);
         assert_eq!(close(&mut requests, 1, false), [""; 0]);
@@ -367,23 +358,23 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_cut_off_is_told() {
-        let mut requests = Requests::new(false, 202);
+    fn a_truncated_request_is_reported() {
+        let mut requests = requests(false, 202);
         let cut = |by_sender| {
             let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
-            event(HttpCame::Closed { requests: 0, by_sender, unfinished })
+            event(HttpEventKind::Closed { requests: 0, by_sender, unfinished })
         };
-        assert_eq!(names(&requests.take(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
-        assert_eq!(names(&requests.take(Instant::now(), cut(false))), [""; 0]);
+        assert_eq!(names(&requests.handle(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
+        assert_eq!(names(&requests.handle(Instant::now(), cut(false))), [""; 0]);
         assert_eq!(requests.left, 1);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut requests = Requests::new(true, 503);
-        let lines: String = (0..REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
+    fn remembered_messages_are_bounded() {
+        let mut requests = requests(true, 503);
+        let lines: String = (0..MAX_REMEMBERED + 10).map(|at| format!("{{\"a\":{at}}}\n")).collect();
         post(&mut requests, Instant::now(), &lines);
-        assert_eq!(requests.refused.len(), REMEMBERED);
-        assert_eq!(requests.figures.refused, REMEMBERED as u64 + 10);
+        assert_eq!(requests.refused.len(), MAX_REMEMBERED);
+        assert_eq!(requests.tally.refused, MAX_REMEMBERED as u64 + 10);
     }
 }

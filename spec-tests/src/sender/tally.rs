@@ -1,69 +1,70 @@
-//! What came, and what was wrong with it, in figures and a few examples.
+//! Statistics of messages and violations, with a few examples.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use gelf_core::{ChunkHeader, Encoding};
-use gelf_spec_tests::inspect::{Severity, Violation};
-use gelf_spec_tests::{Effect, Receiver, ReceiverRule, Transport};
 
-use super::gather::Judged;
+use super::event::{Event, HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
-use super::listen::Event;
-use super::listen_http::{HttpCame, HttpEvent};
+use super::judged::Judged;
+use crate::inspect::{Severity, Violation};
+use crate::receivers::{Effect, Receiver, ReceiverRule, Transport};
 
-/// How many senders are listed, each with its figures; the others are one.
-const SENDERS: usize = 256;
+/// Maximum number of senders that are listed; the others are summed up.
+const MAX_SENDERS: usize = 256;
 
-/// How many kinds of violations are told apart, of which there are some eighty.
-const KINDS: usize = 256;
+/// Maximum number of kinds of violations. There are about eighty.
+const MAX_KINDS: usize = 256;
 
-/// How many examples are kept of each.
-const EXAMPLES: usize = 3;
+/// Maximum number of examples of each kind.
+const MAX_EXAMPLES: usize = 3;
 
-/// How many bytes are shown of what has no text.
+/// Number of bytes of an example without text.
 const SHOWN_BYTES: usize = 24;
 
-/// All that is held of the senders.
-pub(super) struct Tally<'r> {
-    /// Whole messages, incomplete ones, and what came in the place of one.
-    pub(super) messages: u64,
-    pub(super) datagrams: u64,
-    pub(super) bytes: u64,
-    pub(super) connections: u64,
-    /// Connections that were closed at once, because there were too many.
-    pub(super) refused_connections: u64,
-    /// Messages that were incomplete when enough had come.
-    pub(super) left: u64,
-    /// Messages that were given up for want of room.
-    pub(super) not_judged: u64,
-    pub(super) senders: BTreeMap<(Transport, SocketAddr), Figures>,
-    pub(super) other_senders: Figures,
-    pub(super) compressions: BTreeMap<&'static str, u64>,
-    /// How many messages came in so many chunks; 0 is a plain datagram.
-    pub(super) chunks: BTreeMap<usize, u64>,
-    pub(super) violations: BTreeMap<Kind, Violations>,
-    pub(super) receivers: Vec<Taken<'r>>,
-    /// Of requests, at the end, where they were listened for.
-    pub(super) http: HttpTally,
+/// Statistics of all senders.
+#[derive(Debug)]
+pub struct Tally<'r> {
+    /// Complete and incomplete messages, and bytes that arrived in the place of one.
+    pub(crate) messages: u64,
+    pub(crate) datagrams: u64,
+    pub(crate) bytes: u64,
+    pub(crate) connections: u64,
+    /// Connections closed because of the limit.
+    pub(crate) refused_connections: u64,
+    /// Messages that were incomplete when the requested number was reached.
+    pub(crate) left: u64,
+    /// Messages that were evicted or exceeded a limit.
+    pub(crate) not_judged: u64,
+    pub(crate) senders: BTreeMap<(Transport, SocketAddr), Figures>,
+    pub(crate) other_senders: Figures,
+    pub(crate) compressions: BTreeMap<&'static str, u64>,
+    /// Number of messages by number of chunks; 0 is a plain datagram.
+    pub(crate) chunks: BTreeMap<usize, u64>,
+    pub(crate) violations: BTreeMap<Kind, Violations>,
+    pub(crate) receivers: Vec<ReceiverTally<'r>>,
+    /// Statistics of HTTP, set at the end.
+    pub(crate) http: Option<HttpTally>,
     connection_sources: BTreeMap<usize, SocketAddr>,
 }
 
-#[derive(Clone, Copy, Default)]
-pub(super) struct Figures {
-    pub(super) messages: u64,
-    pub(super) datagrams: u64,
-    pub(super) requests: u64,
-    pub(super) bytes: u64,
+/// Counts of one sender.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) messages: u64,
+    pub(crate) datagrams: u64,
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
 }
 
-/// A rule, and how it is broken. The worse and the lower rules first.
-#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Kind {
+/// A kind of violation, ordered by severity, then by rule.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Kind {
     is_odd: bool,
     number: u32,
-    pub(super) rule: &'static str,
-    pub(super) name: String,
+    pub(crate) rule: &'static str,
+    pub(crate) name: String,
 }
 
 impl Kind {
@@ -76,39 +77,43 @@ impl Kind {
         }
     }
 
-    pub(super) fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         if self.is_odd { Severity::Odd } else { Severity::Broken }
     }
 }
 
-#[derive(Default)]
-pub(super) struct Violations {
-    pub(super) times: u64,
-    /// In how many messages, or connections.
-    pub(super) messages: u64,
-    pub(super) examples: Vec<Example>,
+/// Counts and examples of a kind of violation.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    pub(crate) times: u64,
+    /// Number of messages, or connections, with the violation.
+    pub(crate) messages: u64,
+    pub(crate) examples: Vec<Example>,
 }
 
-pub(super) struct Example {
-    pub(super) source: SocketAddr,
-    pub(super) transport: Transport,
-    pub(super) text: String,
-    pub(super) bytes: String,
+/// An example of a violation.
+#[derive(Debug)]
+pub(crate) struct Example {
+    pub(crate) source: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) text: String,
+    pub(crate) bytes: String,
 }
 
-/// What a receiver would make of all that came.
-pub(super) struct Taken<'r> {
-    pub(super) receiver: &'r Receiver,
-    /// Of those that came by a way that is known of it, how many there are, and how many it takes.
-    pub(super) known: u64,
-    pub(super) messages: u64,
-    /// For each of its rules, how many messages it covers.
+/// Predicted behaviour of a receiver.
+#[derive(Debug)]
+pub(crate) struct ReceiverTally<'r> {
+    pub(crate) receiver: &'r Receiver,
+    /// Number of messages over transports with known behaviour, and number of those that it accepts.
+    pub(crate) known: u64,
+    pub(crate) messages: u64,
+    /// Number of messages by rule.
     counts: Vec<u64>,
 }
 
-impl<'r> Taken<'r> {
-    /// The rules of an effect that covered some, the most first.
-    pub(super) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
+impl<'r> ReceiverTally<'r> {
+    /// Returns the rules with this effect that apply to any message, most frequent first.
+    pub(crate) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
         let rules = self.receiver.rules.iter().zip(self.counts.iter().copied());
         let mut rules: Vec<_> = rules.filter(|(rule, count)| rule.effect == effect && *count > 0).collect();
         rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -118,7 +123,7 @@ impl<'r> Taken<'r> {
 
 impl<'r> Tally<'r> {
     pub(super) fn new(receivers: &'r [Receiver]) -> Self {
-        let taken = |receiver: &'r Receiver| Taken {
+        let taken = |receiver: &'r Receiver| ReceiverTally {
             receiver,
             known: 0,
             messages: 0,
@@ -138,13 +143,13 @@ impl<'r> Tally<'r> {
             chunks: BTreeMap::new(),
             violations: BTreeMap::new(),
             receivers: receivers.iter().map(taken).collect(),
-            http: HttpTally::default(),
+            http: None,
             connection_sources: BTreeMap::new(),
         }
     }
 
-    /// Something came, whatever it is.
-    pub(super) fn came(&mut self, event: &Event) {
+    /// Counts an event.
+    pub(super) fn received(&mut self, event: &Event) {
         match event {
             Event::Datagram { source, bytes } => {
                 let len = bytes.len() as u64;
@@ -169,28 +174,28 @@ impl<'r> Tally<'r> {
                 self.connection_sources.remove(connection);
             }
             Event::Refused => self.refused_connections += 1,
-            Event::Http(event) => self.http_came(event),
+            Event::Http(event) => self.http_received(event),
         }
     }
 
-    fn http_came(&mut self, event: &HttpEvent) {
-        let HttpEvent { source, bytes, what } = event;
+    fn http_received(&mut self, event: &HttpEvent) {
+        let HttpEvent { source, bytes, kind } = event;
         self.bytes += *bytes as u64;
         let figures = self.sender(Transport::Http, *source);
         figures.bytes += *bytes as u64;
-        figures.requests += u64::from(matches!(what, HttpCame::Request { .. }));
-        self.connections += u64::from(matches!(what, HttpCame::Opened));
+        figures.requests += u64::from(matches!(kind, HttpEventKind::Request { .. }));
+        self.connections += u64::from(matches!(kind, HttpEventKind::Opened));
     }
 
     fn sender(&mut self, transport: Transport, source: SocketAddr) -> &mut Figures {
         let key = (transport, source);
-        if self.senders.len() >= SENDERS && !self.senders.contains_key(&key) {
+        if self.senders.len() >= MAX_SENDERS && !self.senders.contains_key(&key) {
             return &mut self.other_senders;
         }
         self.senders.entry(key).or_default()
     }
 
-    /// A message was judged.
+    /// Counts a judged message.
     pub(super) fn judged(&mut self, judged: &Judged) {
         if judged.is_message {
             self.messages += 1;
@@ -210,7 +215,7 @@ impl<'r> Tally<'r> {
             taken.known += u64::from(judged.is_message);
             let mut is_refused = false;
             for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
-                // A transport alone says nothing of what is no message.
+                // A rule about a transport does not apply to a violation outside of a message.
                 if rule.covers(&judged.delivery) && (judged.is_message || rule.effect != Effect::Refuses) {
                     *count += 1;
                     is_refused |= rule.effect == Effect::Refuses;
@@ -224,13 +229,13 @@ impl<'r> Tally<'r> {
         let mut kinds: Vec<Kind> = Vec::new();
         for violation in &judged.inspection.violations {
             let kind = Kind::of(violation);
-            if self.violations.len() >= KINDS && !self.violations.contains_key(&kind) {
+            if self.violations.len() >= MAX_KINDS && !self.violations.contains_key(&kind) {
                 continue;
             }
             let violations = self.violations.entry(kind.clone()).or_default();
             violations.times += 1;
             violations.messages += u64::from(!kinds.contains(&kind));
-            if violations.examples.len() < EXAMPLES {
+            if violations.examples.len() < MAX_EXAMPLES {
                 violations.examples.push(Example {
                     source: judged.source,
                     transport: judged.transport,
@@ -242,13 +247,13 @@ impl<'r> Tally<'r> {
         }
     }
 
-    /// Whether something came, and nothing of it is forbidden.
-    pub(super) fn is_good(&self) -> bool {
+    /// Returns whether there were messages and no rule was broken.
+    pub fn is_good(&self) -> bool {
         self.messages > 0 && self.violations.keys().all(|kind| kind.severity() == Severity::Odd)
     }
 }
 
-/// The bytes that show a violation: text of the payload, or the head of a datagram in hexadecimal.
+/// Returns the bytes that show a violation: payload text, or the start of a datagram in hexadecimal.
 fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     if !violation.excerpt.is_empty() {
         return violation.excerpt.clone();
@@ -260,14 +265,14 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     let Some(shown) = shown else { return String::new() };
     if violation.name == "UnterminatedFrame" {
         let end = shown.get(shown.len().saturating_sub(SHOWN_BYTES)..).unwrap_or_default();
-        return format!("it ends {:?}", String::from_utf8_lossy(end));
+        return format!("ends with {:?}", String::from_utf8_lossy(end));
     }
     let head: Vec<String> = shown.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
     let more = if shown.len() > SHOWN_BYTES { " …" } else { "" };
     format!("{}{more}", head.join(" "))
 }
 
-/// How bytes are compressed, by the first of them.
+/// Returns the compression, recognised by the first bytes.
 pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     match Encoding::sniff(bytes) {
         Encoding::Gzip => "gzip",
@@ -277,7 +282,7 @@ pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// How the message is compressed, by its first bytes; where they did not come, that is not known.
+/// Returns the compression of a message, or "unknown" if its first bytes are missing.
 fn compression(parts: &[Vec<u8>]) -> &'static str {
     let mut chunks = parts.iter().filter_map(|part| ChunkHeader::parse(part).ok());
     let first = chunks.find(|(header, _)| header.sequence_number() == 0);

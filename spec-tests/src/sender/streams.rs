@@ -1,33 +1,34 @@
-//! Connections, each a stream of frames, and each frame judged.
+//! Splits TCP connections into frames and judges them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use gelf_core::{Encoding, Framer};
-use gelf_spec_tests::inspect::{self, Inspection, Severity, Violation};
-use gelf_spec_tests::{Delivery, Transport};
 
-use super::gather::Judged;
+use super::judged::Judged;
+use crate::inspect::{Severity, Violation};
+use crate::receivers::Transport;
 
 /// The open connections.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Streams {
     open: HashMap<usize, Connection>,
 }
 
+#[derive(Debug)]
 struct Connection {
     source: SocketAddr,
     framer: Framer,
-    /// At most a frame of the greatest length, and what was read with its last bytes.
+    /// At most one frame of maximum length and one read.
     buffer: BytesMut,
     empty_frames: u64,
-    /// The last frame was compressed: its own null bytes cut it up, and the pieces are no messages.
+    /// Whether the last frame was compressed. Its null bytes split it, and the pieces are not messages.
     in_pieces: bool,
 }
 
 impl Streams {
-    /// There is a new one.
+    /// Adds a connection.
     pub(super) fn open(&mut self, connection: usize, source: SocketAddr) {
         let new = Connection {
             source,
@@ -39,7 +40,7 @@ impl Streams {
         self.open.insert(connection, new);
     }
 
-    /// Takes what was read of one; gives the frames that are complete with it.
+    /// Adds read bytes. Returns the frames that they complete.
     pub(super) fn read(&mut self, connection: usize, bytes: &[u8]) -> Vec<Judged> {
         let Some(connection) = self.open.get_mut(&connection) else { return Vec::new() };
         connection.buffer.extend_from_slice(bytes);
@@ -49,9 +50,9 @@ impl Streams {
             match frame {
                 Ok(frame) => judged.extend(connection.frame(frame.to_vec(), true)),
                 Err(error) => {
-                    let text = format!("{error}, and no more of it is looked at");
+                    let text = format!("{error}; the rest is ignored");
                     let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
-                    judged.push(connection.alone(violation, true));
+                    judged.push(connection.violation(violation, true));
                 }
             }
         }
@@ -59,12 +60,12 @@ impl Streams {
         judged
     }
 
-    /// One was closed.
+    /// Removes a closed connection. Returns its unterminated frame.
     pub(super) fn close(&mut self, connection: usize) -> Vec<Judged> {
         self.open.remove(&connection).map(|connection| connection.end("")).unwrap_or_default()
     }
 
-    /// At the end, all that are open.
+    /// Returns the unterminated frames of all open connections at the end.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|(number, _)| *number);
@@ -91,43 +92,24 @@ impl Connection {
             return None;
         }
         self.in_pieces = is_compressed;
-        let mut sent = frame.clone();
-        if is_terminated {
-            sent.push(0);
-        }
-        let inspection = inspect::stream(&sent);
-        let delivery = Delivery::frame(&frame, &inspection);
-        let (source, transport) = (self.source, Transport::Tcp);
-        Some(Judged {
-            source,
-            delivery,
-            transport,
-            parts: vec![frame],
-            inspection,
-            compression: None,
-            is_message: true,
-        })
+        Some(Judged::frame(self.source, frame, is_terminated))
     }
 
-    /// The frames of nothing that came since.
+    /// Returns the violation of new empty frames.
     fn empty(&mut self) -> Option<Judged> {
         let empty = self.framer.empty_frames() - self.empty_frames;
         self.empty_frames += empty;
-        // The end of a piece, perhaps.
+        // A null byte of compressed data, probably.
         if empty == 0 || self.in_pieces {
             return None;
         }
         let frames = if empty == 1 { "an empty frame".to_owned() } else { format!("{empty} empty frames") };
         let text = format!("{frames}; Graylog closes the connection");
-        Some(self.alone(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
+        Some(self.violation(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
     }
 
-    fn alone(&self, violation: Violation, is_message: bool) -> Judged {
-        let mut inspection = Inspection::default();
-        inspection.violations.push(violation);
-        let delivery = Delivery::frame(&[], &inspection);
-        let (source, transport) = (self.source, Transport::Tcp);
-        Judged { source, delivery, transport, parts: Vec::new(), inspection, compression: None, is_message }
+    fn violation(&self, violation: Violation, is_message: bool) -> Judged {
+        Judged::violation(self.source, Transport::Tcp, Vec::new(), violation, is_message)
     }
 }
 
@@ -137,7 +119,7 @@ mod tests {
 
     const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-    /// What is judged of a connection, by rule and name; and how many messages there are.
+    /// Reads a connection. Returns rules and names of the violations, and the number of messages.
     fn judged(reads: &[&[u8]]) -> (Vec<Vec<String>>, usize) {
         let mut streams = Streams::default();
         streams.open(0, SocketAddr::from(([127, 0, 0, 1], 1000)));
@@ -165,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_frame_is_no_message() {
+    fn an_empty_frame_is_not_a_message() {
         let empty = vec!["R36 EmptyFrame".to_owned()];
         let stream = format!("{PAYLOAD}\0\0\n\0{PAYLOAD}\0");
         assert_eq!(judged(&[stream.as_bytes()]), (vec![vec![], empty.clone(), vec![]], 2));
@@ -173,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_one_message_however_it_is_cut() {
+    fn a_compressed_frame_is_one_message() {
         let stream =
             [b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xabV\0*K-*\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let compressed = vec!["R25 CompressedOnStream".to_owned()];
@@ -181,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_not_held() {
+    fn an_oversized_frame_is_not_buffered() {
         let long = vec![b'a'; Framer::DEFAULT_MAX_FRAME_LEN + 1];
         let stream = [&long, b"\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let too_long = vec!["R25 FrameTooLong".to_owned()];

@@ -1,25 +1,27 @@
-//! The report on senders, for people and for programs.
+//! Reports on senders, as text and as JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use gelf_spec_tests::inspect::Severity;
-use gelf_spec_tests::report::Style;
-use gelf_spec_tests::{Effect, Transport, rules};
 use serde_json::{Value, json};
 
-use super::tally::{Example, Figures, Kind, Taken, Tally, Violations};
+use super::Style;
+use crate::inspect::Severity;
+use crate::receivers::{Effect, Transport};
+use crate::sender::{Example, Figures, HttpTally, Kind, ReceiverTally, Tally, Violations};
+use crate::text::{counted, grouped};
+use crate::vector::rules;
 
-/// How many senders are shown to people.
-const SENDERS: usize = 10;
+/// Maximum number of senders in the text report.
+const MAX_SENDERS: usize = 10;
 
-/// As it is shown on a terminal.
-pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
+/// Returns the report on senders as text.
+pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String {
     let mut out = String::new();
     let head = format!("{} in {:.1} s", counted(tally.messages, "message"), elapsed.as_secs_f64());
     let _ = writeln!(out, "{}", style.paint("1", &head));
     if tally.messages == 0 && tally.violations.is_empty() {
-        let _ = writeln!(out, "{}", style.paint("31", "nothing came"));
+        let _ = writeln!(out, "{}", style.paint("31", "no messages received"));
         return out;
     }
     senders(&mut out, tally);
@@ -30,13 +32,13 @@ pub(super) fn text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         format!("{chunks} in {}", counted(*count, "message"))
     });
     line(&mut out, "chunks", &chunks.collect::<Vec<_>>().join(", "));
-    for (name, text) in tally.http.lines() {
+    for (name, text) in tally.http.iter().flat_map(HttpTally::lines) {
         line(&mut out, name, &text);
     }
     for (count, what) in [
-        (tally.left, "incomplete when enough had come, and not judged"),
-        (tally.not_judged, "incomplete and given up for want of room, and not judged"),
-        (tally.refused_connections, "connections closed, for there were too many"),
+        (tally.left, "incomplete at the requested number of messages, not judged"),
+        (tally.not_judged, "incomplete and evicted or beyond a limit, not judged"),
+        (tally.refused_connections, "connections closed because of the limit"),
     ] {
         if count > 0 {
             let _ = writeln!(out, "{} {what}", grouped(count));
@@ -72,17 +74,17 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
             }
         }
     };
-    for ((transport, source), of) in tally.senders.iter().take(SENDERS) {
+    for ((transport, source), of) in tally.senders.iter().take(MAX_SENDERS) {
         line(out, transport.word(), &format!("{source}: {}", figures(*transport, of)));
     }
     let mut rest = tally.other_senders;
-    for (_, of) in tally.senders.iter().skip(SENDERS) {
+    for (_, of) in tally.senders.iter().skip(MAX_SENDERS) {
         rest.messages += of.messages;
         rest.datagrams += of.datagrams;
         rest.requests += of.requests;
         rest.bytes += of.bytes;
     }
-    if tally.senders.len() > SENDERS {
+    if tally.senders.len() > MAX_SENDERS {
         line(out, "others", &figures(Transport::Udp, &rest));
     }
 }
@@ -90,8 +92,8 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
 fn violations(out: &mut String, tally: &Tally<'_>, severity: Severity, style: Style) {
     let of_severity = |(kind, _): &(&Kind, &Violations)| kind.severity() == severity;
     let (title, colour) = match severity {
-        Severity::Broken => ("Broken: the specification forbids it", "31"),
-        Severity::Odd => ("Odd: it is allowed, and not all receivers take it", "33"),
+        Severity::Broken => ("Broken: forbidden by the specification", "31"),
+        Severity::Odd => ("Odd: allowed, but not accepted by all receivers", "33"),
     };
     let mut rule = "";
     for (at, (kind, violations)) in tally.violations.iter().filter(of_severity).enumerate() {
@@ -119,18 +121,18 @@ fn shown(Example { source, transport, text, bytes }: &Example) -> String {
     format!("{} {source}: {}", transport.word(), parts.collect::<Vec<_>>().join(": "))
 }
 
-/// What a rule says.
+/// Returns the text of a rule.
 fn says(rule: &str) -> &'static str {
     rules().into_iter().find(|(known, _)| *known == rule).map_or("", |(_, text)| text)
 }
 
 fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
-    let title = "What receivers would make of it, as their sources say";
+    let title = "Predicted acceptance by receivers, according to their sources";
     let _ = writeln!(out, "\n{}", style.paint("1", title));
     let width = tally.receivers.iter().map(|taken| taken.receiver.name.len()).max().unwrap_or(0);
     for taken in tally.receivers.iter().filter(|taken| taken.known > 0 || tally.messages == 0) {
         let colour = if taken.messages == taken.known { "32" } else { "31" };
-        let of = format!("takes {} of {}", grouped(taken.messages), grouped(taken.known));
+        let of = format!("accepts {} of {}", grouped(taken.messages), grouped(taken.known));
         let _ = writeln!(out, "  {:<width$}  {}", taken.receiver.name, style.paint(colour, &of));
         for effect in Effect::ALL {
             for (rule, count) in taken.rules(effect) {
@@ -141,25 +143,8 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
     }
 }
 
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// A number with a comma before every three digits.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// As JSON.
-pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
+/// Returns the report on senders as JSON.
+pub fn sender_json(tally: &Tally<'_>, elapsed: Duration) -> Value {
     let senders: Vec<Value> = tally
         .senders
         .iter()
@@ -200,7 +185,7 @@ pub(super) fn json(tally: &Tally<'_>, elapsed: Duration) -> Value {
         "violations": violations,
         "receivers": receivers,
     });
-    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.json()) {
+    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.as_ref().map(HttpTally::json)) {
         report.insert("http".to_owned(), http);
     }
     report
@@ -229,7 +214,7 @@ fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
     })
 }
 
-fn receiver_json(taken: &Taken<'_>) -> Value {
+fn receiver_json(taken: &ReceiverTally<'_>) -> Value {
     let mut value = json!({"name": taken.receiver.name, "of": taken.known, "takes": taken.messages});
     for effect in Effect::ALL {
         let rules = taken
@@ -241,16 +226,4 @@ fn receiver_json(taken: &Taken<'_>) -> Value {
         }
     }
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_comma_stands_before_every_three_digits() {
-        let numbers = [0, 7, 999, 1000, 1_234_567];
-        assert_eq!(numbers.map(grouped), ["0", "7", "999", "1,000", "1,234,567"]);
-        assert_eq!((counted(1, "byte"), counted(2, "byte")), ("1 byte".to_owned(), "2 bytes".to_owned()));
-    }
 }

@@ -1,0 +1,45 @@
+//! Differences between a result and the expected one.
+
+use std::fmt;
+
+/// One point in which a reply differs from the expected result.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Subject of the comparison, such as a member.
+    pub what: String,
+    /// Expected value.
+    pub expected: String,
+    /// Found value.
+    pub found: String,
+    /// Weight.
+    pub weight: Weight,
+}
+
+/// Weight of a [`Difference`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Weight {
+    /// Makes the result a deviation.
+    Small,
+    /// A part is missing. Makes the result a failure if the input is valid GELF.
+    Lost,
+    /// A part is wrong. Makes the result a failure.
+    Wrong,
+}
+
+impl Difference {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.what, self.expected, self.found)
+    }
+}

@@ -1,0 +1,123 @@
+//! Judges the messages of any sender, from the events of the sockets that it sends to.
+//!
+//! A [`Judge`] handles [`Event`]s with their times, reassembles the messages, [inspects](crate::inspect) each, and
+//! counts violations in a [`Tally`], with the predicted behaviour of the known [receivers](crate::receivers).
+//! [`report::sender_text`](crate::report::sender_text) and [`report::sender_json`](crate::report::sender_json)
+//! print it.
+
+mod event;
+mod gather;
+mod http_tally;
+mod judged;
+mod requests;
+mod streams;
+mod tally;
+
+use std::time::Instant;
+
+use crate::receivers::Receiver;
+pub use event::{Event, HttpEvent, HttpEventKind};
+use gather::Gatherer;
+pub(crate) use http_tally::HttpTally;
+use judged::Judged;
+use requests::Requests;
+use streams::Streams;
+pub use tally::Tally;
+pub(crate) use tally::{Example, Figures, Kind, ReceiverTally, Violations};
+
+/// Setup of the HTTP receiver that the sender sends to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_structs, reason = "callers construct it")]
+pub struct HttpSetup {
+    /// Whether it accepts several messages in a body, one per line.
+    pub bulk: bool,
+    /// Status of the answer to the first delivery of each message. A repeated one gets 202.
+    pub status: u16,
+}
+
+/// Judges the messages of senders.
+#[derive(Debug)]
+pub struct Judge<'r> {
+    gatherer: Gatherer,
+    streams: Streams,
+    requests: Option<Requests>,
+    tally: Tally<'r>,
+    max_messages: u64,
+}
+
+impl<'r> Judge<'r> {
+    /// Creates a judge that stops after a number of messages. `http` is the setup of the HTTP receiver, if there is
+    /// one.
+    pub fn new(receivers: &'r [Receiver], max_messages: Option<u64>, http: Option<HttpSetup>) -> Self {
+        Self {
+            gatherer: Gatherer::default(),
+            streams: Streams::default(),
+            requests: http.map(Requests::new),
+            tally: Tally::new(receivers),
+            max_messages: max_messages.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Returns whether the number of messages was reached.
+    pub fn is_done(&self) -> bool {
+        self.tally.messages >= self.max_messages
+    }
+
+    /// Handles an event that occurred at this time.
+    pub fn handle(&mut self, at: Instant, event: Event) {
+        if self.is_done() {
+            return;
+        }
+        self.tally.received(&event);
+        let judged = match event {
+            Event::Datagram { source, bytes } => self.gatherer.datagram(at, source, bytes),
+            Event::Opened { connection, source } => {
+                self.streams.open(connection, source);
+                Vec::new()
+            }
+            Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
+            Event::Closed { connection } => self.streams.close(connection),
+            Event::Refused => Vec::new(),
+            Event::Http(event) => {
+                self.requests.as_mut().map(|requests| requests.handle(at, event)).unwrap_or_default()
+            }
+        };
+        for judged in judged {
+            self.count(&judged, self.is_done());
+        }
+    }
+
+    /// Gives up messages whose chunks are overdue at this time.
+    pub fn expire(&mut self, now: Instant) {
+        for judged in self.gatherer.expire(now) {
+            self.tally.judged(&judged);
+        }
+    }
+
+    /// Judges the incomplete messages and returns the statistics.
+    pub fn finish(mut self, now: Instant) -> Tally<'r> {
+        let is_done = self.is_done();
+        for judged in self.gatherer.finish().into_iter().chain(self.streams.finish()) {
+            self.count(&judged, is_done);
+        }
+        self.tally.not_judged = self.gatherer.evicted();
+        if let Some(mut requests) = self.requests {
+            for judged in requests.finish(now) {
+                self.tally.judged(&judged);
+            }
+            self.tally.left += requests.left;
+            self.tally.not_judged += requests.not_judged;
+            self.tally.http = Some(requests.tally);
+        }
+        self.tally
+    }
+
+    /// Counts a message. `leave` is set if it is incomplete only because the number of messages was reached.
+    fn count(&mut self, judged: &Judged, leave: bool) {
+        if leave {
+            self.tally.left += u64::from(judged.is_message);
+        } else {
+            self.tally.judged(judged);
+        }
+    }
+}

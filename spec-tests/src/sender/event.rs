@@ -1,0 +1,82 @@
+//! Events of the sockets that senders send to.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
+
+use crate::http::{Fault, Request};
+
+/// An event of a socket that senders send to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A UDP datagram arrived.
+    Datagram {
+        /// Address of the sender.
+        source: SocketAddr,
+        /// Content.
+        bytes: Vec<u8>,
+    },
+    /// A TCP connection was accepted.
+    Opened {
+        /// Number of the connection.
+        connection: usize,
+        /// Address of the sender.
+        source: SocketAddr,
+    },
+    /// Bytes were read from a TCP connection.
+    Read {
+        /// Number of the connection.
+        connection: usize,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A TCP connection was closed.
+    Closed {
+        /// Number of the connection.
+        connection: usize,
+    },
+    /// A connection was closed because of the limit.
+    Refused,
+    /// An event on an HTTP connection.
+    Http(HttpEvent),
+}
+
+/// An event on an HTTP connection.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "the reader of the connection constructs it")]
+pub struct HttpEvent {
+    /// Address of the sender.
+    pub source: SocketAddr,
+    /// Number of bytes read since the previous event.
+    pub bytes: usize,
+    /// Kind of the event.
+    pub kind: HttpEventKind,
+}
+
+/// Kind of an event on an HTTP connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HttpEventKind {
+    /// The connection was accepted.
+    Opened,
+    /// A request was read.
+    Request {
+        /// The request.
+        request: Box<Request>,
+        /// Number of the request on the connection, from 1.
+        number: u64,
+        /// The connection waits here for the status of the answer.
+        answer: SyncSender<u16>,
+    },
+    /// Bytes were read that are not a request. They are answered, and the connection is closed.
+    Fault(Fault),
+    /// The connection was closed.
+    Closed {
+        /// Number of its requests.
+        requests: u64,
+        /// Whether the sender closed it.
+        by_sender: bool,
+        /// Start of an incomplete request, and the received length of its body.
+        unfinished: Option<(Vec<u8>, usize)>,
+    },
+}

@@ -1,0 +1,67 @@
+//! Judged messages.
+
+use std::net::SocketAddr;
+
+use crate::inspect::{self, Inspection, Violation};
+use crate::receivers::{Delivery, Transport};
+
+/// A judged message, or a violation outside of a message.
+pub(super) struct Judged {
+    pub(super) source: SocketAddr,
+    pub(super) delivery: Delivery,
+    pub(super) transport: Transport,
+    /// The datagrams, or the frame.
+    pub(super) parts: Vec<Vec<u8>>,
+    pub(super) inspection: Inspection,
+    /// Compression, if the parts do not show it.
+    pub(super) compression: Option<&'static str>,
+    /// False for a further violation of a message that is already counted.
+    pub(super) is_message: bool,
+}
+
+impl Judged {
+    /// Judges the datagrams of a message. `more` are violations of their order and times.
+    pub(super) fn datagrams(
+        source: SocketAddr,
+        parts: Vec<Vec<u8>>,
+        interleaved: bool,
+        more: Vec<Violation>,
+        is_message: bool,
+    ) -> Self {
+        let mut inspection = inspect::datagrams(&parts, None);
+        inspection.violations.extend(more);
+        let delivery = Delivery::datagrams(&parts, interleaved, &inspection);
+        let transport = Transport::Udp;
+        Self { source, delivery, transport, parts, inspection, compression: None, is_message }
+    }
+
+    /// Judges a frame, given without its null byte.
+    pub(super) fn frame(source: SocketAddr, frame: Vec<u8>, is_terminated: bool) -> Self {
+        let mut sent = frame.clone();
+        if is_terminated {
+            sent.push(0);
+        }
+        let inspection = inspect::stream(&sent);
+        let delivery = Delivery::frame(&frame, &inspection);
+        let (transport, parts) = (Transport::Tcp, vec![frame]);
+        Self { source, delivery, transport, parts, inspection, compression: None, is_message: true }
+    }
+
+    /// Creates the result of a violation that is not part of an inspected message.
+    pub(super) fn violation(
+        source: SocketAddr,
+        transport: Transport,
+        parts: Vec<Vec<u8>>,
+        violation: Violation,
+        is_message: bool,
+    ) -> Self {
+        let inspection = Inspection { payload: None, violations: vec![violation] };
+        let delivery = match transport {
+            Transport::Udp => Delivery::datagrams(&parts, false, &inspection),
+            Transport::Tcp => Delivery::frame(&[], &inspection),
+            Transport::Http => Delivery::posted(&[], &[], &inspection),
+        };
+        let compression = (transport == Transport::Http).then_some("unknown");
+        Self { source, delivery, transport, parts, inspection, compression, is_message }
+    }
+}
