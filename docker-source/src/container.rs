@@ -9,9 +9,9 @@ use crate::engine::{ContainerId, ContainerSummary, Inspect};
 
 /// A container with its metadata at the time a record was read.
 ///
-/// The metadata are from an inspection. If the container is gone before it can be inspected, they are from the event of its
-/// start: then [`image_id`](Self::image_id), [`command`](Self::command), [`created`](Self::created) and [`env`](Self::env)
-/// are empty.
+/// The metadata are from an inspection. If the container is gone before it can be inspected, they are from
+/// the event of its start: then [`image_id`](Self::image_id), [`command`](Self::command),
+/// [`created`](Self::created) and [`env`](Self::env) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -63,7 +63,8 @@ impl Container {
         &self.command
     }
 
-    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces; empty if unknown.
+    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces; empty
+    /// if unknown.
     pub fn command_without_entry_point(&self) -> &str {
         &self.command_without_entry_point
     }
@@ -91,13 +92,14 @@ impl Container {
         self.env.iter().rev().find_map(|entry| entry.get(value(entry)?..))
     }
 
-    /// Returns whether the container has a terminal, if known. Docker merges the two streams of such a container.
+    /// Returns whether the container has a terminal, if known. Docker merges the two streams of such a
+    /// container.
     pub fn tty(&self) -> Option<bool> {
         self.tty
     }
 
-    /// Returns whether the container asks not to be followed, by Logspout's rule: `LOGSPOUT=ignore` in its environment, with
-    /// the value in any case.
+    /// Returns whether the container asks not to be followed, by Logspout's rule: `LOGSPOUT=ignore` in its
+    /// environment, with the value in any case.
     pub fn is_ignored(&self) -> bool {
         self.env_var("LOGSPOUT").is_some_and(|value| value.eq_ignore_ascii_case("ignore"))
     }
@@ -175,7 +177,8 @@ impl PartialMetadata {
         }
     }
 
-    /// Creates the metadata from the attributes of an event: the labels, with attributes of the Engine's own among them.
+    /// Creates the metadata from the attributes of an event: the labels, with attributes of the Engine's own
+    /// among them.
     pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();

@@ -11,7 +11,8 @@ use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
 
-/// The largest number of reads to the end of a log that run at once: each makes the Engine decode whole files.
+/// The largest number of reads to the end of a log that run at once: each makes the Engine decode whole
+/// files.
 pub(crate) const CATCH_UPS: usize = 4;
 
 /// The state that all followers of a source share.

@@ -1,29 +1,30 @@
-//! The position of reading in a container's log, from which reading resumes after a break without loss or repetition.
+//! The position of reading in a container's log, from which reading resumes after a break without loss or
+//! repetition.
 //!
-//! The Engine does not number lines. There are only stamps and `since=`, which is inclusive and exact to the nanosecond.
-//! These properties are reliable:
+//! The Engine does not number lines. There are only stamps and `since=`, which is inclusive and exact to the
+//! nanosecond. These properties are reliable:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of the log is
-//!   not that of the stamps: some milliseconds either way, and a long line that is still open carries its first
-//!   piece's stamp, however old.
+//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of
+//!   the log is not that of the stamps: some milliseconds either way, and a long line that is still open
+//!   carries its first piece's stamp, however old.
 //! * Docker 20.10 repeats lines on a follow request when a log file is rotated, with stamps that go back.
-//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a later
-//!   request brings.
+//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a
+//!   later request brings.
 //! * The stamps are the wall clock's, which may be set back.
 //!
-//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the newest line
-//! of both, and lines are recognised by their identity (stamp, length, hash), not by their order alone. The cursor
-//! remembers the lines of the last two seconds of each stream, at least 4,096 and at most 65,536; order decides only on
-//! older lines, and the result [tells](Novelty::TooOld).
+//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the
+//! newest line of both, and lines are recognised by their identity (stamp, length, hash), not by their order
+//! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
+//! 65,536; order decides only on older lines, and the result [tells](Novelty::TooOld).
 //!
 //! These cases are uncertain:
 //!
-//! * If the clock is set back *and* the request breaks before it has caught up, the next request starts too late by
-//!   the step: Docker leaves the lines in between out, or, if it sends them, those not newer than the forgotten ones count
-//!   as repeated. Without a break, a clock set back loses nothing.
+//! * If the clock is set back *and* the request breaks before it has caught up, the next request starts too
+//!   late by the step: Docker leaves the lines in between out, or, if it sends them, those not newer than the
+//!   forgotten ones count as repeated. Without a break, a clock set back loses nothing.
 //! * A line that Docker repeats on a live request after the cursor forgot it counts as new.
-//! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are distinct; those
-//!   of the `journald` driver have only microseconds.
+//! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
+//!   distinct; those of the `journald` driver have only microseconds.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -33,19 +34,19 @@ use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
-/// The time from the start of a request to the newest line. Stamps of the two streams were measured out of order by up
-/// to 29 ms.
+/// The time from the start of a request to the newest line. Stamps of the two streams were measured out of
+/// order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The time for which lines are remembered: twice [`MARGIN`].
 const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
-/// The number of lines that are remembered of a slow stream, however old. Docker 20.10 repeats some when it rotates its
-/// files.
+/// The number of lines that are remembered of a slow stream, however old. Docker 20.10 repeats some when it
+/// rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The number of lines that are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about 180,000
-/// lines a second of all its containers together.
+/// The number of lines that are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about
+/// 180,000 lines a second of all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// Whether a line was read before.
@@ -55,8 +56,8 @@ pub(crate) enum Novelty {
     New,
     /// The line was read before.
     Repeated,
-    /// The line arrived while older lines were read again, and is older than all remembered lines: most likely it was
-    /// read before.
+    /// The line arrived while older lines were read again, and is older than all remembered lines: most
+    /// likely it was read before.
     TooOld,
 }
 
@@ -76,13 +77,13 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
-    /// The request starts one second before the newest line of both streams (before the open line, if there is no
-    /// other), or at the oldest line that the previous request left open if that is earlier, but not before `floor`,
-    /// where the reading of this log began. From there each stream *replays*, up to its first line that is newer than
-    /// all before.
+    /// The request starts one second before the newest line of both streams (before the open line, if there
+    /// is no other), or at the oldest line that the previous request left open if that is earlier, but not
+    /// before `floor`, where the reading of this log began. From there each stream *replays*, up to its first
+    /// line that is newer than all before.
     ///
-    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor keeps it
-    /// as long as requests break before they have come as far again.
+    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor
+    /// keeps it as long as requests break before they have come as far again.
     pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
@@ -101,13 +102,13 @@ impl Cursor {
 
     /// Remembers a line and returns whether it was read before.
     ///
-    /// A line that is newer than all others of its stream is new, and so is one that is not remembered, with two
-    /// exceptions while the stream replays:
+    /// A line that is newer than all others of its stream is new, and so is one that is not remembered, with
+    /// two exceptions while the stream replays:
     ///
     /// * It is not newer than the forgotten lines: then it is too old to tell.
-    /// * A remembered line has the same stamp: then it is the rest of that line, since the request started between its
-    ///   pieces. (Not so at the stream's newest stamp, if the request had that line whole: then another line has the
-    ///   same stamp, or the end of this one was missing.)
+    /// * A remembered line has the same stamp: then it is the rest of that line, since the request started
+    ///   between its pieces. (Not so at the stream's newest stamp, if the request had that line whole: then
+    ///   another line has the same stamp, or the end of this one was missing.)
     pub(crate) fn accept(&mut self, line: &Line) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
@@ -115,8 +116,8 @@ impl Cursor {
         };
         let novelty = stream.novelty(line, self.since);
         if novelty == Novelty::New && stream.remember(line) {
-            // No request has come as far before. So every line that was open then has been read again, and the joiner
-            // of this request knows those that still are.
+            // No request has come as far before. So every line that was open then has been read again, and
+            // the joiner of this request knows those that still are.
             self.open = None;
         }
         novelty
@@ -329,7 +330,8 @@ mod tests {
     fn of_a_slow_stream_4096_lines_are_remembered() {
         let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
-        // On a live request, a repeated line that is forgotten looks like one written after the clock was set back.
+        // On a live request, a repeated line that is forgotten looks like one written after the clock was set
+        // back.
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
@@ -477,8 +479,8 @@ mod tests {
         body.extend(&record.text);
     }
 
-    /// A line to be written: its stream, the time since the previous line, the time that its stamp is early, its length,
-    /// and the number of lines of the other stream that follow its last pieces.
+    /// A line to be written: its stream, the time since the previous line, the time that its stamp is early,
+    /// its length, and the number of lines of the other stream that follow its last pieces.
     type Written = (bool, i64, i64, usize, usize);
 
     fn lines() -> impl Strategy<Value = Vec<Written>> {

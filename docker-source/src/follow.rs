@@ -1,10 +1,10 @@
-//! Follows one container: requests its log, passes its lines on, and requests the log again whenever the Engine stops
-//! sending.
+//! Follows one container: requests its log, passes its lines on, and requests the log again whenever the
+//! Engine stops sending.
 //!
-//! The end of a stream means little: streams end when the container ends, but also when the Engine restarts, when a proxy
-//! cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the container ends before all of its log
-//! is sent. So the follower asks whether the container still runs. If so, it resumes; if not, it reads the log until a read
-//! brings nothing new.
+//! The end of a stream means little: streams end when the container ends, but also when the Engine restarts,
+//! when a proxy cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the
+//! container ends before all of its log is sent. So the follower asks whether the container still runs. If
+//! so, it resumes; if not, it reads the log until a read brings nothing new.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -26,11 +26,11 @@ use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
 use crate::stats::ContainerStats;
 
-/// The number of pieces that are requested of a container that ran before the source connected. With a limit, the Engine
-/// reads its files from the end instead of decoding all of them.
+/// The number of pieces that are requested of a container that ran before the source connected. With a limit,
+/// the Engine reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
-/// The largest number of reads to the end in a row. The log of an ended container does not grow, so that the second read
-/// mostly brings nothing new.
+/// The largest number of reads to the end in a row. The log of an ended container does not grow, so that the
+/// second read mostly brings nothing new.
 const CATCH_UPS_IN_A_ROW: usize = 16;
 
 /// The number of requests that fail at an unreadable part of the log before it is skipped.
@@ -43,7 +43,8 @@ pub(crate) struct FollowCommands {
     pub(crate) starts: u64,
     /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
-    /// The number of requests to check whether the container ran meanwhile, because events may have been missed.
+    /// The number of requests to check whether the container ran meanwhile, because events may have been
+    /// missed.
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
@@ -198,8 +199,8 @@ impl Following {
         self.seen = self.commands.borrow_and_update().clone();
         let query = self.query(true, tail);
         let context = self.context.clone();
-        // A container, and its log with it, may be gone before an inspection is answered: a log that is open by then can
-        // still be read whole.
+        // A container, and its log with it, may be gone before an inspection is answered: a log that is open
+        // by then can still be read whole.
         let opened = match self.metadata.container().is_some() {
             true => context.client.logs(&self.id, query).await,
             false => {
@@ -311,8 +312,9 @@ impl Following {
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
-            // If the container is started again, the terminal's next line follows this one with nothing in between, and
-            // both would be taken for one line that was read before. So this one must not be requested again.
+            // If the container is started again, the terminal's next line follows this one with nothing in
+            // between, and both would be taken for one line that was read before. So this one must not be
+            // requested again.
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(next_moment(line.time));
             }
@@ -436,7 +438,8 @@ impl Following {
         }
     }
 
-    /// Returns the next part of a stream that may be silent without a limit, unless its container was removed.
+    /// Returns the next part of a stream that may be silent without a limit, unless its container was
+    /// removed.
     async fn next_part(&mut self, body: &mut Body) -> Option<Result<Bytes, EngineError>> {
         loop {
             let is_removed = self.commands.borrow().removed;
@@ -502,8 +505,9 @@ impl Following {
     }
 }
 
-/// Returns the number of pieces to request from the end of the log, once a format error recurs. From the beginning, the
-/// Engine meets the damage each time; from the end it may not. The pieces in between are given up step by step.
+/// Returns the number of pieces to request from the end of the log, once a format error recurs. From the
+/// beginning, the Engine meets the damage each time; from the end it may not. The pieces in between are given
+/// up step by step.
 fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -6,7 +6,8 @@ use gelf_core::Timestamp;
 use crate::engine::{Action, EventReader};
 use crate::log::{self, LogStream};
 
-/// The largest number of bytes that a decoder of logs buffers after a read: one frame, or a terminal's window.
+/// The largest number of bytes that a decoder of logs buffers after a read: one frame, or a terminal's
+/// window.
 pub const LOG_BUFFER_MAX: usize = 1024 * 1024 + 8;
 
 /// The largest number of bytes that the decoder of events buffers after a read.
@@ -118,8 +119,8 @@ pub struct Event {
     pub attributes: Vec<(String, String)>,
 }
 
-/// Decodes an event stream that arrives in parts. Returns the events, the number of invalid ones, and the largest number of
-/// bytes that were buffered after a read.
+/// Decodes an event stream that arrives in parts. Returns the events, the number of invalid ones, and the
+/// largest number of bytes that were buffered after a read.
 pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, u64, usize) {
     let mut reader = EventReader::default();
     let (mut events, mut buffered) = (Vec::new(), 0);

@@ -1,10 +1,10 @@
 //! Conversion of records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages; a [`GelfFormatter`] makes messages, and encodes the fields that all
-//! messages of a container share only once.
+//! A [`GelfFormat`] has the options of the messages; a [`GelfFormatter`] makes messages, and encodes the
+//! fields that all messages of a container share only once.
 //!
-//! By default the fields have the names of Docker's own `gelf` log driver, so that readers of its messages read these, too.
-//! [`Compat`] has further shapes.
+//! By default the fields have the names of Docker's own `gelf` log driver, so that readers of its messages
+//! read these, too. [`Compat`] has further shapes.
 //!
 //! | member | value |
 //! |---|---|
@@ -30,9 +30,9 @@
 //! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
 //! | `_partial` | `true`, if the container ended within the line |
 //!
-//! A label cannot replace another of these fields, nor a member that Logstash gives to its event once it has stripped the
-//! underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become `_`, and the later of two
-//! labels with the same name, in alphabetical order, gets the suffix `_2`.
+//! A label cannot replace another of these fields, nor a member that Logstash gives to its event once it has
+//! stripped the underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become
+//! `_`, and the later of two labels with the same name, in alphabetical order, gets the suffix `_2`.
 
 mod compat;
 mod ecs;
@@ -80,7 +80,8 @@ impl GelfFormat {
     /// Sets `host`. The default is the host name of the Engine.
     ///
     /// # Errors
-    /// Returns [`InvalidHost`] if the name is empty or white space: Graylog refuses messages with such a host.
+    /// Returns [`InvalidHost`] if the name is empty or white space: Graylog refuses messages with such a
+    /// host.
     pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidHost> {
         let host = host.into();
         if host.trim().is_empty() {
@@ -98,8 +99,8 @@ impl GelfFormat {
     /// Adds a field to every message. The name may be written with or without its underscore.
     ///
     /// # Errors
-    /// Returns [`InvalidField`] if GELF forbids the name, if this crate or Logstash gives it to another field, or if it
-    /// was added before.
+    /// Returns [`InvalidField`] if GELF forbids the name, if this crate or Logstash gives it to another
+    /// field, or if it was added before.
     pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidField> {
         let name = FieldName::new(name).map_err(InvalidField::Name)?.into_owned();
         if names::is_reserved(name.as_str()) {
@@ -174,8 +175,8 @@ impl std::error::Error for InvalidField {}
 
 /// Makes messages of records, with one [`GelfFormat`].
 ///
-/// The formatter keeps the encoded [`FieldSet`]s of containers that have records: a few kilobytes each, freed some time after
-/// the last record and the source have dropped the container.
+/// The formatter keeps the encoded [`FieldSet`]s of containers that have records: a few kilobytes each, freed
+/// some time after the last record and the source have dropped the container.
 ///
 /// # Examples
 ///
@@ -196,7 +197,8 @@ impl std::error::Error for InvalidField {}
 #[derive(Debug)]
 pub struct GelfFormatter {
     format: GelfFormat,
-    /// The key is the container's address, which is unique as long as the `Weak` exists. A renamed container is another.
+    /// The key is the container's address, which is unique as long as the `Weak` exists. A renamed container
+    /// is another.
     containers: HashMap<usize, Formatted>,
     /// The number of containers at which dropped ones are removed.
     prune_at: usize,

@@ -79,8 +79,8 @@ impl ContainerMetadata {
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
     ///
-    /// That is decided again only if the metadata were partial before. Records keep sharing a container that did not
-    /// change.
+    /// That is decided again only if the metadata were partial before. Records keep sharing a container that
+    /// did not change.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
         let container = Container::from_inspect(&self.id, inspect, self.context.engine_host.clone());
         if self.container.as_deref() == Some(&container) {

@@ -15,8 +15,8 @@ use std::str::{CharIndices, FromStr};
 /// x        the character x itself
 /// ```
 ///
-/// A pattern matches the whole name or not at all. One difference to Logspout: an invalid pattern is an error when it is
-/// parsed; in Logspout it silently selects nothing.
+/// A pattern matches the whole name or not at all. One difference to Logspout: an invalid pattern is an error
+/// when it is parsed; in Logspout it silently selects nothing.
 ///
 /// ```
 /// use docker_source::NamePattern;
@@ -65,10 +65,11 @@ impl NamePattern {
         Ok(Self { segments })
     }
 
-    /// Returns whether the pattern matches the whole of `name`, which has no leading `/` as in the Engine's API.
+    /// Returns whether the pattern matches the whole of `name`, which has no leading `/` as in the Engine's
+    /// API.
     ///
-    /// Takes at most (length of the name) × (length of the pattern) steps for any input: as in Go, the text between two
-    /// stars is matched at the first place where it fits, and that choice is never taken back.
+    /// Takes at most (length of the name) × (length of the pattern) steps for any input: as in Go, the text
+    /// between two stars is matched at the first place where it fits, and that choice is never taken back.
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         let mut segments = self.segments.iter().peekable();

@@ -1,8 +1,8 @@
 //! Detection of the container that this process runs in, so that it never follows its own output.
 //!
-//! An agent that ships its own diagnostics feeds itself for ever. The host name does not tell the container (`--hostname`
-//! and `--network host` change it), and under cgroup v2 neither does `/proc/self/cgroup`. But the Engine mounts three
-//! files into every container, and their source paths contain the id:
+//! An agent that ships its own diagnostics feeds itself for ever. The host name does not tell the container
+//! (`--hostname` and `--network host` change it), and under cgroup v2 neither does `/proc/self/cgroup`. But
+//! the Engine mounts three files into every container, and their source paths contain the id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
@@ -18,11 +18,12 @@ const MOUNTED_FILES: [(&str, &str); 3] =
 /// Returns the full id of the container whose `/proc/self/mountinfo` this is; `None` outside of a container.
 ///
 /// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
-/// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough, since a user
-/// may mount others over them. In a Kubernetes pod, the folder is that of the pod's sandbox, or of no container at all.
+/// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,
+/// since a user may mount others over them. In a Kubernetes pod, the folder is that of the pod's sandbox, or
+/// of no container at all.
 ///
-/// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its file system,
-/// the fifth the mount point.
+/// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
+/// file system, the fifth the mount point.
 pub(crate) fn container_id_in(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(3);

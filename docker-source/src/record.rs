@@ -9,19 +9,19 @@ use crate::container::Container;
 use crate::log::{Line, LogStream};
 use crate::stats::ContainerStats;
 
-/// The largest number of lines that wait to be yielded. At the limit, reading pauses: the Engine's own log files are the
-/// better place to wait in.
+/// The largest number of lines that wait to be yielded. At the limit, reading pauses: the Engine's own log
+/// files are the better place to wait in.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
-/// The largest number of bytes in the lines of all containers that wait, or are yielded and not yet dropped. The limit stops
-/// a few containers with long lines from filling the memory.
+/// The largest number of bytes in the lines of all containers that wait, or are yielded and not yet dropped.
+/// The limit stops a few containers with long lines from filling the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
 /// A line that a container wrote.
 ///
-/// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of this size gets no further
-/// ones.
+/// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of this size
+/// gets no further ones.
 ///
 /// # Examples
 ///
@@ -73,14 +73,14 @@ impl Record {
         &self.line.bytes
     }
 
-    /// Returns the length of the line. It exceeds that of [`bytes`](Self::bytes) if the line was longer than 1 MiB and was
-    /// cut.
+    /// Returns the length of the line. It exceeds that of [`bytes`](Self::bytes) if the line was longer than
+    /// 1 MiB and was cut.
     pub fn length(&self) -> usize {
         self.line.length
     }
 
-    /// Returns whether the record has the whole line: it was neither cut at 1 MiB nor left unfinished when the container
-    /// ended.
+    /// Returns whether the record has the whole line: it was neither cut at 1 MiB nor left unfinished when
+    /// the container ended.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }

@@ -26,8 +26,9 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// A stream of the lines of all containers of one Engine, from the time of connecting on.
 ///
-/// Lines of one stream of one container are in order; there is no order between streams or containers. Reading never blocks
-/// a container, and pauses while [`next`](Self::next) is not called: the Engine's log files keep the lines.
+/// Lines of one stream of one container are in order; there is no order between streams or containers.
+/// Reading never blocks a container, and pauses while [`next`](Self::next) is not called: the Engine's log
+/// files keep the lines.
 ///
 /// Dropping the source stops all its tasks.
 ///
@@ -65,8 +66,8 @@ impl Source {
         }
     }
 
-    /// Returns the next line of any container. Returns `None` once the source was [stopped](Self::stop) and has yielded
-    /// all lines that were read.
+    /// Returns the next line of any container. Returns `None` once the source was [stopped](Self::stop) and
+    /// has yielded all lines that were read.
     ///
     /// # Cancel safety
     /// Cancel safe: no record is lost.
@@ -132,8 +133,8 @@ impl SourceBuilder {
 
     /// Sets the filter that selects containers. The default selects all.
     ///
-    /// The filter is called once for each container, when it is first followed; a later renaming changes nothing. Two kinds
-    /// of containers are never followed: the one that this process runs in, and those that
+    /// The filter is called once for each container, when it is first followed; a later renaming changes
+    /// nothing. Two kinds of containers are never followed: the one that this process runs in, and those that
     /// [ask for it](Container::is_ignored).
     pub fn select(mut self, select: impl Fn(&Container) -> bool + Send + Sync + 'static) -> Self {
         self.select = Box::new(select);
@@ -148,11 +149,12 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits for an Engine that does not answer, without a limit. Of a container that runs already, only lines written from
-    /// now on are read.
+    /// Waits for an Engine that does not answer, without a limit. Of a container that runs already, only
+    /// lines written from now on are read.
     ///
     /// # Errors
-    /// Returns the errors that are [permanent](EngineError::is_permanent). Others are logged once per outage and retried.
+    /// Returns the errors that are [permanent](EngineError::is_permanent). Others are logged once per outage
+    /// and retried.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

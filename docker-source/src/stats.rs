@@ -1,7 +1,7 @@
 //! Counters of lines and requests.
 //!
-//! The counters of a container change together, under a lock of its own that is never held for long. Independent atomics
-//! would be as fast, but their sums would not hold between two changes.
+//! The counters of a container change together, under a lock of its own that is never held for long.
+//! Independent atomics would be as fast, but their sums would not hold between two changes.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -23,12 +23,12 @@ pub struct LineCounts {
     pub yielded: u64,
     /// Lines that were skipped because they are empty or white space.
     pub skipped_empty: u64,
-    /// Lines that were skipped because they had been read before. The Engine sends some lines again when a log is requested
-    /// again; Docker 20.10 also does so when it rotates its files.
+    /// Lines that were skipped because they had been read before. The Engine sends some lines again when a
+    /// log is requested again; Docker 20.10 also does so when it rotates its files.
     pub skipped_repeated: u64,
-    /// Lines that were skipped because they arrived when a log was requested again and are older than all remembered lines
-    /// of their stream, so that by the order of the stamps they were read before. More than 65,536 lines of one stream in a
-    /// second cause such lines, and a clock that was set back.
+    /// Lines that were skipped because they arrived when a log was requested again and are older than all
+    /// remembered lines of their stream, so that by the order of the stamps they were read before. More than
+    /// 65,536 lines of one stream in a second cause such lines, and a clock that was set back.
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
@@ -116,8 +116,8 @@ struct Containers {
 }
 
 impl Containers {
-    /// Adds removed containers without lines in flight to the sum, so that a host's many short-lived containers do not
-    /// accumulate in memory.
+    /// Adds removed containers without lines in flight to the sum, so that a host's many short-lived
+    /// containers do not accumulate in memory.
     fn fold(&mut self) {
         let left = &mut self.left;
         self.leaving.retain(|(_, stats)| {
@@ -179,7 +179,8 @@ impl Stats {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
     }
 
-    /// Notes that the container was removed. Its counters become part of the sum when its last line is yielded.
+    /// Notes that the container was removed. Its counters become part of the sum when its last line is
+    /// yielded.
     pub(crate) fn forget(&self, id: &ContainerId) {
         let mut all = lock(&self.containers);
         if let Some(stats) = all.known.remove(id) {

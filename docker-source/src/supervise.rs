@@ -1,8 +1,9 @@
 //! Runs one follower for each container, even if events are lost.
 //!
-//! The supervisor subscribes to the events first and lists the containers second: a container that starts in between is in
-//! the list, in the events or in both, and being told twice does no harm. But the Engine drops events when it is busy, and a
-//! restarted Engine remembers none. So the list is read again every 30 s and whenever the events were interrupted.
+//! The supervisor subscribes to the events first and lists the containers second: a container that starts in
+//! between is in the list, in the events or in both, and being told twice does no harm. But the Engine drops
+//! events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s and
+//! whenever the events were interrupted.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -23,10 +24,11 @@ use crate::engine::{Action, ContainerId, ContainerSummary, EngineError, Event, E
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::outage::Outage;
 
-/// The time that the first followers have to open their logs before the source logs that it is ready without them.
+/// The time that the first followers have to open their logs before the source logs that it is ready without
+/// them.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// The number of lists in a row that must miss a container for it to count as removed: it may have been created while the
-/// first was written.
+/// The number of lists in a row that must miss a container for it to count as removed: it may have been
+/// created while the first was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// A request for the list of containers.
@@ -348,7 +350,8 @@ async fn finished(listing: &mut Option<Listing>) -> Result<Listed, EngineError> 
     }
 }
 
-/// Logs that the source is ready, once the followers of the first list have opened their logs or decided not to.
+/// Logs that the source is ready, once the followers of the first list have opened their logs or decided not
+/// to.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
     let mut following = 0;
     let _ = timeout(READY_WITHIN, async {

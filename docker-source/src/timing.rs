@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests shorten them.
+/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests
+/// shorten them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,23 +16,25 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The timeout of a request until the headers of its answer: 10 s. An Engine that hangs must not block its callers.
+    /// The timeout of a request until the headers of its answer: 10 s. An Engine that hangs must not block
+    /// its callers.
     pub headers: Duration,
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
-    /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the Engine decodes
-    /// the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
+    /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
+    /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
     pub catch_up: Duration,
     /// The silence after which the log stream of a removed container counts as ended: 10 s.
     pub removed: Duration,
-    /// The interval between two lists of all containers: 30 s. The Engine may drop events, so they are checked against a
-    /// list.
+    /// The interval between two lists of all containers: 30 s. The Engine may drop events, so they are
+    /// checked against a list.
     pub list_interval: Duration,
     /// The first wait between two attempts to reach the Engine: 100 ms. Each wait doubles.
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
-    /// The first wait before a container's log is requested again: 100 ms. Each wait doubles until a new line arrives.
+    /// The first wait before a container's log is requested again: 100 ms. Each wait doubles until a new line
+    /// arrives.
     pub resume_min: Duration,
     /// The longest wait before a container's log is requested again: 5 s.
     pub resume_max: Duration,

@@ -14,8 +14,8 @@ const DEFAULT_PORT: u16 = 2375;
 
 /// The address of a Docker Engine.
 ///
-/// Parsed and displayed like `DOCKER_HOST`: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`. The default is
-/// `/var/run/docker.sock`; [`from_env`](Self::from_env) reads the environment.
+/// Parsed and displayed like `DOCKER_HOST`: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`. The
+/// default is `/var/run/docker.sock`; [`from_env`](Self::from_env) reads the environment.
 ///
 /// ```
 /// use docker_source::EngineAddress;
@@ -41,12 +41,12 @@ pub enum EngineAddress {
 impl EngineAddress {
     /// Returns the address in `DOCKER_HOST`, else `/var/run/docker.sock`.
     ///
-    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist and `/tmp/docker.sock`, where
-    /// Logspout's users mount it, does, returns the latter.
+    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist and
+    /// `/tmp/docker.sock`, where Logspout's users mount it, does, returns the latter.
     ///
     /// # Errors
-    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or is a `tcp://` address while `DOCKER_TLS_VERIFY`
-    /// is set: TLS is not supported.
+    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or is a `tcp://` address while
+    /// `DOCKER_TLS_VERIFY` is set: TLS is not supported.
     pub fn from_env() -> Result<Self, InvalidEngineAddress> {
         Self::choose(|name| std::env::var_os(name), |path| path.exists())
     }

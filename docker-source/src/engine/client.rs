@@ -1,7 +1,7 @@
 //! One GET request: its connection, its timeouts, and its body as it arrives.
 //!
-//! Reading the body drives the connection. So there is no task per request, nothing is read from the socket unless a
-//! caller waits for it, and dropping the body closes the connection.
+//! Reading the body drives the connection. So there is no task per request, nothing is read from the socket
+//! unless a caller waits for it, and dropping the body closes the connection.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -43,7 +43,8 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 
 type Connection = http1::Connection<TokioIo<Box<dyn Socket>>, Empty<Bytes>>;
 
-/// A client of the Engine that can only send GET: its one method that sends has no parameter for another HTTP method.
+/// A client of the Engine that can only send GET: its one method that sends has no parameter for another HTTP
+/// method.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineClient {
     shared: Arc<Shared>,
@@ -78,7 +79,8 @@ impl EngineClient {
         self.shared.limits
     }
 
-    /// Returns the API version of requests: that of [`set_version`](Self::set_version), before its first call the oldest.
+    /// Returns the API version of requests: that of [`set_version`](Self::set_version), before its first call
+    /// the oldest.
     pub(crate) fn version(&self) -> ApiVersion {
         ApiVersion::from_bits(self.shared.version.load(Ordering::Relaxed))
     }

@@ -20,8 +20,8 @@ pub(crate) struct LogsQuery {
     pub(crate) follow: bool,
     /// The earliest stamp.
     pub(crate) since: Option<Timestamp>,
-    /// The largest number of pieces, counted from the end. Unlike `since` alone, it spares the Engine from decoding whole
-    /// files.
+    /// The largest number of pieces, counted from the end. Unlike `since` alone, it spares the Engine from
+    /// decoding whole files.
     pub(crate) tail: Option<u32>,
 }
 
@@ -46,8 +46,8 @@ impl EngineClient {
         self.json("info", &self.versioned("/info"), ANSWER_MAX).await
     }
 
-    /// Requests the list of all containers, running or not. The second value is the number of invalid entries, which are
-    /// left out.
+    /// Requests the list of all containers, running or not. The second value is the number of invalid
+    /// entries, which are left out.
     pub(crate) async fn containers(&self) -> Result<(Vec<ContainerSummary>, u64), EngineError> {
         let path = self.versioned("/containers/json?all=1");
         let list: Vec<Lenient<ContainerSummary>> = self.json("containers/json", &path, LIST_MAX).await?;
@@ -63,7 +63,8 @@ impl EngineClient {
             .await
     }
 
-    /// Subscribes to the starts, ends, renamings and removals of containers. Once this returns, the subscription exists.
+    /// Subscribes to the starts, ends, renamings and removals of containers. Once this returns, the
+    /// subscription exists.
     pub(crate) async fn events(&self) -> Result<Body, EngineError> {
         // {"type":["container"],"event":["start","die","rename","destroy"]}, percent-encoded
         let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D";

@@ -11,7 +11,8 @@ const MESSAGE_MAX: usize = 512;
 
 /// An error of the communication with the Engine.
 ///
-/// `Display` writes the whole reason on one line; there is no [`source`](std::error::Error::source) to print besides.
+/// `Display` writes the whole reason on one line; there is no [`source`](std::error::Error::source) to print
+/// besides.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -47,8 +48,8 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits stop an
-    /// Engine, or a server that poses as one, from filling the memory.
+    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits
+    /// stop an Engine, or a server that poses as one, from filling the memory.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -63,8 +64,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether retrying is useless: an invalid address, permission denied, an Engine that is too old, or a
-    /// request that the Engine or a proxy refuses (400, 401, 403).
+    /// Returns whether retrying is useless: an invalid address, permission denied, an Engine that is too old,
+    /// or a request that the Engine or a proxy refuses (400, 401, 403).
     ///
     /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
     pub fn is_permanent(&self) -> bool {
@@ -95,7 +96,8 @@ impl EngineError {
         Self::Answer { endpoint, reason: one_line(reason.to_string().as_bytes()) }
     }
 
-    /// Creates an error from a status and the response's body: the Engine's `{"message":"..."}`, or a proxy's text.
+    /// Creates an error from a status and the response's body: the Engine's `{"message":"..."}`, or a proxy's
+    /// text.
     pub(crate) fn from_status(endpoint: &'static str, code: u16, body: &[u8]) -> Self {
         #[derive(serde::Deserialize)]
         struct Message {
@@ -120,7 +122,8 @@ pub(crate) enum LogRefusal {
     Temporary,
 }
 
-/// Returns at most [`MESSAGE_MAX`] bytes of text on one line: control characters escaped, invalid UTF-8 replaced.
+/// Returns at most [`MESSAGE_MAX`] bytes of text on one line: control characters escaped, invalid UTF-8
+/// replaced.
 fn one_line(bytes: &[u8]) -> String {
     let mut line = String::new();
     for character in String::from_utf8_lossy(bytes).trim().chars() {

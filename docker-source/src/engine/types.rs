@@ -145,8 +145,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Returns whether its processes exist, so that its log can grow. The Engine also reports a container that waits for its
-    /// restart policy as running.
+    /// Returns whether its processes exist, so that its log can grow. The Engine also reports a container
+    /// that waits for its restart policy as running.
     pub(crate) fn is_running(&self) -> bool {
         self.running && !self.restarting
     }

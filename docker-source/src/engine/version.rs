@@ -11,8 +11,8 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// The oldest supported version, that of Docker 19.03. Older Engines give the pieces of a long line different stamps,
-    /// so that the line could not be joined.
+    /// The oldest supported version, that of Docker 19.03. Older Engines give the pieces of a long line
+    /// different stamps, so that the line could not be joined.
     pub const OLDEST: Self = Self { major: 1, minor: 40 };
 
     /// The newest supported version, that of Docker 27. It is also used with newer Engines.

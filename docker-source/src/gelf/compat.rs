@@ -31,15 +31,17 @@ pub enum Compat {
     /// Docker's own log driver `gelf`, with `_source_stream` in addition. The default.
     #[default]
     Docker,
-    /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has it since February 2018.
+    /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has it since
+    /// February 2018.
     Micahhausler,
-    /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017, as Logstash saw its messages.
+    /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017, as Logstash saw its
+    /// messages.
     ///
-    /// Those messages were not valid GELF: the fields had no underscore, so that Graylog dropped them, and `timestamp` was
-    /// a text, which Graylog does not read and Logstash keeps as a field of the event. Here each field has its underscore,
-    /// which Logstash strips, and the text is in `_timestamp` beside a numeric `timestamp`: the event in Logstash has the
-    /// fields of 2017, and `@timestamp` is the time of the line instead of that of its arrival. The levels of the two
-    /// streams are swapped, as they were.
+    /// Those messages were not valid GELF: the fields had no underscore, so that Graylog dropped them, and
+    /// `timestamp` was a text, which Graylog does not read and Logstash keeps as a field of the event. Here
+    /// each field has its underscore, which Logstash strips, and the text is in `_timestamp` beside a numeric
+    /// `timestamp`: the event in Logstash has the fields of 2017, and `@timestamp` is the time of the line
+    /// instead of that of its arrival. The levels of the two streams are swapped, as they were.
     Vincit2017,
 }
 

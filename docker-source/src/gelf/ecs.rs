@@ -1,7 +1,7 @@
 //! Fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
-//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), and similar ones for fields that
-//! it lacks. The labels are those of the ECS container agent since 1.16.
+//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), and similar ones
+//! for fields that it lacks. The labels are those of the ECS container agent since 1.16.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'stati
     .collect()
 }
 
-/// Returns whether ECS allows the text as the name of a cluster, family or container: "up to 255 letters (uppercase and
-/// lowercase), numbers, underscores, and hyphens".
+/// Returns whether ECS allows the text as the name of a cluster, family or container: "up to 255 letters
+/// (uppercase and lowercase), numbers, underscores, and hyphens".
 fn is_name(text: &str) -> bool {
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)

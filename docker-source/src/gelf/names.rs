@@ -16,8 +16,8 @@ const OWN: [&str; 10] = [
     "truncated",
 ];
 
-/// Names of members of Logstash's event. Logstash's input strips the underscore, so that a field `_type` would replace the
-/// `type` that the input is configured to set.
+/// Names of members of Logstash's event. Logstash's input strips the underscore, so that a field `_type`
+/// would replace the `type` that the input is configured to set.
 const LOGSTASH: [&str; 11] = [
     "@timestamp",
     "full_message",

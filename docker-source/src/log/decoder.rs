@@ -26,12 +26,12 @@ impl LogDecoder {
 
     /// Takes the next piece from the front of `input`; `Ok(None)` asks for more bytes at its end.
     ///
-    /// The decoder allocates for a piece only when all of it has arrived. If it is called until it returns `Ok(None)`
-    /// after each read, it leaves at most one frame (with a terminal, 64 KiB) in `input`.
+    /// The decoder allocates for a piece only when all of it has arrived. If it is called until it returns
+    /// `Ok(None)` after each read, it leaves at most one frame (with a terminal, 64 KiB) in `input`.
     ///
     /// # Errors
-    /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns it again. After
-    /// another, the bytes at fault are gone from `input`, and the next call goes on behind them.
+    /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns it
+    /// again. After another, the bytes at fault are gone from `input`, and the next call goes on behind them.
     pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::decode(input),
@@ -39,8 +39,8 @@ impl LogDecoder {
         }
     }
 
-    /// Takes the next piece at the end of the body. Call it until it returns `Ok(None)` or an error that ends the
-    /// stream.
+    /// Takes the next piece at the end of the body. Call it until it returns `Ok(None)` or an error that ends
+    /// the stream.
     ///
     /// The unfinished line of a terminal is a piece without a newline.
     ///

@@ -52,7 +52,8 @@ impl std::error::Error for LogFormatError {}
 
 /// The message with which the Engine ended a response: its first 512 bytes, on one line.
 ///
-/// Control characters are replaced by U+FFFD, so that a message cannot steer the terminal that it is printed on.
+/// Control characters are replaced by U+FFFD, so that a message cannot steer the terminal that it is printed
+/// on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EngineMessage(Box<str>);
 

@@ -1,7 +1,7 @@
 //! The framing of a container without a terminal.
 //!
-//! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the Engine's API
-//! reference, package `stdcopy` in Go):
+//! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the
+//! Engine's API reference, package `stdcopy` in Go):
 //!
 //! ```text
 //! | 0    | 1 2 3 | 4 5 6 7                | 8 …                                        |
@@ -19,13 +19,15 @@ use super::stream::LogStream;
 
 /// The longest frame that is accepted: 1 MiB, stamp included.
 ///
-/// Docker's frames stay below 50 KB; Podman joins the pieces of a line into one frame. Lines are cut at 1 MiB in any
-/// case. The limit stops a false header, read from damaged or foreign bytes, from making the reader collect up to 4 GiB.
+/// Docker's frames stay below 50 KB; Podman joins the pieces of a line into one frame. Lines are cut at 1 MiB
+/// in any case. The limit stops a false header, read from damaged or foreign bytes, from making the reader
+/// collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;
 
-/// Takes the next piece from the front of `input`; see [`LogDecoder::decode`](super::decoder::LogDecoder::decode).
+/// Takes the next piece from the front of `input`; see
+/// [`LogDecoder::decode`](super::decoder::LogDecoder::decode).
 pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
     let stream = match input.first() {
         None => return Ok(None),
@@ -65,7 +67,8 @@ pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
     piece
 }
 
-/// Takes the next piece at the end of the body; see [`LogDecoder::finish`](super::decoder::LogDecoder::finish).
+/// Takes the next piece at the end of the body; see
+/// [`LogDecoder::finish`](super::decoder::LogDecoder::finish).
 pub(super) fn finish(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
     match decode(input)? {
         None if !input.is_empty() => Err(LogFormatError::Truncated),

@@ -14,13 +14,13 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// Detects the framing by the response's `Content-Type`, else by `Config.Tty` of the container, else by the first
-    /// bytes of the body. `Ok(None)` asks for more of those.
+    /// Detects the framing by the response's `Content-Type`, else by `Config.Tty` of the container, else by
+    /// the first bytes of the body. `Ok(None)` asks for more of those.
     ///
-    /// Only the content type `application/vnd.docker.multiplexed-stream` is proof. An Engine labels *every* log
-    /// `application/vnd.docker.raw-stream` for a client that uses an API version below 1.42; Engines before 23.0 and
-    /// Podman set no content type. The first bytes decide, since the log is requested with stamps: bare lines start with
-    /// the first digit of a year, a frame with a type (0 to 3) and three zeros.
+    /// Only the content type `application/vnd.docker.multiplexed-stream` is proof. An Engine labels *every*
+    /// log `application/vnd.docker.raw-stream` for a client that uses an API version below 1.42; Engines
+    /// before 23.0 and Podman set no content type. The first bytes decide, since the log is requested with
+    /// stamps: bare lines start with the first digit of a year, a frame with a type (0 to 3) and three zeros.
     pub(crate) fn detect(
         content_type: Option<&str>,
         has_terminal: Option<bool>,

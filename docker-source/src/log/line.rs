@@ -1,15 +1,15 @@
 //! Joins the pieces of a log to the lines that the container wrote.
 //!
-//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two of them.
-//! Lines are joined per stream, by these rules:
+//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two
+//! of them. Lines are joined per stream, by these rules:
 //!
 //! * A newline at the end of a record closes the line.
-//! * So does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver leaves
-//!   out, or the last that the container wrote.
+//! * So does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver
+//!   leaves out, or the last that the container wrote.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
-//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and only then can the line be checked
-//! for UTF-8.
+//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and only then can the line
+//! be checked for UTF-8.
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
@@ -18,8 +18,8 @@ use super::framing::Framing;
 use super::piece::{PIECE_LENGTH, Piece};
 use super::stream::LogStream;
 
-/// The longest line that is kept whole: 1 MiB. The limit stops a container that never ends its line from filling the
-/// memory.
+/// The longest line that is kept whole: 1 MiB. The limit stops a container that never ends its line from
+/// filling the memory.
 const LINE_MAX: usize = 1024 * 1024;
 
 /// A line, as the container wrote it.
@@ -28,11 +28,13 @@ pub(crate) struct Line {
     pub(crate) stream: LogStream,
     /// The Engine's stamp: when it took the line's first 16 KiB, or all of a shorter line.
     pub(crate) time: Timestamp,
-    /// The line without its ending (`\n`, or `\r\n` of a terminal), at most 1 MiB of it. Any bytes, UTF-8 or not.
+    /// The line without its ending (`\n`, or `\r\n` of a terminal), at most 1 MiB of it. Any bytes, UTF-8 or
+    /// not.
     pub(crate) bytes: Bytes,
     /// The length of the whole line without its ending. Greater than that of `bytes` if the line was cut.
     pub(crate) length: usize,
-    /// Whether the end of the line was seen. `false` if the log ended before, so that the rest may come later.
+    /// Whether the end of the line was seen. `false` if the log ended before, so that the rest may come
+    /// later.
     pub(crate) ended: bool,
 }
 
@@ -95,9 +97,9 @@ impl LineJoiner {
 
     /// Returns the earliest stamp of an open line; `None` if no line is open.
     ///
-    /// A request that resumes the log must start at this stamp or before it. If it starts later, the Engine leaves out
-    /// the start of the line, or all of it. [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care
-    /// of that.
+    /// A request that resumes the log must start at this stamp or before it. If it starts later, the Engine
+    /// leaves out the start of the line, or all of it.
+    /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care of that.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
         self.stdout.iter().chain(&self.stderr).map(|open| open.time).min()
     }
@@ -143,7 +145,8 @@ struct OpenLine {
     kept: Vec<u8>,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of the line: the ending may be split between two pieces, or lie behind the kept bytes.
+    /// The last two bytes of the line: the ending may be split between two pieces, or lie behind the kept
+    /// bytes.
     last_two: [u8; 2],
 }
 
@@ -379,14 +382,16 @@ mod tests {
         assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
     }
 
-    /// The lines of a container: the stream and length of each, and whether the driver leaves its newline out.
+    /// The lines of a container: the stream and length of each, and whether the driver leaves its newline
+    /// out.
     fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
         let stream = prop_oneof![Just(Stdout), Just(Stderr)];
         let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];
         prop::collection::vec((stream, length, any::<bool>()), 0..12)
     }
 
-    /// Returns the Engine's frames, with the pieces of long lines of both streams interleaved, and the expected lines.
+    /// Returns the Engine's frames, with the pieces of long lines of both streams interleaved, and the
+    /// expected lines.
     fn encode(lines: &[(LogStream, usize, bool)]) -> (Vec<Vec<u8>>, Vec<Line>) {
         let mut queues: [std::collections::VecDeque<Vec<u8>>; 2] = Default::default();
         let mut expected = Vec::new();

@@ -3,16 +3,16 @@
 //! Nothing but the text tells where a record ends, and a record is not always a line:
 //!
 //! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
-//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has replaced bytes
-//!   that are not UTF-8) *the same stamp* stands in the middle of the line.
-//! * The `local` driver drops the newline of such a line's last record: the *later stamp* of the next line follows its
-//!   `\r` at once.
+//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has
+//!   replaced bytes that are not UTF-8) *the same stamp* stands in the middle of the line.
+//! * The `local` driver drops the newline of such a line's last record: the *later stamp* of the next line
+//!   follows its `\r` at once.
 //!
-//! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384 bytes, and for
-//! a later one only behind a `\r` in the last record of a long line.
+//! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
+//! bytes, and for a later one only behind a `\r` in the last record of a long line.
 //!
-//! One case is ambiguous: when a container ends without a newline and is started again, the log has its next line
-//! appended to the last one, stamp included, and it is read like that.
+//! One case is ambiguous: when a container ends without a newline and is started again, the log has its next
+//! line appended to the last one, stamp included, and it is read like that.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -25,12 +25,12 @@ use super::stream::LogStream;
 
 /// The number of bytes that are searched for the end of a record before a part of it is handed out: 64 KiB.
 ///
-/// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines. The limit
-/// bounds the memory that one line without an end can take.
+/// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines.
+/// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes that stay behind when a part is handed out, to be searched again when more has arrived. It is more
-/// than a `\r` and a stamp, so that a stamp which is cut there is still found.
+/// The number of bytes that stay behind when a part is handed out, to be searched again when more has
+/// arrived. It is more than a `\r` and a stamp, so that a stamp which is cut there is still found.
 const OVERLAP: usize = 64;
 
 #[derive(Debug)]
