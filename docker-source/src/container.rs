@@ -1,4 +1,4 @@
-//! What is known of a container.
+//! Containers and their metadata.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
 
-/// What is known of a container, as of when a record of it was read.
+/// A container with its metadata at the time a record was read.
 ///
-/// Mostly it comes from the Engine's inspection. A container that is gone before it can be inspected is known by the event of
-/// its start alone: then [`image_id`](Self::image_id), [`command`](Self::command), [`created`](Self::created) and
-/// [`env`](Self::env) are empty.
+/// The metadata are from an inspection. If the container is gone before it can be inspected, they are from
+/// the event of its start: then [`image_id`](Self::image_id), [`command`](Self::command),
+/// [`created`](Self::created) and [`env`](Self::env) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -28,62 +28,63 @@ pub struct Container {
 }
 
 impl Container {
-    /// The id: 64 hexadecimal digits.
+    /// Returns the id: 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The first 12 digits of the id, as `docker ps` shows it.
+    /// Returns the first 12 digits of the id, as `docker ps` shows it.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
-    /// The name, without the slash that the Engine puts before it.
+    /// Returns the name, without the leading slash of the Engine's API.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The host name of the Engine that runs it.
+    /// Returns the host name of the Engine.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
     }
 
-    /// The name by which the image was asked for, such as `nginx:1.27`.
+    /// Returns the name by which the container's creator named the image, such as `nginx:1.27`.
     pub fn image(&self) -> &str {
         &self.image
     }
 
-    /// The image's id, `sha256:...`; empty when unknown.
+    /// Returns the image's id, `sha256:...`; empty if unknown.
     pub fn image_id(&self) -> &str {
         &self.image_id
     }
 
-    /// Entry point and arguments, joined by spaces; empty when unknown.
+    /// Returns the entry point and arguments, joined by spaces; empty if unknown.
     pub fn command(&self) -> &str {
         &self.command
     }
 
-    /// The command as the image or `docker run` has it, without the entry point, joined by spaces; empty when unknown.
+    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces; empty
+    /// if unknown.
     pub fn command_without_entry_point(&self) -> &str {
         &self.command_without_entry_point
     }
 
-    /// When it was created: RFC 3339, as the Engine writes it; empty when unknown.
+    /// Returns the time of creation in RFC 3339, as the Engine writes it; empty if unknown.
     pub fn created(&self) -> &str {
         &self.created
     }
 
-    /// The labels of the container and of its image.
+    /// Returns the labels of the container and of its image.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// The environment, `NAME=value` each; empty when unknown.
+    /// Returns the environment, `NAME=value` each; empty if unknown.
     pub fn env(&self) -> &[String] {
         &self.env
     }
 
-    /// The value of an environment variable. Of several of that name the last counts.
+    /// Returns the value of an environment variable. The last of several with the same name counts.
     pub fn env_var(&self, name: &str) -> Option<&str> {
         let value = |entry: &'_ String| -> Option<usize> {
             entry.strip_prefix(name)?.starts_with('=').then_some(name.len() + 1)
@@ -91,12 +92,14 @@ impl Container {
         self.env.iter().rev().find_map(|entry| entry.get(value(entry)?..))
     }
 
-    /// Whether it has a terminal, where that is known. Docker merges the two streams of such a container.
+    /// Returns whether the container has a terminal, if known. Docker merges the two streams of such a
+    /// container.
     pub fn tty(&self) -> Option<bool> {
         self.tty
     }
 
-    /// Whether it asked not to be read: `LOGSPOUT=ignore` in its environment, the value in any case. Logspout's rule.
+    /// Returns whether the container asks not to be followed, by Logspout's rule: `LOGSPOUT=ignore` in its
+    /// environment, with the value in any case.
     pub fn is_ignored(&self) -> bool {
         self.env_var("LOGSPOUT").is_some_and(|value| value.eq_ignore_ascii_case("ignore"))
     }
@@ -128,24 +131,24 @@ impl Container {
         }
     }
 
-    /// What an event or a list told of a container that cannot be inspected any more.
-    pub(crate) fn from_glimpse(id: &ContainerId, glimpse: &Glimpse, engine_host: Arc<str>) -> Self {
+    /// Creates a container that cannot be inspected any more from an event or a list.
+    pub(crate) fn from_partial(id: &ContainerId, partial: &PartialMetadata, engine_host: Arc<str>) -> Self {
         Self {
             id: id.to_shared(),
             engine_host,
-            name: glimpse.name.clone(),
-            image: glimpse.image.clone(),
-            image_id: glimpse.image_id.clone(),
+            name: partial.name.clone(),
+            image: partial.image.clone(),
+            image_id: partial.image_id.clone(),
             command: String::new(),
             command_without_entry_point: String::new(),
             created: String::new(),
-            labels: glimpse.labels.clone(),
+            labels: partial.labels.clone(),
             env: Vec::new(),
             tty: None,
         }
     }
 
-    /// The same container under a new name.
+    /// Returns the same container with a new name.
     pub(crate) fn renamed(&self, name: &str) -> Self {
         Self { name: without_slash(name).to_owned(), ..self.clone() }
     }
@@ -155,16 +158,16 @@ fn without_slash(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
 
-/// What the list of containers or an event tells of one, without a request of its own.
+/// The metadata of a container in the list of containers or in an event.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Glimpse {
+pub(crate) struct PartialMetadata {
     pub(crate) name: String,
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
 }
 
-impl Glimpse {
+impl PartialMetadata {
     pub(crate) fn from_summary(summary: &ContainerSummary) -> Self {
         Self {
             name: summary.name().unwrap_or_default().to_owned(),
@@ -174,7 +177,8 @@ impl Glimpse {
         }
     }
 
-    /// The attributes of an event are the labels, and among them what the Engine says of its own.
+    /// Creates the metadata from the attributes of an event: the labels, with attributes of the Engine's own
+    /// among them.
     pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inspection_gives_what_dockers_own_gelf_driver_sends() {
+    fn an_inspection_has_the_metadata_that_dockers_gelf_driver_sends() {
         let container = container(
             r#"{"Name":"/web","Created":"2026-11-22T22:44:18.123456789Z","Path":"/entry.sh","Args":["serve","--port","80"],
                 "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false}}"#,
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_counts_and_a_prefix_of_a_name_is_not_it() {
+    fn the_last_of_several_variables_counts_and_a_prefix_of_the_name_does_not() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn logspout_ignore_is_heeded_in_any_case_and_nothing_else_is() {
+    fn logspout_ignore_counts_in_any_case_and_nothing_else_does() {
         let ignored = |env: &str| container(&format!(r#"{{"Config":{{"Env":["{env}"]}}}}"#)).is_ignored();
         assert!(ignored("LOGSPOUT=ignore"));
         assert!(ignored("LOGSPOUT=IGNORE"));
@@ -237,24 +241,24 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_time_that_is_none_is_left_out() {
+    fn an_invalid_creation_time_is_left_out() {
         assert_eq!(container(r#"{"Created":"yesterday"}"#).created(), "");
     }
 
     #[test]
-    fn an_event_tells_name_image_and_labels() {
+    fn an_event_has_name_image_and_labels() {
         let attributes =
             [("name", "job"), ("image", "busybox"), ("exitCode", "0"), ("com.example.team", "a")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let glimpse = Glimpse::from_event_attributes(attributes.into());
-        let container = Container::from_glimpse(&ContainerId::parse(ID).unwrap(), &glimpse, "host".into());
+        let partial = PartialMetadata::from_event_attributes(attributes.into());
+        let container = Container::from_partial(&ContainerId::parse(ID).unwrap(), &partial, "host".into());
         assert_eq!((container.name(), container.image()), ("job", "busybox"));
         assert_eq!(container.labels().len(), 1);
         assert_eq!((container.command(), container.created(), container.tty()), ("", "", None));
     }
 
     #[test]
-    fn renaming_changes_the_name_alone() {
+    fn renaming_changes_only_the_name() {
         let before = container(r#"{"Name":"/a","Config":{"Image":"i"}}"#);
         let after = before.renamed("/b");
         assert_eq!(after.name(), "b");

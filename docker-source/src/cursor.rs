@@ -1,29 +1,30 @@
-//! Where the reading of a container's log stands, so that it goes on there after a break: nothing lost, nothing twice.
+//! The position of reading in a container's log, from which reading resumes after a break without loss or
+//! repetition.
 //!
-//! The Engine numbers nothing. All there is are stamps, and `since=`, which is inclusive and exact to the nanosecond.
-//! What can be relied on is this:
+//! The Engine does not number lines. There are only stamps and `since=`, which is inclusive and exact to the
+//! nanosecond. These properties are reliable:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of the log is
-//!   not that of the stamps: some milliseconds either way, and a long line that is still open carries its first
-//!   piece's stamp, however old.
+//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of
+//!   the log is not that of the stamps: some milliseconds either way, and a long line that is still open
+//!   carries its first piece's stamp, however old.
 //! * Docker 20.10 repeats lines on a follow request when a log file is rotated, with stamps that go back.
-//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a later
-//!   request brings.
+//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a
+//!   later request brings.
 //! * The stamps are the wall clock's, which may be set back.
 //!
-//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the newest line
-//! of both, and lines are known again by what they are (stamp, length, hash), not by their order alone. Remembered are,
-//! of each stream, the lines of the last two seconds, at least 4,096 and at most 65,536; order decides only about what
-//! is older, and [says so](Verdict::TooOld).
+//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the
+//! newest line of both, and lines are recognised by their identity (stamp, length, hash), not by their order
+//! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
+//! 65,536; order decides only on older lines, and the result [tells](Novelty::TooOld).
 //!
-//! What remains uncertain:
+//! These cases are uncertain:
 //!
-//! * When the clock is set back *and* the request breaks before it has caught up, the next request starts too late by
-//!   the step: Docker leaves the lines in between out, or, where it sends them, those not newer than the forgotten
-//!   ones are taken for repeated. Without a break, a clock set back loses nothing.
-//! * A line that Docker repeats on a live request when it is remembered no more is taken for new.
-//! * Two lines of one stream with the same stamp and the same text are taken for one. Docker's own stamps are distinct;
-//!   those of the `journald` driver have microseconds only.
+//! * If the clock is set back *and* the request breaks before it has caught up, the next request starts too
+//!   late by the step: Docker leaves the lines in between out, or, if it sends them, those not newer than the
+//!   forgotten ones count as repeated. Without a break, a clock set back loses nothing.
+//! * A line that Docker repeats on a live request after the cursor forgot it counts as new.
+//! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
+//!   distinct; those of the `journald` driver have only microseconds.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -31,61 +32,59 @@ use std::time::Duration;
 
 use gelf_core::Timestamp;
 
-use crate::line::Line;
-use crate::stream::LogStream;
+use crate::log::{Line, LogStream};
 
-/// How far before the newest line a request starts. Stamps of the two streams were found out of order by up to 29 ms.
+/// The time from the start of a request to the newest line. Stamps of the two streams were measured out of
+/// order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// For how long lines are remembered: as long as a request may go back, twice.
+/// The time for which lines are remembered: twice [`MARGIN`].
 const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
-/// How many are remembered of a slow stream, however old. Docker 20.10 repeats some when it rotates its files.
+/// The number of lines that are remembered of a slow stream, however old. Docker 20.10 repeats some when it
+/// rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// How many are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about 180,000 lines a second
-/// of all its containers together.
+/// The number of lines that are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about
+/// 180,000 lines a second of all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
-/// Whether a line was seen before.
+/// Whether a line was read before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// It was not: hand it on.
+pub(crate) enum Novelty {
+    /// The line is new.
     New,
-    /// It was: count it and drop it.
+    /// The line was read before.
     Repeated,
-    /// It came when older lines were read again, and is older than what is remembered. So it most likely was, but
-    /// nobody can tell: count it as that, and drop it.
+    /// The line arrived while older lines were read again, and is older than all remembered lines: most
+    /// likely it was read before.
     TooOld,
 }
 
-/// Where the reading of one container's log stands. In memory only, and good for one container, restarts included.
+/// The position of reading in the log of one container, restarts included. It is kept in memory only.
+///
+/// The default is the beginning of the log: every line is new.
 #[derive(Clone, Debug, Default)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     stdout: StreamCursor,
     stderr: StreamCursor,
-    /// Where the present request starts: what is stamped later, it brings with all pieces.
+    /// The `since` of the current request: lines with a later stamp arrive with all their pieces.
     since: Option<Timestamp>,
     /// The oldest line that was open when a request broke, until a request has come as far again.
     open: Option<Timestamp>,
 }
 
 impl Cursor {
-    /// A cursor at the beginning of the log: every line is new.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Begins a request and returns its `since`; `None` where nothing is known, so that it is for the whole log.
+    /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
-    /// The request starts one second before the newest line of both streams (before the open one, if it is the only),
-    /// or at the [oldest line left open](crate::line::LineJoiner::oldest_open) by the request before if that is earlier,
-    /// but not before `floor`, where the reading of this log began. From there each stream *replays*, up to its first
+    /// The request starts one second before the newest line of both streams (before the open line, if there
+    /// is no other), or at the oldest line that the previous request left open if that is earlier, but not
+    /// before `floor`, where the reading of this log began. From there each stream *replays*, up to its first
     /// line that is newer than all before.
     ///
-    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor keeps it
-    /// as long as requests break before they have come as far again.
-    pub fn begin_request(
+    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor
+    /// keeps it as long as requests break before they have come as far again.
+    pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
         oldest_open: Option<Timestamp>,
@@ -93,7 +92,7 @@ impl Cursor {
         self.open = self.open.into_iter().chain(oldest_open).min();
         let newest = self.stdout.last.max(self.stderr.last);
         let resume = newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
-        // Nothing is less than something here, so `floor` wins over nothing known.
+        // `None` is less than `Some`, so `floor` wins if there is nothing else.
         self.since = resume.into_iter().chain(self.open).min().max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
@@ -101,46 +100,46 @@ impl Cursor {
         self.since
     }
 
-    /// Takes note of a line and says whether it was seen before.
+    /// Remembers a line and returns whether it was read before.
     ///
-    /// A line newer than all others of its stream is new, and so is one that is not remembered, with two exceptions
-    /// while the stream replays:
+    /// A line that is newer than all others of its stream is new, and so is one that is not remembered, with
+    /// two exceptions while the stream replays:
     ///
-    /// * It is not newer than what has been forgotten: then it is too old to tell.
-    /// * A remembered line has its stamp. It is what is left of that line, when the request started between its pieces.
-    ///   (Not so at the stream's newest stamp, if the request brought that whole: another line has it, too, or the
-    ///   end of this one was missing.)
-    pub fn accept(&mut self, line: &Line) -> Verdict {
+    /// * It is not newer than the forgotten lines: then it is too old to tell.
+    /// * A remembered line has the same stamp: then it is the rest of that line, since the request started
+    ///   between its pieces. (Not so at the stream's newest stamp, if the request had that line whole: then
+    ///   another line has the same stamp, or the end of this one was missing.)
+    pub(crate) fn accept(&mut self, line: &Line) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
         };
-        let verdict = stream.judge(line, self.since);
-        if verdict == Verdict::New && stream.remember(line) {
-            // This line ended where no request has been before. So all that was open then has been read again, and
-            // who joins it knows it.
+        let novelty = stream.novelty(line, self.since);
+        if novelty == Novelty::New && stream.remember(line) {
+            // No request has come as far before. So every line that was open then has been read again, and
+            // the joiner of this request knows those that still are.
             self.open = None;
         }
-        verdict
+        novelty
     }
 }
 
 #[derive(Clone, Debug, Default)]
 struct StreamCursor {
-    /// The newest stamp accepted.
+    /// The newest accepted stamp.
     last: Option<Timestamp>,
     replaying: bool,
-    /// Lines that were accepted, by their stamps.
+    /// Accepted lines, ordered by their stamps.
     remembered: VecDeque<Identity>,
-    /// The newest stamp that is remembered no more: every accepted line with a later one is remembered.
+    /// The newest forgotten stamp: every accepted line with a later one is remembered.
     forgotten: Option<Timestamp>,
 }
 
-/// What tells a line from all others of its stream.
+/// The identity of a line within its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// Of the length and the bytes.
+    /// The hash of the length and the bytes.
     hash: u64,
 }
 
@@ -154,13 +153,13 @@ impl Identity {
 }
 
 impl StreamCursor {
-    fn judge(&self, line: &Line, since: Option<Timestamp>) -> Verdict {
+    fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
-            return Verdict::New;
+            return Novelty::New;
         };
         let is_last = line.time == last;
         if self.replaying && !is_last && Some(line.time) <= self.forgotten {
-            return Verdict::TooOld;
+            return Novelty::TooOld;
         }
         let first = self.remembered.partition_point(|known| known.time < line.time);
         let mut same_time =
@@ -169,8 +168,8 @@ impl StreamCursor {
             !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
         let identity = Identity::of(line);
         match may_share_its_time && !same_time.any(|known| *known == identity) {
-            true => Verdict::New,
-            false => Verdict::Repeated,
+            true => Novelty::New,
+            false => Novelty::Repeated,
         }
     }
 
@@ -199,7 +198,7 @@ impl StreamCursor {
             self.forgotten = self.forgotten.max(Some(oldest.time));
             self.remembered.pop_front();
         }
-        // A burst does not pin its memory.
+        // Free the memory of a burst.
         if self.remembered.capacity() / 4 > self.remembered.len().max(REMEMBERED_AT_LEAST) {
             self.remembered.shrink_to(self.remembered.len() * 2);
         }
@@ -209,13 +208,12 @@ impl StreamCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::LineJoiner;
-    use crate::stdcopy::{Framing, LogDecoder, PIECE_LENGTH};
+    use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
     use bytes::{Bytes, BytesMut};
     use proptest::prelude::*;
 
     use LogStream::{Stderr, Stdout};
-    use Verdict::{New, Repeated, TooOld};
+    use Novelty::{New, Repeated, TooOld};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -228,13 +226,13 @@ mod tests {
         Line { stream, time: at(nanos), length: bytes.len(), bytes, ended: true }
     }
 
-    fn accept(cursor: &mut Cursor, stream: LogStream, nanos: i64, text: &str) -> Verdict {
+    fn accept(cursor: &mut Cursor, stream: LogStream, nanos: i64, text: &str) -> Novelty {
         cursor.accept(&line(stream, nanos, text))
     }
 
-    /// A cursor in its first request, with these stamps of stdout accepted.
+    /// Returns a cursor in its first request that has accepted these stamps of stdout.
     fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
-        let mut cursor = Cursor::new();
+        let mut cursor = Cursor::default();
         cursor.begin_request(None, None);
         for nanos in nanos {
             assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
@@ -249,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_drops_what_was_accepted_and_goes_on_behind_it() {
+    fn a_replay_drops_accepted_lines_and_goes_on_behind_them() {
         let mut cursor = cursor([1, 2, 3]);
         cursor.begin_request(None, None);
-        let verdicts = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
-        assert_eq!(verdicts, [Repeated, Repeated, Repeated, New, New]);
+        let results = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results, [Repeated, Repeated, Repeated, New, New]);
     }
 
     #[test]
-    fn each_stream_stands_for_itself() {
+    fn each_stream_is_independent() {
         let mut cursor = cursor([5]);
         assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
         cursor.begin_request(None, None);
@@ -268,17 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_repeated_on_a_live_request_are_known_again() {
+    fn lines_repeated_on_a_live_request_are_recognised() {
         let mut cursor = cursor(1..=100);
-        let verdicts = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
-        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 1);
+        let results = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results.filter(|result| *result == New).count(), 1);
     }
 
     #[test]
     fn a_clock_set_back_loses_nothing_on_a_live_request() {
         let mut cursor = cursor((1..=100).map(|second| second * SECOND));
-        let verdicts = (1..=100).map(|second| accept(&mut cursor, Stdout, second * SECOND - 7, "x"));
-        assert_eq!(verdicts.filter(|verdict| *verdict == New).count(), 100);
+        let results = (1..=100).map(|second| accept(&mut cursor, Stdout, second * SECOND - 7, "x"));
+        assert_eq!(results.filter(|result| *result == New).count(), 100);
     }
 
     #[test]
@@ -286,16 +284,16 @@ mod tests {
         let mut cursor = cursor([100, 200, 300]);
         assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
         cursor.begin_request(None, None);
-        let verdicts = [100, 200, 300, 150, 160].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
-        assert_eq!(verdicts, [Repeated, Repeated, Repeated, Repeated, New]);
+        let results = [100, 200, 300, 150, 160].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results, [Repeated, Repeated, Repeated, Repeated, New]);
     }
 
     #[test]
     fn lines_that_an_earlier_request_left_out_are_new_in_a_replay() {
         let mut cursor = cursor([1, 2, 5]);
         cursor.begin_request(None, None);
-        let verdicts = [1, 2, 3, 4, 5, 6].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
-        assert_eq!(verdicts, [Repeated, Repeated, New, New, Repeated, New]);
+        let results = [1, 2, 3, 4, 5, 6].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results, [Repeated, Repeated, New, New, Repeated, New]);
     }
 
     #[test]
@@ -305,8 +303,8 @@ mod tests {
         assert_eq!(accept(&mut cursor, Stdout, 1, "b"), New);
         assert_eq!(accept(&mut cursor, Stdout, 1, "a"), Repeated);
         cursor.begin_request(None, None);
-        let verdicts = ["a", "b", "c"].map(|text| accept(&mut cursor, Stdout, 1, text));
-        assert_eq!(verdicts, [Repeated, Repeated, New]);
+        let results = ["a", "b", "c"].map(|text| accept(&mut cursor, Stdout, 1, text));
+        assert_eq!(results, [Repeated, Repeated, New]);
     }
 
     #[test]
@@ -332,7 +330,8 @@ mod tests {
     fn of_a_slow_stream_4096_lines_are_remembered() {
         let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
-        // On a live request a line repeated from before that cannot be told from one of a clock set back.
+        // On a live request, a repeated line that is forgotten looks like one written after the clock was set
+        // back.
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
@@ -344,14 +343,14 @@ mod tests {
         let each = SECOND / 10_000;
         let mut cursor = cursor((1..=50_000).map(|line| line * each));
         assert_eq!(cursor.stdout.remembered.len(), 20_001);
-        // What the request before left out, even a whole second of it, is new in the next.
+        // Lines that the previous request left out, even a whole second of them, are new in the next.
         cursor.begin_request(None, None);
         let left_out = (40_000..50_000).map(|line| accept(&mut cursor, Stdout, line * each + 1, "x"));
-        assert_eq!(left_out.filter(|verdict| *verdict == New).count(), 10_000);
+        assert_eq!(left_out.filter(|result| *result == New).count(), 10_000);
     }
 
     #[test]
-    fn of_the_fastest_stream_65536_lines_are_remembered_and_their_memory_is_given_back() {
+    fn of_the_fastest_stream_65536_lines_are_remembered_and_their_memory_is_freed() {
         let mut cursor = cursor(1..=100_000);
         assert_eq!(cursor.stdout.remembered.len(), 65_536);
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
@@ -360,15 +359,15 @@ mod tests {
     }
 
     #[test]
-    fn in_a_replay_what_is_not_newer_than_the_forgotten_lines_is_too_old_to_tell() {
+    fn in_a_replay_lines_not_newer_than_the_forgotten_ones_are_too_old() {
         let mut cursor = cursor((1..=5_000).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.forgotten, Some(at(904 * SECOND)));
         cursor.begin_request(None, None);
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), TooOld);
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND + 1, "never seen"), New);
-        let verdicts: Vec<_> =
+        let results: Vec<_> =
             (1..=5_001).map(|second| accept(&mut cursor, Stdout, second * SECOND, "x")).collect();
-        let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+        let count = |wanted| results.iter().filter(|result| **result == wanted).count();
         assert_eq!((count(New), count(TooOld), count(Repeated)), (1, 904, 4_096));
         // That line, newer than all before, has ended the replay.
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), New);
@@ -389,8 +388,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_starts_a_second_before_the_oldest_open_line_if_that_is_all_there_is() {
-        assert_eq!(Cursor::new().begin_request(None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
+    fn a_request_starts_a_second_before_the_oldest_open_line_if_there_is_no_other() {
+        assert_eq!(Cursor::default().begin_request(None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
     }
 
     #[test]
@@ -414,12 +413,12 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_known_a_request_starts_at_the_floor_or_the_beginning() {
-        assert_eq!(Cursor::new().begin_request(Some(at(7)), None), Some(at(7)));
-        assert_eq!(Cursor::new().begin_request(None, None), None);
+    fn a_first_request_starts_at_the_floor_or_the_beginning() {
+        assert_eq!(Cursor::default().begin_request(Some(at(7)), None), Some(at(7)));
+        assert_eq!(Cursor::default().begin_request(None, None), None);
     }
 
-    /// How an Engine applies `since`.
+    /// The meaning of `since` to an Engine.
     #[derive(Clone, Copy, Debug)]
     enum Since {
         /// Each record with an older stamp is left out (Docker 20.10).
@@ -480,8 +479,8 @@ mod tests {
         body.extend(&record.text);
     }
 
-    /// A line to be written: its stream, the time since the line before, how much earlier its stamp may be, its length,
-    /// and before how many lines of the other stream its last pieces come.
+    /// A line to be written: its stream, the time since the previous line, the time that its stamp is early,
+    /// its length, and the number of lines of the other stream that follow its last pieces.
     type Written = (bool, i64, i64, usize, usize);
 
     fn lines() -> impl Strategy<Value = Vec<Written>> {
@@ -531,7 +530,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wherever_requests_break_each_line_is_read_exactly_once_and_in_order(
+        fn each_line_is_read_once_and_in_order_wherever_requests_break(
             lines in lines(),
             since in prop_oneof![Just(Since::EachRecord), Just(Since::UpToFirst)],
             repeat in prop::option::of((2usize..8, 1usize..6)),
@@ -539,12 +538,12 @@ mod tests {
         ) {
             let (records, written) = write(&lines);
             let log = Log { records, since, repeat };
-            let mut cursor = Cursor::new();
+            let mut cursor = Cursor::default();
             let mut oldest_open = None;
             let mut read: [Vec<(i64, usize)>; 2] = Default::default();
             for (share, step) in breaks.into_iter().chain([(1.0, 777)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Framed), LineJoiner::new(Framing::Framed));
+                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);

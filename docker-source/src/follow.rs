@@ -1,9 +1,10 @@
-//! Follows one container: asks for its log, hands its lines on, and asks again whenever the Engine stops sending.
+//! Follows one container: requests its log, passes its lines on, and requests the log again whenever the
+//! Engine stops sending.
 //!
-//! That a stream ended says little. A container that ended does it, and so do a restart of the Engine, a proxy that
-//! cuts idle connections, a file that cannot be decoded, and Docker 20.10 when the container ends before all is read. So
-//! the follower asks whether the container still runs. If so it resumes; if not it reads what is there until a read
-//! brings nothing new.
+//! The end of a stream means little: streams end when the container ends, but also when the Engine restarts,
+//! when a proxy cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the
+//! container ends before all of its log is sent. So the follower asks whether the container still runs. If
+//! so, it resumes; if not, it reads the log until a read brings nothing new.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -11,154 +12,138 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
-use crate::container::{Container, Glimpse};
+use crate::backoff::Backoff;
+use crate::container::PartialMetadata;
+use crate::context::Context;
 use crate::cursor::Cursor;
-use crate::engine::{Body, ContainerId, EngineClient, EngineError, LogsQuery};
-use crate::intake::Intake;
-use crate::known::Known;
-use crate::line::Line;
-use crate::read::{self, LogReader};
-use crate::record::{QueueClosed, RecordQueue};
-use crate::stats::{ContainerStats, Stats};
-use crate::stdcopy::{BadFrame, Framing};
-use crate::timing::{Backoff, Timing};
+use crate::dedup::DedupSink;
+use crate::engine::{Body, ContainerId, EngineError, LogRefusal, LogsQuery};
+use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
+use crate::metadata::ContainerMetadata;
+use crate::record::QueueClosed;
+use crate::stats::ContainerStats;
 
-/// How many of its pieces are read of a container that ran before the source connected. With a limit the Engine reads
-/// its files from the end instead of decoding all of them.
+/// The number of pieces that are requested of a container that ran before the source connected. With a limit,
+/// the Engine reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
-/// How many reads to the end of one log may run at once: each makes the Engine decode whole files.
-pub(crate) const CATCH_UPS: usize = 4;
-/// How many reads to the end may follow each other. The log of a container that ended does not grow, so that the second
-/// mostly brings nothing new.
+/// The largest number of reads to the end in a row. The log of an ended container does not grow, so that the
+/// second read mostly brings nothing new.
 const CATCH_UPS_IN_A_ROW: usize = 16;
 
-/// How often a part of the log that cannot be read is tried before it is passed over.
-const PATIENCE: u32 = 3;
+/// The number of requests that fail at an unreadable part of the log before it is skipped.
+const ATTEMPTS_AT_DAMAGE: u32 = 3;
 
-/// What all followers of a source have in common.
-pub(crate) struct Shared {
-    pub(crate) client: EngineClient,
-    pub(crate) engine_host: Arc<str>,
-    /// The Engine's clock when the source first connected. What was written before is not read.
-    pub(crate) floor: Timestamp,
-    pub(crate) own_container: Option<ContainerId>,
-    pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
-    pub(crate) timing: Timing,
-    pub(crate) queue: RecordQueue,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) catch_ups: Semaphore,
-}
-
-/// What the supervisor has to tell a follower. The figures only ever grow, so that none of what they tell is missed.
+/// The supervisor's commands to a follower. The counters only grow, so that no command is missed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Orders {
-    /// How often the container was started.
+pub(crate) struct FollowCommands {
+    /// The number of times that the container was started.
     pub(crate) starts: u64,
-    /// How often a list showed it running.
+    /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
-    /// How often it should be asked whether it ran meanwhile, because events may have been missed.
+    /// The number of requests to check whether the container ran meanwhile, because events may have been
+    /// missed.
     pub(crate) checks: u64,
-    /// Its name, when it was given another.
+    /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
-    /// It was removed.
+    /// Whether the container was removed.
     pub(crate) removed: bool,
 }
 
-/// Why a follower starts, which decides what it does first.
+/// The reason why a follower starts. It decides on the first step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Beginning {
+pub(crate) enum StartReason {
     /// The container ran before the source connected.
     RanBefore,
     /// The container was started, or found, later.
     Started,
     /// The container was not running before the source connected.
     Stopped,
-    /// The container was found later, not running; it may have run unseen.
+    /// The container was found later and not running; it may have run unseen.
     Unclear,
 }
 
-/// Why a follower ended.
+/// The reason why a follower ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
-    /// The container was removed and its log read to the end.
+pub(crate) enum ExitReason {
+    /// The container was removed, and its log read to the end.
     Removed,
-    /// Nobody takes records any more.
+    /// The source was dropped.
     Stopped,
     /// The container is not to be followed.
-    Unwanted,
+    NotSelected,
 }
 
 /// A follower before it begins.
 pub(crate) struct Follower {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<Context>,
     pub(crate) id: ContainerId,
-    pub(crate) orders: watch::Receiver<Orders>,
-    pub(crate) glimpse: Glimpse,
+    pub(crate) commands: watch::Receiver<FollowCommands>,
+    pub(crate) partial: PartialMetadata,
     pub(crate) cursor: Arc<Mutex<Cursor>>,
     pub(crate) stats: Arc<ContainerStats>,
-    /// Told once, whether the container is followed.
+    /// Receives once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
 
 impl Follower {
     /// Follows the container until it is removed.
-    pub(crate) async fn run(self, beginning: Beginning) -> Outcome {
-        let timing = self.shared.timing;
-        let intake = Intake::new(self.shared.queue.clone(), self.cursor, self.stats);
-        let known = Known::new(self.shared.clone(), self.id.clone(), self.glimpse);
+    pub(crate) async fn run(self, reason: StartReason) -> ExitReason {
+        let timing = self.context.timing;
+        let sink = DedupSink::new(self.context.queue.clone(), self.cursor, self.stats);
+        let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.shared.floor,
-            drained: self.shared.floor,
+            floor: self.context.floor,
+            drained: self.context.floor,
             open: None,
             stuck: 0,
             has_warned: false,
             is_gone: false,
             left: None,
-            seen: Orders::default(),
-            shared: self.shared,
+            seen: FollowCommands::default(),
+            context: self.context,
             id: self.id,
-            orders: self.orders,
-            known,
-            intake,
+            commands: self.commands,
+            metadata,
+            sink,
             decided: self.decided,
         };
-        let step = match beginning {
-            Beginning::RanBefore => Step::Follow { tail: Some(TAIL) },
-            Beginning::Started => Step::Follow { tail: None },
-            Beginning::Stopped => Step::Wait(Waiting::Ended),
-            Beginning::Unclear => Step::Check,
+        let step = match reason {
+            StartReason::RanBefore => Step::Follow { tail: Some(TAIL) },
+            StartReason::Started => Step::Follow { tail: None },
+            StartReason::Stopped => Step::Wait(Waiting::Ended),
+            StartReason::Unclear => Step::Check,
         };
-        following.run(step).await.unwrap_or(Outcome::Stopped)
+        following.run(step).await.unwrap_or(ExitReason::Stopped)
     }
 }
 
 struct Following {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     id: ContainerId,
-    orders: watch::Receiver<Orders>,
-    known: Known,
-    intake: Intake,
+    commands: watch::Receiver<FollowCommands>,
+    metadata: ContainerMetadata,
+    sink: DedupSink,
     decided: Option<oneshot::Sender<bool>>,
     backoff: Backoff,
-    /// No request asks for anything before this.
+    /// The earliest `since` of all requests.
     floor: Timestamp,
-    /// When the last run ended whose log was read to the end.
+    /// The end of the last run whose log was read to the end.
     drained: Timestamp,
-    /// The stamp of the oldest line whose end the last answer did not have.
+    /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
-    /// How many requests in a row were ended by a bad frame before they brought anything new.
+    /// The number of requests in a row that a format error ended before they brought a new line.
     stuck: u32,
     has_warned: bool,
-    /// The Engine does not know the container any more.
+    /// Whether the Engine does not know the container any more.
     is_gone: bool,
-    /// What the last answer left unfinished; the next one begins before it.
+    /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
-    /// The orders that are followed already.
-    seen: Orders,
+    /// The commands that are executed already.
+    seen: FollowCommands,
 }
 
 enum Step {
@@ -166,53 +151,34 @@ enum Step {
     Follow {
         tail: Option<u32>,
     },
-    /// The stream ended: find out what that means.
+    /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
-    /// The container does not run: read what is there until there is nothing new.
+    /// The container does not run: read its log until a read brings nothing new.
     CatchUp(LogReader),
-    /// Find out whether the container ran unseen.
+    /// Ask whether the container ran unseen.
     Check,
     Wait(Waiting),
-    End(Outcome),
+    End(ExitReason),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Waiting {
-    /// All is read.
+    /// The log is read to its end.
     Ended,
-    /// The log driver cannot be read. That does not change while the container runs.
+    /// The log driver does not support reading. That does not change while the container runs.
     Unreadable,
 }
 
-/// How an answer of the log endpoint ended.
+/// The end of a response of the log endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Ending {
-    BadFrame,
     Broken,
     Complete,
-}
-
-/// What a refused request for a log means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Refusal {
-    Gone,
-    Later,
-    Unreadable,
-}
-
-impl Refusal {
-    pub(crate) fn of(error: &EngineError) -> Self {
-        match error.status() {
-            // 409: "dead or marked for removal"
-            Some(404 | 409) => Self::Gone,
-            Some(501) => Self::Unreadable,
-            _ => Self::Later,
-        }
-    }
+    Invalid,
 }
 
 impl Following {
-    async fn run(&mut self, first: Step) -> Result<Outcome, QueueClosed> {
+    async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
         loop {
             step = match step {
@@ -230,18 +196,19 @@ impl Following {
     }
 
     async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
-        self.seen = self.orders.borrow_and_update().clone();
+        self.seen = self.commands.borrow_and_update().clone();
         let query = self.query(true, tail);
-        let shared = self.shared.clone();
-        // A container may be gone before an inspection is answered, and its log with it: whoever has the log open by
-        // then can read all of it.
-        let opened = match self.known.container().is_some() {
-            true => shared.client.logs(&self.id, query).await,
+        let context = self.context.clone();
+        // A container, and its log with it, may be gone before an inspection is answered: a log that is open
+        // by then can still be read whole.
+        let opened = match self.metadata.container().is_some() {
+            true => context.client.logs(&self.id, query).await,
             false => {
-                let (opened, learned) = tokio::join!(shared.client.logs(&self.id, query), self.known.learn());
-                if !self.known.begin(learned) {
+                let (opened, inspection) =
+                    tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
+                if !self.metadata.set(inspection) {
                     self.announce(false);
-                    return Ok(Step::End(Outcome::Unwanted));
+                    return Ok(Step::End(ExitReason::NotSelected));
                 }
                 opened
             }
@@ -254,17 +221,17 @@ impl Following {
                 let (reader, _) = self.read(content_type, body, None).await?;
                 Ok(Step::Decide(reader))
             }
-            Err(error) => match Refusal::of(&error) {
-                Refusal::Gone => {
+            Err(error) => match error.log_refusal() {
+                LogRefusal::Gone => {
                     if let Some(left) = self.left.take() {
                         self.finish(left).await?;
                     }
                     Ok(Step::Wait(Waiting::Ended))
                 }
-                Refusal::Unreadable => Ok(self.unreadable(&error)),
-                Refusal::Later if self.orders.borrow().removed => Ok(Step::Wait(Waiting::Ended)),
-                Refusal::Later => {
-                    tracing::debug!(container = self.known.name(), %error, "the log is asked for again");
+                LogRefusal::Unreadable => Ok(self.unreadable(&error)),
+                LogRefusal::Temporary if self.commands.borrow().removed => Ok(Step::Wait(Waiting::Ended)),
+                LogRefusal::Temporary => {
+                    tracing::debug!(container = self.metadata.name(), %error, "requesting the log again");
                     self.pause().await;
                     Ok(Step::Follow { tail })
                 }
@@ -273,12 +240,12 @@ impl Following {
     }
 
     async fn decide(&mut self, reader: LogReader) -> Step {
-        match self.shared.client.inspect(&self.id).await {
+        match self.context.client.inspect(&self.id).await {
             Ok(inspect) => {
                 let is_running = inspect.state.is_running();
                 let finished_at = inspect.state.finished_at();
-                if !self.known.update(inspect) {
-                    return Step::End(Outcome::Unwanted);
+                if !self.metadata.update(inspect) {
+                    return Step::End(ExitReason::NotSelected);
                 }
                 if is_running {
                     self.left = Some(reader);
@@ -288,7 +255,7 @@ impl Following {
                 self.drained = finished_at.unwrap_or(self.drained);
                 Step::CatchUp(reader)
             }
-            Err(error) if Refusal::of(&error) == Refusal::Gone => {
+            Err(error) if error.log_refusal() == LogRefusal::Gone => {
                 self.is_gone = true;
                 Step::CatchUp(reader)
             }
@@ -300,15 +267,15 @@ impl Following {
     }
 
     async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
-        let shared = self.shared.clone();
+        let context = self.context.clone();
         for _ in 0..CATCH_UPS_IN_A_ROW {
-            let permit = shared.catch_ups.acquire().await;
+            let permit = context.catch_ups.acquire().await;
             let query = self.query(false, past_damage(self.stuck));
-            match shared.client.logs(&self.id, query).await {
+            match context.client.logs(&self.id, query).await {
                 Ok((content_type, body)) => {
-                    let (read, ending) = self.read(content_type, body, Some(shared.timing.catch_up)).await?;
+                    let (read, ending) = self.read(content_type, body, Some(context.timing.catch_up)).await?;
                     match ending {
-                        Ending::Complete if self.intake.new_lines() == 0 => {
+                        Ending::Complete if self.sink.new_lines() == 0 => {
                             reader = read;
                             break;
                         }
@@ -318,15 +285,15 @@ impl Following {
                             self.pause().await;
                             return Ok(Step::Decide(reader));
                         }
-                        Ending::BadFrame => {}
+                        Ending::Invalid => {}
                     }
                 }
-                Err(error) => match Refusal::of(&error) {
-                    Refusal::Gone => break,
-                    Refusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // Some Engines answer so for a container that is just being removed.
-                    Refusal::Later if self.is_gone && error.status().is_some() => break,
-                    Refusal::Later => {
+                Err(error) => match error.log_refusal() {
+                    LogRefusal::Gone => break,
+                    LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
+                    // Some Engines answer like this while a container is being removed.
+                    LogRefusal::Temporary if self.is_gone && error.is_status() => break,
+                    LogRefusal::Temporary => {
                         drop(permit);
                         self.pause().await;
                         return Ok(Step::Decide(reader));
@@ -338,16 +305,17 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Hands on what the container left unfinished.
+    /// Passes on the lines that the container left unfinished.
     async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
-        let is_tty = reader.framing() == Some(Framing::Tty);
+        let has_terminal = reader.framing() == Some(Framing::Terminal);
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
-            // If the container is started again, what a terminal shows next follows on this line with nothing between
-            // them, and both would be taken for one line that was read before. So this one must not be sent again.
-            if is_tty && !line.ended {
+            // If the container is started again, the terminal's next line follows this one with nothing in
+            // between, and both would be taken for one line that was read before. So this one must not be
+            // requested again.
+            if has_terminal && !line.ended {
                 self.floor = self.floor.max(next_moment(line.time));
             }
             self.take(line).await?;
@@ -356,11 +324,11 @@ impl Following {
     }
 
     async fn check(&mut self) -> Step {
-        self.seen.checks = self.orders.borrow_and_update().checks;
-        let shared = self.shared.clone();
+        self.seen.checks = self.commands.borrow_and_update().checks;
+        let context = self.context.clone();
         let inspected = {
-            let _permit = shared.catch_ups.acquire().await;
-            shared.client.inspect(&self.id).await
+            let _permit = context.catch_ups.acquire().await;
+            context.client.inspect(&self.id).await
         };
         match inspected {
             Ok(inspect) => {
@@ -370,7 +338,7 @@ impl Following {
                     false => Step::Wait(Waiting::Ended),
                 }
             }
-            Err(error) if Refusal::of(&error) == Refusal::Gone => Step::Wait(Waiting::Ended),
+            Err(error) if error.log_refusal() == LogRefusal::Gone => Step::Wait(Waiting::Ended),
             Err(_) => {
                 self.pause().await;
                 Step::Check
@@ -379,40 +347,40 @@ impl Following {
     }
 
     async fn wait(&mut self, waiting: Waiting) -> Step {
-        if self.intake.has_requested() {
-            self.seen.sightings = self.orders.borrow().sightings;
+        if self.sink.has_requested() {
+            self.seen.sightings = self.commands.borrow().sightings;
         }
         loop {
             {
-                let orders = self.orders.borrow_and_update();
+                let commands = self.commands.borrow_and_update();
                 let is_readable = waiting != Waiting::Unreadable;
-                if orders.starts != self.seen.starts {
+                if commands.starts != self.seen.starts {
                     return Step::Follow { tail: None };
                 }
-                if orders.removed {
-                    return Step::End(Outcome::Removed);
+                if commands.removed {
+                    return Step::End(ExitReason::Removed);
                 }
-                if is_readable && orders.sightings != self.seen.sightings {
+                if is_readable && commands.sightings != self.seen.sightings {
                     return Step::Follow { tail: None };
                 }
-                if is_readable && orders.checks != self.seen.checks {
+                if is_readable && commands.checks != self.seen.checks {
                     return Step::Check;
                 }
             }
-            if self.orders.changed().await.is_err() {
-                return Step::End(Outcome::Stopped);
+            if self.commands.changed().await.is_err() {
+                return Step::End(ExitReason::Stopped);
             }
         }
     }
 
-    /// Reads an answer to its end, however that comes. Without `silence` it may take for ever between two lines.
+    /// Reads a response to its end. Without `silence` there is no limit to the time between two parts.
     async fn read(
         &mut self,
         content_type: Option<String>,
         mut body: Body,
         silence: Option<Duration>,
     ) -> Result<(LogReader, Ending), QueueClosed> {
-        let mut reader = LogReader::new(content_type, self.known.tty());
+        let mut reader = LogReader::new(content_type, self.metadata.has_terminal());
         let mut lines = Vec::new();
         let ending = loop {
             let part = match silence {
@@ -422,46 +390,46 @@ impl Following {
             match part {
                 None => break Ending::Complete,
                 Some(Err(error)) => {
-                    tracing::debug!(container = self.known.name(), %error, "the log broke off");
+                    tracing::debug!(container = self.metadata.name(), %error, "the log stream broke");
                     break Ending::Broken;
                 }
                 Some(Ok(part)) => reader.push(&part),
             }
             if self.take_all(&mut reader, &mut lines).await?.is_err() {
-                break Ending::BadFrame;
+                break Ending::Invalid;
             }
         };
         self.open = reader.oldest_open();
-        let has_new = self.intake.new_lines() > 0;
+        let has_new = self.sink.new_lines() > 0;
         if has_new {
             self.backoff.reset();
         }
-        self.stuck = if ending == Ending::BadFrame && !has_new { self.stuck + 1 } else { 0 };
-        if self.stuck == PATIENCE {
+        self.stuck = if ending == Ending::Invalid && !has_new { self.stuck + 1 } else { 0 };
+        if self.stuck == ATTEMPTS_AT_DAMAGE {
             tracing::warn!(
-                container = self.known.name(),
-                "a part of the log cannot be read at all and is passed over; lines may be missing"
+                container = self.metadata.name(),
+                "a part of the log is unreadable and skipped; lines may be missing"
             );
         }
         Ok((reader, ending))
     }
 
-    /// Decodes all that came in. The inner error ends the answer.
+    /// Decodes all bytes that arrived. The inner error ends the response.
     async fn take_all(
         &mut self,
         reader: &mut LogReader,
         lines: &mut Vec<Line>,
-    ) -> Result<Result<(), BadFrame>, QueueClosed> {
+    ) -> Result<Result<(), LogFormatError>, QueueClosed> {
         loop {
-            match reader.step(lines) {
-                Ok(read::Step::Piece) => {
+            match reader.decode(lines) {
+                Ok(Decoded::Piece) => {
                     for line in lines.drain(..) {
                         self.take(line).await?;
                     }
                 }
-                Ok(read::Step::NeedsMore) => return Ok(Ok(())),
+                Ok(Decoded::NeedsMore) => return Ok(Ok(())),
                 Err(error) => {
-                    self.bad_frame(&error);
+                    self.invalid_format(&error);
                     if error.ends_stream() {
                         return Ok(Err(error));
                     }
@@ -470,11 +438,12 @@ impl Following {
         }
     }
 
-    /// The next part of a stream that may be silent for ever, except when its container was removed.
+    /// Returns the next part of a stream that may be silent without a limit, unless its container was
+    /// removed.
     async fn next_part(&mut self, body: &mut Body) -> Option<Result<Bytes, EngineError>> {
         loop {
-            let is_removed = self.orders.borrow().removed;
-            let silence = self.shared.timing.removed;
+            let is_removed = self.commands.borrow().removed;
+            let silence = self.context.timing.removed;
             let silent = async {
                 match is_removed {
                     true => sleep(silence).await,
@@ -483,7 +452,7 @@ impl Following {
             };
             tokio::select! {
                 biased;
-                changed = self.orders.changed() => {
+                changed = self.commands.changed() => {
                     changed.ok()?;
                     self.take_name();
                 }
@@ -494,40 +463,40 @@ impl Following {
     }
 
     async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        match self.known.container() {
-            Some(container) => self.intake.take(container, line).await,
+        match self.metadata.container() {
+            Some(container) => self.sink.take(container, line).await,
             None => Ok(()),
         }
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {
-        let since = self.intake.begin_request(self.floor, self.open);
+        let since = self.sink.begin_request(self.floor, self.open);
         LogsQuery { follow, since, tail }
     }
 
     fn take_name(&mut self) {
-        if let Some(name) = &self.orders.borrow().name {
-            self.known.rename(name);
+        if let Some(name) = &self.commands.borrow().name {
+            self.metadata.rename(name);
         }
     }
 
     fn announce(&mut self, follows: bool) {
         if let Some(decided) = self.decided.take() {
-            // Nobody may be waiting to hear it.
+            // The receiver may have given up.
             let _ = decided.send(follows);
         }
     }
 
-    fn bad_frame(&mut self, error: &BadFrame) {
-        self.intake.stats().bad_frame();
+    fn invalid_format(&mut self, error: &LogFormatError) {
+        self.sink.stats().bad_frame();
         if !std::mem::replace(&mut self.has_warned, true) {
-            tracing::warn!(container = self.known.name(), %error, "a part of the log cannot be read and is tried again");
+            tracing::warn!(container = self.metadata.name(), %error, "invalid log format; requesting the log again");
         }
     }
 
     fn unreadable(&self, error: &EngineError) -> Step {
-        self.intake.stats().unreadable();
-        tracing::warn!(container = self.known.name(), %error, "its log driver cannot be read, so none of its lines will come");
+        self.sink.stats().unreadable();
+        tracing::warn!(container = self.metadata.name(), %error, "the log driver cannot be read; no lines of this container");
         Step::Wait(Waiting::Unreadable)
     }
 
@@ -536,13 +505,14 @@ impl Following {
     }
 }
 
-/// How many pieces to ask for from the end of the log, when a bad frame keeps coming back. The Engine reads up to the
-/// damage from the beginning each time, and from the end it need not: what lies between is given up, little by little.
+/// Returns the number of pieces to request from the end of the log, once a format error recurs. From the
+/// beginning, the Engine meets the damage each time; from the end it may not. The pieces in between are given
+/// up step by step.
 fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
-        0..PATIENCE => None,
-        PATIENCE => Some(TAIL),
-        _ if stuck == PATIENCE + 1 => Some(TAIL / 32),
+        0..ATTEMPTS_AT_DAMAGE => None,
+        ATTEMPTS_AT_DAMAGE => Some(TAIL),
+        _ if stuck == ATTEMPTS_AT_DAMAGE + 1 => Some(TAIL / 32),
         _ => Some(0),
     }
 }
@@ -564,20 +534,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_passed_over_from_the_third_time_on() {
+    fn an_unreadable_part_is_skipped_from_the_third_attempt_on() {
         assert_eq!(
             [0, 1, 2, 3, 4, 5, 9].map(past_damage),
             [None, None, None, Some(1024), Some(32), Some(0), Some(0)]
         );
-    }
-
-    #[test]
-    fn a_refusal_is_told_by_its_status() {
-        let refusal = |code| Refusal::of(&EngineError::from_status("logs", code, b""));
-        assert_eq!(refusal(404), Refusal::Gone);
-        assert_eq!(refusal(409), Refusal::Gone);
-        assert_eq!(refusal(501), Refusal::Unreadable);
-        assert_eq!(refusal(500), Refusal::Later);
-        assert_eq!(Refusal::of(&EngineError::answer("logs", "broken")), Refusal::Later);
     }
 }

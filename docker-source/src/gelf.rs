@@ -1,38 +1,38 @@
-//! Records as GELF messages.
+//! Conversion of records to GELF messages.
 //!
-//! A [`GelfFormat`] says how messages look; a [`GelfFormatter`] makes them, and encodes once what all messages of a
-//! container have in common.
+//! A [`GelfFormat`] has the options of the messages; a [`GelfFormatter`] makes messages, and encodes the
+//! fields that all messages of a container share only once.
 //!
-//! By default the fields are those of Docker's own gelf log driver, by the same names, so that what reads one reads the
-//! other; [`Compat`] has further shapes.
+//! By default the fields have the names of Docker's own `gelf` log driver, so that readers of its messages
+//! read these, too. [`Compat`] has further shapes.
 //!
 //! | member | value |
 //! |---|---|
 //! | `host` | the Engine's host name, or [another](GelfFormat::with_host) |
 //! | `timestamp` | Docker's stamp of the line, to the nanosecond |
 //! | `level` | 6 for stdout, 3 for stderr |
-//! | `short_message` | the line; what is not UTF-8 in it becomes U+FFFD |
+//! | `short_message` | the line; bytes that are not UTF-8 become U+FFFD |
 //! | `_container_id` | all 64 digits |
 //! | `_container_name` | without a leading slash |
-//! | `_image_id`, `_image_name` | the image's id, and the name by which the container asked for it |
+//! | `_image_id`, `_image_name` | the image's id, and the name by which the container's creator named it |
 //! | `_command` | entry point and arguments |
-//! | `_created` | when the container was created, RFC 3339 |
+//! | `_created` | the container's time of creation, RFC 3339 |
 //! | `_tag` | the first 12 digits of the id, the driver's default |
 //! | `_source_stream` | `stdout` or `stderr`; the driver does not have it |
 //!
-//! In every shape there are, besides,
+//! Every shape has, besides,
 //!
 //! | field | value |
 //! |---|---|
-//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that its agent sets; a label that is missing or odd leaves its field out |
+//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that its agent sets; a missing or invalid label leaves its field out |
 //! | `_x` | a [constant field](GelfFormat::with_field) `x` |
 //! | `_x` | the value of the container's label `gelf_x`, as Logspout's GELF modules send it |
-//! | `_truncated` | how many bytes the line had, where it was longer than a line may be |
-//! | `_partial` | `true`, where the container ended in the middle of the line |
+//! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
+//! | `_partial` | `true`, if the container ended within the line |
 //!
-//! A label cannot stand in for any other of these fields, nor for what Logstash makes of a message once it has taken off
-//! the underscores: `gelf_type` becomes `_label_type`. Other characters than GELF allows become `_`, and of two labels
-//! that become one name the later, in the order of the alphabet, gets `_2` at its end.
+//! A label cannot replace another of these fields, nor a member that Logstash gives to its event once it has
+//! stripped the underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become
+//! `_`, and the later of two labels with the same name, in alphabetical order, gets the suffix `_2`.
 
 mod compat;
 mod ecs;
@@ -46,12 +46,12 @@ use std::sync::{Arc, Weak};
 use gelf_core::{FieldName, FieldSet, InvalidFieldName, Message, Value};
 
 use crate::container::Container;
+use crate::log::LogStream;
 use crate::record::Record;
-use crate::stream::LogStream;
 
-pub use compat::{Compat, UnknownCompat};
+pub use compat::{Compat, InvalidCompat};
 
-/// How the messages of a route look: their shape, host and constant fields.
+/// Options of messages: their shape, host and constant fields.
 ///
 /// ```
 /// use docker_source::gelf::{Compat, GelfFormat};
@@ -80,11 +80,12 @@ impl GelfFormat {
     /// Sets `host`. The default is the host name of the Engine.
     ///
     /// # Errors
-    /// [`BlankHost`] for a name of nothing or of white space, with which Graylog refuses a message.
-    pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, BlankHost> {
+    /// Returns [`InvalidHost`] if the name is empty or white space: Graylog refuses messages with such a
+    /// host.
+    pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidHost> {
         let host = host.into();
         if host.trim().is_empty() {
-            return Err(BlankHost);
+            return Err(InvalidHost);
         }
         self.host = Some(host);
         Ok(self)
@@ -95,11 +96,11 @@ impl GelfFormat {
         self.host.as_deref()
     }
 
-    /// Adds a field that every message has. The name may be written with or without its underscore.
+    /// Adds a field to every message. The name may be written with or without its underscore.
     ///
     /// # Errors
-    /// [`InvalidField`] for a name that GELF forbids, that this crate or Logstash gives to something else, or that
-    /// there is already.
+    /// Returns [`InvalidField`] if GELF forbids the name, if this crate or Logstash gives it to another
+    /// field, or if it was added before.
     pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidField> {
         let name = FieldName::new(name).map_err(InvalidField::Name)?.into_owned();
         if names::is_reserved(name.as_str()) {
@@ -116,11 +117,11 @@ impl GelfFormat {
         self.fields.iter().any(|(known, _)| known.as_str() == name)
     }
 
-    /// Returns what all messages of a container's stream have in common.
+    /// Returns the fields that all messages of a container's stream share.
     pub fn field_set(&self, container: &Container, stream: LogStream) -> FieldSet {
         let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
         for (name, value) in self.compat.fields(container, stream) {
-            // Of a container that was gone too soon, not everything is known.
+            // The metadata of a container that was gone too soon are incomplete.
             if !value.is_empty() {
                 set = set.field(name, value);
             }
@@ -135,28 +136,28 @@ impl GelfFormat {
     }
 }
 
-/// A host name of nothing or of white space.
+/// A host name is empty or white space.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct BlankHost;
+pub struct InvalidHost;
 
-impl fmt::Display for BlankHost {
+impl fmt::Display for InvalidHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the host is blank")
     }
 }
 
-impl std::error::Error for BlankHost {}
+impl std::error::Error for InvalidHost {}
 
-/// Why a name is not that of a constant field.
+/// A name is not that of a constant field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidField {
     /// GELF forbids the name.
     Name(InvalidFieldName),
-    /// There is a constant field of this name already.
+    /// A constant field of this name was added before.
     Repeated,
-    /// This crate sends a field of this name itself, or Logstash takes it for a member of its event.
+    /// This crate sends a field of this name itself, or Logstash gives the name to a member of its event.
     Reserved,
 }
 
@@ -165,22 +166,24 @@ impl fmt::Display for InvalidField {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Repeated => f.write_str("the field is given twice"),
-            Self::Reserved => f.write_str("the name is reserved for what the message says itself"),
+            Self::Reserved => f.write_str("the name is reserved for a field of the message itself"),
         }
     }
 }
 
 impl std::error::Error for InvalidField {}
 
-/// Makes messages of one [`GelfFormat`].
+/// Makes messages of records, with one [`GelfFormat`].
 ///
-/// Keeps the encoded [`FieldSet`]s of the containers that have records: a few kilobytes each, dropped some time after the
-/// last record and the source have dropped the container.
+/// The formatter keeps the encoded [`FieldSet`]s of containers that have records: a few kilobytes each, freed
+/// some time after the last record and the source have dropped the container.
+///
+/// # Examples
 ///
 /// ```no_run
 /// use docker_source::Source;
 /// use docker_source::gelf::{GelfFormat, GelfFormatter};
-/// use gelf_core::encode;
+/// use docker_source::gelf_core::encode;
 ///
 /// # async fn example(mut source: Source) {
 /// let mut formatter = GelfFormatter::new(GelfFormat::default());
@@ -194,9 +197,10 @@ impl std::error::Error for InvalidField {}
 #[derive(Debug)]
 pub struct GelfFormatter {
     format: GelfFormat,
-    /// By the address of the container, which no other has as long as there is the `Weak`. A renamed container is another.
+    /// The key is the container's address, which is unique as long as the `Weak` exists. A renamed container
+    /// is another.
     containers: HashMap<usize, Formatted>,
-    /// At how many containers those that are gone are looked for.
+    /// The number of containers at which dropped ones are removed.
     prune_at: usize,
 }
 
@@ -209,15 +213,15 @@ struct Formatted {
 }
 
 impl GelfFormatter {
-    /// The fewest containers at which those that are gone are looked for.
+    /// The smallest value of `prune_at`.
     const PRUNE_AT: usize = 64;
 
-    /// Creates a formatter that knows no container yet.
+    /// Creates a formatter.
     pub fn new(format: GelfFormat) -> Self {
         Self { format, containers: HashMap::new(), prune_at: Self::PRUNE_AT }
     }
 
-    /// Returns the record as a message.
+    /// Makes a message of a record.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
         let mut message = self

@@ -2,32 +2,34 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backoff;
 mod container;
-pub mod cursor;
+mod context;
+mod cursor;
+mod dedup;
 mod engine;
-mod events;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gelf;
-mod intake;
-mod known;
-pub mod line;
-pub mod name_pattern;
+mod log;
+mod metadata;
+mod name_pattern;
+mod outage;
 mod own_container;
-mod read;
 mod record;
 mod source;
 mod stats;
-pub mod stdcopy;
-mod stream;
 mod supervise;
 mod timing;
-mod tty;
 
 pub use container::Container;
 pub use engine::{ApiVersion, EngineAddress, EngineError, InvalidApiVersion, InvalidEngineAddress};
-pub use name_pattern::NamePattern;
+pub use gelf_core;
+pub use log::LogStream;
+pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use record::Record;
 pub use source::{Source, SourceBuilder};
-pub use stats::{ContainerCounts, Counts, Snapshot, Stats};
-pub use stream::LogStream;
+pub use stats::{ContainerCounts, LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

@@ -1,32 +1,30 @@
-//! `filter.name`: which containers a route takes, by a pattern of shell kind.
-//!
-//! Logspout compares with Go's `path.Match`, so the same patterns select the same containers here:
-//!
-//! ```text
-//! *        any number of characters, none of them '/'
-//! ?        one character that is not '/'
-//! [a-z]    one character of the class: single ones and ranges, at least one; here '/' is as good as any
-//! [^a-z]   one character outside of the class
-//! \x       the character x itself, in a class and outside
-//! x        the character x itself
-//! ```
-//!
-//! A pattern matches the whole name or not at all. One difference: a pattern that cannot be read is an error where it
-//! is parsed; in Logspout it silently selects nothing.
+//! Patterns of container names, as in Logspout's `filter.name`.
 
 use std::fmt;
 use std::iter::Peekable;
-use std::str::CharIndices;
+use std::str::{CharIndices, FromStr};
 
-/// A pattern for container names; the syntax is that of the [module](self).
+/// A pattern of container names, with the syntax of Go's `path.Match`, which Logspout's `filter.name` uses.
+///
+/// ```text
+/// *        any number of characters except '/'
+/// ?        one character except '/'
+/// [a-z]    one character of the class, which has at least one character or range and may contain '/'
+/// [^a-z]   one character outside of the class
+/// \x       the character x itself, in a class and outside
+/// x        the character x itself
+/// ```
+///
+/// A pattern matches the whole name or not at all. One difference to Logspout: an invalid pattern is an error
+/// when it is parsed; in Logspout it silently selects nothing.
 ///
 /// ```
-/// use docker_source::name_pattern::NamePattern;
+/// use docker_source::NamePattern;
 ///
 /// let pattern = NamePattern::new("ecs-*-web-[0-9]")?;
 /// assert!(pattern.matches("ecs-production-web-1"));
 /// assert!(!pattern.matches("ecs-production-web-12"));
-/// # Ok::<(), docker_source::name_pattern::InvalidPattern>(())
+/// # Ok::<(), docker_source::InvalidNamePattern>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NamePattern {
@@ -34,45 +32,44 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`InvalidPattern`] where Go's `path.Match` answers `ErrBadPattern`.
-    pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
-        let mut segments = vec![Segment::default()];
+    /// Returns [`InvalidNamePattern`] if Go's `path.Match` returns `ErrBadPattern`.
+    pub fn new(pattern: &str) -> Result<Self, InvalidNamePattern> {
+        let mut segments = Vec::new();
+        let mut segment = Segment::default();
         let mut rest = pattern.char_indices().peekable();
         while let Some((at, character)) = rest.next() {
             let matcher = match character {
                 '*' => {
-                    segments.push(Segment { after_star: true, matchers: Vec::new() });
+                    let next = Segment { after_star: true, matchers: Vec::new() };
+                    let before = std::mem::replace(&mut segment, next);
+                    // "**" is "*": a star with nothing between it and the next one adds nothing.
+                    if !before.matchers.is_empty() {
+                        segments.push(before);
+                    }
                     continue;
                 }
                 '?' => Matcher::AnyButSlash,
                 '[' => class(at, &mut rest)?,
                 '\\' => match rest.next() {
                     Some((_, escaped)) => Matcher::Character(escaped),
-                    None => return Err(InvalidPattern::TrailingBackslash { at }),
+                    None => return Err(InvalidNamePattern::TrailingBackslash { at }),
                 },
                 _ => Matcher::Character(character),
             };
-            if let Some(segment) = segments.last_mut() {
-                segment.matchers.push(matcher);
-            }
+            segment.matchers.push(matcher);
         }
-        // "**" is "*": a star that nothing follows before the next one adds nothing.
-        let last = segments.len() - 1;
-        let mut index = 0;
-        segments.retain(|segment| {
-            index += 1;
-            !segment.matchers.is_empty() || index - 1 == last
-        });
+        segments.push(segment);
         Ok(Self { segments })
     }
 
-    /// Whether the whole of `name` fits. The Engine's leading `/` is no part of a name: strip it before.
+    /// Returns whether the pattern matches the whole of `name`, which has no leading `/` as in the Engine's
+    /// API.
     ///
-    /// Takes at most (length of the name) × (length of the pattern) steps, whatever the two hold: as in Go, what
-    /// stands between two stars is taken at the first place where it fits, and that choice is never taken back.
+    /// Takes at most (length of the name) × (length of the pattern) steps for any input: as in Go, the text
+    /// between two stars is matched at the first place where it fits, and that choice is never taken back.
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         let mut segments = self.segments.iter().peekable();
@@ -90,7 +87,15 @@ impl NamePattern {
     }
 }
 
-/// What stands between two stars, or before the first.
+impl FromStr for NamePattern {
+    type Err = InvalidNamePattern;
+
+    fn from_str(pattern: &str) -> Result<Self, InvalidNamePattern> {
+        Self::new(pattern)
+    }
+}
+
+/// The matchers between two stars, before the first or after the last.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Segment {
     after_star: bool,
@@ -98,8 +103,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// What is left of `name` behind this segment, or `None` when it is not there. The last segment has to reach the
-    /// end.
+    /// Finds the segment in `name` and returns the rest behind it. The last segment has to reach the end.
     fn find_in<'n>(&self, name: &'n str, is_last: bool) -> Option<&'n str> {
         let mut from = name;
         loop {
@@ -146,8 +150,8 @@ impl Matcher {
 
 type Characters<'p> = Peekable<CharIndices<'p>>;
 
-/// Reads a class behind its `[`, which stands at byte `at`.
-fn class(at: usize, rest: &mut Characters<'_>) -> Result<Matcher, InvalidPattern> {
+/// Parses a class behind its `[` at byte `at`.
+fn class(at: usize, rest: &mut Characters<'_>) -> Result<Matcher, InvalidNamePattern> {
     let negated = rest.next_if(|(_, character)| *character == '^').is_some();
     let mut ranges = Vec::new();
     while ranges.is_empty() || rest.next_if(|(_, character)| *character == ']').is_none() {
@@ -161,54 +165,54 @@ fn class(at: usize, rest: &mut Characters<'_>) -> Result<Matcher, InvalidPattern
     Ok(Matcher::Class { negated, ranges })
 }
 
-fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidPattern> {
+fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidNamePattern> {
     match rest.next() {
-        None => Err(InvalidPattern::UnclosedClass { at }),
-        Some((_, '-' | ']')) => Err(InvalidPattern::MisplacedInClass { at }),
+        None => Err(InvalidNamePattern::UnclosedClass { at }),
+        Some((_, '-' | ']')) => Err(InvalidNamePattern::MisplacedInClass { at }),
         Some((at, '\\')) => {
-            rest.next().map(|(_, escaped)| escaped).ok_or(InvalidPattern::TrailingBackslash { at })
+            rest.next().map(|(_, escaped)| escaped).ok_or(InvalidNamePattern::TrailingBackslash { at })
         }
         Some((_, character)) => Ok(character),
     }
 }
 
-/// Why a text is not a [`NamePattern`]. `at` is where, in bytes from the start of the pattern.
+/// A text is not a [`NamePattern`]. `at` is a position in bytes from the start of the pattern.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum InvalidPattern {
-    /// The class that opens at `at` has `-` or `]` where a character belongs; written `\-` and `\]`, they are one.
+pub enum InvalidNamePattern {
+    /// The class that opens at `at` has `-` or `]` in place of a character. `\-` and `\]` are the characters.
     MisplacedInClass {
-        /// Where the class opens.
+        /// The position of the class.
         at: usize,
     },
     /// The pattern ends in a backslash that escapes nothing.
     TrailingBackslash {
-        /// Where the backslash is.
+        /// The position of the backslash.
         at: usize,
     },
     /// The class that opens at `at` has no closing `]`.
     UnclosedClass {
-        /// Where the class opens.
+        /// The position of the class.
         at: usize,
     },
 }
 
-impl fmt::Display for InvalidPattern {
+impl fmt::Display for InvalidNamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MisplacedInClass { at } => write!(
                 f,
-                "the class '[' at byte {at} has '-' or ']' where a character belongs; write '\\-' or '\\]' for it"
+                "the class '[' at byte {at} has '-' or ']' in place of a character; write '\\-' or '\\]'"
             ),
             Self::TrailingBackslash { at } => {
-                write!(f, "the backslash at byte {at} has nothing behind it; write '\\\\' for a backslash")
+                write!(f, "the backslash at byte {at} escapes nothing; write '\\\\' for a backslash")
             }
             Self::UnclosedClass { at } => write!(f, "the class '[' at byte {at} is not closed by ']'"),
         }
     }
 }
 
-impl std::error::Error for InvalidPattern {}
+impl std::error::Error for InvalidNamePattern {}
 
 #[cfg(test)]
 mod tests {
@@ -298,22 +302,22 @@ mod tests {
     }
 
     #[test]
-    fn what_go_calls_a_bad_pattern_is_an_error_that_says_where() {
+    fn a_bad_pattern_of_go_is_an_error_with_its_position() {
         let error = |pattern| NamePattern::new(pattern).unwrap_err();
-        assert_eq!(error("[]a]"), InvalidPattern::MisplacedInClass { at: 0 });
-        assert_eq!(error("x[-]"), InvalidPattern::MisplacedInClass { at: 1 });
-        assert_eq!(error("[x-]"), InvalidPattern::MisplacedInClass { at: 0 });
-        assert_eq!(error("[-x]"), InvalidPattern::MisplacedInClass { at: 0 });
-        assert_eq!(error("[a-b-c]"), InvalidPattern::MisplacedInClass { at: 0 });
-        assert_eq!(error("\\"), InvalidPattern::TrailingBackslash { at: 0 });
-        assert_eq!(error("[a\\"), InvalidPattern::TrailingBackslash { at: 2 });
+        assert_eq!(error("[]a]"), InvalidNamePattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("x[-]"), InvalidNamePattern::MisplacedInClass { at: 1 });
+        assert_eq!(error("[x-]"), InvalidNamePattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("[-x]"), InvalidNamePattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("[a-b-c]"), InvalidNamePattern::MisplacedInClass { at: 0 });
+        assert_eq!(error("\\"), InvalidNamePattern::TrailingBackslash { at: 0 });
+        assert_eq!(error("[a\\"), InvalidNamePattern::TrailingBackslash { at: 2 });
         for (pattern, at) in [("[", 0), ("[^", 0), ("[^bc", 0), ("a[", 1), ("a/b[", 3), ("*[a-", 1)] {
-            assert_eq!(error(pattern), InvalidPattern::UnclosedClass { at }, "{pattern}");
+            assert_eq!(error(pattern), InvalidNamePattern::UnclosedClass { at }, "{pattern}");
         }
     }
 
     #[test]
-    fn a_choice_between_two_stars_is_never_taken_back_as_in_go() {
+    fn a_match_between_two_stars_is_never_taken_back_as_in_go() {
         // Go takes 'c' for the class, and the second star cannot pass the slash.
         assert!(!matches("*[^a]*b", "c/b"));
         assert!(matches("*[^a]*b", "a/b"));

@@ -1,28 +1,29 @@
-//! Which container this process runs in, so that it never follows its own output.
+//! Detection of the container that this process runs in, so that it never follows its own output.
 //!
-//! An agent that ships its own diagnostics feeds itself for ever. The host name does not tell (`--hostname` and
-//! `--network host` change it), and under cgroup v2 neither does `/proc/self/cgroup`. What every container has is
-//! three files mounted by its Engine, whose source path carries the id:
+//! An agent that ships its own diagnostics feeds itself for ever. The host name does not tell the container
+//! (`--hostname` and `--network host` change it), and under cgroup v2 neither does `/proc/self/cgroup`. But
+//! the Engine mounts three files into every container, and their source paths contain the id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
 
-/// Length of a full container id: 64 lower-case hexadecimal digits.
+/// The length of a full container id: 64 lower-case hexadecimal digits.
 const ID_LENGTH: usize = 64;
 
 /// The files that an Engine mounts into each container, each kept in the container's own folder on the host.
 const MOUNTED_FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// The full id of the container whose `/proc/self/mountinfo` this is; `None` outside of one.
+/// Returns the full id of the container whose `/proc/self/mountinfo` this is; `None` outside of a container.
 ///
 /// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
-/// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One file of the three is enough, since a user
-/// may mount others over them. In a Kubernetes pod the folder is that of the pod's sandbox or of no container at all.
+/// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,
+/// since a user may mount others over them. In a Kubernetes pod, the folder is that of the pod's sandbox, or
+/// of no container at all.
 ///
-/// The text's layout is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its file system,
-/// the fifth is the mount point.
+/// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
+/// file system, the fifth the mount point.
 pub(crate) fn container_id_in(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(3);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_folder_is_known_too() {
+    fn podmans_folder_is_recognised() {
         let folder = "/containers/storage/overlay-containers";
         let text = mount(&format!("{folder}/{ID}/userdata/hosts"), "/etc/hosts");
         assert_eq!(container_id_in(&text), Some(ID));
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_64_lower_case_hexadecimal_digits_is_not_an_id() {
+    fn an_id_has_64_lower_case_hexadecimal_digits() {
         for id in [&ID[..63], &ID.to_uppercase(), &format!("{ID}0"), &ID.replace('3', "g")] {
             let text = mount(&format!("/var/lib/docker/containers/{id}/hostname"), "/etc/hostname");
             assert_eq!(container_id_in(&text), None, "{id}");

@@ -1,4 +1,4 @@
-//! One line on its way out, and the queue in which lines wait.
+//! Records, and the queue in which they wait for the reader.
 
 use std::sync::Arc;
 
@@ -6,27 +6,41 @@ use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::container::Container;
-use crate::line::Line;
+use crate::log::{Line, LogStream};
 use crate::stats::ContainerStats;
-use crate::stream::LogStream;
 
-/// How many lines may wait to be handed out. When so many do, reading pauses: the Engine's own log files are the better
-/// place to wait in.
+/// The largest number of lines that wait to be yielded. At the limit, reading pauses: the Engine's own log
+/// files are the better place to wait in.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
-/// How many bytes the lines of all containers may hold, those waiting and those handed out and not yet dropped. It stops a
-/// few containers with long lines from filling the memory.
-pub(crate) const BUDGET_BYTES: usize = 16 * 1024 * 1024;
-/// What a line costs besides its bytes, roughly.
+/// The largest number of bytes in the lines of all containers that wait, or are yielded and not yet dropped.
+/// The limit stops a few containers with long lines from filling the memory.
+pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
+/// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
 /// A line that a container wrote.
 ///
-/// It counts against a budget of 16 MiB until it is dropped: whoever keeps that many bytes of records gets no more of them.
+/// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of this size
+/// gets no further ones.
+///
+/// # Examples
+///
+/// ```
+/// use docker_source::{LogStream, Record};
+///
+/// fn print(record: &Record) {
+///     let line = String::from_utf8_lossy(record.bytes());
+///     match record.stream() {
+///         LogStream::Stdout => println!("{} {line}", record.container().name()),
+///         LogStream::Stderr => eprintln!("{} {line}", record.container().name()),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Record {
     container: Arc<Container>,
     line: Line,
-    /// Its part of the budget.
+    /// The record's part of the budget.
     _budget: OwnedSemaphorePermit,
 }
 
@@ -37,92 +51,97 @@ impl Record {
         Self { container, line, _budget: budget }
     }
 
-    /// The container that wrote the line, as it was known then.
+    /// Returns the container that wrote the line, with its metadata at that time.
     pub fn container(&self) -> &Arc<Container> {
         &self.container
     }
 
-    /// The stream to which it was written.
+    /// Returns the stream that the line was written to.
     pub fn stream(&self) -> LogStream {
         self.line.stream
     }
 
-    /// Docker's own stamp. Those of one stream increase from line to line as long as the Engine's clock does.
+    /// Returns Docker's timestamp of the line.
+    ///
+    /// The timestamps of one stream increase from line to line as long as the Engine's clock does.
     pub fn time(&self) -> Timestamp {
         self.line.time
     }
 
-    /// The line without its end. Any bytes: Docker does not ask for UTF-8.
+    /// Returns the line without its newline. It may hold any bytes: Docker does not require UTF-8.
     pub fn bytes(&self) -> &[u8] {
         &self.line.bytes
     }
 
-    /// How many bytes the line had. More than [`bytes`](Self::bytes) when it was longer than a line may be (1 MiB).
+    /// Returns the length of the line. It exceeds that of [`bytes`](Self::bytes) if the line was longer than
+    /// 1 MiB and was cut.
     pub fn length(&self) -> usize {
         self.line.length
     }
 
-    /// Whether this is the whole line: neither cut at the longest that a line may be, nor left unfinished when the
-    /// container ended.
+    /// Returns whether the record has the whole line: it was neither cut at 1 MiB nor left unfinished when
+    /// the container ended.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }
 }
 
-/// A record in the queue, with the account to which it belongs.
+/// A record in the queue, with the counters of its container.
 #[derive(Debug)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedRecord {
     record: Record,
     stats: Arc<ContainerStats>,
 }
 
-impl Queued {
-    /// Hands the record out.
+impl QueuedRecord {
+    /// Returns the record, counted as yielded.
     pub(crate) fn into_record(self) -> Record {
         self.stats.yielded();
         self.record
     }
 }
 
-/// The way into the queue.
+/// The sending half of the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordQueue {
-    sender: mpsc::Sender<Queued>,
+    sender: mpsc::Sender<QueuedRecord>,
     budget: Arc<Semaphore>,
 }
 
-/// The source was dropped, so nobody will take a record again.
+/// The source was dropped, so that no record will be read again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct QueueClosed;
 
 impl RecordQueue {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Queued>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<QueuedRecord>) {
         let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
-        (Self { sender, budget: Arc::new(Semaphore::new(BUDGET_BYTES)) }, receiver)
+        let budget = Arc::new(Semaphore::new(BUDGET_BYTES as usize));
+        (Self { sender, budget }, receiver)
     }
 
-    /// Waits until there is room for a line of so many bytes.
+    /// Waits until there is room for a line of this length.
     ///
-    /// The line is counted only when it is put there. Whoever stops waiting loses nothing from the accounts.
-    pub(crate) async fn room_for(&self, bytes: usize) -> Result<Room<'_>, QueueClosed> {
-        let cost = u32::try_from((bytes + RECORD_OVERHEAD).min(BUDGET_BYTES)).unwrap_or(u32::MAX);
+    /// # Cancel safety
+    /// Cancel safe: the line is counted only when it is put into the slot.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueueSlot<'_>, QueueClosed> {
+        let cost = u32::try_from(bytes + RECORD_OVERHEAD).unwrap_or(BUDGET_BYTES).min(BUDGET_BYTES);
         let slot = self.sender.reserve().await.map_err(|_| QueueClosed)?;
         let budget = self.budget.clone().acquire_many_owned(cost).await.map_err(|_| QueueClosed)?;
-        Ok(Room { slot, budget })
+        Ok(QueueSlot { slot, budget })
     }
 }
 
-/// A place in the queue for one line.
+/// Reserved room in the queue for one line.
 #[derive(Debug)]
-pub(crate) struct Room<'a> {
-    slot: mpsc::Permit<'a, Queued>,
+pub(crate) struct QueueSlot<'a> {
+    slot: mpsc::Permit<'a, QueuedRecord>,
     budget: OwnedSemaphorePermit,
 }
 
-impl Room<'_> {
+impl QueueSlot<'_> {
     pub(crate) fn put(self, container: Arc<Container>, line: Line, stats: &Arc<ContainerStats>) {
         stats.queued(line.length > line.bytes.len());
         let record = Record { container, line, _budget: self.budget };
-        self.slot.send(Queued { record, stats: stats.clone() });
+        self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 }

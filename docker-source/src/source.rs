@@ -1,68 +1,91 @@
 //! The public face: a builder, and the stream of records.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+use std::{fmt, fs, io};
 
 use gelf_core::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{self, AbortHandle};
 use tokio::time::sleep;
 
+use crate::backoff::Backoff;
 use crate::container::Container;
+use crate::context::{CATCH_UPS, Context};
 use crate::engine::{ContainerId, EngineAddress, EngineClient, EngineError, Limits};
-use crate::follow::{CATCH_UPS, Shared};
+use crate::outage::Outage;
 use crate::own_container::container_id_in;
-use crate::record::{Queued, Record, RecordQueue};
+use crate::record::{QueuedRecord, Record, RecordQueue};
 use crate::stats::Stats;
-use crate::supervise::{Outage, Supervisor};
-use crate::timing::{Backoff, Timing};
+use crate::supervise::Supervisor;
+use crate::timing::Timing;
 
-/// The lines of all containers of one Engine, from when it was connected.
+/// The mounts of this process.
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+/// A stream of the lines of all containers of one Engine, from the time of connecting on.
 ///
-/// Lines of one stream of one container come in order; between streams and containers there is none. Reading never holds up a
-/// container, and pauses while nobody calls [`next`](Self::next): the Engine's log files keep what was not read.
+/// Lines of one stream of one container are in order; there is no order between streams or containers.
+/// Reading never blocks a container, and pauses while [`next`](Self::next) is not called: the Engine's log
+/// files keep the lines.
 ///
-/// Dropping the source ends all of it.
+/// Dropping the source stops all its tasks.
+///
+/// # Examples
+///
+/// Print the lines of all containers:
+///
+/// ```no_run
+/// use docker_source::Source;
+///
+/// # async fn example() -> Result<(), docker_source::EngineError> {
+/// let mut source = Source::builder().connect().await?;
+/// while let Some(record) = source.next().await {
+///     println!("{}: {}", record.container().name(), String::from_utf8_lossy(record.bytes()));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Source {
-    records: mpsc::Receiver<Queued>,
+    records: mpsc::Receiver<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     supervisor: AbortHandle,
 }
 
 impl Source {
-    /// The way to a source.
+    /// Returns a builder with the default options.
     pub fn builder() -> SourceBuilder {
         SourceBuilder {
             address: None,
             select: Box::new(|_| true),
             timing: Timing::default(),
-            mountinfo: "/proc/self/mountinfo".into(),
+            mountinfo: MOUNTINFO.into(),
         }
     }
 
-    /// The next line of any container, waiting for it as long as it takes; `None` once the source was
-    /// [stopped](Self::stop) and all that was read is handed out.
+    /// Returns the next line of any container. Returns `None` once the source was [stopped](Self::stop) and
+    /// has yielded all lines that were read.
     ///
-    /// Dropping the future loses nothing.
+    /// # Cancel safety
+    /// Cancel safe: no record is lost.
     pub async fn next(&mut self) -> Option<Record> {
-        self.records.recv().await.map(Queued::into_record)
+        self.records.recv().await.map(QueuedRecord::into_record)
     }
 
-    /// Stops reading. [`next`](Self::next) hands out what was read, then `None`.
+    /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
     pub fn stop(&mut self) {
         self.supervisor.abort();
     }
 
-    /// The host name of the Engine.
+    /// Returns the host name of the Engine.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
     }
 
-    /// The accounts.
+    /// Returns the counters of the source.
     pub fn stats(&self) -> Arc<Stats> {
         self.stats.clone()
     }
@@ -74,7 +97,25 @@ impl Drop for Source {
     }
 }
 
-/// What a [`Source`] shall read.
+/// Options of a [`Source`].
+///
+/// # Examples
+///
+/// Follow the containers whose names begin with `web-`, of an Engine at an address:
+///
+/// ```no_run
+/// use docker_source::{NamePattern, Source};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pattern = NamePattern::new("web-*")?;
+/// let source = Source::builder()
+///     .address("unix:///run/user/1000/docker.sock".parse()?)
+///     .select(move |container| pattern.matches(container.name()))
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `connect` is awaited"]
 pub struct SourceBuilder {
     address: Option<EngineAddress>,
@@ -84,40 +125,39 @@ pub struct SourceBuilder {
 }
 
 impl SourceBuilder {
-    /// Where the Engine listens. Default: [`EngineAddress::from_env`].
+    /// Sets the Engine's address. The default is [`EngineAddress::from_env`].
     pub fn address(mut self, address: EngineAddress) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// Which containers to follow. Default: all.
+    /// Sets the filter that selects containers. The default selects all.
     ///
-    /// Each container is asked about once, when it is first followed; a later renaming changes nothing. Never followed
-    /// are the container in which this process runs, and those that [ask for it](Container::is_ignored).
+    /// The filter is called once for each container, when it is first followed; a later renaming changes
+    /// nothing. Two kinds of containers are never followed: the one that this process runs in, and those that
+    /// [ask for it](Container::is_ignored).
     pub fn select(mut self, select: impl Fn(&Container) -> bool + Send + Sync + 'static) -> Self {
         self.select = Box::new(select);
         self
     }
 
-    /// How long to wait for what.
+    /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// The list of this process's mounts, by which it finds the container that it runs in. Default:
-    /// `/proc/self/mountinfo`. Where there is none, it runs in none.
-    pub fn mountinfo(mut self, path: impl Into<PathBuf>) -> Self {
-        self.mountinfo = path.into();
-        self
-    }
-
-    /// Waits for the Engine, as long as it takes, and starts to follow its containers on the current tokio runtime.
+    /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Of containers that run already, only what they write from now on is read.
+    /// Waits for an Engine that does not answer, without a limit. Of a container that runs already, only
+    /// lines written from now on are read.
     ///
     /// # Errors
-    /// Those that [waiting does not mend](EngineError::is_permanent). All others are logged, once per outage.
+    /// Returns the errors that are [permanent](EngineError::is_permanent). Others are logged once per outage
+    /// and retried.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
     pub async fn connect(self) -> Result<Source, EngineError> {
         let address = match self.address {
             Some(address) => address,
@@ -128,11 +168,11 @@ impl SourceBuilder {
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         let mut outage = Outage::default();
         let info = loop {
-            let asked = async {
+            let request = async {
                 client.negotiate().await?;
                 client.info().await
             };
-            match asked.await {
+            match request.await {
                 Ok(info) => break info,
                 Err(error) if error.is_permanent() => return Err(error),
                 Err(error) => outage.failed(&error),
@@ -141,17 +181,13 @@ impl SourceBuilder {
         };
         outage.over();
         let engine_host: Arc<str> = info.name.into();
-        // Stamps are the Engine's, and so must be the moment from which they count. One that tells no time shares ours.
-        let floor =
-            Timestamp::from_rfc3339(&info.system_time).unwrap_or_else(|_| Timestamp::from(SystemTime::now()));
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
-        let mounts = std::fs::read(&self.mountinfo).unwrap_or_default();
-        let supervisor = Supervisor::new(Arc::new(Shared {
+        let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            floor,
-            own_container: container_id_in(&String::from_utf8_lossy(&mounts)).and_then(ContainerId::parse),
+            floor: engine_time(&info.system_time),
+            own_container: own_container(&self.mountinfo),
             select: self.select,
             timing,
             queue,
@@ -168,7 +204,57 @@ impl fmt::Debug for SourceBuilder {
         f.debug_struct("SourceBuilder")
             .field("address", &self.address)
             .field("timing", &self.timing)
-            .field("mountinfo", &self.mountinfo)
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads the Engine's clock, from which the stamps of lines are; else takes that of this machine.
+fn engine_time(text: &str) -> Timestamp {
+    Timestamp::from_rfc3339(text).unwrap_or_else(|error| {
+        tracing::warn!("the Engine reports the time {text:?} ({error}); using the clock of this machine");
+        SystemTime::now().into()
+    })
+}
+
+/// Returns the id of the container that this process runs in, if it runs in one.
+fn own_container(mountinfo: &Path) -> Option<ContainerId> {
+    match fs::read(mountinfo) {
+        Ok(mounts) => container_id_in(&String::from_utf8_lossy(&mounts)).and_then(ContainerId::parse),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!("{}: {error}; a container of this process would be followed", mountinfo.display());
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+
+    #[tokio::test]
+    async fn the_container_of_this_process_is_never_followed() {
+        let engine = SimulatedEngine::start().await;
+        let own = engine.create(ContainerOptions::named("agent"));
+        own.start();
+        let other = engine.create(ContainerOptions::named("web"));
+        let mountinfo = engine.socket().with_file_name("mountinfo");
+        let mount = format!(
+            "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
+            own.id()
+        );
+        fs::write(&mountinfo, mount).unwrap();
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        builder.mountinfo = mountinfo;
+        let mut source = builder.connect().await.unwrap();
+        engine.wait_for(1, "/containers/json").await;
+        own.line(Stream::Stdout, "own");
+        own.die();
+        own.start();
+        other.start();
+        other.line(Stream::Stdout, "other");
+        assert_eq!(source.next().await.unwrap().bytes(), b"other");
+        assert_eq!(engine.count(own.id()), 0, "{:?}", engine.requests());
     }
 }

@@ -1,7 +1,7 @@
-//! The accounts: how many lines were read, and where each of them is.
+//! Counters of lines and requests.
 //!
-//! The figures of a container change together under a lock of its own, which nobody else holds for long. Independent
-//! atomics would be as fast, but between two of them the sums would not hold.
+//! The counters of a container change together, under a lock of its own that is never held for long.
+//! Independent atomics would be as fast, but their sums would not hold between two changes.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -10,40 +10,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{ContainerId, EngineClient};
 
-/// What was counted of one container, or of all.
+/// The counters of one container, or their sum over all containers.
 ///
 /// At every moment `read = yielded + skipped_empty + skipped_repeated + skipped_old + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
-pub struct Counts {
+pub struct LineCounts {
     /// Lines that were read, each time that the Engine sent them.
     pub read: u64,
-    /// Lines that [`Source::next`](crate::Source::next) handed out.
+    /// Lines that [`Source::next`](crate::Source::next) yielded.
     pub yielded: u64,
-    /// Lines with nothing but white space in them; they are not handed out.
+    /// Lines that were skipped because they are empty or white space.
     pub skipped_empty: u64,
-    /// Lines that had been read before: the Engine sends some again when its log is asked for anew, Docker 20.10 also
-    /// when it rotates its files.
+    /// Lines that were skipped because they had been read before. The Engine sends some lines again when a
+    /// log is requested again; Docker 20.10 also does so when it rotates its files.
     pub skipped_repeated: u64,
-    /// Lines that came when a log was asked for anew, and are older than all that is remembered of their stream. They
-    /// were read before, as far as the order of the stamps tells. More than 65,536 lines of one stream in a second
-    /// make such lines, and a clock that was set back.
+    /// Lines that were skipped because they arrived when a log was requested again and are older than all
+    /// remembered lines of their stream, so that by the order of the stamps they were read before. More than
+    /// 65,536 lines of one stream in a second cause such lines, and a clock that was set back.
     pub skipped_old: u64,
-    /// Lines that are read and wait to be handed out.
+    /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Lines of which only the beginning was kept, because they were longer than a line may be.
+    /// Lines that were cut because they were longer than 1 MiB.
     pub truncated: u64,
-    /// Frames that were not as Docker writes them. Each ends its request, and the next one resumes.
+    /// Violations of Docker's log format. Most end their request, and the next request resumes.
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Those of the requests that resumed an earlier one or looked for what it had left out.
+    /// Requests that resumed an earlier one, or looked for lines that it had left out.
     pub resumes: u64,
-    /// Starts of the container at which its log driver could not be read (status 501).
+    /// Starts of a container whose log driver does not support reading (status 501).
     pub unreadable: u64,
 }
 
-impl AddAssign for Counts {
+impl AddAssign for LineCounts {
     fn add_assign(&mut self, other: Self) {
         self.read += other.read;
         self.yielded += other.yielded;
@@ -59,39 +60,41 @@ impl AddAssign for Counts {
     }
 }
 
-/// The counts of one container.
+/// The counters of one container.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct ContainerCounts {
     /// The container's id.
-    pub id: Arc<str>,
-    /// What was counted of it.
-    pub counts: Counts,
+    pub id: String,
+    /// The counters.
+    pub counts: LineCounts,
 }
 
-/// All figures at one moment.
+/// The values of all counters at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
-pub struct Snapshot {
-    /// The sum over all containers, including those that are no more.
-    pub total: Counts,
-    /// Each container whose log was asked for and that still exists or has lines in flight, ordered by id.
+pub struct StatsSnapshot {
+    /// The sum over all containers, including removed ones.
+    pub total: LineCounts,
+    /// The containers whose log was requested and that still exist or have lines in flight, ordered by id.
     pub containers: Vec<ContainerCounts>,
     /// Requests of all kinds that were sent to the Engine.
     pub engine_requests: u64,
-    /// Times that the stream of events was opened: one more than it was lost.
+    /// Times that the event stream was opened: one more than it was lost.
     pub events_connections: u64,
-    /// Events that could not be read.
+    /// Invalid events.
     pub events_bad: u64,
-    /// Entries of the list of containers that could not be read.
+    /// Invalid entries of the list of containers.
     pub list_bad: u64,
-    /// Times that a list of all containers was compared with what is followed.
+    /// Times that a list of all containers was compared with the followed ones.
     pub lists: u64,
-    /// Followers that ended by a panic and were started again.
+    /// Followers that panicked and were started again.
     pub follower_restarts: u64,
 }
 
-/// The accounts of a [`Source`](crate::Source); they outlive it.
+/// The counters of a [`Source`](crate::Source). They outlive it.
 #[derive(Debug)]
 pub struct Stats {
     client: EngineClient,
@@ -106,15 +109,15 @@ pub struct Stats {
 #[derive(Debug, Default)]
 struct Containers {
     known: HashMap<ContainerId, Arc<ContainerStats>>,
-    /// Containers that are no more, but may have lines in flight.
+    /// Removed containers that may have lines in flight.
     leaving: Vec<(ContainerId, Arc<ContainerStats>)>,
-    /// The sum over all that are neither.
-    left: Counts,
+    /// The sum over the other removed containers.
+    left: LineCounts,
 }
 
 impl Containers {
-    /// Those without lines in flight become part of the sum, so that a host's many short-lived containers do not
-    /// add up in memory.
+    /// Adds removed containers without lines in flight to the sum, so that a host's many short-lived
+    /// containers do not accumulate in memory.
     fn fold(&mut self) {
         let left = &mut self.left;
         self.leaving.retain(|(_, stats)| {
@@ -140,8 +143,8 @@ impl Stats {
         }
     }
 
-    /// All figures as they are now. Those of one container are of the same moment.
-    pub fn snapshot(&self) -> Snapshot {
+    /// Returns the current values. Those of one container are of the same moment.
+    pub fn snapshot(&self) -> StatsSnapshot {
         let mut all = lock(&self.containers);
         all.fold();
         let mut total = all.left;
@@ -150,33 +153,34 @@ impl Stats {
             .known
             .iter()
             .chain(leaving)
-            .map(|(id, stats)| ContainerCounts { id: id.to_shared(), counts: stats.counts() })
-            .filter(|container| container.counts != Counts::default())
+            .map(|(id, stats)| ContainerCounts { id: id.to_string(), counts: stats.counts() })
+            .filter(|container| container.counts != LineCounts::default())
             .collect();
         drop(all);
         containers.sort_by(|a, b| a.id.cmp(&b.id));
         for container in &containers {
             total += container.counts;
         }
-        let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        Snapshot {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsSnapshot {
             total,
             containers,
             engine_requests: self.client.requests(),
-            events_connections: figure(&self.events_connections),
-            events_bad: figure(&self.events_bad),
-            list_bad: figure(&self.list_bad),
-            lists: figure(&self.lists),
-            follower_restarts: figure(&self.follower_restarts),
+            events_connections: load(&self.events_connections),
+            events_bad: load(&self.events_bad),
+            list_bad: load(&self.list_bad),
+            lists: load(&self.lists),
+            follower_restarts: load(&self.follower_restarts),
         }
     }
 
-    /// The account of a container, opened when there is none.
+    /// Returns the counters of a container, and creates them if there are none.
     pub(crate) fn container(&self, id: &ContainerId) -> Arc<ContainerStats> {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
     }
 
-    /// The container is no more; its account closes when its last line is handed out.
+    /// Notes that the container was removed. Its counters become part of the sum when its last line is
+    /// yielded.
     pub(crate) fn forget(&self, id: &ContainerId) {
         let mut all = lock(&self.containers);
         if let Some(stats) = all.known.remove(id) {
@@ -203,12 +207,12 @@ impl Stats {
     }
 }
 
-/// The account of one container.
+/// The counters of one container.
 #[derive(Debug, Default)]
-pub(crate) struct ContainerStats(Mutex<Counts>);
+pub(crate) struct ContainerStats(Mutex<LineCounts>);
 
 impl ContainerStats {
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> LineCounts {
         *lock(&self.0)
     }
 
@@ -258,7 +262,7 @@ impl ContainerStats {
     }
 }
 
-/// Counting goes on even where somebody panicked while it counted.
+/// Locks the mutex, even if another thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_equation_holds_after_every_step() {
+    fn read_lines_are_the_sum_of_the_others_after_every_step() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_is_no_more_stays_in_the_total_and_leaves_the_list_with_its_last_line() {
+    fn a_removed_container_stays_in_the_total_and_leaves_the_list_with_its_last_line() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);

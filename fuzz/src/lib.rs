@@ -1,4 +1,4 @@
-//! What must hold of gelf-core for any input.
+//! Invariants of gelf-core and docker-source for any input.
 //!
 //! Each function takes bytes and panics if something does not hold. `scripts/fuzz` runs them under libFuzzer, and the
 //! tests here replay the seeds in `seeds/`, one folder for each function, and mutations of them; the vectors of the
@@ -11,12 +11,17 @@
     reason = "a fuzz target says by a panic what does not hold"
 )]
 
+mod container_logs;
+mod engine_events;
 mod framing;
 mod inflating;
 mod messages;
+mod parts;
 mod reassembly;
 mod vectors;
 
+pub use container_logs::{line_joiner, log_frames, log_terminal};
+pub use engine_events::event_stream;
 pub use framing::framer;
 pub use inflating::inflate_capped;
 pub use messages::{datagram_decode, json_decode, round_trip};

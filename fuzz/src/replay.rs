@@ -60,4 +60,15 @@ macro_rules! replays {
         }
     )*};
 }
-replays!(datagram_decode, framer, inflate_capped, json_decode, reassembler_operations, round_trip);
+replays!(
+    datagram_decode,
+    event_stream,
+    framer,
+    inflate_capped,
+    json_decode,
+    line_joiner,
+    log_frames,
+    log_terminal,
+    reassembler_operations,
+    round_trip
+);

@@ -1,19 +1,21 @@
-//! Where the Engine listens: `DOCKER_HOST`, or the default socket.
+//! The Engine's address: `DOCKER_HOST`, or the default socket.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The socket that every installation of Docker has.
+/// The socket of every Docker installation.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-/// The path at which Logspout's image offers that socket; command lines written for Logspout mount it there.
+/// The path at which command lines written for Logspout mount that socket.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
 /// The port of an Engine without TLS.
 const DEFAULT_PORT: u16 = 2375;
 
-/// Where a Docker Engine listens.
+/// The address of a Docker Engine.
 ///
-/// Written and read as `DOCKER_HOST` is: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`.
+/// Parsed and displayed like `DOCKER_HOST`: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`. The
+/// default is `/var/run/docker.sock`; [`from_env`](Self::from_env) reads the environment.
 ///
 /// ```
 /// use docker_source::EngineAddress;
@@ -25,11 +27,11 @@ const DEFAULT_PORT: u16 = 2375;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EngineAddress {
-    /// A host name or IP address and a port, without TLS. An IPv6 address is in brackets.
+    /// A host name or IP address and a port, without TLS.
     Tcp {
-        /// `name`, `10.0.0.7` or `[::1]`.
+        /// The host: `name`, `10.0.0.7` or, in brackets, `[::1]`.
         host: String,
-        /// 2375 where none was given.
+        /// The port; 2375 if the text had none.
         port: u16,
     },
     /// The absolute path of a unix socket.
@@ -37,19 +39,20 @@ pub enum EngineAddress {
 }
 
 impl EngineAddress {
-    /// The Engine that `DOCKER_HOST` names. Without it, or when it is empty, `/var/run/docker.sock`; where that does
-    /// not exist and `/tmp/docker.sock` does, the latter, to which Logspout's image linked it.
+    /// Returns the address in `DOCKER_HOST`, else `/var/run/docker.sock`.
+    ///
+    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist and
+    /// `/tmp/docker.sock`, where Logspout's users mount it, does, returns the latter.
     ///
     /// # Errors
-    /// [`InvalidEngineAddress`] when `DOCKER_HOST` cannot be used, which includes `DOCKER_TLS_VERIFY` being set for a
-    /// `tcp://` address: this client speaks no TLS.
+    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or is a `tcp://` address while
+    /// `DOCKER_TLS_VERIFY` is set: TLS is not supported.
     pub fn from_env() -> Result<Self, InvalidEngineAddress> {
-        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self::choose(variable, |path| path.exists())
+        Self::choose(|name| std::env::var_os(name), |path| path.exists())
     }
 
     fn choose(
-        variable: impl Fn(&str) -> Option<String>,
+        variable: impl Fn(&str) -> Option<OsString>,
         exists: impl Fn(&Path) -> bool,
     ) -> Result<Self, InvalidEngineAddress> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -57,10 +60,16 @@ impl EngineAddress {
             let logspout = !exists(Path::new(DEFAULT_SOCKET)) && exists(Path::new(LOGSPOUT_SOCKET));
             return Ok(Self::Unix(if logspout { LOGSPOUT_SOCKET } else { DEFAULT_SOCKET }.into()));
         };
-        match host.parse()? {
+        match host.to_str().ok_or(InvalidEngineAddress::NotUnicode)?.parse()? {
             Self::Tcp { .. } if set("DOCKER_TLS_VERIFY").is_some() => Err(InvalidEngineAddress::Tls),
             address => Ok(address),
         }
+    }
+}
+
+impl Default for EngineAddress {
+    fn default() -> Self {
+        Self::Unix(DEFAULT_SOCKET.into())
     }
 }
 
@@ -90,10 +99,18 @@ impl FromStr for EngineAddress {
     }
 }
 
+impl TryFrom<&str> for EngineAddress {
+    type Error = InvalidEngineAddress;
+
+    fn try_from(text: &str) -> Result<Self, InvalidEngineAddress> {
+        text.parse()
+    }
+}
+
 fn parse_tcp(text: &str) -> Option<EngineAddress> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = match text.rsplit_once(':') {
-        // The colon inside of the brackets of an IPv6 address is not the port's.
+        // This colon is within the brackets of an IPv6 address, not in front of a port.
         Some((_, tail)) if tail.contains(']') => (text, DEFAULT_PORT),
         Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
         None => (text, DEFAULT_PORT),
@@ -107,33 +124,42 @@ fn parse_tcp(text: &str) -> Option<EngineAddress> {
     (!bare.is_empty() && bare.bytes().all(allowed)).then(|| EngineAddress::Tcp { host: host.into(), port })
 }
 
-/// Why a text does not name an Engine that can be reached.
+/// A text is not the address of an Engine that can be reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {
     /// `tcp://` without a host, or with a port that is not a number from 1 to 65535.
     HostAndPort,
-    /// `npipe://`: Windows' named pipes.
+    /// `npipe://`, a Windows named pipe, is not supported.
     NamedPipe,
+    /// `DOCKER_HOST` is not valid Unicode.
+    NotUnicode,
     /// `unix://` with a path that does not begin with `/`.
     RelativePath,
-    /// No scheme, or an unknown one.
+    /// A missing or unknown scheme.
     Scheme,
-    /// `ssh://`.
+    /// `ssh://` is not supported.
     Ssh,
-    /// `https://`, or `tcp://` with `DOCKER_TLS_VERIFY`.
+    /// `https://`, and `tcp://` with `DOCKER_TLS_VERIFY`, are not supported.
     Tls,
 }
 
 impl fmt::Display for InvalidEngineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::HostAndPort => "DOCKER_HOST: after tcp:// comes host:port, as in tcp://127.0.0.1:2375",
+            Self::HostAndPort => "DOCKER_HOST: expected host:port after tcp://, as in tcp://127.0.0.1:2375",
             Self::NamedPipe => "DOCKER_HOST: named pipes (npipe://) are not supported; use unix:// or tcp://",
-            Self::RelativePath => "DOCKER_HOST: after unix:// comes an absolute path, as in unix:///var/run/docker.sock",
+            Self::NotUnicode => "DOCKER_HOST is not valid Unicode",
+            Self::RelativePath => {
+                "DOCKER_HOST: expected an absolute path after unix://, as in unix:///var/run/docker.sock"
+            }
             Self::Scheme => "DOCKER_HOST must begin with unix:// or tcp://, as in unix:///var/run/docker.sock",
-            Self::Ssh => "DOCKER_HOST: ssh:// is not supported; forward the socket with `ssh -L` and use unix:// or tcp://",
-            Self::Tls => "DOCKER_HOST: an Engine behind TLS is not supported; use its unix socket, or tcp:// without DOCKER_TLS_VERIFY",
+            Self::Ssh => {
+                "DOCKER_HOST: ssh:// is not supported; forward the socket with `ssh -L` and use unix:// or tcp://"
+            }
+            Self::Tls => {
+                "DOCKER_HOST: TLS is not supported; use the Engine's unix socket, or tcp:// without DOCKER_TLS_VERIFY"
+            }
         })
     }
 }
@@ -150,14 +176,14 @@ mod tests {
 
     fn choose(variables: &[(&str, &str)], existing: &[&str]) -> Result<String, InvalidEngineAddress> {
         EngineAddress::choose(
-            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()),
             |path| existing.iter().any(|known| Path::new(known) == path),
         )
         .map(|address| address.to_string())
     }
 
     #[test]
-    fn unix_and_tcp_addresses_are_read() {
+    fn unix_and_tcp_addresses_are_parsed() {
         assert_eq!(
             parse("unix:///run/user/1000/docker.sock"),
             Ok("unix:///run/user/1000/docker.sock".into())
@@ -170,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reached_is_refused_by_name() {
+    fn an_address_that_is_not_supported_is_refused_by_its_reason() {
         use InvalidEngineAddress as E;
         for (text, error) in [
             ("", E::Scheme),
@@ -198,12 +224,21 @@ mod tests {
     #[test]
     fn without_docker_host_the_default_socket_is_taken_and_logspouts_only_in_its_absence() {
         assert_eq!(choose(&[], &[]), Ok("unix:///var/run/docker.sock".into()));
+        assert_eq!(EngineAddress::default().to_string(), "unix:///var/run/docker.sock");
         assert_eq!(choose(&[("DOCKER_HOST", "")], &[LOGSPOUT_SOCKET]), Ok("unix:///tmp/docker.sock".into()));
         assert_eq!(choose(&[], &[DEFAULT_SOCKET, LOGSPOUT_SOCKET]), Ok("unix:///var/run/docker.sock".into()));
         assert_eq!(
             choose(&[("DOCKER_HOST", "unix:///a.sock")], &[LOGSPOUT_SOCKET]),
             Ok("unix:///a.sock".into())
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_docker_host_that_is_not_unicode_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let variable = |_: &str| Some(OsString::from_vec(b"unix:///\xff.sock".to_vec()));
+        assert_eq!(EngineAddress::choose(variable, |_| true), Err(InvalidEngineAddress::NotUnicode));
     }
 
     #[test]

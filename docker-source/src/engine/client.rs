@@ -1,7 +1,7 @@
-//! One GET request: a connection of its own, its time-outs, and its body as it comes in.
+//! One GET request: its connection, its timeouts, and its body as it arrives.
 //!
-//! The connection is driven by whoever reads the body. So there is no task per request, nothing is read from the socket
-//! unless somebody waits for it, and dropping the body closes the connection.
+//! Reading the body drives the connection. So there is no task per request, nothing is read from the socket
+//! unless a caller waits for it, and dropping the body closes the connection.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,17 +24,17 @@ use tokio::time::timeout;
 
 use super::{ApiVersion, EngineAddress, EngineError};
 
-/// What hyper may hold of one connection, in bytes: the headers of the answer, and what was read ahead of its body.
+/// The size of hyper's buffer of a connection, in bytes: for the headers of the answer, and for read-ahead.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-/// How much of the body of an error is read, in bytes; an Engine's is about a hundred.
+/// The part of an error's body that is read, in bytes; an Engine's has about a hundred.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
-/// How long requests may take.
+/// Timeouts of requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// To connect and to get the headers of the answer.
+    /// The time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// From one part of a body that must end to the next.
+    /// The time between two parts of a body that must end.
     pub(crate) body: Duration,
 }
 
@@ -43,7 +43,8 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 
 type Connection = http1::Connection<TokioIo<Box<dyn Socket>>, Empty<Bytes>>;
 
-/// Asks an Engine. It can send nothing but GET: there is one method that sends, and it has no parameter for another verb.
+/// A client of the Engine that can only send GET: its one method that sends has no parameter for another HTTP
+/// method.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineClient {
     shared: Arc<Shared>,
@@ -78,7 +79,8 @@ impl EngineClient {
         self.shared.limits
     }
 
-    /// The version that is spoken: what [`set_version`](Self::set_version) said, before that the oldest.
+    /// Returns the API version of requests: that of [`set_version`](Self::set_version), before its first call
+    /// the oldest.
     pub(crate) fn version(&self) -> ApiVersion {
         ApiVersion::from_bits(self.shared.version.load(Ordering::Relaxed))
     }
@@ -87,7 +89,7 @@ impl EngineClient {
         self.shared.version.store(version.to_bits(), Ordering::Relaxed);
     }
 
-    /// How many requests were sent since the client was made.
+    /// Returns the number of requests that were sent.
     pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
@@ -95,7 +97,7 @@ impl EngineClient {
     /// Sends `GET path` and waits for the headers of the answer, `limits.headers` at most.
     ///
     /// # Errors
-    /// Any but 200 is [`EngineError::Status`]; see there for the others.
+    /// Returns [`EngineError::Status`] for a status other than 200.
     pub(super) async fn get(&self, endpoint: &'static str, path: &str) -> Result<Answer, EngineError> {
         let after = self.shared.limits.headers;
         let waited = timeout(after, async {
@@ -157,7 +159,7 @@ impl EngineClient {
     }
 }
 
-/// Moves bytes between the socket and the request or body. How a connection ended is told by the body.
+/// Moves bytes between the socket and the request or body. The body reports how the connection ended.
 fn drive(connection: &mut Option<Connection>, context: &mut std::task::Context<'_>) {
     if connection.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *connection = None;
@@ -181,7 +183,7 @@ impl Answer {
     }
 }
 
-/// The body of an answer, as it comes in; dropping it closes the connection.
+/// The body of an answer, as it arrives. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Body {
     endpoint: &'static str,
@@ -190,11 +192,13 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The next bytes, as many as came at once; `None` at the end that the Engine announced. Dropping the future loses
-    /// nothing.
+    /// Returns the bytes that arrive next; `None` at the end that the Engine announced.
     ///
     /// # Errors
-    /// [`EngineError::Answer`] when the connection breaks before that end.
+    /// Returns [`EngineError::Answer`] if the connection breaks before that end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no byte is lost.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, EngineError>> {
         loop {
             let frame = poll_fn(|context| {
@@ -212,13 +216,13 @@ impl Body {
         }
     }
 
-    /// Like [`next`](Self::next), for a body that must go on: no byte in `wait` is an error.
+    /// Like [`next`](Self::next), with an error if no byte arrives within `wait`.
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
         let endpoint = self.endpoint;
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
     }
 
-    /// The whole body.
+    /// Reads the whole body.
     pub(super) async fn collect(mut self, limit: usize, wait: Duration) -> Result<BytesMut, EngineError> {
         let mut whole = BytesMut::new();
         while let Some(part) = self.next_within(wait).await {
@@ -231,7 +235,7 @@ impl Body {
         Ok(whole)
     }
 
-    /// The first `limit` bytes, or as many as there are.
+    /// Reads the first `limit` bytes of the body, or all of a shorter one.
     async fn start(&mut self, limit: usize) -> BytesMut {
         let mut start = BytesMut::new();
         while start.len() < limit

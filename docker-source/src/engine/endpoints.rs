@@ -1,4 +1,4 @@
-//! The six requests that are ever sent. All are GET, and none has a side effect in the Engine.
+//! The six requests of the client. All are GET, and none has a side effect in the Engine.
 
 use serde::de::DeserializeOwned;
 
@@ -8,44 +8,46 @@ use super::client::{Answer, Body, EngineClient};
 use super::types::{ContainerId, ContainerSummary, Info, Inspect, Lenient};
 use super::{ApiVersion, EngineError};
 
-/// The longest list of containers, in bytes: more than ten thousand of them with many labels.
+/// The longest list of containers, in bytes: room for more than ten thousand containers with many labels.
 const LIST_MAX: usize = 16 * 1024 * 1024;
 /// The longest other answer, in bytes; an inspection has about 5,000.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 
-/// What to read of a container's log. Both streams and Docker's own stamps are always asked for.
+/// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LogsQuery {
-    /// Stay connected until the container ends.
+    /// Whether the response goes on until the container ends.
     pub(crate) follow: bool,
-    /// Nothing stamped before this.
+    /// The earliest stamp.
     pub(crate) since: Option<Timestamp>,
-    /// No more than this many pieces from the end. Unlike `since` alone, it spares the Engine from decoding whole files.
+    /// The largest number of pieces, counted from the end. Unlike `since` alone, it spares the Engine from
+    /// decoding whole files.
     pub(crate) tail: Option<u32>,
 }
 
 impl EngineClient {
-    /// Asks for the Engine's newest API version and settles on one that both speak.
+    /// Requests the Engine's newest API version and chooses one that both sides support.
     ///
     /// # Errors
-    /// [`EngineError::TooOld`] when there is none, besides those of every request.
+    /// Returns [`EngineError::TooOld`] if there is none, besides the errors of every request.
     pub(crate) async fn negotiate(&self) -> Result<ApiVersion, EngineError> {
         let answer = self.get("_ping", "/_ping").await?;
-        let newest: ApiVersion =
-            answer.header("api-version").and_then(|text| text.parse().ok()).ok_or_else(|| {
-                EngineError::answer("_ping", "it names no Api-Version; is this a Docker Engine?")
-            })?;
+        let newest: ApiVersion = answer
+            .header("api-version")
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| EngineError::answer("_ping", "no header Api-Version; is this a Docker Engine?"))?;
         let version = newest.negotiated().ok_or(EngineError::TooOld { engine: newest })?;
         self.set_version(version);
         Ok(version)
     }
 
-    /// The Engine's host name and clock.
+    /// Requests the Engine's host name and clock.
     pub(crate) async fn info(&self) -> Result<Info, EngineError> {
         self.json("info", &self.versioned("/info"), ANSWER_MAX).await
     }
 
-    /// All containers, running or not; an entry that cannot be read is left out and counted in the second figure.
+    /// Requests the list of all containers, running or not. The second value is the number of invalid
+    /// entries, which are left out.
     pub(crate) async fn containers(&self) -> Result<(Vec<ContainerSummary>, u64), EngineError> {
         let path = self.versioned("/containers/json?all=1");
         let list: Vec<Lenient<ContainerSummary>> = self.json("containers/json", &path, LIST_MAX).await?;
@@ -55,14 +57,14 @@ impl EngineClient {
         Ok((good, bad))
     }
 
-    /// What there is to know of one container.
+    /// Inspects a container.
     pub(crate) async fn inspect(&self, id: &ContainerId) -> Result<Inspect, EngineError> {
         self.json("containers/{id}/json", &self.versioned(&format!("/containers/{id}/json")), ANSWER_MAX)
             .await
     }
 
-    /// The starts, ends, renamings and removals of containers from now on. Once this returns, the Engine has subscribed
-    /// the caller.
+    /// Subscribes to the starts, ends, renamings and removals of containers. Once this returns, the
+    /// subscription exists.
     pub(crate) async fn events(&self) -> Result<Body, EngineError> {
         // {"type":["container"],"event":["start","die","rename","destroy"]}, percent-encoded
         let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D";
@@ -70,7 +72,7 @@ impl EngineClient {
         Ok(answer.body)
     }
 
-    /// A container's log, with the content type that says how it is framed, where the Engine names one.
+    /// Requests a container's log. The first value is the content type, which may tell the framing.
     pub(crate) async fn logs(
         &self,
         id: &ContainerId,

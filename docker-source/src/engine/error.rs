@@ -1,4 +1,4 @@
-//! What can go wrong between this program and the Engine, in a line that says what to do.
+//! Errors of the communication with the Engine, each one line that says what to do.
 
 use std::fmt;
 use std::io;
@@ -6,63 +6,66 @@ use std::time::Duration;
 
 use super::{ApiVersion, EngineAddress, InvalidEngineAddress};
 
-/// The longest part of an Engine's own words that an error holds, in bytes.
+/// The longest part of an Engine's message that an error holds, in bytes.
 const MESSAGE_MAX: usize = 512;
 
-/// Why the Engine did not answer, or not as needed. Its text is one line.
+/// An error of the communication with the Engine.
+///
+/// `Display` writes the whole reason on one line; there is no [`source`](std::error::Error::source) to print
+/// besides.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The address cannot be used.
+    /// The address is invalid.
     Address(InvalidEngineAddress),
-    /// The answer is not what the API describes, or the connection broke in the middle of it.
+    /// The response is not as the API describes it, or the connection broke within it.
     Answer {
-        /// The endpoint that was asked, such as `info`.
+        /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
-        /// What is wrong with the answer; one line of at most 512 bytes.
+        /// The defect of the response, one line of at most 512 bytes.
         reason: String,
     },
-    /// Nobody answers at the address.
+    /// No connection to the Engine could be established.
     Connect {
-        /// Where.
+        /// The Engine's address.
         address: EngineAddress,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine, or a proxy before it, answered with another status than 200.
+    /// The Engine, or a proxy in front of it, answered with a status other than 200.
     Status {
-        /// The endpoint that was asked, such as `info`.
+        /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
         /// The HTTP status.
         code: u16,
-        /// The Engine's own words, control characters escaped; at most 512 bytes.
+        /// The Engine's message, with control characters escaped, at most 512 bytes.
         message: String,
     },
-    /// No answer in time.
+    /// The Engine did not answer in time.
     TimedOut {
-        /// The endpoint that was asked, such as `info`.
+        /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// The answer is longer than any honest one. The limits (16 MiB for the list of containers, 4 MiB for other
-    /// answers) stop an Engine, or what pretends to be one, from filling the memory.
+    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits
+    /// stop an Engine, or a server that poses as one, from filling the memory.
     TooLarge {
-        /// The endpoint that was asked, such as `info`.
+        /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The Engine speaks no version of the API as new as [`ApiVersion::OLDEST`].
+    /// The Engine supports no API version from [`ApiVersion::OLDEST`] on.
     TooOld {
-        /// The newest version that it speaks.
+        /// The newest version that the Engine supports.
         engine: ApiVersion,
     },
 }
 
 impl EngineError {
-    /// Whether waiting will not mend it: a bad address, permission denied, an Engine that is too old, or a request that
-    /// the Engine or a proxy refuses (400, 401, 403).
+    /// Returns whether retrying is useless: an invalid address, permission denied, an Engine that is too old,
+    /// or a request that the Engine or a proxy refuses (400, 401, 403).
     ///
     /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
     pub fn is_permanent(&self) -> bool {
@@ -74,11 +77,18 @@ impl EngineError {
         }
     }
 
-    /// The HTTP status, where there was one other than 200.
-    pub(crate) fn status(&self) -> Option<u16> {
+    /// Returns whether the Engine answered, with a status other than 200.
+    pub(crate) fn is_status(&self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
+
+    /// Returns the meaning of this error for a request that names a container.
+    pub(crate) fn log_refusal(&self) -> LogRefusal {
         match self {
-            Self::Status { code, .. } => Some(*code),
-            _ => None,
+            // 409: "dead or marked for removal"
+            Self::Status { code: 404 | 409, .. } => LogRefusal::Gone,
+            Self::Status { code: 501, .. } => LogRefusal::Unreadable,
+            _ => LogRefusal::Temporary,
         }
     }
 
@@ -86,7 +96,8 @@ impl EngineError {
         Self::Answer { endpoint, reason: one_line(reason.to_string().as_bytes()) }
     }
 
-    /// `body` is the Engine's JSON, `{"message":"..."}`, or whatever a proxy puts there.
+    /// Creates an error from a status and the response's body: the Engine's `{"message":"..."}`, or a proxy's
+    /// text.
     pub(crate) fn from_status(endpoint: &'static str, code: u16, body: &[u8]) -> Self {
         #[derive(serde::Deserialize)]
         struct Message {
@@ -100,7 +111,19 @@ impl EngineError {
     }
 }
 
-/// At most [`MESSAGE_MAX`] bytes of text on one line: control characters escaped, invalid UTF-8 replaced.
+/// The meaning of a refused request for a container or its log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LogRefusal {
+    /// The container was removed, or is being removed.
+    Gone,
+    /// The container's log driver does not support reading.
+    Unreadable,
+    /// A later request may succeed.
+    Temporary,
+}
+
+/// Returns at most [`MESSAGE_MAX`] bytes of text on one line: control characters escaped, invalid UTF-8
+/// replaced.
 fn one_line(bytes: &[u8]) -> String {
     let mut line = String::new();
     for character in String::from_utf8_lossy(bytes).trim().chars() {
@@ -121,26 +144,26 @@ impl fmt::Display for EngineError {
         match self {
             Self::Address(error) => error.fmt(f),
             Self::Answer { endpoint, reason } => {
-                write!(f, "the Engine's answer to GET {endpoint} cannot be used: {reason}")
+                write!(f, "invalid response of the Engine to GET {endpoint}: {reason}")
             }
             Self::Connect { address, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => write!(
                     f,
-                    "permission denied on {address}: add the user to the group that owns the socket (mostly `docker`), \
+                    "permission denied on {address}: add the user to the group that owns the socket (usually `docker`), \
                      or run as root"
                 ),
                 io::ErrorKind::NotFound => write!(
                     f,
-                    "there is no Engine's socket at {address}: start Docker, mount the socket, or set DOCKER_HOST"
+                    "no Docker socket at {address}: start Docker, mount the socket, or set DOCKER_HOST"
                 ),
                 io::ErrorKind::ConnectionRefused => {
-                    write!(f, "nobody listens at {address}: start Docker, or set DOCKER_HOST")
+                    write!(f, "connection refused at {address}: start Docker, or set DOCKER_HOST")
                 }
                 _ => write!(f, "cannot connect to the Engine at {address}: {error}"),
             },
             Self::Status { endpoint, code, message } => {
                 let hint = match code {
-                    401 | 403 => "; allow it in the proxy before the Engine",
+                    401 | 403 => "; allow it in the proxy in front of the Engine",
                     _ => "",
                 };
                 write!(f, "the Engine answered GET {endpoint} with status {code}: {message}{hint}")
@@ -149,26 +172,18 @@ impl fmt::Display for EngineError {
                 write!(f, "the Engine did not answer GET {endpoint} within {} s", after.as_secs_f64())
             }
             Self::TooLarge { endpoint, limit } => {
-                write!(f, "the Engine's answer to GET {endpoint} is longer than {limit} bytes")
+                write!(f, "the response of the Engine to GET {endpoint} is longer than {limit} bytes")
             }
             Self::TooOld { engine } => write!(
                 f,
-                "the Engine speaks API version {engine} at most, and {} is needed: upgrade to Docker 19.03 or later",
+                "the Engine supports API versions up to {engine}, {} is required: upgrade to Docker 19.03 or later",
                 ApiVersion::OLDEST
             ),
         }
     }
 }
 
-impl std::error::Error for EngineError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address(error) => Some(error),
-            Self::Connect { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for EngineError {}
 
 impl From<InvalidEngineAddress> for EngineError {
     fn from(error: InvalidEngineAddress) -> Self {
@@ -185,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waiting_does_not_mend_is_permanent() {
+    fn bad_addresses_old_engines_and_refusals_are_permanent() {
         assert!(EngineError::Address(InvalidEngineAddress::Ssh).is_permanent());
         assert!(EngineError::TooOld { engine: ApiVersion::OLDEST }.is_permanent());
         assert!(connect(io::ErrorKind::PermissionDenied).is_permanent());
@@ -194,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waiting_may_mend_is_not_permanent() {
+    fn missing_sockets_timeouts_and_server_errors_are_not_permanent() {
         assert!(!connect(io::ErrorKind::NotFound).is_permanent());
         assert!(!connect(io::ErrorKind::ConnectionRefused).is_permanent());
         assert!(!EngineError::from_status("info", 500, b"").is_permanent());
@@ -206,7 +221,7 @@ mod tests {
     fn each_connection_error_says_what_to_do() {
         assert_eq!(
             connect(io::ErrorKind::PermissionDenied).to_string(),
-            "permission denied on unix:///d.sock: add the user to the group that owns the socket (mostly `docker`), \
+            "permission denied on unix:///d.sock: add the user to the group that owns the socket (usually `docker`), \
              or run as root"
         );
         assert!(
@@ -216,7 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_own_words_are_on_one_line_and_bounded() {
+    fn a_container_that_is_gone_and_an_unreadable_log_are_told_apart_by_status() {
+        let refusal = |code| EngineError::from_status("logs", code, b"").log_refusal();
+        assert_eq!(refusal(404), LogRefusal::Gone);
+        assert_eq!(refusal(409), LogRefusal::Gone);
+        assert_eq!(refusal(501), LogRefusal::Unreadable);
+        assert_eq!(refusal(500), LogRefusal::Temporary);
+        assert_eq!(EngineError::answer("logs", "broken").log_refusal(), LogRefusal::Temporary);
+    }
+
+    #[test]
+    fn the_engines_message_is_on_one_line_and_bounded() {
         let error = EngineError::from_status("info", 500, b"{\"message\":\"first\\nsecond\\u001b[31m\"}");
         assert_eq!(
             error.to_string(),

@@ -1,4 +1,4 @@
-//! The Engine's JSON answers. They are read leniently: what is missing or null is empty, what is unknown is ignored.
+//! The Engine's JSON answers, parsed leniently: missing and null members are empty, unknown ones are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use gelf_core::Timestamp;
 
-/// The id of a container: 12 to 64 lower-case hexadecimal digits, the Engine's own always 64.
+/// The id of a container: 12 to 64 lower-case hexadecimal digits; the Engine's own have 64.
 ///
 /// Nothing else gets into the path of a request.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -39,11 +39,11 @@ impl fmt::Display for ContainerId {
 impl<'de> Deserialize<'de> for ContainerId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not the id of a container"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a container id"))
     }
 }
 
-/// An element that is left out where it cannot be read, so that it does not spoil the others.
+/// An element of a list that may be invalid without making the list invalid.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Lenient<T> {
@@ -60,7 +60,7 @@ impl<T> Lenient<T> {
     }
 }
 
-/// `null` is what a list or a map without elements looks like in the Engine's answers.
+/// Accepts `null`, which the Engine writes for an empty list or map.
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -99,12 +99,12 @@ pub(crate) struct ContainerSummary {
 }
 
 impl ContainerSummary {
-    /// The container's own name, without the slash.
+    /// Returns the container's own name, without the slash.
     pub(crate) fn name(&self) -> Option<&str> {
         self.names.iter().filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
     }
 
-    /// Whether its processes exist, so that its log can grow.
+    /// Returns whether its processes exist, so that its log can grow.
     pub(crate) fn is_running(&self) -> bool {
         matches!(&*self.state, "running" | "paused")
     }
@@ -139,19 +139,19 @@ pub(crate) struct State {
     running: bool,
     #[serde(deserialize_with = "null_is_default")]
     restarting: bool,
-    /// RFC 3339; the year 1 for a container that never ended.
+    /// RFC 3339; the year 1 if no run ever ended.
     #[serde(deserialize_with = "null_is_default")]
     finished_at: String,
 }
 
 impl State {
-    /// Whether its processes exist, so that its log can grow. The Engine calls a container that waits for its restart
-    /// policy running as well.
+    /// Returns whether its processes exist, so that its log can grow. The Engine also reports a container
+    /// that waits for its restart policy as running.
     pub(crate) fn is_running(&self) -> bool {
         self.running && !self.restarting
     }
 
-    /// When its last run ended, where it ever did.
+    /// Returns when its last run ended, if one ever did.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
         Timestamp::from_rfc3339(&self.finished_at).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
     }
@@ -164,7 +164,7 @@ pub(crate) struct Config {
     pub(crate) cmd: Vec<String>,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) env: Vec<String>,
-    /// The name by which the image was asked for.
+    /// The name by which the container's creator named the image.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) image: String,
     #[serde(deserialize_with = "null_is_default")]
@@ -179,7 +179,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn only_hexadecimal_ids_of_12_to_64_digits_are_taken() {
+    fn only_hexadecimal_ids_of_12_to_64_digits_are_valid() {
         assert_eq!(ContainerId::parse(ID).unwrap().as_str(), ID);
         assert!(ContainerId::parse(&ID[..12]).is_some());
         for text in [
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_element_of_the_list_does_not_spoil_the_others() {
+    fn an_invalid_element_of_a_list_leaves_the_others_valid() {
         let text = format!(
             r#"[{{"Id":"../etc"}},7,{{"Id":"{ID}","Names":["/a/alias","/a"],"State":"running"}},null]"#
         );

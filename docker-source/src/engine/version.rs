@@ -1,4 +1,4 @@
-//! The versions of the Engine's API that are spoken.
+//! Versions of the Engine's API and their negotiation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// The oldest that is spoken: Docker 19.03. Engines before it do not stamp the pieces of a long line alike, so that
-    /// such a line could not be joined.
+    /// The oldest supported version, that of Docker 19.03. Older Engines give the pieces of a long line
+    /// different stamps, so that the line could not be joined.
     pub const OLDEST: Self = Self { major: 1, minor: 40 };
 
-    /// The newest that is spoken: Docker 27. A newer Engine is asked in this version.
+    /// The newest supported version, that of Docker 27. It is also used with newer Engines.
     pub const NEWEST: Self = Self { major: 1, minor: 47 };
 
-    /// The version to speak with an Engine whose newest is `self`; `None` when that is older than
+    /// Returns the version to use with an Engine whose newest version is `self`; `None` if that is older than
     /// [`OLDEST`](Self::OLDEST).
     pub(crate) fn negotiated(self) -> Option<Self> {
         (self >= Self::OLDEST).then(|| self.min(Self::NEWEST))
@@ -53,13 +53,22 @@ impl FromStr for ApiVersion {
     }
 }
 
-/// The text is not two numbers with a point between them.
+impl TryFrom<&str> for ApiVersion {
+    type Error = InvalidApiVersion;
+
+    fn try_from(text: &str) -> Result<Self, InvalidApiVersion> {
+        text.parse()
+    }
+}
+
+/// A text is not an API version: two numbers with a point between them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct InvalidApiVersion;
 
 impl fmt::Display for InvalidApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version of the Engine's API is two numbers, as in 1.41")
+        f.write_str("an API version of the Engine is two numbers, as in 1.41")
     }
 }
 
@@ -74,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_of_both_sides_newest_versions_is_spoken() {
+    fn the_older_of_both_sides_newest_versions_is_negotiated() {
         assert_eq!(version("1.41").negotiated(), Some(version("1.41")));
         assert_eq!(version("1.40").negotiated(), Some(version("1.40")));
         assert_eq!(version("1.52").negotiated(), Some(version("1.47")));
@@ -84,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_survive_their_text_and_their_bits() {
+    fn versions_round_trip_through_text_and_bits() {
         for text in ["1.40", "1.47", "0.0", "65535.65535"] {
             assert_eq!(version(text).to_string(), text);
             assert_eq!(ApiVersion::from_bits(version(text).to_bits()), version(text));
@@ -92,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_two_numbers_is_refused() {
+    fn a_text_other_than_two_numbers_is_refused() {
         for text in ["", "1", "1.", ".1", "1.41.0", "+1.41", "1.+41", "v1.41", "1.65536", "1.41\r\n"] {
             assert_eq!(text.parse::<ApiVersion>(), Err(InvalidApiVersion), "{text:?}");
         }

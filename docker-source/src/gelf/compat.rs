@@ -1,4 +1,4 @@
-//! The shapes that messages can have: which fields, under which names, and which levels and timestamps.
+//! Shapes of messages: the names of fields, the levels and the timestamps.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,14 +6,14 @@ use std::str::FromStr;
 use gelf_core::{FieldName, Level, Timestamp};
 
 use crate::container::Container;
-use crate::stream::LogStream;
+use crate::log::LogStream;
 
-/// How many bytes of a command are sent: 8 KiB. A whole script may stand on a command line.
+/// The longest part of a command that is sent: 8 KiB. A command line may contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
-/// The program whose messages the messages of a [`GelfFormat`](super::GelfFormat) look like.
+/// The shape of messages: that of another program.
 ///
-/// Dashboards, filters and grok patterns that were written for one of these programs go on working.
+/// Dashboards, filters and grok patterns that were written for the program keep working.
 ///
 /// | | [`Docker`](Self::Docker) | [`Micahhausler`](Self::Micahhausler) | [`Vincit2017`](Self::Vincit2017) |
 /// |---|---|---|---|
@@ -28,18 +28,20 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Compat {
-    /// Docker's own log driver `gelf`, and `_source_stream`. The default.
+    /// Docker's own log driver `gelf`, with `_source_stream` in addition. The default.
     #[default]
     Docker,
-    /// `micahhausler/logspout-gelf`, a module of Logspout; the image `vincit/logspout-gelf` has it since February 2018.
+    /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has it since
+    /// February 2018.
     Micahhausler,
-    /// `rickalm/logspout-gelf`, which the image `vincit/logspout-gelf` had in 2017, as Logstash saw its messages.
+    /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017, as Logstash saw its
+    /// messages.
     ///
-    /// They were not valid GELF: the fields had no underscore, so that Graylog dropped them, and `timestamp` was a text,
-    /// which Graylog does not read and Logstash keeps as a field of the event. Here each field has its underscore, which
-    /// Logstash strips, and the text stands in `_timestamp` beside a `timestamp` that is a number: the event in Logstash
-    /// has the fields of 2017, and `@timestamp` is the time of the line instead of that of its arrival. The levels of the
-    /// two streams stay confused, as they were.
+    /// Those messages were not valid GELF: the fields had no underscore, so that Graylog dropped them, and
+    /// `timestamp` was a text, which Graylog does not read and Logstash keeps as a field of the event. Here
+    /// each field has its underscore, which Logstash strips, and the text is in `_timestamp` beside a numeric
+    /// `timestamp`: the event in Logstash has the fields of 2017, and `@timestamp` is the time of the line
+    /// instead of that of its arrival. The levels of the two streams are swapped, as they were.
     Vincit2017,
 }
 
@@ -47,7 +49,7 @@ impl Compat {
     /// All shapes.
     pub const ALL: [Self; 3] = [Self::Docker, Self::Micahhausler, Self::Vincit2017];
 
-    /// Returns the name by which a [`Compat`] is parsed: `docker`, `micahhausler` or `vincit-2017`.
+    /// Returns the name of the shape: `docker`, `micahhausler` or `vincit-2017`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Docker => "docker",
@@ -66,7 +68,7 @@ impl Compat {
         }
     }
 
-    /// Returns the `timestamp` of a line that Docker has stamped with `time`.
+    /// Returns the `timestamp` of a line with Docker's stamp `time`.
     pub(super) fn timestamp(self, time: Timestamp) -> Timestamp {
         match self {
             Self::Docker | Self::Vincit2017 => time,
@@ -77,7 +79,7 @@ impl Compat {
         }
     }
 
-    /// Returns the text of `_timestamp`, where the shape has one.
+    /// Returns the text of `_timestamp`, if the shape has that field.
     pub(super) fn timestamp_text(self, time: Timestamp) -> Option<String> {
         match self {
             Self::Docker | Self::Micahhausler => None,
@@ -85,7 +87,7 @@ impl Compat {
         }
     }
 
-    /// Returns the fields that tell the container and the stream; those that are not known have an empty value.
+    /// Returns the fields of the container and the stream. Unknown ones have an empty value.
     pub(super) fn fields(
         self,
         container: &Container,
@@ -133,30 +135,41 @@ impl fmt::Display for Compat {
 }
 
 impl FromStr for Compat {
-    type Err = UnknownCompat;
+    type Err = InvalidCompat;
 
-    fn from_str(text: &str) -> Result<Self, UnknownCompat> {
-        Self::ALL.into_iter().find(|compat| compat.as_str() == text).ok_or(UnknownCompat)
+    fn from_str(text: &str) -> Result<Self, InvalidCompat> {
+        Self::ALL.into_iter().find(|compat| compat.as_str() == text).ok_or(InvalidCompat)
     }
 }
 
-/// The text names no [`Compat`].
+impl TryFrom<&str> for Compat {
+    type Error = InvalidCompat;
+
+    fn try_from(text: &str) -> Result<Self, InvalidCompat> {
+        text.parse()
+    }
+}
+
+/// A text is not the name of a [`Compat`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct UnknownCompat;
+pub struct InvalidCompat;
 
-impl fmt::Display for UnknownCompat {
+impl fmt::Display for InvalidCompat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("unknown shape: use docker, micahhausler or vincit-2017")
     }
 }
 
-impl std::error::Error for UnknownCompat {}
+impl std::error::Error for InvalidCompat {}
 
 /// Returns the beginning of the text, cut between two characters.
 fn at_most(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default()
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.split_at(end).0
 }
 
 #[cfg(test)]
@@ -164,13 +177,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_is_that_of_its_shape_and_no_other_is_known() {
+    fn names_round_trip_and_others_are_refused() {
         for compat in Compat::ALL {
             assert_eq!(compat.to_string().parse(), Ok(compat));
-            assert!(UnknownCompat.to_string().contains(compat.as_str()));
+            assert!(InvalidCompat.to_string().contains(compat.as_str()));
         }
         for text in ["", "Docker", "vincit", "vincit-2018", "docker "] {
-            assert_eq!(text.parse::<Compat>(), Err(UnknownCompat), "{text:?}");
+            assert_eq!(text.parse::<Compat>(), Err(InvalidCompat), "{text:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
-//! The names are those that FireLens gives to records (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), and the
-//! like for what it leaves out. The labels are those of the ECS container agent since 1.16.
+//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), and similar ones
+//! for fields that it lacks. The labels are those of the ECS container agent since 1.16.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) const NAMES: [&str; 7] = [
     "ecs_task_revision",
 ];
 
-/// Returns the fields that the labels give. A label that is missing, or not what ECS would write, gives none.
+/// Returns the fields of the labels. A missing label, or one that ECS would not write, has no field.
 pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'static>, Value<'static>)> {
     const CLUSTER: FieldName<'static> = FieldName::from_static("ecs_cluster");
     const TASK_ARN: FieldName<'static> = FieldName::from_static("ecs_task_arn");
@@ -51,8 +51,8 @@ pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'stati
     .collect()
 }
 
-/// Whether ECS takes the text as the name of a cluster, family or container: "up to 255 letters (uppercase and
-/// lowercase), numbers, underscores, and hyphens".
+/// Returns whether ECS allows the text as the name of a cluster, family or container: "up to 255 letters
+/// (uppercase and lowercase), numbers, underscores, and hyphens".
 fn is_name(text: &str) -> bool {
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)
@@ -69,7 +69,7 @@ fn arn_resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     (arn.len() <= 2048 && arn.bytes().all(|byte| byte.is_ascii_graphic()) && is_name(name)).then_some(name)
 }
 
-/// Reads the revision of a task definition: a number from 1 on, without leading zeros.
+/// Parses the revision of a task definition: a number from 1 on, without leading zeros.
 fn revision(text: &str) -> Option<u32> {
     text.parse().ok().filter(|revision: &u32| *revision > 0 && revision.to_string() == text)
 }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn arns_of_both_generations_and_of_clusters_are_read() {
+    fn arns_of_both_generations_and_of_clusters_are_parsed() {
         let old = "arn:aws-cn:ecs:cn-north-1:123456789012:task/c5cba4eb-5dad-405e-96db-71ef8eefe6a8";
         assert_eq!(one("task-arn", old)[1].1, "c5cba4eb-5dad-405e-96db-71ef8eefe6a8");
         let cluster = "arn:aws:ecs:eu-west-1:123456789012:cluster/production";

@@ -1,17 +1,19 @@
-//! Fields that a container asks for by labels `gelf_NAME`, as Logspout's GELF modules send them.
+//! Fields from a container's labels `gelf_NAME`, as Logspout's GELF modules send them.
 
 use gelf_core::FieldName;
 
 use super::names::is_reserved;
 use crate::container::Container;
 
-/// How many labels become fields: 64. A container with 10,000 labels would make each of its lines a megabyte.
+/// The largest number of labels that become fields: 64. A container with 10,000 labels would make each of its
+/// lines a megabyte.
 const MAX_LABELS: usize = 64;
 
-/// How many bytes all of them may have, names and values: 32 KiB.
+/// The largest size of all of them, names and values: 32 KiB.
 const MAX_LABEL_BYTES: usize = 32 * 1024;
 
-/// Returns the fields that the labels ask for; `is_taken` tells further names that are not theirs.
+/// Returns the fields of the labels. `is_taken` tells whether a name is reserved, besides those of this
+/// crate.
 pub(super) fn fields(
     container: &Container,
     is_taken: impl Fn(&str) -> bool,
@@ -20,13 +22,13 @@ pub(super) fn fields(
     let mut fields: Vec<(FieldName<'static>, &str)> = Vec::new();
     let mut bytes = 0;
     for (label, value) in container.labels() {
-        let Some(name) = asked_name(label) else { continue };
+        let Some(name) = field_name(label) else { continue };
         bytes += name.len() + value.len();
         if fields.len() == MAX_LABELS || bytes > MAX_LABEL_BYTES {
             tracing::warn!(
                 container = container.name(),
                 label,
-                "this and further gelf_ labels are not sent: more than {MAX_LABELS}, or {MAX_LABEL_BYTES} bytes"
+                "dropping this and further gelf_ labels: more than {MAX_LABELS}, or more than {MAX_LABEL_BYTES} bytes"
             );
             break;
         }
@@ -45,8 +47,8 @@ pub(super) fn fields(
     fields
 }
 
-/// Returns the name behind `gelf_`, which may be written in any case.
-fn asked_name(label: &str) -> Option<&str> {
+/// Returns the name behind the prefix `gelf_`, which may be in any case.
+fn field_name(label: &str) -> Option<&str> {
     let (prefix, name) = label.split_at_checked("gelf_".len())?;
     (prefix.eq_ignore_ascii_case("gelf_") && !name.is_empty()).then_some(name)
 }
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_stand_in_for_our_own_fields_logstashs_or_those_of_ecs() {
+    fn a_label_cannot_replace_a_field_of_this_crate_of_logstash_or_of_ecs() {
         let labels = [
             ("gelf_type", "ecs"),
             ("gelf_container_id", "forged"),
@@ -97,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_stand_in_for_a_constant_field() {
+    fn a_label_cannot_replace_a_constant_field() {
         let labels = [("gelf_cluster", "forged"), ("gelf_team", "blue")];
         assert_eq!(labelled(&labels, &["cluster"]), pairs(&[("label_cluster", "forged"), ("team", "blue")]));
     }
 
     #[test]
-    fn labels_that_become_one_name_are_told_apart() {
+    fn labels_with_the_same_name_are_numbered() {
         assert_eq!(
             labelled(&[("gelf_a/b", "1"), ("gelf_a b", "2"), ("gelf_a_b", "3")], &[]),
             pairs(&[("a_b", "2"), ("a_b_2", "1"), ("a_b_3", "3")])

@@ -1,8 +1,8 @@
-//! Names that only this crate gives to fields.
+//! Reserved names of fields.
 
 use super::ecs;
 
-/// Names of fields that [`Compat`](super::Compat) has, and of what is said about a line.
+/// Names of the fields of [`Compat`](super::Compat), and of those that describe a line.
 const OWN: [&str; 10] = [
     "command",
     "container_id",
@@ -16,8 +16,8 @@ const OWN: [&str; 10] = [
     "truncated",
 ];
 
-/// Names that Logstash's input, which strips the underscore, would take for members of the event itself: a field `_type`
-/// would hide the `type` that the input is configured to set.
+/// Names of members of Logstash's event. Logstash's input strips the underscore, so that a field `_type`
+/// would replace the `type` that the input is configured to set.
 const LOGSTASH: [&str; 11] = [
     "@timestamp",
     "full_message",
@@ -32,7 +32,7 @@ const LOGSTASH: [&str; 11] = [
     "version",
 ];
 
-/// Whether a label or a constant field cannot have this name.
+/// Returns whether the name is reserved, so that a label or a constant field cannot have it.
 pub(super) fn is_reserved(name: &str) -> bool {
     OWN.contains(&name) || LOGSTASH.contains(&name) || ecs::NAMES.contains(&name)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::ContainerId;
-use crate::line::Line;
+use crate::log::Line;
 
 const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
 
@@ -15,7 +15,7 @@ pub(super) fn container(inspect: &Value) -> Container {
     Container::from_inspect(&ContainerId::parse(ID).unwrap(), inspect, "engine-1".into())
 }
 
-/// A container of a task of the deployment that the shape `vincit-2017` is for.
+/// Returns a container of an ECS task, as in a deployment with the shape `vincit-2017`.
 fn task_container() -> Container {
     container(&json!({
         "Name": "/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5",
@@ -40,7 +40,7 @@ fn task_container() -> Container {
     }))
 }
 
-/// A container that nothing is known of but what every container has.
+/// Returns a container without labels.
 fn plain_container() -> Container {
     container(&json!({
         "Name": "/ecs-agent", "Created": "2017-10-05T11:22:33.5Z", "Path": "/agent", "Args": [], "Image": "sha256:00",
@@ -69,7 +69,7 @@ fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
 
-/// The files are read by tests against other readers of GELF too.
+/// Tests of other readers of GELF use the same files.
 #[test]
 fn each_shape_is_its_golden_file_byte_for_byte() {
     let golden = [
@@ -98,7 +98,7 @@ fn each_shape_is_its_golden_file_byte_for_byte() {
 }
 
 #[test]
-fn what_is_unknown_of_a_container_is_left_out() {
+fn unknown_metadata_are_left_out() {
     let container = container(&json!({}));
     let names = |compat| {
         let set = GelfFormat::default().with_compat(compat).field_set(&container, LogStream::Stdout);
@@ -136,7 +136,7 @@ fn host_and_constant_fields_are_in_every_message_and_before_those_of_labels() {
 #[test]
 fn a_blank_host_is_refused() {
     for host in ["", " ", "\n\t"] {
-        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), BlankHost);
+        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidHost);
     }
 }
 
@@ -166,7 +166,7 @@ fn every_field_of_every_shape_is_reserved() {
 }
 
 #[test]
-fn a_cut_line_and_an_unfinished_one_say_so_in_every_shape() {
+fn a_cut_line_and_an_unfinished_one_are_marked_in_every_shape() {
     let container = Arc::new(plain_container());
     let line = |length, ended| Line {
         stream: LogStream::Stdout,
@@ -199,7 +199,7 @@ fn a_renamed_container_has_new_fields() {
 }
 
 #[test]
-fn containers_that_are_gone_are_forgotten() {
+fn dropped_containers_are_removed() {
     let mut formatter = GelfFormatter::new(GelfFormat::default());
     let live: Vec<_> = (0..50).map(|_| Arc::new(plain_container())).collect();
     for container in &live {
@@ -215,7 +215,7 @@ fn containers_that_are_gone_are_forgotten() {
 }
 
 #[test]
-fn names_are_taken_with_and_without_their_underscore() {
+fn names_are_accepted_with_and_without_their_underscore() {
     let format = GelfFormat::default().with_field("_x", 1).unwrap();
     assert_eq!(format.fields, [(FieldName::from_static("x"), 1.into())]);
 }

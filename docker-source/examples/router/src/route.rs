@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use docker_source::gelf::{BlankHost, GelfFormat, InvalidField, UnknownCompat};
-use docker_source::name_pattern::InvalidPattern;
-use docker_source::{Container, NamePattern};
+use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
+use docker_source::{Container, InvalidNamePattern, NamePattern};
 use gelf_tokio::{Endpoint, InvalidEndpoint};
 
 use crate::print::Window;
@@ -71,11 +70,11 @@ impl Route {
 /// Why a text is no route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
-    Compat { value: String, error: UnknownCompat },
+    Compat { value: String, error: InvalidCompat },
     Endpoint(InvalidEndpoint),
     Field { option: String, error: InvalidField },
-    Host(BlankHost),
-    Name(InvalidPattern),
+    Host(InvalidHost),
+    Name(InvalidNamePattern),
 }
 
 impl fmt::Display for InvalidRoute {

@@ -1,19 +1,10 @@
-//! An Engine that is not there, not yet or not any more, or is not one to work with.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they know"
-)]
-
-mod support;
+//! Outages: an Engine that is not running, stops, or is not supported.
 
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, texts, within};
 use docker_source::EngineError;
 use simulated_engine::{ContainerOptions, Fault, Options, SimulatedEngine, Stream};
-use support::{Logged, assert_nothing_left, builder, connect, eventually, texts, within};
 
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_a_permanent_error() {
@@ -24,12 +15,12 @@ async fn an_engine_that_is_too_old_is_a_permanent_error() {
     assert!(error.is_permanent());
     assert_eq!(
         error.to_string(),
-        "the Engine speaks API version 1.39 at most, and 1.40 is needed: upgrade to Docker 19.03 or later"
+        "the Engine supports API versions up to 1.39, 1.40 is required: upgrade to Docker 19.03 or later"
     );
 }
 
 #[tokio::test]
-async fn a_newer_engine_is_asked_in_the_newest_version_that_is_spoken() {
+async fn a_newer_engine_is_used_with_the_newest_supported_version() {
     let engine =
         SimulatedEngine::start_with(Options { api_version: "1.54".into(), ..Options::default() }).await;
     let _source = connect(&engine).await;
@@ -57,12 +48,12 @@ async fn a_proxy_that_forbids_a_request_is_a_permanent_error() {
     let error = within(builder(&engine).connect()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Engine answered GET info with status 403: Forbidden; allow it in the proxy before the Engine"
+        "the Engine answered GET info with status 403: Forbidden; allow it in the proxy in front of the Engine"
     );
 }
 
 #[tokio::test]
-async fn an_engine_that_is_not_there_yet_is_waited_for_with_one_line() {
+async fn an_engine_that_does_not_run_yet_is_waited_for_with_one_warning() {
     let logged = Logged::here();
     let engine = SimulatedEngine::away(Options::default());
     let web = engine.create(ContainerOptions::named("web"));
@@ -88,7 +79,7 @@ async fn an_engine_that_is_not_there_yet_is_waited_for_with_one_line() {
 }
 
 #[tokio::test]
-async fn an_engine_that_goes_away_and_comes_back_costs_one_line_each_and_no_log_line() {
+async fn an_engine_that_stops_and_starts_again_loses_no_line_and_is_logged_once_each() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
@@ -128,7 +119,7 @@ async fn an_engine_that_goes_away_and_comes_back_costs_one_line_each_and_no_log_
 }
 
 #[tokio::test]
-async fn a_list_that_fails_is_asked_for_again() {
+async fn a_list_that_fails_is_requested_again() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     engine.fail_list(Fault::Status(500, "busy".into()));

@@ -1,5 +1,4 @@
-//! What the tests over the simulated Engine share.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Helpers of the tests.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -12,10 +11,10 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::DefaultGuard;
 
-/// How long anything may take that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of anything that is expected to happen: generous, for a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits as short as they can be, and lists only at the beginning and after an outage.
+/// Returns the shortest waits, with lists only at the beginning and after an outage.
 pub(crate) fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.resume_min = Duration::from_millis(1);
@@ -31,7 +30,7 @@ pub(crate) fn builder(engine: &SimulatedEngine) -> SourceBuilder {
     Source::builder().address(address).timing(timing())
 }
 
-/// Connected, with the first list compared.
+/// Connects and waits until the first list was compared.
 pub(crate) async fn connect(engine: &SimulatedEngine) -> Source {
     ready(builder(engine)).await
 }
@@ -43,7 +42,7 @@ pub(crate) async fn ready(builder: SourceBuilder) -> Source {
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+    tokio::time::timeout(TIMEOUT, future).await.expect("timed out")
 }
 
 pub(crate) async fn next(source: &mut Source) -> Record {
@@ -54,7 +53,7 @@ pub(crate) fn text(record: &Record) -> String {
     String::from_utf8_lossy(record.bytes()).into_owned()
 }
 
-/// The text of the next `count` lines.
+/// Returns the texts of the next `count` lines.
 pub(crate) async fn texts(source: &mut Source, count: usize) -> Vec<String> {
     let mut texts = Vec::new();
     for _ in 0..count {
@@ -63,7 +62,7 @@ pub(crate) async fn texts(source: &mut Source, count: usize) -> Vec<String> {
     texts
 }
 
-/// Waits for a state of the accounts, which cannot be awaited otherwise.
+/// Waits for a state of the counters, which cannot be awaited otherwise.
 pub(crate) async fn eventually(stats: &Arc<Stats>, holds: impl Fn(&Stats) -> bool) {
     let looking = async {
         while !holds(stats) {
@@ -71,13 +70,13 @@ pub(crate) async fn eventually(stats: &Arc<Stats>, holds: impl Fn(&Stats) -> boo
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, looking).await.is_err() {
-        panic!("it never comes to that: {:#?}", stats.snapshot());
+    if tokio::time::timeout(TIMEOUT, looking).await.is_err() {
+        panic!("the counters never reached the state: {:#?}", stats.snapshot());
     }
     assert_balanced(stats);
 }
 
-/// Every line that was read is accounted for: in total, and for each container.
+/// Asserts that every line that was read is accounted for, in total and for each container.
 pub(crate) fn assert_balanced(stats: &Stats) {
     let snapshot = stats.snapshot();
     let containers = snapshot.containers.iter().map(|container| container.counts);
@@ -91,7 +90,7 @@ pub(crate) fn assert_balanced(stats: &Stats) {
     }
 }
 
-/// Nothing is left: all that was read is handed out.
+/// Asserts that all lines that were read have been yielded.
 pub(crate) async fn assert_nothing_left(source: &mut Source) {
     source.stop();
     let rest = within(async {
@@ -107,7 +106,7 @@ pub(crate) async fn assert_nothing_left(source: &mut Source) {
     assert_eq!(source.stats().snapshot().total.in_flight, 0);
 }
 
-/// What is logged on this thread while it lives, one line each, as `LEVEL message field=value`.
+/// Collects the log events of this thread while it exists, one line each, as `LEVEL message field=value`.
 pub(crate) struct Logged {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,

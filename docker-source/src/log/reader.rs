@@ -1,33 +1,43 @@
-//! One answer of the log endpoint, decoded into lines as it comes in.
+//! Decodes one response of the log endpoint into lines as its bytes arrive.
 
 use bytes::BytesMut;
 use gelf_core::Timestamp;
 
-use crate::line::{Line, LineJoiner};
-use crate::stdcopy::{BadFrame, Framing, LogDecoder};
+use super::decoder::LogDecoder;
+use super::error::LogFormatError;
+use super::framing::Framing;
+use super::line::{Line, LineJoiner};
 
-/// Decodes one answer: finds out how it is framed, cuts it into pieces, joins them to lines.
+/// Decodes one response: detects its framing, splits it into pieces, joins them to lines.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     content_type: Option<String>,
-    tty: Option<bool>,
+    has_terminal: Option<bool>,
     input: BytesMut,
-    decoding: Option<(Framing, LogDecoder, LineJoiner)>,
+    decoding: Option<Decoding>,
 }
 
-/// What a step of decoding came to.
+/// The decoders of a response whose framing is known.
+#[derive(Debug)]
+struct Decoding {
+    framing: Framing,
+    decoder: LogDecoder,
+    joiner: LineJoiner,
+}
+
+/// The result of a call of [`LogReader::decode`].
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Step {
-    /// A piece was taken; the lines that it closed are in the list.
+pub(crate) enum Decoded {
+    /// A piece was decoded; the lines that it closes were added.
     Piece,
-    /// All that came in is decoded.
+    /// All bytes that arrived are decoded.
     NeedsMore,
 }
 
 impl LogReader {
-    /// `content_type` and `tty` say how the answer is framed, where they are known.
-    pub(crate) fn new(content_type: Option<String>, tty: Option<bool>) -> Self {
-        Self { content_type, tty, input: BytesMut::new(), decoding: None }
+    /// Creates a reader. `content_type` and `has_terminal` tell the framing where they are known.
+    pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>) -> Self {
+        Self { content_type, has_terminal, input: BytesMut::new(), decoding: None }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -35,38 +45,43 @@ impl LogReader {
     }
 
     /// Decodes the next piece and adds the lines that it closes, two at most.
-    pub(crate) fn step(&mut self, lines: &mut Vec<Line>) -> Result<Step, BadFrame> {
-        let (_, decoder, joiner) = match &mut self.decoding {
+    pub(crate) fn decode(&mut self, lines: &mut Vec<Line>) -> Result<Decoded, LogFormatError> {
+        let Decoding { decoder, joiner, .. } = match &mut self.decoding {
             Some(decoding) => decoding,
-            empty => match Framing::detect(self.content_type.as_deref(), self.tty, &self.input)? {
-                Some(framing) => empty.insert((framing, LogDecoder::new(framing), LineJoiner::new(framing))),
-                None => return Ok(Step::NeedsMore),
+            empty => match Framing::detect(self.content_type.as_deref(), self.has_terminal, &self.input)? {
+                Some(framing) => empty.insert(Decoding {
+                    framing,
+                    decoder: LogDecoder::new(framing),
+                    joiner: LineJoiner::new(framing),
+                }),
+                None => return Ok(Decoded::NeedsMore),
             },
         };
         match decoder.decode(&mut self.input)? {
             Some(piece) => {
                 joiner.push(piece, &mut |line| lines.push(line));
-                Ok(Step::Piece)
+                Ok(Decoded::Piece)
             }
-            None => Ok(Step::NeedsMore),
+            None => Ok(Decoded::NeedsMore),
         }
     }
 
-    /// How the answer is framed, as soon as that is known.
+    /// Returns the framing, once it is known.
     pub(crate) fn framing(&self) -> Option<Framing> {
-        self.decoding.as_ref().map(|(framing, ..)| *framing)
+        self.decoding.as_ref().map(|decoding| decoding.framing)
     }
 
-    /// The stamp of the oldest line whose end did not come.
+    /// Returns the stamp of the oldest line whose end has not arrived.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
-        self.decoding.as_ref().and_then(|(.., joiner)| joiner.oldest_open())
+        self.decoding.as_ref().and_then(|decoding| decoding.joiner.oldest_open())
     }
 
-    /// Adds what is left: lines whose end will never come, as nothing more will be written or can be read.
+    /// Adds the lines whose end will never come, because nothing more will be written or can be read.
     pub(crate) fn finish(self, lines: &mut Vec<Line>) {
-        let Self { decoding: Some((_, mut decoder, mut joiner)), mut input, .. } = self else {
+        let Some(Decoding { mut decoder, mut joiner, .. }) = self.decoding else {
             return;
         };
+        let mut input = self.input;
         while let Ok(Some(piece)) = decoder.finish(&mut input) {
             joiner.push(piece, &mut |line| lines.push(line));
         }
@@ -80,7 +95,7 @@ mod tests {
 
     fn lines(reader: &mut LogReader) -> Vec<Line> {
         let mut lines = Vec::new();
-        while reader.step(&mut lines).unwrap() == Step::Piece {}
+        while reader.decode(&mut lines).unwrap() == Decoded::Piece {}
         lines
     }
 
@@ -89,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_is_found_by_the_first_bytes_where_nothing_else_tells() {
+    fn the_first_bytes_tell_the_framing_where_nothing_else_does() {
         let mut reader = LogReader::new(None, None);
         assert_eq!(lines(&mut reader), []);
         reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n");
@@ -105,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_at_the_end_is_a_line_without_an_end() {
+    fn the_rest_at_the_end_is_a_line_without_an_end() {
         let mut reader = LogReader::new(None, Some(true));
         reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest");
         assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);

@@ -1,20 +1,13 @@
-//! Every container is found and followed once, whatever the events miss.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they know"
-)]
-
-mod support;
+//! Discovery: each container is found and followed once, even if events are lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::support::{
+    Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts, timing, within,
+};
 use docker_source::NamePattern;
 use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
-use support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts, timing};
 
 #[tokio::test]
 async fn only_get_requests_of_the_six_endpoints_are_sent() {
@@ -60,22 +53,18 @@ async fn events_are_subscribed_to_before_the_containers_are_listed() {
 }
 
 #[tokio::test]
-async fn a_log_is_asked_for_without_waiting_for_the_inspection() {
+async fn a_log_is_requested_without_waiting_for_the_inspection() {
     let engine = SimulatedEngine::start().await;
     let source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
     web.fail_inspect(Fault::Hang);
     web.start();
     web.wait_for_log_requests(1).await;
-    assert_eq!(
-        source.stats().snapshot().total.read,
-        0,
-        "nothing is read before it is known whether it may be"
-    );
+    assert_eq!(source.stats().snapshot().total.read, 0, "no line is read before the container is selected");
 }
 
 #[tokio::test]
-async fn an_inspection_that_hangs_holds_up_no_other_container() {
+async fn an_inspection_that_hangs_delays_no_other_container() {
     let engine = SimulatedEngine::start().await;
     let mut hasty = timing();
     hasty.headers = Duration::from_millis(200);
@@ -93,30 +82,7 @@ async fn an_inspection_that_hangs_holds_up_no_other_container() {
 }
 
 #[tokio::test]
-async fn the_own_container_is_never_followed() {
-    let engine = SimulatedEngine::start().await;
-    let own = engine.create(ContainerOptions::named("agent"));
-    own.start();
-    let other = engine.create(ContainerOptions::named("web"));
-    let mountinfo = engine.socket().with_file_name("mountinfo");
-    let line = format!(
-        "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
-        own.id()
-    );
-    std::fs::write(&mountinfo, line).unwrap();
-    let mut source = ready(builder(&engine).mountinfo(mountinfo)).await;
-    own.line(Stream::Stdout, "own");
-    own.die();
-    own.start();
-    other.start();
-    other.line(Stream::Stdout, "other");
-    assert_eq!(texts(&mut source, 1).await, ["other"]);
-    assert_eq!(engine.count(own.id()), 0, "{:?}", engine.requests());
-    assert_nothing_left(&mut source).await;
-}
-
-#[tokio::test]
-async fn containers_that_ask_for_it_and_those_not_selected_are_not_read() {
+async fn containers_that_opt_out_or_are_not_selected_are_not_read() {
     let engine = SimulatedEngine::start().await;
     let pattern = NamePattern::new("web-*").unwrap();
     let mut source = ready(builder(&engine).select(move |container| pattern.matches(container.name()))).await;
@@ -130,7 +96,7 @@ async fn containers_that_ask_for_it_and_those_not_selected_are_not_read() {
     }
     let record = next(&mut source).await;
     assert_eq!(record.container().name(), "web-1");
-    // A restart does not make them wanted.
+    // A restart does not select them.
     for container in [&ignored, &other, &web] {
         container.die();
         container.start();
@@ -144,7 +110,7 @@ async fn containers_that_ask_for_it_and_those_not_selected_are_not_read() {
 }
 
 #[tokio::test]
-async fn a_new_name_is_that_of_later_records() {
+async fn later_records_have_the_new_name() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("old"));
@@ -163,9 +129,9 @@ async fn a_new_name_is_that_of_later_records() {
             assert_eq!(record.container().name(), "old");
         }
     };
-    let record = support::within(named).await;
+    let record = within(named).await;
     assert_eq!((record.container().id(), record.container().image()), (web.id(), "busybox:1"));
-    assert_eq!(engine.count(&format!("{}/json", web.id())), 1, "the event tells the name");
+    assert_eq!(engine.count(&format!("{}/json", web.id())), 1, "the event has the name");
 }
 
 #[tokio::test]
@@ -194,7 +160,7 @@ async fn a_start_whose_event_was_lost_is_found_in_the_list() {
 }
 
 #[tokio::test]
-async fn what_ran_while_the_events_were_away_is_read_when_they_are_back() {
+async fn a_run_during_an_interruption_of_the_events_is_read_afterwards() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let job = engine.create(ContainerOptions::named("job"));
@@ -232,7 +198,7 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
     engine.wait_for(1, &format!("{}/json", old.id())).await;
     // At its start, at its end, and now.
     engine.wait_for(3, &format!("{}/json", read.id())).await;
-    // Whatever follows from the answers has followed when another container was read.
+    // When the line of another container has arrived, the follower has handled the answers.
     let other = engine.create(ContainerOptions::named("other"));
     other.start();
     other.line(Stream::Stdout, "other");
@@ -264,7 +230,7 @@ async fn a_list_that_lags_behind_ends_no_follower() {
 }
 
 #[tokio::test]
-async fn a_container_that_is_removed_is_read_to_the_end_and_its_account_closed() {
+async fn a_removed_container_is_read_to_the_end_and_leaves_the_list() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let stats = source.stats();
@@ -301,7 +267,7 @@ async fn a_removal_whose_event_was_lost_is_found_by_two_lists() {
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_read_are_counted_and_those_behind_them_applied() {
+async fn invalid_events_are_counted_and_later_ones_applied() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     engine.send_event("{\"Action\":");
@@ -318,7 +284,7 @@ async fn events_that_cannot_be_read_are_counted_and_those_behind_them_applied() 
 }
 
 #[tokio::test]
-async fn a_start_that_is_told_twice_makes_one_follower() {
+async fn a_start_that_is_reported_twice_makes_one_follower() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -361,7 +327,7 @@ async fn a_follower_that_panics_is_counted_and_started_again() {
 }
 
 #[tokio::test]
-async fn readiness_is_said_once_with_the_number_of_containers_that_are_followed() {
+async fn readiness_is_logged_once_with_the_number_of_followed_containers() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let options = [
@@ -384,7 +350,7 @@ async fn readiness_is_said_once_with_the_number_of_containers_that_are_followed(
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    support::within(said).await;
+    within(said).await;
     engine.end_events();
     eventually(&stats, |stats| stats.snapshot().lists == 2).await;
     let said = logged.matching("ready");

@@ -1,51 +1,55 @@
-//! The pieces of the log joined to the lines that the container wrote.
+//! Joins the pieces of a log to the lines that the container wrote.
 //!
-//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two of them. So
-//! lines are joined per stream, by what is known of the records:
+//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two
+//! of them. Lines are joined per stream, by these rules:
 //!
-//! * a newline at its end closes the line;
-//! * so does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver leaves
-//!   out, or the last that the container wrote;
-//! * another stamp on the same stream starts another line, for all records of a line carry the same.
+//! * A newline at the end of a record closes the line.
+//! * So does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver
+//!   leaves out, or the last that the container wrote.
+//! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
-//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and whether the line is UTF-8 can be
-//! asked only then.
+//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and only then can the line
+//! be checked for UTF-8.
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
 
-use crate::stdcopy::{Framing, PIECE_LENGTH, Piece};
-use crate::stream::LogStream;
+use super::framing::Framing;
+use super::piece::{PIECE_LENGTH, Piece};
+use super::stream::LogStream;
+
+/// The longest line that is kept whole: 1 MiB. The limit stops a container that never ends its line from
+/// filling the memory.
+const LINE_MAX: usize = 1024 * 1024;
 
 /// A line, as the container wrote it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Line {
-    /// The output that it was written to.
-    pub stream: LogStream,
-    /// The Engine's stamp: when it took the line's first 16 KiB, or all of a shorter one.
-    pub time: Timestamp,
-    /// The line without its ending (`\n`, of a terminal `\r\n`), and at most
-    /// [`max_line`](LineJoiner::max_line) bytes of it. Any bytes, UTF-8 or not.
-    pub bytes: Bytes,
-    /// Length of the whole line in bytes, without its ending. More than `bytes` has when the line was cut.
-    pub length: usize,
-    /// Whether the end of the line was seen. `false` when the log ended before, so that the rest may come later.
-    pub ended: bool,
+pub(crate) struct Line {
+    pub(crate) stream: LogStream,
+    /// The Engine's stamp: when it took the line's first 16 KiB, or all of a shorter line.
+    pub(crate) time: Timestamp,
+    /// The line without its ending (`\n`, or `\r\n` of a terminal), at most 1 MiB of it. Any bytes, UTF-8 or
+    /// not.
+    pub(crate) bytes: Bytes,
+    /// The length of the whole line without its ending. Greater than that of `bytes` if the line was cut.
+    pub(crate) length: usize,
+    /// Whether the end of the line was seen. `false` if the log ended before, so that the rest may come
+    /// later.
+    pub(crate) ended: bool,
 }
 
 impl Line {
-    /// Whether the line was longer than [`max_line`](LineJoiner::max_line), and its end was cut off.
-    pub fn is_cut(&self) -> bool {
+    /// Returns whether the line was longer than the limit, so that its end was cut off.
+    pub(crate) fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
     }
 }
 
 /// Joins the pieces of one response to lines.
 ///
-/// Holds at most one open line per stream, so at most twice [`max_line`](Self::max_line) bytes (and as much again while a
-/// buffer grows).
+/// Holds at most one open line per stream: twice 1 MiB (and as much again while a buffer grows).
 #[derive(Debug)]
-pub struct LineJoiner {
+pub(crate) struct LineJoiner {
     framing: Framing,
     max_line: usize,
     stdout: Option<OpenLine>,
@@ -53,33 +57,27 @@ pub struct LineJoiner {
 }
 
 impl LineJoiner {
-    /// The longest line that is kept whole by default: 1 MiB. The limit stops a container that never ends its line from
-    /// filling the memory.
-    pub const DEFAULT_MAX_LINE: usize = 1024 * 1024;
-
-    /// A joiner for the pieces of a log with this framing.
-    pub const fn new(framing: Framing) -> Self {
-        Self { framing, max_line: Self::DEFAULT_MAX_LINE, stdout: None, stderr: None }
+    /// Creates a joiner for the pieces of a log with this framing.
+    pub(crate) const fn new(framing: Framing) -> Self {
+        Self { framing, max_line: LINE_MAX, stdout: None, stderr: None }
     }
 
-    /// Keeps the first `bytes` of a line that is longer, and its [`length`](Line::length). Default:
-    /// [`DEFAULT_MAX_LINE`](Self::DEFAULT_MAX_LINE).
-    #[must_use]
-    pub const fn max_line(mut self, bytes: usize) -> Self {
-        self.max_line = bytes;
-        self
+    /// Keeps the first `max_line` bytes of a line instead of 1 MiB.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn with_max_line(framing: Framing, max_line: usize) -> Self {
+        Self { framing, max_line, stdout: None, stderr: None }
     }
 
-    /// Takes a piece, and hands the lines that it closes to `out`: the one before it, itself, both or none.
-    pub fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
+    /// Takes a piece and passes the lines that it closes to `out`: the one before it, itself, both or none.
+    pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let (framing, max_line) = (self.framing, self.max_line);
         let slot = self.slot(piece.stream);
         if let Some(other) = slot.take_if(|open| open.time != piece.time) {
             out(other.close(framing, true));
         }
         let has_newline = piece.bytes.ends_with(b"\n");
-        // A terminal's pieces may end anywhere, so that there a short one says nothing.
-        let is_last = has_newline || (framing == Framing::Framed && piece.bytes.len() < PIECE_LENGTH);
+        // A terminal's pieces may end anywhere: there, a short piece says nothing.
+        let is_last = has_newline || (framing == Framing::Frames && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
             Some(mut open) => {
                 open.append(&piece, max_line);
@@ -97,30 +95,20 @@ impl LineJoiner {
         }
     }
 
-    /// The earliest stamp of an open line; `None` when no line is open.
+    /// Returns the earliest stamp of an open line; `None` if no line is open.
     ///
-    /// A request that resumes the log must ask for it from this moment on at the latest: asked for a later one, Engines
-    /// leave out the start of the line, or all of it. [`Cursor::begin_request`](crate::cursor::Cursor::begin_request)
-    /// sees to that.
-    pub fn oldest_open(&self) -> Option<Timestamp> {
+    /// A request that resumes the log must start at this stamp or before it. If it starts later, the Engine
+    /// leaves out the start of the line, or all of it.
+    /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care of that.
+    pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
         self.stdout.iter().chain(&self.stderr).map(|open| open.time).min()
     }
 
-    /// Hands the lines that are still open to `out`, the earlier first, not [ended](Line::ended).
-    ///
-    /// For a container that has stopped for good. Where the log will be asked for again, use
-    /// [`discard_open`](Self::discard_open).
-    pub fn finish(&mut self, out: &mut impl FnMut(Line)) {
+    /// Passes the lines that are still open to `out`, the earlier first, as not [ended](Line::ended).
+    pub(crate) fn finish(&mut self, out: &mut impl FnMut(Line)) {
         let mut open = [self.stdout.take(), self.stderr.take()];
         open.sort_by_key(|open| open.as_ref().map(|open| open.time));
         open.into_iter().flatten().for_each(|open| out(open.close(self.framing, false)));
-    }
-
-    /// Forgets the lines that are open, since the next request brings them whole. Ask
-    /// [`oldest_open`](Self::oldest_open) *before*, and pass it on with the request: otherwise
-    /// they are lost.
-    pub fn discard_open(&mut self) {
-        (self.stdout, self.stderr) = (None, None);
     }
 
     const fn slot(&mut self, stream: LogStream) -> &mut Option<OpenLine> {
@@ -131,21 +119,20 @@ impl LineJoiner {
     }
 }
 
-/// A line that came in one piece: its bytes are the piece's, not copied.
+/// Makes a line of the one piece that it came in: the bytes are the piece's, not copied.
 fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let length = length_without_ending(&piece.bytes, framing);
-    let bytes = match length <= max_line {
-        true => piece.bytes.slice(..length),
-        false => Bytes::copy_from_slice(piece.bytes.get(..max_line).unwrap_or_default()),
-    };
+    let kept = piece.bytes.slice(..length.min(max_line));
+    // A copy of a line that is cut: a slice would keep all of it in memory.
+    let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
     Line { stream: piece.stream, time: piece.time, bytes, length, ended: true }
 }
 
 fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     match framing {
-        Framing::Framed => text.len(),
-        Framing::Tty => text.strip_suffix(b"\r").unwrap_or(text).len(),
+        Framing::Frames => text.len(),
+        Framing::Terminal => text.strip_suffix(b"\r").unwrap_or(text).len(),
     }
 }
 
@@ -156,9 +143,10 @@ struct OpenLine {
     time: Timestamp,
     /// The start of the line.
     kept: Vec<u8>,
-    /// All of it that has been seen, kept or not, in bytes.
+    /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of it: the ending may be split between two pieces, or lie behind what is kept.
+    /// The last two bytes of the line: the ending may be split between two pieces, or lie behind the kept
+    /// bytes.
     last_two: [u8; 2],
 }
 
@@ -169,7 +157,8 @@ impl OpenLine {
 
     fn append(&mut self, piece: &Piece, max_line: usize) {
         let room = max_line.saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(piece.bytes.get(..room).unwrap_or(&piece.bytes));
+        let (kept, _) = piece.bytes.split_at(room.min(piece.bytes.len()));
+        self.kept.extend_from_slice(kept);
         self.length = self.length.saturating_add(piece.bytes.len());
         self.last_two = match *piece.bytes {
             [] => self.last_two,
@@ -182,7 +171,7 @@ impl OpenLine {
         let ending = self.last_two.len() - length_without_ending(&self.last_two, framing);
         let length = self.length.saturating_sub(ending);
         self.kept.truncate(length);
-        // Into a box, for a vector may have room for twice as much.
+        // A boxed slice: a vector may have room for twice as much.
         let bytes = Bytes::from(self.kept.into_boxed_slice());
         Line { stream: self.stream, time: self.time, bytes, length, ended }
     }
@@ -191,7 +180,7 @@ impl OpenLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stdcopy::LogDecoder;
+    use crate::log::LogDecoder;
     use bytes::BytesMut;
     use proptest::prelude::*;
 
@@ -219,7 +208,7 @@ mod tests {
     }
 
     fn framed(pieces: impl IntoIterator<Item = Piece>) -> (Vec<Line>, LineJoiner) {
-        let mut joiner = LineJoiner::new(Framing::Framed);
+        let mut joiner = LineJoiner::new(Framing::Frames);
         (join(&mut joiner, pieces), joiner)
     }
 
@@ -300,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_terminals_lines_end_in_carriage_return_and_newline() {
-        let mut joiner = LineJoiner::new(Framing::Tty);
+        let mut joiner = LineJoiner::new(Framing::Terminal);
         let x = "x".repeat(16_383);
         let lines = join(
             &mut joiner,
@@ -321,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_terminals_line_without_newline_ends_at_the_next_stamp_and_not_by_being_short() {
-        let mut joiner = LineJoiner::new(Framing::Tty);
+        let mut joiner = LineJoiner::new(Framing::Terminal);
         assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
         assert_eq!(joiner.oldest_open(), Some(at(1)));
         assert_eq!(
@@ -332,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_line_over_the_limit_is_cut_and_says_its_length() {
-        let mut joiner = LineJoiner::new(Framing::Framed).max_line(5);
+        let mut joiner = LineJoiner::with_max_line(Framing::Frames, 5);
         let cut = |nanos, length| Line { length, ..line(Stdout, nanos, "xxxxx") };
         let x = "x".repeat(16_384);
         let lines = join(
@@ -351,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_terminals_line_cut_within_its_ending_counts_no_ending() {
-        let mut joiner = LineJoiner::new(Framing::Tty).max_line(4);
+        let mut joiner = LineJoiner::with_max_line(Framing::Terminal, 4);
         let lines =
             join(&mut joiner, [piece(Stdout, 1, "abc"), piece(Stdout, 1, "\r"), piece(Stdout, 1, "\n")]);
         assert_eq!(lines, [line(Stdout, 1, "abc")]);
@@ -380,27 +369,29 @@ mod tests {
         assert_eq!(joiner.oldest_open(), Some(at(5)));
         join(&mut joiner, [piece(Stderr, 5, "\n")]);
         assert_eq!(joiner.oldest_open(), Some(at(7)));
-        joiner.discard_open();
+        join(&mut joiner, [piece(Stdout, 7, "\n")]);
         assert_eq!(joiner.oldest_open(), None);
         assert_eq!(finish(joiner), []);
     }
 
     #[test]
-    fn what_is_open_at_the_end_is_handed_out_as_not_ended_earlier_first() {
+    fn lines_open_at_the_end_are_handed_out_as_not_ended_earlier_first() {
         let x = "x".repeat(16_384);
         let (_, joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
         let open = |stream, nanos| Line { ended: false, ..line(stream, nanos, &x) };
         assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
     }
 
-    /// What a container wrote: for each line its stream, its length, and whether the newline is left out by the driver.
+    /// The lines of a container: the stream and length of each, and whether the driver leaves its newline
+    /// out.
     fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
         let stream = prop_oneof![Just(Stdout), Just(Stderr)];
         let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];
         prop::collection::vec((stream, length, any::<bool>()), 0..12)
     }
 
-    /// The Engine's frames for it, the pieces of long lines of both streams interleaved, and the lines expected.
+    /// Returns the Engine's frames, with the pieces of long lines of both streams interleaved, and the
+    /// expected lines.
     fn encode(lines: &[(LogStream, usize, bool)]) -> (Vec<Vec<u8>>, Vec<Line>) {
         let mut queues: [std::collections::VecDeque<Vec<u8>>; 2] = Default::default();
         let mut expected = Vec::new();
@@ -429,8 +420,8 @@ mod tests {
     }
 
     fn read(bytes: &[u8], steps: &[usize]) -> Vec<Line> {
-        let mut decoder = LogDecoder::new(Framing::Framed);
-        let mut joiner = LineJoiner::new(Framing::Framed);
+        let mut decoder = LogDecoder::new(Framing::Frames);
+        let mut joiner = LineJoiner::new(Framing::Frames);
         let mut input = BytesMut::new();
         let (mut rest, mut read) = (bytes, Vec::new());
         for step in steps.iter().cycle() {
@@ -445,7 +436,7 @@ mod tests {
             }
         }
         assert_eq!(decoder.finish(&mut input), Ok(None));
-        // A local driver's line of whole pieces is ended by what follows it only.
+        // Only the next line ends a line of whole pieces of the `local` driver.
         joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
         read
     }
@@ -467,12 +458,12 @@ mod tests {
         }
 
         #[test]
-        fn whatever_the_pieces_no_more_than_the_limit_is_kept_and_no_byte_is_uncounted(
+        fn any_pieces_keep_at_most_the_limit_and_every_byte_is_counted(
             pieces in prop::collection::vec((any::<bool>(), 0i64..3, 0usize..40_000, any::<bool>()), 0..20),
             max_line in 0usize..30_000,
-            framing in prop_oneof![Just(Framing::Framed), Just(Framing::Tty)],
+            framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
         ) {
-            let mut joiner = LineJoiner::new(framing).max_line(max_line);
+            let mut joiner = LineJoiner::with_max_line(framing, max_line);
             let (mut lines, mut written) = (Vec::new(), 0);
             for (is_stdout, nanos, length, newline) in pieces {
                 let mut bytes = vec![b'x'; length];

@@ -1,16 +1,16 @@
-//! The Engine's events: one JSON object a line, cut anywhere by the network.
+//! Decoder of the Engine's event stream: one JSON object a line.
 
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BytesMut};
 use serde::Deserialize;
 
-use crate::engine::ContainerId;
+use super::types::ContainerId;
 
-/// The longest event, in bytes. Labels are the bulk of one; an event without an end must not fill the memory.
+/// The longest event, in bytes. Most of an event are labels; one without an end must not fill the memory.
 const EVENT_MAX: usize = 1024 * 1024;
 
-/// What happened to a container.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Destroy,
@@ -19,22 +19,22 @@ pub(crate) enum Action {
     Start,
 }
 
-/// Something that happened to a container.
+/// An event of a container.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Event {
     pub(crate) action: Action,
     pub(crate) id: ContainerId,
-    /// Labels, `name`, `image`, and others that depend on the action.
+    /// The labels, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Cuts the stream of events into events.
+/// Decodes the event stream, however it was cut into reads.
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
     buffer: BytesMut,
-    /// How much of the buffer holds no line end.
+    /// The number of bytes at the front of the buffer that hold no newline.
     searched: usize,
-    /// The rest of an event that is too long is passed over.
+    /// Whether the buffer starts within an event that is too long and is skipped.
     skipping: bool,
     bad: u64,
 }
@@ -44,11 +44,17 @@ impl EventReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next event that matters; `None` when more bytes are needed.
+    /// Returns the number of bytes that are buffered.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Returns the next event of the four kinds; `None` asks for more bytes.
     pub(crate) fn next(&mut self) -> Option<Event> {
         loop {
-            let rest = self.buffer.get(self.searched..).unwrap_or_default();
-            let Some(found) = memchr::memchr(b'\n', rest) else {
+            let (_, unseen) = self.buffer.split_at(self.searched);
+            let Some(found) = memchr::memchr(b'\n', unseen) else {
                 self.searched = self.buffer.len();
                 if self.buffer.len() > EVENT_MAX {
                     self.buffer.clear();
@@ -71,54 +77,54 @@ impl EventReader {
             match parse(&line) {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
-                Err(BadEvent) => self.bad += 1,
+                Err(InvalidEvent) => self.bad += 1,
             }
         }
     }
 
-    /// How many events could not be read since this was last asked.
+    /// Returns the number of invalid events since the last call.
     pub(crate) fn take_bad(&mut self) -> u64 {
         std::mem::take(&mut self.bad)
     }
 }
 
-struct BadEvent;
+struct InvalidEvent;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Wire {
+struct EventJson {
     #[serde(rename = "Type")]
     kind: Option<String>,
     action: String,
-    actor: WireActor,
+    actor: ActorJson,
 }
 
 #[derive(Deserialize)]
-struct WireActor {
+struct ActorJson {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Attributes", default)]
     attributes: Option<BTreeMap<String, String>>,
 }
 
-fn parse(line: &[u8]) -> Result<Option<Event>, BadEvent> {
+fn parse(line: &[u8]) -> Result<Option<Event>, InvalidEvent> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let wire: Wire = serde_json::from_slice(line).map_err(|_| BadEvent)?;
-    if wire.kind.is_some_and(|kind| kind != "container") {
+    let event: EventJson = serde_json::from_slice(line).map_err(|_| InvalidEvent)?;
+    if event.kind.is_some_and(|kind| kind != "container") {
         return Ok(None);
     }
     // Whole names only: `exec_start: /bin/sh` is another action than `start`.
-    let action = match &*wire.action {
+    let action = match &*event.action {
         "destroy" => Action::Destroy,
         "die" => Action::Die,
         "rename" => Action::Rename,
         "start" => Action::Start,
         _ => return Ok(None),
     };
-    let id = ContainerId::parse(&wire.actor.id).ok_or(BadEvent)?;
-    Ok(Some(Event { action, id, attributes: wire.actor.attributes.unwrap_or_default() }))
+    let id = ContainerId::parse(&event.actor.id).ok_or(InvalidEvent)?;
+    Ok(Some(Event { action, id, attributes: event.actor.attributes.unwrap_or_default() }))
 }
 
 #[cfg(test)]
@@ -128,7 +134,7 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn wire(action: &str) -> String {
+    fn json(action: &str) -> String {
         format!(
             r#"{{"status":"{action}","id":"{ID}","from":"busybox","Type":"container","Action":"{action}","Actor":{{"ID":"{ID}","Attributes":{{"image":"busybox","name":"job"}}}},"scope":"local","time":1795387458,"timeNano":1795387458123456789}}"#
         ) + "\n"
@@ -139,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn the_four_actions_are_read() {
+    fn the_four_actions_are_decoded() {
         let mut reader = EventReader::default();
         for action in ["start", "die", "rename", "destroy"] {
-            reader.push(wire(action).as_bytes());
+            reader.push(json(action).as_bytes());
         }
         let first = reader.next().unwrap();
         assert_eq!((first.action, first.id.as_str()), (Action::Start, ID));
@@ -152,19 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn other_actions_and_other_objects_are_passed_over_without_being_bad() {
+    fn other_actions_and_other_objects_are_skipped_and_not_counted_as_invalid() {
         let mut reader = EventReader::default();
         for action in ["exec_start: start", "starting", "attach", "health_status: healthy", "START"] {
-            reader.push(wire(action).as_bytes());
+            reader.push(json(action).as_bytes());
         }
-        reader.push(wire("destroy").replace(r#""Type":"container""#, r#""Type":"network""#).as_bytes());
+        reader.push(json("destroy").replace(r#""Type":"container""#, r#""Type":"network""#).as_bytes());
         reader.push(b"\r\n\n");
         assert_eq!(actions(&mut reader), []);
         assert_eq!(reader.take_bad(), 0);
     }
 
     #[test]
-    fn an_event_without_the_members_of_old_is_read() {
+    fn an_event_without_the_legacy_members_is_decoded() {
         let mut reader = EventReader::default();
         reader.push(format!(r#"{{"Action":"die","Actor":{{"ID":"{ID}"}}}}"#).as_bytes());
         assert_eq!(reader.next(), None);
@@ -173,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_object_is_counted_and_skipped() {
+    fn an_invalid_object_is_counted_and_skipped() {
         let mut reader = EventReader::default();
         reader.push(b"{]\n\xff\xfe\n[]\n{\"Action\":7}\n");
-        reader.push(wire("start").replace(ID, "../../images/json?x=").as_bytes());
-        reader.push(wire("start").as_bytes());
+        reader.push(json("start").replace(ID, "../../images/json?x=").as_bytes());
+        reader.push(json("start").as_bytes());
         assert_eq!(actions(&mut reader), [Action::Start]);
         assert_eq!((reader.take_bad(), reader.take_bad()), (5, 0));
     }
@@ -188,18 +194,18 @@ mod tests {
         for _ in 0..100 {
             reader.push(&[b'x'; 64 * 1024]);
             assert_eq!(reader.next(), None);
-            assert!(reader.buffer.len() <= EVENT_MAX);
+            assert!(reader.buffered() <= EVENT_MAX);
         }
         reader.push(b"\n");
-        reader.push(wire("die").as_bytes());
+        reader.push(json("die").as_bytes());
         assert_eq!(actions(&mut reader), [Action::Die]);
         assert_eq!(reader.take_bad(), 1);
     }
 
     proptest! {
         #[test]
-        fn events_split_at_any_bytes_read_the_same(cuts in prop::collection::vec(1usize..200, 1..40)) {
-            let text: String = ["start", "pause", "die", "{", "destroy"].map(wire).concat();
+        fn events_split_at_any_bytes_decode_the_same(cuts in prop::collection::vec(1usize..200, 1..40)) {
+            let text: String = ["start", "pause", "die", "{", "destroy"].map(json).concat();
             let mut reader = EventReader::default();
             let mut found = Vec::new();
             let mut rest = text.as_bytes();

@@ -1,27 +1,27 @@
-//! Where the lines of one container enter the queue: each of them once, and each of them counted.
+//! Puts the lines of one container into the queue, each of them once and each of them counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gelf_core::Timestamp;
 
 use crate::container::Container;
-use crate::cursor::{Cursor, Verdict};
-use crate::line::Line;
+use crate::cursor::{Cursor, Novelty};
+use crate::log::Line;
 use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
 
-/// Takes the lines of one container, from one request for its log after the other.
+/// Takes the lines of one container over all requests for its log.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct DedupSink {
     queue: RecordQueue,
-    /// Shared with whoever starts the follower again if it fails.
+    /// Shared with the supervisor, which starts a follower again after a panic.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
 }
 
-impl Intake {
+impl DedupSink {
     pub(crate) fn new(queue: RecordQueue, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
         Self { queue, cursor, stats, has_requested: false, new_lines: 0 }
     }
@@ -30,17 +30,17 @@ impl Intake {
         &self.stats
     }
 
-    /// Whether the log was ever asked for.
+    /// Returns whether the log was ever requested.
     pub(crate) fn has_requested(&self) -> bool {
         self.has_requested
     }
 
-    /// How many lines of the current request had not been read before.
+    /// Returns the number of lines of the current request that had not been read before.
     pub(crate) fn new_lines(&self) -> u64 {
         self.new_lines
     }
 
-    /// Begins a request for the log, and returns from when on it must ask; see [`Cursor::begin_request`].
+    /// Begins a request for the log and returns its `since`; see [`Cursor::begin_request`].
     pub(crate) fn begin_request(
         &mut self,
         floor: Timestamp,
@@ -53,19 +53,20 @@ impl Intake {
 
     /// Puts a line into the queue, unless it is blank or was read before.
     ///
-    /// It is accepted if and only if it is in the queue: nothing is lost when the future is dropped.
+    /// # Cancel safety
+    /// Cancel safe: the line is accepted if and only if it is in the queue.
     pub(crate) async fn take(&mut self, container: &Arc<Container>, line: Line) -> Result<(), QueueClosed> {
-        let room = match is_blank(&line) {
+        let slot = match is_blank(&line) {
             true => None,
-            false => Some(self.queue.room_for(line.bytes.len()).await?),
+            false => Some(self.queue.reserve(line.bytes.len()).await?),
         };
         match lock(&self.cursor).accept(&line) {
-            Verdict::Repeated => self.stats.skipped_repeated(),
-            Verdict::TooOld => self.stats.skipped_old(),
-            Verdict::New => {
+            Novelty::Repeated => self.stats.skipped_repeated(),
+            Novelty::TooOld => self.stats.skipped_old(),
+            Novelty::New => {
                 self.new_lines += 1;
-                match room {
-                    Some(room) => room.put(container.clone(), line, &self.stats),
+                match slot {
+                    Some(slot) => slot.put(container.clone(), line, &self.stats),
                     None => self.stats.skipped_empty(),
                 }
             }
@@ -78,7 +79,7 @@ fn is_blank(line: &Line) -> bool {
     !line.is_cut() && line.bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-/// What a panic left behind is whole: nothing in the cursor panics half way.
+/// Locks the cursor. A panic cannot leave it half changed, since none of its methods panics.
 fn lock(cursor: &Mutex<Cursor>) -> MutexGuard<'_, Cursor> {
     cursor.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -86,7 +87,7 @@ fn lock(cursor: &Mutex<Cursor>) -> MutexGuard<'_, Cursor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::LogStream;
+    use crate::log::LogStream;
     use bytes::Bytes;
 
     #[test]

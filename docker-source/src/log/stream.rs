@@ -1,11 +1,10 @@
-//! Which of its two outputs a container wrote to.
+//! The output stream of a container.
 
 use std::fmt;
 
-/// Which of its two outputs a container wrote to.
+/// The output stream of a container that a line was written to.
 ///
-/// The Engine knows no third, so the enum is closed. A container with a terminal (`docker run -t`) has one output for
-/// both, and the Engine calls it stdout.
+/// A container with a terminal (`docker run -t`) has one stream, which the Engine reports as stdout.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum LogStream {
     /// Standard output, file descriptor 1.
@@ -15,7 +14,7 @@ pub enum LogStream {
 }
 
 impl LogStream {
-    /// The name that Docker uses: `stdout` or `stderr`.
+    /// Returns Docker's name of the stream: `stdout` or `stderr`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_the_ones_docker_uses() {
+    fn names_are_those_of_docker() {
         assert_eq!(LogStream::Stdout.as_str(), "stdout");
         assert_eq!(LogStream::Stderr.to_string(), "stderr");
     }

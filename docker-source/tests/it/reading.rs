@@ -1,25 +1,16 @@
-//! What a container wrote comes out, whatever the Engine does to its log on the way.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they know"
-)]
-
-mod support;
+//! Reading: every line that a container writes is yielded once, whatever the Engine does to its log.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use docker_source::LogStream;
-use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Since, Stream};
-use support::{
+use crate::support::{
     Logged, assert_balanced, assert_nothing_left, builder, connect, eventually, next, ready, text, texts,
     timing, within,
 };
+use docker_source::LogStream;
+use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Since, Stream};
 
-/// Engines of both ways to understand `since`, that name the content type or do not.
+/// Returns Engines with both meanings of `since`, with and without a content type.
 fn engines() -> [Options; 3] {
     let old = Options::default();
     let new = Options {
@@ -37,7 +28,7 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lines_of_both_streams_come_with_their_container_stream_and_stamp() {
+async fn lines_of_both_streams_have_their_container_stream_and_stamp() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     assert_eq!(source.engine_host(), "engine-host");
@@ -66,14 +57,14 @@ async fn lines_of_both_streams_come_with_their_container_stream_and_stamp() {
 }
 
 #[tokio::test]
-async fn of_a_container_that_ran_before_only_what_it_writes_from_then_on_is_read() {
+async fn of_a_container_that_ran_before_only_later_lines_are_read() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
     for number in 0..50 {
         web.line(Stream::Stdout, format!("line {number}"));
     }
-    // The Engine's clock is what counts: a microsecond later than the last line.
+    // The Engine's clock decides: a microsecond later than the last line.
     engine.set_clock(web.line(Stream::Stdout, "last before") + 1);
     let mut source = connect(&engine).await;
     web.line(Stream::Stdout, "first after");
@@ -85,7 +76,7 @@ async fn of_a_container_that_ran_before_only_what_it_writes_from_then_on_is_read
 }
 
 #[tokio::test]
-async fn a_bad_frame_is_counted_and_no_line_is_lost_or_repeated() {
+async fn an_invalid_frame_is_counted_and_no_line_is_lost_or_repeated() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
@@ -106,7 +97,7 @@ async fn a_bad_frame_is_counted_and_no_line_is_lost_or_repeated() {
 }
 
 #[tokio::test]
-async fn a_part_of_the_log_that_can_never_be_read_is_passed_over() {
+async fn an_unreadable_part_of_the_log_is_skipped() {
     for is_running in [true, false] {
         let logged = Logged::here();
         let engine = SimulatedEngine::start().await;
@@ -123,7 +114,7 @@ async fn a_part_of_the_log_that_can_never_be_read_is_passed_over() {
         if !is_running {
             web.die();
         }
-        // Asked for from the end on, the log comes as far as the damage is not among the pieces asked for.
+        // Requested from the end, the log arrives whole if the damage is not among the requested pieces.
         assert_eq!(texts(&mut source, 1024).await, numbers(976..2000));
         if is_running {
             web.line(Stream::Stdout, "and on");
@@ -180,7 +171,7 @@ async fn a_stream_that_ends_without_its_last_lines_is_caught_up() {
         }
         job.die();
         assert_eq!(texts(&mut source, 30).await, numbers(0..30));
-        // The last read brings nothing new; only then it is known that there is nothing.
+        // Only a read that brings nothing new shows that there is nothing.
         job.wait_for_log_requests(4).await;
         assert_nothing_left(&mut source).await;
     }
@@ -253,7 +244,7 @@ async fn a_terminals_log_is_read_without_a_content_type() {
 }
 
 #[tokio::test]
-async fn a_terminals_log_is_read_where_only_its_first_byte_tells_that_it_is_one() {
+async fn a_terminals_log_is_recognised_by_its_first_byte_alone() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let shell = engine.create(ContainerOptions::named("shell").tty());
@@ -266,7 +257,7 @@ async fn a_terminals_log_is_read_where_only_its_first_byte_tells_that_it_is_one(
 }
 
 #[tokio::test]
-async fn a_line_left_unfinished_is_handed_out_once_the_container_ended() {
+async fn an_unfinished_line_is_yielded_once_the_container_ended() {
     for tty in [false, true] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -320,7 +311,7 @@ async fn blank_lines_are_skipped_and_counted() {
 }
 
 #[tokio::test]
-async fn a_line_longer_than_a_line_may_be_keeps_its_beginning_and_tells_its_length() {
+async fn a_line_over_1_mebibyte_keeps_its_beginning_and_its_length() {
     let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -337,7 +328,7 @@ async fn a_line_longer_than_a_line_may_be_keeps_its_beginning_and_tells_its_leng
 }
 
 #[tokio::test]
-async fn lines_that_the_engine_repeats_with_stamps_going_back_are_counted_and_skipped() {
+async fn lines_that_the_engine_repeats_are_counted_and_skipped() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -370,7 +361,7 @@ async fn a_clock_that_is_set_back_loses_nothing_of_a_live_stream() {
 }
 
 #[tokio::test]
-async fn a_log_driver_that_cannot_be_read_is_counted_named_once_and_left_alone_until_the_next_start() {
+async fn an_unreadable_log_driver_is_counted_logged_once_and_not_asked_again_until_the_next_start() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut fast = timing();
@@ -395,7 +386,7 @@ async fn a_log_driver_that_cannot_be_read_is_counted_named_once_and_left_alone_u
 }
 
 #[tokio::test]
-async fn a_refusal_that_may_pass_is_tried_again_until_it_has() {
+async fn a_temporary_refusal_is_retried() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -410,7 +401,7 @@ async fn a_refusal_that_may_pass_is_tried_again_until_it_has() {
 }
 
 #[tokio::test]
-async fn a_container_that_is_gone_before_its_inspection_is_known_by_its_event() {
+async fn a_container_that_is_gone_before_its_inspection_has_the_metadata_of_its_event() {
     for status in [404, 409] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -428,7 +419,7 @@ async fn a_container_that_is_gone_before_its_inspection_is_known_by_its_event() 
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_is_not_asked_for_again() {
+async fn a_log_that_is_gone_is_not_requested_again() {
     for status in [404, 409] {
         let engine = SimulatedEngine::start().await;
         let source = connect(&engine).await;
@@ -447,7 +438,7 @@ async fn a_log_that_is_gone_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_bounds_what_is_in_flight_and_gets_every_line() {
+async fn a_slow_reader_gets_every_line_and_bounds_those_in_flight() {
     let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
     let mut source = connect(&engine).await;
     let stats = source.stats();
@@ -477,7 +468,7 @@ async fn a_slow_reader_bounds_what_is_in_flight_and_gets_every_line() {
 }
 
 #[tokio::test]
-async fn records_that_are_kept_hold_up_reading_at_16_mebibytes() {
+async fn records_that_are_kept_pause_reading_at_16_mebibytes() {
     let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -492,7 +483,7 @@ async fn records_that_are_kept_hold_up_reading_at_16_mebibytes() {
     }
     let stats = source.stats();
     let waited = tokio::time::timeout(Duration::from_millis(200), source.next()).await;
-    assert!(waited.is_err(), "a sixteenth line of a mebibyte and its overhead are too many");
+    assert!(waited.is_err(), "a sixteenth line of a mebibyte exceeds the budget by its overhead");
     assert_eq!(stats.snapshot().total.read, 15);
     kept.clear();
     for _ in 15..20 {
@@ -502,7 +493,7 @@ async fn records_that_are_kept_hold_up_reading_at_16_mebibytes() {
 }
 
 #[tokio::test]
-async fn after_a_stop_what_was_read_is_handed_out_and_then_nothing() {
+async fn after_a_stop_the_lines_that_were_read_are_yielded_and_then_none() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -535,7 +526,7 @@ async fn a_source_that_is_dropped_closes_its_connections() {
 }
 
 #[tokio::test]
-async fn a_stream_that_stays_silent_after_its_container_was_removed_is_given_up() {
+async fn a_stream_that_stays_silent_after_the_removal_of_its_container_is_closed() {
     let engine = SimulatedEngine::start().await;
     let mut hasty = timing();
     hasty.removed = Duration::from_millis(50);
@@ -544,7 +535,7 @@ async fn a_stream_that_stays_silent_after_its_container_was_removed_is_given_up(
     web.start();
     web.line(Stream::Stdout, "one");
     assert_eq!(texts(&mut source, 1).await, ["one"]);
-    // The Engine says that it is gone, and goes on sending nothing.
+    // The Engine reports the removal, and the stream neither ends nor goes on.
     let event = format!(r#"{{"Type":"container","Action":"destroy","Actor":{{"ID":"{}"}}}}"#, web.id());
     web.fail_inspect(Fault::Status(404, "No such container".into()));
     web.fail_logs(Fault::Status(404, "No such container".into()));
@@ -556,7 +547,7 @@ async fn a_stream_that_stays_silent_after_its_container_was_removed_is_given_up(
 }
 
 #[tokio::test]
-async fn a_line_that_was_open_for_long_when_the_connection_was_cut_is_read_whole() {
+async fn a_line_that_was_open_when_the_connection_was_cut_is_read_whole() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;

@@ -1,43 +1,48 @@
-//! The log of a container with a terminal: bare lines, each behind a stamp.
+//! The framing of a container with a terminal: bare lines, each behind a stamp.
 //!
 //! Nothing but the text tells where a record ends, and a record is not always a line:
 //!
-//! * A newline ends one. (A terminal writes `\r\n`; cutting that off is the joiner's.)
-//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has replaced bytes
-//!   that are not UTF-8) *the same stamp* stands in the middle of the line.
-//! * The `local` driver drops the newline of such a line's last record. Its `\r` is followed at once by the next line's
-//!   *later stamp*.
+//! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
+//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has
+//!   replaced bytes that are not UTF-8) *the same stamp* stands in the middle of the line.
+//! * The `local` driver drops the newline of such a line's last record: the *later stamp* of the next line
+//!   follows its `\r` at once.
 //!
-//! A line may hold text that looks like a stamp. The same stamp is looked for only beyond 16,384 bytes, and a later one
-//! only behind a `\r` in the last record of a long line.
+//! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
+//! bytes, and for a later one only behind a `\r` in the last record of a long line.
 //!
-//! One case cannot be told apart: a container that ended without a newline and was started again has its next line
-//! glued to the last one in the log, stamp and all, and so it is read.
+//! One case is ambiguous: when a container ends without a newline and is started again, the log has its next
+//! line appended to the last one, stamp included, and it is read like that.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
 use memchr::{memchr, memchr_iter, memmem};
 
-use crate::stdcopy::{BadFrame, MissingTimestamp, PIECE_LENGTH, Piece, STAMP_MAX, read_stamp};
-use crate::stream::LogStream;
+use super::error::LogFormatError;
+use super::piece::{PIECE_LENGTH, Piece};
+use super::stamp::{MissingTimestamp, Stamped, split_stamp};
+use super::stream::LogStream;
 
-/// What is searched for the end of a record before a part of it is handed out: a record is at most three times
-/// [`PIECE_LENGTH`] and 49,152 bytes, unless the Engine does not split lines. The limit bounds what one line without an
-/// end can make a reader hold.
+/// The number of bytes that are searched for the end of a record before a part of it is handed out: 64 KiB.
+///
+/// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines.
+/// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// Kept back when a part is handed out, and searched again when more has arrived: more than a `\r` and a stamp, so that
-/// one which is cut there is still found.
+/// The number of bytes that stay behind when a part is handed out, to be searched again when more has
+/// arrived. It is more than a `\r` and a stamp, so that a stamp which is cut there is still found.
 const OVERLAP: usize = 64;
 
 #[derive(Debug)]
-pub(crate) struct TtyDecoder {
+pub(crate) struct TerminalDecoder {
     state: State,
+    /// The stamp of the current record, space included.
+    stamp: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// A stamp comes next. `continues` when it was seen in the middle of a line.
+    /// A stamp comes next. `continues` if it was seen in the middle of a line.
     Stamp { continues: bool },
     /// The text behind a stamp.
     Text(Record),
@@ -45,58 +50,41 @@ enum State {
     Skip,
 }
 
-impl TtyDecoder {
-    pub(crate) const fn new() -> Self {
-        Self { state: State::Stamp { continues: false } }
+impl TerminalDecoder {
+    pub(super) const fn new() -> Self {
+        Self { state: State::Stamp { continues: false }, stamp: Vec::new() }
     }
 
-    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, BadFrame> {
+    pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         loop {
             match &mut self.state {
-                State::Stamp { continues } => match read_stamp(input) {
-                    None => return Ok(None),
-                    Some(Ok((time, length))) => {
-                        let mut stamp = [0; STAMP_MAX];
-                        stamp.iter_mut().zip(input.split_to(length)).for_each(|(to, from)| *to = from);
+                State::Stamp { continues } => match split_stamp(input) {
+                    Ok(None) => return Ok(None),
+                    Ok(Some(Stamped { time, stamp, .. })) => {
+                        self.stamp.clear();
+                        self.stamp.extend_from_slice(stamp);
+                        input.advance(self.stamp.len());
                         let continues = *continues;
-                        self.state = State::Text(Record {
-                            time,
-                            stamp,
-                            length,
-                            continues,
-                            handed_out: 0,
-                            searched: 0,
-                        });
+                        self.state = State::Text(Record { time, continues, handed_out: 0, searched: 0 });
                     }
-                    Some(Err(MissingTimestamp)) => {
+                    Err(MissingTimestamp) => {
                         self.state = State::Skip;
-                        return Err(BadFrame::MissingTimestamp);
+                        return Err(LogFormatError::MissingTimestamp);
                     }
                 },
                 State::Text(record) => {
                     let time = record.time;
-                    let Some(end) = record.find_end(input) else {
+                    let Some((end, length)) = record.find_end(input, &self.stamp) else {
                         return Ok(None);
                     };
-                    let length = match end {
-                        End::Newline(length) => {
-                            self.state = State::Stamp { continues: false };
-                            length
-                        }
-                        End::SameStamp(length) => {
-                            self.state = State::Stamp { continues: true };
-                            length
-                        }
-                        End::LaterStamp(length) => {
-                            self.state = State::Stamp { continues: false };
-                            length
-                        }
-                        End::Window(length) => {
+                    match end {
+                        End::Newline | End::LaterStamp => self.state = State::Stamp { continues: false },
+                        End::SameStamp => self.state = State::Stamp { continues: true },
+                        End::Window => {
                             record.handed_out += length;
                             record.searched = 0;
-                            length
                         }
-                    };
+                    }
                     return Ok(Some(take(input, time, length)));
                 }
                 State::Skip => {
@@ -111,7 +99,7 @@ impl TtyDecoder {
         }
     }
 
-    pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, BadFrame> {
+    pub(super) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         if let Some(piece) = self.decode(input)? {
             return Ok(Some(piece));
         }
@@ -121,75 +109,85 @@ impl TtyDecoder {
         }
         match state {
             State::Text(record) => Ok(Some(take(input, record.time, input.len()))),
-            State::Stamp { .. } | State::Skip => Err(BadFrame::Truncated),
+            State::Stamp { .. } | State::Skip => Err(LogFormatError::Truncated),
         }
     }
 }
 
+/// Takes a piece of `length` bytes, which `input` has.
 fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
-    // A copy, since a slice would keep the whole read buffer in memory.
-    let bytes = Bytes::copy_from_slice(input.get(..length).unwrap_or_default());
-    input.advance(bytes.len());
+    // A copy: a slice would keep the whole read buffer in memory.
+    let bytes = Bytes::copy_from_slice(input.split_at(length).0);
+    input.advance(length);
     Piece { stream: LogStream::Stdout, time, bytes }
 }
 
 #[derive(Debug)]
 struct Record {
     time: Timestamp,
-    stamp: [u8; STAMP_MAX],
-    /// Length of the stamp, its space included.
-    length: usize,
-    /// Not the first record of its line.
+    /// Whether this is not the first record of its line.
     continues: bool,
-    /// Bytes of this record that have been handed out already.
+    /// The number of bytes of this record that have been handed out.
     handed_out: usize,
-    /// Bytes at the front of the input that hold no end of the record.
+    /// The number of bytes at the front of the input that hold no end of the record.
     searched: usize,
 }
 
-/// How a record ends, and its length within the input.
+/// The end of a record, or of the part of it that is handed out.
 enum End {
-    Newline(usize),
-    SameStamp(usize),
-    LaterStamp(usize),
-    /// Not yet, but this much is surely of it.
-    Window(usize),
+    Newline,
+    SameStamp,
+    LaterStamp,
+    /// The record goes on behind the window.
+    Window,
 }
 
 impl Record {
-    fn find_end(&mut self, input: &[u8]) -> Option<End> {
-        let window = input.get(..WINDOW).unwrap_or(input);
-        let unseen = window.get(self.searched..).unwrap_or_default();
+    /// Returns the end of the record and its length within `input`.
+    fn find_end(&mut self, input: &[u8], stamp: &[u8]) -> Option<(End, usize)> {
+        let (window, is_full) = match input.split_at_checked(WINDOW) {
+            Some((window, _)) => (window, true),
+            None => (input, false),
+        };
+        let (_, unseen) = window.split_at(self.searched);
         let newline = memchr(b'\n', unseen).map(|at| self.searched + at);
-        let line = newline.and_then(|end| window.get(..end)).unwrap_or(window);
-        // Both are rare, and only one of them is there.
-        if let Some(at) = self.same_stamp_in(line) {
-            return Some(End::SameStamp(at));
+        let line = match newline {
+            Some(end) => window.split_at(end).0,
+            None => window,
+        };
+        // Both are rare, and at most one of them is there.
+        if let Some(at) = self.same_stamp_in(line, stamp) {
+            return Some((End::SameStamp, at));
         }
-        if let Some(at) = self.later_stamp_in(line) {
-            return Some(End::LaterStamp(at));
+        if let Some(at) = self.later_stamp_in(line, stamp.len()) {
+            return Some((End::LaterStamp, at));
         }
         self.searched = window.len();
         match newline {
-            Some(at) => Some(End::Newline(at + 1)),
-            None => (window.len() == WINDOW).then_some(End::Window(WINDOW - OVERLAP)),
+            Some(at) => Some((End::Newline, at + 1)),
+            None => is_full.then_some((End::Window, WINDOW - OVERLAP)),
         }
     }
 
-    fn same_stamp_in(&self, line: &[u8]) -> Option<usize> {
+    fn same_stamp_in(&self, line: &[u8], stamp: &[u8]) -> Option<usize> {
         let from = PIECE_LENGTH.saturating_sub(self.handed_out).max(self.searched.saturating_sub(OVERLAP));
-        memmem::find(line.get(from..)?, self.stamp.get(..self.length)?).map(|at| from + at)
+        let (_, behind) = line.split_at_checked(from)?;
+        memmem::find(behind, stamp).map(|at| from + at)
     }
 
-    fn later_stamp_in(&self, line: &[u8]) -> Option<usize> {
+    fn later_stamp_in(&self, line: &[u8], stamp_length: usize) -> Option<usize> {
         if !self.continues {
             return None;
         }
         let from = self.searched.saturating_sub(OVERLAP);
+        let (_, behind) = line.split_at_checked(from)?;
         let at_start = (from == 0 && self.handed_out == 0).then_some(0);
-        at_start.into_iter().chain(memchr_iter(b'\r', line.get(from..)?).map(|at| from + at + 1)).find(|at| {
-            let stamp = line.get(*at..*at + self.length).and_then(read_stamp);
-            matches!(stamp, Some(Ok((time, length))) if length == self.length && time > self.time)
+        at_start.into_iter().chain(memchr_iter(b'\r', behind).map(|at| from + at + 1)).find(|at| {
+            let stamp = line.get(*at..*at + stamp_length);
+            matches!(
+                stamp.map(split_stamp),
+                Some(Ok(Some(Stamped { time, text: [], .. }))) if time > self.time
+            )
         })
     }
 }
@@ -210,8 +208,8 @@ mod tests {
     type Read = Vec<(Timestamp, Vec<u8>)>;
 
     /// Decodes `bytes`, given in parts of `step` bytes; the last error, if one ended it.
-    fn decode_by(bytes: &[u8], step: usize) -> (Read, Option<BadFrame>) {
-        let mut decoder = TtyDecoder::new();
+    fn decode_by(bytes: &[u8], step: usize) -> (Read, Option<LogFormatError>) {
+        let mut decoder = TerminalDecoder::new();
         let mut input = BytesMut::new();
         let mut read = Vec::new();
         let mut push = |piece: Piece| read.push((piece.time, piece.bytes.to_vec()));
@@ -250,7 +248,7 @@ mod tests {
     #[test]
     fn every_line_is_stdout() {
         let mut input = BytesMut::from(&*format!("{T1}one\r\n"));
-        assert_eq!(TtyDecoder::new().decode(&mut input).unwrap().unwrap().stream, LogStream::Stdout);
+        assert_eq!(TerminalDecoder::new().decode(&mut input).unwrap().unwrap().stream, LogStream::Stdout);
     }
 
     #[test]
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_another_lines_stamp_is_text_in_a_line_of_one_piece() {
+    fn a_text_like_another_lines_stamp_is_text_in_a_line_of_one_piece() {
         for line in [format!("at\r{T2}x\r\n"), format!("{T2}x\r\n"), format!("a {T1}\r\n")] {
             assert_eq!(decode(format!("{T1}{line}").as_bytes()), expected(&[(T1, &line)]));
         }
@@ -313,8 +311,8 @@ mod tests {
     fn a_line_without_a_stamp_is_passed_over_up_to_its_newline() {
         for bad in ["bad\r\n", "\r\n", "2026-11-22 22:44:18 \n", &format!("{}\n", "z".repeat(100_000))] {
             let mut input = BytesMut::from(&*format!("{bad}{T1}one\r\n"));
-            let mut decoder = TtyDecoder::new();
-            assert_eq!(decoder.decode(&mut input), Err(BadFrame::MissingTimestamp));
+            let mut decoder = TerminalDecoder::new();
+            assert_eq!(decoder.decode(&mut input), Err(LogFormatError::MissingTimestamp));
             assert_eq!(decoder.decode(&mut input).unwrap().unwrap().bytes, "one\r\n");
             assert_eq!(decoder.decode(&mut input), Ok(None));
         }
@@ -326,7 +324,11 @@ mod tests {
         assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "abc")]));
         assert_eq!(decode(T1.as_bytes()), expected(&[]));
         for cut in 1..T1.len() {
-            assert_eq!(decode_by(&T1.as_bytes()[..cut], 7), (Vec::new(), Some(BadFrame::Truncated)), "{cut}");
+            assert_eq!(
+                decode_by(&T1.as_bytes()[..cut], 7),
+                (Vec::new(), Some(LogFormatError::Truncated)),
+                "{cut}"
+            );
         }
     }
 
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_starts_with_what_looks_like_a_later_stamp_is_text() {
+    fn a_part_that_starts_like_a_later_stamp_is_text() {
         let (first, part) = ("x".repeat(16_384), "y".repeat(WINDOW - OVERLAP));
         let rest = format!("{T2}{}\r\n", "z".repeat(OVERLAP));
         let read = decode(format!("{T1}{first}{T1}{part}{rest}").as_bytes());
@@ -361,7 +363,7 @@ mod tests {
 
     #[test]
     fn each_byte_is_searched_once_for_a_newline() {
-        let mut decoder = TtyDecoder::new();
+        let mut decoder = TerminalDecoder::new();
         let mut input = BytesMut::from(T1);
         for length in 1..10_000 {
             input.extend_from_slice(b"x");

@@ -1,0 +1,30 @@
+//! The state that all followers of a source share.
+
+use std::sync::Arc;
+
+use gelf_core::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::container::Container;
+use crate::engine::{ContainerId, EngineClient};
+use crate::record::RecordQueue;
+use crate::stats::Stats;
+use crate::timing::Timing;
+
+/// The largest number of reads to the end of a log that run at once: each makes the Engine decode whole
+/// files.
+pub(crate) const CATCH_UPS: usize = 4;
+
+/// The state that all followers of a source share.
+pub(crate) struct Context {
+    pub(crate) client: EngineClient,
+    pub(crate) engine_host: Arc<str>,
+    /// The Engine's clock when the source first connected. Lines with an earlier stamp are not read.
+    pub(crate) floor: Timestamp,
+    pub(crate) own_container: Option<ContainerId>,
+    pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
+    pub(crate) timing: Timing,
+    pub(crate) queue: RecordQueue,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) catch_ups: Semaphore,
+}

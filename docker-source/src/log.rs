@@ -1,0 +1,47 @@
+//! Decoding of the body of `GET /containers/{id}/logs?timestamps=1`.
+//!
+//! Decoding is sans-IO: bytes in, lines out. Boundaries of HTTP chunks and of reads mean nothing.
+//!
+//! ```text
+//! bytes --LogDecoder--> pieces --LineJoiner--> lines
+//!         frames or terminal
+//! ```
+//!
+//! | module | contents |
+//! |---|---|
+//! | `reader` | [`LogReader`]: one response, from bytes to lines |
+//! | `decoder` | `LogDecoder`: bytes to pieces, with either framing |
+//! | `framing` | [`Framing`]: detection of the framing |
+//! | `frames` | the framing of a container without a terminal |
+//! | `terminal` | the framing of a container with a terminal |
+//! | `stamp` | the timestamp in front of each record |
+//! | `piece` | `Piece`: a record of the Engine |
+//! | `line` | [`Line`] and `LineJoiner`: pieces to lines |
+//! | `stream` | [`LogStream`]: stdout or stderr |
+//! | `error` | [`LogFormatError`] |
+
+mod decoder;
+mod error;
+mod frames;
+mod framing;
+mod line;
+mod piece;
+mod reader;
+mod stamp;
+mod stream;
+mod terminal;
+
+pub(crate) use error::LogFormatError;
+pub(crate) use framing::Framing;
+pub(crate) use line::Line;
+pub(crate) use reader::{Decoded, LogReader};
+pub use stream::LogStream;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use decoder::LogDecoder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use line::LineJoiner;
+#[cfg(test)]
+pub(crate) use piece::PIECE_LENGTH;
+#[cfg(feature = "fuzzing")]
+pub(crate) use piece::Piece;

@@ -1,0 +1,84 @@
+//! Decoding of a response into pieces.
+
+use bytes::BytesMut;
+
+use super::error::LogFormatError;
+use super::frames;
+use super::framing::Framing;
+use super::piece::Piece;
+use super::terminal::TerminalDecoder;
+
+/// Decodes the body of a log response, however it was cut into reads.
+#[derive(Debug)]
+pub(crate) enum LogDecoder {
+    Frames,
+    Terminal(TerminalDecoder),
+}
+
+impl LogDecoder {
+    /// Creates a decoder for one response.
+    pub(crate) const fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Frames => Self::Frames,
+            Framing::Terminal => Self::Terminal(TerminalDecoder::new()),
+        }
+    }
+
+    /// Takes the next piece from the front of `input`; `Ok(None)` asks for more bytes at its end.
+    ///
+    /// The decoder allocates for a piece only when all of it has arrived. If it is called until it returns
+    /// `Ok(None)` after each read, it leaves at most one frame (with a terminal, 64 KiB) in `input`.
+    ///
+    /// # Errors
+    /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns it
+    /// again. After another, the bytes at fault are gone from `input`, and the next call goes on behind them.
+    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+        match self {
+            Self::Frames => frames::decode(input),
+            Self::Terminal(decoder) => decoder.decode(input),
+        }
+    }
+
+    /// Takes the next piece at the end of the body. Call it until it returns `Ok(None)` or an error that ends
+    /// the stream.
+    ///
+    /// The unfinished line of a terminal is a piece without a newline.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), and [`LogFormatError::Truncated`] where the end cuts a frame or a stamp.
+    pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+        match self {
+            Self::Frames => frames::finish(input),
+            Self::Terminal(decoder) => decoder.finish(input),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn garbage_is_pieces_or_an_error_and_never_grows(
+            bytes in prop::collection::vec(prop_oneof![Just(0u8), 0u8..4, any::<u8>()], 0..200),
+            framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
+        ) {
+            let mut decoder = LogDecoder::new(framing);
+            let mut input = BytesMut::from(&bytes[..]);
+            let mut handed_out = 0;
+            // Each turn consumes a byte at least, so that this ends.
+            for _ in 0..=bytes.len() {
+                match decoder.finish(&mut input) {
+                    Ok(Some(piece)) => handed_out += piece.bytes.len(),
+                    Ok(None) => { prop_assert!(input.is_empty()); return Ok(()); }
+                    Err(error) if error.ends_stream() => return Ok(()),
+                    Err(_) => {}
+                }
+                prop_assert!(handed_out + input.len() <= bytes.len());
+            }
+            prop_assert!(false, "the decoder does not come to an end");
+        }
+    }
+}

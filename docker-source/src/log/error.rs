@@ -1,0 +1,71 @@
+//! Errors in the format of a log response.
+
+use std::fmt;
+
+/// The longest part of the Engine's message that is kept, in bytes.
+pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
+
+/// An error in the format of a log response.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum LogFormatError {
+    /// The Engine ended the response with a message, such as `Error grabbing logs: …`.
+    Engine(EngineMessage),
+    /// A record does not start with an RFC 3339 stamp and a space.
+    ///
+    /// The record (with a terminal, up to its newline) is skipped. Only this error lets the stream go on.
+    MissingTimestamp,
+    /// The second to fourth byte of a frame header are not zero: these bytes are no frame.
+    Padding,
+    /// A frame is longer than the limit, or these bytes are no frame.
+    TooLong { length: usize, max: usize },
+    /// The response ended within a frame or a stamp: the connection was cut.
+    Truncated,
+    /// The first byte of a frame header is no known stream: these bytes are no frame.
+    UnknownStream { kind: u8 },
+}
+
+impl LogFormatError {
+    /// Returns whether nothing behind the error can be read, so that the log has to be requested again.
+    pub(crate) const fn ends_stream(&self) -> bool {
+        !matches!(self, Self::MissingTimestamp)
+    }
+}
+
+impl fmt::Display for LogFormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(message) => write!(f, "the Engine ended the log with an error: {message}"),
+            Self::MissingTimestamp => f.write_str("a record of the log has no timestamp"),
+            Self::Padding => f.write_str("a frame header of the log has padding bytes that are not zero"),
+            Self::TooLong { length, max } => {
+                write!(f, "a frame header of the log claims {length} bytes; the limit is {max}")
+            }
+            Self::Truncated => f.write_str("the log ended within a record"),
+            Self::UnknownStream { kind } => {
+                write!(f, "a frame header of the log names the unknown stream {kind}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LogFormatError {}
+
+/// The message with which the Engine ended a response: its first 512 bytes, on one line.
+///
+/// Control characters are replaced by U+FFFD, so that a message cannot steer the terminal that it is printed
+/// on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct EngineMessage(Box<str>);
+
+impl EngineMessage {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+        Self(String::from_utf8_lossy(bytes).trim().chars().map(printable).collect())
+    }
+}
+
+impl fmt::Display for EngineMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

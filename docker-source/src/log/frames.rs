@@ -1,0 +1,264 @@
+//! The framing of a container without a terminal.
+//!
+//! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the
+//! Engine's API reference, package `stdcopy` in Go):
+//!
+//! ```text
+//! | 0    | 1 2 3 | 4 5 6 7                | 8 …                                        |
+//! | type | 0 0 0 | length, big-endian u32 | 2026-11-22T22:44:18.123456789Z text…\n     |
+//! ```
+//!
+//! Types 0 (stdin) and 1 are stdout, 2 is stderr, 3 is a message of the Engine itself.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::error::{ENGINE_MESSAGE_MAX, EngineMessage, LogFormatError};
+use super::piece::Piece;
+use super::stamp::{MissingTimestamp, split_stamp};
+use super::stream::LogStream;
+
+/// The longest frame that is accepted: 1 MiB, stamp included.
+///
+/// Docker's frames stay below 50 KB; Podman joins the pieces of a line into one frame. Lines are cut at 1 MiB
+/// in any case. The limit stops a false header, read from damaged or foreign bytes, from making the reader
+/// collect up to 4 GiB.
+const FRAME_MAX: usize = 1024 * 1024;
+
+const HEADER_LENGTH: usize = 8;
+
+/// Takes the next piece from the front of `input`; see
+/// [`LogDecoder::decode`](super::decoder::LogDecoder::decode).
+pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    let stream = match input.first() {
+        None => return Ok(None),
+        Some(0 | 1) => Some(LogStream::Stdout),
+        Some(2) => Some(LogStream::Stderr),
+        Some(3) => None,
+        Some(kind) => return Err(LogFormatError::UnknownStream { kind: *kind }),
+    };
+    if input.iter().skip(1).take(3).any(|byte| *byte != 0) {
+        return Err(LogFormatError::Padding);
+    }
+    let Some((&[_, _, _, _, a, b, c, d], rest)) = input.split_first_chunk::<HEADER_LENGTH>() else {
+        return Ok(None);
+    };
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    let Some(stream) = stream else {
+        // The Engine ends the response after its message: wait for the part that is kept, not for all of it.
+        return match rest.split_at_checked(length.min(ENGINE_MESSAGE_MAX)) {
+            Some((text, _)) => Err(LogFormatError::Engine(EngineMessage::new(text))),
+            None => Ok(None),
+        };
+    };
+    if length > FRAME_MAX {
+        return Err(LogFormatError::TooLong { length, max: FRAME_MAX });
+    }
+    let Some((frame, _)) = rest.split_at_checked(length) else {
+        return Ok(None);
+    };
+    let piece = match split_stamp(frame) {
+        Ok(Some(stamped)) => {
+            let bytes = Bytes::copy_from_slice(stamped.text);
+            Ok(Some(Piece { stream, time: stamped.time, bytes }))
+        }
+        Ok(None) | Err(MissingTimestamp) => Err(LogFormatError::MissingTimestamp),
+    };
+    input.advance(HEADER_LENGTH + length);
+    piece
+}
+
+/// Takes the next piece at the end of the body; see
+/// [`LogDecoder::finish`](super::decoder::LogDecoder::finish).
+pub(super) fn finish(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    match decode(input)? {
+        None if !input.is_empty() => Err(LogFormatError::Truncated),
+        piece => Ok(piece),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stamp::STAMP_MAX;
+    use super::*;
+    use gelf_core::Timestamp;
+
+    const STAMP: &str = "2026-11-22T22:44:18.123456789Z";
+
+    fn frame(kind: u8, text: &[u8]) -> Vec<u8> {
+        let mut frame = vec![kind, 0, 0, 0];
+        frame.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+        frame.extend(text);
+        frame
+    }
+
+    fn stamped(text: &str) -> Vec<u8> {
+        format!("{STAMP} {text}").into_bytes()
+    }
+
+    fn decode_once(bytes: &[u8]) -> Result<Option<Piece>, LogFormatError> {
+        decode(&mut BytesMut::from(bytes))
+    }
+
+    fn piece(stream: LogStream, text: &str) -> Piece {
+        let time = Timestamp::from_rfc3339(STAMP).unwrap();
+        Piece { stream, time, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    #[test]
+    fn types_0_and_1_are_stdout_and_2_is_stderr() {
+        for (kind, stream) in [(0, LogStream::Stdout), (1, LogStream::Stdout), (2, LogStream::Stderr)] {
+            assert_eq!(
+                decode_once(&frame(kind, &stamped("hi\n"))),
+                Ok(Some(piece(stream, "hi\n"))),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_stamp_is_removed_and_the_newline_stays() {
+        assert_eq!(decode_once(&frame(1, &stamped("\n"))), Ok(Some(piece(LogStream::Stdout, "\n"))));
+        assert_eq!(decode_once(&frame(1, &stamped(""))), Ok(Some(piece(LogStream::Stdout, ""))));
+        assert_eq!(
+            decode_once(&frame(1, &stamped(" a b \r\n"))),
+            Ok(Some(piece(LogStream::Stdout, " a b \r\n")))
+        );
+    }
+
+    #[test]
+    fn a_stamp_may_have_an_offset_and_fewer_decimals() {
+        let time = |text: &str| decode_once(&frame(2, text.as_bytes())).unwrap().unwrap().time.as_unix();
+        assert_eq!(time("2026-11-23T00:44:18.12345678+02:00 x\n"), (1_795_387_458, 123_456_780));
+        assert_eq!(time("2026-11-22T22:44:18Z x\n"), (1_795_387_458, 0));
+        assert_eq!(time("2026-11-22T15:14:18.000000001-07:30 x\n"), (1_795_387_458, 1));
+    }
+
+    #[test]
+    fn a_frame_without_a_stamp_is_passed_over_and_the_next_one_is_read() {
+        let far_space = format!("2026-11-22T22:44:18.{}Z ", "1".repeat(STAMP_MAX));
+        for text in [
+            "",
+            "hello\n",
+            "2026-11-22\n",
+            STAMP,
+            &format!("{STAMP}\n"),
+            &far_space,
+            "\n\n\n",
+            "Error grabbing logs: x\n",
+        ] {
+            let mut input = BytesMut::from(&frame(1, text.as_bytes())[..]);
+            input.extend(frame(2, &stamped("next\n")));
+            assert_eq!(decode(&mut input), Err(LogFormatError::MissingTimestamp), "{text:?}");
+            assert_eq!(decode(&mut input), Ok(Some(piece(LogStream::Stderr, "next\n"))));
+            assert_eq!(finish(&mut input), Ok(None));
+        }
+        assert!(!LogFormatError::MissingTimestamp.ends_stream());
+    }
+
+    #[test]
+    fn a_frame_split_at_any_byte_reads_the_same() {
+        let bytes = [frame(1, &stamped("one\n")), frame(2, &stamped("two\n"))].concat();
+        for cut in 0..bytes.len() {
+            let mut input = BytesMut::new();
+            let mut pieces = Vec::new();
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                input.extend_from_slice(part);
+                while let Some(piece) = decode(&mut input).unwrap() {
+                    pieces.push(piece);
+                }
+            }
+            assert_eq!(
+                pieces,
+                [piece(LogStream::Stdout, "one\n"), piece(LogStream::Stderr, "two\n")],
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_at_any_byte_of_a_frame_is_truncated() {
+        let bytes = frame(1, &stamped("one\n"));
+        for cut in 1..bytes.len() {
+            let mut input = BytesMut::from(&bytes[..cut]);
+            assert_eq!(decode(&mut input), Ok(None), "{cut}");
+            assert_eq!(finish(&mut input), Err(LogFormatError::Truncated), "{cut}");
+        }
+        assert_eq!(finish(&mut BytesMut::new()), Ok(None));
+    }
+
+    #[test]
+    fn finish_hands_out_what_is_whole_before_it_tells_of_the_cut() {
+        let mut input =
+            BytesMut::from(&[frame(1, &stamped("one\n")), frame(1, &stamped("two\n"))].concat()[..]);
+        input.truncate(input.len() - 1);
+        assert_eq!(finish(&mut input), Ok(Some(piece(LogStream::Stdout, "one\n"))));
+        assert_eq!(finish(&mut input), Err(LogFormatError::Truncated));
+        assert!(LogFormatError::Truncated.ends_stream());
+    }
+
+    #[test]
+    fn an_unknown_stream_or_padding_is_told_as_soon_as_its_byte_is_there_and_again_after() {
+        let mut input = BytesMut::from(&b"HTTP"[..]);
+        assert_eq!(decode(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));
+        assert_eq!(finish(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));
+        assert_eq!(decode_once(&[4, 0, 0, 0]), Err(LogFormatError::UnknownStream { kind: 4 }));
+        assert_eq!(decode_once(&[1, 0, 0, 1]), Err(LogFormatError::Padding));
+        assert_eq!(decode_once(&[3, 1]), Err(LogFormatError::Padding));
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_by_its_header_alone() {
+        let header = |length: u32| [&[1, 0, 0, 0][..], &length.to_be_bytes()].concat();
+        let max = 1_048_576;
+        assert_eq!(decode_once(&header(1_048_576)), Ok(None));
+        assert_eq!(decode_once(&header(1_048_577)), Err(LogFormatError::TooLong { length: 1_048_577, max }));
+        assert_eq!(
+            decode_once(&header(u32::MAX)),
+            Err(LogFormatError::TooLong { length: 4_294_967_295, max })
+        );
+    }
+
+    #[test]
+    fn a_claimed_length_allocates_nothing() {
+        let mut input = BytesMut::from(&[1, 0, 0, 0, 0, 0x10, 0, 0, b'2'][..]);
+        let before = input.capacity();
+        assert_eq!(decode(&mut input), Ok(None));
+        assert_eq!((input.capacity(), input.len()), (before, 9));
+    }
+
+    #[test]
+    fn the_engines_own_message_is_an_error_with_its_text() {
+        let error = decode_once(&frame(3, b"Error grabbing logs: unexpected EOF\n")).unwrap_err();
+        let LogFormatError::Engine(message) = &error else { panic!("{error:?}") };
+        assert_eq!(message.to_string(), "Error grabbing logs: unexpected EOF");
+        assert_eq!(
+            error.to_string(),
+            "the Engine ended the log with an error: Error grabbing logs: unexpected EOF"
+        );
+        assert!(error.ends_stream());
+    }
+
+    #[test]
+    fn the_engines_message_is_kept_up_to_512_bytes_and_without_control_characters() {
+        let long = ["x".repeat(512), "y".repeat(1_000_000)].concat();
+        let Err(LogFormatError::Engine(message)) = decode_once(&frame(3, long.as_bytes())[..520]) else {
+            panic!()
+        };
+        assert_eq!(message.to_string(), "x".repeat(512));
+        let Err(LogFormatError::Engine(message)) = decode_once(&frame(3, b"a\x1b[31m\nb\xff\0")) else {
+            panic!()
+        };
+        assert_eq!(message.to_string(), "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_piece_pins_no_more_than_its_own_bytes() {
+        let mut input = BytesMut::with_capacity(1 << 20);
+        input.extend(frame(1, &stamped("hi\n")));
+        let piece = decode(&mut input).unwrap().unwrap();
+        // Only the sole owner of a buffer of exactly this size gets all of it back.
+        drop(input);
+        assert!(piece.bytes.is_unique());
+        assert_eq!(BytesMut::from(piece.bytes).capacity(), 3);
+    }
+}

@@ -1,0 +1,25 @@
+//! The records of the Engine.
+
+use bytes::Bytes;
+use gelf_core::Timestamp;
+
+use super::stream::LogStream;
+
+/// The length at which Docker splits a line into records: 16 KiB, newline included.
+///
+/// A longer line is stored as pieces of exactly this length and a rest, all with the stamp of the first. The
+/// `json-file` driver replaces each byte that is not UTF-8 by the three bytes of U+FFFD, so that a piece may
+/// be up to three times as long; no driver shortens it.
+pub(crate) const PIECE_LENGTH: usize = 16 * 1024;
+
+/// A record of the Engine: a line, or a piece of a long line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Piece {
+    pub(crate) stream: LogStream,
+    /// The Engine's stamp; all pieces of a line carry the same.
+    pub(crate) time: Timestamp,
+    /// The bytes that the container wrote, including the newline that ends a line.
+    ///
+    /// The buffer has exactly this size, so that the piece keeps nothing else in memory.
+    pub(crate) bytes: Bytes,
+}

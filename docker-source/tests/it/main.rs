@@ -1,0 +1,13 @@
+//! Tests of a source against a simulated Engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod discovery;
+mod outages;
+mod reading;
+mod support;

@@ -1,0 +1,119 @@
+//! Logs of containers, from bytes to lines.
+
+use arbitrary::{Result, Unstructured};
+use bytes::Bytes;
+use docker_source::LogStream;
+use docker_source::fuzzing::{Framing, LOG_BUFFER_MAX, Line, Piece, decode_log, join_lines};
+use docker_source::gelf_core::Timestamp;
+
+use crate::parts::parts;
+
+/// The longest log that [`log_terminal`] makes of its input: more than the decoder's window of 64 KiB.
+const TERMINAL_LOG_MAX: usize = 100 * 1024;
+
+/// Frames decode the same however they are split into reads, and pieces can be encoded and decoded again.
+///
+/// The first four bytes are the lengths of the reads, in turn.
+pub fn log_frames(data: &[u8]) {
+    let Some((lengths, log)) = data.split_first_chunk::<4>() else { return };
+    let pieces = decode(Framing::Frames, *lengths, log);
+    let mut again = Vec::new();
+    for piece in &pieces {
+        let stamp = piece.time.to_rfc3339().expect("a stamp that was parsed");
+        let text = [stamp.as_bytes(), b" ", &piece.bytes].concat();
+        let kind = if piece.stream == LogStream::Stdout { 1 } else { 2 };
+        again.extend([kind, 0, 0, 0]);
+        again.extend(u32::try_from(text.len()).expect("less than 1 MiB").to_be_bytes());
+        again.extend(text);
+    }
+    let decoded = decode_log(Framing::Frames, [&again[..]]).items;
+    assert_eq!(decoded, pieces.into_iter().map(Ok).collect::<Vec<_>>());
+}
+
+/// The log of a terminal decodes the same however it is split into reads.
+///
+/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff is 5,000 letters and the bytes
+/// 0xfc to 0xfe are stamps, so that an input of a few bytes has lines of several records.
+pub fn log_terminal(data: &[u8]) {
+    let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
+    let mut log = Vec::new();
+    for byte in script {
+        match byte {
+            0xff => log.extend([b'x'; 5000]),
+            0xfc..=0xfe => {
+                log.extend(format!("2026-11-22T22:44:18.12345678{}Z ", byte - 0xfc).as_bytes());
+            }
+            _ => log.push(*byte),
+        }
+    }
+    log.truncate(TERMINAL_LOG_MAX);
+    decode(Framing::Terminal, *lengths, &log);
+}
+
+/// Checks the decoding of a log and returns the pieces.
+fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
+    let whole = decode_log(framing, [log]);
+    let split = decode_log(framing, parts(lengths, log));
+    assert_eq!(split.items, whole.items);
+    for decoded in [&whole, &split] {
+        assert!(decoded.buffered <= LOG_BUFFER_MAX.min(log.len()));
+    }
+    let pieces: Vec<Piece> = whole.items.into_iter().flatten().collect();
+    assert!(pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() <= log.len());
+    pieces
+}
+
+/// Lines are their pieces joined, and a limit cuts them and changes nothing else.
+pub fn line_joiner(data: &[u8]) {
+    // It ends with the input.
+    let _ = join(&mut Unstructured::new(data));
+}
+
+fn join(input: &mut Unstructured<'_>) -> Result<()> {
+    let framing = *input.choose(&[Framing::Frames, Framing::Terminal])?;
+    let max_line = input.int_in_range(0..=20_000)?;
+    let mut pieces = Vec::new();
+    while !input.is_empty() && pieces.len() < 32 {
+        let stream = *input.choose(&[LogStream::Stdout, LogStream::Stderr])?;
+        let time = Timestamp::from_unix_nanos(input.int_in_range(0..=3)?);
+        let length = match input.int_in_range(0..=3)? {
+            0 => input.int_in_range(16_380..=16_390)?,
+            1 => input.int_in_range(0..=20_000)?,
+            _ => input.int_in_range(0..=100)?,
+        };
+        let letter = input.int_in_range(b'a'..=b'z')?;
+        let ending: &[u8] = input.choose(&[&b""[..], b"\n", b"\r\n", b"\r"])?;
+        let bytes = Bytes::from([&vec![letter; length], ending].concat());
+        pieces.push(Piece { stream, time, bytes });
+    }
+
+    let lines = join_lines(framing, usize::MAX, pieces.clone());
+    for stream in [LogStream::Stdout, LogStream::Stderr] {
+        let written = pieces.iter().filter(|piece| piece.stream == stream).map(|piece| &piece.bytes);
+        let joined = lines.iter().filter(|line| line.stream == stream).map(|line| &line.bytes);
+        assert_eq!(letters(joined), letters(written), "{stream}");
+        let open = lines.iter().filter(|line| line.stream == stream && !line.ended).count();
+        assert!(open <= 1, "{open} open lines of {stream}");
+    }
+
+    let cut = join_lines(framing, max_line, pieces);
+    let expected: Vec<Line> = lines
+        .into_iter()
+        .map(|line| {
+            assert_eq!(line.bytes.len(), line.length);
+            Line { bytes: line.bytes.slice(..line.length.min(max_line)), ..line }
+        })
+        .collect();
+    assert_eq!(cut, expected);
+    Ok(())
+}
+
+/// Returns all characters that are no part of a line's ending.
+fn letters<'a>(texts: impl Iterator<Item = &'a Bytes>) -> String {
+    let mut letters = String::new();
+    for text in texts {
+        let text = std::str::from_utf8(text).expect("ASCII");
+        letters.push_str(&text.replace('\r', ""));
+    }
+    letters.replace('\n', "")
+}
