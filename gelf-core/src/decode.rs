@@ -14,10 +14,9 @@ mod members;
 mod names;
 mod visitor;
 
-use std::borrow::Cow;
 use std::fmt;
 
-use crate::message::{Head, Message};
+use crate::message::Message;
 use json::Reader;
 use members::Members;
 use names::Names;
@@ -128,8 +127,7 @@ impl Decoder {
     /// # Errors
     /// See [`DecodeErrorKind`]. All are the sender's fault.
     pub fn decode<'a>(&mut self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
-        let message = Message::from_head(Head::Host(None), Cow::Borrowed(""));
-        let mut collector = Collector { message, deviations: Vec::new() };
+        let mut collector = Collector::default();
         self.decode_with(payload, &mut collector)?;
         Ok(Decoded { message: collector.message, deviations: collector.deviations })
     }

@@ -24,9 +24,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser;
 
-use crate::field::{Number, Value};
-use crate::field_set::FieldSetBuilder;
-use crate::message::Message;
+use crate::message::{FieldSetBuilder, Message, Number, Value};
 
 /// How deep structs and maps are taken apart.
 const MAX_DEPTH: usize = 8;

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
-use crate::escape::{clean_prefix, unescape};
-use crate::field::json_number_len;
+use crate::encode::escape::{clean_prefix, unescape};
+use crate::message::number::json_number_len;
 
 /// One JSON value.
 #[derive(Clone, Debug, PartialEq)]

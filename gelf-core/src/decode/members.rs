@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use super::json::{Json, Reader};
 use super::names::Names;
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
-use crate::field::{FieldName, InvalidFieldName, Number, Value};
-use crate::level::Level;
-use crate::timestamp::{InvalidTimestamp, Timestamp};
+use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Number, Timestamp, Value};
 
 /// GELF's own members as they were found; the additional fields are handed on as they come.
 pub(super) struct Members<'a, 'n> {

@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 
 use super::Deviation;
-use crate::field::{FieldName, Value};
-use crate::level::Level;
-use crate::message::{Head, Message};
-use crate::timestamp::Timestamp;
+use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 
 /// Takes the parts of a message as a [`Decoder`](super::Decoder) finds them, so that who wants two of them does not
 /// pay for all.
@@ -69,6 +66,7 @@ pub trait Visitor<'a> {
 }
 
 /// Makes a message of the parts.
+#[derive(Default)]
 pub(super) struct Collector<'a> {
     pub(super) message: Message<'a>,
     pub(super) deviations: Vec<Deviation>,
