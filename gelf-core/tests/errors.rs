@@ -35,10 +35,10 @@ fn of_decoding() {
     assert_eq!(strict("{}"), "version is missing (byte 2)");
     assert_eq!(strict(r#"{"version":"1.0"}"#), "version is not \"1.1\" (byte 1)");
     assert_eq!(strict(r#"{"host":" "}"#), "host is blank (byte 1)");
-    assert_eq!(strict("\u{feff}{}"), "a byte order mark stands first (byte 0)");
+    assert_eq!(strict("\u{feff}{}"), "the text begins with a byte order mark (byte 0)");
     assert_eq!(with(r#""_a":"\ud800""#), "an escape is half of a surrogate pair (byte 54)");
-    assert_eq!(with("\"_a\":\"\t\""), "a raw control character stands in a string (byte 54)");
-    assert_eq!(with(r#""host":"h""#), "a name stands twice (byte 48)");
+    assert_eq!(with("\"_a\":\"\t\""), "a string contains a raw control character (byte 54)");
+    assert_eq!(with(r#""host":"h""#), "a name occurs twice (byte 48)");
     assert_eq!(
         with(r#""_a/b":1"#),
         "a field's name has other characters than letters, digits, '_', '.' and '-' (byte 48)"
@@ -48,13 +48,13 @@ fn of_decoding() {
     assert_eq!(with(r#""_a":1e999"#), "a number is out of range (byte 48)");
     assert_eq!(with(r#""_id":1"#), "the field _id is reserved (byte 48)");
     assert_eq!(with(r#""timestamp":1e99"#), "timestamp is out of range (byte 48)");
-    assert_eq!(with(r#""_a":1,"#), "a comma stands before a closing bracket (byte 55)");
-    assert_eq!(with(r#""a":1"#), "a member of the sender's own has no underscore (byte 48)");
+    assert_eq!(with(r#""_a":1,"#), "a comma precedes a closing bracket (byte 55)");
+    assert_eq!(with(r#""a":1"#), "the name of an additional member has no underscore (byte 48)");
     assert_eq!(with(r#""line":"1""#), "facility, file or line has a value of the wrong type (byte 48)");
     assert_eq!(with(r#""full_message":1"#), "full_message has a value of the wrong type (byte 48)");
     assert_eq!(with(r#""timestamp":"1""#), "timestamp has a value of the wrong type (byte 48)");
     assert_eq!(with(r#""level":"1""#), "level has a value of the wrong type (byte 48)");
-    assert_eq!(strict(&format!("{PAYLOAD}x")), "something follows the object (byte 48)");
+    assert_eq!(strict(&format!("{PAYLOAD}x")), "text follows the object (byte 48)");
     assert_eq!(strict(&format!("{PAYLOAD}\0")), "null bytes follow the object (byte 48)");
     let brackets = format!(r#""_a":{}{}"#, "[".repeat(200), "]".repeat(200));
     assert_eq!(with(&brackets), "the payload is nested more than 128 deep (byte 180)");
