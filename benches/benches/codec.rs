@@ -9,7 +9,8 @@ use std::hint::black_box;
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gelf_benches::{Corpus, Sample};
-use gelf_core::{Compression, CompressionLevel, Compressor, Decoder, Decompressor, Visitor, encode};
+use gelf_core::wire::{Compressor, Decompressor};
+use gelf_core::{Compression, CompressionLevel, Decoder, Visitor, encode};
 use serde::ser::{SerializeMap, Serializer};
 
 /// Encodes the same members with serde_json, into a reused vector.

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gelf_benches::Corpus;
-use gelf_core::{ChunkHeader, Chunker, DatagramSize, Progress, Reassembler};
+use gelf_core::DatagramSize;
+use gelf_core::wire::{ChunkHeader, Chunker, Progress, Reassembler};
 
 fn datagrams(criterion: &mut Criterion) {
     let payloads: Vec<_> =

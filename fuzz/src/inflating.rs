@@ -1,6 +1,6 @@
 //! Compressed payloads.
 
-use gelf_core::{DecompressError, Decompressor};
+use gelf_core::wire::{DecompressError, Decompressor};
 
 const LIMIT: usize = 64 * 1024;
 

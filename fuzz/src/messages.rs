@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
+use gelf_core::wire::{Chunker, Compressor, MessageId, MessageIdSource};
 use gelf_core::{
-    Chunker, Compression, CompressionLevel, Compressor, DatagramReader, DatagramSize, DecodeErrorKind,
-    Decoder, FieldName, Level, Message, MessageId, MessageIdSource, Number, Timestamp, Value, encode,
+    Compression, CompressionLevel, DatagramReader, DatagramSize, DecodeErrorKind, Decoder, FieldName, Level,
+    Message, Number, Timestamp, Value, encode,
 };
 
 /// What a strict decoder takes, a lenient one takes as the same without a deviation; and what either took can be sent

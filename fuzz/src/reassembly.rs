@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
-use gelf_core::{ChunkHeader, Progress, Reassembler, ReassemblyError};
+use gelf_core::wire::{ChunkHeader, Progress, Reassembler, ReassemblyError};
 
 /// A message in the model: when it began, how many chunks it has, and those that came.
 struct Model {

@@ -3,7 +3,7 @@
 //! `cargo run -p gelf-core --example sans_io` receives what it sends to itself.
 
 use std::net::UdpSocket;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use gelf_core::{
     Chunker, Compression, Compressor, DatagramReader, DatagramSize, Decoder, Level, Message, encode,
@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     sender.connect(receiver.local_addr()?)?;
 
     let text = "a line that repeats itself ".repeat(200);
-    let message = Message::new("web-1", text.as_str()).with_level(Level::Notice).with_timestamp_now();
+    let message =
+        Message::new("web-1", text.as_str()).with_level(Level::Notice).with_timestamp(SystemTime::now());
     let mut payload = bytes::BytesMut::new();
     encode(&message, &mut payload);
     let mut wire = Vec::new();

@@ -1,23 +1,22 @@
-//! A message out of JSON.
+//! Decoding: JSON to a message.
 //!
-//! There is one parser. It reads what Graylog and Logstash read and what the known senders send, and lists where the
-//! text deviates from GELF 1.1. A [lenient](Decoder::lenient) decoder gives the message with that list; a
-//! [strict](Decoder::strict) one makes the first deviation the error.
+//! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send, and lists
+//! the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with that list; a
+//! [strict](Decoder::strict) decoder makes the first deviation the error.
 //!
-//! Lenient reading puts right what can be: a number in quotes becomes a number, `null` becomes nothing and never the
-//! word "null", a boolean stays one, an array or object in a field becomes its JSON text, a level that is none of the
-//! eight becomes a field `level`, of two members with one name the last counts, `message` or the first line of
-//! `full_message` stands in for a missing `short_message`. Invalid UTF-8 becomes U+FFFD.
+//! Lenient decoding corrects deviations: a number in quotes becomes a number, `null` leaves the member out, a boolean
+//! stays a boolean, an array or object in a field becomes its JSON text, a level outside of 0 to 7 becomes a field
+//! `level`, the last of two members with one name counts, and `message` or the first line of `full_message` replaces a
+//! missing `short_message`. Invalid UTF-8 becomes U+FFFD.
 
 mod json;
 mod members;
 mod names;
 mod visitor;
 
-use std::borrow::Cow;
 use std::fmt;
 
-use crate::message::{Head, Message};
+use crate::message::{FieldName, Message};
 use json::Reader;
 use members::Members;
 use names::Names;
@@ -25,13 +24,14 @@ use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
 
-/// How deep arrays and objects may be nested, the message counted: 128. It bounds what a reader of ours does with them.
+/// The maximum nesting of arrays and objects, including the message: 128. It limits the work of programs that parse
+/// them.
 const MAX_DEPTH: usize = 128;
 
-/// A buffer larger than this is given back after the payload that needed it.
+/// A buffer larger than this is freed after the payload that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// Reads payloads as messages, one after another.
+/// Decodes payloads, one after another. A decoder reuses its buffers, so create one and keep it.
 ///
 /// ```
 /// use gelf_core::{Decoder, DeviationKind};
@@ -43,17 +43,17 @@ const RETAINED_BYTES: usize = 256 * 1024;
 /// assert!(Decoder::strict().decode(payload).is_err());
 /// # Ok::<(), gelf_core::DecodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     limits: Limits,
     names: Names,
-    /// Handed on after each member; its memory is kept.
+    /// The deviations of the current member; the memory is reused.
     deviations: Vec<Deviation>,
-    /// Where a string is put together that has escapes; its memory is kept.
+    /// The buffer for strings with escapes; the memory is reused.
     scratch: Vec<u8>,
 }
 
-/// What a payload may be.
+/// The mode and the limits of a decoder.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     strict: bool,
@@ -62,32 +62,47 @@ struct Limits {
     max_payload_bytes: usize,
 }
 
-/// A message that was read, and where its text was not GELF 1.1.
+/// A decoded message, and the deviations of its text from GELF 1.1.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Decoded<'a> {
     /// The message.
     pub message: Message<'a>,
-    /// The deviations, in the order in which they were found; at most a few for each member.
+    /// The deviations in the order in which they were found; at most a few for each member.
     pub deviations: Vec<Deviation>,
 }
 
+/// Omits the buffers.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Creates a [lenient](Decoder::lenient) decoder.
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::lenient()
+    }
+}
+
 impl Decoder {
-    /// How many members a message may have: 1,024. A datagram could hold 100,000 tiny ones, to keep a reader busy.
+    /// The default maximum number of members of a message: 1,024. A datagram could contain 100,000 tiny ones, to keep a
+    /// reader busy.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// How many bytes a member's name may have: 1,024. What stores the fields keeps a table of all names for ever.
-    pub const DEFAULT_MAX_NAME_BYTES: usize = 1024;
+    /// The default maximum length of a member's name in bytes: 1,024. Stores keep a table of all field names for ever.
+    pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// How many bytes a payload may have: 8 MiB, as much as an inflated one.
+    /// The default maximum length of a payload in bytes: 8 MiB, the same as of an inflated one.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
-    /// A decoder that takes what can be understood, and reports how it deviates.
+    /// Creates a decoder that corrects and reports deviations.
     pub fn lenient() -> Self {
         Self::new(false)
     }
 
-    /// A decoder that takes GELF 1.1 and nothing else.
+    /// Creates a decoder that accepts only GELF 1.1.
     pub fn strict() -> Self {
         Self::new(true)
     }
@@ -102,44 +117,43 @@ impl Decoder {
         Self { limits, names: Names::default(), deviations: Vec::new(), scratch: Vec::new() }
     }
 
-    /// Sets how many members a message may have.
+    /// Sets the maximum number of members of a message.
     #[must_use]
     pub fn with_max_members(mut self, members: usize) -> Self {
         self.limits.max_members = members;
         self
     }
 
-    /// Sets how many bytes a member's name may have.
+    /// Sets the maximum length of a member's name in bytes.
     #[must_use]
     pub fn with_max_name_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_name_bytes = bytes;
         self
     }
 
-    /// Sets how many bytes a payload may have.
+    /// Sets the maximum length of a payload in bytes.
     #[must_use]
     pub fn with_max_payload_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_payload_bytes = bytes;
         self
     }
 
-    /// Reads a payload, which borrows its text into the message.
+    /// Decodes a payload. The message borrows text from the payload.
     ///
     /// # Errors
-    /// See [`DecodeErrorKind`]. All are the sender's fault.
+    /// See [`DecodeErrorKind`]. All errors are the sender's fault.
     pub fn decode<'a>(&mut self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
-        let message = Message::from_head(Head::Host(None), Cow::Borrowed(""));
-        let mut collector = Collector { message, deviations: Vec::new() };
+        let mut collector = Collector::default();
         self.decode_with(payload, &mut collector)?;
         Ok(Decoded { message: collector.message, deviations: collector.deviations })
     }
 
-    /// Reads a payload and hands each of its parts to the visitor, as [`Visitor`] says.
+    /// Decodes a payload and passes its parts to a [`Visitor`].
     ///
-    /// Nothing is allocated for what can be borrowed, which is all that has no escapes, if the text is UTF-8.
+    /// Text without escapes is borrowed if the payload is UTF-8, and nothing is allocated for it.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode). The visitor may have got fields by then.
+    /// See [`decode`](Self::decode). The visitor may have received fields before the error.
     pub fn decode_with<'a>(
         &mut self,
         payload: &'a [u8],
@@ -187,18 +201,18 @@ impl Decoder {
     }
 }
 
-/// Where a text is not GELF 1.1.
+/// A deviation of a text from GELF 1.1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Deviation {
-    /// How.
+    /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// At which byte: that of the member's name, or of the character. In a payload that is not UTF-8, counted as
-    /// if it had been put right.
+    /// The byte offset of the member's name, or of the character. In a payload that is not UTF-8, the offset in the
+    /// corrected text.
     pub offset: usize,
 }
 
-/// A member of which a [`DeviationKind`] speaks.
+/// The member that a [`DeviationKind`] concerns.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Member {
@@ -218,21 +232,21 @@ pub enum Member {
     Version,
 }
 
-/// How a text is not GELF 1.1.
+/// The kind of a [`Deviation`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DeviationKind {
-    /// The member has no text but white space, and Graylog refuses the message.
+    /// The member is empty or only white space, and Graylog refuses the message.
     Blank(Member),
     /// The text begins with a byte order mark.
     ByteOrderMark,
-    /// A raw control character stands in a string.
+    /// A string contains a raw control character.
     ControlCharacter,
-    /// A name stands twice.
+    /// A name occurs twice.
     DuplicateKey,
-    /// The name of a field has characters that are not allowed, or none.
+    /// The name of a field is empty or has characters that are not allowed.
     FieldName,
-    /// The value of a field is neither a string nor a number; null drops the field.
+    /// The value of a field is neither a string nor a number. A field that is null is left out.
     FieldValue,
     /// A string is not UTF-8.
     InvalidUtf8,
@@ -242,28 +256,29 @@ pub enum DeviationKind {
     LoneSurrogate,
     /// The member is missing.
     Missing(Member),
-    /// An integer is beyond 64 bits, and kept as its digits; or a number is beyond what a 64-bit float holds, and the
-    /// field is dropped.
+    /// An integer is beyond 64 bits, and its digits are kept; or a number is beyond the range of a 64-bit float, and the
+    /// field is left out.
     NumberRange,
-    /// `_id` is reserved.
+    /// A field has the reserved name `_id`.
     ReservedField,
-    /// The timestamp is further from the epoch than can be held, and is dropped.
+    /// The timestamp is further from the epoch than [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is
+    /// left out.
     TimestampRange,
-    /// A comma stands before the closing bracket.
+    /// A comma precedes a closing bracket.
     TrailingComma,
-    /// Something follows the object, and is ignored.
+    /// Text follows the object, and is ignored.
     TrailingData,
-    /// Null bytes follow the object, as framed messages have them on a stream.
+    /// Null bytes follow the object, as on a stream.
     TrailingNul,
-    /// A member that GELF does not know has no underscore before its name.
+    /// The name of a member that GELF does not define has no underscore.
     UnprefixedField,
     /// The version is not "1.1".
     UnsupportedVersion,
-    /// The member has a value of another type; what can be is converted.
+    /// The member has a value of another type, which is converted if possible.
     WrongType(Member),
 }
 
-/// A payload could not be read.
+/// The error for a payload that cannot be decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
@@ -275,36 +290,37 @@ impl DecodeError {
         Self { kind, offset }
     }
 
-    /// What is wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> DecodeErrorKind {
         self.kind
     }
 
-    /// At which byte.
+    /// Returns the byte offset of the error.
     pub fn offset(&self) -> usize {
         self.offset
     }
 }
 
-/// Why a payload could not be read.
+/// The kind of a [`DecodeError`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// It deviates from GELF 1.1. From a lenient decoder only a missing `short_message`, where nothing can stand in.
+    /// The payload deviates from GELF 1.1. A lenient decoder returns this only for a missing `short_message` that no
+    /// other member can replace.
     Deviation(DeviationKind),
-    /// There is nothing, or only white space.
+    /// The payload is empty or only white space.
     EmptyPayload,
-    /// It is not JSON.
+    /// The payload is not JSON.
     JsonSyntax,
-    /// A member's name is longer than the decoder allows.
+    /// A member's name is longer than the decoder's limit.
     NameTooLong,
-    /// It is JSON, but no object.
+    /// The payload is JSON, but not an object.
     NotAnObject,
-    /// It is longer than the decoder allows.
+    /// The payload is longer than the decoder's limit.
     PayloadTooLarge,
-    /// Arrays and objects are nested more than 128 deep.
+    /// Arrays and objects are nested more than 128 levels deep.
     TooDeep,
-    /// It has more members than the decoder allows.
+    /// The message has more members than the decoder's limit.
     TooManyMembers,
 }
 
@@ -326,9 +342,9 @@ impl fmt::Display for DeviationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank(member) => write!(f, "{member} is blank"),
-            Self::ByteOrderMark => f.write_str("a byte order mark stands first"),
-            Self::ControlCharacter => f.write_str("a raw control character stands in a string"),
-            Self::DuplicateKey => f.write_str("a name stands twice"),
+            Self::ByteOrderMark => f.write_str("the text begins with a byte order mark"),
+            Self::ControlCharacter => f.write_str("a string contains a raw control character"),
+            Self::DuplicateKey => f.write_str("a name occurs twice"),
             Self::FieldName => {
                 f.write_str("a field's name has other characters than letters, digits, '_', '.' and '-'")
             }
@@ -340,10 +356,10 @@ impl fmt::Display for DeviationKind {
             Self::NumberRange => f.write_str("a number is out of range"),
             Self::ReservedField => f.write_str("the field _id is reserved"),
             Self::TimestampRange => f.write_str("timestamp is out of range"),
-            Self::TrailingComma => f.write_str("a comma stands before a closing bracket"),
-            Self::TrailingData => f.write_str("something follows the object"),
+            Self::TrailingComma => f.write_str("a comma precedes a closing bracket"),
+            Self::TrailingData => f.write_str("text follows the object"),
             Self::TrailingNul => f.write_str("null bytes follow the object"),
-            Self::UnprefixedField => f.write_str("a member of the sender's own has no underscore"),
+            Self::UnprefixedField => f.write_str("the name of an additional member has no underscore"),
             Self::UnsupportedVersion => f.write_str("version is not \"1.1\""),
             Self::WrongType(member) => write!(f, "{member} has a value of the wrong type"),
         }

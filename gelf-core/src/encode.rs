@@ -1,42 +1,45 @@
-//! A message as JSON.
+//! Encoding: a message as JSON.
 //!
-//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`](crate::FieldSet), which are
-//! constant for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`,
-//! `full_message`; then the message's own fields. JSON gives the order no meaning, so every reader takes it.
+//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant for many
+//! messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`; then the
+//! message's own fields. JSON gives the order no meaning, so every reader takes it.
 //!
-//! What goes out is what every known reader takes:
+//! The encoder adapts messages to what every known reader takes:
 //!
 //! | a message with | is sent with | because |
 //! |---|---|---|
 //! | a blank `host` or `short_message` | `-` | Graylog refuses the whole message |
 //! | a boolean | the string `"true"` or `"false"` ([`Booleans`]) | Graylog drops booleans |
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
-//! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop such a field, or the message |
-//! | names that become one by it | `_2`, `_3`, ... at the end of all but the first | readers keep one of a repeated name |
+//! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
+//! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
 //! | a field that its field set has too | the message's value, once | readers disagree about a repeated name |
 
+pub(crate) mod escape;
+pub(crate) mod writer;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use bytes::BytesMut;
 
-use crate::distinct::sent_names;
-use crate::escape::{cut_to, escaped_len};
-use crate::message::{Head, Message};
-use crate::timestamp::Timestamp;
-use crate::writer::{Booleans, Writer};
+use crate::message::field::{numbered, sanitized};
+use crate::message::{FieldSet, Head, Message, Timestamp};
+use escape::{cut_to, escaped_len};
+use writer::{PLACEHOLDER, Writer, or_placeholder, write_head};
 
-/// What stands for a blank `host` or `short_message`.
-const PLACEHOLDER: &str = "-";
+pub use writer::Booleans;
 
-/// The field that tells that a text was cut, and how many bytes it had.
+/// The name of the field that marks a truncated message; its value is the original length of the texts in bytes.
 const TRUNCATED: &str = "truncated";
 
-/// Appends the message to `dst` as one JSON object, as [`Encoder::encode`] with the defaults.
+/// Appends the message to `dst` as one JSON object, with the default [`Encoder`].
 ///
 /// ```
-/// use gelf_core::{Level, Message, encode};
+/// use gelf_core::{Level, Message, bytes::BytesMut, encode};
 ///
-/// let mut payload = bytes::BytesMut::new();
+/// let mut payload = BytesMut::new();
 /// encode(&Message::new("web-1", "it \"works\"").with_level(Level::Notice), &mut payload);
 /// assert_eq!(payload, r#"{"version":"1.1","host":"web-1","level":5,"short_message":"it \"works\""}"#);
 /// ```
@@ -44,12 +47,12 @@ pub fn encode(message: &Message<'_>, dst: &mut BytesMut) {
     Encoder::new().encode(message, dst);
 }
 
-/// Writes messages, with a choice where readers differ.
+/// Encodes messages, with options for cases in which readers differ.
 ///
 /// ```
-/// use gelf_core::{Booleans, Encoder, Message};
+/// use gelf_core::{Booleans, Encoder, Message, bytes::BytesMut};
 ///
-/// let mut payload = bytes::BytesMut::new();
+/// let mut payload = BytesMut::new();
 /// let encoder = Encoder::new().with_booleans(Booleans::Json);
 /// encoder.encode(&Message::new("h", "m").try_field("cached", true)?, &mut payload);
 /// assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"m","_cached":true}"#);
@@ -61,34 +64,34 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder of what every known reader takes.
+    /// Creates an encoder whose messages every known reader takes.
     pub const fn new() -> Self {
         Self { booleans: Booleans::Strings }
     }
 
-    /// Sets how booleans go out.
+    /// Sets how booleans are written.
     #[must_use]
     pub const fn with_booleans(mut self, booleans: Booleans) -> Self {
         self.booleans = booleans;
         self
     }
 
-    /// Appends the message to `dst` as one JSON object. It cannot fail, and allocates only to grow `dst`; and for a
-    /// table of names, where the message has names that must be [sanitized](crate::FieldName::sanitize).
+    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow `dst`, and for
+    /// a table of names if the message has names that must be [sanitized](crate::FieldName::sanitize).
     ///
-    /// The payload never contains a NUL byte, so it can be framed by one.
+    /// The payload never contains a NUL byte, so a NUL byte can delimit it.
     pub fn encode(&self, message: &Message<'_>, dst: &mut BytesMut) {
         self.write(message, Texts::of(message), dst);
     }
 
-    /// As [`encode`](Self::encode), in at most `limit` bytes: where the message is longer, its texts are cut between
-    /// two characters, `full_message` first, and to nothing before `short_message` is cut at all. A field `_truncated`
-    /// then has the number of bytes that the two had in the message, unless there is a field of this name.
+    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character boundary:
+    /// first `full_message`, which is left out before `short_message` is truncated at all. The field `_truncated` then
+    /// has the length of both texts in bytes, unless the message has a field with this name.
     ///
     /// ```
-    /// use gelf_core::{Encoder, Fit, Message};
+    /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
     ///
-    /// let mut payload = bytes::BytesMut::new();
+    /// let mut payload = BytesMut::new();
     /// let message = Message::new("h", "a line").with_full_message("of some length ".repeat(10));
     /// assert_eq!(Encoder::new().encode_within(&message, 100, &mut payload)?, Fit::Truncated);
     /// assert_eq!(
@@ -99,7 +102,7 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// [`FieldsTooLarge`] when all but the texts is longer than `limit`; `dst` is then as it was.
+    /// [`FieldsTooLarge`] if the message is longer than `limit` even without its texts; `dst` is not changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,
@@ -120,8 +123,9 @@ impl Encoder {
 
     fn write(&self, message: &Message<'_>, texts: Texts<'_>, dst: &mut BytesMut) {
         match &message.head {
-            Head::Host(host) => write_head(host.as_deref().unwrap_or_default(), dst),
-            Head::Set(set) => set.splice(self.booleans, |name| message.has_own(name), dst),
+            Head::Host(Some(host)) => write_head(host, dst),
+            Head::Host(None) => write_head(PLACEHOLDER, dst),
+            Head::Set(set) => set.write(self.booleans, |name| message.has_own(name), dst),
         }
         let full_len = texts.full_message.map_or(0, str::len);
         let mut writer = Writer::new(dst, texts.short_message.len() + full_len + 64 * message.fields.len());
@@ -159,41 +163,60 @@ impl Encoder {
     }
 }
 
+impl Message<'_> {
+    /// Encodes the message as JSON, with the default [`Encoder`].
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut dst = BytesMut::new();
+        encode(self, &mut dst);
+        dst.into()
+    }
+}
+
+/// Writes the message as JSON, with the default [`Encoder`].
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut dst = BytesMut::new();
+        encode(self, &mut dst);
+        // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
+        std::str::from_utf8(&dst).map_err(|_| fmt::Error).and_then(|json| f.pad(json))
+    }
+}
+
 /// Whether a message was sent whole; see [`Encoder::encode_within`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "there is nothing between")]
-#[must_use = "what was cut is lost"]
+#[allow(clippy::exhaustive_enums, reason = "a message is either whole or not")]
+#[must_use = "the truncated text is lost"]
 pub enum Fit {
-    /// Its texts were cut.
+    /// The texts were truncated.
     Truncated,
-    /// Nothing is missing.
+    /// The message is complete.
     Whole,
 }
 
-/// A message that is too long even without its texts.
+/// The error for a message that is too long even without its texts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct FieldsTooLarge {
-    /// How many bytes it has with no more of its texts than it must have.
+    /// The minimum length of the message in bytes.
     pub len: usize,
-    /// How many it may have.
+    /// The maximum length in bytes.
     pub max: usize,
 }
 
 impl fmt::Display for FieldsTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the message has {} bytes without its texts, and may have {}", self.len, self.max)
+        write!(f, "the message has {} bytes without its texts, more than {}", self.len, self.max)
     }
 }
 
 impl std::error::Error for FieldsTooLarge {}
 
-/// What of a message can be cut.
+/// The parts of a message that can be truncated.
 #[derive(Clone, Copy)]
 struct Texts<'m> {
     short_message: &'m str,
     full_message: Option<&'m str>,
-    /// How many bytes the two had, where they were cut.
+    /// The length of both in bytes, if they were truncated and the message is to say so.
     truncated: Option<u64>,
 }
 
@@ -206,7 +229,7 @@ impl<'m> Texts<'m> {
         }
     }
 
-    /// Less of the texts, so that the message, `len` bytes long, has at most `limit`.
+    /// Truncates the texts so that the message, `len` bytes long, has at most `limit`.
     fn cut(self, message: &Message<'_>, len: usize, limit: usize) -> Result<Self, FieldsTooLarge> {
         const FULL_MESSAGE: usize = r#","full_message":"""#.len();
         let short_len = escaped_len(or_placeholder(self.short_message));
@@ -238,27 +261,41 @@ fn decimal_digits(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
-/// Writes the opening brace, `version` and `host`.
-pub(crate) fn write_head(host: &str, dst: &mut BytesMut) {
-    let mut writer = Writer::new(dst, host.len());
-    writer.json(br#"{"version":"1.1","host":""#);
-    writer.escaped(or_placeholder(host));
-    writer.json(br#"""#);
-    writer.finish();
-}
-
-/// A blank text, of white space or nothing, is not sent.
-fn or_placeholder(text: &str) -> &str {
-    if text.trim_start().is_empty() { PLACEHOLDER } else { text }
+/// Returns the names of the message's own fields as they are sent, in order.
+///
+/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first keeps the
+/// name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists. A name that needs no
+/// sanitizing is never changed.
+///
+/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand names that
+/// were made to collide.
+fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
+    let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
+    let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
+    let mut taken: HashSet<Cow<'_, str>> = set.chain(own).map(Cow::Borrowed).collect();
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let sent = message.fields.iter().map(|(name, _)| {
+        if !name.is_foreign() {
+            return Cow::Borrowed(name.as_str());
+        }
+        let base = sanitized(name.as_str());
+        let number = numbers.entry(base.clone()).or_insert(1);
+        let mut sent = base.clone();
+        // The loop ends, for there are fewer names than numbers.
+        while !taken.insert(Cow::Owned(sent.clone())) {
+            *number += 1;
+            sent = numbered(&base, *number);
+        }
+        Cow::Owned(sent)
+    });
+    sent.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::Decoder;
-    use crate::field::{FieldName, Number};
-    use crate::field_set::FieldSet;
-    use crate::level::Level;
+    use crate::message::{FieldName, Level, Number};
     use proptest::prelude::*;
 
     fn encoded(message: &Message<'_>) -> String {

@@ -1,17 +1,25 @@
-//! A GELF message, for both directions.
+//! Messages and the types they consist of. No module here imports one that is declared after it.
+
+pub(crate) mod field;
+pub(crate) mod field_set;
+pub(crate) mod level;
+pub(crate) mod number;
+pub(crate) mod timestamp;
 
 use std::borrow::Cow;
-use std::time::SystemTime;
 
-use crate::distinct::first_free;
-use crate::field::{FieldName, InvalidFieldName, Value};
-use crate::field_set::FieldSet;
-use crate::level::Level;
-use crate::timestamp::Timestamp;
+use field::set_field;
 
-/// A GELF message: what [`encode`](crate::encode) writes and what a [`Decoder`](crate::Decoder) yields.
+pub use field::{FieldName, InvalidFieldName, Value};
+pub use field_set::{FieldSet, FieldSetBuilder};
+pub use level::{InvalidLevel, Level};
+pub use number::Number;
+pub use timestamp::{InvalidTimestamp, Timestamp};
+
+/// A GELF message, which [`encode`](crate::encode) writes and a [`Decoder`](crate::Decoder) reads.
 ///
-/// It borrows what it can. A message to be kept past the buffer it came from is made [`into_owned`](Self::into_owned).
+/// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be set on a
+/// value (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes the message as JSON.
 ///
 /// ```
 /// use gelf_core::{Level, Message, Timestamp};
@@ -23,81 +31,88 @@ use crate::timestamp::Timestamp;
 /// assert_eq!(message.field("order").and_then(|value| value.as_i64()), Some(4711));
 /// # Ok::<(), gelf_core::InvalidFieldName>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Message<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) short_message: Cow<'a, str>,
     pub(crate) full_message: Option<Cow<'a, str>>,
     pub(crate) timestamp: Option<Timestamp>,
     pub(crate) level: Option<Level>,
+    /// None of the values is null.
     pub(crate) fields: Vec<(FieldName<'a>, Value<'a>)>,
 }
 
-/// Where the host, and perhaps more, comes from.
+/// The origin of the host, and of fields that are shared with other messages.
 #[derive(Clone, Debug)]
 pub(crate) enum Head<'a> {
     Host(Option<Cow<'a, str>>),
     Set(Cow<'a, FieldSet>),
 }
 
+impl Default for Head<'_> {
+    fn default() -> Self {
+        Self::Host(None)
+    }
+}
+
+impl FieldSet {
+    /// Creates a message with this host and these fields, and a `short_message`.
+    pub fn message<'a>(&'a self, short_message: impl Into<Cow<'a, str>>) -> Message<'a> {
+        Message {
+            head: Head::Set(Cow::Borrowed(self)),
+            short_message: short_message.into(),
+            ..Message::default()
+        }
+    }
+}
+
 impl<'a> Message<'a> {
-    /// A message with the members that GELF demands. `version` is always "1.1".
+    /// Creates a message with the members that GELF requires. `version` is always "1.1".
     ///
-    /// Readers refuse a blank `host` or `short_message`, Graylog the whole message with it; either goes out as `-`.
+    /// Graylog refuses messages with a blank `host` or `short_message`, so either is sent as `-` if it is blank.
     pub fn new(host: impl Into<Cow<'a, str>>, short_message: impl Into<Cow<'a, str>>) -> Self {
-        Self::from_head(Head::Host(Some(host.into())), short_message.into())
-    }
-
-    /// A message with the host and the fields of `set`; the same as [`FieldSet::message`].
-    pub fn with_field_set(set: &'a FieldSet, short_message: impl Into<Cow<'a, str>>) -> Self {
-        Self::from_head(Head::Set(Cow::Borrowed(set)), short_message.into())
-    }
-
-    pub(crate) fn from_head(head: Head<'a>, short_message: Cow<'a, str>) -> Self {
-        Self { head, short_message, full_message: None, timestamp: None, level: None, fields: Vec::new() }
+        Self { head: Head::Host(Some(host.into())), short_message: short_message.into(), ..Self::default() }
     }
 
     /// Sets `full_message`: "a long message that can for example contain a backtrace".
     #[must_use]
     pub fn with_full_message(mut self, text: impl Into<Cow<'a, str>>) -> Self {
-        self.full_message = Some(text.into());
+        self.set_full_message(text);
         self
     }
 
-    /// Sets `timestamp`. Without one, a receiver uses the time at which the message came.
+    /// Sets `timestamp`. A receiver gives a message without a timestamp the time of its arrival.
+    ///
+    /// ```
+    /// use gelf_core::Message;
+    /// use std::time::SystemTime;
+    ///
+    /// let message = Message::new("web-1", "started").with_timestamp(SystemTime::now());
+    /// assert!(message.timestamp().is_some());
+    /// ```
     #[must_use]
     pub fn with_timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
-        self.timestamp = Some(timestamp.into());
+        self.set_timestamp(timestamp);
         self
-    }
-
-    /// Sets `timestamp` to the present.
-    #[must_use]
-    pub fn with_timestamp_now(self) -> Self {
-        self.with_timestamp(SystemTime::now())
     }
 
     /// Sets `level`.
     #[must_use]
     pub fn with_level(mut self, level: Level) -> Self {
-        self.level = Some(level);
+        self.set_level(level);
         self
     }
 
-    /// Adds an additional field, or replaces the value of one with this name; one in the message's [`FieldSet`] is
-    /// left out of this message.
+    /// Adds an additional field, or replaces the value of the field with this name. A field of the message replaces
+    /// the field of its [`FieldSet`] with the same name; a null value removes both.
     #[must_use]
     pub fn with_field(mut self, name: FieldName<'a>, value: impl Into<Value<'a>>) -> Self {
-        let value = value.into();
-        match self.fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => self.fields.push((name, value)),
-        }
+        self.set_field(name, value);
         self
     }
 
-    /// Adds an additional field under a name that is [made of any text](FieldName::sanitize), and replaces none: where
-    /// the message has a field of this name, `_2` is put at its end, or the first further number that makes it another.
+    /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the message
+    /// has a field with this name, `_2` is appended, or the first higher number that makes the name free.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -111,24 +126,91 @@ impl<'a> Message<'a> {
         name: impl Into<Cow<'a, str>>,
         value: impl Into<Value<'a>>,
     ) -> Self {
-        let name = first_free(FieldName::sanitize(name), |name| self.field(name).is_some());
-        self.fields.push((name, value.into()));
+        self.set_sanitized_field(name, value);
         self
     }
 
-    /// As [`with_field`](Self::with_field), with a name still to be checked.
+    /// Checks the name and adds an additional field, as [`with_field`](Self::with_field) does.
     ///
     /// # Errors
-    /// Where [`FieldName::new`] refuses the name.
+    /// If [`FieldName::new`] refuses the name.
     pub fn try_field(
-        self,
+        mut self,
         name: impl Into<Cow<'a, str>>,
         value: impl Into<Value<'a>>,
     ) -> Result<Self, InvalidFieldName> {
-        Ok(self.with_field(FieldName::new(name)?, value))
+        self.try_set_field(name, value)?;
+        Ok(self)
     }
 
-    /// `host`; `None` only in a decoded message that had none, or a blank one.
+    /// Sets `host`. The message keeps the fields of its [`FieldSet`] as its own.
+    pub fn set_host(&mut self, host: impl Into<Cow<'a, str>>) {
+        self.detach();
+        self.head = Head::Host(Some(host.into()));
+    }
+
+    /// Sets `short_message`.
+    pub fn set_short_message(&mut self, text: impl Into<Cow<'a, str>>) {
+        self.short_message = text.into();
+    }
+
+    /// Sets `full_message`.
+    pub fn set_full_message(&mut self, text: impl Into<Cow<'a, str>>) {
+        self.full_message = Some(text.into());
+    }
+
+    /// Sets `timestamp`.
+    pub fn set_timestamp(&mut self, timestamp: impl Into<Timestamp>) {
+        self.timestamp = Some(timestamp.into());
+    }
+
+    /// Sets `level`.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = Some(level);
+    }
+
+    /// Adds or replaces an additional field in place; see [`with_field`](Self::with_field).
+    pub fn set_field(&mut self, name: FieldName<'a>, value: impl Into<Value<'a>>) {
+        let value = value.into();
+        if value.is_null() {
+            self.remove_field(name.as_str());
+        } else {
+            set_field(&mut self.fields, name, value);
+        }
+    }
+
+    /// Checks the name and adds or replaces an additional field in place.
+    ///
+    /// # Errors
+    /// If [`FieldName::new`] refuses the name; the message is not changed.
+    pub fn try_set_field(
+        &mut self,
+        name: impl Into<Cow<'a, str>>,
+        value: impl Into<Value<'a>>,
+    ) -> Result<(), InvalidFieldName> {
+        self.set_field(FieldName::new(name)?, value);
+        Ok(())
+    }
+
+    /// Adds an additional field in place; see [`with_sanitized_field`](Self::with_sanitized_field).
+    pub fn set_sanitized_field(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) {
+        let value = value.into();
+        if !value.is_null() {
+            let name = FieldName::sanitize(name).first_free(|name| self.field(name).is_some());
+            self.fields.push((name, value));
+        }
+    }
+
+    /// Removes an additional field, by its name without the underscore, and returns its value.
+    pub fn remove_field(&mut self, name: &str) -> Option<Value<'a>> {
+        if self.field_set().is_some_and(|set| set.field(name).is_some()) {
+            self.detach();
+        }
+        let at = self.fields.iter().position(|(known, _)| known.as_str() == name)?;
+        Some(self.fields.remove(at).1)
+    }
+
+    /// Returns `host`. Only a decoded message can be without one: if it had none, or a blank one.
     pub fn host(&self) -> Option<&str> {
         match &self.head {
             Head::Host(host) => host.as_deref(),
@@ -136,39 +218,45 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// `short_message`.
+    /// Returns `short_message`.
     pub fn short_message(&self) -> &str {
         &self.short_message
     }
 
-    /// `full_message`.
+    /// Returns `full_message`.
     pub fn full_message(&self) -> Option<&str> {
         self.full_message.as_deref()
     }
 
-    /// `timestamp`.
+    /// Returns `timestamp`.
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
-    /// `level`.
+    /// Returns `level`.
     pub fn level(&self) -> Option<Level> {
         self.level
     }
 
-    /// The value of an additional field, by its name without the underscore.
+    /// Returns the value of an additional field, by its name without the underscore.
     pub fn field(&self, name: &str) -> Option<&Value<'a>> {
         let own = self.fields.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value);
         own.or_else(|| self.field_set().and_then(|set| set.field(name)))
     }
 
-    /// The additional fields as they stand on the wire: those of the [`FieldSet`] that the message does not replace,
+    /// Returns the additional fields in wire order: the fields of the [`FieldSet`] that the message does not replace,
     /// then its own.
     pub fn fields(&self) -> impl Iterator<Item = (&FieldName<'a>, &Value<'a>)> {
         let set = self.field_set().into_iter().flat_map(FieldSet::fields);
         let constant = set.map(|(name, value)| -> (&FieldName<'a>, &Value<'a>) { (name, value) });
         let own = self.fields.iter().map(|(name, value)| (name, value));
         constant.filter(|(name, _)| !self.has_own(name)).chain(own)
+    }
+
+    /// Converts the message into its additional fields, in wire order.
+    pub fn into_fields(mut self) -> impl ExactSizeIterator<Item = (FieldName<'a>, Value<'a>)> {
+        self.detach();
+        self.fields.into_iter()
     }
 
     pub(crate) fn field_set(&self) -> Option<&FieldSet> {
@@ -182,7 +270,18 @@ impl<'a> Message<'a> {
         self.fields.iter().any(|(own, _)| own.as_str() == name.as_str())
     }
 
-    /// The same message, borrowing nothing.
+    /// Copies the host and the fields of the field set into the message.
+    fn detach(&mut self) {
+        let Head::Set(set) = &self.head else { return };
+        let constant = set.fields().filter(|(name, _)| !self.has_own(name));
+        let mut fields: Vec<_> = constant.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let host = set.host().to_owned();
+        fields.append(&mut self.fields);
+        self.fields = fields;
+        self.head = Head::Host(Some(Cow::Owned(host)));
+    }
+
+    /// Copies borrowed texts, so that the message borrows nothing.
     pub fn into_owned(self) -> Message<'static> {
         let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         Message {
@@ -203,7 +302,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Two messages are equal when they say the same, whether a part of it stands in a [`FieldSet`] or not.
+/// Compares the content of two messages, wherever their host and fields are stored: in a [`FieldSet`] or not.
 impl<'b> PartialEq<Message<'b>> for Message<'_> {
     fn eq(&self, other: &Message<'b>) -> bool {
         self.host() == other.host()
@@ -219,3 +318,21 @@ impl<'b> PartialEq<Message<'b>> for Message<'_> {
 }
 
 impl Eq for Message<'_> {}
+
+/// Sets each field, as [`set_field`](Message::set_field) does.
+impl<'a, V: Into<Value<'a>>> Extend<(FieldName<'a>, V)> for Message<'a> {
+    fn extend<I: IntoIterator<Item = (FieldName<'a>, V)>>(&mut self, fields: I) {
+        for (name, value) in fields {
+            self.set_field(name, value);
+        }
+    }
+}
+
+/// Collects fields into a message without a host and a text, which are sent as `-` unless they are set.
+impl<'a, V: Into<Value<'a>>> FromIterator<(FieldName<'a>, V)> for Message<'a> {
+    fn from_iter<I: IntoIterator<Item = (FieldName<'a>, V)>>(fields: I) -> Self {
+        let mut message = Self::default();
+        message.extend(fields);
+        message
+    }
+}

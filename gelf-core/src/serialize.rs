@@ -1,40 +1,40 @@
-//! Anything that serde can serialize, as additional fields.
+//! Additional fields from serializable values.
 //!
 //! > GELF 1.1: the value of an additional field is "either a string or a number".
 //!
-//! So what has members of its own is taken apart:
+//! So values with members are flattened:
 //!
 //! | in the value | becomes |
 //! |---|---|
 //! | a struct or map | a field for each member: `{"user":{"id":7}}` is `_user_id` |
-//! | one more than 8 levels down | a string of JSON text |
+//! | a struct or map more than 8 levels down | a string of JSON text |
 //! | an array, tuple or bytes | a string of JSON text: `[1,2]` |
 //! | a string, a character, an enum's variant without content | a string |
-//! | an enum's variant with content | as a map with one member, of the variant's name |
+//! | an enum's variant with content | a map with one member that has the variant's name |
 //! | an integer | a number, exact; outside of `i64` it is sent as a string, as always |
 //! | a float | a number, the shortest decimal that reads back as it; NaN and the infinities are left out |
-//! | a boolean | a boolean, sent as [`Booleans`](crate::Booleans) says |
-//! | nothing: `None`, `()` | left out |
+//! | a boolean | a boolean, sent as configured by [`Booleans`](crate::Booleans) |
+//! | `None`, `()` | left out |
 //!
-//! A name is [sanitized](FieldName::sanitize), `_id` to `_id_`; where two become one, or the message has the name
-//! already, `_2` is put at its end, as by [`Message::with_sanitized_field`].
+//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message has the name
+//! already, `_2` is appended, as by [`Message::with_sanitized_field`].
+
+mod gelf;
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::ser;
 
-use crate::field::{Number, Value};
-use crate::field_set::FieldSetBuilder;
-use crate::message::Message;
+use crate::message::{FieldSetBuilder, Message, Number, Value};
 
-/// How deep structs and maps are taken apart.
+/// The maximum depth at which structs and maps are flattened.
 const MAX_DEPTH: usize = 8;
 
-/// How many fields a value may become: as many as a reader of ours takes.
+/// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) takes.
 const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
 
-/// What stands between the name of a member and that of a member's member.
+/// The separator between the name of a member and the name of its own member.
 const SEPARATOR: char = '_';
 
 impl Message<'_> {
@@ -48,10 +48,8 @@ impl Message<'_> {
     ///
     /// let request = Request { method: "GET", status: 502, user: None, tags: ["edge", "retry"] };
     /// let message = Message::new("web-1", "upstream failed").with_serialized(&request)?;
-    /// let mut payload = bytes::BytesMut::new();
-    /// gelf_core::encode(&message, &mut payload);
     /// assert_eq!(
-    ///     payload,
+    ///     message.to_string(),
     ///     r#"{"version":"1.1","host":"web-1","short_message":"upstream failed","_method":"GET","_status":502,"_tags":"[\"edge\",\"retry\"]"}"#
     /// );
     /// # Ok::<(), gelf_core::SerializeError>(())
@@ -80,17 +78,17 @@ impl FieldSetBuilder {
     }
 }
 
-/// Why a value did not become fields. The message is not changed.
+/// The reason why a value cannot become fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SerializeError {
-    /// The value's own code says so.
+    /// The error of the value's `Serialize` implementation.
     Custom(String),
-    /// A key of a map has no text, as a number has one and a struct has none.
+    /// A key of a map is not a string, a number or a boolean.
     KeyWithoutText,
-    /// A field has a name, and the value has none: it is no struct or map.
+    /// The value is not a struct or map, and so has no names for fields.
     NotAMap,
-    /// There would be more than 1,024 fields.
+    /// The value has more than 1,024 fields.
     TooManyFields,
 }
 
@@ -100,7 +98,7 @@ impl fmt::Display for SerializeError {
             Self::Custom(text) => f.write_str(text),
             Self::KeyWithoutText => f.write_str("a map's key is neither text nor a number"),
             Self::NotAMap => f.write_str("only a struct or a map has fields"),
-            Self::TooManyFields => write!(f, "more than {MAX_FIELDS} fields"),
+            Self::TooManyFields => write!(f, "the value has more than {MAX_FIELDS} fields"),
         }
     }
 }
@@ -130,10 +128,10 @@ fn flattened(value: &impl Serialize) -> Result<Fields, SerializeError> {
 #[derive(Default)]
 struct Flattener {
     fields: Fields,
-    /// The name of the member that is being looked at: those around it and its own.
+    /// The name of the current member, including the names of the members around it.
     name: String,
     depth: usize,
-    /// The key of a map whose value comes next, as its length before.
+    /// The lengths of the names of the members around it.
     outer: Vec<usize>,
 }
 
@@ -150,11 +148,11 @@ impl Flattener {
     }
 
     fn number(&mut self, text: String) -> Result<(), SerializeError> {
-        // What JSON cannot say is left out.
+        // NaN and the infinities are not JSON numbers, and are left out.
         Number::parse(text).map_or(Ok(()), |number| self.field(number))
     }
 
-    /// Steps into a member. Each step is taken back by [`leave`](Self::leave).
+    /// Enters a member. Each call is undone by [`leave`](Self::leave).
     fn enter(&mut self, key: &str) {
         self.outer.push(self.name.len());
         if self.depth > 0 {
@@ -165,8 +163,10 @@ impl Flattener {
     }
 
     fn leave(&mut self) {
-        self.name.truncate(self.outer.pop().unwrap_or_default());
-        self.depth = self.depth.saturating_sub(1);
+        if let Some(len) = self.outer.pop() {
+            self.name.truncate(len);
+            self.depth -= 1;
+        }
     }
 
     fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), SerializeError> {
@@ -176,7 +176,7 @@ impl Flattener {
         Ok(())
     }
 
-    /// The value of the member that was stepped into.
+    /// Serializes the value of the member that was entered.
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         if self.depth > MAX_DEPTH {
             let text = serde_json::to_string(value)?;
@@ -327,7 +327,7 @@ impl<'f> ser::Serializer for &'f mut Flattener {
     }
 }
 
-/// An array, which becomes JSON text.
+/// Serializes an array as JSON text.
 struct Array<'f> {
     flattener: &'f mut Flattener,
     text: String,
@@ -380,7 +380,7 @@ serialize_elements!(
     SerializeTupleVariant::serialize_field
 );
 
-/// A struct or map, whose members become fields.
+/// Serializes a struct or map, whose members become fields.
 struct Map<'f> {
     flattener: &'f mut Flattener,
     of_variant: bool,

@@ -11,10 +11,8 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use gelf_benches::{Corpus, Sample};
-use gelf_core::{
-    ChunkHeader, Chunker, Compression, CompressionLevel, Compressor, DatagramSize, Decoder, Decompressor,
-    Progress, Reassembler, Visitor, encode,
-};
+use gelf_core::wire::{ChunkHeader, Chunker, Compressor, Decompressor, Progress, Reassembler};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Decoder, Visitor, encode};
 use measure::Table;
 use serde::ser::{SerializeMap, Serializer};
 use tracing_subscriber::layer::SubscriberExt;

@@ -1,15 +1,13 @@
-//! What the members of the object mean.
+//! The meaning of the object's members.
 
 use std::borrow::Cow;
 
 use super::json::{Json, Reader};
 use super::names::Names;
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
-use crate::field::{FieldName, InvalidFieldName, Number, Value};
-use crate::level::Level;
-use crate::timestamp::{InvalidTimestamp, Timestamp};
+use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Number, Timestamp, Value};
 
-/// GELF's own members as they were found; the additional fields are handed on as they come.
+/// The members that GELF defines. Additional fields are passed on as they are found.
 pub(super) struct Members<'a, 'n> {
     names: &'n mut Names,
     version_seen: bool,
@@ -37,7 +35,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
     }
 
-    /// Takes one member, of which the reader has read the name. An additional field goes to the visitor.
+    /// Reads the value of a member whose name has been read. An additional field is passed to the visitor.
     #[inline(always)]
     pub(super) fn add(
         &mut self,
@@ -54,7 +52,7 @@ impl<'a, 'n> Members<'a, 'n> {
         self.other(reader, visitor, name, offset)
     }
 
-    /// Takes a field as GELF has it, its name without the underscore.
+    /// Reads an additional field; the name is without the underscore.
     #[inline(always)]
     fn prefixed(
         &mut self,
@@ -82,7 +80,7 @@ impl<'a, 'n> Members<'a, 'n> {
         offset: usize,
     ) -> Result<(), DecodeError> {
         match name.fault() {
-            // One that is merely long is taken as far as the limit goes.
+            // A name that is only long is accepted up to the decoder's limit.
             None | Some(InvalidFieldName::TooLong { .. }) => {}
             Some(InvalidFieldName::Reserved) => reader.deviate(DeviationKind::ReservedField, offset)?,
             Some(_) => reader.deviate(DeviationKind::FieldName, offset)?,
@@ -93,7 +91,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
     }
 
-    /// Takes a member whose name has no underscore, or has escapes.
+    /// Reads a member whose name has no underscore, or has escapes.
     #[inline(never)]
     fn other(
         &mut self,
@@ -143,7 +141,7 @@ impl<'a, 'n> Members<'a, 'n> {
                 let (level, other) = level(reader, value, offset)?;
                 self.level = Some(level);
                 match other {
-                    // A level that is none of syslog's is kept, as what it is: a field of the sender's own.
+                    // A level that is not a syslog severity is kept as a field.
                     Some(value) => self.field(reader, visitor, FieldName::decoded(name), value, offset),
                     None => Ok(()),
                 }
@@ -173,7 +171,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
         reader.deviate(DeviationKind::UnprefixedField, offset)?;
         match field_value(reader, value, offset)? {
-            // It may have to stand in for a short message, which is known at the end.
+            // It may have to replace a missing short message, which is known at the end.
             Some(Value::Str(text)) if name == "message" => {
                 repeated(reader, self.message.is_some(), offset)?;
                 self.message = Some(text);
@@ -184,7 +182,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
     }
 
-    /// Hands a field on; of two with the same name the last counts, as with every reader of JSON.
+    /// Passes a field on. The last of two with the same name counts, as in most JSON parsers.
     #[inline(always)]
     fn field(
         &mut self,
@@ -203,7 +201,7 @@ impl<'a, 'n> Members<'a, 'n> {
         Ok(())
     }
 
-    /// Hands on GELF's own members, once all are in.
+    /// Passes the members that GELF defines on, once all have been read.
     pub(super) fn finish(
         mut self,
         reader: &mut Reader<'a, '_>,
@@ -222,7 +220,7 @@ impl<'a, 'n> Members<'a, 'n> {
         let full_message = self.full_message.take().flatten();
         let short_message = match self.short_message.take().flatten() {
             Some(text) if !is_blank(&text) => text,
-            // As Graylog: `message` stands in for a blank or absent one, and as Logstash: so does `full_message`.
+            // Graylog uses `message` for a blank or missing one, and Logstash `full_message`.
             blank => match (self.message.take_if(|text| !is_blank(text)), blank, &full_message) {
                 (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,
@@ -254,7 +252,7 @@ impl<'a, 'n> Members<'a, 'n> {
     }
 }
 
-/// The value of a field; none, where there is nothing to be kept.
+/// Converts the value of a field; `None` if the field is left out.
 fn field_value<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
@@ -271,7 +269,7 @@ fn field_value<'a>(
     Ok(value)
 }
 
-/// A number as the value of a field.
+/// Converts a number to the value of a field.
 fn number_value<'a>(
     reader: &mut Reader<'a, '_>,
     text: &'a str,
@@ -284,7 +282,7 @@ fn number_value<'a>(
     Ok(number.map(Value::Number))
 }
 
-/// A JSON number, unless it is beyond a float: no reader holds that, and several make it infinity.
+/// Converts a JSON number, unless it is beyond the range of a float: several readers make it infinity.
 fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
     Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
 }
@@ -293,7 +291,7 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// The first line that is not blank.
+/// Returns the first line that is not blank.
 fn first_line<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
     fn find(text: &str) -> &str {
         text.lines().find(|line| !is_blank(line)).unwrap_or_default()
@@ -316,7 +314,7 @@ fn check_version(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -
     }
 }
 
-/// A member that is a string. Anything else becomes its text, and null becomes nothing, never the word "null".
+/// Converts a member that should be a string. Another value becomes its JSON text, and null is left out.
 fn text<'a>(
     reader: &mut Reader<'a, '_>,
     member: Member,
@@ -332,7 +330,7 @@ fn text<'a>(
     }
 }
 
-/// A number of seconds; leniently also one in quotes, or an RFC 3339 date.
+/// Converts a number of seconds; leniently also one in quotes, or an RFC 3339 date.
 fn timestamp(
     reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
@@ -345,7 +343,7 @@ fn timestamp(
             match Timestamp::from_decimal(text) {
                 Err(InvalidTimestamp::Syntax) => match Timestamp::from_rfc3339(text) {
                     Ok(timestamp) => Ok(timestamp),
-                    // Said above already.
+                    // Reported above already.
                     Err(_) => return Ok(None),
                 },
                 read => read,
@@ -365,7 +363,7 @@ fn timestamp(
     }
 }
 
-/// A severity; what is none of the eight is given back as a value to be kept beside it.
+/// Converts a severity. A value that is none of the eight is returned as the value of a field.
 fn level<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
@@ -403,7 +401,7 @@ fn level<'a>(
     }
 }
 
-/// GELF 1.0's own members, kept as additional fields: `facility` and `file` are strings, `line` is a number.
+/// Converts a member of GELF 1.0 to a field: `facility` and `file` are strings, `line` is a number.
 fn legacy<'a>(
     reader: &mut Reader<'a, '_>,
     name: &str,

@@ -1,20 +1,20 @@
-//! Which names a message has had, to tell when one stands twice.
+//! The names of a message's members, to detect a name that occurs twice.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-/// How many names are compared one by one; more are looked up.
+/// The number of names that are compared one by one; further ones are hashed.
 const FEW: usize = 32;
 
-/// The names of one message, as fingerprints of 64 bits. Its memory is kept for the next message.
+/// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// That two names have one fingerprint, and the second is reported as a repetition that it is not, happens once in
-/// 2^64 pairs; nobody can make it happen, since the fingerprints are keyed.
+/// Two names have the same fingerprint, and the second is wrongly reported as repeated, once in 2^64 pairs. A sender
+/// cannot provoke this, since the fingerprints are keyed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// The key.
     state: RandomKey,
-    /// A bit for the lowest bits of each of the few: where it is not set, there is no need to look.
+    /// A bit for the lowest bits of each of the few. If it is not set, no search is needed.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -29,7 +29,7 @@ impl Names {
         }
     }
 
-    /// Adds a name, and says whether it is new.
+    /// Adds a name, and returns whether it is new.
     pub(super) fn insert(&mut self, name: &str) -> bool {
         let fingerprint = self.state.fingerprint(name.as_bytes());
         let bit = 1 << (fingerprint % 128);
@@ -53,13 +53,13 @@ struct RandomKey {
 impl Default for RandomKey {
     fn default() -> Self {
         let random = RandomState::new();
-        // Odd, so that no bit of what they are multiplied with is lost.
+        // Odd, so that multiplication loses no bit of the other factor.
         Self { first: random.hash_one(1) | 1, second: random.hash_one(2) | 1 }
     }
 }
 
 impl RandomKey {
-    /// Folds eight bytes at a time: names are short, and a general hash costs more than reading them.
+    /// Hashes eight bytes at a time: names are short, and a general hash would cost more than reading them.
     fn fingerprint(self, name: &[u8]) -> u64 {
         let mut state = self.first;
         let mut rest = name;
@@ -67,23 +67,23 @@ impl RandomKey {
             state = fold(state ^ u64::from_le_bytes(*word), self.second);
             rest = tail;
         }
-        // The last eight, some of them for the second time; or all, where there are less.
+        // The last eight bytes, some of them for the second time; or all, if there are fewer.
         let last = match name.last_chunk::<8>() {
             Some(word) => u64::from_le_bytes(*word),
             None => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        // The length tells the names apart that begin with zeros.
+        // The length distinguishes names that begin with zeros.
         fold(fold(state ^ last, self.first) ^ (name.len() as u64), self.second)
     }
 }
 
-/// Both halves of the product, so that each bit of the input has a part in each of the output.
+/// Combines both halves of the product, so that each bit of the input affects each bit of the output.
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// A fingerprint is its own hash.
+/// A hasher for fingerprints, which are their own hash.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unhashed(u64);
 

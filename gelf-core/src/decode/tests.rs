@@ -1,8 +1,6 @@
 use super::*;
 use crate::encode::encode;
-use crate::field::{FieldName, Number, Value};
-use crate::level::Level;
-use crate::timestamp::Timestamp;
+use crate::message::{FieldName, Level, Number, Timestamp, Value};
 use bytes::BytesMut;
 use proptest::prelude::*;
 use std::borrow::Cow;

@@ -1,18 +1,15 @@
-//! Where the parts of a message go.
+//! Visitors, which receive the parts of a message.
 
 use std::borrow::Cow;
 
 use super::Deviation;
-use crate::field::{FieldName, Value};
-use crate::level::Level;
-use crate::message::{Head, Message};
-use crate::timestamp::Timestamp;
+use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 
-/// Takes the parts of a message as a [`Decoder`](super::Decoder) finds them, so that who wants two of them does not
-/// pay for all.
+/// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only some of
+/// them.
 ///
-/// Fields come in the order of the text. GELF's own members come after them, each at most once: only at the end is it
-/// known what stands in for what. All methods do nothing unless they are written.
+/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, each at most once,
+/// since one may replace another that is missing. The default methods do nothing.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -38,37 +35,38 @@ use crate::timestamp::Timestamp;
 /// assert_eq!((glance.0, &*glance.1), (2, "m"));
 /// # Ok::<(), gelf_core::DecodeError>(())
 /// ```
-#[allow(unused_variables, reason = "what a visitor does not look at has no use for its parameters")]
+#[allow(unused_variables, reason = "the default methods ignore their parameters")]
 pub trait Visitor<'a> {
-    /// An additional field.
+    /// Receives an additional field.
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {}
 
-    /// An additional field with a name that has come before; the later value counts. Unless it is written, this is
+    /// Receives an additional field whose name occurred before; the later value counts. By default it calls
     /// [`field`](Self::field).
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         self.field(name, value);
     }
 
-    /// `host`, unless there is none, or a blank one.
+    /// Receives `host`, unless it is missing or blank.
     fn host(&mut self, host: Cow<'a, str>) {}
 
-    /// `short_message`, or what stands in for it. Each message that is read has one.
+    /// Receives `short_message`, or its replacement. Each decoded message has one.
     fn short_message(&mut self, text: Cow<'a, str>) {}
 
-    /// `full_message`, if there is one.
+    /// Receives `full_message`.
     fn full_message(&mut self, text: Cow<'a, str>) {}
 
-    /// `timestamp`, if there is one.
+    /// Receives `timestamp`.
     fn timestamp(&mut self, timestamp: Timestamp) {}
 
-    /// `level`, if there is one.
+    /// Receives `level`.
     fn level(&mut self, level: Level) {}
 
-    /// A deviation from GELF 1.1. Only a lenient decoder reports them: a strict one makes the first its error.
+    /// Receives a deviation from GELF 1.1. A strict decoder makes the first deviation its error instead.
     fn deviation(&mut self, deviation: Deviation) {}
 }
 
-/// Makes a message of the parts.
+/// Collects the parts as a message.
+#[derive(Default)]
 pub(super) struct Collector<'a> {
     pub(super) message: Message<'a>,
     pub(super) deviations: Vec<Deviation>,
@@ -77,7 +75,7 @@ pub(super) struct Collector<'a> {
 impl<'a> Visitor<'a> for Collector<'a> {
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         if self.message.fields.is_empty() {
-            // As many as most messages have, at once.
+            // Enough for most messages, so that the vector is allocated once.
             self.message.fields.reserve(16);
         }
         self.message.fields.push((name, value));
@@ -115,7 +113,7 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 }
 
-/// Makes the parts of a text that does not last borrow nothing.
+/// Passes parts of a temporary text on as owned parts.
 pub(super) struct Owning<'v, V>(pub(super) &'v mut V);
 
 impl<'a, 't, V: Visitor<'a>> Visitor<'t> for Owning<'_, V> {

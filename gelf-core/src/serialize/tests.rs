@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::field_set::FieldSet;
+use crate::message::FieldSet;
 
 /// The fields that a value becomes, as `name=value`.
 fn fields(value: &impl Serialize) -> Vec<String> {

@@ -2,7 +2,6 @@
 
 mod clock;
 mod connection;
-mod gunzip;
 mod request;
 mod rules;
 mod stats;

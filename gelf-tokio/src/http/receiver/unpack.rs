@@ -1,30 +1,27 @@
-//! Inflates the body of a request as it comes.
+//! Inflates the body of a request as it arrives.
 //!
-//! What the body is, its first bytes say (GELF: "magic bytes"). What the request says of it (`Content-Encoding`) only tells
-//! the bare deflate data that some clients send from text: senders name a coding that they do not use, or none.
+//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is only used to tell the bare
+//! deflate data of some clients from text, since senders name a coding that they do not use, or none.
 
-use flate2::{Decompress, FlushDecompress, Status};
-use gelf_core::Encoding;
+use gelf_core::wire::{DecompressError, Encoding, InflateFormat, Inflater};
 
-use super::gunzip::Gunzip;
-
-/// How much is inflated at once.
+/// The maximum length of a piece that is inflated at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// What a request says of its body.
+/// A request's `Content-Encoding`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Declared {
     Deflate,
     Gzip,
-    /// Nothing, or that it is not packed.
+    /// None, or `identity`.
     #[default]
     Nothing,
-    /// More than one: pygelf sends `gzip,deflate`, and means either.
+    /// More than one coding: pygelf sends `gzip,deflate`, and means either.
     Several,
 }
 
 impl Declared {
-    /// Reads the values of `Content-Encoding`; none if there is a coding that is not known.
+    /// Parses the values of `Content-Encoding`; returns `None` if a coding is not known.
     pub(super) fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut declared = Self::Nothing;
         for coding in values.into_iter().flat_map(|value| value.split(',')).map(str::trim) {
@@ -42,25 +39,33 @@ impl Declared {
     }
 }
 
-/// Why a body cannot be unpacked. Each is the sender's fault.
+/// The reason why a body cannot be unpacked. Each is the sender's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum UnpackError {
-    /// It is damaged or cut short, or not what the request says.
+    /// The body is malformed or truncated, or has not the declared coding.
     Corrupt,
-    /// More came, or would come out, than the limit allows.
+    /// The body is larger than the limit allows, compressed or once it is unpacked.
     TooLarge,
 }
 
-/// Unpacks one body. It holds one piece and the state of the inflating, whatever the body would grow to.
+impl From<DecompressError> for UnpackError {
+    fn from(error: DecompressError) -> Self {
+        match error {
+            DecompressError::LimitExceeded { .. } => Self::TooLarge,
+            _ => Self::Corrupt,
+        }
+    }
+}
+
+/// Unpacks one body. It holds one piece and the state of the inflater, whatever the size of the body.
 #[derive(Debug)]
 pub(super) struct Unpacker {
     declared: Declared,
     limit: usize,
     taken: usize,
     given: usize,
-    /// The first bytes, until there are enough to know what the body is.
-    head: [u8; 2],
-    head_len: usize,
+    /// The first bytes, until there are enough to tell the format of the body.
+    head: Vec<u8>,
     state: State,
     output: Vec<u8>,
 }
@@ -69,173 +74,121 @@ pub(super) struct Unpacker {
 enum State {
     Sniffing,
     Plain,
-    /// zlib, or bare deflate data.
-    Deflate(Decompress),
-    Gzip(Box<Gunzip>),
-    /// What follows compressed data is left out, as gelf-core and Java do.
-    Behind,
+    Compressed(Box<Inflater>),
 }
 
-/// What a step gives.
-enum Step<'a> {
-    /// Bytes as they came.
-    Plain(&'a [u8]),
-    /// The first bytes.
-    Head,
-    /// That many bytes of the output.
-    Unpacked(usize),
-}
+/// The number of first bytes that tell the format of a body.
+const HEAD_BYTES: usize = 2;
 
-/// How much more may come than comes out of it: headers, checksums, and data that cannot be compressed.
+/// Returns the maximum length of a compressed body: headers, checksums and incompressible data make it longer than the
+/// text.
 pub(super) fn max_packed_len(limit: usize) -> usize {
     limit.saturating_add(limit / 8).saturating_add(1024)
 }
 
 impl Unpacker {
-    /// For a body that may have `limit` bytes once it is unpacked.
+    /// Creates an unpacker for a body that may have `limit` bytes once it is unpacked.
     pub(super) fn new(declared: Declared, limit: usize) -> Self {
         Self {
             declared,
             limit,
             taken: 0,
             given: 0,
-            head: [0; 2],
-            head_len: 0,
+            head: Vec::with_capacity(HEAD_BYTES),
             state: State::Sniffing,
             output: Vec::new(),
         }
     }
 
-    /// Unpacks from `input`, which is moved forward. It is used up when an empty piece comes.
+    /// Unpacks from `input`, which is advanced, and returns a piece. The input is used up if the piece is empty.
     pub(super) fn unpack<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<&'a [u8], UnpackError> {
+        let Self { declared, limit, taken, given, head, state, output } = self;
         let before = input.len();
-        let step = self.step(input)?;
-        self.taken = self.taken.saturating_add(before - input.len());
-        let piece = match step {
-            Step::Plain(piece) => piece,
-            Step::Head => self.head.get(..self.head_len).unwrap_or_default(),
-            Step::Unpacked(len) => self.output.get(..len).unwrap_or_default(),
-        };
-        self.given = self.given.saturating_add(piece.len());
-        if self.given > self.limit || self.taken > max_packed_len(self.limit) {
+        let piece = step(*declared, *limit, head, state, output, input)?;
+        *taken = taken.saturating_add(before - input.len());
+        *given = given.saturating_add(piece.len());
+        if *given > *limit || *taken > max_packed_len(*limit) {
             return Err(UnpackError::TooLarge);
         }
         Ok(piece)
     }
 
-    /// What is left at the end of the body.
+    /// Returns the rest at the end of the body.
     pub(super) fn finish(&self) -> Result<&[u8], UnpackError> {
         match &self.state {
-            State::Plain | State::Behind => Ok(&[]),
-            State::Gzip(gunzip) if gunzip.may_end() => Ok(&[]),
-            State::Deflate(_) | State::Gzip(_) => Err(UnpackError::Corrupt),
-            // A single byte, or none.
-            State::Sniffing if self.head_len > self.limit => Err(UnpackError::TooLarge),
-            State::Sniffing => Ok(self.head.get(..self.head_len).unwrap_or_default()),
+            State::Plain => Ok(&[]),
+            State::Compressed(inflater) => inflater.finish().map(|()| &[][..]).map_err(UnpackError::from),
+            // At most one byte.
+            State::Sniffing if self.head.len() > self.limit => Err(UnpackError::TooLarge),
+            State::Sniffing => Ok(&self.head),
         }
     }
+}
 
-    fn step<'a>(&mut self, input: &mut &'a [u8]) -> Result<Step<'a>, UnpackError> {
-        while let State::Sniffing = self.state {
-            let Some(byte) = next_byte(input) else { return Ok(Step::Plain(&[])) };
-            if let Some(place) = self.head.get_mut(self.head_len) {
-                *place = byte;
-                self.head_len += 1;
-            }
-            if self.head_len < self.head.len() {
-                continue;
-            }
-            self.state = sniff(self.head, self.declared)?;
-            if let State::Plain = self.state {
-                return Ok(Step::Head);
-            }
-            self.output.resize(PIECE_BYTES, 0);
-            // The first bytes belong to the compressed data.
-            let head = self.head;
-            let mut head = &head[..];
-            let len = self.inflate(&mut head)?;
+fn step<'a, 'i: 'a>(
+    declared: Declared,
+    limit: usize,
+    head: &'a mut Vec<u8>,
+    state: &mut State,
+    output: &'a mut Vec<u8>,
+    input: &mut &'i [u8],
+) -> Result<&'a [u8], UnpackError> {
+    if let State::Sniffing = state {
+        let (first, rest) = input.split_at((HEAD_BYTES - head.len()).min(input.len()));
+        head.extend_from_slice(first);
+        *input = rest;
+        if head.len() < HEAD_BYTES {
+            return Ok(&[]);
+        }
+        *state = match sniff(head, declared)? {
+            Some(format) => State::Compressed(Box::new(Inflater::new(format, limit))),
+            None => State::Plain,
+        };
+        if let State::Compressed(inflater) = state {
+            output.resize(PIECE_BYTES, 0);
+            // The first bytes belong to the compressed data. Some of them may be followed by output at once.
+            let len = inflater.inflate(&mut head.as_slice(), output)?;
             if len > 0 {
-                return Ok(Step::Unpacked(len));
+                return piece(output, len);
             }
-        }
-        match self.state {
-            State::Plain | State::Sniffing => Ok(Step::Plain(std::mem::take(input))),
-            State::Behind => {
-                *input = &[];
-                Ok(Step::Plain(&[]))
-            }
-            State::Deflate(_) | State::Gzip(_) => self.inflate(input).map(Step::Unpacked),
+        } else {
+            return Ok(head);
         }
     }
-
-    /// Inflates until there is a piece or the input is used up.
-    fn inflate(&mut self, input: &mut &[u8]) -> Result<usize, UnpackError> {
-        match &mut self.state {
-            State::Deflate(inflate) => {
-                let (len, ended) = inflate_some(inflate, input, &mut self.output)?;
-                if ended {
-                    *input = &[];
-                    self.state = State::Behind;
-                }
-                Ok(len)
-            }
-            State::Gzip(gunzip) => gunzip.inflate(input, &mut self.output),
-            State::Behind | State::Plain | State::Sniffing => Ok(0),
+    match state {
+        State::Plain | State::Sniffing => Ok(std::mem::take(input)),
+        State::Compressed(inflater) => {
+            let len = inflater.inflate(input, output)?;
+            piece(output, len)
         }
     }
 }
 
-/// What a body is that begins with these bytes.
-fn sniff(head: [u8; 2], declared: Declared) -> Result<State, UnpackError> {
-    let [first, second] = head;
-    // A window of less than 32 KiB is not `78`; no JSON text begins so (RFC 1950, section 2.2).
-    let is_zlib = first & 0x0f == 8
-        && first >> 4 <= 7
-        && (u16::from(first) * 256 + u16::from(second)).is_multiple_of(31);
-    let is_json = matches!(first, b'{' | b'[') || first.is_ascii_whitespace();
-    match (Encoding::sniff(&head), declared) {
-        (Encoding::Gzip, _) => Ok(State::Gzip(Box::new(Gunzip::new()))),
-        _ if is_zlib => Ok(State::Deflate(Decompress::new(true))),
-        _ if is_json => Ok(State::Plain),
-        (_, Declared::Deflate) => Ok(State::Deflate(Decompress::new(false))),
+fn piece(output: &[u8], len: usize) -> Result<&[u8], UnpackError> {
+    // The inflater wrote no more than there is room for.
+    output.split_at_checked(len).map(|(piece, _)| piece).ok_or(UnpackError::Corrupt)
+}
+
+/// Returns the compression of a body that begins with these bytes; `None` if it is plain.
+fn sniff(head: &[u8], declared: Declared) -> Result<Option<InflateFormat>, UnpackError> {
+    let is_json =
+        head.first().is_some_and(|first| matches!(first, b'{' | b'[') || first.is_ascii_whitespace());
+    match (Encoding::sniff(head), declared) {
+        (Encoding::Gzip, _) => Ok(Some(InflateFormat::Gzip)),
+        // Of any window size.
+        _ if Encoding::is_zlib(head) => Ok(Some(InflateFormat::Zlib)),
+        _ if is_json => Ok(None),
+        (_, Declared::Deflate) => Ok(Some(InflateFormat::Deflate)),
         (_, Declared::Gzip) => Err(UnpackError::Corrupt),
-        (_, Declared::Nothing | Declared::Several) => Ok(State::Plain),
-    }
-}
-
-pub(super) fn next_byte(input: &mut &[u8]) -> Option<u8> {
-    let (byte, rest) = input.split_first()?;
-    *input = rest;
-    Some(*byte)
-}
-
-/// Fills the output as far as the input goes: how far, and whether the data has ended.
-pub(super) fn inflate_some(
-    inflate: &mut Decompress,
-    input: &mut &[u8],
-    output: &mut [u8],
-) -> Result<(usize, bool), UnpackError> {
-    loop {
-        let (taken, given) = (inflate.total_in(), inflate.total_out());
-        let status =
-            inflate.decompress(input, output, FlushDecompress::None).map_err(|_| UnpackError::Corrupt)?;
-        let taken = usize::try_from(inflate.total_in() - taken).unwrap_or(usize::MAX);
-        let given = usize::try_from(inflate.total_out() - given).unwrap_or(usize::MAX);
-        *input = input.get(taken..).unwrap_or_default();
-        let ended = matches!(status, Status::StreamEnd);
-        if ended || given > 0 || input.is_empty() {
-            return Ok((given, ended));
-        }
-        if taken == 0 {
-            return Err(UnpackError::Corrupt);
-        }
+        (_, Declared::Nothing | Declared::Several) => Ok(None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gelf_core::{Compression, CompressionLevel, Compressor, Decompressor};
+    use gelf_core::wire::{Compressor, Decompressor};
+    use gelf_core::{Compression, CompressionLevel};
     use proptest::prelude::*;
 
     const TEXT: &[u8] = b"{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"m\"}";
@@ -278,7 +231,7 @@ mod tests {
     const EACH: [Declared; 4] = [Declared::Deflate, Declared::Gzip, Declared::Nothing, Declared::Several];
 
     #[test]
-    fn content_encoding_is_read() {
+    fn content_encoding_is_parsed() {
         let parse = |values: &[&str]| Declared::parse(values.iter().copied());
         assert_eq!(parse(&[]), Some(Declared::Nothing));
         assert_eq!(parse(&["identity"]), Some(Declared::Nothing));
@@ -292,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_what_its_first_bytes_say_and_bare_deflate_what_the_request_says() {
+    fn first_bytes_tell_the_format_and_content_encoding_bare_deflate() {
         let small_window = [b"\x48\x89", &zlib(TEXT)[2..]].concat();
         for body in [TEXT.to_vec(), gzip(TEXT), zlib(TEXT), small_window] {
             for declared in EACH {
@@ -331,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_exact_and_counts_what_comes_out() {
+    fn the_limit_is_exact_and_counts_the_output() {
         for len in [1, 2, 3, 1000, LIMIT] {
             let text = vec![b'x'; len];
             for body in [text.clone(), gzip(&text), zlib(&text)] {
@@ -344,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_limited_although_nothing_comes_out() {
+    fn input_without_output_is_limited() {
         let empty_member = gzip(b"");
         let endless = std::iter::repeat_n(&empty_member[..], 10_000);
         assert_eq!(unpack(endless, Declared::Gzip, LIMIT), Err(UnpackError::TooLarge));
@@ -355,7 +308,7 @@ mod tests {
     proptest! {
         /// gelf-core inflates whole payloads; this inflates parts, and must not differ.
         #[test]
-        fn what_comes_out_is_what_gelf_core_makes_of_the_whole(
+        fn parts_unpack_to_the_same_text_as_the_whole(
             text in prop::collection::vec(prop_oneof![Just(b'a'), any::<u8>()], 0..1000),
             second in prop::option::of(prop::collection::vec(any::<u8>(), 0..50)),
             is_gzip: bool,
@@ -376,7 +329,7 @@ mod tests {
             if let Some(cut) = cut {
                 body.truncate(cut.index(body.len()));
             }
-            // Else it is not for both to inflate.
+            // Both inflate only these.
             prop_assume!(matches!(Encoding::sniff(&body), Encoding::Gzip | Encoding::Zlib));
             prop_assume!(body.len() >= 2);
             let expected = Decompressor::new(limit).decompress(&body).map(|inflated| inflated.bytes.to_vec());
@@ -388,7 +341,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_comes_that_it_cannot_bear(
+        fn any_body_is_unpacked_or_refused(
             body in prop::collection::vec(any::<u8>(), 0..300),
             magic in prop::sample::select(vec![&b""[..], b"\x1f\x8b\x08", b"\x78\x9c", b"\x08\x1d"]),
             declared in prop::sample::select(EACH.to_vec()),
@@ -399,7 +352,7 @@ mod tests {
             let in_parts = unpack(body.chunks(part_len), declared, 1000);
             match (at_once, in_parts) {
                 (Ok(at_once), in_parts) => prop_assert_eq!(in_parts, Ok(at_once)),
-                // Which fault is found first depends on how it comes.
+                // The fault that is found first depends on the parts.
                 (Err(_), in_parts) => prop_assert!(in_parts.is_err()),
             }
         }

@@ -60,22 +60,22 @@ impl Bench {
         let table = &self.reassembler;
         let pending = table.index.len();
         assert_eq!(table.by_age.len(), pending);
-        let received = |slot: &u32| table.slots.get(*slot).unwrap().chunks.received();
+        let received = |slot: &u32| table.slots.get(*slot).chunks.received();
         assert_eq!(table.singles, table.index.iter().filter(|(_, slot)| received(slot) == 1).count());
-        let after = |slot: &u32| table.slots.get(*slot).unwrap().links.after(Kind::Age);
+        let after = |slot: &u32| table.slots.get(*slot).links.after(Kind::Age);
         let mut older = std::iter::successors(table.by_age.first(), after);
         let older = older.by_ref().take_while(|slot| Some(*slot) != table.oldest_single);
         assert!(older.into_iter().all(|slot| received(&slot) > 1));
         assert_eq!(table.sources.iter().map(|(_, list)| list.len()).sum::<usize>(), pending);
         assert_eq!(table.free.len() + pending, table.slots.0.len());
         for (key, slot) in table.index.iter() {
-            assert_eq!(table.slots.get(*slot).unwrap().key.as_ref(), Some(key));
+            assert_eq!(table.slots.get(*slot).key.as_ref(), Some(key));
         }
         let memory: usize = table.slots.0.iter().map(|slot| slot.chunks.memory()).sum();
         assert_eq!(table.bytes, memory + table.slots.0.len() * Reassembler::<char>::SLOT_BYTES);
         assert!(pending <= table.limits.max_entries);
         assert!(table.bytes <= table.limits.max_bytes);
-        let free = table.free.iter().map(|slot| table.slots.get(*slot).unwrap().chunks.memory());
+        let free = table.free.iter().map(|slot| table.slots.get(*slot).chunks.memory());
         assert_eq!(table.free_bytes, free.sum::<usize>());
         assert!(table.free_bytes <= RETAINED_BYTES_OF_ALL);
         assert!(table.sources.iter().all(|(_, list)| list.len() <= table.limits.max_entries_per_source));
@@ -191,7 +191,7 @@ fn five_seconds_after_the_first_chunk_is_in_time_and_a_moment_later_is_not() {
     bench.at(4000, A, 1, 1, 3, b"b").unwrap();
     assert_eq!(bench.at(5001, A, 1, 2, 3, b"c"), Ok(Got::Pending));
     let dropped = bench.reassembler.poll_dropped().unwrap();
-    assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, DropReason::Expired));
+    assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, ReassemblyDropReason::Expired));
     assert_eq!(bench.reassembler.poll_dropped(), None);
     assert_eq!(bench.reassembler.stats().pending, 1);
 }
@@ -230,7 +230,7 @@ fn a_full_table_gives_way_to_the_new_and_still_completes_the_pending() {
     bench.chunk(A, 2, 0, 2, b"b");
     bench.chunk(A, 3, 0, 2, b"c");
     let dropped = bench.reassembler.poll_dropped().unwrap();
-    assert_eq!((dropped.id.0[7], dropped.reason), (1, DropReason::Evicted));
+    assert_eq!((dropped.id.0[7], dropped.reason), (1, ReassemblyDropReason::Evicted));
     assert_eq!(bench.chunk(A, 2, 1, 2, b"B"), complete(b"bB"));
     assert_eq!(bench.chunk(A, 3, 1, 2, b"C"), complete(b"cC"));
 }
@@ -262,7 +262,7 @@ fn bytes_are_bounded_with_the_bookkeeping() {
 fn a_message_larger_than_all_the_room_is_dropped_and_said() {
     let mut bench = Bench::with(|limits| limits.max_bytes = 10_000);
     bench.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
-    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, DropReason::TooLarge);
+    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
     assert_eq!((bench.reassembler.stats().pending, bench.reassembler.stats().too_large), (0, 1));
 }
 
@@ -314,7 +314,7 @@ proptest! {
                 // A repeat before the last chunk changes nothing; after it, it would begin a new message.
                 let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
                 let table = &bench.reassembler;
-                let pending = table.index.get(&key).and_then(|slot| table.slots.get(*slot));
+                let pending = table.index.get(&key).map(|slot| table.slots.get(*slot));
                 let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
                 if !last {
                     prop_assert_eq!(bench.chunk(source, id, number, count, &[id, number]), Got::Pending);
@@ -371,7 +371,7 @@ fn a_conflict_gives_up_the_message_where_that_is_asked_for() {
     assert_eq!(bench.reassembler.stats().pending, 1);
     assert_eq!(bench.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
     let dropped = bench.reassembler.poll_dropped().unwrap();
-    assert_eq!((dropped.received, dropped.reason), (1, DropReason::Conflict));
+    assert_eq!((dropped.received, dropped.reason), (1, ReassemblyDropReason::Conflict));
     assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), Got::Pending);
 }
 
@@ -380,7 +380,7 @@ fn a_message_that_is_too_large_does_not_take_the_others_with_it() {
     let mut bench = Bench::with(|limits| limits.max_bytes = 20_000);
     bench.chunk(B, 1, 0, 2, b"good");
     bench.chunk(A, 1, 0, 2, &[b'x'; 30_000]);
-    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, DropReason::TooLarge);
+    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
     assert_eq!(bench.chunk(B, 1, 1, 2, b"!"), complete(b"good!"));
 }
 

@@ -1,58 +1,58 @@
-//! The chunks of one message.
+//! The chunks of one pending message.
 
-/// The chunks in the order in which they came, one behind the other, and where each stands.
+/// The chunks in order of arrival, one behind the other, and the position of each.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    /// A bit for each chunk that has come, by its number.
-    numbers: [u64; 2],
+    /// A bit for each chunk that has arrived, by its number.
+    numbers: u128,
     out_of_order: bool,
-    /// One for each of those, at most 128.
+    /// An entry for each of them, at most 128.
     parts: Vec<Part>,
     data: Vec<u8>,
 }
 
-/// Where a chunk's payload ends in the data; it begins where the one before ends.
+/// The end of a chunk's payload in the data; it begins at the end of the entry before.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     number: u8,
-    /// 128 datagrams are 8 MiB: no offset nears 4 GiB.
+    /// 128 datagrams are 8 MiB, so that no offset is near 4 GiB.
     end: u32,
 }
 
 impl Chunks {
-    /// Forgets the chunks, and keeps the memory.
+    /// Removes the chunks and keeps the memory.
     pub(super) fn clear(&mut self) {
-        self.numbers = [0; 2];
+        self.numbers = 0;
         self.out_of_order = false;
         self.parts.clear();
         self.data.clear();
     }
 
-    /// Forgets the chunks, and frees the memory.
+    /// Removes the chunks and frees the memory.
     pub(super) fn shrink(&mut self) {
         *self = Self::default();
     }
 
-    /// How many bytes the chunks and their places take, or may without asking for more.
+    /// Returns the size of the allocations in bytes.
     #[inline]
     pub(super) fn memory(&self) -> usize {
         self.parts.capacity() * size_of::<Part>() + self.data.capacity()
     }
 
-    /// How many bytes so many chunks take, if all are as long as the first.
+    /// Returns the size of `count` chunks in bytes, if all are as long as the first.
     pub(super) fn needed(first: usize, count: u8) -> usize {
         usize::from(count) * (first + size_of::<Part>())
     }
 
-    /// How many have come.
+    /// Returns the number of chunks that have arrived.
     pub(super) fn received(&self) -> u8 {
         self.parts.len() as u8
     }
 
-    /// The payload of a chunk that has come.
+    /// Returns the payload of a chunk that has arrived.
     #[inline]
     pub(super) fn part(&self, number: u8) -> Option<&[u8]> {
-        if self.numbers.get(usize::from(number / 64))? >> (number % 64) & 1 == 0 {
+        if self.numbers >> number & 1 == 0 {
             return None;
         }
         let at = self.parts.iter().position(|part| part.number == number)?;
@@ -67,7 +67,7 @@ impl Chunks {
         self.data.get(start..self.parts.get(at)?.end as usize)
     }
 
-    /// Adds a chunk, of so many, that has not come yet; says how much more memory it takes.
+    /// Adds a chunk of a message of `count`, and returns by how many bytes the allocations grew.
     #[inline]
     pub(super) fn add(&mut self, number: u8, count: u8, payload: &[u8]) -> usize {
         let fits = payload.len() <= self.data.capacity() - self.data.len();
@@ -77,43 +77,45 @@ impl Chunks {
             self.grow(payload.len(), count)
         };
         self.out_of_order |= self.received() != number;
-        if let Some(numbers) = self.numbers.get_mut(usize::from(number / 64)) {
-            *numbers |= 1 << (number % 64);
-        }
+        self.numbers |= 1 << number;
         self.data.extend_from_slice(payload);
         self.parts.push(Part { number, end: self.data.len() as u32 });
         grown
     }
 
-    /// Makes room for a chunk, and for as much more as there is already: not for all that the sender says there will be,
-    /// for saying costs nothing, but not for more than that either.
+    /// Makes room for a chunk, and for as much more as there is already. The sequence count alone allocates nothing,
+    /// since it costs a sender nothing, but it limits how much is allocated ahead.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();
         let needed = self.data.len() + payload;
-        let said = payload * usize::from(count);
-        self.data.reserve_exact(needed.max(said.min(2 * self.data.len())) - self.data.len());
+        let announced = payload * usize::from(count);
+        self.data.reserve_exact(needed.max(announced.min(2 * self.data.len())) - self.data.len());
         self.parts.reserve(1);
         self.memory() - before
     }
 
-    /// The message that they are, if they came in order.
+    /// Returns the message if the chunks arrived in order.
     pub(super) fn in_order(&self) -> Option<&[u8]> {
         (!self.out_of_order).then_some(&self.data)
     }
 
-    /// Appends the message that they are to `joined`. There must be all of them.
+    /// Appends the message to `joined`. All chunks must have arrived.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "a chunk's number is less than its message's count, at most 128"
+    )]
     pub(super) fn join(&self, joined: &mut Vec<u8>) {
-        // Where the chunk with each number stands among those that came.
-        let mut places = [0; 128];
-        for (at, part) in self.parts.iter().enumerate() {
-            if let Some(place) = places.get_mut(usize::from(part.number)) {
-                *place = at;
-            }
+        let mut payloads: [&[u8]; 128] = [&[]; 128];
+        let (mut rest, mut start) = (self.data.as_slice(), 0);
+        for part in &self.parts {
+            let (payload, tail) = rest.split_at((part.end - start) as usize);
+            payloads[usize::from(part.number)] = payload;
+            (rest, start) = (tail, part.end);
         }
         joined.reserve(self.data.len());
-        for at in places.iter().take(self.parts.len()) {
-            joined.extend_from_slice(self.payload(*at).unwrap_or_default());
+        for payload in &payloads[..self.parts.len()] {
+            joined.extend_from_slice(payload);
         }
     }
 }

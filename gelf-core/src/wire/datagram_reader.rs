@@ -1,22 +1,34 @@
-//! The whole way of a datagram: look at its first bytes, put chunks together, inflate, hand out the payload.
+//! Receiving: from datagrams to payloads. Chunks are joined and compressed payloads are inflated.
 
 use std::fmt;
 use std::hash::Hash;
 use std::time::Instant;
 
-use crate::chunk::{ChunkHeader, InvalidChunk};
-use crate::decompress::{DecompressError, Decompressor, Encoding};
-use crate::reassemble::{
+use super::chunk::{ChunkHeader, InvalidChunk};
+use super::decompress::Decompressor;
+use super::encoding::Encoding;
+use super::inflate::DecompressError;
+use super::reassemble::{
     OnConflict, Progress, Reassembler, ReassemblyError, ReassemblyLimits, ReassemblyStats,
 };
 
-/// How much a [`DatagramReader`] holds.
+/// The limits of a [`DatagramReader`].
+///
+/// ```
+/// use std::time::Duration;
+/// use gelf_core::{DatagramLimits, DatagramReader};
+///
+/// let mut limits = DatagramLimits::default();
+/// limits.max_payload_bytes = 1024 * 1024;
+/// limits.reassembly.timeout = Duration::from_secs(10);
+/// let reader = DatagramReader::<()>::lenient(limits);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DatagramLimits {
-    /// What may be pending of chunked messages.
+    /// The limits of pending chunked messages.
     pub reassembly: ReassemblyLimits,
-    /// How large a payload may be once it is inflated: 8 MiB, see [`Decompressor::DEFAULT_LIMIT`].
+    /// The maximum length of a payload once it is inflated: 8 MiB, see [`Decompressor::DEFAULT_LIMIT`].
     pub max_payload_bytes: usize,
 }
 
@@ -28,7 +40,7 @@ impl Default for DatagramLimits {
 
 /// Turns datagrams into payloads, for any number of senders at once.
 ///
-/// `S` tells one sender from another; see [`Reassembler`]. A bad datagram is an error and changes nothing else.
+/// `S` identifies a sender; see [`Reassembler`]. A bad datagram is an error and has no other effect.
 ///
 /// ```
 /// use std::time::Instant;
@@ -38,7 +50,6 @@ impl Default for DatagramLimits {
 /// let payload = reader.read(Instant::now(), "10.0.0.7:4711", b"{\"version\":\"1.1\"}");
 /// assert_eq!(payload, Ok(Some(&b"{\"version\":\"1.1\"}"[..])));
 /// ```
-#[derive(Debug)]
 pub struct DatagramReader<S> {
     strict: bool,
     reassembler: Reassembler<S>,
@@ -46,25 +57,27 @@ pub struct DatagramReader<S> {
     stats: DatagramStats,
 }
 
-/// What a [`DatagramReader`] has done so far: `datagrams = payloads + chunks + errors.total()`.
+/// Counters of a [`DatagramReader`]: `datagrams = payloads + chunks + errors.total()`.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DatagramStats {
-    /// Datagrams taken.
+    /// Datagrams read.
     pub datagrams: u64,
-    /// Payloads handed out.
+    /// Payloads returned.
     pub payloads: u64,
-    /// Chunks that were taken and completed no message, repeated ones included.
+    /// Chunks that completed no message, including repeated ones.
     pub chunks: u64,
-    /// Datagrams that ended in an error, by its kind.
+    /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads handed out although they deviate, by how.
+    /// Payloads returned in spite of a deviation, by deviation.
     pub deviations: DatagramDeviationCounts,
-    /// What the reassembler has done.
+    /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,
 }
 
-/// How many datagrams ended in each [`DatagramError`].
+/// The number of datagrams that ended in each [`DatagramError`].
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DatagramErrorCounts {
@@ -87,7 +100,7 @@ pub struct DatagramErrorCounts {
 }
 
 impl DatagramErrorCounts {
-    /// All of them.
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self {
             chunk,
@@ -117,7 +130,8 @@ impl DatagramErrorCounts {
     }
 }
 
-/// How many payloads were handed out in spite of each [`DatagramDeviation`].
+/// The number of payloads that were returned in spite of each [`DatagramDeviation`].
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DatagramDeviationCounts {
@@ -140,18 +154,29 @@ impl DatagramDeviationCounts {
     }
 }
 
-/// Where a datagram is not what GELF 1.1 and its senders agree upon, and can be read all the same.
+/// A deviation of a datagram from GELF 1.1 as senders use it, in spite of which it can be read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramDeviation {
-    /// `1f 3c` stands before plain text, as some old senders put it there. Wireshark and the first gelfd read on.
+    /// `1f 3c` before plain text, as some old senders write it. Wireshark and the first gelfd read the text.
     LegacyHeader,
-    /// zlib of a window of less than 32 KiB, which does not begin with `78`: most readers take it for plain text.
+    /// zlib with a window of less than 32 KiB, which does not begin with `78`: most readers take it for plain text.
     SmallWindow,
-    /// Something stands behind the compressed data. Java's and Ruby's readers do not see it.
+    /// Bytes behind the compressed data. Java's and Ruby's readers ignore them.
     TrailingData,
 }
 
+/// Omits the pending messages.
+impl<S> fmt::Debug for DatagramReader<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramReader")
+            .field("strict", &self.strict)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Creates a lenient reader with the default limits.
 impl<S: Clone + Eq + Hash> Default for DatagramReader<S> {
     fn default() -> Self {
         Self::lenient(DatagramLimits::default())
@@ -159,7 +184,7 @@ impl<S: Clone + Eq + Hash> Default for DatagramReader<S> {
 }
 
 impl<S: Clone + Eq + Hash> DatagramReader<S> {
-    /// A reader that takes what can be understood, and counts how it deviates.
+    /// Creates a reader that tolerates and counts deviations.
     pub fn lenient(limits: DatagramLimits) -> Self {
         Self {
             strict: false,
@@ -169,18 +194,18 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         }
     }
 
-    /// A reader to which each [`DatagramDeviation`] is an error, and that gives up a message when one of its chunks
-    /// comes twice with different payloads.
+    /// Creates a reader that treats each [`DatagramDeviation`] as an error, and that drops a message if one of its chunks
+    /// arrives twice with different payloads.
     pub fn strict(mut limits: DatagramLimits) -> Self {
         limits.reassembly.on_conflict = OnConflict::Discard;
         Self { strict: true, ..Self::lenient(limits) }
     }
 
-    /// Takes a datagram that came at `now` from `source`. Gives the payload, JSON text by the rules, that it carries or
-    /// completes; `None` when chunks are missing, or this one had come before.
+    /// Reads a datagram that arrived at `now` from `source`. Returns the payload, which should be JSON text, that it
+    /// carries or completes; `None` if chunks are missing or this chunk had arrived before.
     ///
     /// # Errors
-    /// See [`DatagramError`]. Where a message of several chunks fails, the last of them gets the error.
+    /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error.
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
@@ -217,18 +242,18 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         }
     }
 
-    /// The reassembler, for its timeouts and the messages it has dropped.
+    /// Returns the reassembler, for its timeouts and the messages that it has dropped.
     pub fn reassembler_mut(&mut self) -> &mut Reassembler<S> {
         &mut self.reassembler
     }
 
-    /// What was done so far.
+    /// Returns the counters.
     pub fn stats(&self) -> DatagramStats {
         DatagramStats { reassembly: self.reassembler.stats(), ..self.stats }
     }
 }
 
-/// The whole message, packed as it was sent; nothing, as long as chunks are missing.
+/// Returns the complete message as it was sent; `None` as long as chunks are missing.
 fn join<'a, S: Clone + Eq + Hash>(
     reassembler: &'a mut Reassembler<S>,
     now: Instant,
@@ -248,7 +273,7 @@ fn join<'a, S: Clone + Eq + Hash>(
     }
 }
 
-/// The payload, inflated, and how it was not what it should be.
+/// Returns the inflated payload, and its deviation.
 fn unpack<'a>(
     decompressor: &'a mut Decompressor,
     message: &'a [u8],
@@ -256,8 +281,7 @@ fn unpack<'a>(
     let mut deviation = None;
     let payload = match Encoding::sniff(message) {
         Encoding::Gzip | Encoding::Zlib => inflate(decompressor, message, &mut deviation)?,
-        // No JSON text begins so.
-        Encoding::Plain if has_small_window(message) => {
+        Encoding::Plain if Encoding::is_zlib(message) => {
             let payload = inflate(decompressor, message, &mut deviation)?;
             deviation = Some(DatagramDeviation::SmallWindow);
             payload
@@ -291,85 +315,61 @@ fn inflate<'a>(
     Ok(inflated.bytes)
 }
 
-/// Whether it begins as zlib of a window of 256 bytes to 16 KiB (RFC 1950, section 2.2).
-fn has_small_window(message: &[u8]) -> bool {
-    match message {
-        [method, flags, ..] => {
-            method & 0x0f == 8
-                && method >> 4 < 7
-                && (u16::from(*method) * 256 + u16::from(*flags)).is_multiple_of(31)
-        }
-        _ => false,
-    }
-}
-
-/// Why a datagram gives no payload. Each is the sender's fault, or that of something on the way.
+/// The reason why a datagram has no payload. Each is the fault of the sender or of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {
-    /// It begins as a chunk and is none.
+    /// The datagram begins like a chunk, but is not a valid one.
     Chunk(InvalidChunk),
     /// The payload cannot be inflated.
     Decompress(DecompressError),
-    /// It deviates, and the reader is strict.
+    /// The datagram deviates, and the reader is strict.
     Deviation(DatagramDeviation),
-    /// It has no bytes.
+    /// The datagram is empty.
     Empty,
-    /// The payload has no bytes.
+    /// The payload is empty.
     EmptyPayload,
-    /// The payload, put together or inflated, is a chunk.
+    /// The joined or inflated payload is a chunk.
     NestedChunk,
-    /// The chunk does not go with those before it.
+    /// The chunk does not belong to the earlier chunks of its message.
     Reassembly(ReassemblyError),
-    /// The first bytes are those of no encoding.
+    /// The first bytes belong to no known encoding.
     UnknownMagic,
 }
 
 impl fmt::Display for DatagramDeviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::LegacyHeader => "1f 3c stands before the text",
-            Self::SmallWindow => "zlib of a window of less than 32 KiB",
-            Self::TrailingData => "something stands behind the compressed data",
+            Self::LegacyHeader => "the bytes 1f 3c precede the text",
+            Self::SmallWindow => "the zlib window is less than 32 KiB",
+            Self::TrailingData => "there are bytes behind the compressed data",
         })
     }
 }
 
+/// Writes the text of the inner error if there is one, so that `source` has nothing to add.
 impl fmt::Display for DatagramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chunk(error) => error.fmt(f),
             Self::Decompress(error) => error.fmt(f),
             Self::Deviation(deviation) => deviation.fmt(f),
-            Self::Empty => f.write_str("an empty datagram"),
-            Self::EmptyPayload => f.write_str("an empty payload"),
-            Self::NestedChunk => f.write_str("a chunk within a message"),
+            Self::Empty => f.write_str("the datagram is empty"),
+            Self::EmptyPayload => f.write_str("the payload is empty"),
+            Self::NestedChunk => f.write_str("the payload of a message is a chunk"),
             Self::Reassembly(error) => error.fmt(f),
-            Self::UnknownMagic => f.write_str("the first bytes are neither JSON's nor those of an encoding"),
+            Self::UnknownMagic => f.write_str("the first bytes are neither JSON nor a known encoding"),
         }
     }
 }
 
-impl std::error::Error for DatagramError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Chunk(error) => Some(error),
-            Self::Decompress(error) => Some(error),
-            Self::Reassembly(error) => Some(error),
-            Self::Deviation(_)
-            | Self::Empty
-            | Self::EmptyPayload
-            | Self::NestedChunk
-            | Self::UnknownMagic => None,
-        }
-    }
-}
+impl std::error::Error for DatagramError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{Chunker, DatagramSize};
-    use crate::compress::{Compression, CompressionLevel, Compressor};
+    use crate::wire::chunk::{Chunker, DatagramSize};
+    use crate::wire::compress::{Compression, CompressionLevel, Compressor};
     use proptest::prelude::*;
 
     const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_told_from_the_joined_bytes() {
+    fn the_encoding_is_detected_in_the_joined_bytes() {
         let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
         let mut reader = DatagramReader::default();
         assert_eq!(read(&mut reader, &chunk(0, 2, &gzip[..1])), Ok(None));
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_an_error_and_not_a_message() {
+    fn an_empty_datagram_or_payload_is_an_error() {
         assert_eq!(read_new(b""), Err(DatagramError::Empty));
         assert_eq!(read_new(&chunk(0, 1, b"")), Err(DatagramError::EmptyPayload));
         let gzip = Compressor::new(Compression::default()).compress(b"").to_vec();
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn every_first_two_bytes_are_judged_alike_by_each_reader() {
+    fn both_readers_classify_the_first_two_bytes_alike() {
         for first in 0..=u8::MAX {
             for second in 0..=u8::MAX {
                 let datagram = [&[first, second], &PAYLOAD[2..]].concat();

@@ -1,4 +1,4 @@
-//! Chunks: a payload that does not fit one datagram.
+//! Chunking of payloads that do not fit one datagram.
 //!
 //! > GELF 1.1: "Prepend the following structure to your GELF message to make it chunked: chunked GELF magic bytes
 //! > `0x1e 0x0f` (2 bytes), message ID (8 bytes; must be the same for every chunk of this message), sequence number
@@ -8,33 +8,38 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// The most chunks that a message may have.
+/// The maximum number of chunks of a message.
 pub const MAX_CHUNKS: u8 = 128;
 
-/// How many bytes stand before the payload of a chunk.
+/// The length of the header of a chunk.
 pub const CHUNK_HEADER_LEN: usize = 12;
 
 /// The first two bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 2] = [0x1e, 0x0f];
 
-/// What tells the chunks of one message from those of another.
+/// The id that all chunks of a message have in common.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MessageId(pub [u8; 8]);
 
-/// In hexadecimal.
+/// Writes the id in hexadecimal.
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))
     }
 }
 
-/// Where a [`Chunker`] gets its ids from.
+/// A source of message ids for a [`Chunker`].
 pub trait MessageIdSource {
-    /// An id that no other message has had, from this sender or another, within the last seconds.
+    /// Returns an id that no other message, from this sender or another, has had within the last seconds.
     fn next_id(&mut self) -> MessageId;
 }
 
-/// 64 bits that nobody outside of the process can foresee: SipHash of a counter, under keys from the operating system.
+/// Random ids that cannot be predicted outside of the process: SipHash of a counter, with keys from the operating
+/// system.
+///
+/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the bytes one
+/// after another, so that `01 17` and `0c 03` are both 123, and would put chunks of one message into the other. With
+/// three digits each, all ids are distinct; 156⁸ of them, or about 2⁵⁸, are left.
 ///
 /// Ids made from the clock and the host's name, as the specification proposes, have collided in several libraries,
 /// and the messages were lost.
@@ -47,29 +52,7 @@ pub struct RandomIds {
 impl MessageIdSource for RandomIds {
     fn next_id(&mut self) -> MessageId {
         self.counter = self.counter.wrapping_add(1);
-        MessageId(self.keys.hash_one(self.counter).to_be_bytes())
-    }
-}
-
-/// Ids for Logstash's input, as random as [`RandomIds`] but of bytes from 100 to 255 alone.
-///
-/// It knows a message by the decimal digits of the eight bytes, one after another: so `01 17` and `0c 03` are both
-/// 123, and chunks of one message are put into the other. With three digits each, they are told apart; 156⁸, or about
-/// 2⁵⁸, ids are left.
-///
-/// ```
-/// use gelf_core::{Chunker, DatagramSize, LogstashIds};
-///
-/// let mut chunker = Chunker::with_ids(DatagramSize::WAN, LogstashIds::default());
-/// assert_eq!(chunker.split(&[b'a'; 2000])?.len(), 2);
-/// # Ok::<(), gelf_core::PayloadTooLarge>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct LogstashIds(RandomIds);
-
-impl MessageIdSource for LogstashIds {
-    fn next_id(&mut self) -> MessageId {
-        let mut rest = u64::from_be_bytes(self.0.next_id().0);
+        let mut rest = self.keys.hash_one(self.counter);
         MessageId([(); 8].map(|()| {
             let byte = 100 + (rest % 156) as u8;
             rest /= 156;
@@ -78,7 +61,7 @@ impl MessageIdSource for LogstashIds {
     }
 }
 
-/// The header of a chunk. Its sequence number is less than its count, and the count is 1 to 128.
+/// The header of a chunk. The sequence number is less than the sequence count, which is 1 to 128.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ChunkHeader {
     id: MessageId,
@@ -90,7 +73,7 @@ impl ChunkHeader {
     /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends such a last chunk.
     ///
     /// # Errors
-    /// See [`InvalidChunk`]; each is the sender's fault.
+    /// See [`InvalidChunk`]; each error is the sender's fault.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), InvalidChunk> {
         if !datagram.starts_with(&CHUNK_MAGIC) {
             return Err(InvalidChunk::Magic);
@@ -107,46 +90,46 @@ impl ChunkHeader {
         }
     }
 
-    /// The header as it stands before the payload.
+    /// Returns the header as it is sent before the payload.
     pub const fn to_bytes(self) -> [u8; CHUNK_HEADER_LEN] {
         let [a, b, c, d, e, f, g, h] = self.id.0;
         let [magic, magic_too] = CHUNK_MAGIC;
         [magic, magic_too, a, b, c, d, e, f, g, h, self.sequence_number, self.sequence_count]
     }
 
-    /// The id of the message.
+    /// Returns the id of the message.
     pub const fn id(self) -> MessageId {
         self.id
     }
 
-    /// Which chunk of the message this is, counted from 0.
+    /// Returns the number of this chunk, counted from 0.
     pub const fn sequence_number(self) -> u8 {
         self.sequence_number
     }
 
-    /// How many chunks the message has, 1 to 128.
+    /// Returns the number of chunks of the message, 1 to 128.
     pub const fn sequence_count(self) -> u8 {
         self.sequence_count
     }
 }
 
-/// Why a datagram is not a chunk.
+/// The reason why a datagram is not a chunk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidChunk {
-    /// The message would have more than 128 chunks.
+    /// The sequence count is more than 128.
     CountTooLarge {
         /// The sequence count.
         count: u8,
     },
-    /// The message would have no chunks.
+    /// The sequence count is 0.
     CountZero,
     /// The datagram ends within the header.
     HeaderTruncated {
         /// The length of the datagram.
         len: usize,
     },
-    /// It does not begin with [`CHUNK_MAGIC`].
+    /// The datagram does not begin with [`CHUNK_MAGIC`].
     Magic,
     /// The sequence number is not less than the sequence count.
     SequenceOutOfRange {
@@ -161,13 +144,13 @@ impl fmt::Display for InvalidChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CountTooLarge { count } => {
-                write!(f, "a chunk of {count}, and a message has at most {MAX_CHUNKS}")
+                write!(f, "the chunk's sequence count is {count}, more than {MAX_CHUNKS}")
             }
-            Self::CountZero => f.write_str("a chunk of a message that has none"),
-            Self::HeaderTruncated { len } => write!(f, "a chunk of {len} bytes, less than its header"),
+            Self::CountZero => f.write_str("the chunk's sequence count is 0"),
+            Self::HeaderTruncated { len } => write!(f, "the chunk has {len} bytes, fewer than its header"),
             Self::Magic => f.write_str("not a chunk"),
             Self::SequenceOutOfRange { number, count } => {
-                write!(f, "a chunk with the number {number}, counted from 0, of {count}")
+                write!(f, "the chunk's sequence number is {number}, and its sequence count {count}")
             }
         }
     }
@@ -175,53 +158,61 @@ impl fmt::Display for InvalidChunk {
 
 impl std::error::Error for InvalidChunk {}
 
-/// How many bytes a datagram may have, a chunk's header included.
+/// The maximum size of a datagram in bytes, including the header of a chunk.
+///
+/// ```
+/// use gelf_core::DatagramSize;
+///
+/// assert_eq!(DatagramSize::default(), DatagramSize::WAN);
+/// assert_eq!(DatagramSize::new(8192), Some(DatagramSize::LAN));
+/// assert_eq!(DatagramSize::WAN.max_payload(), 180_224);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and go-gelf's reader takes no more.
+    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and is go-gelf's reader's maximum.
     pub const WAN: Self = Self(1420);
 
-    /// 8,192 bytes, for networks without loss: Logstash's reader takes no more.
+    /// 8,192 bytes, for networks without loss. Logstash's reader takes no more.
     pub const LAN: Self = Self(8192);
 
-    /// The most that a UDP datagram over IPv4 can hold, 65,507 bytes.
+    /// 65,507 bytes, the maximum of a UDP datagram over IPv4.
     pub const MAX: Self = Self(65_507);
 
-    /// A size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
+    /// Returns a size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
     pub const fn new(bytes: u16) -> Option<Self> {
         if bytes as usize > CHUNK_HEADER_LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub const fn as_usize(self) -> usize {
         self.0 as usize
     }
 
-    /// The longest payload that this size can carry, in 128 chunks.
+    /// Returns the maximum length of a payload, in 128 chunks.
     pub const fn max_payload(self) -> usize {
         (self.as_usize() - CHUNK_HEADER_LEN) * MAX_CHUNKS as usize
     }
 }
 
-/// [`WAN`](Self::WAN).
+/// Returns [`WAN`](Self::WAN).
 impl Default for DatagramSize {
     fn default() -> Self {
         Self::WAN
     }
 }
 
-/// Cuts payloads into datagrams.
+/// Splits payloads into datagrams.
 ///
 /// ```
-/// use gelf_core::{Chunker, DatagramSize};
+/// use gelf_core::{DatagramSize, wire::Chunker};
 ///
 /// let mut chunker = Chunker::new(DatagramSize::WAN);
 /// assert_eq!(chunker.split(&[b'a'; 1420])?.len(), 1);
 /// let sizes: Vec<_> = chunker.split(&[b'a'; 1421])?.map(|datagram| datagram.len()).collect();
 /// assert_eq!(sizes, [1420, 25]);
-/// # Ok::<(), gelf_core::PayloadTooLarge>(())
+/// # Ok::<(), gelf_core::wire::PayloadTooLarge>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Chunker<I = RandomIds> {
@@ -230,27 +221,28 @@ pub struct Chunker<I = RandomIds> {
 }
 
 impl Chunker {
-    /// A chunker for datagrams of up to `size`, with random ids.
+    /// Creates a chunker for datagrams of up to `size`, with random ids.
     pub fn new(size: DatagramSize) -> Self {
         Self::with_ids(size, RandomIds::default())
     }
 }
 
 impl<I: MessageIdSource> Chunker<I> {
-    /// A chunker for datagrams of up to `size`, with ids from `ids`.
+    /// Creates a chunker for datagrams of up to `size`, with ids from `ids`.
     pub fn with_ids(size: DatagramSize, ids: I) -> Self {
         Self { size, ids }
     }
 
-    /// The size of a datagram.
+    /// Returns the maximum size of a datagram.
     pub fn datagram_size(&self) -> DatagramSize {
         self.size
     }
 
-    /// The datagrams that carry the payload: itself, if it fits one, else its chunks in order. Nothing is copied.
+    /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks in order.
+    /// Nothing is copied.
     ///
     /// # Errors
-    /// [`PayloadTooLarge`] when it would take more than 128 chunks; then there are none.
+    /// [`PayloadTooLarge`] if the payload needs more than 128 chunks; then no datagram is returned.
     pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, PayloadTooLarge> {
         if payload.len() <= self.size.as_usize() {
             return Ok(Datagrams { rest: Some(payload), chunked: None });
@@ -265,11 +257,11 @@ impl<I: MessageIdSource> Chunker<I> {
     }
 }
 
-/// The datagrams of one payload, in order; see [`Chunker::split`].
-#[derive(Clone, Debug)]
+/// An iterator over the datagrams of one payload, in order; see [`Chunker::split`].
+#[derive(Clone)]
 pub struct Datagrams<'p> {
     rest: Option<&'p [u8]>,
-    /// The next header, and how many bytes of payload a chunk carries.
+    /// The next header, and the length of the payload of a chunk.
     chunked: Option<(ChunkHeader, usize)>,
 }
 
@@ -300,26 +292,33 @@ impl<'p> Iterator for Datagrams<'p> {
 
 impl ExactSizeIterator for Datagrams<'_> {}
 
-/// One datagram: a chunk's header and payload, to be sent as one, or a whole payload without a header.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Writes the number of datagrams, not their bytes.
+impl fmt::Debug for Datagrams<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagrams").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// A datagram: the header and payload of a chunk, or a whole payload without a header.
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Datagram<'p> {
     header: Option<[u8; CHUNK_HEADER_LEN]>,
     payload: &'p [u8],
 }
 
 impl<'p> Datagram<'p> {
-    /// The chunk's header, if this is a chunk.
+    /// Returns the header if this is a chunk.
     pub fn header(&self) -> Option<&[u8; CHUNK_HEADER_LEN]> {
         self.header.as_ref()
     }
 
-    /// The payload, or the part of it that this chunk carries.
+    /// Returns the payload, or the part of it that this chunk carries.
     pub fn payload(&self) -> &'p [u8] {
         self.payload
     }
 
-    /// How many bytes go on the wire.
-    #[allow(clippy::len_without_is_empty, reason = "a datagram is what is sent, empty or not")]
+    /// Returns the number of bytes on the wire.
+    #[allow(clippy::len_without_is_empty, reason = "an empty payload is a datagram too")]
     pub fn len(&self) -> usize {
         self.header.map_or(0, |header| header.len()) + self.payload.len()
     }
@@ -331,19 +330,29 @@ impl<'p> Datagram<'p> {
     }
 }
 
-/// A payload that 128 chunks of the chosen size do not hold.
+/// Writes the length of the payload, not its bytes.
+impl fmt::Debug for Datagram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagram")
+            .field("header", &self.header)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error for a payload that is too large for 128 chunks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PayloadTooLarge {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: usize,
-    /// The longest that fits.
+    /// The maximum length in bytes.
     pub max: usize,
 }
 
 impl fmt::Display for PayloadTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload has {} bytes, and {MAX_CHUNKS} chunks hold {}", self.len, self.max)
+        write!(f, "the payload has {} bytes, and {MAX_CHUNKS} chunks hold at most {}", self.len, self.max)
     }
 }
 
@@ -395,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_lie_are_refused() {
+    fn invalid_headers_are_refused() {
         let header = |number, count| {
             ChunkHeader::parse(&[0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, number, count]).map(|_| ())
         };
@@ -427,13 +436,13 @@ mod tests {
     }
 
     #[test]
-    fn ids_for_logstash_have_three_decimal_digits_a_byte_and_do_not_repeat() {
-        let mut ids = LogstashIds::default();
-        let mut seen = HashSet::new();
+    fn ids_have_three_decimal_digits_a_byte_so_that_logstash_keeps_them_apart() {
+        let mut ids = RandomIds::default();
+        let mut decimals = HashSet::new();
         for _ in 0..100_000 {
             let MessageId(bytes) = ids.next_id();
             assert!(bytes.iter().all(|byte| *byte >= 100));
-            assert!(seen.insert(bytes.map(|byte| byte.to_string()).concat()));
+            assert!(decimals.insert(bytes.map(|byte| byte.to_string()).concat()));
         }
     }
 

@@ -1,11 +1,12 @@
-//! Chunks put together again.
+//! Reassembly of chunked messages.
 //!
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have arrived
 //! > already and are still arriving."
 //!
-//! Chunks come in any order, messages interleaved, some twice and some never, and anybody may send them. So a pending
-//! message belongs to its source and its id, a table of bounded size gives way to new messages by dropping the oldest,
-//! and every drop is reported. There is no memory of completed ids: some senders use an id again at once.
+//! Chunks arrive in any order, those of several messages interleaved, some twice and some never, and anybody may send
+//! them. So a pending message is identified by its source and its id, the table of pending messages is bounded and
+//! drops the oldest to make room, and every drop is reported. Completed ids are not remembered, since some senders reuse
+//! an id at once.
 
 mod chunks;
 mod list;
@@ -17,54 +18,54 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use crate::chunk::{ChunkHeader, MessageId};
+use crate::wire::chunk::{ChunkHeader, MessageId};
 use chunks::Chunks;
 use list::{Kind, Linked, Links, List};
 use slot::{Key, Slot};
 use table::Table;
 
-/// How many drops wait to be polled; further ones are only counted.
+/// The maximum number of drops that wait to be polled; further ones are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
 
-/// The memory of a larger message is given back after it.
+/// The memory of a larger message is freed after it.
 const RETAINED_BYTES: usize = 128 * 1024;
 
-/// As long as fewer messages are pending, each may have a place that a larger one has left: they are few.
+/// As long as fewer messages are pending, each may reuse the memory that a larger one has left.
 const FEW_PENDING: usize = 64;
 
-/// When there are more, a place with more memory than this must be about as large as the message needs.
+/// If more are pending, memory beyond this is reused only if it is about as large as the message needs.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
-/// How much memory all free slots keep for the next messages: more are rarely on their way at once, and a source that
-/// had many large ones completed may not fill the room of the others with what it left.
+/// The maximum size of memory that all free slots keep for the next messages. More are rarely pending at once, and the
+/// memory of one source's completed messages must not take the room of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
-/// How much a [`Reassembler`] holds, and for how long.
+/// The limits of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReassemblyLimits {
-    /// How long after its first chunk a message may be completed: 5 s, inclusive.
+    /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
     pub timeout: Duration,
-    /// How many messages may be pending: 8,192. A flood of chunks that never complete a message costs no more, and a
-    /// good message survives it if its second chunk comes before half as many hostile messages have begun.
+    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs no more,
+    /// and a good message survives it if its second chunk arrives before half as many hostile messages have begun.
     pub max_entries: usize,
-    /// How many of them may be of one source: 512, so that one sender cannot crowd out the others.
+    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the others.
     pub max_entries_per_source: usize,
-    /// How many bytes they may hold, bookkeeping and memory kept for reuse included: 64 MiB. 128 chunks of 64 KiB each
-    /// are 8 MiB a message. A message that is handed out may exceed it until the next call.
+    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128 chunks of
+    /// 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the next call.
     pub max_bytes: usize,
-    /// What to do when a chunk comes twice with different payloads: keep the first.
+    /// The reaction to a chunk that arrives twice with different payloads: keep the first.
     pub on_conflict: OnConflict,
 }
 
-/// What to do when a chunk comes twice with different payloads. One of the two was not sent by the sender of the rest,
-/// and nobody can tell which.
+/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent only one of
+/// the two, and a receiver cannot tell which.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OnConflict {
-    /// Give up the message.
+    /// Drop the message.
     Discard,
-    /// Keep the payload that came first, as Graylog does.
+    /// Keep the payload that arrived first, as Graylog does.
     #[default]
     KeepFirst,
 }
@@ -81,18 +82,17 @@ impl Default for ReassemblyLimits {
     }
 }
 
-/// Puts the chunks of messages together, for any number of sources at once.
+/// Joins the chunks of messages, for any number of sources at once.
 ///
-/// `S` tells one source from another: a socket address, or an IP address alone where something on the way changes
-/// the port, or `()` to trust the ids alone, as Graylog does. It knows no clock: each call is told the time, which
-/// must not go back.
+/// `S` identifies a source: a socket address, or only an IP address if the network changes the port, or `()` to trust
+/// the ids alone, as Graylog does. The reassembler has no clock: each call gets the time, which must not go back.
 ///
-/// When the table is full, the oldest message gives way; as long as those of which only one chunk has come fill more
-/// than half of it, the oldest of those. So a flood of first chunks drowns itself.
+/// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more than half
+/// of the table, the oldest of those. So a flood of first chunks displaces only itself.
 ///
 /// ```
 /// use std::time::Instant;
-/// use gelf_core::{ChunkHeader, Progress, Reassembler};
+/// use gelf_core::wire::{ChunkHeader, Progress, Reassembler};
 ///
 /// let mut reassembler = Reassembler::<u8>::default();
 /// let now = Instant::now();
@@ -100,134 +100,150 @@ impl Default for ReassemblyLimits {
 /// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(Progress::Pending));
 /// let (header, payload) = ChunkHeader::parse(b"\x1e\x0fmessage1\x00\x02foo")?;
 /// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(Progress::Complete(b"foobar")));
-/// # Ok::<(), gelf_core::InvalidChunk>(())
+/// # Ok::<(), gelf_core::wire::InvalidChunk>(())
 /// ```
-#[derive(Debug)]
 pub struct Reassembler<S> {
     limits: ReassemblyLimits,
-    /// Which slot a pending message has.
+    /// The slot of each pending message.
     index: Table<Key<S>, u32>,
     slots: Slots<S>,
-    /// Slots without a message; the last one freed, whose memory is in the processor's cache, is taken first.
+    /// The slots without a message. The one that was freed last, whose memory is in the processor's cache, is taken
+    /// first.
     free: Vec<u32>,
-    /// What the chunks that were in those still hold, for the next.
+    /// The memory that they keep for the next messages.
     free_bytes: usize,
-    /// The free slot that has the last message that was completed, until the next call.
+    /// The free slot that has the last completed message, until the next call.
     finished: Option<u32>,
     by_age: List,
-    /// The deadline of the oldest, so that no chunk needs to look at its slot.
+    /// The deadline of the oldest message, so that a chunk does not need to look at its slot.
     first_deadline: Option<Instant>,
-    /// How many have one chunk.
+    /// The number of messages with one chunk.
     singles: usize,
-    /// All that are older than this one have several chunks; it is none when all have.
+    /// All messages older than this one have several chunks; `None` if all have.
     oldest_single: Option<u32>,
     sources: Table<S, List>,
-    /// What the slots take, and the chunks in them, those of free slots too.
+    /// The memory of the slots and of the chunks in them, including free slots.
     bytes: usize,
-    /// The last message whose chunks did not come in order.
+    /// The last message whose chunks did not arrive in order.
     joined: Vec<u8>,
     dropped: VecDeque<Dropped<S>>,
     stats: ReassemblyStats,
 }
 
+/// The slots by their number. None is ever removed, so that a number stays valid.
 #[derive(Debug)]
 struct Slots<S>(Vec<Slot<S>>);
 
+#[allow(clippy::indexing_slicing, reason = "each number is that of a slot that `new_slot` has added")]
 impl<S> Slots<S> {
-    fn get(&self, slot: u32) -> Option<&Slot<S>> {
-        self.0.get(slot as usize)
+    fn get(&self, slot: u32) -> &Slot<S> {
+        &self.0[slot as usize]
     }
 
-    fn get_mut(&mut self, slot: u32) -> Option<&mut Slot<S>> {
-        self.0.get_mut(slot as usize)
+    fn get_mut(&mut self, slot: u32) -> &mut Slot<S> {
+        &mut self.0[slot as usize]
     }
 }
 
 impl<S> Linked for Slots<S> {
-    fn links(&mut self, slot: u32) -> Option<&mut Links> {
-        self.get_mut(slot).map(|slot| &mut slot.links)
+    fn links(&mut self, slot: u32) -> &mut Links {
+        &mut self.get_mut(slot).links
     }
 }
 
-/// What became of a chunk.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The result of a chunk.
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// It completed its message: here is the payload.
+    /// The chunk completed its message, which has this payload.
     Complete(&'a [u8]),
-    /// It had come before; what becomes of a conflict is in [`OnConflict`].
+    /// The chunk had arrived before; see [`OnConflict`] for different payloads.
     Duplicate {
-        /// Whether the payloads are the same. If not, one of the two was not sent by the sender of the others.
+        /// Whether the payloads are the same.
         identical: bool,
     },
-    /// More are missing.
+    /// Other chunks of the message are missing.
     Pending,
 }
 
-/// A pending message that was given up.
+/// Writes the length of a payload, not its bytes.
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(payload) => f.debug_struct("Complete").field("len", &payload.len()).finish(),
+            Self::Duplicate { identical } => {
+                f.debug_struct("Duplicate").field("identical", identical).finish()
+            }
+            Self::Pending => f.write_str("Pending"),
+        }
+    }
+}
+
+/// A pending message that was dropped.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Dropped<S> {
-    /// Whose it was.
+    /// The source.
     pub source: S,
-    /// Its id.
+    /// The id.
     pub id: MessageId,
-    /// How many of its chunks had come.
+    /// The number of chunks that had arrived.
     pub received: u8,
-    /// How many it had.
+    /// The number of chunks of the message.
     pub count: u8,
-    /// Why.
-    pub reason: DropReason,
+    /// The reason.
+    pub reason: ReassemblyDropReason,
 }
 
-/// Why a pending message was given up.
+/// The reason why a pending message was dropped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum DropReason {
-    /// A chunk came twice, with different payloads.
+pub enum ReassemblyDropReason {
+    /// A chunk arrived twice, with different payloads.
     Conflict,
-    /// It was the oldest, of its source or of all, and a limit was reached.
+    /// A limit was reached, and the message was the oldest of its source or of all.
     Evicted,
-    /// It was not completed in time.
+    /// The message was not completed in time.
     Expired,
-    /// It alone would have held more than all may.
+    /// The message alone would have exceeded the memory limit.
     TooLarge,
 }
 
-/// What a [`Reassembler`] has done so far. Every message it began is in `completed`, `conflicts`, `evicted`, `expired`,
-/// `too_large` or `pending`.
+/// Counters of a [`Reassembler`]. Every message is counted in one of `completed`, `conflicts`, `evicted`, `expired`,
+/// `too_large` and `pending`.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReassemblyStats {
-    /// Messages completed.
+    /// Completed messages.
     pub completed: u64,
-    /// Messages given up for a [conflict](OnConflict::Discard).
+    /// Messages dropped because of a [conflict](OnConflict::Discard).
     pub conflicts: u64,
-    /// Chunks that had come before.
+    /// Chunks that had arrived before.
     pub duplicates: u64,
-    /// Messages given up for room.
+    /// Messages dropped to make room.
     pub evicted: u64,
-    /// Messages given up for time.
+    /// Messages dropped because of the timeout.
     pub expired: u64,
-    /// Messages pending now.
+    /// Messages that are pending now.
     pub pending: usize,
-    /// What is held now, in bytes: by pending messages, for bookkeeping, and for reuse.
+    /// The memory that is in use now, in bytes: by pending messages, for bookkeeping, and for reuse.
     pub held_bytes: usize,
-    /// Messages given up because each alone would have held more than all may.
+    /// Messages dropped because each alone would have exceeded the memory limit.
     pub too_large: u64,
-    /// Chunks refused with a [`ReassemblyError`].
+    /// Chunks that ended in a [`ReassemblyError`].
     pub refused: u64,
 }
 
-/// Why a chunk was refused. The pending message is as it was.
+/// The reason why a chunk does not belong to its message. The pending message is not changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReassemblyError {
-    /// Its sequence count is not that of the chunks before it.
+    /// The sequence count differs from that of the earlier chunks.
     CountMismatch {
-        /// The count of the first chunk.
+        /// The sequence count of the first chunk.
         expected: u8,
-        /// The count of this one.
+        /// The sequence count of this chunk.
         found: u8,
     },
 }
@@ -236,13 +252,23 @@ impl fmt::Display for ReassemblyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CountMismatch { expected, found } => {
-                write!(f, "a chunk of {found} for a message of {expected} chunks")
+                write!(f, "the chunk's sequence count is {found}, and that of its message {expected}")
             }
         }
     }
 }
 
 impl std::error::Error for ReassemblyError {}
+
+/// Omits the pending messages.
+impl<S> fmt::Debug for Reassembler<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reassembler")
+            .field("limits", &self.limits)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
 
 impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
     fn default() -> Self {
@@ -251,12 +277,12 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 }
 
 impl<S: Clone + Eq + Hash> Reassembler<S> {
-    /// What a slot costs beside its chunks: itself, and its places in the tables, of which up to half may be empty.
+    /// The memory of a slot without its chunks: itself, and its entries in the tables, of which up to half may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
         + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, List)>() + 2)
         + size_of::<u32>();
 
-    /// An empty one with these limits.
+    /// Creates an empty reassembler with these limits.
     pub fn new(limits: ReassemblyLimits) -> Self {
         Self {
             limits,
@@ -277,11 +303,11 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Takes a chunk that came at `now` from `source`. The payload of a message that it completes is there until the
-    /// next call; a message of one chunk is the chunk's own payload.
+    /// Handles a chunk that arrived at `now` from `source`. The payload of a message that it completes is valid until the
+    /// next call. The payload of a message of one chunk is that of the chunk.
     ///
     /// # Errors
-    /// [`ReassemblyError`], when it does not go with the chunks before it.
+    /// [`ReassemblyError`] if the chunk does not belong to the earlier chunks of its message.
     pub fn handle_chunk<'a>(
         &'a mut self,
         now: Instant,
@@ -300,10 +326,11 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             Some(slot) => Some(*slot),
             None => self.begin(now, key, header.sequence_count(), payload.len()),
         };
-        let Some((slot, pending)) = found.and_then(|slot| Some((slot, self.slots.get_mut(slot)?))) else {
-            // Room for no message at all.
+        let Some(slot) = found else {
+            // The limits allow no pending message at all.
             return Ok(Progress::Pending);
         };
+        let pending = self.slots.get_mut(slot);
         if pending.count != header.sequence_count() {
             let expected = pending.count;
             self.stats.refused += 1;
@@ -313,7 +340,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             let identical = earlier == payload;
             self.stats.duplicates += 1;
             if !identical && self.limits.on_conflict == OnConflict::Discard {
-                self.drop_message(slot, DropReason::Conflict);
+                self.drop_message(slot, ReassemblyDropReason::Conflict);
             }
             return Ok(Progress::Duplicate { identical });
         }
@@ -332,40 +359,40 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Ok(Progress::Pending)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has something to do next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        // A chunk at the very deadline is in time.
+        // A chunk exactly at the deadline is in time.
         self.first_deadline?.checked_add(Duration::from_nanos(1))
     }
 
-    /// Gives up what was not completed in time. Each call of [`handle_chunk`](Self::handle_chunk) does it too.
+    /// Drops the messages that were not completed in time. [`handle_chunk`](Self::handle_chunk) does so, too.
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.first_deadline.is_some_and(|deadline| deadline < now)
             && let Some(oldest) = self.by_age.first()
         {
-            self.drop_message(oldest, DropReason::Expired);
+            self.drop_message(oldest, ReassemblyDropReason::Expired);
         }
     }
 
-    /// The next message that was given up and not polled yet; of more than 1,024 the later ones are only counted.
+    /// Returns the next dropped message. At most 1,024 wait to be polled; later ones are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<S>> {
         self.dropped.pop_front()
     }
 
-    /// What it has done so far.
+    /// Returns the counters.
     pub fn stats(&self) -> ReassemblyStats {
         ReassemblyStats { pending: self.index.len(), held_bytes: self.bytes, ..self.stats }
     }
 
-    /// A slot for a new message, whose first chunk has so many bytes, or none if there may be no message at all.
+    /// Takes a slot for a new message whose first chunk has `first` bytes. Returns `None` if the limits allow no message.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
-        // No source has more than all have.
+        // No source has more messages than there are.
         if self.index.len() >= self.limits.max_entries_per_source
             && let Some(of_source) = self.sources.get(&key.1)
             && of_source.len() >= self.limits.max_entries_per_source
             && let Some(oldest) = of_source.first()
         {
-            self.drop_message(oldest, DropReason::Evicted);
+            self.drop_message(oldest, ReassemblyDropReason::Evicted);
         }
         while self.index.len() >= self.limits.max_entries && self.evict() {}
         if self.free.is_empty() && !self.has_room(Self::SLOT_BYTES) {
@@ -379,13 +406,13 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             self.stats.evicted += 1;
             return None;
         };
-        let place = self.slots.get_mut(slot)?;
+        let place = self.slots.get_mut(slot);
         place.key = Some(key.clone());
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
-        // Else each message that is completed would leave its memory to the next first chunk of a flood, until all of
-        // them sit on it.
+        // Otherwise each completed message would leave its memory to the next first chunk of a flood, until all the
+        // memory is used by first chunks.
         let is_flood = self.index.len() >= FEW_PENDING;
         if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
             self.bytes -= place.chunks.memory();
@@ -412,7 +439,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
 
     fn free_slot(&mut self) -> Option<u32> {
         let slot = self.free.pop()?;
-        self.free_bytes -= self.slots.get(slot).map_or(0, |place| place.chunks.memory());
+        self.free_bytes -= self.slots.get(slot).chunks.memory();
         Some(slot)
     }
 
@@ -426,39 +453,31 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Some(slot)
     }
 
-    /// Whether there is room for so much more, if need be instead of what is kept for the next messages.
+    /// Returns whether there is room for so many bytes more, and frees the memory that is kept for reuse if necessary.
     fn has_room(&mut self, bytes: usize) -> bool {
         if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
-            for at in 0..self.free.len() {
-                self.shrink(at);
+            for slot in &self.free {
+                self.slots.get_mut(*slot).chunks.shrink();
             }
+            self.bytes -= std::mem::take(&mut self.free_bytes);
         }
         self.bytes + bytes <= self.limits.max_bytes
     }
 
-    /// Frees the memory of a free slot.
-    fn shrink(&mut self, at: usize) {
-        if let Some(place) = self.free.get(at).and_then(|slot| self.slots.get_mut(*slot)) {
-            self.bytes -= place.chunks.memory();
-            self.free_bytes -= place.chunks.memory();
-            place.chunks.shrink();
-        }
-    }
-
-    /// Gives up messages until what is held is within its limit, now that the one of `slot` has grown.
+    /// Drops messages until the memory is within its limit, after the message of `slot` has grown.
     fn make_room(&mut self, slot: u32) {
         if self.has_room(0) {
             return;
         }
-        // It must not take all others with it.
-        let alone = self.slots.get(slot).map_or(0, |place| Self::SLOT_BYTES + place.chunks.memory());
+        // A message that is too large must not displace all the others.
+        let alone = Self::SLOT_BYTES + self.slots.get(slot).chunks.memory();
         if alone > self.limits.max_bytes {
-            self.drop_message(slot, DropReason::TooLarge);
+            self.drop_message(slot, ReassemblyDropReason::TooLarge);
         }
         while !self.has_room(0) && self.evict() {}
     }
 
-    /// Takes back what was handed out, which may have gone beyond the limits.
+    /// Recycles the message that was returned last, which may have exceeded the limits.
     fn reclaim(&mut self) {
         if let Some(slot) = self.finished.take() {
             self.recycle(slot);
@@ -466,58 +485,63 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Looks at whether the memory of the slot that became free last is to be kept.
+    /// Frees the memory of a free slot if too much would be kept.
     fn recycle(&mut self, slot: u32) {
-        let memory = self.slots.get(slot).map_or(0, |place| place.chunks.memory());
+        let place = self.slots.get_mut(slot);
+        let memory = place.chunks.memory();
         if memory > RETAINED_BYTES || self.free_bytes > RETAINED_BYTES_OF_ALL {
-            self.shrink(self.free.len().saturating_sub(1));
+            self.bytes -= memory;
+            self.free_bytes -= memory;
+            place.chunks.shrink();
         }
     }
 
-    /// Gives up the oldest of the messages with one chunk, if those are more than half, else the oldest of all.
+    /// Drops the oldest of the messages with one chunk if those are more than half, otherwise the oldest of all.
     fn evict(&mut self) -> bool {
         let oldest =
             if self.singles * 2 > self.index.len() { self.oldest_single() } else { self.by_age.first() };
         match oldest {
             Some(oldest) => {
-                self.drop_message(oldest, DropReason::Evicted);
+                self.drop_message(oldest, ReassemblyDropReason::Evicted);
                 true
             }
             None => false,
         }
     }
 
-    /// Steps over those that have got a second chunk; over each but once, for none gets younger or loses a chunk.
+    /// Finds the oldest message with one chunk. Each message with a second chunk is passed only once, since none becomes
+    /// younger or loses a chunk.
     fn oldest_single(&mut self) -> Option<u32> {
-        while let Some(place) = self.oldest_single.and_then(|slot| self.slots.get(slot))
-            && place.chunks.received() > 1
+        while let Some(slot) = self.oldest_single
+            && self.slots.get(slot).chunks.received() > 1
         {
-            self.oldest_single = place.links.after(Kind::Age);
+            self.oldest_single = self.slots.get(slot).links.after(Kind::Age);
         }
         self.oldest_single
     }
 
-    fn drop_message(&mut self, slot: u32, reason: DropReason) {
+    fn drop_message(&mut self, slot: u32, reason: ReassemblyDropReason) {
         let Some((id, source)) = self.unlink(slot) else { return };
-        let Some(place) = self.slots.get(slot) else { return };
+        let place = self.slots.get(slot);
         let (received, count) = (place.chunks.received(), place.count);
         self.recycle(slot);
         match reason {
-            DropReason::Conflict => self.stats.conflicts += 1,
-            DropReason::Evicted => self.stats.evicted += 1,
-            DropReason::Expired => self.stats.expired += 1,
-            DropReason::TooLarge => self.stats.too_large += 1,
+            ReassemblyDropReason::Conflict => self.stats.conflicts += 1,
+            ReassemblyDropReason::Evicted => self.stats.evicted += 1,
+            ReassemblyDropReason::Expired => self.stats.expired += 1,
+            ReassemblyDropReason::TooLarge => self.stats.too_large += 1,
         }
         if self.dropped.len() < MAX_DROPPED_EVENTS {
             self.dropped.push_back(Dropped { source, id, received, count, reason });
         }
     }
 
-    /// The payload of a message whose chunks are all there. Its slot is free, and keeps the payload until the next call.
+    /// Returns the payload of a message whose chunks have all arrived. Its slot becomes free, and keeps the payload until
+    /// the next call.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
         self.finished = Some(slot);
-        let Some(place) = self.slots.get(slot) else { return &[] };
+        let place = self.slots.get(slot);
         if let Some(payload) = place.chunks.in_order() {
             return payload;
         }
@@ -529,10 +553,10 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         &self.joined
     }
 
-    /// Takes a message out of all tables; its slot is free then, and still has the chunks.
+    /// Removes a message from all tables. Its slot becomes free, and still has the chunks.
     fn unlink(&mut self, slot: u32) -> Option<Key<S>> {
-        let place = self.slots.get_mut(slot)?;
-        // Not `take`, which waits for what it has just written.
+        let place = self.slots.get_mut(slot);
+        // Not `take`, which is slower here: it loads what it has just stored.
         let key = place.key.clone()?;
         place.key = None;
         self.free_bytes += place.chunks.memory();
@@ -545,7 +569,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         let was_first = self.by_age.first() == Some(slot);
         self.by_age.remove(Kind::Age, slot, &mut self.slots);
         if was_first {
-            self.first_deadline = self.by_age.first().and_then(|slot| self.slots.get(slot)?.deadline);
+            self.first_deadline = self.by_age.first().and_then(|slot| self.slots.get(slot).deadline);
         }
         if let Some(of_source) = self.sources.get_mut(&key.1) {
             of_source.remove(Kind::Source, slot, &mut self.slots);

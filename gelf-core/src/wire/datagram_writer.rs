@@ -1,32 +1,33 @@
-//! The whole way of a message to datagrams: encode, compress, cut into chunks.
+//! Sending: from messages to datagrams. Messages are encoded, compressed and split into chunks.
 //!
 //! > GELF 1.1: a message is compressed as a whole and then chunked, and "all chunks MUST NOT exceed 128".
 //!
-//! What does not fit 128 chunks is an error, or cut; see [`Overflow`].
+//! A message that does not fit 128 chunks is an error or is truncated; see [`Overflow`].
 
 use std::fmt;
 
 use bytes::BytesMut;
 
-use crate::chunk::{Chunker, DatagramSize, Datagrams, MessageIdSource, PayloadTooLarge, RandomIds};
-use crate::compress::{Compression, Compressor};
+use super::chunk::{Chunker, DatagramSize, Datagrams, MessageIdSource, PayloadTooLarge, RandomIds};
+use super::compress::{Compression, Compressor};
 use crate::encode::{Encoder, FieldsTooLarge, Fit};
 use crate::message::Message;
 
-/// A buffer larger than this is given back after the message that needed it.
+/// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// How often a length is guessed at which a cut message, compressed, fits. After that it is sent plain.
+/// The number of lengths that are tried to make a truncated message fit once it is compressed. After that it is sent
+/// plain.
 const TRIES: u32 = 6;
 
-/// What happens to a message that 128 chunks do not hold.
+/// The reaction to a message that is too large for 128 chunks.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is not sent, and the error says so; the default.
+    /// Return an error, the default.
     #[default]
     Error,
-    /// Its texts are cut until it fits, and `_truncated` says how long they were; see [`Encoder::encode_within`].
+    /// Truncate its texts until it fits, and add their length as `_truncated`; see [`Encoder::encode_within`].
     Truncate,
 }
 
@@ -41,7 +42,6 @@ pub enum Overflow {
 /// assert_eq!(sizes, [1420, 1420, 1420, 839]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
-#[derive(Debug)]
 pub struct DatagramWriter<I = RandomIds> {
     encoder: Encoder,
     compressor: Compressor,
@@ -54,21 +54,21 @@ pub struct DatagramWriter<I = RandomIds> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Written<'a> {
-    /// Them, in order. All are to leave back to back from one socket: readers tell senders apart by it.
+    /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by it.
     pub datagrams: Datagrams<'a>,
-    /// Whether the message was cut to fit.
+    /// Whether the message was truncated.
     pub fit: Fit,
 }
 
 impl DatagramWriter {
-    /// A writer of datagrams of up to `size` bytes, compressed so, with random ids.
+    /// Creates a writer of compressed datagrams of up to `size` bytes.
     pub fn new(compression: Compression, size: DatagramSize) -> Self {
         Self::with_parts(Compressor::new(compression), Chunker::new(size))
     }
 }
 
 impl<I: MessageIdSource> DatagramWriter<I> {
-    /// A writer of these parts.
+    /// Creates a writer with its own compressor and chunker.
     pub fn with_parts(compressor: Compressor, chunker: Chunker<I>) -> Self {
         Self {
             encoder: Encoder::new(),
@@ -79,29 +79,29 @@ impl<I: MessageIdSource> DatagramWriter<I> {
         }
     }
 
-    /// Sets how messages are encoded.
+    /// Sets the encoder.
     #[must_use]
     pub fn with_encoder(mut self, encoder: Encoder) -> Self {
         self.encoder = encoder;
         self
     }
 
-    /// Sets what happens to what is too large.
+    /// Sets the reaction to messages that are too large.
     #[must_use]
     pub fn with_overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// The size of a datagram.
+    /// Returns the maximum size of a datagram.
     pub fn datagram_size(&self) -> DatagramSize {
         self.chunker.datagram_size()
     }
 
-    /// The datagrams of a message. Nothing is allocated for one that is no longer than those before it.
+    /// Returns the datagrams of a message. Nothing is allocated for a message that is no longer than earlier ones.
     ///
     /// # Errors
-    /// See [`MessageTooLarge`]; the writer is as good as before.
+    /// See [`MessageTooLarge`]. The writer can still be used.
     pub fn write(&mut self, message: &Message<'_>) -> Result<Written<'_>, MessageTooLarge> {
         if self.payload.capacity() > RETAINED_BYTES {
             self.payload = BytesMut::new();
@@ -119,37 +119,37 @@ impl<I: MessageIdSource> DatagramWriter<I> {
         Ok(Written { datagrams, fit })
     }
 
-    /// The datagrams of a payload that is ready: JSON text, not compressed and not chunked yet.
+    /// Returns the datagrams of an encoded message: JSON text, not compressed and not chunked yet.
     ///
     /// # Errors
-    /// [`MessageTooLarge::Payload`].
+    /// [`MessageTooLarge::Payload`] if the payload is too large for 128 chunks.
     pub fn write_payload<'a>(&'a mut self, payload: &'a [u8]) -> Result<Datagrams<'a>, MessageTooLarge> {
         self.compressor.fill(payload);
         Ok(self.chunker.split(self.compressor.output(payload))?)
     }
 
-    /// Cuts the message so that it is at most `limit` bytes long on the wire. How far its texts can be compressed, only
-    /// trying shows.
+    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of its texts is only known by
+    /// trying.
     fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
         for _ in 0..TRIES {
             let packed = self.compressor.output(&self.payload).len();
             if packed <= limit {
                 return Ok(());
             }
-            // As if what stays compressed like the whole, less a sixteenth: the last bytes may be the worst.
+            // As if the rest compressed like the whole, less a sixteenth: it may compress worse.
             let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
             let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
             self.payload.clear();
             match self.encoder.encode_within(message, guess, &mut self.payload) {
                 Ok(_) => self.compressor.fill(&self.payload),
-                // The fields are what is long.
+                // The fields alone are too long.
                 Err(_) => break,
             }
         }
         if self.compressor.output(&self.payload).len() <= limit && !self.payload.is_empty() {
             return Ok(());
         }
-        // Plain, it fits for certain.
+        // A plain payload of `limit` bytes always fits.
         self.payload.clear();
         let _ = self.encoder.encode_within(message, limit, &mut self.payload)?;
         self.compressor.skip();
@@ -157,16 +157,28 @@ impl<I: MessageIdSource> DatagramWriter<I> {
     }
 }
 
-/// A message that 128 chunks do not hold.
+/// Omits the last payload.
+impl<I> fmt::Debug for DatagramWriter<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramWriter")
+            .field("encoder", &self.encoder)
+            .field("compressor", &self.compressor)
+            .field("overflow", &self.overflow)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error for a message that is too large for 128 chunks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MessageTooLarge {
-    /// Not even without its texts.
+    /// The message is too large even without its texts.
     Fields(FieldsTooLarge),
-    /// As it is.
+    /// The encoded message is too large.
     Payload(PayloadTooLarge),
 }
 
+/// Writes the text of the inner error, so that `source` has nothing to add.
 impl fmt::Display for MessageTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,14 +188,7 @@ impl fmt::Display for MessageTooLarge {
     }
 }
 
-impl std::error::Error for MessageTooLarge {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Fields(error) => Some(error),
-            Self::Payload(error) => Some(error),
-        }
-    }
-}
+impl std::error::Error for MessageTooLarge {}
 
 impl From<FieldsTooLarge> for MessageTooLarge {
     fn from(error: FieldsTooLarge) -> Self {
@@ -204,9 +209,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::compress::CompressionLevel;
-    use crate::datagram_reader::DatagramReader;
     use crate::decode::Decoder;
+    use crate::wire::compress::CompressionLevel;
+    use crate::wire::datagram_reader::DatagramReader;
 
     const LEVEL: CompressionLevel = CompressionLevel::DEFAULT;
 
@@ -219,7 +224,7 @@ mod tests {
         .collect()
     }
 
-    /// Writes and reads a message; gives it as it arrived, how many datagrams it took and whether it was cut.
+    /// Writes and reads a message; returns it with the number of datagrams and whether it was truncated.
     fn through(
         writer: &mut DatagramWriter,
         message: &Message<'_>,
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error_and_the_next_message_is_not_touched() {
+    fn a_message_that_does_not_fit_is_an_error_without_effect_on_the_next() {
         let mut writer = DatagramWriter::new(Compression::None, DatagramSize::new(100).unwrap());
         let error = writer.write(&Message::new("h", "a".repeat(20_000))).unwrap_err();
         assert_eq!(error, MessageTooLarge::Payload(PayloadTooLarge { len: 20_047, max: 11_264 }));
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_to_fit_with_any_compression() {
+    fn a_message_is_truncated_to_fit_with_any_compression() {
         let text = noise(60_000, 1);
         let message = Message::new("h", "short").with_full_message(text.as_str());
         for compression in [Compression::None, Compression::Gzip(LEVEL), Compression::Zlib(LEVEL)] {
@@ -261,13 +266,13 @@ mod tests {
             assert_eq!(arrived.short_message(), "short");
             assert!(text.starts_with(arrived.full_message().unwrap()));
             assert_eq!(arrived.field("truncated").unwrap().as_i64(), Some(60_005));
-            // What could be sent is used, nearly all of it.
+            // Nearly all of the available size is used.
             assert!((110..=128).contains(&count), "{count} {compression:?}");
         }
     }
 
     #[test]
-    fn fields_that_do_not_fit_are_an_error_even_then() {
+    fn fields_that_do_not_fit_are_an_error() {
         let mut writer = DatagramWriter::new(Compression::Gzip(LEVEL), DatagramSize::new(100).unwrap())
             .with_overflow(Overflow::Truncate);
         let message = Message::new("h", "m").try_field("x", noise(60_000, 2)).unwrap();
@@ -287,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written_arrives_whole_or_marked(
+        fn every_written_message_arrives_whole_or_marked(
             len in 0usize..30_000,
             seed: u64,
             repetitive: bool,

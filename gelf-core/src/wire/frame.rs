@@ -1,20 +1,20 @@
-//! Frames: payloads one after another on a stream.
+//! Framing: payloads one after another on a stream.
 //!
-//! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte (`\0`)". A JSON
-//! > text has no raw null byte, so the delimiter is unambiguous.
+//! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte (`\0`)". JSON
+//! > text contains no raw null byte, so the delimiter is unambiguous.
 
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// What ends a frame.
+/// The delimiter at the end of a frame.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Delimiter {
-    /// A line feed, and a carriage return before it if there is one: what senders do that were told to send GELF to an
-    /// input for lines. For reading only.
+    /// A line feed, with an optional carriage return before it. Senders that send GELF to an input for lines use it. For
+    /// reading only.
     Newline,
-    /// A null byte, as GELF has it.
+    /// A null byte, as GELF specifies.
     #[default]
     Nul,
 }
@@ -28,14 +28,13 @@ impl Delimiter {
     }
 }
 
-/// Cuts a stream into frames.
+/// Splits a stream into frames.
 ///
-/// Each byte is searched once, however the stream is split into reads. A frame beyond the cap is an error and is
-/// skipped up to its delimiter, and the frames after it are read as if it had not been there.
+/// Each byte is searched once, however the stream is split into reads. A frame that is too long is an error and is
+/// skipped up to its delimiter; the frames after it are read as usual.
 ///
 /// ```
-/// use bytes::BytesMut;
-/// use gelf_core::Framer;
+/// use gelf_core::{Framer, bytes::BytesMut};
 ///
 /// let mut framer = Framer::default();
 /// let mut stream = BytesMut::from(&b"{\"a\":1}\0{\"b\""[..]);
@@ -48,14 +47,14 @@ impl Delimiter {
 pub struct Framer {
     delimiter: Delimiter,
     max_frame_len: usize,
-    /// How many bytes of the buffer are known to hold no delimiter.
+    /// The number of bytes of the buffer that are known to contain no delimiter.
     searched: usize,
     /// Whether the rest of a frame that is too long is being skipped.
     skipping: bool,
     empty_frames: u64,
 }
 
-/// With a cap of [`Framer::DEFAULT_MAX_FRAME_LEN`].
+/// Creates a framer with [`Framer::DEFAULT_MAX_FRAME_LEN`].
 impl Default for Framer {
     fn default() -> Self {
         Self::new(Self::DEFAULT_MAX_FRAME_LEN)
@@ -63,30 +62,34 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// 2 MiB, as Graylog's `max_message_size`. A stream without a delimiter holds no more than this.
+    /// 2 MiB, as Graylog's `max_message_size`. A stream without a delimiter occupies no more than this.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
-    /// A framer for frames of up to `max_frame_len` bytes, the delimiter not counted.
+    /// Creates a framer for frames of up to `max_frame_len` bytes without the delimiter.
     pub fn new(max_frame_len: usize) -> Self {
         Self { delimiter: Delimiter::Nul, max_frame_len, searched: 0, skipping: false, empty_frames: 0 }
     }
 
-    /// Sets what ends a frame.
+    /// Sets the delimiter.
     #[must_use]
     pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
         Self { delimiter, ..self }
     }
 
-    /// Takes the next frame out of `src`, without its delimiter; `None` when more has to be read first.
+    /// Takes the next frame out of `src`, without its delimiter. Returns `None` if more must be read first.
     ///
-    /// Frames of nothing but white space are left out and [counted](Self::empty_frames): Graylog closes the
-    /// connection on one, and some senders end each message with a newline *and* a null byte.
+    /// Frames of only white space are skipped and [counted](Self::empty_frames): Graylog closes the connection on one,
+    /// and some senders end each message with a newline *and* a null byte.
     ///
-    /// The frame shares the memory of `src`; copy one that is to be kept for long.
+    /// The frame shares the memory of `src`; copy a frame that is kept for long.
+    ///
+    /// # Errors
+    /// [`FrameTooLong`]; the frame is skipped.
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
         loop {
-            let unsearched = src.get(self.searched..).unwrap_or_default();
-            let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| self.searched + at)
+            // A buffer that became shorter is another one: it is searched from its beginning.
+            let (searched, unsearched) = src.split_at_checked(self.searched).unwrap_or((&[], &src[..]));
+            let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| searched.len() + at)
             else {
                 return self.without_delimiter(src);
             };
@@ -96,7 +99,7 @@ impl Framer {
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            // A carriage return counts, for it may be read before the line feed is.
+            // A carriage return counts, since it may be read before the line feed.
             if frame.len() > self.max_frame_len {
                 return Some(Err(FrameTooLong { max: self.max_frame_len }));
             }
@@ -122,15 +125,15 @@ impl Framer {
         None
     }
 
-    /// Takes the last frame at the end of the stream, if it has no delimiter. Graylog, Logstash and Seq deliver it; a
-    /// strict reader takes it for an error.
+    /// Takes the last frame at the end of the stream if it has no delimiter. Graylog, Logstash and Seq deliver such a
+    /// frame; a strict reader treats it as an error.
     pub fn finish(&mut self, src: &mut BytesMut) -> Option<Bytes> {
         self.searched = 0;
         let frame = src.split();
         (!std::mem::take(&mut self.skipping) && !is_blank(&frame)).then(|| frame.freeze())
     }
 
-    /// How many frames held nothing but white space.
+    /// Returns the number of frames of only white space.
     pub fn empty_frames(&self) -> u64 {
         self.empty_frames
     }
@@ -138,8 +141,8 @@ impl Framer {
     /// Appends a payload and a null byte.
     ///
     /// # Errors
-    /// [`UnframeablePayload`] when the payload is blank or holds the delimiter; [`encode`](crate::encode) writes
-    /// none of either.
+    /// [`UnframeablePayload`] if the payload is blank or contains a null byte, which [`encode`](crate::encode) never
+    /// writes.
     pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), UnframeablePayload> {
         if is_blank(payload) {
             return Err(UnframeablePayload::Blank);
@@ -158,29 +161,29 @@ fn is_blank(frame: &[u8]) -> bool {
     frame.iter().all(u8::is_ascii_whitespace)
 }
 
-/// A frame was longer than the cap, and is skipped. The sender's fault.
+/// The error for a frame that is too long, and is skipped. It is the sender's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct FrameTooLong {
-    /// The cap in bytes.
+    /// The maximum length in bytes.
     pub max: usize,
 }
 
 impl fmt::Display for FrameTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a frame of more than {} bytes", self.max)
+        write!(f, "the frame has more than {} bytes", self.max)
     }
 }
 
 impl std::error::Error for FrameTooLong {}
 
-/// A payload that cannot be sent as a frame. The caller's fault.
+/// The reason why a payload cannot be sent as a frame. It is the caller's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UnframeablePayload {
-    /// It is empty, or white space.
+    /// The payload is empty or only white space.
     Blank,
-    /// It holds a null byte.
+    /// The payload contains a null byte.
     Delimiter,
 }
 
@@ -202,7 +205,7 @@ mod tests {
 
     const TOO_LONG: Result<&[u8], ()> = Err(());
 
-    /// Feeds the stream in pieces, and gives every frame and error.
+    /// Feeds the stream in pieces, and returns every frame and error.
     fn frames(framer: &mut Framer, pieces: &[&[u8]]) -> Vec<Result<Vec<u8>, ()>> {
         let mut src = BytesMut::new();
         let mut frames = Vec::new();
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_frames_are_left_out_and_counted() {
+    fn empty_frames_are_skipped_and_counted() {
         let mut framer = Framer::default();
         assert_eq!(frames(&mut framer, &[b"\0\0\0M\0\n\0"]), expect(&[Ok(b"M")]));
         assert_eq!(framer.empty_frames(), 4);
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_is_exact_and_the_stream_goes_on_after_it() {
+    fn the_limit_is_exact_and_reading_continues_behind_a_long_frame() {
         assert_eq!(frames(&mut Framer::new(3), &[b"abc\0M\0"]), expect(&[Ok(b"abc"), Ok(b"M")]));
         assert_eq!(frames(&mut Framer::new(3), &[b"abcd\0M\0"]), expect(&[TOO_LONG, Ok(b"M")]));
         assert_eq!(frames(&mut Framer::new(3), &[b"abcd", b"efg", b"h\0M\0"]), expect(&[TOO_LONG, Ok(b"M")]));
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_a_delimiter_holds_no_more_than_the_cap() {
+    fn a_stream_without_a_delimiter_occupies_no_more_than_the_limit() {
         let mut framer = Framer::new(1000);
         let mut src = BytesMut::new();
         let mut errors = 0;
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_frame_is_refused() {
+    fn blank_payloads_and_payloads_with_a_delimiter_are_refused() {
         let mut dst = BytesMut::new();
         assert_eq!(Framer::write_frame(b"a\0b", &mut dst), Err(UnframeablePayload::Delimiter));
         assert_eq!(Framer::write_frame(b" \n", &mut dst), Err(UnframeablePayload::Blank));
@@ -321,7 +324,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(payloads in prop::collection::vec("[^\\x00\\s][^\\x00]{0,30}", 0..20)) {
+        fn written_frames_are_read_back(payloads in prop::collection::vec("[^\\x00\\s][^\\x00]{0,30}", 0..20)) {
             let mut stream = BytesMut::new();
             for payload in &payloads {
                 Framer::write_frame(payload.as_bytes(), &mut stream).unwrap();

@@ -1,19 +1,19 @@
-//! A map that looks at each of a few entries, and hashes when there are many.
+//! A map that searches a few entries one by one, and hashes if there are many.
 //!
-//! Messages on their way at the same time are few, and comparing eight keys costs less than hashing one. A flood makes
-//! them many; then the hash is the standard library's, whose keys nobody outside of the process knows.
+//! Few messages are pending at the same time, and comparing eight keys costs less than hashing one. A flood makes them
+//! many; then the hash is the standard library's, whose keys are not known outside of the process.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How many entries are looked at one by one.
+/// The number of entries that are searched one by one.
 const FEW: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
     /// Up to [`FEW`] entries, in no order.
     few: Vec<(K, V)>,
-    /// All others. An entry stays where it is put.
+    /// All other entries. An entry is never moved between the two.
     many: HashMap<K, V>,
 }
 
@@ -44,7 +44,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         }
     }
 
-    /// Adds an entry, of which there must be none with this key.
+    /// Adds an entry. There must be none with this key.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.few.len() < FEW {
             self.few.push((key, value));

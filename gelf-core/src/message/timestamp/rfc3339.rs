@@ -1,21 +1,21 @@
-//! Timestamps as RFC 3339 text.
+//! Timestamps in RFC 3339 format.
 
 use super::{InvalidTimestamp, Timestamp, nano_weight};
 
 impl Timestamp {
-    /// Reads RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with up to any
-    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any number of
+    /// decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] for anything else, a day that is not in the calendar among it. A leap second
-    /// (`:60`) is taken as the second before it.
+    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap second
+    /// (`:60`) is read as the second before it.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
     }
 
-    /// Writes RFC 3339 in UTC with the decimals that count, as Go's `time.RFC3339Nano` does: `2026-11-22T22:44:18.5Z`.
+    /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does: `2026-11-22T22:44:18.5Z`.
     ///
-    /// Returns `None` outside of the years 0000 to 9999, for which RFC 3339 has no text.
+    /// Returns `None` outside of the years 0000 to 9999, which RFC 3339 cannot express.
     ///
     /// ```
     /// use gelf_core::Timestamp;
@@ -98,7 +98,7 @@ fn days_in_month(year: i64, month: i64) -> Option<i64> {
     })
 }
 
-/// Days between 1970-01-01 and a date of the Gregorian calendar.
+/// Returns the days between 1970-01-01 and a date of the Gregorian calendar.
 fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
     // Count years from March, so that the leap day is the last day of its year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };

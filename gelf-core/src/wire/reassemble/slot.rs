@@ -1,25 +1,25 @@
-//! The place of one pending message.
+//! The slot of one pending message.
 
 use std::time::Instant;
 
 use super::chunks::Chunks;
 use super::list::Links;
-use crate::chunk::MessageId;
+use crate::wire::chunk::MessageId;
 
-/// What tells a message from all others. The id comes first, for it is what differs.
+/// The key of a message. The id comes first, since it is the part that differs.
 pub(super) type Key<S> = (MessageId, S);
 
-/// A pending message, or the place for one.
+/// A pending message, or a free slot for one.
 #[derive(Debug)]
 pub(super) struct Slot<S> {
-    /// Whose it is; nobody's, when the slot is free.
+    /// The key of the message; `None` if the slot is free.
     pub(super) key: Option<Key<S>>,
     pub(super) links: Links,
-    /// The last moment at which it may be completed; none, where that is beyond all time.
+    /// The last moment at which the message may be completed; `None` if an [`Instant`] cannot represent it.
     pub(super) deadline: Option<Instant>,
-    /// How many chunks it has.
+    /// The number of chunks of the message.
     pub(super) count: u8,
-    /// Those that have come. A free slot has those of its last message, or their memory.
+    /// The chunks that have arrived. A free slot has those of its last message, or their memory.
     pub(super) chunks: Chunks,
 }
 

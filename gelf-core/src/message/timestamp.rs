@@ -2,8 +2,8 @@
 //!
 //! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
 //!
-//! Docker stamps a line to the nanosecond, and a 64-bit float holds only about 240 ns at today's dates, so a
-//! [`Timestamp`] never passes through one: it is read from and written as decimal text.
+//! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates. So a
+//! [`Timestamp`] never passes through a float: it is read from and written as decimal text.
 
 mod rfc3339;
 
@@ -12,9 +12,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-/// A moment, as whole seconds since the Unix epoch and nanoseconds after them.
+/// A point in time, as whole seconds since the Unix epoch and nanoseconds after them.
 ///
 /// Before the epoch the seconds are negative and the nanoseconds still count forward: -1.5 s is (-2, 500,000,000).
+/// A [`SystemTime`] converts to a timestamp and back.
+///
+/// ```
+/// use gelf_core::Timestamp;
+/// use std::time::SystemTime;
+///
+/// let timestamp = Timestamp::from_unix_nanos(1_700_000_000_250_000_000);
+/// assert_eq!(timestamp.to_string(), "1700000000.250");
+/// let now = SystemTime::now();
+/// assert_eq!(SystemTime::try_from(Timestamp::from(now)), Ok(now));
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp {
     seconds: i64,
@@ -25,14 +36,14 @@ impl Timestamp {
     /// The Unix epoch, 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self { seconds: 0, nanos: 0 };
 
-    /// The furthest whole second from the epoch, either way: 8.64 × 10¹², the range of a JavaScript date.
+    /// The greatest distance from the epoch in whole seconds, either way: 8.64 × 10¹², the range of a JavaScript date.
     ///
-    /// Seconds and, by mistake, milliseconds of our century are inside; microseconds are outside, and so is all that
-    /// made receivers overflow.
+    /// Seconds of our century, and milliseconds that were sent by mistake, are inside. Microseconds are outside, and
+    /// so are the values that made receivers overflow.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
-    /// The moment `seconds` and `nanos` after the epoch; `None` when `nanos` is a second or more, or the seconds are
-    /// beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
+    /// Makes a timestamp of seconds and nanoseconds after the epoch. Returns `None` if the nanoseconds are a second or
+    /// more, or the seconds are beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub const fn from_unix(seconds: i64, nanos: u32) -> Option<Self> {
         if nanos >= 1_000_000_000 || seconds > Self::MAX_SECONDS || seconds < -Self::MAX_SECONDS {
             return None;
@@ -40,17 +51,17 @@ impl Timestamp {
         Some(Self { seconds, nanos })
     }
 
-    /// The moment `nanos` nanoseconds after the epoch. Every `i64` is in range.
+    /// Makes a timestamp of nanoseconds after the epoch. Every `i64` is in range.
     pub const fn from_unix_nanos(nanos: i64) -> Self {
         Self { seconds: nanos.div_euclid(1_000_000_000), nanos: nanos.rem_euclid(1_000_000_000) as u32 }
     }
 
-    /// Seconds since the epoch, and the nanoseconds after them (0 to 999,999,999).
+    /// Returns the seconds since the epoch and the nanoseconds after them (0 to 999,999,999).
     pub const fn as_unix(self) -> (i64, u32) {
         (self.seconds, self.nanos)
     }
 
-    /// This moment less `duration`, not before the earliest that can be held.
+    /// Subtracts a duration; the result is not before the earliest timestamp.
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let nanos = i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
             - i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX / 2);
@@ -59,12 +70,12 @@ impl Timestamp {
         Self::from_unix(seconds, nanos).unwrap_or(Self { seconds: -Self::MAX_SECONDS, nanos: 0 })
     }
 
-    /// Reads a JSON number as seconds: plain (`1385053862.3072`) or with an exponent (`1.385053862E9`).
+    /// Parses a JSON number as seconds: plain (`1385053862.3072`) or with an exponent (`1.385053862E9`).
     ///
     /// Digits beyond the nanosecond are cut off.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] for anything but a JSON number, [`InvalidTimestamp::Range`] for one beyond
+    /// [`InvalidTimestamp::Syntax`] if the text is not a JSON number, [`InvalidTimestamp::Range`] if it is beyond
     /// [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn from_decimal(text: &str) -> Result<Self, InvalidTimestamp> {
         if let Some(usual) = usual_decimal(text.as_bytes()) {
@@ -106,6 +117,7 @@ impl Timestamp {
     }
 
     /// Writes the decimal into `buffer` and returns it: no exponent, and 0, 3, 6 or 9 decimals, whichever is exact.
+    #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
         // Sign and magnitude: (-2, 500,000,000) is written as -1.500.
         let (negative, seconds, nanos) = if self.seconds < 0 {
@@ -124,9 +136,7 @@ impl Timestamp {
         let mut start = buffer.len();
         let mut push = |byte: u8| {
             start -= 1;
-            if let Some(slot) = buffer.get_mut(start) {
-                *slot = byte;
-            }
+            buffer[start] = byte;
         };
         if decimals > 0 {
             for _ in 0..decimals {
@@ -146,22 +156,23 @@ impl Timestamp {
         if negative {
             push(b'-');
         }
-        buffer.get(start..).unwrap_or_default()
+        &buffer[start..]
     }
 
-    /// The longest text of [`write`](Self::write): a sign, 13 digits, a point, 9 digits.
+    /// The maximum length of the text of [`write`](Self::write): a sign, 13 digits, a point, 9 digits.
     pub(crate) const TEXT_MAX: usize = 24;
 }
 
-/// The exact decimal: `1385053862.307200`.
+/// Writes the exact decimal: `1385053862.307200`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = [0; Self::TEXT_MAX];
-        f.pad(std::str::from_utf8(self.write(&mut buffer)).unwrap_or_default())
+        // The decimal is ASCII, so the error cannot occur.
+        std::str::from_utf8(self.write(&mut buffer)).map_err(|_| fmt::Error).and_then(|text| f.pad(text))
     }
 }
 
-/// A time further from the epoch than [`Timestamp::MAX_SECONDS`] becomes that limit.
+/// Converts a time; one that is further from the epoch than [`Timestamp::MAX_SECONDS`] becomes that limit.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         const LATEST: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 0 };
@@ -175,13 +186,30 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Why a text is not a [`Timestamp`].
+/// Converts a timestamp; fails if the platform's [`SystemTime`] cannot represent it.
+impl TryFrom<Timestamp> for SystemTime {
+    type Error = InvalidTimestamp;
+
+    fn try_from(timestamp: Timestamp) -> Result<Self, InvalidTimestamp> {
+        let seconds = Duration::from_secs(timestamp.seconds.unsigned_abs());
+        let whole = if timestamp.seconds < 0 {
+            UNIX_EPOCH.checked_sub(seconds)
+        } else {
+            UNIX_EPOCH.checked_add(seconds)
+        };
+        whole
+            .and_then(|whole| whole.checked_add(Duration::from_nanos(timestamp.nanos.into())))
+            .ok_or(InvalidTimestamp::Range)
+    }
+}
+
+/// The reason why a text is not a [`Timestamp`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidTimestamp {
-    /// Further from the epoch than [`Timestamp::MAX_SECONDS`].
+    /// The time is further from the epoch than [`Timestamp::MAX_SECONDS`], or than the target type can represent.
     Range,
-    /// Not written as the function that was called reads it.
+    /// The text does not have the format that the function parses.
     Syntax,
 }
 
@@ -189,19 +217,19 @@ impl fmt::Display for InvalidTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Range => "the timestamp is out of range",
-            Self::Syntax => "the timestamp is not written as one",
+            Self::Syntax => "not a timestamp",
         })
     }
 }
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// What one digit counts, in nanoseconds, at this place after the decimal point; `None` below the nanosecond.
+/// Returns the nanoseconds that a digit at this place after the decimal point stands for; `None` below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
 
-/// What nearly all senders write, without a detour: up to twelve digits, and one to nine decimals or none.
+/// Parses the form that nearly all senders write: up to twelve digits, and one to nine decimals or none.
 fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     let mut rest = text;
     let mut digits = |most: usize| {
@@ -212,8 +240,12 @@ fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
             (number, len) = (number * 10 + i64::from(digit - b'0'), len + 1);
             rest = tail;
         }
-        let point = len > 0 && rest.first() == Some(&b'.');
-        rest = rest.get(usize::from(point)..).unwrap_or_default();
+        let mut point = false;
+        if let [b'.', tail @ ..] = rest
+            && len > 0
+        {
+            (rest, point) = (tail, true);
+        }
         (number, len, point)
     };
     let (seconds, len, point) = digits(12);
@@ -233,7 +265,7 @@ fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
 }
 
-/// The parts of a JSON number; `exponent` is clamped to what can matter.
+/// The parts of a JSON number; `exponent` is clamped to the range that can matter.
 struct Decimal<'a> {
     negative: bool,
     whole: &'a str,
@@ -326,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_json_number_is_refused() {
+    fn text_other_than_a_json_number_is_refused() {
         for text in [
             "", "-", "NaN", "Infinity", "0x1p30", "12d", " 12", "12 ", "+1", "1.", ".5", "01", "1e", "1e+",
             "--1",
@@ -336,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_fixed_notation_with_the_zeros_that_count() {
+    fn text_is_in_fixed_notation_with_0_3_6_or_9_decimals() {
         let text = |seconds, nanos| Timestamp::from_unix(seconds, nanos).unwrap().to_string();
         assert_eq!(text(1_500_646_980, 661_000_000), "1500646980.661");
         assert_eq!(text(1_500_646_980, 12_000_000), "1500646980.012");
@@ -360,6 +392,9 @@ mod tests {
         assert_eq!(Timestamp::from(after).as_unix(), (1_700_000_000, 123_456_789));
         let before = UNIX_EPOCH - Duration::new(1, 500_000_000);
         assert_eq!(Timestamp::from(before).as_unix(), (-2, 500_000_000));
+        for time in [after, before, UNIX_EPOCH] {
+            assert_eq!(SystemTime::try_from(Timestamp::from(time)), Ok(time));
+        }
     }
 
     proptest! {
@@ -375,8 +410,8 @@ mod tests {
         }
 
         #[test]
-        fn the_usual_way_and_the_long_one_agree(text in "0?[0-9]{0,14}[.]?[0-9]{0,11}[.e]?") {
-            // An exponent of nothing keeps it from the usual way.
+        fn the_fast_path_and_the_general_parser_agree(text in "0?[0-9]{0,14}[.]?[0-9]{0,11}[.e]?") {
+            // An exponent keeps it from the fast path.
             let (usual, long) = (Timestamp::from_decimal(&text), Timestamp::from_decimal(&format!("{text}e0")));
             if !text.contains('e') {
                 prop_assert_eq!(usual, long);

@@ -1,18 +1,21 @@
-//! Slots in lists: of all by age, of one source. A slot is in several lists at once, and leaves each
-//! in constant time; nothing is allocated for it.
+//! Linked lists of slots: all by age, and those of one source. A slot is in both at once, and is removed from each in
+//! constant time, without allocating.
 
-/// What a slot's links are for.
+/// The kind of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
-    /// All, the oldest first.
-    Age = 0,
-    /// Those of one source, the oldest first.
-    Source = 1,
+    /// All slots, the oldest first.
+    Age,
+    /// The slots of one source, the oldest first.
+    Source,
 }
 
-/// A slot's neighbours in its list of each kind.
+/// The neighbours of a slot in its list of each kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Links([Link; 2]);
+pub(super) struct Links {
+    age: Link,
+    source: Link,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
@@ -22,22 +25,29 @@ struct Link {
 
 impl Links {
     fn of(&self, kind: Kind) -> Link {
-        self.0.get(kind as usize).copied().unwrap_or_default()
+        match kind {
+            Kind::Age => self.age,
+            Kind::Source => self.source,
+        }
     }
 
-    /// Which slot comes after this one.
+    /// Returns the slot after this one.
     pub(super) fn after(&self, kind: Kind) -> Option<u32> {
         self.of(kind).after
     }
 
-    fn of_mut(&mut self, kind: Kind) -> Option<&mut Link> {
-        self.0.get_mut(kind as usize)
+    fn of_mut(&mut self, kind: Kind) -> &mut Link {
+        match kind {
+            Kind::Age => &mut self.age,
+            Kind::Source => &mut self.source,
+        }
     }
 }
 
-/// What holds the links.
+/// A store of slots with links.
 pub(super) trait Linked {
-    fn links(&mut self, slot: u32) -> Option<&mut Links>;
+    /// Returns the links of a slot, which must exist.
+    fn links(&mut self, slot: u32) -> &mut Links;
 }
 
 /// A list of slots.
@@ -57,28 +67,26 @@ impl List {
         self.len
     }
 
-    /// Puts a slot at the end. It must not be in a list of this kind.
+    /// Appends a slot, which must not be in a list of this kind.
     pub(super) fn push(&mut self, kind: Kind, slot: u32, slots: &mut impl Linked) {
-        if let Some(link) = slots.links(slot).and_then(|links| links.of_mut(kind)) {
-            *link = Link { before: self.last, after: None };
-        }
-        match self.last.and_then(|last| slots.links(last)).and_then(|links| links.of_mut(kind)) {
-            Some(link) => link.after = Some(slot),
+        *slots.links(slot).of_mut(kind) = Link { before: self.last, after: None };
+        match self.last {
+            Some(last) => slots.links(last).of_mut(kind).after = Some(slot),
             None => self.first = Some(slot),
         }
         self.last = Some(slot);
         self.len += 1;
     }
 
-    /// Takes a slot out. It must be in this list.
+    /// Removes a slot, which must be in this list.
     pub(super) fn remove(&mut self, kind: Kind, slot: u32, slots: &mut impl Linked) {
-        let Some(Link { before, after }) = slots.links(slot).map(|links| links.of(kind)) else { return };
-        match before.and_then(|before| slots.links(before)).and_then(|links| links.of_mut(kind)) {
-            Some(link) => link.after = after,
+        let Link { before, after } = slots.links(slot).of(kind);
+        match before {
+            Some(before) => slots.links(before).of_mut(kind).after = after,
             None => self.first = after,
         }
-        match after.and_then(|after| slots.links(after)).and_then(|links| links.of_mut(kind)) {
-            Some(link) => link.before = before,
+        match after {
+            Some(after) => slots.links(after).of_mut(kind).before = before,
             None => self.last = before,
         }
         self.len -= 1;
@@ -91,8 +99,8 @@ mod tests {
     use proptest::prelude::*;
 
     impl Linked for Vec<Links> {
-        fn links(&mut self, slot: u32) -> Option<&mut Links> {
-            self.get_mut(slot as usize)
+        fn links(&mut self, slot: u32) -> &mut Links {
+            &mut self[slot as usize]
         }
     }
 

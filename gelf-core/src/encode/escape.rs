@@ -1,23 +1,25 @@
-//! Strings as JSON writes them: between quotes, with the fewest escapes (RFC 8259, section 7).
+//! Escaping and unescaping of JSON strings (RFC 8259, section 7).
 //!
-//! Escaped are the quotation mark, the backslash and the control characters below U+0020; all else goes out as it
-//! is. So a payload never holds a raw NUL, and NUL framing is unambiguous.
+//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. So a payload never
+//! contains a raw NUL byte, and NUL framing is unambiguous.
 
 use bytes::BytesMut;
 
-/// Room for a block, an escape and a piece of JSON's own, so that none is asked for in between.
+/// The free space behind the written part: enough for a block, an escape and a piece of JSON syntax, so that the
+/// capacity is not checked in between.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the text, without quotes, to a buffer whose written part ends at `at`; what lies behind is of no account.
-/// Gives the new end, behind which there is again room for [`SLACK`] bytes.
+/// Writes the text, without quotes, to a buffer whose written part ends at `at`; the bytes behind it are overwritten.
+/// Returns the new end. The buffer is then again at least [`SLACK`] bytes longer.
+#[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
     let mut extra = rest.len() / 8;
     let last = rest.last_chunk().map(|word| u64::from_le_bytes(*word));
     loop {
-        // Made longer before it is written: pieces of a constant length are then stored, not copied by a call.
+        // Extended before it is written: pieces of a constant length are then stored, not copied by a call.
         reserve(dst, at + rest.len() + extra + 2 * SLACK);
-        let (unread, room) = fill(rest, last, dst.get_mut(at..).unwrap_or_default());
+        let (unread, room) = fill(rest, last, &mut dst[at..]);
         let left = room.len();
         at = dst.len() - left;
         if unread.is_empty() {
@@ -28,7 +30,7 @@ pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> us
     }
 }
 
-/// Makes the buffer at least so long.
+/// Extends the buffer to at least this length.
 #[inline(always)]
 pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     if dst.len() < len {
@@ -36,10 +38,14 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     }
 }
 
-/// Writes what there is room for. Gives what is left of the text, and the room behind what was written. `last` is the
-/// last word of the whole text, if it has so many bytes.
+/// Writes as much of the text as there is room for. Returns the rest of the text and the rest of the room. `last` is
+/// the last word of the whole text, if it has eight bytes.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the clean bytes are a part of the word that the text begins with"
+)]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // Whether the last clean run was long: the next is likely to be as long, in prose, or as short, in JSON.
+    // Whether the last clean run was long. The next is likely to be as long, in prose, or as short, in JSON.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -58,10 +64,10 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
             long = true;
             continue;
         }
-        // All eight are stored, and the escape goes over the first that needs one.
+        // All eight bytes are stored, and the escape overwrites the first that needs one.
         let clean = escapes.trailing_zeros() as usize / 8;
         room = put(room, *word, clean);
-        text = text.get(clean..).unwrap_or_default();
+        text = &text[clean..];
         long = run_from - text.len() >= 32;
         // Escapes come together: a line feed and the tab of the next line.
         while let Some((byte, rest)) = text.split_first()
@@ -75,7 +81,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
     }
 }
 
-/// Writes what is clean at the start, by 32 bytes, which a few vector instructions judge.
+/// Writes the clean blocks of 32 bytes at the start, each checked by a few vector instructions.
 #[inline(always)]
 fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
     while let Some((block, tail)) = text.split_first_chunk::<32>()
@@ -88,8 +94,8 @@ fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t 
     (text, room)
 }
 
-/// Writes the escape of a byte that needs one. Nearly all have two bytes, and that their length is known before they
-/// are lets the processor go on.
+/// Writes the escape of a byte that needs one. Nearly all escapes have two bytes; a branch on the length lets the
+/// processor continue before the bytes are loaded.
 #[inline(always)]
 fn put_escape(room: &mut [u8], byte: u8) -> &mut [u8] {
     let (word, len) = word_of(byte);
@@ -107,14 +113,14 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
     put(room, word, len)
 }
 
-/// Writes the last bytes, less than a word.
+/// Writes the last bytes, fewer than eight.
 #[inline(always)]
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
     if let Some(last) = last
         && bits > 0
     {
-        // They end the last word of the text; what stands before them there was written.
+        // They are the end of the last word of the text, whose other bytes are written already.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
@@ -127,15 +133,15 @@ fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r m
     room
 }
 
-/// Stores bytes, of which the first `len` count; gives the room behind those.
+/// Stores bytes of which the first `len` count, and returns the room behind those.
 #[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "each caller checks that there is room for all bytes")]
 pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -> &mut [u8] {
-    let Some(place) = room.first_chunk_mut() else { return &mut [] };
-    *place = bytes;
-    room.get_mut(len..).unwrap_or_default()
+    room[..N].copy_from_slice(&bytes);
+    &mut room[len..]
 }
 
-/// Written so that compilers make vector instructions of it.
+/// Returns whether no byte needs an escape; written so that compilers vectorize it.
 #[inline(always)]
 fn is_clean(block: &[u8; 32]) -> bool {
     let any = block
@@ -144,12 +150,13 @@ fn is_clean(block: &[u8; 32]) -> bool {
     any == 0
 }
 
-/// How many bytes the text has between its quotes.
+/// Returns the length of the text as a JSON string, without the quotes.
 pub(crate) fn escaped_len(text: &str) -> usize {
     text.bytes().map(escaped_len_of).sum()
 }
 
-/// The longest beginning of the text, of whole characters, that has at most `budget` bytes between its quotes.
+/// Returns the longest prefix of whole characters that has at most `budget` bytes as a JSON string.
+#[allow(clippy::indexing_slicing, reason = "the offset of a character")]
 pub(crate) fn cut_to(text: &str, budget: usize) -> &str {
     let mut len = 0;
     let end = text.char_indices().find(|(_, character)| {
@@ -159,7 +166,7 @@ pub(crate) fn cut_to(text: &str, budget: usize) -> &str {
         };
         len > budget
     });
-    end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 const fn needs_escape(byte: u8) -> bool {
@@ -170,15 +177,15 @@ fn escaped_len_of(byte: u8) -> usize {
     word_of(byte).1
 }
 
-/// What a byte is written as, and how many bytes that is.
+/// Returns the bytes that a byte is written as, and their number.
 #[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn word_of(byte: u8) -> ([u8; 8], usize) {
-    // The index is a byte, and there is an entry for each.
-    let word = WORDS.get(usize::from(byte)).copied().unwrap_or_default();
+    let word = WORDS[usize::from(byte)];
     (word.to_le_bytes(), (word >> 56) as usize)
 }
 
-/// For each byte how it is written, the first byte lowest, and in the highest byte the length of that.
+/// For each byte the bytes it is written as, the first one lowest, and in the highest byte their number.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
     let mut rest: &mut [u64] = &mut words;
@@ -209,8 +216,8 @@ const fn written(byte: u8) -> [u8; 8] {
     [b'\\', short, 0, 0, 0, 0, 0, 2]
 }
 
-/// The lowest high bit set marks the first of the eight bytes, the lowest first, that needs an escape. Bits above it
-/// may be wrong, by a borrow, and are not looked at.
+/// Sets the high bit of the first byte, the lowest first, that needs an escape. Higher bits may be wrong because of a
+/// borrow, and must not be used.
 #[inline(always)]
 const fn escapes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -221,7 +228,7 @@ const fn escapes(word: u64) -> u64 {
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
 
-/// How many bytes at the start need no escape.
+/// Returns the number of bytes at the start that need no escape.
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, tail)) = rest.split_first_chunk::<8>() {
@@ -239,17 +246,21 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
 
-/// Writes what the text stands for behind the first `at` bytes of the buffer, up to the end of the string, an escape of
-/// the long form (`\u`), what is not to stand in a string, or the last few bytes. Gives how many bytes of the text that
-/// was, and where in the buffer it ends; what lies behind is of no account.
+/// Unescapes the text into the buffer behind its first `at` bytes, up to the end of the string, an escape of the long
+/// form (`\u`), a byte that a string must not contain, or the last few bytes. Returns the number of bytes read, and
+/// the end of the written part; the bytes behind it are undefined.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the buffer is extended beyond `at`, and the clean bytes are a part of the word that the text begins with"
+)]
 pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
     let mut rest = text;
     if dst.len() < at + text.len().min(UNESCAPED_AT_ONCE) + SLACK {
-        // It never gets longer; but the string need not be as long as all the text that is left.
+        // Unescaping never makes text longer; and the string may be much shorter than the rest of the text.
         dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE) + SLACK, 0);
     }
     let len = dst.len();
-    let mut room = dst.get_mut(at..).unwrap_or_default();
+    let mut room = &mut dst[at..];
     let (mut long, mut run_from) = (true, rest.len());
     loop {
         if long {
@@ -268,7 +279,7 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
         }
         let clean = escapes.trailing_zeros() as usize / 8;
         room = put(room, *word, clean);
-        rest = rest.get(clean..).unwrap_or_default();
+        rest = &rest[clean..];
         long = run_from - rest.len() >= 32;
         let Some((short, tail)) = short_escape(rest) else { break };
         room = put(room, [short], 1);
@@ -285,21 +296,22 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
     (text.len() - rest.len(), len - room.len())
 }
 
-/// How much of a long text is made room for at a time.
+/// The maximum length of text that the buffer is extended for at a time.
 const UNESCAPED_AT_ONCE: usize = 4096;
 
-/// The byte that an escape of two bytes stands for, and what follows it.
+/// Returns the byte that an escape of two bytes stands for, and the text behind the escape.
+#[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'\\', escape, tail @ ..] => {
-            let byte = UNESCAPED.get(usize::from(*escape)).copied().unwrap_or_default();
+            let byte = UNESCAPED[usize::from(*escape)];
             (byte != 0).then_some((byte, tail))
         }
         _ => None,
     }
 }
 
-/// What stands behind a backslash, and for what; 0 for what is no escape of two bytes.
+/// For each byte behind a backslash the byte that the escape stands for; 0 if it is not an escape of two bytes.
 static UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;
@@ -333,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_json_demands_is_escaped() {
+    fn only_characters_that_json_requires_are_escaped() {
         assert_eq!(written("a\"b\\c/d<e>&\u{2028}\u{7f}é"), "a\\\"b\\\\c/d<e>&\u{2028}\u{7f}é");
         assert_eq!(written("\u{8}\u{c}\n\r\t"), r"\b\f\n\r\t");
         assert_eq!(written("\0\u{1b}[0m\u{1f}"), r"\u0000\u001b[0m\u001f");
@@ -341,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_of_a_word_is_judged_alike() {
+    fn every_byte_at_every_place_of_a_word_is_classified_alike() {
         for byte in 0..=u8::MAX {
             let needs_escape = byte < 0x20 || byte == b'"' || byte == b'\\';
             for place in 0..80 {
@@ -357,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_escapes_alone_has_room() {
+    fn text_of_only_escapes_has_room() {
         let text = "\0".repeat(10_000);
         assert_eq!(written(&text), "\\u0000".repeat(10_000));
     }
@@ -371,7 +383,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_is_cut_between_characters_where_the_budget_ends(
+        fn text_is_cut_between_characters_at_the_budget(
             text in "[\\x00-\\x7fé\u{1f600}]{0,60}",
             budget in 0usize..100,
         ) {

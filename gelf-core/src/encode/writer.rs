@@ -1,0 +1,172 @@
+//! Writes the pieces of a message one behind the other.
+//!
+//! The buffer is extended ahead of the written part and truncated at the end, so that small pieces are stores of a
+//! constant length instead of calls that each check the capacity.
+
+use bytes::BytesMut;
+
+use super::escape::{SLACK, put, reserve, write_escaped};
+use crate::message::field::Value;
+use crate::message::number::{Digits, Number};
+
+/// The text that is sent for a blank `host` or `short_message`.
+pub(crate) const PLACEHOLDER: &str = "-";
+
+/// How a boolean field is written.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[allow(clippy::exhaustive_enums, reason = "JSON has no third way")]
+pub enum Booleans {
+    /// As the strings `"true"` and `"false"`, the default: GELF has no booleans, and Graylog drops them.
+    #[default]
+    Strings,
+    /// As JSON's `true` and `false`, for readers that are known to take them, such as Logstash.
+    Json,
+}
+
+/// Writes to the end of a buffer.
+pub(crate) struct Writer<'a> {
+    dst: &'a mut BytesMut,
+    /// The end of the written part. The buffer is always at least [`SLACK`] bytes longer.
+    at: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Creates a writer that expects about this number of bytes.
+    pub(crate) fn new(dst: &'a mut BytesMut, expected: usize) -> Self {
+        let at = dst.len();
+        dst.resize(at + expected + 2 * SLACK, 0);
+        Self { dst, at }
+    }
+
+    /// Returns the part of the buffer behind the written part.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "the buffer is always longer than its written part")]
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.dst[self.at..]
+    }
+
+    /// Writes a piece of JSON syntax.
+    #[inline(always)]
+    pub(crate) fn json<const N: usize>(&mut self, bytes: &[u8; N]) {
+        const { assert!(N <= SLACK / 2) };
+        put(self.room(), *bytes, N);
+        self.advance(N);
+    }
+
+    /// Writes text that needs no escapes.
+    #[allow(clippy::indexing_slicing, reason = "the line before makes room for the text")]
+    pub(crate) fn plain(&mut self, text: &[u8]) {
+        reserve(self.dst, self.at + text.len() + SLACK);
+        self.room()[..text.len()].copy_from_slice(text);
+        self.advance(text.len());
+    }
+
+    /// Writes the text of a string, without the quotes.
+    pub(crate) fn escaped(&mut self, text: &str) {
+        self.at = write_escaped(text, self.dst, self.at);
+    }
+
+    /// Writes `,"_name":value`; the name needs no escapes.
+    pub(crate) fn field(&mut self, name: &str, value: &Value<'_>, booleans: Booleans) {
+        reserve(self.dst, self.at + name.len() + 2 * SLACK);
+        let room = put(self.room(), *br#","_"#, 3);
+        let (place, room) = room.split_at_mut(name.len());
+        copy_name(name.as_bytes(), place);
+        put(room, *br#"":""#, 3);
+        self.at += 3 + name.len();
+        match value {
+            Value::Str(text) => {
+                // Step over the `":"` that is there already.
+                self.at += 3;
+                self.escaped(text);
+                self.json(br#"""#);
+            }
+            Value::Bool(value) => match (value, booleans) {
+                (true, Booleans::Strings) => self.json(br#"":"true""#),
+                (false, Booleans::Strings) => self.json(br#"":"false""#),
+                (true, Booleans::Json) => self.json(br#"":true"#),
+                (false, Booleans::Json) => self.json(br#"":false"#),
+            },
+            Value::Number(number) if number.is_beyond_i64() => {
+                self.json(br#"":""#);
+                self.number(number);
+                self.json(br#"""#);
+            }
+            Value::Number(number) => {
+                self.json(br#"":"#);
+                self.number(number);
+            }
+            // Messages and field sets have no null fields.
+            Value::Null => self.json(br#"":null"#),
+        }
+    }
+
+    fn number(&mut self, number: &Number<'_>) {
+        match number.digits() {
+            Digits::Negative(integer) => {
+                self.json(b"-");
+                self.integer(integer);
+            }
+            Digits::Positive(integer) => self.integer(integer),
+            Digits::Text(text) => self.plain(text.as_bytes()),
+        }
+    }
+
+    /// Writes the digits of an integer.
+    #[allow(clippy::indexing_slicing, reason = "the loop counts at most the digits that there are")]
+    pub(crate) fn integer(&mut self, mut integer: u64) {
+        // As many as u64::MAX has, filled from the end.
+        let mut digits = [0; 20];
+        let mut len = 0;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + (integer % 10) as u8;
+            integer /= 10;
+            len += 1;
+            if integer == 0 {
+                break;
+            }
+        }
+        self.plain(&digits[digits.len() - len..]);
+    }
+
+    /// Truncates the buffer to the written part.
+    pub(crate) fn finish(self) {
+        self.dst.truncate(self.at);
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, len: usize) {
+        self.at += len;
+        reserve(self.dst, self.at + SLACK);
+    }
+}
+
+/// Writes the opening brace, `version` and `host`.
+pub(crate) fn write_head(host: &str, dst: &mut BytesMut) {
+    let mut writer = Writer::new(dst, host.len());
+    writer.json(br#"{"version":"1.1","host":""#);
+    writer.escaped(or_placeholder(host));
+    writer.json(br#"""#);
+    writer.finish();
+}
+
+/// Replaces a blank text, which is empty or only white space, by the placeholder.
+pub(crate) fn or_placeholder(text: &str) -> &str {
+    if text.trim_start().is_empty() { PLACEHOLDER } else { text }
+}
+
+/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores instead of a call.
+#[inline(always)]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the place is as long as the name, which has at least 8 bytes there"
+)]
+fn copy_name(name: &[u8], place: &mut [u8]) {
+    match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(first), Some(last)) if name.len() <= 16 => {
+            place[..8].copy_from_slice(first);
+            place[name.len() - 8..].copy_from_slice(last);
+        }
+        _ => place.copy_from_slice(name),
+    }
+}

@@ -1,0 +1,214 @@
+//! JSON numbers, kept exactly.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A JSON number. Integers within `i64` and `u64` are kept as integers, any other number as its text, so that nothing
+/// is rounded.
+///
+/// ```
+/// use gelf_core::Number;
+///
+/// let number = Number::parse("1.10").unwrap();
+/// assert_eq!(number.as_f64(), 1.1);
+/// assert_eq!(number.to_string(), "1.10");
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Number<'a>(Repr<'a>);
+
+/// The digits of a number, for a writer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Digits<'a> {
+    Negative(u64),
+    Positive(u64),
+    Text(&'a str),
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Repr<'a> {
+    Int(i64),
+    /// Above `i64::MAX`.
+    Uint(u64),
+    /// A valid JSON number that is not an integer of the two kinds above.
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Number<'a> {
+    /// Parses the text of a JSON number; returns `None` for any other text.
+    pub fn parse(text: impl Into<Cow<'a, str>>) -> Option<Self> {
+        let text = text.into();
+        is_json_number(&text).then(|| Self::from_valid(text))
+    }
+
+    /// Converts text that a JSON parser has found to be a number.
+    pub(crate) fn from_valid(text: Cow<'a, str>) -> Self {
+        // "-0" is a number of its own; as an integer it would lose its sign.
+        if text != "-0" {
+            if let Ok(integer) = text.parse::<i64>() {
+                return Self(Repr::Int(integer));
+            }
+            if let Ok(integer) = text.parse::<u64>() {
+                return Self(Repr::Uint(integer));
+            }
+        }
+        Self(Repr::Text(text))
+    }
+
+    /// Returns the shortest decimal that reads back as this float; `None` for NaN and the infinities, which JSON
+    /// cannot express.
+    pub fn from_f64(float: f64) -> Option<Number<'static>> {
+        float.is_finite().then(|| Number(Repr::Text(Cow::Owned(format!("{float:?}")))))
+    }
+
+    /// Returns the integer if it is within `i64`.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.0 {
+            Repr::Int(integer) => Some(integer),
+            Repr::Uint(_) | Repr::Text(_) => None,
+        }
+    }
+
+    /// Returns the integer if it is within `u64`.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self.0 {
+            Repr::Int(integer) => u64::try_from(integer).ok(),
+            Repr::Uint(integer) => Some(integer),
+            Repr::Text(_) => None,
+        }
+    }
+
+    /// Returns the nearest float, which is infinite if the number is beyond the range of a float.
+    pub fn as_f64(&self) -> f64 {
+        match &self.0 {
+            Repr::Int(integer) => *integer as f64,
+            Repr::Uint(integer) => *integer as f64,
+            // Rust reads every JSON number as a float, so the error cannot occur.
+            Repr::Text(text) => text.parse().unwrap_or(f64::NAN),
+        }
+    }
+
+    /// Returns whether this is an integer in plain digits outside of `i64`. Graylog reads such a number modulo 2^64.
+    pub fn is_beyond_i64(&self) -> bool {
+        match &self.0 {
+            Repr::Int(_) => false,
+            Repr::Uint(_) => true,
+            Repr::Text(text) => text != "-0" && !text.contains(['.', 'e', 'E']),
+        }
+    }
+
+    pub(crate) fn digits(&self) -> Digits<'_> {
+        match &self.0 {
+            Repr::Int(integer) if *integer < 0 => Digits::Negative(integer.unsigned_abs()),
+            Repr::Int(integer) => Digits::Positive(integer.unsigned_abs()),
+            Repr::Uint(integer) => Digits::Positive(*integer),
+            Repr::Text(text) => Digits::Text(text),
+        }
+    }
+
+    /// Copies borrowed text, so that the number borrows nothing.
+    pub fn into_owned(self) -> Number<'static> {
+        Number(match self.0 {
+            Repr::Int(integer) => Repr::Int(integer),
+            Repr::Uint(integer) => Repr::Uint(integer),
+            Repr::Text(text) => Repr::Text(Cow::Owned(text.into_owned())),
+        })
+    }
+}
+
+impl From<i64> for Number<'_> {
+    fn from(integer: i64) -> Self {
+        Self(Repr::Int(integer))
+    }
+}
+
+impl From<u64> for Number<'_> {
+    fn from(integer: u64) -> Self {
+        Self(i64::try_from(integer).map_or(Repr::Uint(integer), Repr::Int))
+    }
+}
+
+/// Writes the number as in JSON.
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Int(integer) => integer.fmt(f),
+            Repr::Uint(integer) => integer.fmt(f),
+            Repr::Text(text) => f.pad(text),
+        }
+    }
+}
+
+/// Returns whether the whole text is a number of RFC 8259, section 6.
+fn is_json_number(text: &str) -> bool {
+    json_number_len(text.as_bytes()) == Some(text.len())
+}
+
+/// Returns the length of the JSON number at the start of the text; `None` if there is none.
+pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(at);
+    if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
+        return None;
+    }
+    at += whole;
+    if text.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        let exponent = digits(at + 1 + sign);
+        if exponent == 0 {
+            return None;
+        }
+        at += 1 + sign + exponent;
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_stay_integers_and_other_numbers_keep_their_text() {
+        assert_eq!(Number::parse("9007199254740993").unwrap().as_i64(), Some(9_007_199_254_740_993));
+        assert_eq!(Number::parse("9223372036854775808").unwrap().as_u64(), Some(9_223_372_036_854_775_808));
+        assert_eq!(Number::parse("2001.1002").unwrap().to_string(), "2001.1002");
+        assert_eq!(Number::parse("1.0").unwrap().to_string(), "1.0");
+        assert_eq!(Number::parse("1e400").unwrap().to_string(), "1e400");
+        assert_eq!(Number::parse("-0").unwrap().to_string(), "-0");
+        let big = "123456789012345678901234567890";
+        assert_eq!(Number::parse(big).unwrap().to_string(), big);
+        assert_eq!(Number::from(5u64), Number::from(5i64));
+    }
+
+    #[test]
+    fn other_text_is_not_a_number() {
+        for text in ["", "-", "01", "1.", ".1", "1e", "1e+", "+1", "NaN", "Infinity", "0x10", "1 ", " 1", "١"]
+        {
+            assert_eq!(Number::parse(text), None, "{text:?}");
+        }
+        assert_eq!(Number::from_f64(f64::NAN), None);
+        assert_eq!(Number::from_f64(f64::INFINITY), None);
+        assert_eq!(Number::from_f64(1e300).unwrap().to_string(), "1e300");
+        assert_eq!(Number::from_f64(0.1).unwrap().to_string(), "0.1");
+    }
+
+    #[test]
+    fn integers_that_graylog_would_wrap_are_recognised() {
+        let beyond = |text: &'static str| Number::parse(text).unwrap().is_beyond_i64();
+        assert!(beyond("9223372036854775808"));
+        assert!(beyond("-9223372036854775809"));
+        assert!(beyond("123456789012345678901234567890"));
+        assert!(!beyond("9223372036854775807"));
+        assert!(!beyond("-9223372036854775808"));
+        assert!(!beyond("1e30"));
+        assert!(!beyond("1.5"));
+        assert!(!beyond("-0"));
+    }
+}

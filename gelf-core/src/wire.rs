@@ -1,0 +1,28 @@
+//! The parts that [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter) are made
+//! of, for programs that need one of them alone.
+//!
+//! A [`Compressor`] compresses payloads, a [`Chunker`] splits them into datagrams; a [`Reassembler`] joins chunks, a
+//! [`Decompressor`] inflates whole payloads and an [`Inflater`] data that arrives in pieces.
+
+pub(crate) mod chunk;
+pub(crate) mod compress;
+pub(crate) mod datagram_reader;
+pub(crate) mod datagram_writer;
+mod decompress;
+mod encoding;
+pub(crate) mod frame;
+mod inflate;
+mod reassemble;
+
+pub use chunk::{
+    CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MAX_CHUNKS,
+    MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
+};
+pub use compress::Compressor;
+pub use decompress::{Decompressor, Inflated};
+pub use encoding::Encoding;
+pub use inflate::{DecompressError, InflateFormat, Inflater};
+pub use reassemble::{
+    Dropped, OnConflict, Progress, Reassembler, ReassemblyDropReason, ReassemblyError, ReassemblyLimits,
+    ReassemblyStats,
+};

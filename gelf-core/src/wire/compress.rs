@@ -1,0 +1,304 @@
+//! Compression of whole payloads, before they are chunked.
+//!
+//! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver tells by the magic bytes. Over TCP
+//! > there is no compression.
+
+use std::fmt;
+use std::str::FromStr;
+
+use flate2::{Compress, Crc, FlushCompress, Status};
+
+/// Buffers larger than this are freed after the message that needed them.
+const RETAINED_BYTES: usize = 256 * 1024;
+
+/// The compression of a payload.
+///
+/// ```
+/// use gelf_core::Compression;
+///
+/// assert_eq!("gzip".parse(), Ok(Compression::default()));
+/// assert_eq!("none".parse(), Ok(Compression::None));
+/// ```
+#[allow(clippy::exhaustive_enums, reason = "GELF 1.1 has closed the list")]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Compression {
+    /// No compression.
+    None,
+    /// gzip (RFC 1952), which is GELF's default and which every reader of UDP takes.
+    Gzip(CompressionLevel),
+    /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input knows no other.
+    Zlib(CompressionLevel),
+}
+
+/// gzip at the default level.
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip(CompressionLevel::DEFAULT)
+    }
+}
+
+/// Parses `none`, `gzip` or `zlib`, the latter two at the default level.
+impl FromStr for Compression {
+    type Err = InvalidCompression;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCompression> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip(CompressionLevel::DEFAULT)),
+            "zlib" => Ok(Self::Zlib(CompressionLevel::DEFAULT)),
+            _ => Err(InvalidCompression(())),
+        }
+    }
+}
+
+/// The error for a text that is not the name of a [`Compression`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InvalidCompression(());
+
+impl fmt::Display for InvalidCompression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the compression is not none, gzip or zlib")
+    }
+}
+
+impl std::error::Error for InvalidCompression {}
+
+/// The compression level: from 1, the fastest, to 9, the smallest output.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CompressionLevel(u8);
+
+impl CompressionLevel {
+    /// Level 2: on log messages nearly as small as any higher level, at half the cost.
+    pub const DEFAULT: Self = Self(2);
+
+    /// Returns the level with this number, 1 to 9.
+    pub const fn new(level: u8) -> Option<Self> {
+        if level >= 1 && level <= 9 { Some(Self(level)) } else { None }
+    }
+
+    /// Returns the number, 1 to 9.
+    pub const fn as_u8(self) -> u8 {
+        self.0
+    }
+}
+
+/// Returns [`CompressionLevel::DEFAULT`].
+impl Default for CompressionLevel {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Compresses payloads one after another, with one deflate state and one buffer for all of them.
+///
+/// ```
+/// use gelf_core::{Compression, wire::{Compressor, Decompressor}};
+///
+/// let payload = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+/// let mut compressor = Compressor::new(Compression::default());
+/// let gzip = compressor.compress(payload);
+/// assert_eq!(gzip[..2], [0x1f, 0x8b]);
+/// assert_eq!(Decompressor::default().decompress(gzip)?.bytes, payload);
+/// # Ok::<(), gelf_core::wire::DecompressError>(())
+/// ```
+pub struct Compressor {
+    compression: Compression,
+    deflate: Option<Compress>,
+    buffer: Vec<u8>,
+    /// Whether the buffer has the last payload; otherwise the payload is sent plain.
+    filled: bool,
+}
+
+impl Compressor {
+    /// Creates a compressor. The deflate state takes about 300 KiB; [`Compression::None`] needs none.
+    pub fn new(compression: Compression) -> Self {
+        let deflate = match compression {
+            Compression::None => None,
+            Compression::Gzip(level) => Some((level, false)),
+            Compression::Zlib(level) => Some((level, true)),
+        };
+        let deflate = deflate
+            .map(|(level, is_zlib)| Compress::new(flate2::Compression::new(level.as_u8().into()), is_zlib));
+        Self { compression, deflate, buffer: Vec::new(), filled: false }
+    }
+
+    /// Returns the compression.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Returns the compressed payload, or the payload itself with [`Compression::None`].
+    ///
+    /// The output is deterministic: gzip's time stamp is 0 and its system "unknown".
+    pub fn compress<'a>(&'a mut self, payload: &'a [u8]) -> &'a [u8] {
+        self.fill(payload);
+        self.output(payload)
+    }
+
+    /// Compresses into the buffer.
+    pub(crate) fn fill(&mut self, payload: &[u8]) {
+        self.filled = false;
+        let Some(deflate) = &mut self.deflate else { return };
+        if self.buffer.capacity() > RETAINED_BYTES {
+            self.buffer = Vec::new();
+        }
+        // Compression in memory has no reason to fail. If it did, the plain payload would be as good a message.
+        self.filled = fill(deflate, self.compression, payload, &mut self.buffer).is_some();
+    }
+
+    /// Makes the payload be sent plain.
+    pub(crate) fn skip(&mut self) {
+        self.filled = false;
+    }
+
+    /// Returns the output of `fill` for this payload.
+    pub(crate) fn output<'a>(&'a self, payload: &'a [u8]) -> &'a [u8] {
+        if self.filled { &self.buffer } else { payload }
+    }
+}
+
+/// Compresses the payload into the buffer, which is cleared; returns `None` if that fails.
+fn fill(
+    deflate: &mut Compress,
+    compression: Compression,
+    payload: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Option<()> {
+    deflate.reset();
+    buffer.clear();
+    if let Compression::Gzip(level) = compression {
+        buffer.extend_from_slice(&gzip_header(level));
+    }
+    loop {
+        let rest = payload.get(usize::try_from(deflate.total_in()).ok()?..)?;
+        buffer.reserve(rest.len() / 2 + 64);
+        match deflate.compress_vec(rest, buffer, FlushCompress::Finish).ok()? {
+            Status::StreamEnd => break,
+            Status::Ok | Status::BufError => {}
+        }
+    }
+    match compression {
+        Compression::None => return None,
+        Compression::Gzip(_) => {
+            let mut checksum = Crc::new();
+            checksum.update(payload);
+            buffer.extend_from_slice(&checksum.sum().to_le_bytes());
+            // gzip's ISIZE is the length modulo 2^32.
+            buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        }
+        Compression::Zlib(_) => {
+            // The second byte has the level, for information only, and a checksum over both.
+            let [_, flags, ..] = buffer.as_mut_slice() else { return None };
+            *flags = 0x9c;
+        }
+    }
+    Some(())
+}
+
+/// Returns a gzip header: magic, deflate, no flags, no time, a hint at the level, system unknown.
+fn gzip_header(level: CompressionLevel) -> [u8; 10] {
+    let hint = match level.0 {
+        1 => 4,
+        9 => 2,
+        _ => 0,
+    };
+    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, hint, 0xff]
+}
+
+/// Omits the state and the buffer.
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::decompress::Decompressor;
+    use proptest::prelude::*;
+
+    const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    fn every_kind() -> impl Iterator<Item = Compression> {
+        (1..=9)
+            .filter_map(CompressionLevel::new)
+            .flat_map(|level| [Compression::Gzip(level), Compression::Zlib(level)])
+    }
+
+    #[test]
+    fn zlib_starts_with_78_9c_at_every_level() {
+        for compression in every_kind().filter(|kind| matches!(kind, Compression::Zlib(_))) {
+            assert_eq!(Compressor::new(compression).compress(PAYLOAD)[..2], [0x78, 0x9c], "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_deterministic_without_time_and_system() {
+        for compression in every_kind().filter(|kind| matches!(kind, Compression::Gzip(_))) {
+            let mut compressor = Compressor::new(compression);
+            let first = compressor.compress(PAYLOAD).to_vec();
+            assert_eq!(first[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+            assert_eq!(first[9], 0xff, "{compression:?}");
+            assert_eq!(compressor.compress(PAYLOAD), first);
+        }
+    }
+
+    #[test]
+    fn levels_are_1_to_9() {
+        assert_eq!(CompressionLevel::new(0), None);
+        assert_eq!(CompressionLevel::new(10), None);
+        assert_eq!(CompressionLevel::new(9).unwrap().as_u8(), 9);
+    }
+
+    #[test]
+    fn a_short_payload_is_compressed_although_it_gets_longer() {
+        let mut compressor = Compressor::new(Compression::default());
+        assert!(compressor.compress(b"{}").len() > 2);
+    }
+
+    #[test]
+    fn names_are_parsed() {
+        assert_eq!("zlib".parse(), Ok(Compression::Zlib(CompressionLevel::DEFAULT)));
+        let error = "zstd".parse::<Compression>().unwrap_err();
+        assert_eq!(error.to_string(), "the compression is not none, gzip or zlib");
+    }
+
+    #[test]
+    fn without_compression_the_payload_is_returned() {
+        assert_eq!(Compressor::new(Compression::None).compress(PAYLOAD), PAYLOAD);
+    }
+
+    #[test]
+    fn a_huge_payload_does_not_pin_its_buffer() {
+        let mut compressor = Compressor::new(Compression::default());
+        let mut random = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 56) as u8
+        })
+        .take(4 << 20)
+        .collect();
+        assert!(compressor.compress(&noise).len() > 4 << 20);
+        assert!(compressor.compress(PAYLOAD).len() < 100);
+        assert!(compressor.buffer.capacity() <= RETAINED_BYTES, "{}", compressor.buffer.capacity());
+    }
+
+    proptest! {
+        #[test]
+        fn payloads_compressed_with_one_state_inflate_to_the_same(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 1..5),
+            kind in 0usize..18,
+        ) {
+            let compression = every_kind().nth(kind).unwrap();
+            let mut compressor = Compressor::new(compression);
+            let mut decompressor = Decompressor::default();
+            for payload in &payloads {
+                let compressed = compressor.compress(payload);
+                let inflated = decompressor.decompress(compressed).unwrap();
+                prop_assert_eq!(inflated.bytes, &payload[..]);
+                prop_assert_eq!(inflated.trailing, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Decompression of whole payloads, with a limit on the output.
+
+use std::fmt;
+
+use super::inflate::{DecompressError, InflateFormat, Inflater};
+
+/// Buffers larger than this are freed after the payload that needed them.
+const RETAINED_BYTES: usize = 256 * 1024;
+
+/// Inflates gzip and zlib payloads one after another, with one state and one buffer for all of them.
+pub struct Decompressor {
+    limit: usize,
+    inflater: Inflater,
+    /// Its length is how much was allocated, not how much the last payload filled.
+    buffer: Vec<u8>,
+}
+
+/// An inflated payload.
+#[derive(Clone, Copy, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Inflated<'a> {
+    /// The payload.
+    pub bytes: &'a [u8],
+    /// The number of bytes behind the compressed data. Java's and Ruby's readers ignore them.
+    pub trailing: usize,
+}
+
+/// Creates a decompressor with [`Decompressor::DEFAULT_LIMIT`].
+impl Default for Decompressor {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_LIMIT)
+    }
+}
+
+impl Decompressor {
+    /// 8 MiB, as Graylog's `decompress_size_limit`: a decompression bomb costs no more memory than this.
+    pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
+
+    /// Creates a decompressor that fails on a payload of more than `limit` bytes once it is inflated.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, inflater: Inflater::new(InflateFormat::Gzip, limit), buffer: Vec::new() }
+    }
+
+    /// Inflates a payload: gzip of one or several members (RFC 1952, section 2.2), or zlib.
+    ///
+    /// # Errors
+    /// See [`DecompressError`]: [`Header`](DecompressError::Header) if the payload is neither gzip nor zlib. A payload
+    /// that fails has no output.
+    #[allow(clippy::indexing_slicing, reason = "`len` is never more than the buffer's length")]
+    pub fn decompress<'a>(&'a mut self, payload: &[u8]) -> Result<Inflated<'a>, DecompressError> {
+        let Self { limit, inflater, buffer } = self;
+        if buffer.len() > RETAINED_BYTES {
+            *buffer = Vec::new();
+        }
+        inflater.reset(match payload {
+            [0x1f, 0x8b, ..] => InflateFormat::Gzip,
+            [_, _, ..] => InflateFormat::Zlib,
+            _ => return Err(DecompressError::Header),
+        });
+        let (mut rest, mut len) = (payload, 0);
+        loop {
+            if buffer.len() == len {
+                grow(buffer, rest.len(), *limit);
+            }
+            match inflater.inflate(&mut rest, &mut buffer[len..])? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        inflater.finish()?;
+        Ok(Inflated { bytes: &buffer[..len], trailing: inflater.trailing() })
+    }
+}
+
+/// Extends a buffer that is full, by what has come out so far and never by what a header claims.
+fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
+    let len = buffer.len();
+    // One byte beyond the limit shows that there is more.
+    let room = limit.saturating_add(1).saturating_sub(len);
+    let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
+    // Exactly, for a vector that doubles would go beyond the limit.
+    buffer.reserve_exact(more);
+    buffer.resize(len + more, 0);
+}
+
+/// Omits the buffer.
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Writes the length of the payload, not its bytes.
+impl fmt::Debug for Inflated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflated")
+            .field("len", &self.bytes.len())
+            .field("trailing", &self.trailing)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::compress::{Compression, Compressor};
+
+    /// `{"version":"1.1","host":"h","short_message":"m"}`
+    const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+    const ZLIB_BODY: &str =
+        "ab562a4b2d2acecccf53b25232d43354d251cac82f2e01723280cce28cfca292f8dcd4e2e2c4f454a058ae522d00";
+    const GZIP_TRAILER: &str = "09fc93f630000000";
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    fn zlib(header: &str) -> Vec<u8> {
+        hex(&format!("{header}{ZLIB_BODY}70550f34"))
+    }
+
+    fn gzip(header: &str) -> Vec<u8> {
+        hex(&format!("{header}{ZLIB_BODY}{GZIP_TRAILER}"))
+    }
+
+    /// Inflates pieces of `len` bytes into an output of as many.
+    fn inflate_in_pieces(payload: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
+        let mut inflater = Inflater::new(
+            match payload {
+                [0x1f, 0x8b, ..] => InflateFormat::Gzip,
+                [_, _, ..] => InflateFormat::Zlib,
+                _ => return Err(DecompressError::Header),
+            },
+            Decompressor::DEFAULT_LIMIT,
+        );
+        let (mut output, mut bytes) = (vec![0; len], Vec::new());
+        for mut piece in payload.chunks(len) {
+            loop {
+                match inflater.inflate(&mut piece, &mut output)? {
+                    0 => break,
+                    len => bytes.extend_from_slice(&output[..len]),
+                }
+            }
+            assert!(piece.is_empty());
+        }
+        inflater.finish()?;
+        Ok((bytes, inflater.trailing()))
+    }
+
+    fn inflate(payload: &[u8]) -> Result<(Vec<u8>, usize), DecompressError> {
+        let whole = Decompressor::default()
+            .decompress(payload)
+            .map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));
+        for len in [1, 3, 7] {
+            assert_eq!(inflate_in_pieces(payload, len), whole, "pieces of {len}");
+        }
+        whole
+    }
+
+    #[test]
+    fn every_zlib_level_and_window_is_read() {
+        for header in ["7801", "785e", "789c", "78da", "4889", "1895"] {
+            assert_eq!(inflate(&zlib(header)), Ok((PAYLOAD.to_vec(), 0)), "{header}");
+        }
+        let stored = [hex("7801013000cfff"), PAYLOAD.to_vec(), hex("70550f34")].concat();
+        assert_eq!(inflate(&stored), Ok((PAYLOAD.to_vec(), 0)));
+    }
+
+    #[test]
+    fn every_optional_part_of_a_gzip_header_is_skipped() {
+        for header in
+            ["1f8b08000000000000ff", "1f8b08080000000000ff6100", "1f8b081e0000000000ff02007879610063009c5e"]
+        {
+            assert_eq!(inflate(&gzip(header)), Ok((PAYLOAD.to_vec(), 0)), "{header}");
+        }
+        assert_eq!(
+            inflate(&gzip("1f8b081e0000000000ff02007879610063009c5f")),
+            Err(DecompressError::Checksum)
+        );
+        assert_eq!(inflate(&gzip("1f8b08200000000000ff")), Err(DecompressError::Header));
+    }
+
+    #[test]
+    fn all_gzip_members_are_read() {
+        let two = hex(
+            "1f8b08000000000000ffab562a4b2d2acecccf53b25232d43354d251cac807003e76666b140000001f8b08000000000000ff2b2e51b252ca50d2512acec82f2a89cf4d2d2e4e4c4f058ae52ad50200109933491c000000",
+        );
+        assert_eq!(inflate(&two), Ok((PAYLOAD.to_vec(), 0)));
+        let empty_first =
+            [hex("1f8b08000000000000ff03000000000000000000"), gzip("1f8b08000000000000ff")].concat();
+        assert_eq!(inflate(&empty_first), Ok((PAYLOAD.to_vec(), 0)));
+    }
+
+    #[test]
+    fn trailing_bytes_are_counted() {
+        assert_eq!(inflate(&[zlib("789c"), b"xx".to_vec()].concat()), Ok((PAYLOAD.to_vec(), 2)));
+        assert_eq!(
+            inflate(&[gzip("1f8b08000000000000ff"), b"xyz".to_vec()].concat()),
+            Ok((PAYLOAD.to_vec(), 3))
+        );
+        for behind in [&b"\x1f"[..], b"\x1fx", b"\x1fxy", b"x\x1f\x8b"] {
+            let payload = [&gzip("1f8b08000000000000ff"), behind].concat();
+            assert_eq!(inflate(&payload), Ok((PAYLOAD.to_vec(), behind.len())), "{behind:x?}");
+        }
+    }
+
+    #[test]
+    fn wrong_checksums_and_lengths_are_errors() {
+        for (at, payload) in
+            [(1, zlib("789c")), (1, gzip("1f8b08000000000000ff")), (8, gzip("1f8b08000000000000ff"))]
+        {
+            let mut payload = payload;
+            let at = payload.len() - at;
+            payload[at] ^= 1;
+            assert_eq!(inflate(&payload), Err(DecompressError::Checksum), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_preset_dictionary_is_refused() {
+        let payload = hex(
+            "78bb26c30575ab562a4b2d2acecccf53b25232d43354d251cac82f2e01723280cc62649540b15ca55a0070550f34",
+        );
+        assert_eq!(inflate(&payload), Err(DecompressError::Dictionary));
+    }
+
+    #[test]
+    fn a_payload_that_ends_anywhere_is_truncated() {
+        for payload in [zlib("789c"), gzip("1f8b08000000000000ff")] {
+            for len in 2..payload.len() {
+                assert_eq!(
+                    inflate(&payload[..len]),
+                    Err(DecompressError::Truncated),
+                    "{len} of {}",
+                    payload.len()
+                );
+            }
+        }
+        assert_eq!(inflate(b""), Err(DecompressError::Header));
+        assert_eq!(inflate(b"x"), Err(DecompressError::Header));
+    }
+
+    #[test]
+    fn the_limit_is_exact_and_an_error() {
+        let mut compressor = Compressor::new(Compression::default());
+        let mut decompressor = Decompressor::new(1000);
+        assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1000])).unwrap().bytes.len(), 1000);
+        let error = DecompressError::LimitExceeded { limit: 1000 };
+        assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1001])), Err(error));
+        let members =
+            [compressor.compress(&[b'a'; 600]).to_vec(), compressor.compress(&[b'a'; 600]).to_vec()];
+        assert_eq!(decompressor.decompress(&members.concat()), Err(error));
+        assert_eq!(decompressor.decompress(compressor.compress(b"after")).unwrap().bytes, b"after");
+    }
+
+    #[test]
+    fn a_bomb_costs_no_more_than_the_limit() {
+        let bomb = Compressor::new(Compression::default()).compress(&vec![b'a'; 64 << 20]).to_vec();
+        let mut decompressor = Decompressor::default();
+        let limit = Decompressor::DEFAULT_LIMIT;
+        assert_eq!(decompressor.decompress(&bomb), Err(DecompressError::LimitExceeded { limit }));
+        assert!(decompressor.buffer.capacity() <= limit + 1, "{}", decompressor.buffer.capacity());
+    }
+}

@@ -1,0 +1,422 @@
+//! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
+//!
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit, with an error
+//! and not with a truncated message; and nothing is allocated because a header claims a size.
+
+use std::fmt;
+
+use adler2::Adler32;
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+/// The data formats that an [`Inflater`] reads.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum InflateFormat {
+    /// A bare deflate stream (RFC 1951), without a header and a checksum.
+    Deflate,
+    /// gzip of one or several members (RFC 1952, section 2.2).
+    Gzip,
+    /// zlib (RFC 1950).
+    Zlib,
+}
+
+/// Inflates data that arrives in pieces.
+///
+/// ```
+/// use gelf_core::{Compression, wire::{Compressor, InflateFormat, Inflater}};
+///
+/// let mut compressor = Compressor::new(Compression::default());
+/// let mut inflater = Inflater::new(InflateFormat::Gzip, 1024);
+/// let (mut output, mut text) = ([0; 4], Vec::new());
+/// for mut piece in compressor.compress(b"some text").chunks(3) {
+///     loop {
+///         match inflater.inflate(&mut piece, &mut output)? {
+///             0 => break,
+///             len => text.extend_from_slice(&output[..len]),
+///         }
+///     }
+/// }
+/// inflater.finish()?;
+/// assert_eq!(text, b"some text");
+/// # Ok::<(), gelf_core::wire::DecompressError>(())
+/// ```
+pub struct Inflater {
+    limit: usize,
+    state: State,
+    deflate: Decompress,
+    /// Output of all members so far.
+    produced: usize,
+    /// Input behind the compressed data.
+    trailing: usize,
+    checksum: Checksum,
+    /// The flags of the gzip header.
+    flags: u8,
+    header_checksum: Crc,
+}
+
+/// The position in the data, and the bytes of the current part that have been read.
+#[derive(Clone, Copy)]
+enum State {
+    ZlibHeader(Part<2>),
+    ZlibTrailer(Part<4>),
+    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). The optional parts follow in this order.
+    GzipHeader(Part<10>),
+    ExtraLen(Part<2>),
+    Extra(u16),
+    Name,
+    Comment,
+    HeaderChecksum(Part<2>),
+    GzipTrailer(Part<8>),
+    /// Behind a gzip member; the first byte of the next one may have been read.
+    BetweenMembers(Part<2>),
+    Data,
+    End,
+}
+
+/// The checksum of the current member's output.
+enum Checksum {
+    None,
+    Crc32(Crc),
+    Adler32(Adler32),
+}
+
+/// A part of fixed length.
+#[derive(Clone, Copy)]
+struct Part<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Part<N> {
+    const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    /// Reads from the input; returns the bytes once there are all of them.
+    fn read(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
+        for place in self.bytes.iter_mut().skip(self.len) {
+            let (byte, rest) = input.split_first()?;
+            *place = *byte;
+            *input = rest;
+            self.len += 1;
+        }
+        Some(self.bytes)
+    }
+}
+
+const HEADER_CHECKSUM: u8 = 0x02;
+const EXTRA: u8 = 0x04;
+const NAME: u8 = 0x08;
+const COMMENT: u8 = 0x10;
+const RESERVED: u8 = 0xe0;
+
+impl Inflater {
+    /// Creates an inflater that fails on data of more than `limit` bytes once it is inflated.
+    pub fn new(format: InflateFormat, limit: usize) -> Self {
+        let mut inflater = Self {
+            limit,
+            state: State::End,
+            deflate: Decompress::new(false),
+            produced: 0,
+            trailing: 0,
+            checksum: Checksum::None,
+            flags: 0,
+            header_checksum: Crc::new(),
+        };
+        inflater.reset(format);
+        inflater
+    }
+
+    /// Starts anew with other data, and keeps the memory and the limit.
+    pub fn reset(&mut self, format: InflateFormat) {
+        self.produced = 0;
+        self.trailing = 0;
+        (self.state, self.checksum) = match format {
+            InflateFormat::Deflate => (State::Data, Checksum::None),
+            InflateFormat::Gzip => (State::GzipHeader(Part::EMPTY), Checksum::Crc32(Crc::new())),
+            InflateFormat::Zlib => (State::ZlibHeader(Part::EMPTY), Checksum::Adler32(Adler32::new())),
+        };
+        self.deflate.reset(false);
+    }
+
+    /// Inflates from `input`, which is advanced, until there is output; returns the length of the output.
+    ///
+    /// 0 means that the input is used up, unless `output` is empty. Input behind the compressed data is
+    /// [counted](Self::trailing) and ignored.
+    ///
+    /// # Errors
+    /// See [`DecompressError`]. The inflater must be [reset](Self::reset) then.
+    pub fn inflate(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, DecompressError> {
+        loop {
+            self.state = match &mut self.state {
+                State::Data => {
+                    let (len, ended) = self.data(input, output)?;
+                    if ended {
+                        self.state = match self.checksum {
+                            Checksum::None => State::End,
+                            Checksum::Crc32(_) => State::GzipTrailer(Part::EMPTY),
+                            Checksum::Adler32(_) => State::ZlibTrailer(Part::EMPTY),
+                        };
+                    }
+                    if len > 0 || !ended {
+                        return Ok(len);
+                    }
+                    continue;
+                }
+                State::End => {
+                    self.trailing = self.trailing.saturating_add(input.len());
+                    *input = &[];
+                    return Ok(0);
+                }
+                State::GzipHeader(part) => match part.read(input) {
+                    Some(header) => self.gzip_header(header)?,
+                    None => return Ok(0),
+                },
+                State::ExtraLen(part) => match part.read(input) {
+                    Some(len) => {
+                        self.in_header(&len);
+                        State::Extra(u16::from_le_bytes(len))
+                    }
+                    None => return Ok(0),
+                },
+                State::Extra(0) => self.header_part(NAME),
+                State::Extra(left) => {
+                    let (extra, rest) = input.split_at(usize::from(*left).min(input.len()));
+                    if extra.is_empty() {
+                        return Ok(0);
+                    }
+                    // No more than `left`.
+                    let left = *left - extra.len() as u16;
+                    *input = rest;
+                    self.in_header(extra);
+                    State::Extra(left)
+                }
+                State::Name | State::Comment => {
+                    let next = if matches!(self.state, State::Name) { COMMENT } else { HEADER_CHECKSUM };
+                    let (text, rest, ended) = match memchr::memchr(0, input) {
+                        Some(at) => {
+                            let (text, rest) = input.split_at(at + 1);
+                            (text, rest, true)
+                        }
+                        None => (*input, &[][..], false),
+                    };
+                    *input = rest;
+                    self.in_header(text);
+                    if !ended {
+                        return Ok(0);
+                    }
+                    self.header_part(next)
+                }
+                State::HeaderChecksum(part) => match part.read(input) {
+                    Some(expected) if u16::from_le_bytes(expected) == self.header_checksum.sum() as u16 => {
+                        State::Data
+                    }
+                    Some(_) => return Err(DecompressError::Checksum),
+                    None => return Ok(0),
+                },
+                State::GzipTrailer(part) => match part.read(input) {
+                    Some(trailer) => self.gzip_trailer(trailer)?,
+                    None => return Ok(0),
+                },
+                State::BetweenMembers(part) => {
+                    part.read(input);
+                    let Part { bytes, len } = *part;
+                    match (len, bytes) {
+                        (2, [0x1f, 0x8b]) => self.next_member(),
+                        (0, _) | (1, [0x1f, _]) => return Ok(0),
+                        _ => {
+                            self.trailing = len;
+                            State::End
+                        }
+                    }
+                }
+                State::ZlibHeader(part) => match part.read(input) {
+                    Some(header) => zlib_header(header)?,
+                    None => return Ok(0),
+                },
+                State::ZlibTrailer(part) => match (part.read(input), &self.checksum) {
+                    (Some(trailer), Checksum::Adler32(sum))
+                        if sum.checksum() == u32::from_be_bytes(trailer) =>
+                    {
+                        State::End
+                    }
+                    (Some(_), _) => return Err(DecompressError::Checksum),
+                    (None, _) => return Ok(0),
+                },
+            };
+        }
+    }
+
+    /// Checks that the data is complete, once there is no more input.
+    ///
+    /// # Errors
+    /// [`DecompressError::Truncated`] if it is not.
+    pub fn finish(&self) -> Result<(), DecompressError> {
+        match self.state {
+            State::BetweenMembers(_) | State::End => Ok(()),
+            _ => Err(DecompressError::Truncated),
+        }
+    }
+
+    /// Returns the number of input bytes behind the compressed data. Java's and Ruby's readers ignore them.
+    pub fn trailing(&self) -> usize {
+        match self.state {
+            State::BetweenMembers(part) => part.len,
+            _ => self.trailing,
+        }
+    }
+
+    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has ended.
+    fn data(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<(usize, bool), DecompressError> {
+        // One byte beyond the limit shows that there is more.
+        let room = self.limit.saturating_add(1).saturating_sub(self.produced).min(output.len());
+        let (output, _) = output.split_at_mut(room);
+        if output.is_empty() {
+            return Ok((0, false));
+        }
+        loop {
+            let before = (self.deflate.total_in(), self.deflate.total_out());
+            let status = self.deflate.decompress(input, output, FlushDecompress::None);
+            // Neither is longer than the slice that it is a part of.
+            let taken = (self.deflate.total_in() - before.0) as usize;
+            let given = (self.deflate.total_out() - before.1) as usize;
+            *input = input.split_at_checked(taken).ok_or(DecompressError::Corrupt)?.1;
+            self.produced = self.produced.saturating_add(given);
+            if self.produced > self.limit {
+                return Err(DecompressError::LimitExceeded { limit: self.limit });
+            }
+            let ended = match status {
+                Ok(status) => status == Status::StreamEnd,
+                Err(_) => return Err(DecompressError::Corrupt),
+            };
+            if given > 0 {
+                let (given_output, _) = output.split_at_checked(given).ok_or(DecompressError::Corrupt)?;
+                match &mut self.checksum {
+                    Checksum::None => {}
+                    Checksum::Crc32(sum) => sum.update(given_output),
+                    Checksum::Adler32(sum) => sum.write_slice(given_output),
+                }
+            }
+            if ended || given > 0 || input.is_empty() {
+                return Ok((given, ended));
+            }
+            if taken == 0 {
+                // There is input and room, and neither is used.
+                return Err(DecompressError::Corrupt);
+            }
+        }
+    }
+
+    fn gzip_header(&mut self, header: [u8; 10]) -> Result<State, DecompressError> {
+        let [first, second, method, flags, ..] = header;
+        if [first, second] != [0x1f, 0x8b] || method != 8 || flags & RESERVED != 0 {
+            return Err(DecompressError::Header);
+        }
+        self.flags = flags;
+        self.header_checksum.reset();
+        self.in_header(&header);
+        Ok(self.header_part(EXTRA))
+    }
+
+    /// Returns the first part of the header, from this one on, that the flags say is there; or the data behind it.
+    fn header_part(&self, first: u8) -> State {
+        // The order of the parts is not that of the flags' bits.
+        let mut skipped = true;
+        for part in [EXTRA, NAME, COMMENT, HEADER_CHECKSUM] {
+            skipped &= part != first;
+            if !skipped && self.flags & part != 0 {
+                return match part {
+                    EXTRA => State::ExtraLen(Part::EMPTY),
+                    NAME => State::Name,
+                    COMMENT => State::Comment,
+                    _ => State::HeaderChecksum(Part::EMPTY),
+                };
+            }
+        }
+        State::Data
+    }
+
+    /// Adds bytes to the checksum of the header, if it has one.
+    fn in_header(&mut self, bytes: &[u8]) {
+        if self.flags & HEADER_CHECKSUM != 0 {
+            self.header_checksum.update(bytes);
+        }
+    }
+
+    fn gzip_trailer(&mut self, trailer: [u8; 8]) -> Result<State, DecompressError> {
+        let [s0, s1, s2, s3, l0, l1, l2, l3] = trailer;
+        match &self.checksum {
+            Checksum::Crc32(sum)
+                if sum.sum() == u32::from_le_bytes([s0, s1, s2, s3])
+                    && sum.amount() == u32::from_le_bytes([l0, l1, l2, l3]) =>
+            {
+                Ok(State::BetweenMembers(Part::EMPTY))
+            }
+            _ => Err(DecompressError::Checksum),
+        }
+    }
+
+    /// Starts the next gzip member, whose first two bytes have been read.
+    fn next_member(&mut self) -> State {
+        self.deflate.reset(false);
+        self.checksum = Checksum::Crc32(Crc::new());
+        State::GzipHeader(Part { bytes: [0x1f, 0x8b, 0, 0, 0, 0, 0, 0, 0, 0], len: 2 })
+    }
+}
+
+fn zlib_header(header: [u8; 2]) -> Result<State, DecompressError> {
+    const PRESET_DICTIONARY: u8 = 0x20;
+    let [_, flags] = header;
+    if !super::Encoding::is_zlib(&header) {
+        return Err(DecompressError::Header);
+    }
+    if flags & PRESET_DICTIONARY != 0 {
+        return Err(DecompressError::Dictionary);
+    }
+    Ok(State::Data)
+}
+
+/// Omits the state.
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater")
+            .field("limit", &self.limit)
+            .field("produced", &self.produced)
+            .field("trailing", &self.trailing())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The reason why data cannot be inflated. Except for the limit, each is the sender's fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DecompressError {
+    /// A checksum or length in the data is not that of its content.
+    Checksum,
+    /// The deflate data is malformed.
+    Corrupt,
+    /// The zlib data needs a preset dictionary, which GELF does not have.
+    Dictionary,
+    /// The data is neither gzip nor zlib.
+    Header,
+    /// The output is longer than the limit allows.
+    LimitExceeded {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The data ends too early.
+    Truncated,
+}
+
+impl fmt::Display for DecompressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checksum => f.write_str("the compressed payload does not match its checksum"),
+            Self::Corrupt => f.write_str("the compressed payload is malformed"),
+            Self::Dictionary => f.write_str("the zlib payload needs a preset dictionary"),
+            Self::Header => f.write_str("the payload is neither gzip nor zlib"),
+            Self::LimitExceeded { limit } => write!(f, "the payload inflates to more than {limit} bytes"),
+            Self::Truncated => f.write_str("the compressed payload is truncated"),
+        }
+    }
+}
+
+impl std::error::Error for DecompressError {}
