@@ -288,7 +288,7 @@ impl Connection {
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return (self.ended(), false),
-                Ok(len) => self.reader.push(buffer.get(..len).unwrap_or_default()),
+                Ok(len) => self.reader.push(buffer.split_at(len).0),
                 Err(error) if is_time_out(&error) => {}
                 Err(_) => return (self.ended(), false),
             }
