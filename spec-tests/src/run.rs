@@ -20,7 +20,7 @@ pub struct Outcome {
     pub differences: Vec<String>,
     /// Known reason for the differences.
     pub reason: Option<String>,
-    /// Where the differences are reported.
+    /// Link to a report of the differences.
     pub report: Option<String>,
 }
 

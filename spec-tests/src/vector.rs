@@ -17,7 +17,7 @@ pub use http::{
 /// Version of the file format.
 const SCHEMA: u32 = 1;
 
-/// How tolerant an implementation is.
+/// Tolerance of an implementation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Mode {

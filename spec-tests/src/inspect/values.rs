@@ -11,7 +11,7 @@ const MAX_VALUES: usize = 100_000;
 /// Arrangement of the values in a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
-    /// One value, or bytes that are none.
+    /// One value, valid or not.
     One,
     /// Concatenated values.
     Several,
