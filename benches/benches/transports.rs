@@ -97,7 +97,7 @@ impl Udp {
             });
             cost += processor_time() - before;
             for _ in 0..datagrams {
-                sink.recv(&mut buffer).expect("none is lost");
+                sink.recv(&mut buffer).expect("a datagram");
             }
             left -= now;
         }
@@ -249,7 +249,7 @@ fn compare(
     many.sort();
     let (few, many) = (few[ROUNDS / 2], many[ROUNDS / 2]);
     let ratio = many.as_secs_f64() / few.as_secs_f64();
-    println!("{what}: {:?} and {:?} a message, {ratio:.2} times", few / messages, many / messages);
+    println!("{what}: {:?} and {:?} per message, {ratio:.2} times", few / messages, many / messages);
 }
 
 fn transports(criterion: &mut Criterion) {
@@ -267,8 +267,8 @@ fn transports(criterion: &mut Criterion) {
     }
     let mut tcp = Tcp::new(&Corpus::new(5000));
     for (what, pace) in [
-        ("TCP, a reader who waits: 64 KiB a write, and a write each", Pace::ReaderWaits),
-        ("TCP, as fast as it goes: 64 KiB a write, and a write each", Pace::Free),
+        ("TCP, waiting reader: 64 KiB per write, and one write per message", Pace::ReaderWaits),
+        ("TCP, free running: 64 KiB per write, and one write per message", Pace::Free),
     ] {
         let tcp = std::cell::RefCell::new(&mut tcp);
         compare(what, 5000, || tcp.borrow_mut().write_many(pace), || tcp.borrow_mut().write_each(pace));
@@ -285,10 +285,10 @@ fn transports(criterion: &mut Criterion) {
     group.bench_function("UDP, 8 chunks one by one", |bencher| {
         bencher.iter_custom(|messages| one_by_one.send(messages));
     });
-    group.bench_function("TCP, 5,000 messages, 64 KiB a write", |bencher| {
+    group.bench_function("TCP, 5,000 messages, 64 KiB per write", |bencher| {
         bencher.iter_custom(|times| (0..times).map(|_| tcp.write_many(Pace::ReaderWaits)).sum());
     });
-    group.bench_function("TCP, 5,000 messages, a write each", |bencher| {
+    group.bench_function("TCP, 5,000 messages, one write per message", |bencher| {
         bencher.iter_custom(|times| (0..times).map(|_| tcp.write_each(Pace::ReaderWaits)).sum());
     });
     group.finish();

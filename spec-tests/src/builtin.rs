@@ -224,7 +224,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
 }
 
 /// Converts to gelf-core's types, or returns the name of the error.
-fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str> {
+pub(crate) fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str> {
     let mut message = Message::new(text.host.as_deref().unwrap_or_default(), text.short_message.as_str());
     if let Some(full_message) = &text.full_message {
         message = message.with_full_message(full_message.as_str());

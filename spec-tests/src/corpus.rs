@@ -1,7 +1,8 @@
 //! A reproducible corpus of messages like those of containers, for measurements.
 
-use gelf_core::{FieldName, Level, Message, Timestamp, encode};
+use gelf_core::encode;
 
+use crate::builtin::message_of;
 use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
@@ -33,22 +34,13 @@ pub(crate) fn messages(count: usize) -> Vec<MessageText> {
 }
 
 /// Encodes a message as its payload.
-pub(crate) fn payload(text: &MessageText) -> Vec<u8> {
-    let mut message = Message::new(text.host.as_deref().unwrap_or_default(), text.short_message.as_str());
-    if let Some(Ok(timestamp)) = text.timestamp.as_deref().map(Timestamp::from_decimal) {
-        message = message.with_timestamp(timestamp);
-    }
-    if let Some(Ok(level)) = text.level.map(Level::try_from) {
-        message = message.with_level(level);
-    }
-    for (name, value) in &text.fields {
-        if let (Ok(name), FieldValue::Text(value)) = (FieldName::new(format!("_{name}")), value) {
-            message = message.with_field(name, value.as_str());
-        }
-    }
+///
+/// # Errors
+/// Returns the name of a member that gelf-core cannot represent.
+pub(crate) fn payload(text: &MessageText) -> Result<Vec<u8>, &'static str> {
     let mut payload = bytes::BytesMut::new();
-    encode(&message, &mut payload);
-    payload.to_vec()
+    encode(&message_of(text)?, &mut payload);
+    Ok(payload.to_vec())
 }
 
 fn fields(container: usize) -> Vec<(String, FieldValue)> {
@@ -128,7 +120,7 @@ mod tests {
         let bytes: usize = corpus
             .iter()
             .map(|message| {
-                let payload = payload(message);
+                let payload = payload(message).unwrap();
                 assert!(Decoder::strict().decode(&payload).is_ok());
                 payload.len()
             })

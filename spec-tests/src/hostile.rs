@@ -123,8 +123,9 @@ pub fn fuzz(
         let (case, must_deliver) = make(&seeds, &mut numbers);
         results.cases += 1;
         let oracle = Oracle::ask(&case)?;
-        let of_its_own = must_deliver.as_ref().and_then(|messages| oracle.fault_of_its_own(messages));
-        let fault = match of_its_own {
+        let of_its_own =
+            must_deliver.as_ref().map(|messages| oracle.fault_of_its_own(messages)).transpose()?;
+        let fault = match of_its_own.flatten() {
             Some(fault) => Some(fault),
             None => asker.fault(&oracle)?,
         };
@@ -199,24 +200,25 @@ impl Oracle {
     }
 
     /// Returns a fault if gelf-core itself does not deliver these messages.
-    fn fault_of_its_own(&self, messages: &[MessageText]) -> Option<Fault> {
+    fn fault_of_its_own(&self, messages: &[MessageText]) -> Result<Option<Fault>, String> {
         for (mode, answer) in [(Mode::Strict, &self.strict), (Mode::Lenient, &self.lenient)] {
-            let seen: Vec<ObservedMessage> = answer.messages.iter().map(ObservedMessage::of).collect();
+            let seen: Vec<ObservedMessage> =
+                answer.messages.iter().map(ObservedMessage::of).collect::<Result<_, _>>()?;
             let mut differences = compare::messages(messages, &seen);
             for difference in &mut differences {
                 difference.what = format!("gelf-core itself, {}", difference.what);
             }
             if !differences.is_empty() || !answer.errors.is_empty() || !answer.deviations.is_empty() {
-                return Some(Fault {
+                return Ok(Some(Fault {
                     mode: Some(mode),
                     verdict: Verdict::Fails,
                     differences,
                     circumstances: format!("gelf-core itself {}", self.circumstances()),
                     is_ours: true,
-                });
+                }));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Returns the first error of the case, to tell findings apart.
@@ -306,7 +308,7 @@ impl<'a, 's> Asker<'a, 's> {
                     Reply::Crashed(error)
                 }
             };
-            let (verdict, differences) = judge(vector, *mode, &description, &KnownViolations::new(), &reply);
+            let (verdict, differences) = judge(vector, *mode, &description, &KnownViolations::new(), &reply)?;
             match verdict {
                 Verdict::Passes | Verdict::Deviates => {}
                 Verdict::Skipped => self.was_unsupported = true,

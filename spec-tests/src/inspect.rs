@@ -317,8 +317,8 @@ fn look_at_payload(inspection: &mut Inspection) {
 /// Returns part of a payload around an offset, as quoted text.
 fn excerpt(payload: &[u8], offset: usize) -> String {
     let from = offset.saturating_sub(8);
-    let part = payload.get(from..payload.len().min(offset + 40)).unwrap_or_default();
-    format!("{:?}", String::from_utf8_lossy(part))
+    let part: Vec<u8> = payload.iter().copied().skip(from).take(offset + 40 - from).collect();
+    format!("{:?}", String::from_utf8_lossy(&part))
 }
 
 /// Returns the rule that a deviation breaks. Deviations that the specification does not forbid are odd.

@@ -11,6 +11,7 @@ use crate::compare;
 use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
+use crate::recipe::Recipe;
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
@@ -74,50 +75,51 @@ pub(crate) fn violations_in(reply: &Reply) -> KnownViolations {
 
 /// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one. `known` are the
 /// violations that the sender commits in every message; they do not count again.
+///
+/// # Errors
+/// Returns a mistake in the vector.
 pub fn judge(
     vector: &Vector,
     mode: Option<Mode>,
     of: &Description,
     known: &KnownViolations,
     reply: &Reply,
-) -> (Verdict, Vec<Difference>) {
-    let (verdict, differences) = judge_strictly(vector, mode, of, known, reply);
-    match verdict {
-        Verdict::Fails if vector.choice => (Verdict::Deviates, differences),
-        verdict => (verdict, differences),
-    }
-}
-
-fn judge_strictly(
-    vector: &Vector,
-    mode: Option<Mode>,
-    of: &Description,
-    known: &KnownViolations,
-    reply: &Reply,
-) -> (Verdict, Vec<Difference>) {
+) -> Result<(Verdict, Vec<Difference>), String> {
     let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
-    match reply {
+    let (verdict, differences) = match reply {
         Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
         Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
         Reply::Unsupported(why) => (Verdict::Skipped, said("request", why)),
         Reply::Named(answer) => {
             let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
-            let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer);
+            let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer)?;
             let verdict = if differences.is_empty() { Verdict::Passes } else { Verdict::Fails };
             (verdict, differences)
         }
         Reply::Observed(observed) => match vector.input() {
-            Some(Input::Send(request)) => sent(vector, request, of, known, observed),
+            Some(Input::Send(request)) => sent(vector, request, of, known, observed)?,
             Some(Input::Chunk(request)) => {
-                cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)
+                cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)?
             }
-            _ => received(vector, mode, observed),
+            _ => received(vector, mode, observed)?,
         },
+    };
+    match verdict {
+        Verdict::Fails if vector.choice => Ok((Verdict::Deviates, differences)),
+        verdict => Ok((verdict, differences)),
     }
 }
 
+/// A verdict with its differences, or the reason why the vector itself is malformed.
+type Judgement = Result<(Verdict, Vec<Difference>), String>;
+
+/// Returns the bytes of a recipe in a vector.
+fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
+    recipe.bytes().map_err(|error| error.to_string())
+}
+
 /// Judges the messages that a receiver delivered.
-fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdict, Vec<Difference>) {
+fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgement {
     let modes: &[Mode] = match &mode {
         Some(mode) => std::slice::from_ref(mode),
         None => &[Mode::Lenient, Mode::Strict],
@@ -134,9 +136,9 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
-    let Some(mut differences) = ways.min_by_key(other_way) else { return (Verdict::Passes, Vec::new()) };
+    let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
     if let Some(Input::Payload(payload)) = vector.input() {
-        as_sent(&mut differences, &payload.bytes().unwrap_or_default());
+        as_sent(&mut differences, &bytes(payload)?);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference {
@@ -148,7 +150,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> (Verdic
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
-    (verdict_of(&differences, is_gelf), differences)
+    Ok((verdict_of(&differences, is_gelf), differences))
 }
 
 /// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
@@ -184,19 +186,21 @@ fn sent(
     of: &Description,
     known: &KnownViolations,
     observed: &Observed,
-) -> (Verdict, Vec<Difference>) {
+) -> Judgement {
     let expected = vector.expected(Mode::Strict);
     // Some senders have a fixed size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
-        None => return (Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]),
-        Some(Sent::Refused(_)) if !expected.errors.is_empty() => return (Verdict::Passes, Vec::new()),
+        None => {
+            return Ok((Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]));
+        }
+        Some(Sent::Refused(_)) if !expected.errors.is_empty() => return Ok((Verdict::Passes, Vec::new())),
         Some(Sent::Refused(words)) => {
-            return (Verdict::Fails, vec![Difference::new("sent", "the message", shortened(words))]);
+            return Ok((Verdict::Fails, vec![Difference::new("sent", "the message", shortened(words))]));
         }
         Some(Sent::Datagrams(datagrams)) if datagrams.is_empty() => {
             let silent = Difference::new("sent", "the message or an error", "nothing");
-            return (Verdict::Fails, vec![silent]);
+            return Ok((Verdict::Fails, vec![silent]));
         }
         Some(Sent::Datagrams(datagrams)) => inspect::datagrams(datagrams, size),
         Some(Sent::Stream(stream)) => inspect::stream(stream),
@@ -212,9 +216,9 @@ fn sent(
             ..Difference::new("sent", format!("an error, {error}"), "a message")
         });
     } else {
-        differences.extend(as_asked(expected, request, of, &inspection));
+        differences.extend(as_asked(expected, request, of, &inspection)?);
     }
-    (verdict_of(&differences, true), differences)
+    Ok((verdict_of(&differences, true), differences))
 }
 
 /// Converts the violations that count into differences, each once.
@@ -247,19 +251,16 @@ fn as_asked(
     request: &SendRequest,
     of: &Description,
     inspection: &Inspection,
-) -> Vec<Difference> {
-    let Some(wanted) = expected.payload.as_ref().and_then(|payload| payload.bytes().ok()) else {
-        return Vec::new();
-    };
-    let Ok(wanted) = Decoder::lenient().decode(&wanted).map(|decoded| text_of(&decoded.message)) else {
-        return Vec::new();
-    };
+) -> Result<Vec<Difference>, String> {
+    let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
+    let payload = bytes(payload)?;
+    let wanted = Decoder::lenient().decode(&payload).map(|decoded| text_of(&decoded.message));
+    let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
     let mut found = match inspection.message() {
         Ok(message) => text_of(&message),
-        Err(name) => return vec![Difference::new("sent", "a message", name)],
+        Err(name) => return Ok(vec![Difference::new("sent", "a message", name)]),
     };
     let asked = &request.message;
-    let mut wanted = wanted;
     let fixed = |member: &str| of.fixed.contains(member);
     if fixed("host") {
         found.host.clone_from(&wanted.host);
@@ -290,24 +291,24 @@ fn as_asked(
     if asked.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
         found.host.clone_from(&wanted.host);
     }
-    compare::message(&wanted, &ObservedMessage::of(&found))
+    Ok(compare::message(&wanted, &ObservedMessage::of(&found)?))
 }
 
 /// Judges a split payload: the chunks must be valid and carry the same bytes.
-fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<Difference>) {
+fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
         Some(Sent::Datagrams(datagrams)) if refuses && datagrams.is_empty() => {
-            return (Verdict::Passes, Vec::new());
+            return Ok((Verdict::Passes, Vec::new()));
         }
         Some(Sent::Datagrams(datagrams)) => datagrams,
-        Some(Sent::Refused(_)) if refuses => return (Verdict::Passes, Vec::new()),
+        Some(Sent::Refused(_)) if refuses => return Ok((Verdict::Passes, Vec::new())),
         Some(Sent::Refused(words)) => {
-            return (Verdict::Fails, vec![Difference::new("sent", "datagrams", shortened(words))]);
+            return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", shortened(words))]));
         }
-        _ => return (Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")]),
+        _ => return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")])),
     };
-    let wanted = expected.payload.as_ref().and_then(|payload| payload.bytes().ok());
+    let wanted = expected.payload.as_ref().map(bytes).transpose()?;
     let inspection = inspect::cut(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
@@ -323,11 +324,11 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> (Verdict, Vec<D
     {
         differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "others, or none"));
     }
-    (verdict_of(&differences, true), differences)
+    Ok((verdict_of(&differences, true), differences))
 }
 
 /// Returns all differences of a subject that replies with the names of the vectors.
-fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Difference> {
+fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {
         let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
@@ -349,12 +350,9 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Vec<Differenc
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        match payload.bytes() {
-            Ok(payload) => compare("payload", &readable(&payload), &put_together(&answer.sent, is_stream)),
-            Err(error) => compare("recipe", &"bytes", &error),
-        }
+        compare("payload", &readable(&bytes(payload)?), &put_together(&answer.sent, is_stream));
     }
-    differences
+    Ok(differences)
 }
 
 /// Returns the payload of datagrams or of a stream.

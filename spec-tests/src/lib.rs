@@ -13,6 +13,7 @@
 //! whose peer is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,tshark` makes it
 //! fail instead.
 
+mod brackets;
 mod builtin;
 mod compare;
 mod corpus;
@@ -28,6 +29,7 @@ mod names;
 mod numbers;
 mod observed;
 mod process;
+mod program;
 mod protocol;
 mod receivers;
 mod recipe;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
 use crate::observed::{Answered, Observed, ObservedMessage};
+use crate::receivers::Transport;
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
 use observer::{Heard, Observer};
@@ -234,14 +235,7 @@ impl Live {
     }
 
     fn connect(&self) -> Result<TcpStream, String> {
-        let address = self.options.tcp.ok_or("no address for TCP")?;
-        let connect = || {
-            let stream = TcpStream::connect_timeout(&address, self.options.timeout)?;
-            stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(self.options.timeout))?;
-            Ok(stream)
-        };
-        connect().map_err(|error: std::io::Error| format!("{address}: {error}"))
+        connect(self.options.tcp.ok_or("no address for TCP")?, self.options.timeout)
     }
 
     /// Sends a datagram. Each sender name has one socket for all vectors.
@@ -376,11 +370,15 @@ impl Live {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Transport {
-    Udp,
-    Tcp,
-    Http,
+/// Connects with a time limit for connecting and for writes.
+fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, String> {
+    let connect = || {
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(timeout))?;
+        Ok(stream)
+    };
+    connect().map_err(|error: std::io::Error| format!("{address}: {error}"))
 }
 
 fn short_message(message: &ObservedMessage) -> Option<String> {

@@ -103,28 +103,28 @@ pub struct ObservedMessage {
 
 impl ObservedMessage {
     /// Converts a message from the types of the vectors.
-    pub(crate) fn of(text: &MessageText) -> Self {
+    ///
+    /// # Errors
+    /// Returns an error for a number that is not valid JSON.
+    pub(crate) fn of(text: &MessageText) -> Result<Self, String> {
         let string = |text: &String| JsonText::of(&serde_json::Value::from(text.as_str()).to_string());
-        Self {
+        let field = |(name, value): &(String, FieldValue)| {
+            let value = match value {
+                FieldValue::Bool(value) => JsonText::of(&value.to_string()),
+                FieldValue::Number { number } => JsonText::of(number),
+                FieldValue::Text(text) => string(text),
+            };
+            Ok((name.clone(), value?))
+        };
+        Ok(Self {
             version: None,
-            host: text.host.as_ref().and_then(string),
-            short_message: string(&text.short_message),
-            full_message: text.full_message.as_ref().and_then(string),
-            timestamp: text.timestamp.as_deref().and_then(JsonText::of),
-            level: text.level.and_then(|level| JsonText::of(&level.to_string())),
-            fields: text
-                .fields
-                .iter()
-                .filter_map(|(name, value)| {
-                    let value = match value {
-                        FieldValue::Bool(value) => JsonText::of(&value.to_string()),
-                        FieldValue::Number { number } => JsonText::of(number),
-                        FieldValue::Text(text) => string(text),
-                    };
-                    Some((name.clone(), value?))
-                })
-                .collect(),
-        }
+            host: text.host.as_ref().map(string).transpose()?,
+            short_message: Some(string(&text.short_message)?),
+            full_message: text.full_message.as_ref().map(string).transpose()?,
+            timestamp: text.timestamp.as_deref().map(JsonText::of).transpose()?,
+            level: text.level.map(|level| JsonText::of(&level.to_string())).transpose()?,
+            fields: text.fields.iter().map(field).collect::<Result<_, String>>()?,
+        })
     }
 }
 
@@ -134,8 +134,8 @@ impl ObservedMessage {
 pub struct JsonText(Box<RawValue>);
 
 impl JsonText {
-    fn of(json: &str) -> Option<Self> {
-        RawValue::from_string(json.to_owned()).ok().map(Self)
+    fn of(json: &str) -> Result<Self, String> {
+        RawValue::from_string(json.to_owned()).map(Self).map_err(|error| format!("{json}: {error}"))
     }
 
     /// Returns the JSON text.

@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::program::{Pipes, Program};
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
 
 /// Maximum length of an answer line: 64 MiB. A longer one is a fault of the subject.
 const MAX_LINE_BYTES: u64 = 64 << 20;
-
-/// Number of bytes of standard error that are kept, from the end.
-const LAST_WORDS_BYTES: usize = 2000;
 
 /// Maximum time for the answer to `hello`, generous because some language runtimes start slowly.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,11 +28,10 @@ pub struct Process {
 
 #[derive(Debug)]
 struct Running {
-    child: Child,
+    program: Program,
     /// `None` after the end of input was signalled.
     requests: Option<SyncSender<String>>,
     lines: Receiver<String>,
-    last_words: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Reason why no line arrived.
@@ -102,18 +97,8 @@ impl Subject for Process {
 
 impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
-        // The shell parses the command line and then replaces itself, so killing the child kills the program.
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {command}"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let pipe = || std::io::Error::other("no pipe to the program");
-        let mut input = child.stdin.take().ok_or_else(pipe)?;
-        let output = child.stdout.take().ok_or_else(pipe)?;
-        let mut errors = child.stderr.take().ok_or_else(pipe)?;
+        let (program, Pipes { input, output }) = Program::start(command, true)?;
+        let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
         // Separate threads, because a program that hangs may neither read nor write. Killing it ends them.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
@@ -137,18 +122,7 @@ impl Running {
                 }
             }
         });
-        let last_words = Arc::new(Mutex::new(Vec::new()));
-        let words = Arc::clone(&last_words);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 1024];
-            while let Ok(len @ 1..) = errors.read(&mut buffer) {
-                let mut words = words.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                words.extend_from_slice(buffer.get(..len).unwrap_or_default());
-                let over = words.len().saturating_sub(LAST_WORDS_BYTES);
-                words.drain(..over);
-            }
-        });
-        Ok(Self { child, requests: Some(requests), lines, last_words })
+        Ok(Self { program, requests: Some(requests), lines })
     }
 
     fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, Silence> {
@@ -159,21 +133,14 @@ impl Running {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
             Err(RecvTimeoutError::Timeout) => {
-                let _ = self.child.kill();
+                self.program.kill();
                 Err(Silence::TimedOut)
             }
         }
     }
 
     fn ended(&mut self) -> Silence {
-        // The pipe is closed, so a program that still runs cannot be asked any more.
-        std::thread::sleep(Duration::from_millis(50));
-        let _ = self.child.kill();
-        let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let words = self.last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let words = String::from_utf8_lossy(&words);
-        let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        Silence::Ended(format!("{status}{}{last}", if last.is_empty() { "" } else { ": " }))
+        Silence::Ended(self.program.end())
     }
 }
 
@@ -184,11 +151,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 impl Drop for Running {
     fn drop(&mut self) {
         self.requests = None;
-        let started = Instant::now();
-        while started.elapsed() < END_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program.wait(END_TIMEOUT);
     }
 }

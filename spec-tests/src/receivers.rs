@@ -66,7 +66,7 @@ pub struct ReceiverRule {
     pub effect: Effect,
     /// Explanation for people.
     pub text: String,
-    /// Where the behaviour was found.
+    /// Source of the rule.
     pub source: String,
 }
 

@@ -114,8 +114,8 @@ impl Made {
                 let cut = whole.get(*from..*to).map(<[u8]>::to_vec);
                 cut.ok_or(RecipeError::Cut { len: whole.len(), to: *to })
             }
-            Self::Gzip(part) => Ok(compress(Compression::Gzip(level()), &part.bytes()?)),
-            Self::Zlib(part) => Ok(compress(Compression::Zlib(level()), &part.bytes()?)),
+            Self::Gzip(part) => Ok(compress(Compression::Gzip(LEVEL), &part.bytes()?)),
+            Self::Zlib(part) => Ok(compress(Compression::Zlib(LEVEL), &part.bytes()?)),
             Self::Chunk { id, number, count, payload } => {
                 let id = unhex(id).ok().filter(|bytes| bytes.len() == 8);
                 let id = id.ok_or_else(|| RecipeError::Hex("chunk id".to_owned()))?;
@@ -125,9 +125,12 @@ impl Made {
     }
 }
 
-fn level() -> CompressionLevel {
-    CompressionLevel::new(6).unwrap_or_default()
-}
+/// Compression level of recipes.
+#[allow(clippy::panic, reason = "evaluated at compile time")]
+const LEVEL: CompressionLevel = match CompressionLevel::new(6) {
+    Some(level) => level,
+    None => panic!("levels are from 1 to 9"),
+};
 
 fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
     Compressor::new(compression).compress(bytes).to_vec()
@@ -135,9 +138,7 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
 
 /// Encodes bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+    let digit = |half: u8| char::from(half + if half < 10 { b'0' } else { b'a' - 10 });
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 

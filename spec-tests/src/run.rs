@@ -1,7 +1,5 @@
 //! Runs all vectors against a subject.
 
-use serde::Serialize;
-
 use crate::expectations::Expectations;
 use crate::judge::{KnownViolations, Verdict, judge, violations_in};
 use crate::protocol::ONLY_MODE;
@@ -9,34 +7,21 @@ use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::{Input, Mode, Topic, Vector};
 
 /// Result of one vector in one mode.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
     /// Id of the vector.
     pub id: String,
     /// The mode, if the subject has two.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "mode_word")]
     pub mode: Option<Mode>,
     /// Judgement.
-    #[serde(serialize_with = "verdict_word")]
     pub verdict: Verdict,
     /// Differences from the expected result.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
     /// Known reason for the differences.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where the differences are reported.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Link to a report of the differences.
     pub report: Option<String>,
-}
-
-fn mode_word<S: serde::Serializer>(mode: &Option<Mode>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&mode.map(|mode| mode.to_string()).unwrap_or_default())
-}
-
-fn verdict_word<S: serde::Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(verdict.word())
 }
 
 impl Outcome {
@@ -125,7 +110,8 @@ pub fn run(
             for mode in &modes {
                 let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE))
                     .map_err(|error| format!("vector {}: {error}", vector.id))?;
-                let (verdict, differences) = judge(vector, *mode, &description, &violations, &reply);
+                let (verdict, differences) = judge(vector, *mode, &description, &violations, &reply)
+                    .map_err(|error| format!("vector {}: {error}", vector.id))?;
                 let known = expectations.and_then(|known| known.of(&vector.id, *mode, verdict));
                 let outcome = Outcome {
                     id: vector.id.clone(),

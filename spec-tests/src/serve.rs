@@ -121,7 +121,11 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
             Ok(hello.to_string())
         }
         Line::Receive { id, transport, mode, steps } => {
-            let mode = if mode == "strict" { Mode::Strict } else { Mode::Lenient };
+            let mode = match mode.as_str() {
+                "strict" => Mode::Strict,
+                "lenient" | "" => Mode::Lenient,
+                other => return Err(format!("unknown mode {other:?}")),
+            };
             let hexes = |steps: Vec<StepLine>| -> Vec<Recipe> {
                 steps.into_iter().filter(|step| !step.end).filter_map(|step| step.hex).map(recipe).collect()
             };
@@ -141,7 +145,8 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
                         .collect();
                     ask(subject, &id, Input::Datagrams(&steps), mode)
                 }
-                _ => ask(subject, &id, Input::Stream(&hexes(steps)), mode),
+                "tcp" => ask(subject, &id, Input::Stream(&hexes(steps)), mode),
+                other => Err(format!("unknown transport {other:?}")),
             }
         }
         Line::Send { id, transport, compression, datagram_size } => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gelf_core::{Compression, Compressor};
 
 use crate::corpus;
+use crate::observed::Sent;
 use crate::protocol::ONLY_MODE;
 use crate::recipe::{Made, Recipe, hex};
 use crate::subject::{Reply, Request, Subject};
@@ -92,7 +93,7 @@ enum Prepared {
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.
 pub fn measure(subject: &mut dyn Subject, way: Way, time: Duration) -> Result<Option<Measured>, String> {
-    let requests = prepare(way, subject.description().can("datagrams"));
+    let requests = prepare(way, subject.description().can("datagrams"))?;
     if ask_for(subject, way, &requests, WARM_UP.min(time))?.is_none() {
         return Ok(None);
     }
@@ -119,7 +120,10 @@ fn ask_for(
             Reply::Unsupported(_) => return Ok(None),
             Reply::Named(answer) if way == Way::Send => u64::from(!answer.sent.is_empty()),
             Reply::Named(answer) => answer.messages.len() as u64,
-            Reply::Observed(observed) if way == Way::Send => u64::from(observed.sent.is_some()),
+            Reply::Observed(observed) if way == Way::Send => {
+                let is_sent = |datagrams: &Vec<Vec<u8>>| !datagrams.is_empty();
+                u64::from(matches!(&observed.sent, Some(Sent::Datagrams(datagrams)) if is_sent(datagrams)))
+            }
             Reply::Observed(observed) => observed.messages.len() as u64,
             Reply::Crashed(words) => return Err(format!("{}: it crashed: {words}", way.words())),
             Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", way.words())),
@@ -139,14 +143,14 @@ fn ask_for(
 }
 
 /// Returns the requests, each with its number of messages and of payload bytes.
-fn prepare(way: Way, takes_datagrams: bool) -> Vec<(Prepared, u64, u64)> {
+fn prepare(way: Way, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
     let texts = corpus::messages(MESSAGES);
-    let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect();
+    let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect::<Result<_, _>>()?;
     if way == Way::Empty {
         let nothing = Step { at: 0.0, from: "A".to_owned(), datagram: None };
         let request =
             if takes_datagrams { Prepared::Datagrams(vec![nothing]) } else { Prepared::Stream(Vec::new()) };
-        return vec![(request, 0, 0)];
+        return Ok(vec![(request, 0, 0)]);
     }
     if way == Way::Send {
         let of = |(text, payload): (MessageText, Vec<u8>)| {
@@ -158,7 +162,7 @@ fn prepare(way: Way, takes_datagrams: bool) -> Vec<(Prepared, u64, u64)> {
             };
             (Prepared::Send(send), 1, payload.len() as u64)
         };
-        return texts.into_iter().zip(payloads).map(of).collect();
+        return Ok(texts.into_iter().zip(payloads).map(of).collect());
     }
     let of = |(batch, payloads): (usize, &[Vec<u8>])| {
         let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
@@ -176,7 +180,7 @@ fn prepare(way: Way, takes_datagrams: bool) -> Vec<(Prepared, u64, u64)> {
         };
         (request, payloads.len() as u64, bytes)
     };
-    payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect()
+    Ok(payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect())
 }
 
 fn steps(way: Way, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {

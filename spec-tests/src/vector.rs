@@ -17,7 +17,7 @@ pub use http::{
 /// Version of the file format.
 const SCHEMA: u32 = 1;
 
-/// How tolerant an implementation is.
+/// Tolerance of an implementation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Mode {
@@ -358,11 +358,12 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
 pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
     let error = |path: &Path, reason| LoadError { path: path.to_owned(), reason: Reason::Io(reason) };
     let entries = fs::read_dir(folder).map_err(|reason| error(folder, reason))?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .filter(|path| path.file_name().is_none_or(|name| name != http::FILE))
-        .collect();
+    let paths: Result<Vec<PathBuf>, io::Error> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(|reason| error(folder, reason))?;
+    paths.retain(|path| {
+        path.extension().is_some_and(|extension| extension == "json")
+            && path.file_name().is_none_or(|name| name != http::FILE)
+    });
     paths.sort();
     let files = read_files(paths)?;
     if files.is_empty() {

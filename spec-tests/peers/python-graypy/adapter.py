@@ -2,23 +2,23 @@
 
 import contextlib
 import importlib.metadata
-import json
-import logging
-import os
-import socket
 import sys
-import threading
 import warnings
 
 from graypy import GELFTCPHandler, GELFUDPHandler
 from graypy.handler import GELFChunkOverflowWarning, GELFWarningChunker
-
-LOOPBACK = "127.0.0.1"
-SECONDS = 2
-CHUNK_HEADER = 12
-
-# Severity that graypy sends for each logging level. It sends other levels as their number in logging.
-LEVELS = {7: logging.DEBUG, 6: logging.INFO, 4: logging.WARNING, 3: logging.ERROR, 2: logging.CRITICAL}
+from python_logging import (
+    CHUNK_HEADER,
+    LOOPBACK,
+    Refused,
+    Unsupported,
+    datagrams_of,
+    describe,
+    record_of,
+    refusals,
+    serve,
+    stream_of,
+)
 
 HELLO = {
     "name": "graypy",
@@ -30,95 +30,6 @@ HELLO = {
     "for the purpose. The handler prints or warns of what goes wrong and drops the record; that is an error here. "
     "chunk is the handler's send.",
 }
-
-
-class Unsupported(Exception):
-    """A request that the library does not support."""
-
-
-class Refused(Exception):
-    """An error of the library."""
-
-
-def describe(error):
-    return f"{type(error).__name__}: {error}"[:200]
-
-
-@contextlib.contextmanager
-def refusals():
-    """Wraps calls of the library, to distinguish its errors from those of the adapter."""
-    try:
-        yield
-    except Exception as error:
-        raise Refused(describe(error)) from error
-
-
-def datagrams_of(send):
-    """Calls `send` with the port of a UDP socket, and returns the received datagrams."""
-    received = []
-    end = os.urandom(16)
-
-    def receive():
-        while (datagram := receiver.recv(65536)) != end:
-            received.append(datagram)
-
-    with socket.socket(type=socket.SOCK_DGRAM) as receiver, socket.socket(type=socket.SOCK_DGRAM) as marker:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        receiver.bind((LOOPBACK, 0))
-        receiver.settimeout(SECONDS)
-        reader = threading.Thread(target=receive)
-        reader.start()
-        try:
-            send(receiver.getsockname()[1])
-        finally:
-            # The loopback keeps the order, so this is the last datagram.
-            marker.sendto(end, receiver.getsockname())
-            reader.join()
-    return [datagram.hex() for datagram in received]
-
-
-def stream_of(send):
-    """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
-    received = bytearray()
-
-    def receive():
-        while True:
-            connection, peer = server.accept()
-            with connection:
-                connection.settimeout(SECONDS)
-                if peer == marker.getsockname():
-                    return
-                while part := connection.recv(65536):
-                    received.extend(part)
-
-    with socket.create_server((LOOPBACK, 0)) as server, socket.socket() as marker:
-        marker.bind((LOOPBACK, 0))
-        server.settimeout(SECONDS)
-        reader = threading.Thread(target=receive)
-        reader.start()
-        try:
-            send(server.getsockname()[1])
-        finally:
-            # A second connection ends the reader if the library made none.
-            marker.connect(server.getsockname())
-            reader.join()
-    return received.hex()
-
-
-def record_of(message):
-    """Returns the record that a logger would create for this message."""
-    if "full_message" in message:
-        raise Unsupported("full_message is the traceback of an exception, and no other text")
-    level = message.get("level", 6)
-    if level not in LEVELS:
-        raise Unsupported(f"no logging level becomes severity {level}")
-    with refusals():
-        record = logging.getLogger("peer").makeRecord(
-            "peer", LEVELS[level], "peer.py", 1, message["short_message"], (), None, "main", message.get("fields")
-        )
-    if "timestamp" in message:
-        record.created = float(message["timestamp"])
-    return record
 
 
 def chunker_of(request):
@@ -170,20 +81,4 @@ def chunk(request):
     return {"datagrams": datagrams_of(cut)}
 
 
-def answer(request):
-    try:
-        if request["do"] == "send":
-            return send(request)
-        if request["do"] == "chunk":
-            return chunk(request)
-        raise Unsupported("graypy only sends")
-    except Unsupported as reason:
-        return {"unsupported": str(reason)}
-    except Refused as error:
-        return {"error": {"text": str(error)}}
-
-
-for line in sys.stdin:
-    request = json.loads(line)
-    reply = HELLO if request["do"] == "hello" else {"id": request["id"], **answer(request)}
-    print(json.dumps(reply), flush=True)
+serve(HELLO, {"send": send, "chunk": chunk})

@@ -6,6 +6,7 @@ use gelf_core::{DatagramReader, Decompressor};
 
 use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};
+use crate::brackets::{Scanner, Token};
 
 /// Returns a smaller case with the same fault, the result of gelf-core, and the fault.
 pub(super) fn minimise(
@@ -191,33 +192,23 @@ impl Search<'_, '_, '_> {
 /// Returns the positions of members of JSON objects with the comma before or after them, outer ones first.
 fn members(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let (mut ranges, mut starts) = (Vec::new(), Vec::new());
-    let (mut in_string, mut escaped) = (false, false);
+    let mut scanner = Scanner::default();
     for (at, byte) in bytes.iter().enumerate() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => starts.push((at + 1, true)),
-            b',' => {
+        match scanner.token(*byte) {
+            Some(Token::Open) => starts.push((at + 1, true)),
+            Some(Token::Comma) => {
                 if let Some((start, is_first)) = starts.last_mut() {
                     // The first member takes the comma after it, the others the comma before.
                     ranges.push(if *is_first { *start..at + 1 } else { *start..at });
                     (*start, *is_first) = (at, false);
                 }
             }
-            b'}' | b']' => {
+            Some(Token::Close) => {
                 if let Some((start, _)) = starts.pop() {
                     ranges.push(start..at);
                 }
             }
-            _ => {}
+            None => {}
         }
     }
     ranges.retain(|range| !range.is_empty());

@@ -48,13 +48,13 @@ impl Request {
 
     /// Returns whether the client wants to reuse the connection.
     pub fn keeps_alive(&self) -> bool {
-        keeps_alive(&self.version, &self.headers)
+        keeps_alive(self.version == "HTTP/1.0", &self.headers)
     }
 }
 
-fn keeps_alive(version: &str, headers: &[(String, String)]) -> bool {
+fn keeps_alive(is_http_10: bool, headers: &[(String, String)]) -> bool {
     let has = |word| Head::has_word(headers, "connection", word);
-    !has("close") && (version != "HTTP/1.0" || has("keep-alive"))
+    !has("close") && (!is_http_10 || has("keep-alive"))
 }
 
 /// A received answer.
@@ -87,7 +87,8 @@ pub struct RequestReader {
     buffer: BytesMut,
     searched: Searched,
     max_body_bytes: usize,
-    pending: Option<Pending>,
+    /// An incomplete request with its method, target and version.
+    pending: Option<(Pending, [String; 3])>,
     wants_continue: bool,
     has_failed: bool,
 }
@@ -131,24 +132,24 @@ impl RequestReader {
     fn read(&mut self) -> Result<Option<Request>, Fault> {
         if self.pending.is_none() {
             let Some(mut head) = Head::take(&mut self.buffer, &mut self.searched)? else { return Ok(None) };
-            check_request(&mut head)?;
+            let line = request_line(&mut head)?;
             let (coding, framing) = framing(&head)?.unwrap_or((BodyCoding::None, Framing::Length(0)));
             let body = BodyReader::new(framing, self.max_body_bytes)?;
             self.wants_continue = Head::has_word(&head.headers, "expect", "100-continue");
-            self.pending = Some(Pending { head, coding, body });
+            self.pending = Some((Pending { head, coding, body }, line));
         }
-        let Some(mut pending) = self.pending.take() else { return Ok(None) };
+        let Some((mut pending, line)) = self.pending.take() else { return Ok(None) };
         if !pending.body.take(&mut self.buffer)? {
-            self.pending = Some(pending);
+            self.pending = Some((pending, line));
             return Ok(None);
         }
         self.wants_continue = false;
         let Pending { head, coding, body } = pending;
-        let mut words = head.first.split(' ').map(str::to_owned);
+        let [method, target, version] = line;
         Ok(Some(Request {
-            method: words.next().unwrap_or_default(),
-            target: words.next().unwrap_or_default(),
-            version: words.next().unwrap_or_default(),
+            method,
+            target,
+            version,
             headers: head.headers,
             head: head.raw,
             coding: with_chunks(coding, &body),
@@ -166,7 +167,7 @@ impl RequestReader {
     /// connection, this is a truncated request.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
         match &self.pending {
-            Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),
+            Some((pending, _)) => Some((pending.head.raw.clone(), pending.body.body.len())),
             None if self.buffer.is_empty() => None,
             None => Some((self.buffer.to_vec(), 0)),
         }
@@ -180,13 +181,14 @@ fn with_chunks(coding: BodyCoding, body: &BodyReader) -> BodyCoding {
     }
 }
 
-/// Checks the first line and `Host`.
-fn check_request(head: &mut Head) -> Result<(), Fault> {
+/// Returns method, target and version after checking them and `Host`.
+fn request_line(head: &mut Head) -> Result<[String; 3], Fault> {
     let wrong = |text: &str| Err(Fault::new(400, text, head.first.as_bytes()));
     let words: Vec<&str> = head.first.split(' ').collect();
     let [method, target, version] = words[..] else {
         return wrong("a request line without three words");
     };
+    let line = [method, target, version].map(str::to_owned);
     if method.is_empty() || !method.bytes().all(is_token) {
         return wrong("an invalid method");
     }
@@ -204,7 +206,7 @@ fn check_request(head: &mut Head) -> Result<(), Fault> {
         }
         _ => return wrong("a version other than HTTP/1.1 and HTTP/1.0"),
     }
-    Ok(())
+    Ok(line)
 }
 
 /// Returns the framing of the body, if the headers define one.
@@ -240,7 +242,8 @@ pub struct ResponseReader {
     searched: Searched,
     max_body_bytes: usize,
     to_head: bool,
-    pending: Option<(Pending, u16)>,
+    /// An incomplete answer with its status, and whether it is HTTP/1.0.
+    pending: Option<(Pending, u16, bool)>,
     has_failed: bool,
 }
 
@@ -289,7 +292,7 @@ impl ResponseReader {
     fn read(&mut self, is_end: bool) -> Result<Option<Response>, Fault> {
         while self.pending.is_none() {
             let Some(head) = Head::take(&mut self.buffer, &mut self.searched)? else { return Ok(None) };
-            let status = status(&head)?;
+            let (status, is_http_10) = status(&head)?;
             if (100..200).contains(&status) {
                 continue;
             }
@@ -300,35 +303,35 @@ impl ResponseReader {
                 framing(&head)?.unwrap_or((BodyCoding::None, Framing::UntilClose))
             };
             let body = BodyReader::new(framing, self.max_body_bytes)?;
-            self.pending = Some((Pending { head, coding, body }, status));
+            self.pending = Some((Pending { head, coding, body }, status, is_http_10));
         }
-        let Some((mut pending, status)) = self.pending.take() else { return Ok(None) };
+        let Some((mut pending, status, is_http_10)) = self.pending.take() else { return Ok(None) };
         let is_whole = pending.body.take(&mut self.buffer)?;
         let ends_here = is_end && pending.body.framing == Framing::UntilClose;
         if !is_whole && !ends_here {
-            self.pending = Some((pending, status));
+            self.pending = Some((pending, status, is_http_10));
             return Ok(None);
         }
         let Pending { head, coding, body } = pending;
-        let version = head.first.split(' ').next().unwrap_or_default();
         Ok(Some(Response {
             status,
             coding: with_chunks(coding, &body),
-            keeps_alive: body.framing != Framing::UntilClose && keeps_alive(version, &head.headers),
+            keeps_alive: body.framing != Framing::UntilClose && keeps_alive(is_http_10, &head.headers),
             headers: head.headers,
             body: body.body,
         }))
     }
 }
 
-fn status(head: &Head) -> Result<u16, Fault> {
+/// Returns the status of an answer, and whether it is HTTP/1.0.
+fn status(head: &Head) -> Result<(u16, bool), Fault> {
     let wrong = || Fault::new(400, "an invalid answer", head.first.as_bytes());
     let (version, rest) = head.first.split_once(' ').ok_or_else(wrong)?;
     let digits = rest.get(..3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let rest_is_reason = rest.get(3..).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
     match digits.and_then(|digits| digits.parse().ok()) {
         Some(status) if matches!(version, "HTTP/1.1" | "HTTP/1.0") && rest_is_reason && status >= 100 => {
-            Ok(status)
+            Ok((status, version == "HTTP/1.0"))
         }
         _ => Err(wrong()),
     }

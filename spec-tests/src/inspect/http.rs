@@ -185,7 +185,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
 fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     let values = Values::of(body, bulk);
     inspection.not_judged = values.more;
-    let count = values.ranges.len() + values.more;
+    let count = values.values.len() + values.more;
     match values.form {
         Form::Array { is_closed } => {
             let text =
@@ -198,15 +198,14 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
         }
         Form::Lines { is_terminated: false } => {
             let text = "no line feed at the end; Graylog holds back the last line until the connection ends";
-            let from = body.len().saturating_sub(SHOWN_BYTES * 2);
-            let end = format!("ends with {}", http::excerpt(body.get(from..).unwrap_or_default()));
+            let (_, end) = body.split_at(body.len().saturating_sub(SHOWN_BYTES * 2));
+            let end = format!("ends with {}", http::excerpt(end));
             inspection.note("R29", "UnterminatedLine", Severity::Odd, text, end);
         }
         _ => {}
     }
-    for (at, range) in values.ranges.into_iter().enumerate() {
-        let payload = body.get(range).unwrap_or_default().to_vec();
-        let mut message = Inspection { payload: Some(payload), violations: Vec::new() };
+    for (at, value) in values.values.into_iter().enumerate() {
+        let mut message = Inspection { payload: Some(value.to_vec()), violations: Vec::new() };
         look_at_payload(&mut message);
         if values.form == Form::Several && at > 0 {
             message.violations.push(Violation {
@@ -214,7 +213,7 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
                 name: "SeveralMessages".to_owned(),
                 severity: Severity::Broken,
                 text: format!("message {} of {count} in one body; Graylog accepts only the first", at + 1),
-                excerpt: message.payload.as_deref().map(http::excerpt).unwrap_or_default(),
+                excerpt: http::excerpt(value),
             });
         }
         inspection.messages.push(message);

@@ -3,7 +3,7 @@
 //! gelf-tokio's receiver has a splitter of its own, on purpose: the suite must not share code with the
 //! receiver under test.
 
-use std::ops::Range;
+use crate::brackets::{Scanner, Token};
 
 /// Maximum number of values of a body that are inspected. More are only counted.
 const MAX_VALUES: usize = 100_000;
@@ -11,7 +11,7 @@ const MAX_VALUES: usize = 100_000;
 /// Arrangement of the values in a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
-    /// One value, or bytes that are none.
+    /// One value, valid or not.
     One,
     /// Concatenated values.
     Several,
@@ -27,113 +27,110 @@ pub(super) enum Form {
     },
 }
 
-/// Positions of the values in a body.
+/// The values of a body.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Values {
+pub(super) struct Values<'b> {
     pub(super) form: Form,
-    pub(super) ranges: Vec<Range<usize>>,
+    pub(super) values: Vec<&'b [u8]>,
     /// Number of values beyond the limit.
     pub(super) more: usize,
 }
 
-impl Values {
+impl<'b> Values<'b> {
     /// Splits a body. `by_lines` tells whether the receiver reads one value per line.
-    pub(super) fn of(body: &[u8], by_lines: bool) -> Self {
-        let start = skip_space(body, 0);
-        if body.get(start) == Some(&b'[') {
-            return Self::array(body, start + 1);
+    pub(super) fn of(body: &'b [u8], by_lines: bool) -> Self {
+        match trim_start(body) {
+            [b'[', elements @ ..] => Self::array(elements),
+            _ if by_lines => Self::lines(body),
+            start => Self::several(body, start),
         }
-        if by_lines { Self::lines(body) } else { Self::several(body, start) }
     }
 
     fn new(form: Form) -> Self {
-        Self { form, ranges: Vec::new(), more: 0 }
+        Self { form, values: Vec::new(), more: 0 }
     }
 
-    fn add(&mut self, range: Range<usize>) {
-        if self.ranges.len() < MAX_VALUES {
-            self.ranges.push(range);
+    fn add(&mut self, value: &'b [u8]) {
+        if self.values.len() < MAX_VALUES {
+            self.values.push(value);
         } else {
             self.more += 1;
         }
     }
 
-    fn array(body: &[u8], mut from: usize) -> Self {
+    fn array(mut rest: &'b [u8]) -> Self {
         let mut values = Self::new(Form::Array { is_closed: false });
         loop {
-            let start = skip_space(body, from);
-            let (end, is_closed) = element_end(body, start);
-            let closes = body.get(end) == Some(&b']');
+            let start = trim_start(rest);
+            let (element, tail) = start.split_at(element_len(start));
+            let closes = tail.starts_with(b"]");
             // An empty array and an unclosed array have no element at their end.
-            if end > start || body.get(end) == Some(&b',') || (closes && !values.ranges.is_empty()) {
-                values.add(start..start + trimmed_len(body.get(start..end).unwrap_or_default()));
+            if !element.is_empty() || tail.starts_with(b",") || (closes && !values.values.is_empty()) {
+                values.add(trim_end(element));
             }
-            if !is_closed || closes {
-                values.form = Form::Array { is_closed: closes };
-                return values;
+            match tail {
+                [b',', next @ ..] => rest = next,
+                _ => {
+                    values.form = Form::Array { is_closed: closes };
+                    return values;
+                }
             }
-            from = end + 1;
         }
     }
 
-    fn lines(body: &[u8]) -> Self {
+    fn lines(body: &'b [u8]) -> Self {
         let mut values = Self::new(Form::Lines { is_terminated: true });
-        let mut start = 0;
-        while start < body.len() {
-            let rest = body.get(start..).unwrap_or_default();
-            let feed = rest.iter().position(|byte| *byte == b'\n');
-            let end = start + feed.unwrap_or(rest.len());
-            let len = trimmed_len(body.get(start..end).unwrap_or_default());
-            if len > 0 {
-                values.add(start..start + len);
-                values.form = Form::Lines { is_terminated: feed.is_some() };
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            let value = trim_end(line);
+            if !value.is_empty() {
+                values.add(value);
+                values.form = Form::Lines { is_terminated: line.ends_with(b"\n") };
             }
-            start = end + 1;
         }
         values
     }
 
-    fn several(body: &[u8], mut start: usize) -> Self {
+    fn several(body: &'b [u8], mut rest: &'b [u8]) -> Self {
         let mut values = Self::new(Form::Several);
-        while body.get(start) == Some(&b'{')
-            && let Some(end) = value_end(body, start)
+        while rest.starts_with(b"{")
+            && let Some(len) = object_len(rest)
         {
-            values.add(start..end);
-            start = skip_space(body, end);
+            let (object, tail) = rest.split_at(len);
+            values.add(object);
+            rest = trim_start(tail);
+        }
+        if values.values.len() < 2 {
+            return Self { form: Form::One, values: vec![body], more: 0 };
         }
         // A trailing value that is not an object counts only after two objects.
-        if values.ranges.len() < 2 || start < body.len() && values.more == 0 {
-            if values.ranges.len() < 2 {
-                return Self { form: Form::One, ranges: std::iter::once(0..body.len()).collect(), more: 0 };
-            }
-            values.add(start..body.len());
+        if !rest.is_empty() && values.more == 0 {
+            values.add(rest);
         }
         values
     }
 }
 
-fn is_space(byte: u8) -> bool {
+fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-fn skip_space(body: &[u8], from: usize) -> usize {
-    let rest = body.get(from..).unwrap_or_default();
-    from + rest.iter().take_while(|byte| is_space(**byte)).count()
+fn trim_start(text: &[u8]) -> &[u8] {
+    text.split_at(text.iter().take_while(|byte| is_space(byte)).count()).1
 }
 
-fn trimmed_len(value: &[u8]) -> usize {
-    value.len() - value.iter().rev().take_while(|byte| is_space(**byte)).count()
+fn trim_end(text: &[u8]) -> &[u8] {
+    text.split_at(text.len() - text.iter().rev().take_while(|byte| is_space(byte)).count()).0
 }
 
-/// Returns the position after the bracket that closes the one at `start`, or `None` if it stays open.
-fn value_end(body: &[u8], start: usize) -> Option<usize> {
+/// Returns the length of the object at the start, or `None` if it stays open.
+fn object_len(text: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut scanner = Scanner::default();
-    for (at, byte) in body.iter().enumerate().skip(start) {
-        match scanner.bracket(*byte) {
-            Some(true) => depth += 1,
-            Some(false) => depth = depth.saturating_sub(1),
-            None => continue,
+    for (at, byte) in text.iter().enumerate() {
+        match scanner.token(*byte) {
+            Some(Token::Open) => depth += 1,
+            Some(Token::Close) => depth = depth.saturating_sub(1),
+            _ => continue,
         }
         if depth == 0 {
             return Some(at + 1);
@@ -142,50 +139,19 @@ fn value_end(body: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-/// Returns the end of the element that starts here, at a comma or at the closing bracket, and whether it was
-/// found.
-fn element_end(body: &[u8], start: usize) -> (usize, bool) {
+/// Returns the length of the array element at the start, up to a comma, the closing bracket, or the end.
+fn element_len(text: &[u8]) -> usize {
     let mut depth = 0_usize;
     let mut scanner = Scanner::default();
-    for (at, byte) in body.iter().enumerate().skip(start) {
-        match scanner.bracket(*byte) {
-            Some(true) => depth += 1,
-            Some(false) if depth == 0 => return (at, true),
-            Some(false) => depth -= 1,
-            None if *byte == b',' && depth == 0 && !scanner.in_string => return (at, true),
-            None => {}
-        }
-    }
-    (body.len(), false)
-}
-
-/// Tracks which brackets are inside strings.
-#[derive(Default)]
-struct Scanner {
-    in_string: bool,
-    is_escaped: bool,
-}
-
-impl Scanner {
-    /// Returns true for an opening bracket, false for a closing one.
-    fn bracket(&mut self, byte: u8) -> Option<bool> {
-        if self.in_string {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' => self.is_escaped = true,
-                b'"' => self.in_string = false,
-                _ => {}
-            }
-            return None;
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => return Some(true),
-            b'}' | b']' => return Some(false),
+    for (at, byte) in text.iter().enumerate() {
+        match (scanner.token(*byte), depth) {
+            (Some(Token::Close | Token::Comma), 0) => return at,
+            (Some(Token::Open), _) => depth += 1,
+            (Some(Token::Close), _) => depth -= 1,
             _ => {}
         }
-        None
     }
+    text.len()
 }
 
 #[cfg(test)]
@@ -194,7 +160,7 @@ mod tests {
 
     fn values(body: &str, by_lines: bool) -> (Form, Vec<&str>) {
         let values = Values::of(body.as_bytes(), by_lines);
-        (values.form, values.ranges.into_iter().map(|range| &body[range]).collect())
+        (values.form, values.values.into_iter().map(|value| std::str::from_utf8(value).unwrap()).collect())
     }
 
     #[test]
@@ -237,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_number_of_values_is_bounded() {
-        let values = Values::of("{}".repeat(MAX_VALUES + 5).as_bytes(), false);
-        assert_eq!((values.ranges.len(), values.more), (MAX_VALUES, 5));
+        let body = "{}".repeat(MAX_VALUES + 5);
+        let values = Values::of(body.as_bytes(), false);
+        assert_eq!((values.values.len(), values.more), (MAX_VALUES, 5));
     }
 }

@@ -165,7 +165,7 @@ const PATH: &str = "/gelf";
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Maximum length of an answer's body.
-const ANSWER_BYTES: usize = 1 << 20;
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Maximum time for a receiver to close a connection that it should close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
@@ -234,14 +234,8 @@ pub(super) fn post(http: &LiveHttp, body: &[u8], timeout: Duration) -> Result<Tc
 
 impl Connection {
     fn open(address: SocketAddr, timeout: Duration) -> Result<Self, String> {
-        let connect = || {
-            let stream = TcpStream::connect_timeout(&address, timeout)?;
-            stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(timeout))?;
-            Ok(stream)
-        };
-        let stream = connect().map_err(|error: std::io::Error| format!("{address}: {error}"))?;
-        Ok(Self { stream, reader: ResponseReader::new(ANSWER_BYTES), answered: 0 })
+        let stream = super::connect(address, timeout)?;
+        Ok(Self { stream, reader: ResponseReader::new(MAX_ANSWER_BYTES), answered: 0 })
     }
 
     /// Sends a request. Returns the answer, and whether the connection can be used again.
@@ -288,7 +282,7 @@ impl Connection {
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return (self.ended(), false),
-                Ok(len) => self.reader.push(buffer.get(..len).unwrap_or_default()),
+                Ok(len) => self.reader.push(buffer.split_at(len).0),
                 Err(error) if is_time_out(&error) => {}
                 Err(_) => return (self.ended(), false),
             }

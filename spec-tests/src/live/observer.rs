@@ -4,10 +4,9 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gelf_core::Decoder;
@@ -16,6 +15,7 @@ use super::line;
 use crate::builtin::text_of;
 use crate::names;
 use crate::observed::ObservedMessage;
+use crate::program::{Pipes, Program};
 use crate::text::shortened;
 
 /// Source of a receiver's output.
@@ -57,9 +57,6 @@ const MAX_LINES: usize = 1024;
 /// Maximum number of concurrent connections.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Number of bytes of standard error that are kept, from the end.
-const LAST_WORDS_BYTES: usize = 2000;
-
 /// Reads the output of a receiver on its own threads.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -68,7 +65,7 @@ pub(super) struct Observer {
 }
 
 enum Source {
-    Program { lines: Receiver<Vec<u8>>, child: Child, last_words: Arc<Mutex<Vec<u8>>> },
+    Program { lines: Receiver<Vec<u8>>, program: Program },
     Listener { lines: Receiver<Vec<u8>>, stop: Arc<AtomicBool> },
     Payloads(Box<dyn FnMut(Duration) -> Option<Vec<u8>>>),
 }
@@ -99,22 +96,10 @@ impl Observer {
     }
 
     fn program(command: &str) -> std::io::Result<Self> {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {command}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let pipe = || std::io::Error::other("no pipe to the program");
-        let output = child.stdout.take().ok_or_else(pipe)?;
-        let errors = child.stderr.take().ok_or_else(pipe)?;
+        let (program, Pipes { output, .. }) = Program::start(command, false)?;
         let (sender, lines) = sync_channel(MAX_LINES);
         std::thread::spawn(move || read_lines(output, &sender));
-        let last_words = Arc::new(Mutex::new(Vec::new()));
-        let words = Arc::clone(&last_words);
-        std::thread::spawn(move || keep_last_words(errors, &words));
-        Ok(Self { source: Source::Program { lines, child, last_words }, ended: false })
+        Ok(Self { source: Source::Program { lines, program }, ended: false })
     }
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
@@ -175,38 +160,28 @@ impl Observer {
     }
 
     fn last_words(&mut self) -> String {
-        let Source::Program { child, last_words, .. } = &mut self.source else {
-            return "the listener has ended".to_owned();
-        };
-        // The output is closed, so a program that still runs cannot be observed any more.
-        std::thread::sleep(Duration::from_millis(50));
-        let _ = child.kill();
-        let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = String::from_utf8_lossy(&words);
-        let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        format!("{status}{}{last}", if last.is_empty() { "" } else { ": " })
+        match &mut self.source {
+            Source::Program { program, .. } => program.end(),
+            _ => "the listener has ended".to_owned(),
+        }
     }
 }
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        match &mut self.source {
-            Source::Program { child, .. } => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-            Source::Listener { stop, .. } => stop.store(true, Ordering::Relaxed),
-            Source::Payloads(_) => {}
+        if let Source::Listener { stop, .. } = &self.source {
+            stop.store(true, Ordering::Relaxed);
         }
     }
 }
 
 /// Decodes a payload leniently, or returns the name of the error.
 fn of_payload(payload: &[u8]) -> Heard {
-    match Decoder::lenient().decode(payload) {
-        Ok(decoded) => Heard::Message(ObservedMessage::of(&text_of(&decoded.message))),
-        Err(error) => Heard::Other(names::of_decode_error(error.kind())),
+    let decoded = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
+    let message = decoded.map_err(|error| names::of_decode_error(error.kind()));
+    match message.and_then(|text| ObservedMessage::of(&text)) {
+        Ok(message) => Heard::Message(message),
+        Err(error) => Heard::Other(error),
     }
 }
 
@@ -237,7 +212,7 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<b
             return Ok(!line.is_empty());
         }
         let end = available.iter().position(|byte| matches!(byte, b'\n' | 0));
-        line.extend_from_slice(available.get(..end.unwrap_or(available.len())).unwrap_or_default());
+        line.extend_from_slice(available.split_at(end.unwrap_or(available.len())).0);
         let taken = end.map_or(available.len(), |end| end + 1);
         source.consume(taken);
         if end.is_some() {
@@ -245,16 +220,6 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<b
         }
     }
     Ok(true)
-}
-
-fn keep_last_words(mut errors: ChildStderr, words: &Mutex<Vec<u8>>) {
-    let mut buffer = [0; 1024];
-    while let Ok(len @ 1..) = errors.read(&mut buffer) {
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.extend_from_slice(buffer.get(..len).unwrap_or_default());
-        let over = words.len().saturating_sub(LAST_WORDS_BYTES);
-        words.drain(..over);
-    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // Its name is shared with an error of receivers.
+            // Rules use this name for an error of receivers.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }

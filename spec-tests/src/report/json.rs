@@ -1,6 +1,5 @@
 //! Results as JSON: those of one subject, or the data of the HTML page.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::judge::Verdict;
@@ -8,16 +7,6 @@ use crate::run::{Outcome, Results};
 use crate::subject::Description;
 use crate::vector::{Mode, Topic, rules};
 use crate::{describe_expected, describe_input};
-
-#[derive(Serialize)]
-struct SubjectResults<'r> {
-    name: &'r str,
-    version: &'r str,
-    language: &'r str,
-    role: &'static str,
-    notes: &'r str,
-    results: &'r [Outcome],
-}
 
 /// Returns the results of subjects, with the vectors and rules that they refer to.
 pub fn json(topics: &[Topic], results: &[Results]) -> Value {
@@ -52,12 +41,37 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
         .iter()
         .map(|results| {
             let Description { name, version, language, notes, .. } = &results.subject;
-            let role = role(results);
-            let subject = SubjectResults { name, version, language, role, notes, results: &results.outcomes };
-            serde_json::to_value(subject).unwrap_or_default()
+            json!({
+                "name": name,
+                "version": version,
+                "language": language,
+                "role": role(results),
+                "notes": notes,
+                "results": results.outcomes.iter().map(outcome_json).collect::<Vec<_>>(),
+            })
         })
         .collect();
     json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
+}
+
+fn outcome_json(outcome: &Outcome) -> Value {
+    let Outcome { id, mode, verdict, differences, reason, report } = outcome;
+    let mut members = serde_json::Map::new();
+    let mut insert = |name: &str, value: Value| members.insert(name.to_owned(), value);
+    insert("id", id.as_str().into());
+    insert("verdict", verdict.word().into());
+    if let Some(mode) = mode {
+        insert("mode", mode.to_string().into());
+    }
+    if !differences.is_empty() {
+        insert("differences", differences.clone().into());
+    }
+    for (name, text) in [("reason", reason), ("report", report)] {
+        if let Some(text) = text {
+            insert(name, text.as_str().into());
+        }
+    }
+    Value::Object(members)
 }
 
 /// Rules that only HTTP vectors test.

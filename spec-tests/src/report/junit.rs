@@ -33,22 +33,24 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
             let name = escaped(&format!("{}{mode}", outcome.id));
             let class = escaped(&topic.topic);
             let text = escaped(&outcome.differences.join("\n"));
-            let _ = match outcome.verdict {
-                Verdict::Passes => writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>"),
-                Verdict::Skipped => writeln!(
+            let _ = match (outcome.verdict, &outcome.reason) {
+                (Verdict::Passes, _) => {
+                    writeln!(xml, "    <testcase classname=\"{class}\" name=\"{name}\"/>")
+                }
+                (Verdict::Skipped, _) => writeln!(
                     xml,
                     "    <testcase classname=\"{class}\" name=\"{name}\"><skipped message=\"{text}\"/></testcase>"
                 ),
-                verdict if outcome.is_unexpected() => writeln!(
+                (verdict, None) => writeln!(
                     xml,
                     "    <testcase classname=\"{class}\" name=\"{name}\"><failure message=\"{}\">{text}</failure></testcase>",
                     verdict.word()
                 ),
-                verdict => writeln!(
+                (verdict, Some(reason)) => writeln!(
                     xml,
                     "    <testcase classname=\"{class}\" name=\"{name}\"><system-out>{}, as is known: {}</system-out></testcase>",
                     verdict.word(),
-                    escaped(outcome.reason.as_deref().unwrap_or_default())
+                    escaped(reason)
                 ),
             };
         }

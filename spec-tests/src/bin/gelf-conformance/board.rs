@@ -67,11 +67,13 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
         }
     }
     if arguments.check {
-        if let Some(page) = &arguments.html
-            && !report::is_current(&topics, &all, &std::fs::read_to_string(page).unwrap_or_default())
-        {
-            good = false;
-            println!("{} is out of date", page.display());
+        if let Some(path) = &arguments.html {
+            let page = std::fs::read_to_string(path);
+            let page = page.map_err(|error| format!("{}: {error}", path.display()))?;
+            if !report::is_current(&topics, &all, &page) {
+                good = false;
+                println!("{} is out of date", path.display());
+            }
         }
     } else {
         if let Some(path) = &arguments.markdown {
@@ -90,9 +92,9 @@ fn folders(arguments: &BoardArguments) -> Result<Vec<PathBuf>, String> {
         path.join("run").exists() && arguments.only.as_ref().is_none_or(|only| name.contains(only))
     };
     let entries = std::fs::read_dir(&arguments.peers)
-        .map_err(|error| format!("{}: {error}", arguments.peers.display()))?;
-    let mut folders: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| wanted(path)).collect();
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>());
+    let mut folders = entries.map_err(|error| format!("{}: {error}", arguments.peers.display()))?;
+    folders.retain(|path| wanted(path));
     folders.sort();
     Ok(folders)
 }

@@ -48,9 +48,12 @@ impl Default for UdpOptions {
 
 /// Counters of a [`UdpProxy`] since its start.
 ///
-/// `datagrams_from_clients + datagrams_from_target + duplicated = datagrams_to_target + datagrams_to_clients
-/// + lost + over_limit + send_failed + in_flight`. Datagrams that the kernel drops before the proxy reads
-/// them are not counted.
+/// ```text
+/// datagrams_from_clients + datagrams_from_target + duplicated
+///     = datagrams_to_target + datagrams_to_clients + lost + over_limit + send_failed + in_flight
+/// ```
+///
+/// Datagrams that the kernel drops before the proxy reads them are not counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpCounters {

@@ -84,7 +84,7 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
     while !grace.is_over(stop) {
         match socket.recv_from(&mut buffer) {
             Ok((len, source)) => {
-                let bytes = buffer.get(..len).unwrap_or_default().to_vec();
+                let bytes = buffer.split_at(len).0.to_vec();
                 if events.send((Instant::now(), Event::Datagram { source, bytes })).is_err() {
                     return;
                 }
@@ -132,7 +132,7 @@ fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Tim
     while !grace.is_over(stop) {
         let event = match stream.read(&mut buffer) {
             Ok(0) => Event::Closed { connection },
-            Ok(len) => Event::Read { connection, bytes: buffer.get(..len).unwrap_or_default().to_vec() },
+            Ok(len) => Event::Read { connection, bytes: buffer.split_at(len).0.to_vec() },
             Err(error) if is_time_out(&error) => {
                 if grace.has_begun() {
                     return;

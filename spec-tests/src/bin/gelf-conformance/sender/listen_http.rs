@@ -102,7 +102,7 @@ impl Connection {
                 Ok(len) => {
                     last = Instant::now();
                     self.bytes += len;
-                    reader.push(buffer.get(..len).unwrap_or_default());
+                    reader.push(buffer.split_at(len).0);
                 }
                 Err(error) if is_time_out(&error) && grace.has_begun() => break Next::Close,
                 Err(error) if is_time_out(&error) => {}

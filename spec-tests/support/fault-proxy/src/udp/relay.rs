@@ -110,11 +110,11 @@ impl Relay {
                     let _ = done.send(self.listen());
                 }
                 Event::FromClient(Ok((length, client))) => {
-                    self.ask(client, from_clients.get(..length).unwrap_or_default()).await;
+                    self.ask(client, from_clients.split_at(length).0).await;
                 }
                 Event::FromClient(Err(_)) => tokio::time::sleep(AFTER_ERROR).await,
                 Event::FromTarget(client, Ok(length)) => {
-                    self.answer(client, from_target.get(..length).unwrap_or_default());
+                    self.answer(client, from_target.split_at(length).0);
                 }
                 // An ICMP error for an earlier datagram.
                 Event::FromTarget(_, Err(_)) => {

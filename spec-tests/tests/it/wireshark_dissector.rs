@@ -2,13 +2,6 @@
 //!
 //! tshark captures on the loopback, then reads the capture with each datagram decoded as GELF. It prints the
 //! keys and values of each message, and the errors of each datagram.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
@@ -23,8 +16,8 @@ use gelf_tokio::gelf_core::{
     Compression, CompressionLevel, Compressor, FieldName, Level, Message, Timestamp,
 };
 
-/// How long tshark may take for a step.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Maximum time for a step of tshark.
+const TSHARK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Fields that tshark prints for each datagram.
 const FIELDS: [&str; 13] = [
@@ -193,7 +186,7 @@ impl Capture {
                     return Some(capture);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    assert!(started.elapsed() < LIMIT, "tshark sees nothing");
+                    assert!(started.elapsed() < TSHARK_TIMEOUT, "tshark sees nothing");
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let mut reason = String::new();
@@ -219,7 +212,8 @@ impl Capture {
         // A late marker may be counted as a datagram, so reading continues until nothing more arrives.
         let mut seen = self.markers;
         loop {
-            let wait = if seen < datagrams + self.markers { LIMIT } else { Duration::from_millis(500) };
+            let wait =
+                if seen < datagrams + self.markers { TSHARK_TIMEOUT } else { Duration::from_millis(500) };
             match self.lines.recv_timeout(wait) {
                 Ok(_) => seen += 1,
                 Err(_) if seen >= datagrams + self.markers => break,

@@ -1,67 +1,31 @@
 //! Runs `gelf-conformance fuzz` on gelf-core and on subjects with known bugs, and `bench`.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use gelf_spec_tests::{
     Builtin, HostileOptions, Input, Process, Results, Selection, Verdict, embedded, fuzz, load, run,
 };
 
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
-}
+use crate::support::{Folder, conformance, example, text};
 
-/// Returns the command of a subject with a bug. `cargo test` builds the example.
-fn broken(how: &str) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_gelf-conformance"));
-    let example = program.with_file_name("examples").join("broken_subject");
-    assert!(example.exists(), "{} is not built: cargo build --examples", example.display());
-    format!("'{}' {how}", example.display())
-}
-
-/// A temporary folder that is removed on drop.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gelf-fuzz-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+/// Returns the command of a subject with a bug.
+fn broken(bug: &str) -> String {
+    format!("{} {bug}", example("broken_subject"))
 }
 
 /// Finds the bug of a subject, and asks that subject and gelf-core the written vector.
 fn found(how: &str, timeout: Duration) -> (Results, usize) {
     let folder = Folder::new(how);
-    let output = program()
+    let output = conformance()
         .args(["fuzz", "--subject", &broken(how), "--cases", "20000", "--findings", "1", "--seed", "3"])
         .args(["--timeout", &timeout.as_secs().to_string(), "--out"])
-        .arg(&folder.0)
+        .arg(folder.0.join("findings"))
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("FUZZ-3-1"), "{}", text(&output));
 
-    let topics = load(&folder.0).unwrap();
+    let topics = load(&folder.0.join("findings")).unwrap();
     let vector = &topics[0].vectors[0];
     assert_eq!((topics.len(), topics[0].vectors.len(), vector.id.as_str()), (1, 1, "FUZZ-3-1"));
     let bytes = |recipe: &gelf_spec_tests::Recipe| recipe.bytes().unwrap().len();
@@ -93,14 +57,14 @@ fn fuzzing_finds_nothing_in_gelf_core() {
 fn gelf_core_gives_the_same_results_over_the_protocol() {
     let folder = Folder::new("own");
     let own = format!("'{}' subject", env!("CARGO_BIN_EXE_gelf-conformance"));
-    let output = program()
+    let output = conformance()
         .args(["fuzz", "--subject", &own, "--cases", "500", "--seed", "2", "--timeout", "60", "--out"])
-        .arg(&folder.0)
+        .arg(folder.0.join("findings"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).starts_with("seed 2: 500 cases"), "{}", text(&output));
-    assert!(!folder.0.exists(), "nothing is found, and nothing is written");
+    assert!(!folder.0.join("findings").exists(), "nothing is found, and nothing is written");
 }
 
 #[test]
@@ -135,7 +99,7 @@ fn a_hang_becomes_a_vector_of_one_chunk() {
 
 #[test]
 fn bench_reports_the_cost_of_the_protocol() {
-    let output = program().args(["bench", "--for", "50ms"]).output().unwrap();
+    let output = conformance().args(["bench", "--for", "50ms"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     for words in ["empty request", "receive, gzip", "receive, chunked", "send", "The floor is gelf-core"] {
         assert!(text(&output).contains(words), "{words} in {}", text(&output));

@@ -3,13 +3,6 @@
 //! Containers write lines derived from their number, on stdout and stderr, from one byte to nearly 16 KiB,
 //! the length at which the Engine splits lines. The loopback keeps the order of datagrams and loses none that
 //! fit the receive buffer, so each stream must arrive exactly as written.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::time::Duration;
 
@@ -19,8 +12,8 @@ use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long a message may take, and the start of a container with it.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Maximum time for a message, including the start of its container.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Number of lines that a container writes on each stream.
 const LINES: usize = 200;
@@ -86,7 +79,7 @@ async fn run(engine: &Engine, script: String, driver_options: &[String]) -> Runn
 async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<Received> {
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
-        let received = timeout(LIMIT, recv()).await;
+        let received = timeout(MESSAGE_TIMEOUT, recv()).await;
         all.push(received.unwrap_or_else(|_| panic!("only {} of {count} messages came", all.len())));
     }
     all

@@ -1,26 +1,17 @@
 //! Sends the HTTP vectors to a reference receiver that keeps all rules, or breaks one.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
-
-mod http_reference;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use gelf_core::Decoder;
 use gelf_spec_tests::{
     Live, LiveHttp, LiveOptions, Outcome, Results, Selection, Verdict, embedded, embedded_http, run,
 };
-use http_reference::{Broken, start};
 use serde_json::json;
+
+use crate::http_reference::{Broken, start};
+use crate::support::{LineOutput, conformance, stderr, stdout, unexpected};
 
 /// Number of HTTP vectors.
 const VECTORS: usize = 109;
@@ -28,11 +19,6 @@ const VECTORS: usize = 109;
 fn outcomes_of(results: &Results, verdicts: &[Verdict]) -> Vec<String> {
     let of = |outcome: &&Outcome| verdicts.contains(&outcome.verdict);
     results.outcomes.iter().filter(of).map(|outcome| outcome.id.clone()).collect()
-}
-
-fn unexpected(results: &Results) -> Vec<String> {
-    let line = |outcome: &Outcome| format!("{} {:?} {:?}", outcome.id, outcome.verdict, outcome.differences);
-    results.unexpected().map(line).collect()
 }
 
 /// Sends the HTTP vectors to a receiver with this setup that breaks a rule.
@@ -139,18 +125,11 @@ fn a_choice_deviates_and_does_not_fail() {
 /// Writes the messages of the reference receiver to an address, as lines.
 fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
     std::thread::spawn(move || {
-        let mut output: Option<TcpStream> = None;
+        let mut output = LineOutput::to(address);
         for payload in payloads {
             let Ok(decoded) = Decoder::lenient().decode(&payload) else { continue };
             let message = &decoded.message;
-            let line = json!({"host": message.host(), "short_message": message.short_message()});
-            // The observer may not listen yet.
-            output = output.or_else(|| TcpStream::connect(address).ok());
-            if let Some(stream) = &mut output
-                && writeln!(stream, "{line}").is_err()
-            {
-                output = None;
-            }
+            output.write(&json!({"host": message.host(), "short_message": message.short_message()}));
         }
     });
 }
@@ -164,14 +143,14 @@ fn the_command_asks_an_http_receiver() {
         let observe = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         print_to(observe, payloads);
         let (name, value) = http.header.take().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+        let output = conformance()
             .args(["receiver", "--http", &format!("http://{}/gelf", http.address)])
             .args(["--http-header", &format!("{name}: {value}"), "--filter", "H0"])
             .args(["--observe-tcp", &observe.to_string()])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let said = stdout(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}{}", stderr(&output));
         assert!(said.contains(text), "{said}");
         assert!(said.contains("\nhttp "), "a row of the table: {said}");
     }
@@ -180,11 +159,7 @@ fn the_command_asks_an_http_receiver() {
 #[test]
 fn http_options_need_an_http_address() {
     let with = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
-            .args(["receiver", "--observe", "true"])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = conformance().args(["receiver", "--observe", "true"]).args(arguments).output().unwrap();
         output.status.code()
     };
     assert_eq!(with(&["--http", "https://127.0.0.1/gelf"]), Some(2));
@@ -195,11 +170,8 @@ fn http_options_need_an_http_address() {
 
 #[test]
 fn a_vector_is_explained() {
-    let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
-        .args(["explain", "H13-inflated"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = conformance().args(["explain", "H13-inflated"]).output().unwrap();
+    let said = stdout(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("rule R41: a sender's body has at most 65,536 bytes"), "{said}");
     assert!(said.contains("bodies have 65536 bytes at most"), "{said}");

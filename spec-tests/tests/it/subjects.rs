@@ -1,48 +1,11 @@
 //! Runs `gelf-conformance run` with subjects that violate the protocol, and with malformed files.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
 
-/// A temporary folder that is removed on drop.
-struct Folder(PathBuf);
+use crate::support::{Folder, conformance, stderr, stdout};
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gelf-subjects-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, content: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path.display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn conformance(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gelf-conformance")).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+fn run_with(arguments: &[&str]) -> Output {
+    conformance().args(arguments).output().unwrap()
 }
 
 /// Writes a shell script that answers `hello`, and runs `then` for each further request, with its id in
@@ -63,7 +26,7 @@ done"#
 
 /// Runs the first vectors of the envelope.
 fn run(command: &str, more: &[&str]) -> Output {
-    conformance(&[&["run", "--subject", command, "--filter", "A0", "--timeout", "1"], more].concat())
+    run_with(&[&["run", "--subject", command, "--filter", "A0", "--timeout", "1"], more].concat())
 }
 
 #[test]
@@ -71,7 +34,7 @@ fn a_correct_subject_passes() {
     let folder = Folder::new("passes");
     let good =
         r#"printf '{"id":"%s","messages":[{"version":"1.1","host":"h","short_message":"m"}]}\n' "$id""#;
-    let output = conformance(&["run", "--subject", &subject(&folder, good), "--filter", "A01"]);
+    let output = run_with(&["run", "--subject", &subject(&folder, good), "--filter", "A01"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("1 results, 0 unexpected"), "{}", stdout(&output));
 }
@@ -83,7 +46,7 @@ fn unexpected_results_are_explained_and_fail_the_run() {
     let report = folder.0.join("report.xml");
     let option = format!("junit={}", report.display());
     let command = subject(&folder, wrong);
-    let output = conformance(&["run", "--subject", &command, "--filter", "A01", "--report", &option]);
+    let output = run_with(&["run", "--subject", &command, "--filter", "A01", "--report", &option]);
     assert_eq!(output.status.code(), Some(1));
     let text = stdout(&output);
     for part in ["A01", "rule R2", "fails", "host: expected \"h\", found \"other\"", "1 unexpected"] {
@@ -112,7 +75,7 @@ fn known_failures_are_expected_and_stale_ones_are_errors() {
     };
     let folder_of_vectors = vectors.0.display().to_string();
     let with = |file: &str| {
-        conformance(&["run", "--subject", &command, "--vectors", &folder_of_vectors, "--expectations", file])
+        run_with(&["run", "--subject", &command, "--vectors", &folder_of_vectors, "--expectations", file])
     };
     let output = with(&known("X1"));
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
@@ -136,7 +99,7 @@ fn known_failures_are_expected_and_stale_ones_are_errors() {
 #[test]
 fn a_hanging_subject_gets_no_answer_and_is_restarted() {
     let folder = Folder::new("hangs");
-    let output = conformance(&[
+    let output = run_with(&[
         "run",
         "--subject",
         &subject(&folder, r#"[ "$id" = A05 ] && sleep 60; printf '{"id":"%s"}\n' "$id""#),
@@ -171,7 +134,7 @@ fn a_subject_may_clean_up_at_the_end() {
     let command = subject(&folder, good);
     let script = std::fs::read_to_string(folder.0.join("subject.sh")).unwrap();
     folder.write("subject.sh", &format!("{script}\nsleep 0.2; touch '{}'", tidied.display()));
-    let output = conformance(&["run", "--subject", &command, "--filter", "A01"]);
+    let output = run_with(&["run", "--subject", &command, "--filter", "A01"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(tidied.exists());
 }
@@ -205,35 +168,35 @@ fn errors_in_vector_files_are_reported() {
         "bad.json",
         r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","strict":{}}]}"#,
     );
-    let output = conformance(&["run", "--vectors", &folder.0.display().to_string()]);
+    let output = run_with(&["run", "--vectors", &folder.0.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("bad.json: vector X: exactly one input is required: payload"), "{text}");
-    let output = conformance(&["run", "--vectors", "/no/such/folder"]);
+    let output = run_with(&["run", "--vectors", "/no/such/folder"]);
     assert!(stderr(&output).contains("/no/such/folder: No such file"), "{}", stderr(&output));
 }
 
 #[test]
 fn command_line_errors_are_reported() {
-    assert_eq!(conformance(&["run", "--report", "yaml=x"]).status.code(), Some(2));
-    assert_eq!(conformance(&["run", "--mode", "loose"]).status.code(), Some(2));
-    assert_eq!(conformance(&[]).status.code(), Some(2));
-    let output = conformance(&["run", "--filter", "nothing-has-this"]);
+    assert_eq!(run_with(&["run", "--report", "yaml=x"]).status.code(), Some(2));
+    assert_eq!(run_with(&["run", "--mode", "loose"]).status.code(), Some(2));
+    assert_eq!(run_with(&[]).status.code(), Some(2));
+    let output = run_with(&["run", "--filter", "nothing-has-this"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no vector matches 'nothing-has-this'"), "{}", stderr(&output));
-    let output = conformance(&["explain", "C999"]);
+    let output = run_with(&["explain", "C999"]);
     assert!(stderr(&output).contains("unknown vector C999"), "{}", stderr(&output));
 }
 
 #[test]
 fn vectors_are_listed_explained_and_pass() {
-    let list = stdout(&conformance(&["run", "--list", "--filter", "reassembly"]));
+    let list = stdout(&run_with(&["run", "--list", "--filter", "reassembly"]));
     assert!(list.lines().count() > 40 && list.contains("C41"), "{list}");
-    let explained = stdout(&conformance(&["explain", "C41"]));
+    let explained = stdout(&run_with(&["explain", "C41"]));
     assert!(explained.contains("rule R18") && explained.contains("at 5 s datagram"), "{explained}");
     let folder = Folder::new("reports");
     let page = folder.0.join("page.html");
-    let output = conformance(&["run", "--report", &format!("html={}", page.display())]);
+    let output = run_with(&["run", "--report", &format!("html={}", page.display())]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("\"gelf-core\"") && !page.contains("__RESULTS__"));

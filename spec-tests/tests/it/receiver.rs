@@ -1,22 +1,14 @@
 //! Sends the vectors to gelf-tokio's receivers over sockets, as `gelf-conformance receiver` does.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::{Live, LiveOptions, Observe, Outcome, Results, Selection, Verdict, embedded, run};
+use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Selection, Verdict, embedded, run};
 use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use serde_json::json;
+
+use crate::support::{LineOutput, conformance, example, stderr, stdout, unexpected};
 
 /// Returns an address on which nothing listens.
 fn free_tcp() -> SocketAddr {
@@ -27,27 +19,14 @@ fn free_udp() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Returns the path of the example that prints the messages of gelf-tokio. `cargo test` builds it.
-fn print_received() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_gelf-conformance"));
-    let example = program.with_file_name("examples").join("print_received");
-    assert!(example.exists(), "{} is not built: cargo build --examples", example.display());
-    example
-}
-
 fn results(live: &mut Live, filter: Option<&str>) -> Results {
     run(&embedded().unwrap(), live, None, Selection::new(filter, None), &mut |_, _| {}).unwrap()
-}
-
-fn unexpected(results: &Results) -> Vec<String> {
-    let line = |outcome: &Outcome| format!("{} {:?} {:?}", outcome.id, outcome.verdict, outcome.differences);
-    results.unexpected().map(line).collect()
 }
 
 #[test]
 fn gelf_tokio_passes_the_vectors_over_sockets() {
     let (udp, tcp) = (free_udp(), free_tcp());
-    let command = format!("'{}' --udp {udp} --tcp {tcp} --for 120", print_received().display());
+    let command = format!("{} --udp {udp} --tcp {tcp} --for 120", example("print_received"));
     let mut options = LiveOptions::default();
     options.udp = Some(udp);
     options.tcp = Some(tcp);
@@ -62,7 +41,7 @@ fn gelf_tokio_passes_the_vectors_over_sockets() {
 #[test]
 fn payloads_are_sent_as_frames_over_tcp_only() {
     let tcp = free_tcp();
-    let command = format!("'{}' --tcp {tcp} --for 120", print_received().display());
+    let command = format!("{} --tcp {tcp} --for 120", example("print_received"));
     let mut options = LiveOptions::default();
     options.tcp = Some(tcp);
     let mut live = Live::start(options, Observe::Command(command)).unwrap();
@@ -74,7 +53,7 @@ fn payloads_are_sent_as_frames_over_tcp_only() {
 #[test]
 fn slow_vectors_wait() {
     let udp = free_udp();
-    let command = format!("'{}' --udp {udp} --for 120", print_received().display());
+    let command = format!("{} --udp {udp} --for 120", example("print_received"));
     let mut options = LiveOptions::default();
     options.udp = Some(udp);
     options.slow = true;
@@ -97,7 +76,7 @@ fn lost_and_changed_members_are_found() {
     options.ready_timeout = Duration::from_secs(20);
     options.ignored_fields = vec!["added_*".to_owned()];
     let _task = runtime.spawn(async move {
-        let mut output: Option<TcpStream> = None;
+        let mut output = LineOutput::to(observe);
         loop {
             let Ok(received) = receiver.recv().await else { continue };
             let Ok(decoded) = Decoder::lenient().decode(&received.payload) else { continue };
@@ -107,20 +86,13 @@ fn lost_and_changed_members_are_found() {
                 .map(|(name, value)| (name.as_str().to_owned(), json!(value.to_string())))
                 .chain([("added_here".to_owned(), json!(1))])
                 .collect();
-            let line = json!({
+            output.write(&json!({
                 "host": message.host(),
                 "short_message": message.short_message(),
                 "full_message": message.full_message(),
                 "level": message.level().map(|level| level.as_u8().min(6)),
                 "fields": fields,
-            });
-            // The observer may not listen yet.
-            output = output.or_else(|| TcpStream::connect(observe).ok());
-            if let Some(stream) = &mut output
-                && writeln!(stream, "{line}").is_err()
-            {
-                output = None;
-            }
+            }));
         }
     });
     let mut live = Live::start(options, Observe::Listen(observe)).unwrap();
@@ -136,7 +108,7 @@ fn lost_and_changed_members_are_found() {
 fn an_ended_receiver_has_crashed_and_is_restarted() {
     let udp = free_udp();
     // One second is enough for the first vectors only.
-    let command = format!("'{}' --udp {udp} --for 1", print_received().display());
+    let command = format!("{} --udp {udp} --for 1", example("print_received"));
     let mut options = LiveOptions::default();
     options.udp = Some(udp);
     options.settle = Duration::from_millis(25);
@@ -150,14 +122,14 @@ fn an_ended_receiver_has_crashed_and_is_restarted() {
 #[test]
 fn the_command_reports_and_exits_with_0() {
     let udp = free_udp();
-    let observe = format!("'{}' --udp {udp} --for 60", print_received().display());
-    let output = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+    let observe = format!("{} --udp {udp} --for 60", example("print_received"));
+    let output = conformance()
         .args(["receiver", "--udp", &udp.to_string(), "--observe", &observe, "--filter", "magic"])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
     assert!(text.contains("34 results, 0 unexpected, 0 known, 0 stale expectations"), "{text}");
-    let without = Command::new(env!("CARGO_BIN_EXE_gelf-conformance")).args(["receiver"]).output().unwrap();
+    let without = conformance().args(["receiver"]).output().unwrap();
     assert!(!without.status.success());
 }

@@ -1,11 +1,4 @@
 //! Runs `gelf-conformance sender` and checks its reports and its end.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -16,6 +9,8 @@ use std::time::Duration;
 
 use gelf_core::{Compression, CompressionLevel, Compressor, DatagramSize, DatagramWriter, Level, Message};
 use serde_json::{Value, json};
+
+use crate::support::conformance;
 
 const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -40,7 +35,7 @@ impl Listening {
     /// Starts the program. `name` names the report file. The addresses are read from standard error.
     fn start(name: &str, arguments: &[&str]) -> Self {
         let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
-        let mut program = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
+        let mut program = conformance()
             .arg("sender")
             .args(arguments)
             .arg(format!("--report=json={}", report.display()))
@@ -220,7 +215,7 @@ fn violations_are_counted_by_rule() {
     assert_eq!(example["address"], address);
     assert_eq!(example["bytes"], r#"at byte 48: "ge\":\"m\",\"level\":\"3\"}""#);
     assert_eq!(said.example("Incomplete")["bytes"], "1e 0f 41 42 43 44 45 46 47 48 00 02 7b");
-    // Of eight messages, two chunks and the null byte are refused; then two levels in quotes, and the
+    // Receivers refuse the two incomplete messages, and some the null byte, the quoted levels or the
     // unterminated frame.
     assert_eq!(said.takes("Graylog"), 5);
     assert_eq!(said.takes("Logstash"), 5);
@@ -281,11 +276,7 @@ fn a_wrong_command_line_exits_with_2() {
         &["--http", "127.0.0.1:0", "--status", "503", "--messages", "1"],
     ];
     for arguments in wrong {
-        let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
-            .arg("sender")
-            .args(arguments)
-            .output()
-            .unwrap();
+        let said = conformance().arg("sender").args(arguments).output().unwrap();
         assert_eq!(said.status.code(), Some(2), "{arguments:?}");
     }
 }
@@ -294,10 +285,7 @@ fn a_wrong_command_line_exits_with_2() {
 fn an_address_in_use_is_an_error() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
-        .args(["sender", "--udp", &address])
-        .output()
-        .unwrap();
+    let said = conformance().args(["sender", "--udp", &address]).output().unwrap();
     assert_eq!(said.status.code(), Some(1));
     let errors = String::from_utf8(said.stderr).unwrap();
     assert!(errors.starts_with(&format!("gelf-conformance: udp {address}: ")), "{errors}");
@@ -419,7 +407,7 @@ fn violations_of_requests_are_counted_by_rule() {
         ]
     );
     assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");
-    // Of nine messages, or bytes in their place: the first of two messages, and the level in quotes.
+    // Graylog accepts the first of two messages in a body, and the level in quotes.
     assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(9), 2));
 }
 

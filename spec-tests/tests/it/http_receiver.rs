@@ -1,21 +1,14 @@
 //! Sends the HTTP vectors, and the payloads of all others as requests, to gelf-tokio's receiver.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
-use gelf_spec_tests::{
-    Live, LiveHttp, LiveOptions, Outcome, Results, Selection, Verdict, embedded, embedded_http, run,
-};
+use gelf_spec_tests::{Live, LiveHttp, LiveOptions, Selection, Verdict, embedded, embedded_http, run};
 use gelf_tokio::{HttpReceiver, HttpReceiverOptions};
 use tokio::runtime::Runtime;
+
+use crate::support::unexpected;
 
 /// Starts a receiver with this setup, and a subject that asks it.
 fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
@@ -47,11 +40,6 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
 
 fn setups() -> Vec<LiveHttp> {
     LiveHttp::setups(SocketAddr::from(([127, 0, 0, 1], 1)))
-}
-
-fn unexpected(results: &Results) -> Vec<String> {
-    let line = |outcome: &Outcome| format!("{} {:?} {:?}", outcome.id, outcome.verdict, outcome.differences);
-    results.unexpected().map(line).collect()
 }
 
 #[test]

@@ -1,12 +1,5 @@
 //! Delivers every payload of the vectors in every way: plain, compressed, chunked in any order, and on a
 //! stream in pieces of any size. The message, or the error, must always be the same.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::path::Path;
 use std::time::Instant;

@@ -13,7 +13,6 @@ use gelf_spec_tests::http::{BodyCoding, Request, RequestReader};
 
 /// A rule that the receiver breaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(dead_code, reason = "no test uses all of them")]
 pub(crate) enum Broken {
     /// None.
     Nothing,

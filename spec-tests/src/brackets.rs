@@ -1,0 +1,42 @@
+//! Finds the brackets and commas of JSON text, as lenient readers do: without parsing.
+
+/// A byte of JSON text that structures it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Token {
+    /// A bracket or brace that opens.
+    Open,
+    /// A bracket or brace that closes.
+    Close,
+    /// A comma.
+    Comma,
+}
+
+/// Tracks which bytes are inside strings.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    in_string: bool,
+    is_escaped: bool,
+}
+
+impl Scanner {
+    /// Returns the token that a byte is, or `None` for other bytes and inside strings.
+    pub(crate) fn token(&mut self, byte: u8) -> Option<Token> {
+        if self.in_string {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return None;
+        }
+        match byte {
+            b'{' | b'[' => return Some(Token::Open),
+            b'}' | b']' => return Some(Token::Close),
+            b',' => return Some(Token::Comma),
+            b'"' => self.in_string = true,
+            _ => {}
+        }
+        None
+    }
+}

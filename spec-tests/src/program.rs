@@ -1,0 +1,91 @@
+//! Programs started by a shell command line.
+
+use std::io::Read;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Number of bytes of standard error that are kept, from the end.
+const LAST_OUTPUT_BYTES: usize = 2000;
+
+/// A running program, killed on drop.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    last_output: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Pipes to the standard input and from the standard output of a program.
+pub(crate) struct Pipes {
+    /// Standard input, if the program has one.
+    pub(crate) input: Option<ChildStdin>,
+    /// Standard output.
+    pub(crate) output: ChildStdout,
+}
+
+impl Program {
+    /// Starts a program with or without a pipe to its standard input.
+    pub(crate) fn start(command: &str, has_input: bool) -> std::io::Result<(Self, Pipes)> {
+        // The shell parses the command line and then replaces itself, so killing the child kills the program.
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {command}"))
+            .stdin(if has_input { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let no_pipe = || std::io::Error::other("no pipe to the program");
+        let input = child.stdin.take();
+        let output = child.stdout.take().ok_or_else(no_pipe)?;
+        let errors = child.stderr.take().ok_or_else(no_pipe)?;
+        let last_output = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&last_output);
+        std::thread::spawn(move || keep_last(errors, &kept));
+        Ok((Self { child, last_output }, Pipes { input, output }))
+    }
+
+    /// Kills the program.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+    }
+
+    /// Waits up to this time for the program to end.
+    pub(crate) fn wait(&mut self, timeout: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < timeout && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard error.
+    pub(crate) fn end(&mut self) -> String {
+        // Without its pipes, a program that still runs is of no use.
+        std::thread::sleep(Duration::from_millis(50));
+        self.kill();
+        let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let output = self.last_output.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = String::from_utf8_lossy(&output);
+        match output.lines().rfind(|line| !line.trim().is_empty()) {
+            Some(last) => format!("{status}: {last}"),
+            None => status,
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep_last(mut errors: ChildStderr, kept: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(len @ 1..) = errors.read(&mut buffer) {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(buffer.split_at(len).0);
+        let excess = kept.len().saturating_sub(LAST_OUTPUT_BYTES);
+        kept.drain(..excess);
+    }
+}

@@ -1,0 +1,21 @@
+//! Integration tests of the conformance suite, and tests against other programs.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests may panic"
+)]
+
+mod docker_gelf_driver;
+mod every_way;
+mod fuzz_command;
+mod http_receiver;
+mod http_reference;
+mod http_vectors;
+mod interop_matrix;
+mod receiver;
+mod sender;
+mod subjects;
+mod support;
+mod wireshark_dissector;
