@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn members_go_out_in_the_fixed_order_and_constants_first() {
+    fn members_are_written_in_the_fixed_order() {
         let set = FieldSet::builder("h").field(name("a"), "x").field(name("b"), 2).build();
         let message = set
             .message("s")
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_field_set_and_the_message_goes_out_once_and_the_message_wins() {
+    fn a_field_of_the_message_replaces_that_of_its_field_set() {
         let set = FieldSet::builder("h").field(name("a"), 1).field(name("b"), 2).field(name("c"), 3).build();
         let message = set.message("s").with_field(name("b"), "mine");
         assert_eq!(
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_readers_misread_go_out_as_strings() {
+    fn values_that_readers_misread_are_written_as_strings() {
         let message = Message::new("h", "s")
             .with_field(name("yes"), true)
             .with_field(name("no"), false)
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_are_sanitized_on_the_way_out() {
+    fn foreign_names_are_sanitized_when_sent() {
         let message = Message::new("h", "s")
             .with_field(FieldName::decoded("a/b \"c\"".into()), 1)
             .with_field(FieldName::decoded("id".into()), 2);
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_long_names_become_is_what_a_decoder_takes() {
+    fn a_decoder_takes_shortened_names() {
         let payload = format!(r#"{{"short_message":"m","_{0}x":1,"_{0}y":2}}"#, "n".repeat(1030));
         let mut decoder = Decoder::lenient().with_max_name_bytes(2000);
         let decoded = decoder.decode(payload.as_bytes()).unwrap();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_that_become_one_are_kept_apart_and_the_first_keeps_the_name() {
+    fn foreign_names_that_become_equal_are_numbered() {
         let foreign = |text: &'static str| FieldName::decoded(text.into());
         let message = Message::new("h", "s")
             .with_field(foreign("a/b"), 1)
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_json_where_that_is_asked_for_in_the_field_set_too() {
+    fn booleans_can_be_json_in_the_field_set_too() {
         let set = FieldSet::builder("h").field(name("a"), true).field(name("b"), "x").build();
         let message = set.message("s").with_field(name("c"), false);
         assert_eq!(
@@ -437,7 +437,7 @@ mod tests {
         }
     }
 
-    /// What [`Encoder::encode_within`] makes of a message, as text.
+    /// Returns the output of [`Encoder::encode_within`] as text.
     fn within(message: &Message<'_>, limit: usize) -> Result<(Fit, String), FieldsTooLarge> {
         let mut dst = BytesMut::from("before");
         let fit = Encoder::new().encode_within(message, limit, &mut dst);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_a_message_is_cut_between_characters_and_says_so() {
+    fn a_truncated_message_ends_between_characters_and_is_marked() {
         let message = Message::new("h", format!("aé\"z{}", "w".repeat(40)));
         let whole = encoded(&message);
         assert_eq!(within(&message, whole.len()), Ok((Fit::Whole, whole)));
@@ -485,7 +485,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_fits_and_is_the_longest_that_does(
+        fn a_truncated_message_is_the_longest_that_fits(
             short in "[a-z\"é\n]{1,40}",
             full in proptest::option::of("[a-z\"é\n]{0,40}"),
             limit in 40usize..200,
@@ -506,7 +506,7 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // Two bytes are the longest character here, but for the end of a full message that would not pay.
+                    // The longest character here has two bytes; only a full message that would be empty leaves more room.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(FieldsTooLarge { len, max, .. }) => {

@@ -404,7 +404,7 @@ mod tests {
             nanos in 0u32..1_000_000_000,
         ) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
-            // The lower limit is a whole second: what lies between it and the second below has a text out of range.
+            // The lower limit is a whole second: fractions of the second before it have a text out of range.
             prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
             prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
         }

@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_three_decimal_digits_a_byte_so_that_logstash_keeps_them_apart() {
+    fn ids_have_three_decimal_digits_a_byte_for_logstash() {
         let mut ids = RandomIds::default();
         let mut decimals = HashSet::new();
         for _ in 0..100_000 {

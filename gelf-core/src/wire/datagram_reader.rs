@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_old_or_odd_senders_send_is_taken_and_counted_or_refused_by_name() {
+    fn datagrams_of_old_senders_are_read_and_counted_or_refused() {
         let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
         let zlib = Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(PAYLOAD).to_vec();
         // The header says a window of 4 KiB; the text is shorter.
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_contradict_each_other_end_the_message_for_a_strict_reader_only() {
+    fn conflicting_chunks_drop_the_message_of_a_strict_reader_only() {
         let limits = DatagramLimits::default();
         let sequence = [chunk(0, 2, b"{"), chunk(0, 2, b"["), chunk(1, 2, b"}")];
         let mut lenient = DatagramReader::lenient(limits);

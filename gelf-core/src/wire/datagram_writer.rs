@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_does_not_fit_is_an_error_without_effect_on_the_next() {
+    fn a_message_that_does_not_fit_does_not_affect_the_next() {
         let mut writer = DatagramWriter::new(Compression::None, DatagramSize::new(100).unwrap());
         let error = writer.write(&Message::new("h", "a".repeat(20_000))).unwrap_err();
         assert_eq!(error, MessageTooLarge::Payload(PayloadTooLarge { len: 20_047, max: 11_264 }));

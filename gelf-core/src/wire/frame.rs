@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_a_line_feed_and_perhaps_a_carriage_return_before_it() {
+    fn lines_end_with_a_line_feed_and_an_optional_carriage_return() {
         let lines =
             |pieces: &[&[u8]]| frames(&mut Framer::default().with_delimiter(Delimiter::Newline), pieces);
         assert_eq!(lines(&[b"first\r\nsecond\nthird"]), expect(&[Ok(b"first"), Ok(b"second"), Ok(b"third")]));

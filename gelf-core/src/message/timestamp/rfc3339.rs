@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_rfc3339_is_refused() {
+    fn other_text_is_refused() {
         for text in [
             "",
             "2026-11-22",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3339_is_written_in_utc_with_the_decimals_that_count() {
+    fn rfc3339_is_written_in_utc_without_trailing_zeros() {
         let text = |seconds, nanos| Timestamp::from_unix(seconds, nanos).unwrap().to_rfc3339();
         assert_eq!(text(1_795_387_458, 123_456_780).as_deref(), Some("2026-11-22T22:44:18.12345678Z"));
         assert_eq!(text(951_825_600, 0).as_deref(), Some("2000-02-29T12:00:00Z"));
@@ -176,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(
+        fn formatted_timestamps_parse_to_the_same(
             seconds in -62_167_219_200_i64..=253_402_300_799,
             nanos in 0u32..1_000_000_000,
         ) {
