@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Level {
                 let unsigned = u64::try_from(number);
                 unsigned
                     .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
-                    .and_then(|number| NumberOrName.visit_u64(number))
+                    .and_then(|number| Self.visit_u64(number))
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Level, E> {
