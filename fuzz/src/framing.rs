@@ -5,8 +5,8 @@ use gelf_core::{Delimiter, Framer};
 
 const MAX_FRAME_LEN: usize = 32;
 
-/// Checks that a stream has the same frames however it is split into reads, and that a framer keeps no more than its
-/// limit.
+/// Checks that a stream has the same frames however it is split into reads, and that a framer keeps no more
+/// than its limit.
 ///
 /// The first byte selects the delimiter, the next four are the lengths of the reads, in turn.
 pub fn framer(data: &[u8]) {

@@ -4,8 +4,8 @@ use gelf_core::wire::{DecompressError, Decompressor, InflateFormat, Inflater};
 
 const LIMIT: usize = 64 * 1024;
 
-/// Checks that the output is within the limit, that data in pieces has the same result as the whole, and that zlib and
-/// bare deflate data have the same output as with miniz_oxide.
+/// Checks that the output is within the limit, that data in pieces has the same result as the whole, and that
+/// zlib and bare deflate data have the same output as with miniz_oxide.
 pub fn inflate_capped(data: &[u8]) {
     let mut decompressor = Decompressor::new(LIMIT);
     let ours = decompressor.decompress(data).map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));

@@ -1,8 +1,8 @@
 //! Fuzz targets of gelf-core: properties that hold for any input.
 //!
-//! Each function takes bytes and panics if a property does not hold. `scripts/fuzz` runs them under libFuzzer. The tests
-//! replay the seeds in `seeds/`, a folder for each function, and mutations of them; the vectors of the conformance suite
-//! are seeds, too.
+//! Each function takes bytes and panics if a property does not hold. `scripts/fuzz` runs them under
+//! libFuzzer. The tests replay the seeds in `seeds/`, a folder for each function, and mutations of them; the
+//! vectors of the conformance suite are seeds, too.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

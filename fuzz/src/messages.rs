@@ -10,8 +10,8 @@ use gelf_core::{
     Message, Timestamp, Value, encode,
 };
 
-/// Checks that a lenient decoder reads each message of a strict decoder without a deviation, and that each message can
-/// be sent on as GELF 1.1.
+/// Checks that a lenient decoder reads each message of a strict decoder without a deviation, and that each
+/// message can be sent on as GELF 1.1.
 fn decode(payload: &[u8]) {
     let lenient = Decoder::lenient().decode(payload);
     match (Decoder::strict().decode(payload), &lenient) {
@@ -42,7 +42,8 @@ fn decode(payload: &[u8]) {
     }
 }
 
-/// Checks that a lenient decoder reads the JSON that serde_json reads, and serde_json that of a strict decoder.
+/// Checks that a lenient decoder reads the JSON that serde_json reads, and serde_json that of a strict
+/// decoder.
 pub fn json_decode(data: &[u8]) {
     decode(data);
     let theirs = serde_json::from_slice::<serde_json::Value>(data);
@@ -89,8 +90,8 @@ impl MessageIdSource for Counter {
     }
 }
 
-/// Checks that a message is read back after it was encoded, compressed and split into chunks, which arrive in any order
-/// and some of them twice.
+/// Checks that a message is read back after it was encoded, compressed and split into chunks, which arrive in
+/// any order and some of them twice.
 pub fn round_trip(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(message) = any_message(&mut input) else { return };

@@ -13,8 +13,8 @@ struct Model {
     parts: HashMap<u8, Vec<u8>>,
 }
 
-/// Checks that any chunks from any sources at any times have the same results as with a naive reassembler, and that the
-/// counters add up after each.
+/// Checks that any chunks from any sources at any times have the same results as with a naive reassembler,
+/// and that the counters add up after each.
 pub fn reassembler_operations(data: &[u8]) {
     // The error is the end of the input.
     let _ = run(&mut Unstructured::new(data));

@@ -1,5 +1,5 @@
-//! A custom source of message ids: a counter behind the number of a node, to find the chunks of a message in a capture.
-//! Use it only if no attacker can send to the receiver, since such ids are predictable.
+//! A custom source of message ids: a counter behind the number of a node, to find the chunks of a message in
+//! a capture. Use it only if no attacker can send to the receiver, since such ids are predictable.
 
 use gelf_core::DatagramSize;
 use gelf_core::wire::{Chunker, MessageId, MessageIdSource, PayloadTooLarge};

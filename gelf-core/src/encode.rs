@@ -1,8 +1,8 @@
 //! Encoding: a message as JSON.
 //!
-//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant for many
-//! messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`; then the
-//! message's own fields. JSON gives the order no meaning, so every reader takes it.
+//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant
+//! for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`;
+//! then the message's own fields. JSON gives the order no meaning, so every reader takes it.
 //!
 //! The encoder adapts messages to what every known reader takes:
 //!
@@ -31,7 +31,8 @@ use writer::{PLACEHOLDER, Writer, or_placeholder, write_head};
 
 pub use writer::Booleans;
 
-/// The name of the field that marks a truncated message; its value is the original length of the texts in bytes.
+/// The name of the field that marks a truncated message; its value is the original length of the texts in
+/// bytes.
 const TRUNCATED: &str = "truncated";
 
 /// Appends the message to `dst` as one JSON object, with the default [`Encoder`].
@@ -76,17 +77,19 @@ impl Encoder {
         self
     }
 
-    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow `dst`, and for
-    /// a table of names if the message has names that must be [sanitized](crate::FieldName::sanitize).
+    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow
+    /// `dst`, and for a table of names if the message has names that must be
+    /// [sanitized](crate::FieldName::sanitize).
     ///
     /// The payload never contains a NUL byte, so a NUL byte can delimit it.
     pub fn encode(&self, message: &Message<'_>, dst: &mut BytesMut) {
         self.write(message, Texts::of(message), dst);
     }
 
-    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character boundary:
-    /// first `full_message`, which is left out before `short_message` is truncated at all. The field `_truncated` then
-    /// has the length of both texts in bytes, unless the message has a field with this name.
+    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character
+    /// boundary: first `full_message`, which is left out before `short_message` is truncated at all. The
+    /// field `_truncated` then has the length of both texts in bytes, unless the message has a field with
+    /// this name.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -263,12 +266,12 @@ fn decimal_digits(integer: u64) -> usize {
 
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
-/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first keeps the
-/// name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists. A name that needs no
-/// sanitizing is never changed.
+/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first
+/// keeps the name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists.
+/// A name that needs no sanitizing is never changed.
 ///
-/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand names that
-/// were made to collide.
+/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand
+/// names that were made to collide.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
     let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
@@ -506,7 +509,8 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // The longest character here has two bytes; only a full message that would be empty leaves more room.
+                    // The longest character here has two bytes; only a full message that would be empty
+                    // leaves more room.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(FieldsTooLarge { len, max, .. }) => {

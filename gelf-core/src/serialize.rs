@@ -16,8 +16,8 @@
 //! | a boolean | a boolean, sent as configured by [`Booleans`](crate::Booleans) |
 //! | `None`, `()` | left out |
 //!
-//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message has the name
-//! already, `_2` is appended, as by [`Message::with_sanitized_field`].
+//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message
+//! has the name already, `_2` is appended, as by [`Message::with_sanitized_field`].
 
 mod gelf;
 

@@ -22,7 +22,8 @@ fn lenient_error(payload: &[u8]) -> DecodeErrorKind {
     Decoder::lenient().decode(payload).unwrap_err().kind()
 }
 
-/// Asserts that a strict decoder refuses the payload and a lenient one accepts it, both with this deviation alone.
+/// Asserts that a strict decoder refuses the payload and a lenient one accepts it, both with this deviation
+/// alone.
 #[track_caller]
 fn deviates(payload: &[u8], kind: DeviationKind) -> Message<'_> {
     let strict = Decoder::strict().decode(payload).map(|decoded| decoded.message);

@@ -1,7 +1,7 @@
 //! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
 //!
-//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit, with an error
-//! and not with a truncated message; and nothing is allocated because a header claims a size.
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit,
+//! with an error and not with a truncated message; and nothing is allocated because a header claims a size.
 
 use std::fmt;
 
@@ -173,7 +173,8 @@ impl Inflater {
         }
     }
 
-    /// Reads the current part of a header or trailer; returns the next state, or `None` if more input is needed.
+    /// Reads the current part of a header or trailer; returns the next state, or `None` if more input is
+    /// needed.
     fn header_or_trailer(&mut self, input: &mut &[u8]) -> Result<Option<State>, DecompressError> {
         Ok(match &mut self.state {
             State::Data | State::End => None,
@@ -259,7 +260,8 @@ impl Inflater {
         }
     }
 
-    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has ended.
+    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has
+    /// ended.
     fn data(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<(usize, bool), DecompressError> {
         // One byte beyond the limit shows that there is more.
         let room = self.limit.saturating_add(1).saturating_sub(self.produced).min(output.len());
@@ -311,7 +313,8 @@ impl Inflater {
         Ok(self.header_part(EXTRA))
     }
 
-    /// Returns the first part of the header, from this one on, that the flags say is there; or the data behind it.
+    /// Returns the first part of the header, from this one on, that the flags say is there; or the data
+    /// behind it.
     fn header_part(&self, first: u8) -> State {
         // The order of the parts is not that of the flags' bits.
         let mut skipped = true;

@@ -30,8 +30,8 @@ fn change(more: usize, less: usize) {
     ACCOUNT.set(account);
 }
 
-// SAFETY: each call is passed on to the system's allocator unchanged. Counting does not allocate, since the account of a
-// thread needs no initialization.
+// SAFETY: each call is passed on to the system's allocator unchanged. Counting does not allocate, since the
+// account of a thread needs no initialization.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         change(layout.size(), 0);

@@ -3,17 +3,18 @@
 use super::{InvalidTimestamp, Timestamp, nano_weight};
 
 impl Timestamp {
-    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any number of
-    /// decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any
+    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap second
-    /// (`:60`) is read as the second before it.
+    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap
+    /// second (`:60`) is read as the second before it.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
     }
 
-    /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does: `2026-11-22T22:44:18.5Z`.
+    /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does:
+    /// `2026-11-22T22:44:18.5Z`.
     ///
     /// Returns `None` outside of the years 0000 to 9999, which RFC 3339 cannot express.
     ///

@@ -487,7 +487,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    /// For any operations, completed messages are those that were sent, memory is bounded, and every message is counted.
+    /// For any operations, completed messages are those that were sent, memory is bounded, and every message
+    /// is counted.
     #[test]
     fn any_operations_keep_the_tables_and_the_account(
         operations in operations(),
