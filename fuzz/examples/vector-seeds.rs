@@ -1,4 +1,4 @@
-//! Writes the conformance suite's vectors as seeds, a folder for each target: `vector-seeds FOLDER`.
+//! Writes the vectors of the conformance suite as seeds, in a folder for each target: `vector-seeds FOLDER`.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

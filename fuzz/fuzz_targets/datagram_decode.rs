@@ -1,4 +1,4 @@
-//! libFuzzer's way into `gelf_fuzz::datagram_decode`.
+//! Runs `gelf_fuzz::datagram_decode` under libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| gelf_fuzz::datagram_decode(data));

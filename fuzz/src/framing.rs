@@ -1,13 +1,14 @@
-//! Streams.
+//! Framing of streams.
 
 use bytes::BytesMut;
 use gelf_core::{Delimiter, Framer};
 
 const MAX_FRAME_LEN: usize = 32;
 
-/// A stream gives the same frames however it is split into reads, and a framer holds no more than its cap.
+/// Checks that a stream has the same frames however it is split into reads, and that a framer keeps no more
+/// than its limit.
 ///
-/// The first byte chooses the delimiter, the next four the lengths of the reads, in turn.
+/// The first byte selects the delimiter, the next four are the lengths of the reads, in turn.
 pub fn framer(data: &[u8]) {
     let Some((head, stream)) = data.split_first_chunk::<5>() else { return };
     let delimiter = if head[0] % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };
@@ -21,7 +22,7 @@ pub fn framer(data: &[u8]) {
     });
     assert_eq!(read(delimiter, parts), whole);
     if delimiter == Delimiter::Nul {
-        // Frames that were read can be written, and are read as the same.
+        // Frames that were read can be written, and are read back.
         let mut written = BytesMut::new();
         for frame in whole.iter().flatten() {
             Framer::write_frame(frame, &mut written).expect("a frame");
@@ -31,7 +32,7 @@ pub fn framer(data: &[u8]) {
     }
 }
 
-/// The frames, and `None` for each that is too long.
+/// Reads the frames; returns `None` for each that is too long.
 fn read<'a>(delimiter: Delimiter, parts: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
     let mut framer = Framer::new(MAX_FRAME_LEN).with_delimiter(delimiter);
     let mut buffer = BytesMut::new();

@@ -1,27 +1,58 @@
-//! Compressed payloads.
+//! Decompression.
 
-use gelf_core::wire::{DecompressError, Decompressor};
+use gelf_core::wire::{DecompressError, Decompressor, InflateFormat, Inflater};
 
 const LIMIT: usize = 64 * 1024;
 
-/// What is inflated is within the limit, and zlib gives what miniz_oxide, asked directly, gives.
+/// Checks that the output is within the limit, that data in pieces has the same result as the whole, and that
+/// zlib and bare deflate data have the same output as with miniz_oxide.
 pub fn inflate_capped(data: &[u8]) {
     let mut decompressor = Decompressor::new(LIMIT);
-    let ours = decompressor.decompress(data);
-    if let Ok(inflated) = &ours {
-        assert!(inflated.bytes.len() <= LIMIT);
-        assert!(inflated.trailing < data.len());
+    let ours = decompressor.decompress(data).map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));
+    if let Ok((bytes, trailing)) = &ours {
+        assert!(bytes.len() <= LIMIT);
+        assert!(*trailing < data.len());
     }
-    if data.starts_with(&[0x1f, 0x8b]) {
-        return;
+    let format = if data.starts_with(&[0x1f, 0x8b]) { InflateFormat::Gzip } else { InflateFormat::Zlib };
+    if data.len() >= 2 {
+        for len in [1, 5] {
+            assert_eq!(in_pieces(format, data, len), ours, "pieces of {len}");
+        }
     }
-    let theirs = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, LIMIT);
+    let bare = in_pieces(InflateFormat::Deflate, data, 7).map(|(bytes, _)| bytes);
+    compare(bare, miniz_oxide::inflate::decompress_to_vec_with_limit(data, LIMIT));
+    if format == InflateFormat::Zlib {
+        let theirs = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, LIMIT);
+        compare(ours.map(|(bytes, _)| bytes), theirs);
+    }
+}
+
+fn compare(
+    ours: Result<Vec<u8>, DecompressError>,
+    theirs: Result<Vec<u8>, miniz_oxide::inflate::DecompressError>,
+) {
     match (ours, theirs) {
-        (Ok(ours), Ok(theirs)) => assert_eq!(ours.bytes, theirs),
-        // It knows no preset dictionary and says so late, and takes windows that are too large.
+        (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
+        // miniz_oxide knows no preset dictionary and reports it late, and accepts windows that are too large.
         (Err(DecompressError::Dictionary | DecompressError::Header), _) => {}
         (Ok(_), Err(error)) => panic!("only miniz_oxide refuses: {error:?}"),
-        (Err(error), Ok(_)) => panic!("only we refuse: {error:?}"),
+        (Err(error), Ok(_)) => panic!("only gelf-core refuses: {error:?}"),
         (Err(_), Err(_)) => {}
     }
+}
+
+/// Inflates pieces of `len` bytes.
+fn in_pieces(format: InflateFormat, data: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
+    let mut inflater = Inflater::new(format, LIMIT);
+    let (mut output, mut bytes) = ([0; 1000], Vec::new());
+    for mut piece in data.chunks(len) {
+        loop {
+            match inflater.inflate(&mut piece, &mut output)? {
+                0 => break,
+                len => bytes.extend_from_slice(&output[..len]),
+            }
+        }
+    }
+    inflater.finish()?;
+    Ok((bytes, inflater.trailing()))
 }

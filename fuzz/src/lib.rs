@@ -1,14 +1,14 @@
-//! Invariants of gelf-core and docker-source for any input.
+//! Fuzz targets of gelf-core and docker-source: properties that hold for any input.
 //!
-//! Each function takes bytes and panics if something does not hold. `scripts/fuzz` runs them under libFuzzer, and the
-//! tests here replay the seeds in `seeds/`, one folder for each function, and mutations of them; the vectors of the
-//! conformance suite are seeds too.
+//! Each function takes bytes and panics if a property does not hold. `scripts/fuzz` runs them under
+//! libFuzzer. The tests replay the seeds in `seeds/`, a folder for each function, and mutations of them; the
+//! vectors of the conformance suite are seeds, too.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a fuzz target says by a panic what does not hold"
+    reason = "a fuzz target reports a violated property by a panic"
 )]
 
 mod container_logs;

@@ -1,4 +1,4 @@
-//! Chunks.
+//! Reassembly of chunks.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use arbitrary::{Result, Unstructured};
 use gelf_core::wire::{ChunkHeader, Progress, Reassembler, ReassemblyError};
 
-/// A message in the model: when it began, how many chunks it has, and those that came.
+/// A message in the model: the time of its first chunk, its sequence count, and the chunks that have arrived.
 struct Model {
     first_at: u64,
     count: u8,
     parts: HashMap<u8, Vec<u8>>,
 }
 
-/// Any chunks from any sources at any times give what the most naive of reassemblers gives, and the account holds
-/// after each.
+/// Checks that any chunks from any sources at any times have the same results as with a naive reassembler,
+/// and that the counters add up after each.
 pub fn reassembler_operations(data: &[u8]) {
-    // It ends with the input.
+    // The error is the end of the input.
     let _ = run(&mut Unstructured::new(data));
 }
 

@@ -1,9 +1,9 @@
-//! Seeds, and mutations of them, without a fuzzer.
+//! Tests that run the targets on seeds and mutations of them, without a fuzzer.
 
 use std::fs;
 use std::path::Path;
 
-/// Each seed as it is, and 2,000 mutations of each that are the same in every run.
+/// Runs a target on each seed, and on 2,000 mutations of each that are the same in every run.
 fn replay(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
@@ -46,7 +46,7 @@ fn every_vector() {
             "framer" => crate::framer,
             "inflate_capped" => crate::inflate_capped,
             "json_decode" => crate::json_decode,
-            other => panic!("{id} is for no target, but {other}"),
+            other => panic!("{id} is for an unknown target, {other}"),
         };
         target(&bytes);
     }

@@ -1,13 +1,13 @@
-//! The conformance suite's vectors as inputs of the targets.
+//! The vectors of the conformance suite, as inputs of the targets.
 
 use std::path::Path;
 
 use gelf_spec_tests::{Input, load};
 
-/// An input longer than this only slows a fuzzer down.
+/// The maximum length of an input: longer ones slow a fuzzer down.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// For each input the name of its target, that of its vector, and its bytes.
+/// Returns for each input the name of its target, the id of its vector, and its bytes.
 pub fn vector_inputs() -> Vec<(&'static str, String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec-tests/vectors");
     let topics = load(&folder).unwrap_or_else(|error| panic!("{error}"));

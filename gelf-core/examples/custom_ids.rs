@@ -1,7 +1,8 @@
-//! Message ids from a source of one's own: here a counter behind the number of a node, for who wants to find the chunks
-//! of a message in a capture. Only where nobody hostile can send to the receiver: such ids can be foreseen.
+//! A custom source of message ids: a counter behind the number of a node, to find the chunks of a message in
+//! a capture. Use it only if no attacker can send to the receiver, since such ids are predictable.
 
-use gelf_core::{Chunker, DatagramSize, MessageId, MessageIdSource};
+use gelf_core::DatagramSize;
+use gelf_core::wire::{Chunker, MessageId, MessageIdSource, PayloadTooLarge};
 
 struct Numbered {
     node: u32,
@@ -16,7 +17,7 @@ impl MessageIdSource for Numbered {
     }
 }
 
-fn main() -> Result<(), gelf_core::PayloadTooLarge> {
+fn main() -> Result<(), PayloadTooLarge> {
     let mut chunker = Chunker::with_ids(DatagramSize::WAN, Numbered { node: 7, next: 0 });
     for datagram in chunker.split(&[b'x'; 4000])? {
         println!("{} bytes, header {:02x?}", datagram.len(), datagram.header());

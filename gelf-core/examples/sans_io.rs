@@ -1,13 +1,11 @@
-//! The receiving side without tokio: a std socket, and `DatagramReader` told the time.
+//! Sending and receiving without tokio: std sockets, `DatagramWriter` and `DatagramReader`.
 //!
-//! `cargo run -p gelf-core --example sans_io` receives what it sends to itself.
+//! `cargo run -p gelf-core --example sans_io` receives the message that it sends to itself.
 
 use std::net::UdpSocket;
 use std::time::{Instant, SystemTime};
 
-use gelf_core::{
-    Chunker, Compression, Compressor, DatagramReader, DatagramSize, Decoder, Level, Message, encode,
-};
+use gelf_core::{Compression, DatagramReader, DatagramSize, DatagramWriter, Decoder, Level, Message};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let receiver = UdpSocket::bind("127.0.0.1:0")?;
@@ -15,14 +13,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     sender.connect(receiver.local_addr()?)?;
 
     let text = "a line that repeats itself ".repeat(200);
-    let message =
-        Message::new("web-1", text.as_str()).with_level(Level::Notice).with_timestamp(SystemTime::now());
-    let mut payload = bytes::BytesMut::new();
-    encode(&message, &mut payload);
+    let message = Message::new("web-1", text).with_level(Level::Notice).with_timestamp(SystemTime::now());
+    let mut writer = DatagramWriter::new(Compression::None, DatagramSize::WAN);
     let mut wire = Vec::new();
-    for datagram in
-        Chunker::new(DatagramSize::WAN).split(Compressor::new(Compression::None).compress(&payload))?
-    {
+    for datagram in writer.write(&message)?.datagrams {
         wire.clear();
         datagram.write_to(&mut wire);
         sender.send(&wire)?;
@@ -33,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut buffer = vec![0; 65_535];
     loop {
         let (len, from) = receiver.recv_from(&mut buffer)?;
-        let datagram = buffer.get(..len).unwrap_or_default();
+        let (datagram, _) = buffer.split_at(len);
         match reader.read(Instant::now(), from, datagram) {
             Ok(Some(payload)) => {
                 let decoded = decoder.decode(payload)?;

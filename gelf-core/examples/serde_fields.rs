@@ -1,6 +1,6 @@
-//! Fields from a struct: `cargo run -p gelf-core --example serde_fields --features serde`.
+//! Additional fields from a struct: `cargo run -p gelf-core --example serde_fields --features serde`.
 
-use gelf_core::{Booleans, Encoder, Level, Message};
+use gelf_core::{Booleans, Encoder, Level, Message, bytes::BytesMut};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ fn main() -> Result<(), gelf_core::SerializeError> {
     let message =
         Message::new("web-1", "upstream failed").with_level(Level::Error).with_serialized(&request)?;
 
-    let mut payload = bytes::BytesMut::new();
+    let mut payload = BytesMut::new();
     for booleans in [Booleans::Strings, Booleans::Json] {
         payload.clear();
         Encoder::new().with_booleans(booleans).encode(&message, &mut payload);

@@ -1,13 +1,13 @@
 //! Decoding: JSON to a message.
 //!
-//! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send, and lists
-//! the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with that list; a
-//! [strict](Decoder::strict) decoder makes the first deviation the error.
+//! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send,
+//! and lists the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
+//! that list; a [strict](Decoder::strict) decoder makes the first deviation the error.
 //!
-//! Lenient decoding corrects deviations: a number in quotes becomes a number, `null` leaves the member out, a boolean
-//! stays a boolean, an array or object in a field becomes its JSON text, a level outside of 0 to 7 becomes a field
-//! `level`, the last of two members with one name counts, and `message` or the first line of `full_message` replaces a
-//! missing `short_message`. Invalid UTF-8 becomes U+FFFD.
+//! Lenient decoding corrects deviations: a number in quotes becomes a number, `null` leaves the member out, a
+//! boolean stays a boolean, an array or object in a field becomes its JSON text, a level outside of 0 to 7
+//! becomes a field `level`, the last of two members with one name counts, and `message` or the first line of
+//! `full_message` replaces a missing `short_message`. Invalid UTF-8 becomes U+FFFD.
 
 mod json;
 mod members;
@@ -24,8 +24,8 @@ use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
 
-/// The maximum nesting of arrays and objects, including the message: 128. It limits the work of programs that parse
-/// them.
+/// The maximum nesting of arrays and objects, including the message: 128. It limits the work of programs that
+/// parse them.
 const MAX_DEPTH: usize = 128;
 
 /// A buffer larger than this is freed after the payload that needed it.
@@ -87,11 +87,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The default maximum number of members of a message: 1,024. A datagram could contain 100,000 tiny ones, to keep a
-    /// reader busy.
+    /// The default maximum number of members of a message: 1,024. A datagram could contain 100,000 tiny ones,
+    /// to keep a reader busy.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. Stores keep a table of all field names for ever.
+    /// The default maximum length of a member's name in bytes: 1,024. Stores keep a table of all field names
+    /// for ever.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
     /// The default maximum length of a payload in bytes: 8 MiB, the same as of an inflated one.
@@ -207,8 +208,8 @@ impl Decoder {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the member's name, or of the character. In a payload that is not UTF-8, the offset in the
-    /// corrected text.
+    /// The byte offset of the member's name, or of the character. In a payload that is not UTF-8, the offset
+    /// in the corrected text.
     pub offset: usize,
 }
 
@@ -256,13 +257,13 @@ pub enum DeviationKind {
     LoneSurrogate,
     /// The member is missing.
     Missing(Member),
-    /// An integer is beyond 64 bits, and its digits are kept; or a number is beyond the range of a 64-bit float, and the
-    /// field is left out.
+    /// An integer is beyond 64 bits, and its digits are kept; or a number is beyond the range of a 64-bit
+    /// float, and the field is left out.
     NumberRange,
     /// A field has the reserved name `_id`.
     ReservedField,
-    /// The timestamp is further from the epoch than [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is
-    /// left out.
+    /// The timestamp is further from the epoch than
+    /// [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is left out.
     TimestampRange,
     /// A comma precedes a closing bracket.
     TrailingComma,
@@ -305,8 +306,8 @@ impl DecodeError {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The payload deviates from GELF 1.1. A lenient decoder returns this only for a missing `short_message` that no
-    /// other member can replace.
+    /// The payload deviates from GELF 1.1. A lenient decoder returns this only for a missing `short_message`
+    /// that no other member can replace.
     Deviation(DeviationKind),
     /// The payload is empty or only white space.
     EmptyPayload,

@@ -1,8 +1,8 @@
 //! Encoding: a message as JSON.
 //!
-//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant for many
-//! messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`; then the
-//! message's own fields. JSON gives the order no meaning, so every reader takes it.
+//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant
+//! for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`;
+//! then the message's own fields. JSON gives the order no meaning, so every reader takes it.
 //!
 //! The encoder adapts messages to what every known reader takes:
 //!
@@ -31,7 +31,8 @@ use writer::{PLACEHOLDER, Writer, or_placeholder, write_head};
 
 pub use writer::Booleans;
 
-/// The name of the field that marks a truncated message; its value is the original length of the texts in bytes.
+/// The name of the field that marks a truncated message; its value is the original length of the texts in
+/// bytes.
 const TRUNCATED: &str = "truncated";
 
 /// Appends the message to `dst` as one JSON object, with the default [`Encoder`].
@@ -76,17 +77,19 @@ impl Encoder {
         self
     }
 
-    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow `dst`, and for
-    /// a table of names if the message has names that must be [sanitized](crate::FieldName::sanitize).
+    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow
+    /// `dst`, and for a table of names if the message has names that must be
+    /// [sanitized](crate::FieldName::sanitize).
     ///
     /// The payload never contains a NUL byte, so a NUL byte can delimit it.
     pub fn encode(&self, message: &Message<'_>, dst: &mut BytesMut) {
         self.write(message, Texts::of(message), dst);
     }
 
-    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character boundary:
-    /// first `full_message`, which is left out before `short_message` is truncated at all. The field `_truncated` then
-    /// has the length of both texts in bytes, unless the message has a field with this name.
+    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character
+    /// boundary: first `full_message`, which is left out before `short_message` is truncated at all. The
+    /// field `_truncated` then has the length of both texts in bytes, unless the message has a field with
+    /// this name.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -263,12 +266,12 @@ fn decimal_digits(integer: u64) -> usize {
 
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
-/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first keeps the
-/// name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists. A name that needs no
-/// sanitizing is never changed.
+/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first
+/// keeps the name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists.
+/// A name that needs no sanitizing is never changed.
 ///
-/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand names that
-/// were made to collide.
+/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand
+/// names that were made to collide.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
     let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn members_go_out_in_the_fixed_order_and_constants_first() {
+    fn members_are_written_in_the_fixed_order() {
         let set = FieldSet::builder("h").field(name("a"), "x").field(name("b"), 2).build();
         let message = set
             .message("s")
@@ -324,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_field_set_and_the_message_goes_out_once_and_the_message_wins() {
+    fn a_field_of_the_message_replaces_that_of_its_field_set() {
         let set = FieldSet::builder("h").field(name("a"), 1).field(name("b"), 2).field(name("c"), 3).build();
         let message = set.message("s").with_field(name("b"), "mine");
         assert_eq!(
@@ -356,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_readers_misread_go_out_as_strings() {
+    fn values_that_readers_misread_are_written_as_strings() {
         let message = Message::new("h", "s")
             .with_field(name("yes"), true)
             .with_field(name("no"), false)
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_are_sanitized_on_the_way_out() {
+    fn foreign_names_are_sanitized_when_sent() {
         let message = Message::new("h", "s")
             .with_field(FieldName::decoded("a/b \"c\"".into()), 1)
             .with_field(FieldName::decoded("id".into()), 2);
@@ -382,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_long_names_become_is_what_a_decoder_takes() {
+    fn a_decoder_takes_shortened_names() {
         let payload = format!(r#"{{"short_message":"m","_{0}x":1,"_{0}y":2}}"#, "n".repeat(1030));
         let mut decoder = Decoder::lenient().with_max_name_bytes(2000);
         let decoded = decoder.decode(payload.as_bytes()).unwrap();
@@ -395,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_that_become_one_are_kept_apart_and_the_first_keeps_the_name() {
+    fn foreign_names_that_become_equal_are_numbered() {
         let foreign = |text: &'static str| FieldName::decoded(text.into());
         let message = Message::new("h", "s")
             .with_field(foreign("a/b"), 1)
@@ -417,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_json_where_that_is_asked_for_in_the_field_set_too() {
+    fn booleans_can_be_json_in_the_field_set_too() {
         let set = FieldSet::builder("h").field(name("a"), true).field(name("b"), "x").build();
         let message = set.message("s").with_field(name("c"), false);
         assert_eq!(
@@ -437,7 +440,7 @@ mod tests {
         }
     }
 
-    /// What [`Encoder::encode_within`] makes of a message, as text.
+    /// Returns the output of [`Encoder::encode_within`] as text.
     fn within(message: &Message<'_>, limit: usize) -> Result<(Fit, String), FieldsTooLarge> {
         let mut dst = BytesMut::from("before");
         let fit = Encoder::new().encode_within(message, limit, &mut dst);
@@ -447,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_a_message_is_cut_between_characters_and_says_so() {
+    fn a_truncated_message_ends_between_characters_and_is_marked() {
         let message = Message::new("h", format!("aé\"z{}", "w".repeat(40)));
         let whole = encoded(&message);
         assert_eq!(within(&message, whole.len()), Ok((Fit::Whole, whole)));
@@ -485,7 +488,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_fits_and_is_the_longest_that_does(
+        fn a_truncated_message_is_the_longest_that_fits(
             short in "[a-z\"é\n]{1,40}",
             full in proptest::option::of("[a-z\"é\n]{0,40}"),
             limit in 40usize..200,
@@ -506,7 +509,8 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // Two bytes are the longest character here, but for the end of a full message that would not pay.
+                    // The longest character here has two bytes; only a full message that would be empty
+                    // leaves more room.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(FieldsTooLarge { len, max, .. }) => {

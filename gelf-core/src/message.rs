@@ -16,10 +16,11 @@ pub use level::{InvalidLevel, Level};
 pub use number::Number;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
-/// A GELF message, which [`encode`](crate::encode) writes and a [`Decoder`](crate::Decoder) reads.
+/// A GELF message, which [`encode`](crate::encode()) writes and a [`Decoder`](crate::Decoder) reads.
 ///
-/// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be set on a
-/// value (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes the message as JSON.
+/// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be
+/// set on a value (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes the
+/// message as JSON.
 ///
 /// ```
 /// use gelf_core::{Level, Message, Timestamp};
@@ -69,7 +70,8 @@ impl FieldSet {
 impl<'a> Message<'a> {
     /// Creates a message with the members that GELF requires. `version` is always "1.1".
     ///
-    /// Graylog refuses messages with a blank `host` or `short_message`, so either is sent as `-` if it is blank.
+    /// Graylog refuses messages with a blank `host` or `short_message`, so either is sent as `-` if it is
+    /// blank.
     pub fn new(host: impl Into<Cow<'a, str>>, short_message: impl Into<Cow<'a, str>>) -> Self {
         Self { head: Head::Host(Some(host.into())), short_message: short_message.into(), ..Self::default() }
     }
@@ -103,16 +105,17 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Adds an additional field, or replaces the value of the field with this name. A field of the message replaces
-    /// the field of its [`FieldSet`] with the same name; a null value removes both.
+    /// Adds an additional field, or replaces the value of the field with this name. A field of the message
+    /// replaces the field of its [`FieldSet`] with the same name; a null value removes both.
     #[must_use]
     pub fn with_field(mut self, name: FieldName<'a>, value: impl Into<Value<'a>>) -> Self {
         self.set_field(name, value);
         self
     }
 
-    /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the message
-    /// has a field with this name, `_2` is appended, or the first higher number that makes the name free.
+    /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the
+    /// message has a field with this name, `_2` is appended, or the first higher number that makes the name
+    /// free.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -244,8 +247,8 @@ impl<'a> Message<'a> {
         own.or_else(|| self.field_set().and_then(|set| set.field(name)))
     }
 
-    /// Returns the additional fields in wire order: the fields of the [`FieldSet`] that the message does not replace,
-    /// then its own.
+    /// Returns the additional fields in wire order: the fields of the [`FieldSet`] that the message does not
+    /// replace, then its own.
     pub fn fields(&self) -> impl Iterator<Item = (&FieldName<'a>, &Value<'a>)> {
         let set = self.field_set().into_iter().flat_map(FieldSet::fields);
         let constant = set.map(|(name, value)| -> (&FieldName<'a>, &Value<'a>) { (name, value) });

@@ -16,8 +16,8 @@
 //! | a boolean | a boolean, sent as configured by [`Booleans`](crate::Booleans) |
 //! | `None`, `()` | left out |
 //!
-//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message has the name
-//! already, `_2` is appended, as by [`Message::with_sanitized_field`].
+//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message
+//! has the name already, `_2` is appended, as by [`Message::with_sanitized_field`].
 
 mod gelf;
 
@@ -58,10 +58,19 @@ impl Message<'_> {
     /// # Errors
     /// See [`SerializeError`].
     pub fn with_serialized(mut self, value: &impl Serialize) -> Result<Self, SerializeError> {
-        for (name, value) in flattened(value)? {
-            self = self.with_sanitized_field(name, value);
-        }
+        self.set_serialized(value)?;
         Ok(self)
+    }
+
+    /// Adds the members of a struct or map in place; see [`with_serialized`](Self::with_serialized).
+    ///
+    /// # Errors
+    /// See [`SerializeError`]. The message is not changed.
+    pub fn set_serialized(&mut self, value: &impl Serialize) -> Result<(), SerializeError> {
+        for (name, value) in flattened(value)? {
+            self.set_sanitized_field(name, value);
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
-//! The parts that [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter) are made
-//! of, for programs that need one of them alone.
+//! The parts that [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter) are
+//! made of, for programs that need one of them alone.
 //!
-//! A [`Compressor`] compresses payloads, a [`Chunker`] splits them into datagrams; a [`Reassembler`] joins chunks, a
-//! [`Decompressor`] inflates whole payloads and an [`Inflater`] data that arrives in pieces.
+//! A [`Compressor`] compresses payloads, a [`Chunker`] splits them into datagrams; a [`Reassembler`] joins
+//! chunks, a [`Decompressor`] inflates whole payloads and an [`Inflater`] data that arrives in pieces.
 
 pub(crate) mod chunk;
 pub(crate) mod compress;

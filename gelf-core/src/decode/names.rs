@@ -8,8 +8,8 @@ const FEW: usize = 32;
 
 /// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// Two names have the same fingerprint, and the second is wrongly reported as repeated, once in 2^64 pairs. A sender
-/// cannot provoke this, since the fingerprints are keyed.
+/// Two names have the same fingerprint, and the second is wrongly reported as repeated, once in 2^64 pairs. A
+/// sender cannot provoke this, since the fingerprints are keyed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// The key.

@@ -22,7 +22,8 @@ fn lenient_error(payload: &[u8]) -> DecodeErrorKind {
     Decoder::lenient().decode(payload).unwrap_err().kind()
 }
 
-/// Strict refuses for this reason, and lenient takes it for this reason alone.
+/// Asserts that a strict decoder refuses the payload and a lenient one accepts it, both with this deviation
+/// alone.
 #[track_caller]
 fn deviates(payload: &[u8], kind: DeviationKind) -> Message<'_> {
     let strict = Decoder::strict().decode(payload).map(|decoded| decoded.message);
@@ -32,7 +33,7 @@ fn deviates(payload: &[u8], kind: DeviationKind) -> Message<'_> {
     message
 }
 
-/// Strict and lenient both take it.
+/// Asserts that strict and lenient decoders accept the payload.
 #[track_caller]
 fn conforms(payload: &[u8]) -> Message<'_> {
     let strict = Decoder::strict().decode(payload).unwrap();
@@ -101,7 +102,7 @@ fn a_host_that_graylog_would_refuse_is_nothing() {
 }
 
 #[test]
-fn something_stands_in_for_a_short_message_or_it_is_an_error() {
+fn a_missing_short_message_is_replaced_or_an_error() {
     let short = |members: &str| format!(r#"{{"version":"1.1","host":"h"{members}}}"#).into_bytes();
     let missing = DecodeErrorKind::Deviation(D::Missing(Member::ShortMessage));
     refused(&short(""), missing);
@@ -135,7 +136,7 @@ fn null_never_becomes_the_word() {
 }
 
 #[test]
-fn timestamps_are_exact_and_bad_ones_are_nothing() {
+fn timestamps_are_exact_and_invalid_ones_left_out() {
     assert_eq!(timestamp(r#","timestamp":1.385053862E9"#), Some((1_385_053_862, 0)));
     deviates(&with(r#","timestamp":"1500646980.661""#), D::WrongType(Member::Timestamp));
     assert_eq!(timestamp(r#","timestamp":"1500646980.661""#), Some((1_500_646_980, 661_000_000)));
@@ -199,7 +200,7 @@ fn field_names_outside_of_gelf_are_kept_and_reported() {
 }
 
 #[test]
-fn field_values_outside_of_gelf_are_kept_as_what_they_are() {
+fn field_values_outside_of_gelf_keep_their_type() {
     let payload = with(r#","_b":true"#);
     assert_eq!(deviates(&payload, D::FieldValue).field("b"), Some(&Value::Bool(true)));
     let payload = with(r#","_o":{"k":[1,2]}"#);
@@ -236,7 +237,7 @@ fn the_members_of_gelf_1_0_become_fields() {
 }
 
 #[test]
-fn white_space_is_nothing_and_what_else_surrounds_the_object_is_reported() {
+fn white_space_around_the_object_is_ignored() {
     conforms(&[b" \r\n\t", &with("")[..], b"\n"].concat());
     deviates(&[b"\xef\xbb\xbf", &with("")[..]].concat(), D::ByteOrderMark);
     deviates(&[&with("")[..], b"\0"].concat(), D::TrailingNul);
@@ -247,7 +248,7 @@ fn white_space_is_nothing_and_what_else_surrounds_the_object_is_reported() {
 }
 
 #[test]
-fn strings_are_read_as_json_has_them_and_graylog_takes_them() {
+fn strings_are_read_as_in_json_and_with_raw_control_characters() {
     let short = |text: &[u8]| [br#"{"version":"1.1","host":"h","short_message":""#, text, br#""}"#].concat();
     assert_eq!(deviates(&short(b"a\nb"), D::ControlCharacter).short_message(), "a\nb");
     assert_eq!(deviates(&short(b"a\0b"), D::ControlCharacter).short_message(), "a\0b");
@@ -274,7 +275,7 @@ fn strings_are_read_as_json_has_them_and_graylog_takes_them() {
 }
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn invalid_json_is_refused() {
     for text in [
         "this is definitely not json",
         "not json!",
@@ -338,7 +339,7 @@ fn names_and_payloads_are_bounded() {
 }
 
 #[test]
-fn an_unprefixed_message_is_a_field_where_it_need_not_stand_in() {
+fn unprefixed_message_is_a_field_unless_it_is_the_replacement() {
     let payload = with(r#","message":"x","_z":1"#);
     let message = deviates(&payload, D::UnprefixedField);
     assert_eq!((message.short_message(), message.field("message").unwrap().as_str()), ("m", Some("x")));
@@ -400,7 +401,7 @@ fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
         let mut expected = vec!["b=1", "a=x", "again b=2", "a name stands twice"];
         expected.extend([host.as_str(), "short m", "full f", "at 1.500", "level 3"]);
         if !tail.is_empty() {
-            // Known before anything else, and handed on with the first member.
+            // Found first, and passed on with the first member.
             expected.insert(1, "the text is not UTF-8");
         }
         assert_eq!(log.0, expected);
@@ -449,7 +450,7 @@ fn any_message() -> impl Strategy<Value = Message<'static>> {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded_to_the_same(message in any_message()) {
+    fn encoded_messages_decode_to_the_same(message in any_message()) {
         let mut payload = BytesMut::new();
         encode(&message, &mut payload);
         let decoded = Decoder::strict().decode(&payload).unwrap();
@@ -465,7 +466,7 @@ proptest! {
         if theirs {
             prop_assert!(ours.is_ok(), "{:?}", ours);
         } else if let Ok(decoded) = ours {
-            // What only we take is reported.
+            // Deviations that serde_json refuses are reported.
             let kinds: Vec<_> = decoded.deviations.iter().map(|deviation| deviation.kind).collect();
             let reported = [D::TrailingComma, D::TrailingData, D::LoneSurrogate, D::NumberRange];
             prop_assert!(kinds.iter().any(|kind| reported.contains(kind)), "{:?}", kinds);

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use super::Deviation;
 use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 
-/// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only some of
-/// them.
+/// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only
+/// some of them.
 ///
-/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, each at most once,
-/// since one may replace another that is missing. The default methods do nothing.
+/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, each at
+/// most once, since one may replace another that is missing. The default methods do nothing.
 ///
 /// ```
 /// use std::borrow::Cow;

@@ -1,16 +1,16 @@
 //! Escaping and unescaping of JSON strings (RFC 8259, section 7).
 //!
-//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. So a payload never
-//! contains a raw NUL byte, and NUL framing is unambiguous.
+//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. So a payload
+//! never contains a raw NUL byte, and NUL framing is unambiguous.
 
 use bytes::BytesMut;
 
-/// The free space behind the written part: enough for a block, an escape and a piece of JSON syntax, so that the
-/// capacity is not checked in between.
+/// The free space behind the written part: enough for a block, an escape and a piece of JSON syntax, so that
+/// the capacity is not checked in between.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the text, without quotes, to a buffer whose written part ends at `at`; the bytes behind it are overwritten.
-/// Returns the new end. The buffer is then again at least [`SLACK`] bytes longer.
+/// Writes the text, without quotes, to a buffer whose written part ends at `at`; the bytes behind it are
+/// overwritten. Returns the new end. The buffer is then again at least [`SLACK`] bytes longer.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
@@ -38,8 +38,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     }
 }
 
-/// Writes as much of the text as there is room for. Returns the rest of the text and the rest of the room. `last` is
-/// the last word of the whole text, if it has eight bytes.
+/// Writes as much of the text as there is room for. Returns the rest of the text and the rest of the room.
+/// `last` is the last word of the whole text, if it has eight bytes.
 #[allow(
     clippy::indexing_slicing,
     reason = "the clean bytes are a part of the word that the text begins with"
@@ -94,8 +94,8 @@ fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t 
     (text, room)
 }
 
-/// Writes the escape of a byte that needs one. Nearly all escapes have two bytes; a branch on the length lets the
-/// processor continue before the bytes are loaded.
+/// Writes the escape of a byte that needs one. Nearly all escapes have two bytes; a branch on the length lets
+/// the processor continue before the bytes are loaded.
 #[inline(always)]
 fn put_escape(room: &mut [u8], byte: u8) -> &mut [u8] {
     let (word, len) = word_of(byte);
@@ -216,8 +216,8 @@ const fn written(byte: u8) -> [u8; 8] {
     [b'\\', short, 0, 0, 0, 0, 0, 2]
 }
 
-/// Sets the high bit of the first byte, the lowest first, that needs an escape. Higher bits may be wrong because of a
-/// borrow, and must not be used.
+/// Sets the high bit of the first byte, the lowest first, that needs an escape. Higher bits may be wrong
+/// because of a borrow, and must not be used.
 #[inline(always)]
 const fn escapes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -246,9 +246,9 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
 
-/// Unescapes the text into the buffer behind its first `at` bytes, up to the end of the string, an escape of the long
-/// form (`\u`), a byte that a string must not contain, or the last few bytes. Returns the number of bytes read, and
-/// the end of the written part; the bytes behind it are undefined.
+/// Unescapes the text into the buffer behind its first `at` bytes, up to the end of the string, an escape of
+/// the long form (`\u`), a byte that a string must not contain, or the last few bytes. Returns the number of
+/// bytes read, and the end of the written part; the bytes behind it are undefined.
 #[allow(
     clippy::indexing_slicing,
     reason = "the buffer is extended beyond `at`, and the clean bytes are a part of the word that the text begins with"
@@ -311,7 +311,8 @@ fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// For each byte behind a backslash the byte that the escape stands for; 0 if it is not an escape of two bytes.
+/// For each byte behind a backslash the byte that the escape stands for; 0 if it is not an escape of two
+/// bytes.
 static UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;

@@ -1,7 +1,7 @@
 //! Writes the pieces of a message one behind the other.
 //!
-//! The buffer is extended ahead of the written part and truncated at the end, so that small pieces are stores of a
-//! constant length instead of calls that each check the capacity.
+//! The buffer is extended ahead of the written part and truncated at the end, so that small pieces are stores
+//! of a constant length instead of calls that each check the capacity.
 
 use bytes::BytesMut;
 
@@ -155,7 +155,8 @@ pub(crate) fn or_placeholder(text: &str) -> &str {
     if text.trim_start().is_empty() { PLACEHOLDER } else { text }
 }
 
-/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores instead of a call.
+/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores instead of a
+/// call.
 #[inline(always)]
 #[allow(
     clippy::indexing_slicing,

@@ -1,8 +1,9 @@
 //! Additional fields: their names and values.
 //!
-//! > GELF 1.1: "every field you send and prefix with an underscore will be treated as an additional field. Allowed
-//! > characters in field names are any word character (letter, number, underscore), dashes and dots. [...] Libraries
-//! > should not allow to send id as additional field (`_id`)". A value is a string or a number.
+//! > GELF 1.1: "every field you send and prefix with an underscore will be treated as an additional field.
+//! > Allowed characters in field names are any word character (letter, number, underscore), dashes and dots.
+//! > [...] Libraries should not allow to send id as additional field (`_id`)". A value is a string or a
+//! > number.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +13,9 @@ use super::number::Number;
 
 /// The name of an additional field, without the underscore that marks it on the wire.
 ///
-/// A name made by [`new`](Self::new) has only characters that every reader takes: ASCII letters and digits, `_`, `.`
-/// and `-`. A name that was decoded leniently may have others; [`encode`](crate::encode) sends such a name
-/// [sanitized](Self::sanitize).
+/// A name made by [`new`](Self::new) has only characters that every reader takes: ASCII letters and digits,
+/// `_`, `.` and `-`. A name that was decoded leniently may have others; [`encode`](crate::encode()) sends
+/// such a name [sanitized](Self::sanitize).
 ///
 /// ```
 /// use gelf_core::FieldName;
@@ -33,12 +34,12 @@ pub struct FieldName<'a> {
 }
 
 impl<'a> FieldName<'a> {
-    /// The maximum length of a name in bytes: 1,023, so that with its underscore a [`Decoder`](crate::Decoder) takes
-    /// it.
+    /// The maximum length of a name in bytes: 1,023, so that with its underscore a
+    /// [`Decoder`](crate::Decoder) takes it.
     pub const MAX_BYTES: usize = 1023;
 
-    /// Checks a name, written with or without its underscore: `user` and `_user` are the same field, `_user` on the
-    /// wire; `__user` is the field `_user`, whose own name begins with an underscore.
+    /// Checks a name, written with or without its underscore: `user` and `_user` are the same field, `_user`
+    /// on the wire; `__user` is the field `_user`, whose own name begins with an underscore.
     ///
     /// # Errors
     /// [`InvalidFieldName`] says what is wrong with the name.
@@ -50,7 +51,8 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Checks a literal, as [`new`](Self::new) does. A wrong name fails to compile if it initializes a `const`.
+    /// Checks a literal, as [`new`](Self::new) does. A wrong name fails to compile if it initializes a
+    /// `const`.
     ///
     /// # Panics
     /// If the name is wrong and the function is called at run time.
@@ -69,8 +71,8 @@ impl<'a> FieldName<'a> {
         FieldName { text: Cow::Borrowed(text), foreign: false }
     }
 
-    /// Makes a name of any text: each character that is not allowed becomes `_`, `id` becomes `id_`, an empty text
-    /// becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
+    /// Makes a name of any text: each character that is not allowed becomes `_`, `id` becomes `id_`, an empty
+    /// text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
     ///
     /// Two texts may give the same name: `a/b` and `a b` both become `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {
@@ -292,8 +294,8 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
 
 /// The value of an additional field.
 ///
-/// Strings, integers, floats, booleans and options of them convert to a value. NaN, the infinities and `None` become
-/// [`Null`](Self::Null), and a field that is set to null is not part of the message.
+/// Strings, integers, floats, booleans and options of them convert to a value. NaN, the infinities and `None`
+/// become [`Null`](Self::Null), and a field that is set to null is not part of the message.
 ///
 /// ```
 /// use gelf_core::{Message, Value};
@@ -307,8 +309,8 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// A boolean. GELF has none, and Graylog drops them: it is sent as the string `"true"` or `"false"` unless the
-    /// [`Encoder`](crate::Encoder) is configured otherwise.
+    /// A boolean. GELF has none, and Graylog drops them: it is sent as the string `"true"` or `"false"`
+    /// unless the [`Encoder`](crate::Encoder) is configured otherwise.
     Bool(bool),
     /// No value. A message has no field with this value: setting one removes the field.
     #[default]

@@ -10,8 +10,8 @@ use crate::encode::writer::{Booleans, Writer, write_head};
 
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.
 ///
-/// On the wire the set comes first, `{"version":"1.1","host":"web-1","_container_id":"…"`, so that the constant part
-/// of a message is one copy. Clones share the bytes.
+/// On the wire the set comes first, `{"version":"1.1","host":"web-1","_container_id":"…"`, so that the
+/// constant part of a message is one copy. Clones share the bytes.
 ///
 /// ```
 /// use gelf_core::FieldSet;
@@ -48,7 +48,8 @@ struct Field {
 }
 
 impl FieldSet {
-    /// Returns a builder for a set. A blank host is sent as `-`, since Graylog refuses messages with a blank host.
+    /// Returns a builder for a set. A blank host is sent as `-`, since Graylog refuses messages with a blank
+    /// host.
     pub fn builder(host: impl Into<String>) -> FieldSetBuilder {
         FieldSetBuilder { host: host.into(), fields: Vec::new() }
     }
@@ -142,8 +143,8 @@ impl FieldSetBuilder {
         Ok(self.field(FieldName::new(name.into())?, value))
     }
 
-    /// Adds a field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the set has a field with
-    /// this name, `_2` is appended, or the first higher number that makes the name free.
+    /// Adds a field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the set has a
+    /// field with this name, `_2` is appended, or the first higher number that makes the name free.
     ///
     /// ```
     /// use gelf_core::FieldSet;

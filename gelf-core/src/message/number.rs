@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON number. Integers within `i64` and `u64` are kept as integers, any other number as its text, so that nothing
-/// is rounded.
+/// A JSON number. Integers within `i64` and `u64` are kept as integers, any other number as its text, so that
+/// nothing is rounded.
 ///
 /// ```
 /// use gelf_core::Number;
@@ -54,8 +54,8 @@ impl<'a> Number<'a> {
         Self(Repr::Text(text))
     }
 
-    /// Returns the shortest decimal that reads back as this float; `None` for NaN and the infinities, which JSON
-    /// cannot express.
+    /// Returns the shortest decimal that reads back as this float; `None` for NaN and the infinities, which
+    /// JSON cannot express.
     pub fn from_f64(float: f64) -> Option<Number<'static>> {
         float.is_finite().then(|| Number(Repr::Text(Cow::Owned(format!("{float:?}")))))
     }
@@ -87,7 +87,8 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns whether this is an integer in plain digits outside of `i64`. Graylog reads such a number modulo 2^64.
+    /// Returns whether this is an integer in plain digits outside of `i64`. Graylog reads such a number
+    /// modulo 2^64.
     pub fn is_beyond_i64(&self) -> bool {
         match &self.0 {
             Repr::Int(_) => false,

@@ -2,8 +2,8 @@
 //!
 //! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
 //!
-//! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates. So a
-//! [`Timestamp`] never passes through a float: it is read from and written as decimal text.
+//! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates. So
+//! a [`Timestamp`] never passes through a float: it is read from and written as decimal text.
 
 mod rfc3339;
 
@@ -14,8 +14,8 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// A point in time, as whole seconds since the Unix epoch and nanoseconds after them.
 ///
-/// Before the epoch the seconds are negative and the nanoseconds still count forward: -1.5 s is (-2, 500,000,000).
-/// A [`SystemTime`] converts to a timestamp and back.
+/// Before the epoch the seconds are negative and the nanoseconds still count forward: -1.5 s is (-2,
+/// 500,000,000). A [`SystemTime`] converts to a timestamp and back.
 ///
 /// ```
 /// use gelf_core::Timestamp;
@@ -36,14 +36,15 @@ impl Timestamp {
     /// The Unix epoch, 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self { seconds: 0, nanos: 0 };
 
-    /// The greatest distance from the epoch in whole seconds, either way: 8.64 × 10¹², the range of a JavaScript date.
+    /// The greatest distance from the epoch in whole seconds, either way: 8.64 × 10¹², the range of a
+    /// JavaScript date.
     ///
-    /// Seconds of our century, and milliseconds that were sent by mistake, are inside. Microseconds are outside, and
-    /// so are the values that made receivers overflow.
+    /// Seconds of our century, and milliseconds that were sent by mistake, are inside. Microseconds are
+    /// outside, and so are the values that made receivers overflow.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
-    /// Makes a timestamp of seconds and nanoseconds after the epoch. Returns `None` if the nanoseconds are a second or
-    /// more, or the seconds are beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
+    /// Makes a timestamp of seconds and nanoseconds after the epoch. Returns `None` if the nanoseconds are a
+    /// second or more, or the seconds are beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub const fn from_unix(seconds: i64, nanos: u32) -> Option<Self> {
         if nanos >= 1_000_000_000 || seconds > Self::MAX_SECONDS || seconds < -Self::MAX_SECONDS {
             return None;
@@ -75,8 +76,8 @@ impl Timestamp {
     /// Digits beyond the nanosecond are cut off.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] if the text is not a JSON number, [`InvalidTimestamp::Range`] if it is beyond
-    /// [`MAX_SECONDS`](Self::MAX_SECONDS).
+    /// [`InvalidTimestamp::Syntax`] if the text is not a JSON number, [`InvalidTimestamp::Range`] if it is
+    /// beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn from_decimal(text: &str) -> Result<Self, InvalidTimestamp> {
         if let Some(usual) = usual_decimal(text.as_bytes()) {
             return Ok(usual);
@@ -116,7 +117,8 @@ impl Timestamp {
         Self::from_unix(seconds, nanos).ok_or(InvalidTimestamp::Range)
     }
 
-    /// Writes the decimal into `buffer` and returns it: no exponent, and 0, 3, 6 or 9 decimals, whichever is exact.
+    /// Writes the decimal into `buffer` and returns it: no exponent, and 0, 3, 6 or 9 decimals, whichever is
+    /// exact.
     #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
         // Sign and magnitude: (-2, 500,000,000) is written as -1.500.
@@ -207,7 +209,8 @@ impl TryFrom<Timestamp> for SystemTime {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidTimestamp {
-    /// The time is further from the epoch than [`Timestamp::MAX_SECONDS`], or than the target type can represent.
+    /// The time is further from the epoch than [`Timestamp::MAX_SECONDS`], or than the target type can
+    /// represent.
     Range,
     /// The text does not have the format that the function parses.
     Syntax,
@@ -224,7 +227,8 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns the nanoseconds that a digit at this place after the decimal point stands for; `None` below a nanosecond.
+/// Returns the nanoseconds that a digit at this place after the decimal point stands for; `None` below a
+/// nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
@@ -404,7 +408,7 @@ mod tests {
             nanos in 0u32..1_000_000_000,
         ) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
-            // The lower limit is a whole second: what lies between it and the second below has a text out of range.
+            // The lower limit is a whole second: fractions of the second before it have a text out of range.
             prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
             prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
         }

@@ -73,7 +73,8 @@ impl Serialize for FieldName<'_> {
     }
 }
 
-/// Serializes an integer outside of `i64` as a string of its digits, and a number with decimals as the nearest float.
+/// Serializes an integer outside of `i64` as a string of its digits, and a number with decimals as the
+/// nearest float.
 impl Serialize for Number<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.as_i64() {
@@ -123,7 +124,7 @@ impl<'de> Deserialize<'de> for Level {
                 let unsigned = u64::try_from(number);
                 unsigned
                     .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
-                    .and_then(|number| NumberOrName.visit_u64(number))
+                    .and_then(|number| Self.visit_u64(number))
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Level, E> {
@@ -135,8 +136,8 @@ impl<'de> Deserialize<'de> for Level {
     }
 }
 
-/// Serializes the seconds since the epoch: as a number if a float represents them exactly to the nanosecond, as it does
-/// microseconds at today's dates, otherwise as a string of the decimal.
+/// Serializes the seconds since the epoch: as a number if a float represents them exactly to the nanosecond,
+/// as it does microseconds at today's dates, otherwise as a string of the decimal.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (seconds, nanos) = self.as_unix();

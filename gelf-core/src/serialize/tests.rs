@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::message::FieldSet;
 
-/// The fields that a value becomes, as `name=value`.
+/// Returns the fields of a value, as `name=value`.
 fn fields(value: &impl Serialize) -> Vec<String> {
     let message = Message::new("h", "m").with_serialized(value).unwrap();
     message.fields().map(|(name, value)| format!("{name}={value}")).collect()
@@ -31,7 +31,7 @@ fn members_keep_the_order_of_the_struct() {
 }
 
 #[test]
-fn what_is_nothing_is_left_out_and_arrays_become_text() {
+fn null_values_are_left_out_and_arrays_become_text() {
     let value = json!({"n": null, "l": [1, "a", null, {"k": true}], "e": [], "o": {}});
     assert_eq!(fields(&value), ["e=[]", r#"l=[1,"a",null,{"k":true}]"#]);
 }
@@ -104,7 +104,7 @@ fn variants_of_an_enum_are_text_or_members() {
 }
 
 #[test]
-fn beyond_eight_levels_it_is_text() {
+fn members_beyond_eight_levels_are_text() {
     let mut value = json!({"leaf": 1, "list": [2]});
     for level in (1..=8).rev() {
         value = json!({ format!("l{level}"): value });
@@ -135,7 +135,7 @@ fn keys_that_are_numbers_have_text_and_others_none() {
 }
 
 #[test]
-fn what_has_no_members_has_no_fields() {
+fn values_without_members_are_refused() {
     let error = |value: &dyn erased::Value| value.add().unwrap_err();
     assert_eq!(error(&1), SerializeError::NotAMap);
     assert_eq!(error(&"text"), SerializeError::NotAMap);

@@ -1,9 +1,9 @@
 //! Chunking of payloads that do not fit one datagram.
 //!
-//! > GELF 1.1: "Prepend the following structure to your GELF message to make it chunked: chunked GELF magic bytes
-//! > `0x1e 0x0f` (2 bytes), message ID (8 bytes; must be the same for every chunk of this message), sequence number
-//! > (1 byte, starting at 0, always less than the sequence count), sequence count (1 byte; total number of chunks)."
-//! > "A message MUST NOT consist of more than 128 chunks."
+//! > GELF 1.1: "Prepend the following structure to your GELF message to make it chunked: chunked GELF magic
+//! > bytes `0x1e 0x0f` (2 bytes), message ID (8 bytes; must be the same for every chunk of this message),
+//! > sequence number (1 byte, starting at 0, always less than the sequence count), sequence count (1 byte;
+//! > total number of chunks)." "A message MUST NOT consist of more than 128 chunks."
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -34,15 +34,15 @@ pub trait MessageIdSource {
     fn next_id(&mut self) -> MessageId;
 }
 
-/// Random ids that cannot be predicted outside of the process: SipHash of a counter, with keys from the operating
-/// system.
+/// Random ids that cannot be predicted outside of the process: SipHash of a counter, with keys from the
+/// operating system.
 ///
-/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the bytes one
-/// after another, so that `01 17` and `0c 03` are both 123, and would put chunks of one message into the other. With
-/// three digits each, all ids are distinct; 156⁸ of them, or about 2⁵⁸, are left.
+/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
+/// bytes one after another, so that `01 17` and `0c 03` are both 123, and would put chunks of one message
+/// into the other. With three digits each, all ids are distinct; 156⁸ of them, or about 2⁵⁸, are left.
 ///
-/// Ids made from the clock and the host's name, as the specification proposes, have collided in several libraries,
-/// and the messages were lost.
+/// Ids made from the clock and the host's name, as the specification proposes, have collided in several
+/// libraries, and the messages were lost.
 #[derive(Clone, Debug, Default)]
 pub struct RandomIds {
     keys: RandomState,
@@ -171,7 +171,8 @@ impl std::error::Error for InvalidChunk {}
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and is go-gelf's reader's maximum.
+    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and is go-gelf's reader's
+    /// maximum.
     pub const WAN: Self = Self(1420);
 
     /// 8,192 bytes, for networks without loss. Logstash's reader takes no more.
@@ -238,8 +239,8 @@ impl<I: MessageIdSource> Chunker<I> {
         self.size
     }
 
-    /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks in order.
-    /// Nothing is copied.
+    /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks
+    /// in order. Nothing is copied.
     ///
     /// # Errors
     /// [`PayloadTooLarge`] if the payload needs more than 128 chunks; then no datagram is returned.
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_three_decimal_digits_a_byte_so_that_logstash_keeps_them_apart() {
+    fn ids_have_three_decimal_digits_a_byte_for_logstash() {
         let mut ids = RandomIds::default();
         let mut decimals = HashSet::new();
         for _ in 0..100_000 {

@@ -1,7 +1,7 @@
 //! Compression of whole payloads, before they are chunked.
 //!
-//! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver tells by the magic bytes. Over TCP
-//! > there is no compression.
+//! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver tells by the magic bytes. Over
+//! > TCP there is no compression.
 
 use std::fmt;
 use std::str::FromStr;
@@ -142,7 +142,8 @@ impl Compressor {
         if self.buffer.capacity() > RETAINED_BYTES {
             self.buffer = Vec::new();
         }
-        // Compression in memory has no reason to fail. If it did, the plain payload would be as good a message.
+        // Compression in memory has no reason to fail. If it did, the plain payload would be as good a
+        // message.
         self.filled = fill(deflate, self.compression, payload, &mut self.buffer).is_some();
     }
 

@@ -160,7 +160,8 @@ impl DatagramDeviationCounts {
 pub enum DatagramDeviation {
     /// `1f 3c` before plain text, as some old senders write it. Wireshark and the first gelfd read the text.
     LegacyHeader,
-    /// zlib with a window of less than 32 KiB, which does not begin with `78`: most readers take it for plain text.
+    /// zlib with a window of less than 32 KiB, which does not begin with `78`: most readers take it for plain
+    /// text.
     SmallWindow,
     /// Bytes behind the compressed data. Java's and Ruby's readers ignore them.
     TrailingData,
@@ -194,15 +195,15 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         }
     }
 
-    /// Creates a reader that treats each [`DatagramDeviation`] as an error, and that drops a message if one of its chunks
-    /// arrives twice with different payloads.
+    /// Creates a reader that treats each [`DatagramDeviation`] as an error, and that drops a message if one
+    /// of its chunks arrives twice with different payloads.
     pub fn strict(mut limits: DatagramLimits) -> Self {
         limits.reassembly.on_conflict = OnConflict::Discard;
         Self { strict: true, ..Self::lenient(limits) }
     }
 
-    /// Reads a datagram that arrived at `now` from `source`. Returns the payload, which should be JSON text, that it
-    /// carries or completes; `None` if chunks are missing or this chunk had arrived before.
+    /// Reads a datagram that arrived at `now` from `source`. Returns the payload, which should be JSON text,
+    /// that it carries or completes; `None` if chunks are missing or this chunk had arrived before.
     ///
     /// # Errors
     /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error.
@@ -462,7 +463,7 @@ mod tests {
         assert_eq!((stats.errors.chunk, stats.errors.reassembly, stats.errors.empty), (1, 1, 1));
     }
 
-    /// What a lenient reader and a strict one make of a datagram.
+    /// Reads a datagram with a lenient and with a strict reader.
     fn both(datagram: &[u8]) -> [Result<Option<Vec<u8>>, DatagramError>; 2] {
         let limits = DatagramLimits::default();
         [DatagramReader::lenient(limits), DatagramReader::strict(limits)]
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn what_old_or_odd_senders_send_is_taken_and_counted_or_refused_by_name() {
+    fn datagrams_of_old_senders_are_read_and_counted_or_refused() {
         let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
         let zlib = Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(PAYLOAD).to_vec();
         // The header says a window of 4 KiB; the text is shorter.
@@ -498,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_contradict_each_other_end_the_message_for_a_strict_reader_only() {
+    fn conflicting_chunks_drop_the_message_of_a_strict_reader_only() {
         let limits = DatagramLimits::default();
         let sequence = [chunk(0, 2, b"{"), chunk(0, 2, b"["), chunk(1, 2, b"}")];
         let mut lenient = DatagramReader::lenient(limits);

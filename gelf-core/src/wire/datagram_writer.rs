@@ -16,8 +16,8 @@ use crate::message::Message;
 /// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The number of lengths that are tried to make a truncated message fit once it is compressed. After that it is sent
-/// plain.
+/// The number of lengths that are tried to make a truncated message fit once it is compressed. After that it
+/// is sent plain.
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.
@@ -27,7 +27,8 @@ pub enum Overflow {
     /// Return an error, the default.
     #[default]
     Error,
-    /// Truncate its texts until it fits, and add their length as `_truncated`; see [`Encoder::encode_within`].
+    /// Truncate its texts until it fits, and add their length as `_truncated`; see
+    /// [`Encoder::encode_within`].
     Truncate,
 }
 
@@ -54,7 +55,8 @@ pub struct DatagramWriter<I = RandomIds> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Written<'a> {
-    /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by it.
+    /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by
+    /// it.
     pub datagrams: Datagrams<'a>,
     /// Whether the message was truncated.
     pub fit: Fit,
@@ -98,7 +100,8 @@ impl<I: MessageIdSource> DatagramWriter<I> {
         self.chunker.datagram_size()
     }
 
-    /// Returns the datagrams of a message. Nothing is allocated for a message that is no longer than earlier ones.
+    /// Returns the datagrams of a message. Nothing is allocated for a message that is no longer than earlier
+    /// ones.
     ///
     /// # Errors
     /// See [`MessageTooLarge`]. The writer can still be used.
@@ -128,8 +131,8 @@ impl<I: MessageIdSource> DatagramWriter<I> {
         Ok(self.chunker.split(self.compressor.output(payload))?)
     }
 
-    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of its texts is only known by
-    /// trying.
+    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of its texts is only
+    /// known by trying.
     fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
         for _ in 0..TRIES {
             let packed = self.compressor.output(&self.payload).len();
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_does_not_fit_is_an_error_without_effect_on_the_next() {
+    fn a_message_that_does_not_fit_does_not_affect_the_next() {
         let mut writer = DatagramWriter::new(Compression::None, DatagramSize::new(100).unwrap());
         let error = writer.write(&Message::new("h", "a".repeat(20_000))).unwrap_err();
         assert_eq!(error, MessageTooLarge::Payload(PayloadTooLarge { len: 20_047, max: 11_264 }));

@@ -11,7 +11,7 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub struct Decompressor {
     limit: usize,
     inflater: Inflater,
-    /// Its length is how much was allocated, not how much the last payload filled.
+    /// The output buffer. Its length is that of the longest output, not of the last.
     buffer: Vec<u8>,
 }
 
@@ -44,8 +44,8 @@ impl Decompressor {
     /// Inflates a payload: gzip of one or several members (RFC 1952, section 2.2), or zlib.
     ///
     /// # Errors
-    /// See [`DecompressError`]: [`Header`](DecompressError::Header) if the payload is neither gzip nor zlib. A payload
-    /// that fails has no output.
+    /// See [`DecompressError`]: [`Header`](DecompressError::Header) if the payload is neither gzip nor zlib.
+    /// A payload that fails has no output.
     #[allow(clippy::indexing_slicing, reason = "`len` is never more than the buffer's length")]
     pub fn decompress<'a>(&'a mut self, payload: &[u8]) -> Result<Inflated<'a>, DecompressError> {
         let Self { limit, inflater, buffer } = self;

@@ -1,7 +1,7 @@
 //! Framing: payloads one after another on a stream.
 //!
-//! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte (`\0`)". JSON
-//! > text contains no raw null byte, so the delimiter is unambiguous.
+//! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte
+//! > (`\0`)". JSON text contains no raw null byte, so the delimiter is unambiguous.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Delimiter {
-    /// A line feed, with an optional carriage return before it. Senders that send GELF to an input for lines use it. For
-    /// reading only.
+    /// A line feed, with an optional carriage return before it. Senders that send GELF to an input for lines
+    /// use it. For reading only.
     Newline,
     /// A null byte, as GELF specifies.
     #[default]
@@ -30,8 +30,8 @@ impl Delimiter {
 
 /// Splits a stream into frames.
 ///
-/// Each byte is searched once, however the stream is split into reads. A frame that is too long is an error and is
-/// skipped up to its delimiter; the frames after it are read as usual.
+/// Each byte is searched once, however the stream is split into reads. A frame that is too long is an error
+/// and is skipped up to its delimiter; the frames after it are read as usual.
 ///
 /// ```
 /// use gelf_core::{Framer, bytes::BytesMut};
@@ -78,8 +78,8 @@ impl Framer {
 
     /// Takes the next frame out of `src`, without its delimiter. Returns `None` if more must be read first.
     ///
-    /// Frames of only white space are skipped and [counted](Self::empty_frames): Graylog closes the connection on one,
-    /// and some senders end each message with a newline *and* a null byte.
+    /// Frames of only white space are skipped and [counted](Self::empty_frames): Graylog closes the
+    /// connection on one, and some senders end each message with a newline *and* a null byte.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
@@ -125,8 +125,8 @@ impl Framer {
         None
     }
 
-    /// Takes the last frame at the end of the stream if it has no delimiter. Graylog, Logstash and Seq deliver such a
-    /// frame; a strict reader treats it as an error.
+    /// Takes the last frame at the end of the stream if it has no delimiter. Graylog, Logstash and Seq
+    /// deliver such a frame; a strict reader treats it as an error.
     pub fn finish(&mut self, src: &mut BytesMut) -> Option<Bytes> {
         self.searched = 0;
         let frame = src.split();
@@ -141,8 +141,8 @@ impl Framer {
     /// Appends a payload and a null byte.
     ///
     /// # Errors
-    /// [`UnframeablePayload`] if the payload is blank or contains a null byte, which [`encode`](crate::encode) never
-    /// writes.
+    /// [`UnframeablePayload`] if the payload is blank or contains a null byte, which
+    /// [`encode`](crate::encode()) never writes.
     pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), UnframeablePayload> {
         if is_blank(payload) {
             return Err(UnframeablePayload::Blank);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_a_line_feed_and_perhaps_a_carriage_return_before_it() {
+    fn lines_end_with_a_line_feed_and_an_optional_carriage_return() {
         let lines =
             |pieces: &[&[u8]]| frames(&mut Framer::default().with_delimiter(Delimiter::Newline), pieces);
         assert_eq!(lines(&[b"first\r\nsecond\nthird"]), expect(&[Ok(b"first"), Ok(b"second"), Ok(b"third")]));

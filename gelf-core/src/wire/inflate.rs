@@ -1,7 +1,7 @@
 //! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
 //!
-//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit, with an error
-//! and not with a truncated message; and nothing is allocated because a header claims a size.
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit,
+//! with an error and not with a truncated message; and nothing is allocated because a header claims a size.
 
 use std::fmt;
 
@@ -146,7 +146,7 @@ impl Inflater {
     /// See [`DecompressError`]. The inflater must be [reset](Self::reset) then.
     pub fn inflate(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, DecompressError> {
         loop {
-            self.state = match &mut self.state {
+            match self.state {
                 State::Data => {
                     let (len, ended) = self.data(input, output)?;
                     if ended {
@@ -159,90 +159,86 @@ impl Inflater {
                     if len > 0 || !ended {
                         return Ok(len);
                     }
-                    continue;
                 }
                 State::End => {
                     self.trailing = self.trailing.saturating_add(input.len());
                     *input = &[];
                     return Ok(0);
                 }
-                State::GzipHeader(part) => match part.read(input) {
-                    Some(header) => self.gzip_header(header)?,
+                _ => match self.header_or_trailer(input)? {
+                    Some(next) => self.state = next,
                     None => return Ok(0),
                 },
-                State::ExtraLen(part) => match part.read(input) {
-                    Some(len) => {
-                        self.in_header(&len);
-                        State::Extra(u16::from_le_bytes(len))
-                    }
-                    None => return Ok(0),
-                },
-                State::Extra(0) => self.header_part(NAME),
-                State::Extra(left) => {
-                    let (extra, rest) = input.split_at(usize::from(*left).min(input.len()));
-                    if extra.is_empty() {
-                        return Ok(0);
-                    }
-                    // No more than `left`.
-                    let left = *left - extra.len() as u16;
-                    *input = rest;
-                    self.in_header(extra);
-                    State::Extra(left)
-                }
-                State::Name | State::Comment => {
-                    let next = if matches!(self.state, State::Name) { COMMENT } else { HEADER_CHECKSUM };
-                    let (text, rest, ended) = match memchr::memchr(0, input) {
-                        Some(at) => {
-                            let (text, rest) = input.split_at(at + 1);
-                            (text, rest, true)
-                        }
-                        None => (*input, &[][..], false),
-                    };
-                    *input = rest;
-                    self.in_header(text);
-                    if !ended {
-                        return Ok(0);
-                    }
-                    self.header_part(next)
-                }
-                State::HeaderChecksum(part) => match part.read(input) {
-                    Some(expected) if u16::from_le_bytes(expected) == self.header_checksum.sum() as u16 => {
-                        State::Data
-                    }
-                    Some(_) => return Err(DecompressError::Checksum),
-                    None => return Ok(0),
-                },
-                State::GzipTrailer(part) => match part.read(input) {
-                    Some(trailer) => self.gzip_trailer(trailer)?,
-                    None => return Ok(0),
-                },
-                State::BetweenMembers(part) => {
-                    part.read(input);
-                    let Part { bytes, len } = *part;
-                    match (len, bytes) {
-                        (2, [0x1f, 0x8b]) => self.next_member(),
-                        (0, _) | (1, [0x1f, _]) => return Ok(0),
-                        _ => {
-                            self.trailing = len;
-                            State::End
-                        }
-                    }
-                }
-                State::ZlibHeader(part) => match part.read(input) {
-                    Some(header) => zlib_header(header)?,
-                    None => return Ok(0),
-                },
-                State::ZlibTrailer(part) => match (part.read(input), &self.checksum) {
-                    (Some(trailer), Checksum::Adler32(sum))
-                        if sum.checksum() == u32::from_be_bytes(trailer) =>
-                    {
-                        State::End
-                    }
-                    (Some(_), _) => return Err(DecompressError::Checksum),
-                    (None, _) => return Ok(0),
-                },
-            };
+            }
         }
+    }
+
+    /// Reads the current part of a header or trailer; returns the next state, or `None` if more input is
+    /// needed.
+    fn header_or_trailer(&mut self, input: &mut &[u8]) -> Result<Option<State>, DecompressError> {
+        Ok(match &mut self.state {
+            State::Data | State::End => None,
+            State::GzipHeader(part) => match part.read(input) {
+                Some(header) => Some(self.gzip_header(header)?),
+                None => None,
+            },
+            State::ExtraLen(part) => part.read(input).map(|len| {
+                self.in_header(&len);
+                State::Extra(u16::from_le_bytes(len))
+            }),
+            State::Extra(0) => Some(self.header_part(NAME)),
+            State::Extra(left) => {
+                let (extra, rest) = input.split_at(usize::from(*left).min(input.len()));
+                // No more than `left`.
+                *left -= extra.len() as u16;
+                *input = rest;
+                let left = *left;
+                self.in_header(extra);
+                (left == 0).then(|| self.header_part(NAME))
+            }
+            State::Name => self.header_text(input).then(|| self.header_part(COMMENT)),
+            State::Comment => self.header_text(input).then(|| self.header_part(HEADER_CHECKSUM)),
+            State::HeaderChecksum(part) => match part.read(input).map(u16::from_le_bytes) {
+                Some(expected) if expected != self.header_checksum.sum() as u16 => {
+                    return Err(DecompressError::Checksum);
+                }
+                complete => complete.map(|_| State::Data),
+            },
+            State::GzipTrailer(part) => match part.read(input) {
+                Some(trailer) => Some(self.gzip_trailer(trailer)?),
+                None => None,
+            },
+            State::BetweenMembers(part) => {
+                part.read(input);
+                let Part { bytes, len } = *part;
+                match (len, bytes) {
+                    (2, [0x1f, 0x8b]) => Some(self.next_member()),
+                    (0, _) | (1, [0x1f, _]) => None,
+                    _ => {
+                        self.trailing = len;
+                        Some(State::End)
+                    }
+                }
+            }
+            State::ZlibHeader(part) => match part.read(input) {
+                Some(header) => Some(zlib_header(header)?),
+                None => None,
+            },
+            State::ZlibTrailer(part) => match (part.read(input).map(u32::from_be_bytes), &self.checksum) {
+                (Some(expected), Checksum::Adler32(sum)) if sum.checksum() == expected => Some(State::End),
+                (Some(_), _) => return Err(DecompressError::Checksum),
+                (None, _) => None,
+            },
+        })
+    }
+
+    /// Skips a text of the gzip header up to its null byte; returns whether it has ended.
+    fn header_text(&mut self, input: &mut &[u8]) -> bool {
+        let end = memchr::memchr(0, input);
+        let (text, rest) = input.split_at(end.map_or(input.len(), |at| at + 1));
+        self.in_header(text);
+        *input = rest;
+        end.is_some()
     }
 
     /// Checks that the data is complete, once there is no more input.
@@ -264,7 +260,8 @@ impl Inflater {
         }
     }
 
-    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has ended.
+    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has
+    /// ended.
     fn data(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<(usize, bool), DecompressError> {
         // One byte beyond the limit shows that there is more.
         let room = self.limit.saturating_add(1).saturating_sub(self.produced).min(output.len());
@@ -316,7 +313,8 @@ impl Inflater {
         Ok(self.header_part(EXTRA))
     }
 
-    /// Returns the first part of the header, from this one on, that the flags say is there; or the data behind it.
+    /// Returns the first part of the header, from this one on, that the flags say is there; or the data
+    /// behind it.
     fn header_part(&self, first: u8) -> State {
         // The order of the parts is not that of the flags' bits.
         let mut skipped = true;
@@ -341,7 +339,7 @@ impl Inflater {
         }
     }
 
-    fn gzip_trailer(&mut self, trailer: [u8; 8]) -> Result<State, DecompressError> {
+    fn gzip_trailer(&self, trailer: [u8; 8]) -> Result<State, DecompressError> {
         let [s0, s1, s2, s3, l0, l1, l2, l3] = trailer;
         match &self.checksum {
             Checksum::Crc32(sum)

@@ -1,12 +1,12 @@
 //! Reassembly of chunked messages.
 //!
-//! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have arrived
-//! > already and are still arriving."
+//! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
+//! > arrived already and are still arriving."
 //!
-//! Chunks arrive in any order, those of several messages interleaved, some twice and some never, and anybody may send
-//! them. So a pending message is identified by its source and its id, the table of pending messages is bounded and
-//! drops the oldest to make room, and every drop is reported. Completed ids are not remembered, since some senders reuse
-//! an id at once.
+//! Chunks arrive in any order, those of several messages interleaved, some twice and some never, and anybody
+//! may send them. So a pending message is identified by its source and its id, the table of pending messages
+//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
+//! remembered, since some senders reuse an id at once.
 
 mod chunks;
 mod list;
@@ -36,8 +36,8 @@ const FEW_PENDING: usize = 64;
 /// If more are pending, memory beyond this is reused only if it is about as large as the message needs.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
-/// The maximum size of memory that all free slots keep for the next messages. More are rarely pending at once, and the
-/// memory of one source's completed messages must not take the room of the other sources.
+/// The maximum size of memory that all free slots keep for the next messages. More are rarely pending at
+/// once, and the memory of one source's completed messages must not take the room of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
 /// The limits of a [`Reassembler`].
@@ -46,20 +46,23 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 pub struct ReassemblyLimits {
     /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
     pub timeout: Duration,
-    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs no more,
-    /// and a good message survives it if its second chunk arrives before half as many hostile messages have begun.
+    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
+    /// no more, and a good message survives it if its second chunk arrives before half as many hostile
+    /// messages have begun.
     pub max_entries: usize,
-    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the others.
+    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
+    /// others.
     pub max_entries_per_source: usize,
-    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128 chunks of
-    /// 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the next call.
+    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
+    /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
+    /// next call.
     pub max_bytes: usize,
     /// The reaction to a chunk that arrives twice with different payloads: keep the first.
     pub on_conflict: OnConflict,
 }
 
-/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent only one of
-/// the two, and a receiver cannot tell which.
+/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent
+/// only one of the two, and a receiver cannot tell which.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OnConflict {
@@ -84,11 +87,12 @@ impl Default for ReassemblyLimits {
 
 /// Joins the chunks of messages, for any number of sources at once.
 ///
-/// `S` identifies a source: a socket address, or only an IP address if the network changes the port, or `()` to trust
-/// the ids alone, as Graylog does. The reassembler has no clock: each call gets the time, which must not go back.
+/// `S` identifies a source: a socket address, or only an IP address if the network changes the port, or `()`
+/// to trust the ids alone, as Graylog does. The reassembler has no clock: each call gets the time, which must
+/// not go back.
 ///
-/// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more than half
-/// of the table, the oldest of those. So a flood of first chunks displaces only itself.
+/// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more
+/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself.
 ///
 /// ```
 /// use std::time::Instant;
@@ -107,8 +111,8 @@ pub struct Reassembler<S> {
     /// The slot of each pending message.
     index: Table<Key<S>, u32>,
     slots: Slots<S>,
-    /// The slots without a message. The one that was freed last, whose memory is in the processor's cache, is taken
-    /// first.
+    /// The slots without a message. The one that was freed last, whose memory is in the processor's cache, is
+    /// taken first.
     free: Vec<u32>,
     /// The memory that they keep for the next messages.
     free_bytes: usize,
@@ -209,8 +213,8 @@ pub enum ReassemblyDropReason {
     TooLarge,
 }
 
-/// Counters of a [`Reassembler`]. Every message is counted in one of `completed`, `conflicts`, `evicted`, `expired`,
-/// `too_large` and `pending`.
+/// Counters of a [`Reassembler`]. Every message is counted in one of `completed`, `conflicts`, `evicted`,
+/// `expired`, `too_large` and `pending`.
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -277,7 +281,8 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 }
 
 impl<S: Clone + Eq + Hash> Reassembler<S> {
-    /// The memory of a slot without its chunks: itself, and its entries in the tables, of which up to half may be empty.
+    /// The memory of a slot without its chunks: itself, and its entries in the tables, of which up to half
+    /// may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
         + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, List)>() + 2)
         + size_of::<u32>();
@@ -303,8 +308,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Handles a chunk that arrived at `now` from `source`. The payload of a message that it completes is valid until the
-    /// next call. The payload of a message of one chunk is that of the chunk.
+    /// Handles a chunk that arrived at `now` from `source`. The payload of a message that it completes is
+    /// valid until the next call. The payload of a message of one chunk is that of the chunk.
     ///
     /// # Errors
     /// [`ReassemblyError`] if the chunk does not belong to the earlier chunks of its message.
@@ -384,7 +389,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         ReassemblyStats { pending: self.index.len(), held_bytes: self.bytes, ..self.stats }
     }
 
-    /// Takes a slot for a new message whose first chunk has `first` bytes. Returns `None` if the limits allow no message.
+    /// Takes a slot for a new message whose first chunk has `first` bytes. Returns `None` if the limits allow
+    /// no message.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
         // No source has more messages than there are.
         if self.index.len() >= self.limits.max_entries_per_source
@@ -411,8 +417,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
-        // Otherwise each completed message would leave its memory to the next first chunk of a flood, until all the
-        // memory is used by first chunks.
+        // Otherwise each completed message would leave its memory to the next first chunk of a flood, until
+        // all the memory is used by first chunks.
         let is_flood = self.index.len() >= FEW_PENDING;
         if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
             self.bytes -= place.chunks.memory();
@@ -453,7 +459,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Some(slot)
     }
 
-    /// Returns whether there is room for so many bytes more, and frees the memory that is kept for reuse if necessary.
+    /// Returns whether there is room for so many bytes more, and frees the memory that is kept for reuse if
+    /// necessary.
     fn has_room(&mut self, bytes: usize) -> bool {
         if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
             for slot in &self.free {
@@ -496,7 +503,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Drops the oldest of the messages with one chunk if those are more than half, otherwise the oldest of all.
+    /// Drops the oldest of the messages with one chunk if those are more than half, otherwise the oldest of
+    /// all.
     fn evict(&mut self) -> bool {
         let oldest =
             if self.singles * 2 > self.index.len() { self.oldest_single() } else { self.by_age.first() };
@@ -509,8 +517,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Finds the oldest message with one chunk. Each message with a second chunk is passed only once, since none becomes
-    /// younger or loses a chunk.
+    /// Finds the oldest message with one chunk. Each message with a second chunk is passed only once, since
+    /// none becomes younger or loses a chunk.
     fn oldest_single(&mut self) -> Option<u32> {
         while let Some(slot) = self.oldest_single
             && self.slots.get(slot).chunks.received() > 1
@@ -536,8 +544,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Returns the payload of a message whose chunks have all arrived. Its slot becomes free, and keeps the payload until
-    /// the next call.
+    /// Returns the payload of a message whose chunks have all arrived. Its slot becomes free, and keeps the
+    /// payload until the next call.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
         self.finished = Some(slot);

@@ -3,17 +3,18 @@
 use super::{InvalidTimestamp, Timestamp, nano_weight};
 
 impl Timestamp {
-    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any number of
-    /// decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any
+    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap second
-    /// (`:60`) is read as the second before it.
+    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap
+    /// second (`:60`) is read as the second before it.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
     }
 
-    /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does: `2026-11-22T22:44:18.5Z`.
+    /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does:
+    /// `2026-11-22T22:44:18.5Z`.
     ///
     /// Returns `None` outside of the years 0000 to 9999, which RFC 3339 cannot express.
     ///
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_rfc3339_is_refused() {
+    fn other_text_is_refused() {
         for text in [
             "",
             "2026-11-22",
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3339_is_written_in_utc_with_the_decimals_that_count() {
+    fn rfc3339_is_written_in_utc_without_trailing_zeros() {
         let text = |seconds, nanos| Timestamp::from_unix(seconds, nanos).unwrap().to_rfc3339();
         assert_eq!(text(1_795_387_458, 123_456_780).as_deref(), Some("2026-11-22T22:44:18.12345678Z"));
         assert_eq!(text(951_825_600, 0).as_deref(), Some("2000-02-29T12:00:00Z"));
@@ -176,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(
+        fn formatted_timestamps_parse_to_the_same(
             seconds in -62_167_219_200_i64..=253_402_300_799,
             nanos in 0u32..1_000_000_000,
         ) {

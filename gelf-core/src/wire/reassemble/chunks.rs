@@ -83,8 +83,8 @@ impl Chunks {
         grown
     }
 
-    /// Makes room for a chunk, and for as much more as there is already. The sequence count alone allocates nothing,
-    /// since it costs a sender nothing, but it limits how much is allocated ahead.
+    /// Makes room for a chunk, and for as much more as there is already. The sequence count alone allocates
+    /// nothing, since it costs a sender nothing, but it limits how much is allocated ahead.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

@@ -55,7 +55,7 @@ impl Bench {
         assert_eq!(self.reassembler.handle_chunk(self.start, source, header, payload), Ok(Progress::Pending));
     }
 
-    /// The tables agree, and the bounds hold.
+    /// Asserts that the tables agree and the limits hold.
     fn check(&self) {
         let table = &self.reassembler;
         let pending = table.index.len();
@@ -85,7 +85,7 @@ impl Bench {
     }
 }
 
-/// A [`Progress`] that lasts.
+/// An owned [`Progress`].
 #[derive(Debug, PartialEq)]
 enum Got {
     Complete(Vec<u8>),
@@ -171,7 +171,7 @@ fn of_a_repeated_chunk_the_first_stays() {
 }
 
 #[test]
-fn a_chunk_with_another_count_is_refused_and_the_message_goes_on() {
+fn a_chunk_with_another_count_is_refused() {
     let mut bench = Bench::new();
     bench.chunk(A, 1, 0, 3, b"a");
     let refused = bench.at(0, A, 1, 1, 2, b"x");
@@ -181,7 +181,7 @@ fn a_chunk_with_another_count_is_refused_and_the_message_goes_on() {
 }
 
 #[test]
-fn five_seconds_after_the_first_chunk_is_in_time_and_a_moment_later_is_not() {
+fn a_chunk_is_in_time_up_to_five_seconds_after_the_first() {
     let mut bench = Bench::new();
     bench.at(0, A, 1, 0, 2, b"a").unwrap();
     assert_eq!(bench.at(5000, A, 1, 1, 2, b"b"), Ok(complete(b"ab")));
@@ -197,7 +197,7 @@ fn five_seconds_after_the_first_chunk_is_in_time_and_a_moment_later_is_not() {
 }
 
 #[test]
-fn poll_timeout_frees_what_nobody_completes() {
+fn handle_timeout_frees_incomplete_messages() {
     let mut bench = Bench::new();
     for id in 0..10 {
         bench.chunk(A, id, 0, 2, b"x");
@@ -224,7 +224,7 @@ fn a_completed_id_may_be_used_again() {
 }
 
 #[test]
-fn a_full_table_gives_way_to_the_new_and_still_completes_the_pending() {
+fn a_full_table_drops_the_oldest_and_completes_the_rest() {
     let mut bench = Bench::with(|limits| limits.max_entries = 2);
     bench.chunk(A, 1, 0, 2, b"a");
     bench.chunk(A, 2, 0, 2, b"b");
@@ -259,7 +259,7 @@ fn bytes_are_bounded_with_the_bookkeeping() {
 }
 
 #[test]
-fn a_message_larger_than_all_the_room_is_dropped_and_said() {
+fn a_message_larger_than_the_limit_is_dropped_and_reported() {
     let mut bench = Bench::with(|limits| limits.max_bytes = 10_000);
     bench.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
     assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
@@ -356,7 +356,7 @@ fn a_first_chunk_outlives_a_table_full_of_hoarded_messages() {
         bench.hostile(id, 1);
     }
     bench.chunk(B, 200, 0, 2, b"a");
-    // Half of the table is for those of one chunk, whoever fills the other half.
+    // Half of the table is for messages with one chunk, whatever fills the other half.
     for id in 2000..2040 {
         bench.hostile(id, 0);
     }
@@ -364,7 +364,7 @@ fn a_first_chunk_outlives_a_table_full_of_hoarded_messages() {
 }
 
 #[test]
-fn a_conflict_gives_up_the_message_where_that_is_asked_for() {
+fn a_conflict_can_drop_the_message() {
     let mut bench = Bench::with(|limits| limits.on_conflict = OnConflict::Discard);
     bench.chunk(A, 1, 0, 2, b"a");
     assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
@@ -376,7 +376,7 @@ fn a_conflict_gives_up_the_message_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_message_that_is_too_large_does_not_take_the_others_with_it() {
+fn a_message_that_is_too_large_does_not_displace_others() {
     let mut bench = Bench::with(|limits| limits.max_bytes = 20_000);
     bench.chunk(B, 1, 0, 2, b"good");
     bench.chunk(A, 1, 0, 2, &[b'x'; 30_000]);
@@ -398,7 +398,7 @@ fn many_large_messages_leave_little_memory_behind() {
 }
 
 #[test]
-fn a_flood_of_first_chunks_does_not_sit_on_the_memory_of_completed_messages() {
+fn a_flood_of_first_chunks_does_not_reuse_large_memory() {
     let mut bench = Bench::new();
     let mut flood = 0;
     for round in 0..10_000_u32 {
@@ -444,13 +444,13 @@ fn good_messages_survive_a_flood_from_spoofed_sources() {
         wire
     };
     let (mut good, mut done) = (0, 0);
-    // In steps of 10 us: a hostile chunk in each, and each 5 ms a good message begins.
+    // In steps of 10 µs: a hostile chunk in each, and every 5 ms the first chunk of a good message.
     for step in 0..300_000u32 {
         let now = start + Duration::from_micros(u64::from(step) * 10);
         let hostile = chunk(step, 0, 2);
         let (header, payload) = ChunkHeader::parse(&hostile).unwrap();
         reassembler.handle_chunk(now, 1_000_000 + step, header, payload).unwrap();
-        // A chunk each 2.5 ms, so that four messages are under way at a time.
+        // A chunk every 2.5 ms, so that four messages are pending at a time.
         if step % 250 == 0 {
             for message in (0..CHUNKS).filter_map(|back| (step / 250).checked_sub(u32::from(back))) {
                 if message % 2 == 1 {
@@ -476,7 +476,7 @@ struct Operation {
     source: bool,
     id: u8,
     number: u8,
-    /// Another payload, or another count, than the others of this message.
+    /// A payload or a count that differs from those of the other chunks.
     wrong: u8,
 }
 
@@ -487,7 +487,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    /// Whatever comes, what completes is what was sent, all is bounded, and every message is accounted for.
+    /// For any operations, completed messages are those that were sent, memory is bounded, and every message
+    /// is counted.
     #[test]
     fn any_operations_keep_the_tables_and_the_account(
         operations in operations(),

@@ -1,7 +1,8 @@
 //! Inflates the body of a request as it arrives.
 //!
-//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is only used to tell the bare
-//! deflate data of some clients from text, since senders name a coding that they do not use, or none.
+//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is only used to tell
+//! the bare deflate data of some clients from text, since senders name a coding that they do not use, or
+//! none.
 
 use gelf_core::wire::{DecompressError, Encoding, InflateFormat, Inflater};
 
@@ -80,8 +81,8 @@ enum State {
 /// The number of first bytes that tell the format of a body.
 const HEAD_BYTES: usize = 2;
 
-/// Returns the maximum length of a compressed body: headers, checksums and incompressible data make it longer than the
-/// text.
+/// Returns the maximum length of a compressed body: headers, checksums and incompressible data make it longer
+/// than the text.
 pub(super) fn max_packed_len(limit: usize) -> usize {
     limit.saturating_add(limit / 8).saturating_add(1024)
 }
@@ -100,7 +101,8 @@ impl Unpacker {
         }
     }
 
-    /// Unpacks from `input`, which is advanced, and returns a piece. The input is used up if the piece is empty.
+    /// Unpacks from `input`, which is advanced, and returns a piece. The input is used up if the piece is
+    /// empty.
     pub(super) fn unpack<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<&'a [u8], UnpackError> {
         let Self { declared, limit, taken, given, head, state, output } = self;
         let before = input.len();

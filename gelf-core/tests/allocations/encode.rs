@@ -1,59 +1,15 @@
-//! A message on its way out allocates nothing, once the buffers are as long as they must be.
-//!
-//! In a process of its own, for it counts all allocations.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
+//! A message that is sent allocates nothing once the buffers are long enough.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 use bytes::BytesMut;
+use gelf_core::wire::Compressor;
 use gelf_core::{
-    Booleans, Compression, CompressionLevel, Compressor, DatagramSize, DatagramWriter, Encoder, FieldName,
-    FieldSet, Level, Message, Timestamp,
+    Booleans, Compression, CompressionLevel, DatagramSize, DatagramWriter, Encoder, FieldName, FieldSet,
+    Level, Message, Timestamp,
 };
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: each call is handed on to the system's allocator unchanged; counting does not allocate, since the counter of
-// a thread needs no initialisation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
+use crate::counting::allocations;
 
 const LEVEL: CompressionLevel = CompressionLevel::DEFAULT;
 
@@ -65,7 +21,7 @@ fn container() -> FieldSet {
         .build()
 }
 
-/// Messages of every kind and of lengths that go up and down, on a field set and with fields of their own.
+/// Returns messages of all kinds and varying lengths, with a field set and with only their own fields.
 fn messages(set: &FieldSet) -> Vec<Message<'_>> {
     (0..200)
         .map(|at| {

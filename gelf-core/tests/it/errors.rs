@@ -1,33 +1,26 @@
-//! Every error says in one line, to somebody who does not know the code, what is wrong.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
+//! Every error is one line that tells, without knowledge of the code, what is wrong.
 
 use std::error::Error;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use gelf_core::wire::{ChunkHeader, Chunker, Compressor, Decompressor};
 use gelf_core::{
-    ChunkHeader, Chunker, Compression, DatagramLimits, DatagramReader, DatagramSize, DatagramWriter,
-    DecodeErrorKind, Decoder, Decompressor, DeviationKind, Encoder, FieldName, Framer, Level, Member,
-    Message, Overflow, Timestamp,
+    Compression, DatagramLimits, DatagramReader, DatagramSize, DatagramWriter, DecodeErrorKind, Decoder,
+    DeviationKind, Encoder, FieldName, Framer, Level, Member, Message, Overflow, Timestamp,
 };
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-fn said<T: std::fmt::Debug, E: Error>(result: Result<T, E>) -> String {
+fn text_of<T: std::fmt::Debug, E: Error>(result: Result<T, E>) -> String {
     let text = result.unwrap_err().to_string();
     assert!(!text.contains('\n') && text.len() < 120, "{text}");
     text
 }
 
 #[test]
-fn of_decoding() {
-    let strict = |json: &str| said(Decoder::strict().decode(json.as_bytes()));
+fn decoding() {
+    let strict = |json: &str| text_of(Decoder::strict().decode(json.as_bytes()));
     let with = |members: &str| strict(&format!("{},{members}}}", &PAYLOAD[..PAYLOAD.len() - 1]));
     assert_eq!(strict(""), "the payload is empty (byte 0)");
     assert_eq!(strict("nonsense"), "the payload is not JSON (byte 0)");
@@ -58,24 +51,24 @@ fn of_decoding() {
     assert_eq!(strict(&format!("{PAYLOAD}\0")), "null bytes follow the object (byte 48)");
     let brackets = format!(r#""_a":{}{}"#, "[".repeat(200), "]".repeat(200));
     assert_eq!(with(&brackets), "the payload is nested more than 128 deep (byte 180)");
-    assert_eq!(said(Decoder::strict().decode(b"{\"\xff\":1}")), "the text is not UTF-8 (byte 2)");
+    assert_eq!(text_of(Decoder::strict().decode(b"{\"\xff\":1}")), "the text is not UTF-8 (byte 2)");
     let blank = r#"{"version":"1.1","host":"h","short_message":""}"#;
     assert_eq!(strict(blank), "short_message is blank (byte 28)");
 }
 
 #[test]
-fn of_a_decoders_limits() {
+fn limits_of_a_decoder() {
     let payload = PAYLOAD.as_bytes();
     assert_eq!(
-        said(Decoder::lenient().with_max_members(2).decode(payload)),
+        text_of(Decoder::lenient().with_max_members(2).decode(payload)),
         "the message has too many members (byte 28)"
     );
     assert_eq!(
-        said(Decoder::lenient().with_max_name_bytes(12).decode(payload)),
+        text_of(Decoder::lenient().with_max_name_bytes(12).decode(payload)),
         "a member's name is too long (byte 28)"
     );
     assert_eq!(
-        said(Decoder::lenient().with_max_payload_bytes(47).decode(payload)),
+        text_of(Decoder::lenient().with_max_payload_bytes(47).decode(payload)),
         "the payload is too long (byte 47)"
     );
     let mut within =
@@ -87,12 +80,12 @@ fn of_a_decoders_limits() {
 }
 
 #[test]
-fn of_datagrams() {
+fn datagrams() {
     let mut reader = DatagramReader::strict(DatagramLimits::default());
     let mut read = |datagram: &[u8]| {
         let error = reader.read(Instant::now(), (), datagram).unwrap_err();
         assert!(error.source().is_none(), "{error} is the whole text");
-        said::<(), _>(Err(error))
+        text_of::<(), _>(Err(error))
     };
     let chunk = |number, count| [&b"\x1e\x0f12345678"[..], &[number, count]].concat();
     assert_eq!(read(b""), "the datagram is empty");
@@ -113,7 +106,7 @@ fn of_datagrams() {
         read(b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\x01\0\0\0\0\0\0\0"),
         "the compressed payload does not match its checksum"
     );
-    let gzip = gelf_core::Compressor::new(Compression::default()).compress(PAYLOAD.as_bytes()).to_vec();
+    let gzip = Compressor::new(Compression::default()).compress(PAYLOAD.as_bytes()).to_vec();
     assert_eq!(read(&[&gzip[..], b"x"].concat()), "there are bytes behind the compressed data");
     assert_eq!(read(b"\x48\x89\x03\0\0\0\0\x01"), "the payload is empty");
 
@@ -121,17 +114,20 @@ fn of_datagrams() {
     assert_eq!(reader.read(Instant::now(), (), &chunk(0, 2)), Ok(None));
     let error = reader.read(Instant::now(), (), &chunk(1, 3)).unwrap_err();
     assert_eq!(error.to_string(), "the chunk's sequence count is 3, and that of its message 2");
-    assert_eq!(said(ChunkHeader::parse(b"{}")), "not a chunk");
-    let gzip = gelf_core::Compressor::new(Compression::default()).compress(&[b' '; 100]).to_vec();
-    assert_eq!(said(Decompressor::new(99).decompress(&gzip)), "the payload inflates to more than 99 bytes");
+    assert_eq!(text_of(ChunkHeader::parse(b"{}")), "not a chunk");
+    let gzip = Compressor::new(Compression::default()).compress(&[b' '; 100]).to_vec();
+    assert_eq!(
+        text_of(Decompressor::new(99).decompress(&gzip)),
+        "the payload inflates to more than 99 bytes"
+    );
 }
 
 #[test]
-fn of_what_is_too_large_or_too_small() {
+fn sizes() {
     let size = DatagramSize::new(13).unwrap();
     let mut chunker = Chunker::new(size);
     assert_eq!(
-        said(chunker.split(&[b'a'; 200])),
+        text_of(chunker.split(&[b'a'; 200])),
         "the payload has 200 bytes, and 128 chunks hold at most 128"
     );
     let mut writer = DatagramWriter::new(Compression::None, size).with_encoder(Encoder::new());
@@ -140,7 +136,7 @@ fn of_what_is_too_large_or_too_small() {
     assert!(error.source().is_none());
     assert_eq!(error.to_string(), "the payload has 247 bytes, and 128 chunks hold at most 128");
     assert_eq!(
-        said(writer.write_payload(&[b'a'; 129])),
+        text_of(writer.write_payload(&[b'a'; 129])),
         "the payload has 129 bytes, and 128 chunks hold at most 128"
     );
     let mut writer = DatagramWriter::new(Compression::None, size).with_overflow(Overflow::Truncate);
@@ -151,24 +147,24 @@ fn of_what_is_too_large_or_too_small() {
 
     let mut framer = Framer::new(3);
     let mut stream = BytesMut::from(&b"12345\0"[..]);
-    assert_eq!(said(framer.next_frame(&mut stream).unwrap()), "the frame has more than 3 bytes");
-    assert_eq!(said(Framer::write_frame(b" ", &mut stream)), "a blank payload cannot be a frame");
+    assert_eq!(text_of(framer.next_frame(&mut stream).unwrap()), "the frame has more than 3 bytes");
+    assert_eq!(text_of(Framer::write_frame(b" ", &mut stream)), "a blank payload cannot be a frame");
     assert_eq!(
-        said(Framer::write_frame(b"a\0b", &mut stream)),
+        text_of(Framer::write_frame(b"a\0b", &mut stream)),
         "a payload with a null byte cannot be a frame"
     );
 }
 
 #[test]
-fn of_values() {
-    assert_eq!(said(FieldName::new("_")), "the field name is empty");
-    assert_eq!(said(FieldName::new("_id")), "the field name 'id' is reserved");
-    assert_eq!(said(FieldName::new("n".repeat(2000))), "the field name has 2000 bytes, more than 1023");
+fn values() {
+    assert_eq!(text_of(FieldName::new("_")), "the field name is empty");
+    assert_eq!(text_of(FieldName::new("_id")), "the field name 'id' is reserved");
+    assert_eq!(text_of(FieldName::new("n".repeat(2000))), "the field name has 2000 bytes, more than 1023");
     assert_eq!(
-        said(FieldName::new("a b")),
+        text_of(FieldName::new("a b")),
         "field names have only ASCII letters, digits, '_', '.' and '-'; byte 1 is another"
     );
-    assert_eq!(said(Level::try_from(8u8)), "8 is not a syslog severity, which are 0 to 7");
-    assert_eq!(said(Timestamp::from_decimal("noon")), "not a timestamp");
-    assert_eq!(said(Timestamp::from_decimal("1e99")), "the timestamp is out of range");
+    assert_eq!(text_of(Level::try_from(8u8)), "8 is not a syslog severity, which are 0 to 7");
+    assert_eq!(text_of(Timestamp::from_decimal("noon")), "not a timestamp");
+    assert_eq!(text_of(Timestamp::from_decimal("1e99")), "the timestamp is out of range");
 }

@@ -1,0 +1,14 @@
+//! Allocations in the steady state, and memory under attack. These tests need an allocator of their own.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+
+mod counting;
+mod decode;
+mod encode;
+mod inflate;
+mod reassembly;
