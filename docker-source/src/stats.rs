@@ -143,7 +143,7 @@ impl Stats {
         }
     }
 
-    /// Returns the current values. Those of one container are of the same moment.
+    /// Returns the current values. The values of one container are from the same moment.
     pub fn snapshot(&self) -> StatsSnapshot {
         let mut all = lock(&self.containers);
         all.fold();

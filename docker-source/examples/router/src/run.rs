@@ -193,7 +193,11 @@ impl Outputs {
             while deliveries.join_next().await.is_some() {}
             if let Some((task, finish)) = printer {
                 drop(finish);
-                let _ = task.await;
+                match task.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!("printing failed: {error}"),
+                    Err(error) => tracing::warn!("printing failed: {error}"),
+                }
             }
         };
         let complete = stop.unless_over(all).await.is_some();
