@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_counts_and_a_prefix_of_the_name_does_not() {
+    fn the_last_of_several_variables_counts() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_container_stays_in_the_total_and_leaves_the_list_with_its_last_line() {
+    fn a_removed_container_stays_in_the_total_and_leaves_the_list() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);

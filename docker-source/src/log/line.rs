@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminals_line_without_newline_ends_at_the_next_stamp_and_not_by_being_short() {
+    fn a_terminals_line_without_newline_ends_at_the_next_stamp() {
         let mut joiner = LineJoiner::new(Framing::Terminal);
         assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
         assert_eq!(joiner.oldest_open(), Some(at(1)));

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_the_rest_of_a_line_is_a_piece_and_a_cut_stamp_is_an_error() {
+    fn at_the_end_a_cut_line_is_a_piece_and_a_cut_stamp_an_error() {
         let text = format!("{T1}one\r\n{T2}abc");
         assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "abc")]));
         assert_eq!(decode(T1.as_bytes()), expected(&[]));

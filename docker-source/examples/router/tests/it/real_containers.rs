@@ -51,7 +51,7 @@ fn a_burst_is_printed_whole_and_in_order() {
 }
 
 #[test]
-fn a_message_has_the_fields_of_dockers_driver_the_stream_and_the_labels() {
+fn a_message_has_dockers_fields_the_stream_and_the_labels() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "fields");
     let options = RunOptions::shell("fields", "echo '{\"json\": \"kept as text\"}'; echo trouble >&2")
@@ -136,7 +136,7 @@ fn short_lived_containers_are_read_whole() {
 }
 
 #[test]
-fn a_container_that_is_started_again_continues_without_loss_or_repetition() {
+fn a_container_started_again_loses_and_repeats_no_line() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "again");
     // A file in the container tells its runs apart.
@@ -156,7 +156,7 @@ fn a_container_that_is_started_again_continues_without_loss_or_repetition() {
 }
 
 #[test]
-fn ignored_containers_and_other_names_are_not_read_and_blank_lines_skipped() {
+fn ignored_containers_other_names_and_blank_lines_are_skipped() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "chosen");
     let ignored = RunOptions::shell("chosen", "echo never").docker_arguments(["--env", "LOGSPOUT=ignore"]);
