@@ -132,17 +132,17 @@ impl Container {
     }
 
     /// Creates a container that cannot be inspected any more from an event or a list.
-    pub(crate) fn from_partial(id: &ContainerId, partial: &PartialMetadata, engine_host: Arc<str>) -> Self {
+    pub(crate) fn from_partial(id: &ContainerId, partial: PartialMetadata, engine_host: Arc<str>) -> Self {
         Self {
             id: id.to_shared(),
             engine_host,
-            name: partial.name.clone(),
-            image: partial.image.clone(),
-            image_id: partial.image_id.clone(),
+            name: partial.name,
+            image: partial.image,
+            image_id: partial.image_id,
             command: String::new(),
             command_without_entry_point: String::new(),
             created: String::new(),
-            labels: partial.labels.clone(),
+            labels: partial.labels,
             env: Vec::new(),
             tty: None,
         }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_counts_and_a_prefix_of_the_name_does_not() {
+    fn the_last_of_several_variables_counts() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));
@@ -251,7 +251,7 @@ mod tests {
             [("name", "job"), ("image", "busybox"), ("exitCode", "0"), ("com.example.team", "a")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let partial = PartialMetadata::from_event_attributes(attributes.into());
-        let container = Container::from_partial(&ContainerId::parse(ID).unwrap(), &partial, "host".into());
+        let container = Container::from_partial(&ContainerId::parse(ID).unwrap(), partial, "host".into());
         assert_eq!((container.name(), container.image()), ("job", "busybox"));
         assert_eq!(container.labels().len(), 1);
         assert_eq!((container.command(), container.created(), container.tty()), ("", "", None));

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stamped_after_the_clock_was_set_back_are_new_in_a_replay_while_nothing_is_forgotten() {
+    fn lines_after_a_clock_step_back_are_new_in_a_replay() {
         let mut cursor = cursor([100, 200, 300]);
         assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
         cursor.begin_request(None, None);
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_fastest_stream_65536_lines_are_remembered_and_their_memory_is_freed() {
+    fn of_the_fastest_stream_65536_lines_are_remembered() {
         let mut cursor = cursor(1..=100_000);
         assert_eq!(cursor.stdout.remembered.len(), 65_536);
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_starts_a_second_before_the_oldest_open_line_if_there_is_no_other() {
+    fn a_request_starts_a_second_before_the_only_open_line() {
         assert_eq!(Cursor::default().begin_request(None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
     }
 

@@ -190,7 +190,7 @@ impl Following {
                     self.announce(false);
                     self.wait(waiting).await
                 }
-                Step::End(outcome) => return Ok(outcome),
+                Step::End(reason) => return Ok(reason),
             };
         }
     }
@@ -201,12 +201,12 @@ impl Following {
         let context = self.context.clone();
         // A container, and its log with it, may be gone before an inspection is answered: a log that is open
         // by then can still be read whole.
-        let opened = match self.metadata.container().is_some() {
+        let opened = match self.metadata.is_inspected() {
             true => context.client.logs(&self.id, query).await,
             false => {
-                let (opened, inspection) =
+                let (opened, inspected) =
                     tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
-                if !self.metadata.set(inspection) {
+                if !self.metadata.set(inspected) {
                     self.announce(false);
                     return Ok(Step::End(ExitReason::NotSelected));
                 }
@@ -380,7 +380,7 @@ impl Following {
         mut body: Body,
         silence: Option<Duration>,
     ) -> Result<(LogReader, Ending), QueueClosed> {
-        let mut reader = LogReader::new(content_type, self.metadata.has_terminal());
+        let mut reader = LogReader::new(content_type, self.metadata.container().tty());
         let mut lines = Vec::new();
         let ending = loop {
             let part = match silence {
@@ -463,10 +463,7 @@ impl Following {
     }
 
     async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        match self.metadata.container() {
-            Some(container) => self.sink.take(container, line).await,
-            None => Ok(()),
-        }
+        self.sink.take(self.metadata.container(), line).await
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {

@@ -118,7 +118,7 @@ impl GelfFormat {
     }
 
     /// Returns the fields that all messages of a container's stream share.
-    pub fn field_set(&self, container: &Container, stream: LogStream) -> FieldSet {
+    fn field_set(&self, container: &Container, stream: LogStream) -> FieldSet {
         let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
         for (name, value) in self.compat.fields(container, stream) {
             // The metadata of a container that was gone too soon are incomplete.
@@ -233,8 +233,7 @@ impl GelfFormatter {
             message = message.with_field(FieldName::from_static("timestamp"), text);
         }
         if record.length() > record.bytes().len() {
-            let length = u64::try_from(record.length()).unwrap_or(u64::MAX);
-            message = message.with_field(FieldName::from_static("truncated"), length);
+            message = message.with_field(FieldName::from_static("truncated"), record.length() as u64);
         } else if !record.is_whole() {
             message = message.with_field(FieldName::from_static("partial"), true);
         }

@@ -16,65 +16,62 @@ const INSPECTIONS: usize = 3;
 pub(crate) struct ContainerMetadata {
     context: Arc<Context>,
     id: ContainerId,
-    partial: PartialMetadata,
-    container: Option<Arc<Container>>,
-    /// Whether `container` has only the partial metadata, because the inspection failed.
-    is_partial: bool,
+    container: Arc<Container>,
+    completeness: Completeness,
 }
 
-/// The result of [`ContainerMetadata::inspect`].
-pub(crate) enum Inspection {
-    Full(Container),
-    Partial(Container),
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Completeness {
+    /// The container was not inspected yet.
+    NotInspected,
+    /// The inspection failed: the container has only the partial metadata.
+    Partial,
+    Full,
 }
 
 impl ContainerMetadata {
     pub(crate) fn new(context: Arc<Context>, id: ContainerId, partial: PartialMetadata) -> Self {
-        Self { context, id, partial, container: None, is_partial: false }
+        let container = Arc::new(Container::from_partial(&id, partial, context.engine_host.clone()));
+        Self { context, id, container, completeness: Completeness::NotInspected }
     }
 
-    /// Returns the container; `None` before [`set`](Self::set).
-    pub(crate) fn container(&self) -> Option<&Arc<Container>> {
-        self.container.as_ref()
-    }
-
-    pub(crate) fn has_terminal(&self) -> Option<bool> {
-        self.container.as_ref().and_then(|container| container.tty())
+    pub(crate) fn container(&self) -> &Arc<Container> {
+        &self.container
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.container.as_ref().map_or(&*self.partial.name, |container| container.name())
+        self.container.name()
     }
 
-    /// Inspects the container. If it is gone already, returns the partial metadata.
-    pub(crate) async fn inspect(&self) -> Inspection {
-        let Context { client, engine_host, timing, .. } = &*self.context;
+    /// Returns whether an inspection was attempted.
+    pub(crate) fn is_inspected(&self) -> bool {
+        self.completeness != Completeness::NotInspected
+    }
+
+    /// Inspects the container; returns `None` if it is gone already.
+    pub(crate) async fn inspect(&self) -> Option<Inspect> {
+        let Context { client, timing, .. } = &*self.context;
         let mut backoff = Backoff::new(timing.resume_min, timing.resume_max);
         for _ in 0..INSPECTIONS {
             match client.inspect(&self.id).await {
-                Ok(inspect) => {
-                    let container = Container::from_inspect(&self.id, inspect, engine_host.clone());
-                    return Inspection::Full(container);
-                }
+                Ok(inspect) => return Some(inspect),
                 Err(error) if error.log_refusal() == LogRefusal::Gone => break,
                 Err(_) => sleep(backoff.next()).await,
             }
         }
-        Inspection::Partial(Container::from_partial(&self.id, &self.partial, engine_host.clone()))
+        None
     }
 
     /// Sets the result of the first inspection, and returns whether the container is to be followed.
-    pub(crate) fn set(&mut self, inspection: Inspection) -> bool {
-        let container = match inspection {
-            Inspection::Full(container) => container,
-            Inspection::Partial(container) => {
-                self.is_partial = true;
-                container
+    pub(crate) fn set(&mut self, inspect: Option<Inspect>) -> bool {
+        match inspect {
+            Some(inspect) => {
+                self.container = Arc::new(self.container_from(inspect));
+                self.completeness = Completeness::Full;
             }
-        };
-        let is_selected = self.is_selected(&container);
-        self.container = Some(Arc::new(container));
-        is_selected
+            None => self.completeness = Completeness::Partial,
+        }
+        self.is_selected()
     }
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
@@ -82,24 +79,27 @@ impl ContainerMetadata {
     /// That is decided again only if the metadata were partial before. Records keep sharing a container that
     /// did not change.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
-        let container = Container::from_inspect(&self.id, inspect, self.context.engine_host.clone());
-        if self.container.as_deref() == Some(&container) {
+        let container = self.container_from(inspect);
+        let was_partial = self.completeness == Completeness::Partial;
+        self.completeness = Completeness::Full;
+        if *self.container == container {
             return true;
         }
-        let is_selected = !std::mem::take(&mut self.is_partial) || self.is_selected(&container);
-        self.container = Some(Arc::new(container));
-        is_selected
+        self.container = Arc::new(container);
+        !was_partial || self.is_selected()
     }
 
     pub(crate) fn rename(&mut self, name: &str) {
-        if let Some(container) = &self.container
-            && container.name() != name
-        {
-            self.container = Some(Arc::new(container.renamed(name)));
+        if self.container.name() != name {
+            self.container = Arc::new(self.container.renamed(name));
         }
     }
 
-    fn is_selected(&self, container: &Container) -> bool {
-        !container.is_ignored() && (self.context.select)(container)
+    fn container_from(&self, inspect: Inspect) -> Container {
+        Container::from_inspect(&self.id, inspect, self.context.engine_host.clone())
+    }
+
+    fn is_selected(&self) -> bool {
+        !self.container.is_ignored() && (self.context.select)(&self.container)
     }
 }

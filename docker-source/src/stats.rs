@@ -143,7 +143,7 @@ impl Stats {
         }
     }
 
-    /// Returns the current values. Those of one container are of the same moment.
+    /// Returns the current values. The values of one container are from the same moment.
     pub fn snapshot(&self) -> StatsSnapshot {
         let mut all = lock(&self.containers);
         all.fold();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_container_stays_in_the_total_and_leaves_the_list_with_its_last_line() {
+    fn a_removed_container_stays_in_the_total_and_leaves_the_list() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);

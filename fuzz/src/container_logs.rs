@@ -32,8 +32,8 @@ pub fn log_frames(data: &[u8]) {
 
 /// The log of a terminal decodes the same however it is split into reads.
 ///
-/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff is 5,000 letters and the bytes
-/// 0xfc to 0xfe are stamps, so that an input of a few bytes has lines of several records.
+/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff is 5,000 letters
+/// and the bytes 0xfc to 0xfe are stamps, so that an input of a few bytes has lines of several records.
 pub fn log_terminal(data: &[u8]) {
     let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
     let mut log = Vec::new();

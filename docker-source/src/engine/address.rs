@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn without_docker_host_the_default_socket_is_taken_and_logspouts_only_in_its_absence() {
+    fn without_docker_host_the_first_existing_default_socket_is_taken() {
         assert_eq!(choose(&[], &[]), Ok("unix:///var/run/docker.sock".into()));
         assert_eq!(EngineAddress::default().to_string(), "unix:///var/run/docker.sock");
         assert_eq!(choose(&[("DOCKER_HOST", "")], &[LOGSPOUT_SOCKET]), Ok("unix:///tmp/docker.sock".into()));

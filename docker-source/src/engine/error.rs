@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_is_gone_and_an_unreadable_log_are_told_apart_by_status() {
+    fn gone_containers_and_unreadable_logs_differ_by_status() {
         let refusal = |code| EngineError::from_status("logs", code, b"").log_refusal();
         assert_eq!(refusal(404), LogRefusal::Gone);
         assert_eq!(refusal(409), LogRefusal::Gone);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn other_actions_and_other_objects_are_skipped_and_not_counted_as_invalid() {
+    fn other_actions_and_objects_are_skipped_and_not_invalid() {
         let mut reader = EventReader::default();
         for action in ["exec_start: start", "starting", "attach", "health_status: healthy", "START"] {
             reader.push(json(action).as_bytes());

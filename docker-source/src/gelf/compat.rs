@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use gelf_core::{FieldName, Level, Timestamp};
 
@@ -59,7 +60,7 @@ impl Compat {
     }
 
     /// Returns the `level` of the lines of a stream.
-    pub const fn level(self, stream: LogStream) -> Level {
+    pub(super) const fn level(self, stream: LogStream) -> Level {
         match (self, stream) {
             (Self::Docker | Self::Micahhausler, LogStream::Stdout) => Level::Informational,
             (Self::Docker | Self::Micahhausler, LogStream::Stderr) => Level::Error,
@@ -73,8 +74,8 @@ impl Compat {
         match self {
             Self::Docker | Self::Vincit2017 => time,
             Self::Micahhausler => {
-                let (seconds, nanos) = time.as_unix();
-                Timestamp::from_unix(seconds, nanos - nanos % 1_000_000).unwrap_or(time)
+                let (_, nanos) = time.as_unix();
+                time.saturating_sub(Duration::from_nanos(u64::from(nanos % 1_000_000)))
             }
         }
     }

@@ -117,7 +117,7 @@ fn a_command_is_cut_at_8_kib() {
 }
 
 #[test]
-fn host_and_constant_fields_are_in_every_message_and_before_those_of_labels() {
+fn host_and_constant_fields_are_in_every_message_before_labels() {
     let format = GelfFormat::default()
         .with_host("web-1")
         .unwrap()

@@ -67,16 +67,16 @@ mod tests {
         ) {
             let mut decoder = LogDecoder::new(framing);
             let mut input = BytesMut::from(&bytes[..]);
-            let mut handed_out = 0;
+            let mut emitted = 0;
             // Each turn consumes a byte at least, so that this ends.
             for _ in 0..=bytes.len() {
                 match decoder.finish(&mut input) {
-                    Ok(Some(piece)) => handed_out += piece.bytes.len(),
+                    Ok(Some(piece)) => emitted += piece.bytes.len(),
                     Ok(None) => { prop_assert!(input.is_empty()); return Ok(()); }
                     Err(error) if error.ends_stream() => return Ok(()),
                     Err(_) => {}
                 }
-                prop_assert!(handed_out + input.len() <= bytes.len());
+                prop_assert!(emitted + input.len() <= bytes.len());
             }
             prop_assert!(false, "the decoder does not come to an end");
         }

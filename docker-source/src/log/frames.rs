@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_stream_or_padding_is_told_as_soon_as_its_byte_is_there_and_again_after() {
+    fn an_unknown_stream_or_padding_is_an_error_at_its_first_byte() {
         let mut input = BytesMut::from(&b"HTTP"[..]);
         assert_eq!(decode(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));
         assert_eq!(finish(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_message_is_kept_up_to_512_bytes_and_without_control_characters() {
+    fn the_engines_message_is_bounded_and_has_no_control_characters() {
         let long = ["x".repeat(512), "y".repeat(1_000_000)].concat();
         let Err(LogFormatError::Engine(message)) = decode_once(&frame(3, long.as_bytes())[..520]) else {
             panic!()

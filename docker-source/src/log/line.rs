@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminals_line_without_newline_ends_at_the_next_stamp_and_not_by_being_short() {
+    fn a_terminals_line_without_newline_ends_at_the_next_stamp() {
         let mut joiner = LineJoiner::new(Framing::Terminal);
         assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
         assert_eq!(joiner.oldest_open(), Some(at(1)));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_open_at_the_end_are_handed_out_as_not_ended_earlier_first() {
+    fn lines_open_at_the_end_are_emitted_as_not_ended_earlier_first() {
         let x = "x".repeat(16_384);
         let (_, joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
         let open = |stream, nanos| Line { ended: false, ..line(stream, nanos, &x) };

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_shorter_than_a_stamp_may_is_undecided_and_40_bytes_without_a_space_are_not() {
+    fn fewer_than_40_bytes_without_a_space_are_undecided() {
         assert!(split_stamp(b"").unwrap().is_none());
         assert!(split_stamp(&[b'x'; STAMP_MAX - 1]).unwrap().is_none());
         assert!(split_stamp(&[b'x'; STAMP_MAX]).is_err());

@@ -23,13 +23,13 @@ use super::piece::{PIECE_LENGTH, Piece};
 use super::stamp::{MissingTimestamp, Stamped, split_stamp};
 use super::stream::LogStream;
 
-/// The number of bytes that are searched for the end of a record before a part of it is handed out: 64 KiB.
+/// The number of bytes that are searched for the end of a record before a part of it is emitted: 64 KiB.
 ///
 /// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines.
 /// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes that stay behind when a part is handed out, to be searched again when more has
+/// The number of bytes that stay behind when a part is emitted, to be searched again when more has
 /// arrived. It is more than a `\r` and a stamp, so that a stamp which is cut there is still found.
 const OVERLAP: usize = 64;
 
@@ -65,7 +65,7 @@ impl TerminalDecoder {
                         self.stamp.extend_from_slice(stamp);
                         input.advance(self.stamp.len());
                         let continues = *continues;
-                        self.state = State::Text(Record { time, continues, handed_out: 0, searched: 0 });
+                        self.state = State::Text(Record { time, continues, emitted: 0, searched: 0 });
                     }
                     Err(MissingTimestamp) => {
                         self.state = State::Skip;
@@ -81,7 +81,7 @@ impl TerminalDecoder {
                         End::Newline | End::LaterStamp => self.state = State::Stamp { continues: false },
                         End::SameStamp => self.state = State::Stamp { continues: true },
                         End::Window => {
-                            record.handed_out += length;
+                            record.emitted += length;
                             record.searched = 0;
                         }
                     }
@@ -127,13 +127,13 @@ struct Record {
     time: Timestamp,
     /// Whether this is not the first record of its line.
     continues: bool,
-    /// The number of bytes of this record that have been handed out.
-    handed_out: usize,
+    /// The number of bytes of this record that have been emitted.
+    emitted: usize,
     /// The number of bytes at the front of the input that hold no end of the record.
     searched: usize,
 }
 
-/// The end of a record, or of the part of it that is handed out.
+/// The end of a record, or of the part of it that is emitted.
 enum End {
     Newline,
     SameStamp,
@@ -170,7 +170,7 @@ impl Record {
     }
 
     fn same_stamp_in(&self, line: &[u8], stamp: &[u8]) -> Option<usize> {
-        let from = PIECE_LENGTH.saturating_sub(self.handed_out).max(self.searched.saturating_sub(OVERLAP));
+        let from = PIECE_LENGTH.saturating_sub(self.emitted).max(self.searched.saturating_sub(OVERLAP));
         let (_, behind) = line.split_at_checked(from)?;
         memmem::find(behind, stamp).map(|at| from + at)
     }
@@ -181,7 +181,7 @@ impl Record {
         }
         let from = self.searched.saturating_sub(OVERLAP);
         let (_, behind) = line.split_at_checked(from)?;
-        let at_start = (from == 0 && self.handed_out == 0).then_some(0);
+        let at_start = (from == 0 && self.emitted == 0).then_some(0);
         at_start.into_iter().chain(memchr_iter(b'\r', behind).map(|at| from + at + 1)).find(|at| {
             let stamp = line.get(*at..*at + stamp_length);
             matches!(
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_the_rest_of_a_line_is_a_piece_and_a_cut_stamp_is_an_error() {
+    fn at_the_end_a_cut_line_is_a_piece_and_a_cut_stamp_an_error() {
         let text = format!("{T1}one\r\n{T2}abc");
         assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "abc")]));
         assert_eq!(decode(T1.as_bytes()), expected(&[]));
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_handed_out_in_parts() {
+    fn a_line_that_never_ends_is_emitted_in_parts() {
         let line = "x".repeat(1_000_000);
         let read = decode(format!("{T1}{line}").as_bytes());
         assert_eq!(read.len(), 16);

@@ -37,7 +37,7 @@ async fn only_get_requests_of_the_six_endpoints_are_sent() {
         assert!(allowed.iter().any(|allowed| allowed == target), "{request}");
     }
     for target in &allowed {
-        assert!(requests.iter().any(|request| request.starts_with(target)), "{target} was never asked for");
+        assert!(requests.iter().any(|request| request.starts_with(target)), "{target} was never requested");
     }
     assert_eq!(source.stats().snapshot().engine_requests, engine.requests().len() as u64);
     assert_nothing_left(&mut source).await;
@@ -345,16 +345,16 @@ async fn readiness_is_logged_once_with_the_number_of_followed_containers() {
     let record = next(&mut source).await;
     assert_eq!(text(&record), "one");
     let stats = source.stats();
-    let said = async {
+    let logs = async {
         while logged.matching("ready").is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    within(said).await;
+    within(logs).await;
     engine.end_events();
     eventually(&stats, |stats| stats.snapshot().lists == 2).await;
-    let said = logged.matching("ready");
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].starts_with("INFO ready: following 2 containers of engine-host (unix://"), "{said:?}");
-    assert!(said[0].ends_with(", API 1.41)"), "{said:?}");
+    let logs = logged.matching("ready");
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    assert!(logs[0].starts_with("INFO ready: following 2 containers of engine-host (unix://"), "{logs:?}");
+    assert!(logs[0].ends_with(", API 1.41)"), "{logs:?}");
 }

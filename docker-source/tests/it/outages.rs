@@ -79,7 +79,7 @@ async fn an_engine_that_does_not_run_yet_is_waited_for_with_one_warning() {
 }
 
 #[tokio::test]
-async fn an_engine_that_stops_and_starts_again_loses_no_line_and_is_logged_once_each() {
+async fn an_outage_loses_no_line_and_is_logged_once() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;

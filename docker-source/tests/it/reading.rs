@@ -361,7 +361,7 @@ async fn a_clock_that_is_set_back_loses_nothing_of_a_live_stream() {
 }
 
 #[tokio::test]
-async fn an_unreadable_log_driver_is_counted_logged_once_and_not_asked_again_until_the_next_start() {
+async fn an_unreadable_log_driver_is_asked_once_per_start() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut fast = timing();
@@ -401,7 +401,7 @@ async fn a_temporary_refusal_is_retried() {
 }
 
 #[tokio::test]
-async fn a_container_that_is_gone_before_its_inspection_has_the_metadata_of_its_event() {
+async fn without_an_inspection_the_metadata_are_those_of_the_event() {
     for status in [404, 409] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -526,7 +526,7 @@ async fn a_source_that_is_dropped_closes_its_connections() {
 }
 
 #[tokio::test]
-async fn a_stream_that_stays_silent_after_the_removal_of_its_container_is_closed() {
+async fn a_silent_stream_of_a_removed_container_is_closed() {
     let engine = SimulatedEngine::start().await;
     let mut hasty = timing();
     hasty.removed = Duration::from_millis(50);

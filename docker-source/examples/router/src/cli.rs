@@ -1,4 +1,4 @@
-//! The command line: Logspout's, and what it has not.
+//! The command line: that of Logspout, with further options.
 
 use std::ffi::OsString;
 
@@ -37,40 +37,40 @@ Examples:
   gelf-router --print
 
 Environment:
-  ROUTE_URIS   the routes, when the command line has none
+  ROUTE_URIS   the routes, if the command line has none
   DOCKER_HOST  the Docker Engine: unix:///PATH or tcp://HOST:PORT (default unix:///var/run/docker.sock)
   GELF_HOSTNAME, SYSLOG_HOSTNAME
-               the messages' host for routes without host=; the file /etc/host_hostname counts before both
+               the host of messages for routes without host=; the file /etc/host_hostname takes precedence
 
-A container with LOGSPOUT=ignore in its environment is left alone.
-Exit status: 0 after SIGTERM or Ctrl-C, 1 when the Engine refuses, 2 for a wrong command line.";
+Containers with LOGSPOUT=ignore in their environment are not read.
+Exit status: 0 after SIGTERM or Ctrl-C, 1 if the Engine refuses, 2 for a wrong command line.";
 
 /// Ships the lines of every container of a Docker host as GELF.
 #[derive(Debug, Parser)]
 #[command(name = "gelf-router", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Where to ship to; several routes separated by commas
+    /// The destinations, separated by commas
     #[arg(value_name = "ROUTE[,ROUTE...]")]
     routes: Vec<String>,
 
-    /// Print each message, one JSON line on stdout, as it comes out of a receiver that is started for it
+    /// Print each message as it leaves an embedded receiver, one JSON line each on stdout
     #[arg(
         long,
         value_name = "OPTIONS",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        long_help = "Print each message, one JSON line on stdout, as it comes out of a receiver that is started for it \
-                     on a free UDP port of the loopback interface. OPTIONS are those of its route, as in \
+        long_help = "Print each message as it leaves an embedded receiver, one JSON line each on stdout. The receiver \
+                     listens on a free UDP port of the loopback interface. OPTIONS are those of its route, as in \
                      --print=filter.name=shop-*"
     )]
     print: Option<String>,
 
-    /// Go on as user 65534 with the group of the Engine's socket, if started as root; the image does
+    /// If started as root, change to user 65534 and the group of the Engine's socket; the image does
     #[arg(long)]
     drop_root: bool,
 
-    /// How much to say on stderr
+    /// The least severe level that is logged to stderr
     #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
     log_level: LogLevel,
 }
@@ -84,52 +84,52 @@ enum LogLevel {
     Trace,
 }
 
-/// What to do.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where to ship to.
+    /// The destinations.
     pub(crate) routes: Vec<Route>,
-    /// The options of the route to the embedded receiver, where there is to be one.
+    /// The options of the route to the embedded receiver, if `--print` is given.
     pub(crate) print: Option<String>,
-    /// Whether to give up root.
+    /// Whether to drop root.
     pub(crate) drop_root: bool,
-    /// How much to say.
+    /// The least severe level that is logged.
     pub(crate) log_level: Level,
 }
 
-/// Why there is nothing to do.
+/// A command line that does not start the router.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    /// Text that was asked for: to stdout, and the exit status is 0.
-    Answer(String),
-    /// A mistake in one line: to stderr, and the exit status is 2.
+pub(crate) enum Exit {
+    /// `--help` or `--version`: the text goes to stdout, and the exit status is 0.
+    Help(String),
+    /// A mistake in one line: it goes to stderr, and the exit status is 2.
     Mistake(String),
-    /// Nothing was asked for: the usage goes to stderr, and the exit status is 2.
+    /// Neither a route nor `--print`: the usage goes to stderr, and the exit status is 2.
     Usage(String),
 }
 
-/// Reads the command line; `variable` looks up the environment.
+/// Parses the command line; `variable` looks up the environment.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Options, Refusal> {
-    let arguments = Arguments::try_parse_from(arguments).map_err(refusal)?;
+) -> Result<Options, Exit> {
+    let arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
     let mut texts = arguments.routes;
     if texts.is_empty() {
         texts.extend(variable("ROUTE_URIS"));
     }
     let mut routes = Vec::new();
     for text in &texts {
-        // Before the split, as in Logspout: one variable may hold several routes.
+        // Expanded before the split, as in Logspout: a variable may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
             let route =
-                Route::parse(uri).map_err(|error| Refusal::Mistake(format!("route {uri:?}: {error}")))?;
+                Route::parse(uri).map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
             routes.push(route);
         }
     }
     if routes.is_empty() && arguments.print.is_none() {
-        return Err(Refusal::Usage(Arguments::command().render_help().to_string()));
+        return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
     let log_level = match arguments.log_level {
         LogLevel::Error => Level::ERROR,
@@ -141,10 +141,10 @@ pub(crate) fn parse(
     Ok(Options { routes, print: arguments.print, drop_root: arguments.drop_root, log_level })
 }
 
-/// clap explains a mistake in a paragraph; a log wants it in a line.
-fn refusal(error: clap::Error) -> Refusal {
+/// Shortens clap's paragraph about a mistake to one line.
+fn exit(error: clap::Error) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Refusal::Answer(error.render().to_string());
+        return Exit::Help(error.render().to_string());
     }
     let text = error.render().to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -153,10 +153,11 @@ fn refusal(error: clap::Error) -> Refusal {
     if let Some(suggestion) = error.get(ContextKind::SuggestedArg) {
         mistake = format!("{line}; did you mean {suggestion}?");
     }
-    Refusal::Mistake(mistake)
+    Exit::Mistake(mistake)
 }
 
-/// Replaces `$NAME` and `${NAME}`; what is not set becomes nothing, and a dollar sign without a name stays.
+/// Replaces `$NAME` and `${NAME}`. Unset variables are empty, as in Logspout; a dollar sign without a name
+/// stays.
 fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -184,7 +185,7 @@ fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Refusal> {
+    fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Exit> {
         let arguments = ["gelf-router"].iter().chain(arguments).map(OsString::from);
         parse(arguments, |name| {
             environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn route_uris_counts_only_where_the_command_line_has_none() {
+    fn route_uris_counts_only_without_routes_on_the_command_line() {
         let environment = [("ROUTE_URIS", "gelf://from-env,gelf://too")];
         assert_eq!(routes(&[], &environment).len(), 2);
         assert_eq!(routes(&["gelf://argument"], &environment), routes(&["gelf://argument"], &[]));
@@ -226,11 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_answered_with_the_usage() {
-        assert!(
-            matches!(parsed(&[], &[]), Err(Refusal::Usage(usage)) if usage.contains("Usage: gelf-router"))
-        );
-        assert!(matches!(parsed(&[","], &[]), Err(Refusal::Usage(_))));
+    fn without_routes_and_print_the_usage_is_shown() {
+        assert!(matches!(parsed(&[], &[]), Err(Exit::Usage(usage)) if usage.contains("Usage: gelf-router")));
+        assert!(matches!(parsed(&[","], &[]), Err(Exit::Usage(_))));
         assert!(parsed(&["--print"], &[]).unwrap().routes.is_empty());
     }
 
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_in_one_line() {
+    fn a_mistake_is_one_line() {
         for arguments in [
             &["syslog://host"][..],
             &["--unknown"],
@@ -259,7 +258,7 @@ mod tests {
             &["host:12201"],
         ] {
             match parsed(arguments, &[]) {
-                Err(Refusal::Mistake(mistake)) => {
+                Err(Exit::Mistake(mistake)) => {
                     assert!(!mistake.contains('\n') && mistake.len() < 300, "{mistake}");
                 }
                 other => panic!("{arguments:?}: {other:?}"),
@@ -268,12 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_are_answers() {
+    fn help_and_version_are_help() {
+        assert!(matches!(parsed(&["--help"], &[]), Err(Exit::Help(text)) if text.contains("ROUTE_URIS")));
         assert!(
-            matches!(parsed(&["--help"], &[]), Err(Refusal::Answer(text)) if text.contains("ROUTE_URIS"))
-        );
-        assert!(
-            matches!(parsed(&["--version"], &[]), Err(Refusal::Answer(text)) if text.starts_with("gelf-router 0."))
+            matches!(parsed(&["--version"], &[]), Err(Exit::Help(text)) if text.starts_with("gelf-router 0."))
         );
     }
 }

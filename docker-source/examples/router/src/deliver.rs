@@ -1,55 +1,50 @@
-//! The way of a route's records to its destination.
+//! Delivery of a route's records to its destination.
 //!
-//! A destination that is down is tried for ever, and said to be down once. Meanwhile records wait: the queue fills,
-//! reading pauses, and the Engine's own log files hold the rest. Over TCP and TLS a record is kept until the
-//! destination's system has acknowledged all of it, and is sent again on the next connection if it has not. Over UDP a
-//! host without a listener refuses what it got; such a line is dropped and counted, since nothing tells when one would
-//! be taken.
+//! A destination that is down is retried without a limit, and logged once. Meanwhile records wait: the queue
+//! fills, reading pauses, and the Engine's own log files hold the rest. Over TCP and TLS a record is kept
+//! until the destination's system has acknowledged all of it, and is sent again on the next connection if it
+//! has not. Over UDP a host without a listener refuses datagrams; such a line is dropped and counted, since
+//! nothing tells when one would be accepted.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use docker_source::Record;
 use docker_source::gelf::{GelfFormat, GelfFormatter};
-use docker_source::{Container, Record};
-use gelf_tokio::gelf_core::Timestamp;
 use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
 
 use crate::print::Window;
+use crate::receipt::LineReceipt;
 use crate::tally::Tally;
 
-/// How much of a route's lines wait in memory unless the route says otherwise. More would gain nothing, since Docker's
-/// log files hold what is not read yet.
+/// The default limits of a route's queue: messages and bytes. More would gain nothing, since Docker's log
+/// files hold the lines that are not read yet.
 const QUEUE: (usize, usize) = (8192, 8 * 1024 * 1024);
 
-/// A driver goes on as long as it is let; when it is too late is the caller's to say.
+/// The driver's own limit, practically none: the caller limits the time of delivery after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Which line a receipt is for.
-#[derive(Debug)]
-pub(crate) struct Line {
-    container: Arc<Container>,
-    time: Timestamp,
-}
-
-/// The near end of the way.
+/// The sending handle of a route.
 pub(crate) struct Delivery {
-    client: Client<Line>,
+    client: Client<LineReceipt>,
     formatter: GelfFormatter,
     window: Option<Window>,
 }
 
-/// Its far end: what sends, and hears what became of each line. It ends when all is delivered and the near end is gone.
+/// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] is
+/// dropped and all lines are delivered.
 pub(crate) struct Destination {
     name: String,
-    driver: Driver<Line>,
-    receipts: Receipts<Line>,
+    driver: Driver<LineReceipt>,
+    receipts: Receipts<LineReceipt>,
 }
 
-/// Prepares the way to a destination. With a `window`, each line waits until the receiver behind it has room.
+/// Opens the delivery to a destination. With a `window`, each line waits until the receiver behind it has
+/// room.
 ///
 /// # Errors
-/// What is wrong with the files of TLS.
+/// Returns an error if the TLS files are missing or invalid.
 pub(crate) fn open(
     endpoint: &Endpoint,
     format: GelfFormat,
@@ -68,12 +63,12 @@ pub(crate) fn open(
 }
 
 impl Delivery {
-    /// Hands a record on; while there is no room it waits, or drops what the route says.
+    /// Queues a record. If the queue is full, waits or drops a message, as the route's `when_full` says.
     pub(crate) async fn send(&mut self, record: &Record) {
         if let Some(window) = &self.window {
             window.enter().await;
         }
-        let line = Line { container: Arc::clone(record.container()), time: record.time() };
+        let line = LineReceipt { container: Arc::clone(record.container()), time: record.time() };
         let message = self.formatter.message(record);
         if let Err(NotQueued { receipt, reason, .. }) = self.client.send(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
@@ -82,13 +77,13 @@ impl Delivery {
 }
 
 impl Destination {
-    /// Sends until the near end is gone and all is delivered.
+    /// Sends until the [`Delivery`] is dropped and all lines are delivered.
     pub(crate) async fn run(self) {
         let Self { name, driver, mut receipts } = self;
         let hear = async {
             while let Some((line, outcome)) = receipts.recv().await {
                 if let Outcome::Dropped(reason) = outcome
-                    && is_of_the_line(reason)
+                    && is_due_to_line(reason)
                 {
                     let container = line.container.name();
                     tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
@@ -99,7 +94,7 @@ impl Destination {
     }
 }
 
-/// Whether it is for the line itself that it is dropped, and not for the state of the destination.
-fn is_of_the_line(reason: DropReason) -> bool {
+/// Returns whether the line was dropped because of itself, not because of the state of the destination.
+fn is_due_to_line(reason: DropReason) -> bool {
     matches!(reason, DropReason::TooLarge | DropReason::DatagramTooLong | DropReason::Rejected(_))
 }

@@ -1,24 +1,26 @@
-//! The `host` of messages, where a route has none: the ways in which images of Logspout are told the name of their host.
+//! The default `host` of messages, from the file and the variables by which images of Logspout are
+//! configured.
 
 use std::io;
 
 /// The file in which the host's `/etc/hostname` is mounted into containers of Logspout.
 pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
 
-/// The variables that Logspout and its GELF modules read, the one that counts first.
+/// The variables that Logspout and its GELF modules read, in the order of precedence.
 const VARIABLES: [&str; 2] = ["GELF_HOSTNAME", "SYSLOG_HOSTNAME"];
 
-/// A host name, and where it is from.
+/// A host name, which is not blank, and its source.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) source: &'static str,
 }
 
-/// Finds the name in the file, else in a variable; a blank one is none. The order is that of the programs that had them.
+/// Finds the name in the file, else in a variable; blank names are ignored.
 ///
-/// `file` is what reading [`HOST_FILE`] gave, `variable` looks up the environment. The second result is a warning about a
-/// file that is there and says nothing, such as the directory that Docker makes of a mount whose source is missing.
+/// `file` is the result of reading [`HOST_FILE`], `variable` looks up the environment. The second result is a
+/// warning about an unusable file, such as the directory that Docker creates for a mount whose source is
+/// missing.
 pub(crate) fn find(
     file: io::Result<String>,
     variable: impl Fn(&str) -> Option<String>,
@@ -29,11 +31,11 @@ pub(crate) fn find(
     };
     let (in_file, warning) = match file {
         Ok(text) => match named(&text, HOST_FILE) {
-            None => (None, Some(format!("{HOST_FILE} is blank and not used"))),
+            None => (None, Some(format!("ignoring {HOST_FILE}: it is blank"))),
             host => (host, None),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None),
-        Err(error) => (None, Some(format!("{HOST_FILE} cannot be read and is not used: {error}"))),
+        Err(error) => (None, Some(format!("ignoring {HOST_FILE}: {error}"))),
     };
     let in_variable =
         || VARIABLES.into_iter().find_map(|source| variable(source).and_then(|name| named(&name, source)));
@@ -55,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_counts_first_then_gelf_hostname_then_syslog_hostname() {
+    fn the_file_takes_precedence_then_gelf_hostname_then_syslog_hostname() {
         let both = [("SYSLOG_HOSTNAME", "s"), ("GELF_HOSTNAME", "g")];
         assert_eq!(find_with(Ok("web-1\n".into()), &both), Some(("web-1".into(), HOST_FILE)));
         assert_eq!(find_with(missing(), &both), Some(("g".into(), "GELF_HOSTNAME")));
@@ -64,18 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_name_is_none() {
+    fn a_blank_name_is_ignored() {
         let blank = [("GELF_HOSTNAME", " "), ("SYSLOG_HOSTNAME", "s")];
         assert_eq!(find_with(Ok("\n".into()), &blank), Some(("s".into(), "SYSLOG_HOSTNAME")));
     }
 
     #[test]
-    fn a_file_that_is_there_and_says_nothing_is_warned_of() {
+    fn a_file_without_a_name_causes_a_warning() {
         let warning = |file| find(file, |_| None).1;
         assert_eq!(warning(missing()), None);
         assert_eq!(warning(Ok("web-1".into())), None);
-        assert_eq!(warning(Ok(" \n".into())).as_deref(), Some("/etc/host_hostname is blank and not used"));
+        assert_eq!(warning(Ok(" \n".into())).as_deref(), Some("ignoring /etc/host_hostname: it is blank"));
         let directory = warning(Err(io::ErrorKind::IsADirectory.into())).unwrap();
-        assert!(directory.starts_with("/etc/host_hostname cannot be read and is not used: "), "{directory}");
+        assert!(directory.starts_with("ignoring /etc/host_hostname: "), "{directory}");
     }
 }

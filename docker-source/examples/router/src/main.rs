@@ -1,13 +1,15 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `route` and `host` read what is asked for, `privileges` gives up root, `run` joins the source of records with the
-//! routes, `deliver` sends what a route got, `tally` counts it, and `print` is the receiver behind `--print`.
+//! `cli`, `route` and `host` parse the configuration, `privileges` drops root, `run` joins the source of
+//! records with the routes, `deliver` sends a route's records, `tally` counts them, and `print` is the
+//! receiver of `--print`.
 
 mod cli;
 mod deliver;
 mod host;
 mod print;
 mod privileges;
+mod receipt;
 mod route;
 mod run;
 mod tally;
@@ -21,16 +23,16 @@ use tracing_subscriber::filter::LevelFilter;
 fn main() -> ExitCode {
     let options = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(options) => options,
-        Err(cli::Refusal::Answer(text)) => {
-            // Whoever asked and does not listen has his reasons.
+        Err(cli::Exit::Help(text)) => {
+            // A closed stdout is no reason to fail.
             let _ = std::io::stdout().write_all(with_newline(text).as_bytes());
             return ExitCode::SUCCESS;
         }
-        Err(cli::Refusal::Usage(usage)) => {
+        Err(cli::Exit::Usage(usage)) => {
             let _ = std::io::stderr().write_all(with_newline(usage).as_bytes());
             return ExitCode::from(2);
         }
-        Err(cli::Refusal::Mistake(mistake)) => return fail(2, &mistake),
+        Err(cli::Exit::Mistake(mistake)) => return fail(2, &mistake),
     };
     let engine = match EngineAddress::from_env() {
         Ok(engine) => engine,
@@ -45,19 +47,21 @@ fn main() -> ExitCode {
     if options.drop_root {
         match privileges::drop_root(&engine) {
             privileges::Root::Absent => {}
-            privileges::Root::Dropped { user, group } => tracing::info!("runs as user {user}, group {group}"),
-            privileges::Root::Kept(reason) => tracing::warn!("still runs as root: {reason}"),
+            privileges::Root::Dropped { user, group } => {
+                tracing::info!("running as user {user}, group {group}");
+            }
+            privileges::Root::Kept(reason) => tracing::warn!("still running as root: {reason}"),
         }
     }
-    // On one thread, what reads, what routes and what sends take turns, and each turn takes many lines. On several
-    // they wake each other for every line, which costs a multiple of the processor time and gains nothing: the Engine
-    // is slower than either.
+    // On one thread, the tasks that read, route and send take turns, and each turn handles many lines. On
+    // several threads they wake each other for every line, which costs a multiple of the processor time and
+    // gains nothing: the Engine is slower than either.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
     let outcome = runtime.block_on(run::run(engine, options));
-    // A read from a terminal that never returns must not keep the process.
+    // A blocked write to stdout must not keep the process.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,7 +76,7 @@ fn with_newline(mut text: String) -> String {
     text
 }
 
-/// One line on stderr, and the exit status.
+/// Writes one line to stderr and returns the exit status.
 fn fail(status: u8, reason: &dyn std::fmt::Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "gelf-router: {reason}");
     ExitCode::from(status)

@@ -1,7 +1,8 @@
-//! The embedded receiver: what came out of it, on stdout.
+//! The embedded receiver, which prints messages to stdout.
 //!
-//! Over UDP nothing slows a sender down, and a terminal or a pipe is slower than any: the kernel would drop what the
-//! receiver has not read. So the route to it has a [`Window`]: no more messages are on their way than it has room for.
+//! Over UDP nothing slows a sender down, and a terminal or a pipe is slower than any sender: the kernel would
+//! drop datagrams. So the route to the receiver has a [`Window`], which limits the messages on their way to
+//! it.
 
 use std::future::ready;
 use std::io;
@@ -16,18 +17,18 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// How long the receiver stays silent before it is taken to have nothing left. Over the loopback interface a datagram
-/// is there when its sender's call returns.
+/// The silence after which the receiver has nothing left. Over the loopback interface a datagram has arrived
+/// when its sender's call returns.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// How many messages may be on their way to the receiver. Of the largest, 128 datagrams each, its socket holds a dozen;
-/// the receiver reads while they come.
+/// The largest number of messages on their way to the receiver. Its socket holds a dozen of the largest, with
+/// 128 datagrams each, and the receiver reads while they arrive.
 const WINDOW: usize = 16;
 
-/// How long a message may be on its way before it is taken for lost.
+/// The time after which a message on its way counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// How many messages the receiver has room for.
+/// The receiver's room for messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Window(Arc<Semaphore>);
 
@@ -40,9 +41,9 @@ impl Window {
     pub(crate) async fn enter(&self) {
         match timeout(LOST_AFTER, self.0.acquire()).await {
             Ok(Ok(room)) => room.forget(),
-            // Never closed.
+            // The semaphore is never closed.
             Ok(Err(_)) => {}
-            Err(_) => tracing::warn!("a message to the embedded receiver seems lost, or stdout is blocked"),
+            Err(_) => tracing::warn!("a message to the embedded receiver is lost, or stdout is blocked"),
         }
     }
 
@@ -53,7 +54,7 @@ impl Window {
     }
 }
 
-/// A receiver whose messages are printed, one JSON line each.
+/// A receiver that prints its messages, one JSON line each.
 pub(crate) struct Printer {
     receiver: UdpReceiver,
     address: SocketAddr,
@@ -68,25 +69,25 @@ impl Printer {
         Ok(Self { receiver, address, window: Window::new() })
     }
 
-    /// Where it listens.
+    /// Returns the local address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What its sender has to wait for.
+    /// Returns the window that the sender has to enter.
     pub(crate) fn window(&self) -> Window {
         self.window.clone()
     }
 
-    /// Prints until `finish` is sent or dropped, and then what has arrived by that time.
+    /// Prints until `finish` is sent or dropped, and then the messages that have arrived by that time.
     ///
     /// # Errors
-    /// When stdout cannot be written to, such as a pipe whose reader has seen enough.
+    /// Returns an error if writing to stdout fails, for example to a pipe whose reader has ended.
     pub(crate) async fn run(mut self, mut finish: oneshot::Receiver<()>) -> io::Result<()> {
         let mut lines = Lines::new(tokio::io::stdout());
         let mut finishing = false;
         loop {
-            // A person looks at it: a line is to be seen when it is there, and many at once are written at once.
+            // Flush before waiting: a single line is visible at once, and many lines are written together.
             let at_once = tokio::select! {
                 biased;
                 received = self.receiver.recv() => Some(received),
@@ -122,12 +123,12 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         Self { out: BufWriter::new(out), line: BytesMut::new() }
     }
 
-    /// Reads the payload as any receiver would, and writes the message again: so it is one line, whoever sent it.
+    /// Decodes the payload and encodes the message again, so that it is one line for any sender.
     async fn print(&mut self, received: Result<Received, ReceiveError>) -> io::Result<()> {
         match received {
             Ok(received) => self.print_payload(&received.payload).await,
             Err(error) => {
-                tracing::warn!("the embedded receiver got a bad datagram: {error}");
+                tracing::warn!("invalid datagram at the embedded receiver: {error}");
                 Ok(())
             }
         }
@@ -142,7 +143,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
                 self.out.write_all(&self.line).await
             }
             Err(error) => {
-                tracing::warn!("the embedded receiver got a payload that is no message: {error}");
+                tracing::warn!("invalid message at the embedded receiver: {error}");
                 Ok(())
             }
         }
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_message_is_one_line_whoever_sent_it() {
+    async fn a_message_is_one_line_from_any_sender() {
         let mut lines = Lines::new(Vec::new());
         let payloads: [&[u8]; 3] = [
             b"{\"version\":\"1.1\",\n\"host\":\"h\",\"short_message\":\"a\\nb\"}",
@@ -180,7 +181,7 @@ mod tests {
         assert!(timeout(Duration::from_secs(1), window.enter()).await.is_err());
         window.leave();
         assert!(timeout(Duration::from_secs(1), window.enter()).await.is_ok());
-        // A message that never arrives holds nothing up for ever.
+        // A message that never arrives does not block the window for ever.
         assert!(timeout(LOST_AFTER * 2, window.enter()).await.is_ok());
     }
 }

@@ -1,7 +1,7 @@
-//! Root given up for the one right that the agent needs: to write to the Engine's socket.
+//! Drops root, and keeps only the right to use the Engine's socket.
 //!
-//! The group that owns the socket differs from host to host, so an image cannot name it. A container that starts as root
-//! can look, and go on as nobody in that group.
+//! The group that owns the socket differs from host to host, so an image cannot name it. A container that
+//! starts as root can find the group and become user `nobody` in it.
 
 use std::fs::Metadata;
 use std::io;
@@ -9,23 +9,23 @@ use std::os::unix::fs::MetadataExt;
 
 use docker_source::EngineAddress;
 
-/// The user without rights of its own, `nobody` where a system has names for its users.
+/// The user without rights, usually named `nobody`.
 const NOBODY: u32 = 65534;
 
-/// What became of root.
+/// The result of [`drop_root`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Root {
-    /// There was none to give up.
+    /// The process was not started as root.
     Absent,
-    /// It was given up for this user and group.
+    /// The process runs as this user and group.
     Dropped { user: u32, group: u32 },
-    /// It is still there, for the reason given.
+    /// The process still runs as root, for this reason.
     Kept(String),
 }
 
-/// Gives up root for nobody and the group of the Engine's socket; keeps it where the socket would be out of reach.
+/// Changes from root to nobody and the group of the Engine's socket, unless the socket would be out of reach.
 ///
-/// It holds for the calling thread and for all that it starts later, so call it before there are others.
+/// Affects the calling thread and the threads that it starts later, so call it before there are others.
 pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
     if !is_root() {
         return Root::Absent;
@@ -49,7 +49,7 @@ fn group_of(socket: &Metadata) -> Result<u32, String> {
     if [0o060, 0o006].iter().any(|rights| socket.mode() & rights == *rights) {
         Ok(socket.gid())
     } else {
-        Err(format!("the Engine's socket is for its owner alone (mode {:04o})", socket.mode() & 0o7777))
+        Err(format!("only its owner can use the Engine's socket (mode {:04o})", socket.mode() & 0o7777))
     }
 }
 
@@ -63,7 +63,7 @@ fn become_nobody(group: u32) -> io::Result<()> {
     use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
     use rustix::{process::Gid, process::Uid};
 
-    // In this order: without root, the groups cannot be changed any more.
+    // The user last: without root, the groups cannot be changed.
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(group))?;
     set_thread_uid(Uid::from_raw(NOBODY))?;
@@ -77,7 +77,7 @@ fn is_root() -> bool {
 
 #[cfg(not(target_os = "linux"))]
 fn become_nobody(_group: u32) -> io::Result<()> {
-    Err(io::Error::other("only on Linux"))
+    Err(io::Error::other("not supported on this system"))
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_kept_where_the_group_of_the_socket_has_no_right_to_it() {
+    fn root_is_kept_if_the_group_of_the_socket_may_not_use_it() {
         let path = std::env::temp_dir().join(format!("gelf-router-socket-{}", std::process::id()));
         let file = File::create(&path).unwrap();
         let group = |mode| {
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(group(mode), Ok(owner), "{mode:o}");
         }
         for mode in [0o600, 0o640, 0o620] {
-            let reason = format!("the Engine's socket is for its owner alone (mode {mode:04o})");
+            let reason = format!("only its owner can use the Engine's socket (mode {mode:04o})");
             assert_eq!(group(mode), Err(reason));
         }
         std::fs::remove_file(&path).unwrap();

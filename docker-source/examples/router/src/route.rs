@@ -1,4 +1,4 @@
-//! A route: where to, which containers, and how messages look.
+//! Routes: a destination, a selection of containers, and the format of messages.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use gelf_tokio::{Endpoint, InvalidEndpoint};
 
 use crate::print::Window;
 
-/// The options of a route that are not those of its endpoint.
+/// The options of a route besides those of its endpoint.
 const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
 
-/// Where lines go, whose, and how their messages look.
+/// A destination of lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
     pub(crate) format: GelfFormat,
-    /// How many messages may be on their way, where the destination is the embedded receiver.
+    /// The limit of messages on their way, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
     name: Option<NamePattern>,
 }
 
 impl Route {
-    /// Reads `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
+    /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {
         let (endpoint, options) = Endpoint::parse_with(text, &OPTIONS).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
@@ -52,22 +52,21 @@ impl Route {
         Ok(Self { endpoint, format, window: None, name })
     }
 
-    /// Sets the host of its messages, unless the route has one or the name is blank.
-    pub(crate) fn set_default_host(&mut self, name: &str) {
-        if self.format.host().is_none()
-            && let Ok(format) = self.format.clone().with_host(name)
-        {
-            self.format = format;
+    /// Sets the host of messages, unless the route has one.
+    pub(crate) fn set_default_host(&mut self, name: &str) -> Result<(), InvalidHost> {
+        if self.format.host().is_none() {
+            self.format = self.format.clone().with_host(name)?;
         }
+        Ok(())
     }
 
-    /// Whether the container's lines go this way.
+    /// Returns whether the route takes the container's lines.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.name.as_ref().is_none_or(|pattern| pattern.matches(container.name()))
     }
 }
 
-/// Why a text is no route.
+/// A text is not a route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
     Compat { value: String, error: InvalidCompat },

@@ -1,9 +1,10 @@
-//! From the Engine to the routes, until a signal comes.
+//! Ships records from the Engine to the routes, until a signal arrives.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
+use docker_source::gelf::InvalidHost;
 use docker_source::{EngineAddress, Source};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
@@ -16,30 +17,30 @@ use crate::print::Printer;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// How long after a signal lines that were read are still delivered. ECS and Docker kill after 30 s and 10 s.
+/// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Why the router ends otherwise than it was asked to.
+/// An error that ends the router.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: u8,
-    /// One line.
+    /// The reason, one line.
     pub(crate) reason: String,
 }
 
 impl Failure {
-    /// A wrong command line or environment.
+    /// Creates an error of the command line or environment.
     fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
-    /// Something that waiting does not mend.
+    /// Creates an error for which retrying is useless.
     fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }
 }
 
-/// Ships until SIGTERM or Ctrl-C, and then what was read by that time.
+/// Ships until SIGTERM or Ctrl-C, then delivers the lines that were read by that time.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -51,7 +52,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         routes.push(route);
         printer = Some(bound);
     }
-    set_hosts(&mut routes);
+    set_hosts(&mut routes).map_err(Failure::usage)?;
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(|route| route.endpoint.to_string()).collect();
     tracing::info!(
@@ -73,8 +74,8 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     tokio::select! {
         () = pump(&mut source, &mut outputs.routes, &mut stop) => {}
         reason = printer_ended(&mut printer) => {
-            // Its reader has seen enough, as that of `head` has.
-            tracing::info!("stdout takes no more: {reason}");
+            // The reader of stdout has ended, as `head` does.
+            tracing::info!("stdout is closed: {reason}");
             stop.ask();
         }
     }
@@ -83,7 +84,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old to tell + {} not routed any more",
+        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
         total.read,
         total.yielded,
         total.skipped_empty,
@@ -94,8 +95,8 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     Ok(())
 }
 
-/// Gives the routes without a host the one that this container or its environment names, if any.
-fn set_hosts(routes: &mut [Route]) {
+/// Sets the host of routes without one to that of the host file or the environment, if any.
+fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     let (host, warning) = host::find(std::fs::read_to_string(HOST_FILE), |name| std::env::var(name).ok());
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
@@ -103,27 +104,29 @@ fn set_hosts(routes: &mut [Route]) {
     if let Some(host) = host {
         tracing::info!("the host of messages is {:?}, from {}", host.name, host.source);
         for route in routes {
-            route.set_default_host(&host.name);
+            route.set_default_host(&host.name)?;
         }
     }
+    Ok(())
 }
 
-/// Hands each record to the routes that take it, until all that was read when `stop` was asked for is handed on.
+/// Passes each record to the routes that take it. After a signal, ends with the last record that was read by
+/// then.
 async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
             record = source.next() => record,
             () = stop.asked(), if !stopping => {
-                tracing::info!("asked to end: delivering what was read");
+                tracing::info!("shutting down: delivering the lines that were read");
                 stopping = true;
                 source.stop();
                 continue;
             }
         };
         let Some(record) = record else { return };
-        // Those of a destination that is down hold back the others' once its queue is full: nothing is dropped for being
-        // slow, unless the route says so.
+        // A destination that is down holds up the others once its queue is full: no line is dropped because a
+        // destination is slow, unless the route says so.
         for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
             route.tally.routed();
             if stop.unless_over(route.delivery.send(&record)).await.is_none() {
@@ -133,14 +136,14 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
     }
 }
 
-/// The way to one destination.
+/// A route with its delivery.
 struct RouteQueue {
     route: Route,
     delivery: Delivery,
     tally: Tally,
 }
 
-/// All that is written to.
+/// The deliveries of all routes, and the printer.
 struct Outputs {
     routes: Vec<RouteQueue>,
     deliveries: JoinSet<()>,
@@ -149,7 +152,7 @@ struct Outputs {
 
 type PrinterTask = (JoinHandle<std::io::Result<()>>, oneshot::Sender<()>);
 
-/// Waits until the printer cannot print any more, which may be never.
+/// Waits until the printer ends, and returns the reason. Without a printer, waits for ever.
 async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
     let ended = match printer {
         Some((task, _)) => task.await,
@@ -157,7 +160,7 @@ async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
     };
     *printer = None;
     match ended {
-        Ok(Ok(())) => "nothing is left to print".to_owned(),
+        Ok(Ok(())) => "the printer ended".to_owned(),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     }
@@ -181,7 +184,7 @@ impl Outputs {
         Ok(Self { routes: queues, deliveries, printer })
     }
 
-    /// Waits until everything is delivered and printed, or the grace is over.
+    /// Waits until all lines are delivered and printed, or the grace is over.
     async fn finish(self, stop: &mut Stop) {
         let Self { routes, mut deliveries, printer } = self;
         let tallies: Vec<_> =
@@ -190,21 +193,25 @@ impl Outputs {
             while deliveries.join_next().await.is_some() {}
             if let Some((task, finish)) = printer {
                 drop(finish);
-                let _ = task.await;
+                match task.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!("printing failed: {error}"),
+                    Err(error) => tracing::warn!("printing failed: {error}"),
+                }
             }
         };
         let complete = stop.unless_over(all).await.is_some();
         for (destination, tally) in tallies {
             let lost = tally.in_flight();
             if lost > 0 || !complete {
-                tracing::warn!(destination, "gave up after the grace: {lost} lines were not delivered");
+                tracing::warn!(destination, "the grace is over: {lost} lines were not delivered");
             }
             tracing::info!(destination, "{tally}");
         }
     }
 }
 
-/// Whether the router was asked to end, and whether it has taken long enough since.
+/// The stage of shutting down.
 struct Stop {
     stage: watch::Receiver<Stage>,
     from_within: Arc<Notify>,
@@ -213,9 +220,9 @@ struct Stop {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Stage {
     Running,
-    /// A signal came.
+    /// A signal arrived.
     Asked,
-    /// The grace is over, or a second signal came.
+    /// The grace is over, or a second signal arrived.
     Over,
 }
 
@@ -238,7 +245,7 @@ impl Stop {
         Ok(Self { stage, from_within })
     }
 
-    /// As a signal does.
+    /// Shuts down as a signal does.
     fn ask(&self) {
         self.from_within.notify_one();
     }
@@ -248,12 +255,12 @@ impl Stop {
         self.reached(Stage::Asked).await;
     }
 
-    /// The outcome, unless the first signal comes before it.
+    /// Returns the result of `work`, or `None` if the first signal arrives before it.
     async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Asked, work).await
     }
 
-    /// The outcome, unless the grace is over before it.
+    /// Returns the result of `work`, or `None` if the grace is over before it.
     async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Over, work).await
     }
@@ -261,14 +268,14 @@ impl Stop {
     async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            outcome = work => Some(outcome),
+            result = work => Some(result),
             () = self.reached(stage) => None,
         }
     }
 
     async fn reached(&mut self, stage: Stage) {
         if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task ends only after the last stage, which is kept.
+            // The task ends only after the last stage, and the value stays.
             pending::<()>().await;
         }
     }

@@ -1,21 +1,21 @@
-//! What became of the lines of a route.
+//! Counters of a route's lines.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gelf_tokio::{ClientStats, Observer};
 
-use crate::deliver::Line;
+use crate::receipt::LineReceipt;
 
-/// The figures of one route: `routed = delivered + dropped by reason + in flight`.
+/// The counters of a route: `routed = delivered + dropped by reason + in flight`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
-    client: Observer<Line>,
+    client: Observer<LineReceipt>,
 }
 
 impl Tally {
-    pub(crate) fn new(client: Observer<Line>) -> Self {
+    pub(crate) fn new(client: Observer<LineReceipt>) -> Self {
         Self { routed: AtomicU64::new(0), client }
     }
 
@@ -23,13 +23,13 @@ impl Tally {
         self.routed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many lines are neither delivered nor dropped.
+    /// Returns the number of lines that are neither delivered nor dropped.
     pub(crate) fn in_flight(&self) -> u64 {
         self.figures().in_flight()
     }
 
     fn figures(&self) -> Figures {
-        // What is counted first is read last, so that a sum never exceeds it.
+        // `routed` is counted first and read last, so that the sum of the others never exceeds it.
         let client = self.client.stats();
         Figures { client, routed: self.routed.load(Ordering::Acquire) }
     }
@@ -41,7 +41,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// They at one moment.
+/// A snapshot of the counters.
 struct Figures {
     routed: u64,
     client: ClientStats,
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_is_somewhere() {
+    fn routed_lines_are_the_sum_of_the_others() {
         let mut client = ClientStats::default();
         client.sent = 3;
         client.dropped.refused = 2;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn rare_reasons_are_named_where_there_are_any() {
+    fn rare_reasons_are_shown_if_they_occurred() {
         let mut client = ClientStats::default();
         client.acknowledged = 1;
         client.dropped.queue_full = 1;

@@ -1,11 +1,11 @@
-//! Runs the `docker` command with a bound on its time.
+//! Runs the `docker` command with a time limit.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a command may take before it is killed and the test fails.
+/// The time limit of a command. At the limit it is killed, and the test fails.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit(Duration);
 
@@ -15,18 +15,18 @@ impl Limit {
     }
 }
 
-/// The limit where a test does not say another: a slow machine takes seconds to start a container.
+/// The default limit. A slow machine takes seconds to start a container.
 pub(crate) const DEFAULT_LIMIT: Limit = Limit::seconds(120);
 
-/// `docker ARGUMENTS...` against the Engine at `host`.
+/// Returns a `docker` command for the Engine at `host`.
 pub(crate) fn command(host: &str) -> Command {
     let mut command = Command::new("docker");
-    // A context of the user's would contradict the host.
+    // The user's context would contradict the host.
     command.env("DOCKER_HOST", host).env_remove("DOCKER_CONTEXT");
     command
 }
 
-/// Runs it to its end, or fails the test with what it said.
+/// Runs `docker` to its end, and panics with its output if it fails.
 pub(crate) fn docker<A: AsRef<str>>(host: &str, arguments: impl IntoIterator<Item = A>) -> Output {
     let arguments: Vec<String> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let shown = arguments.join(" ");
@@ -41,7 +41,7 @@ pub(crate) fn docker<A: AsRef<str>>(host: &str, arguments: impl IntoIterator<Ite
     output
 }
 
-/// Runs it to its end; `TimedOut` after `limit`.
+/// Runs `docker` to its end; returns the error `TimedOut` after `limit`.
 pub(crate) fn try_docker<A: AsRef<str>>(
     host: &str,
     arguments: impl IntoIterator<Item = A>,
@@ -54,7 +54,7 @@ pub(crate) fn try_docker<A: AsRef<str>>(
     output(command.stdin(Stdio::null()), limit)
 }
 
-/// As `Command::output`, with a limit.
+/// Runs a command like `Command::output`, with a limit.
 pub(crate) fn output(command: &mut Command, limit: Limit) -> io::Result<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = read_to_end(child.stdout.take());
@@ -83,12 +83,12 @@ fn wait(child: &mut Child, Limit(limit): Limit) -> io::Result<std::process::Exit
     }
 }
 
-/// Both outputs are read while the child runs: a full pipe would stop it.
+/// Reads a pipe in a thread, while the child runs: a full pipe would stop it.
 fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What a killed child leaves unread is of no use to a test that fails anyway.
+            // The test fails anyway if the child was killed.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes

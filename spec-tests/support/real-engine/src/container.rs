@@ -1,11 +1,11 @@
-//! Containers that live as long as their handle.
+//! Containers that exist as long as their handle.
 
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Engine, command};
 
-/// What to run, and how. Without more words: no network, the Engine's own choice of log driver, removed at the end.
+/// Options of a container. The defaults are no network and the Engine's default log driver.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     name_prefix: String,
@@ -16,7 +16,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// `command` in a container that is named `name_prefix` plus what makes the name the only one of its kind:
+    /// Creates options for a command, in a container whose name is `name_prefix` and a unique suffix:
     /// `RunOptions::new("numbers", ["sh", "-c", "seq 10"])`.
     pub fn new<C: Into<String>>(name_prefix: &str, command: impl IntoIterator<Item = C>) -> Self {
         Self {
@@ -28,31 +28,31 @@ impl RunOptions {
         }
     }
 
-    /// `sh -c script`.
+    /// Creates options for the command `sh -c script`.
     pub fn shell(name_prefix: &str, script: &str) -> Self {
         Self::new(name_prefix, ["sh", "-c", script])
     }
 
-    /// More arguments of `docker run`: `["--log-driver", "local", "--tty"]`.
+    /// Adds arguments of `docker run`, such as `["--log-driver", "local", "--tty"]`.
     pub fn docker_arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.docker_arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// Another image than [`Engine::image`].
+    /// Sets the image. The default is [`Engine::image`].
     pub fn image(mut self, image: &str) -> Self {
         self.image = Some(image.to_owned());
         self
     }
 
-    /// Another network than `none`: `host`. A test Engine may have no other.
+    /// Sets the network. The default is `none`; a test Engine may have no other than `none` and `host`.
     pub fn network(mut self, network: &str) -> Self {
         network.clone_into(&mut self.network);
         self
     }
 }
 
-/// A container that was started, whether it still runs or not. Dropping it removes it, by force.
+/// A container that was started. Dropping the handle removes the container by force.
 #[derive(Debug)]
 pub struct RunningContainer {
     engine: Engine,
@@ -87,53 +87,54 @@ impl RunningContainer {
         container
     }
 
-    /// The container's id: 64 hexadecimal digits.
+    /// Returns the container's id: 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The container's name, without the leading slash that the API puts there.
+    /// Returns the container's name, without the leading slash of the API.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the Engine has of its stdout and its stderr now, each line with the Engine's own time stamp in front:
+    /// Returns the current log of stdout and of stderr, each line with the Engine's timestamp in front:
     /// `2026-01-02T03:04:05.123456789Z the line`. Bytes that are not UTF-8 are replaced by U+FFFD.
     ///
-    /// With `--tty`, all is in the first.
+    /// With `--tty`, the first has all lines.
     pub fn logs_with_timestamps(&self) -> (String, String) {
         let output = self.engine.docker(["logs", "--timestamps", &self.id]);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (text(&output.stdout), text(&output.stderr))
     }
 
-    /// Waits for its end; its exit code.
+    /// Waits for the end of the container and returns its exit code.
     ///
     /// # Panics
-    /// When it does not end within 120 s.
+    /// Panics if it does not end within 120 s.
     pub fn wait(&self) -> i32 {
         let output = self.engine.docker(["wait", &self.id]);
         let code = String::from_utf8_lossy(&output.stdout);
         code.trim().parse().unwrap_or_else(|_| panic!("docker wait printed {code:?}, not an exit code"))
     }
 
-    /// Starts it again: the same id, the same log.
+    /// Starts the container again, with the same id and log.
     pub fn start_again(&self) {
         self.engine.docker(["start", &self.id]);
     }
 
-    /// Ends it by SIGTERM, and by SIGKILL where it runs 10 s later; its exit code. It stays, with its log.
+    /// Stops the container by SIGTERM, after 10 s by SIGKILL, and returns its exit code. The container and
+    /// its log stay.
     pub fn stop(&self) -> i32 {
         self.engine.docker(["stop", "--time", "10", &self.id]);
         self.wait()
     }
 
-    /// Ends it by SIGKILL. It stays, with its log.
+    /// Kills the container by SIGKILL. The container and its log stay.
     pub fn kill(&self) {
         self.engine.docker(["kill", &self.id]);
     }
 
-    /// Ends and removes it, its log too.
+    /// Kills and removes the container and its log.
     pub fn remove(mut self) {
         self.engine.docker(["rm", "--force", "--volumes", &self.id]);
         self.removed = true;
@@ -143,7 +144,8 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // By name, since one that could not start has no id here. A failure must not hide the test's own.
+            // By name: a container that could not start has no id here. A failure must not hide that of the
+            // test.
             let arguments = ["rm", "--force", "--volumes", &self.name];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
         }

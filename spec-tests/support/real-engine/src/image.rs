@@ -1,4 +1,4 @@
-//! An image with a busybox in it, made from the machine's own binary: no registry, no builder.
+//! Makes an image of the machine's own busybox, without a registry and a builder.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -11,7 +11,7 @@ use crate::{Engine, command, requirement};
 
 const REPOSITORY: &str = "gelf-tests-busybox";
 
-/// The name of the image; imports it unless the Engine has it.
+/// Returns the name of the image, and imports it unless the Engine has it.
 pub(crate) fn busybox(engine: &Engine) -> String {
     // Tests of one process run in threads: one imports, the others wait for it.
     static IMPORTING: Mutex<()> = Mutex::new(());
@@ -52,7 +52,7 @@ fn import(engine: &Engine, binary: &Path, image: &str) {
     );
 }
 
-/// `bin/busybox` and a link to it for each command it knows, plus the `tmp` that some of them use.
+/// Creates `bin/busybox` with a link for each of its commands, and `tmp`, which some of them use.
 fn lay_out(binary: &Path, root: &Path) {
     let bin = root.join("bin");
     fs::create_dir_all(&bin).expect("the temporary directory takes a directory");
@@ -64,7 +64,7 @@ fn lay_out(binary: &Path, root: &Path) {
     }
 }
 
-/// Names the image after what is in it, so that an upgraded busybox gets an image of its own.
+/// Returns a hash of the binary, so that an upgraded busybox gets an image of its own.
 fn content_hash(binary: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     fs::read(binary).expect("busybox can be read").hash(&mut hasher);

@@ -1,8 +1,9 @@
-//! A real Docker Engine for tests: finds it, makes an image without a registry, runs and removes containers.
+//! A real Docker Engine for tests: finds the Engine, makes an image without a registry, runs and removes
+//! containers.
 //!
-//! Everything goes through the `docker` command, so that what a test takes for the truth (`docker logs --timestamps`)
+//! All access is through the `docker` command, so that the reference of a test (`docker logs --timestamps`)
 //! comes from another program than the one under test. All calls block; in an async test, use
-//! `tokio::task::spawn_blocking`, or call from a multi-threaded runtime where a short wait does no harm.
+//! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with
 //!
@@ -10,14 +11,15 @@
 //! let Some(engine) = real_engine::Engine::find() else { return };
 //! ```
 //!
-//! and passes, with a line that says why, where there is none. `GELF_TESTS_REQUIRE`, a comma-separated list of
-//! `engine`, `image`, `logstash`, `peers` and names of programs such as `tshark`, turns such a skip into a failure.
+//! and passes without an Engine, with the reason on stderr. `GELF_TESTS_REQUIRE`, a comma-separated list of
+//! `engine`, `image`, `logstash`, `peers` and names of programs such as `tshark`, turns such a skip into a
+//! failure.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test's helper: what it cannot do, fails the test"
+    reason = "test support: a failure ends the test"
 )]
 
 mod command;
@@ -30,7 +32,7 @@ pub use requirement::{require, require_path, require_variable};
 
 use std::process::Output;
 
-/// Where Docker listens when nothing else is said.
+/// Docker's default address.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// A Docker Engine that answered.
@@ -40,13 +42,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The Engine at `DOCKER_HOST`, else the one at the default socket.
+    /// Returns the Engine at `DOCKER_HOST`, else the one at the default socket.
     ///
-    /// `None` when it does not answer within 10 s, or there is no `docker` command, or no busybox to make an image
-    /// of; with the reason on stderr.
+    /// Returns `None`, with the reason on stderr, if the Engine does not answer within 10 s, or if there is
+    /// no `docker` command or no busybox to make an image of.
     ///
     /// # Panics
-    /// Instead of `None`, when `GELF_TESTS_REQUIRE` names `engine`.
+    /// Panics instead of returning `None` if `GELF_TESTS_REQUIRE` names `engine`.
     pub fn find() -> Option<Self> {
         let given = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let host = given.unwrap_or_else(|| DEFAULT_HOST.to_owned());
@@ -59,17 +61,19 @@ impl Engine {
         }
     }
 
-    /// Where the Engine listens, as `DOCKER_HOST` takes it: `unix:///var/run/docker.sock`.
+    /// Returns the Engine's address in the form of `DOCKER_HOST`, such as `unix:///var/run/docker.sock`.
     pub fn docker_host(&self) -> &str {
         &self.host
     }
 
-    /// The name of an image that holds a busybox, all its commands linked in `/bin`, and no entry point.
+    /// Returns the name of an image that contains a busybox, with all its commands linked in `/bin`, and has
+    /// no entry point.
     ///
-    /// It is imported once from the machine's own busybox, under a name made from that file's content, and stays.
+    /// The image is imported once from the machine's own busybox, under a name made of a hash of that file,
+    /// and stays.
     ///
     /// # Panics
-    /// Without a statically linked busybox on the path (`apt-get install busybox-static`).
+    /// Panics if there is no statically linked busybox on the path (`apt-get install busybox-static`).
     pub fn image(&self) -> String {
         image::busybox(self)
     }
@@ -77,7 +81,7 @@ impl Engine {
     /// Starts a container, detached, from [`image`](Self::image).
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics if the container does not start.
     pub fn run(&self, options: RunOptions) -> RunningContainer {
         RunningContainer::start(self, options)
     }
@@ -85,13 +89,13 @@ impl Engine {
     /// Runs `docker ARGUMENTS...` to its end and returns what it printed.
     ///
     /// # Panics
-    /// When it fails or takes more than 120 s.
+    /// Panics if the command fails or takes more than 120 s.
     pub fn docker<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
         command::docker(&self.host, arguments)
     }
 }
 
-/// Whether tests can run containers at `host`; else the reason.
+/// Checks that tests can run containers at `host`; else returns the reason.
 fn answer(host: &str) -> Result<(), String> {
     let no_engine = |reason: &str| format!("no Docker Engine at {host}: {reason}");
     let output = command::try_docker(host, ["version"], command::Limit::seconds(10))

@@ -1,15 +1,14 @@
-//! What a test needs from the machine, and what happens when it is not there.
+//! Requirements of tests, and skipping of tests whose requirements are missing.
 
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Whether the program `tool` is on the path, for a test that needs it: `require("tshark")`.
-///
-/// When it is not, says on stderr that the test is skipped.
+/// Returns whether the program `tool` is on the path, as in `require("tshark")`. If not, writes to stderr
+/// that the test is skipped.
 ///
 /// # Panics
-/// Instead of `false`, when `GELF_TESTS_REQUIRE` names it.
+/// Panics instead of returning `false` if `GELF_TESTS_REQUIRE` names the program.
 pub fn require(tool: &str) -> bool {
     let found = find_on_path(tool).is_some();
     if !found {
@@ -18,26 +17,24 @@ pub fn require(tool: &str) -> bool {
     found
 }
 
-/// Whether there is something at the path, for a test that needs it: a peer that was installed before.
-///
-/// When there is not, says on stderr that the test is skipped.
+/// Returns whether the path exists, such as that of an installed peer. If not, writes to stderr that the test
+/// is skipped.
 ///
 /// # Panics
-/// Instead of `false`, when `GELF_TESTS_REQUIRE` names `requirement`.
+/// Panics instead of returning `false` if `GELF_TESTS_REQUIRE` names `requirement`.
 pub fn require_path(requirement: &str, path: &Path) -> bool {
     let found = path.exists();
     if !found {
-        missing(requirement, &format!("{} is not there", path.display()));
+        missing(requirement, &format!("{} does not exist", path.display()));
     }
     found
 }
 
-/// Returns the value of an environment variable, for a test that needs what it names: an image that was built before.
-///
-/// When it is not set, says on stderr that the test is skipped.
+/// Returns the value of an environment variable, such as the name of an image that was built before. If it is
+/// not set, writes to stderr that the test is skipped.
 ///
 /// # Panics
-/// Instead of `None`, when `GELF_TESTS_REQUIRE` names `requirement`.
+/// Panics instead of returning `None` if `GELF_TESTS_REQUIRE` names `requirement`.
 pub fn require_variable(requirement: &str, variable: &str) -> Option<String> {
     let value = env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
@@ -46,11 +43,11 @@ pub fn require_variable(requirement: &str, variable: &str) -> Option<String> {
     value
 }
 
-/// Says that a test is skipped, or fails it if its requirement was asked for by name.
+/// Writes to stderr that a test is skipped, or panics if `GELF_TESTS_REQUIRE` names its requirement.
 pub(crate) fn missing(requirement: &str, reason: &str) {
     let required = env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
     assert!(!is_listed(requirement, &required), "required by GELF_TESTS_REQUIRE={required}: {reason}");
-    // Not by a macro: the test harness keeps what those print in a test that passes, and a skip must be seen.
+    // Not `eprintln`: the test harness captures its output in a test that passes, and a skip must be seen.
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 

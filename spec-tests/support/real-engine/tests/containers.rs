@@ -1,9 +1,9 @@
-//! The helper against a real Engine.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests state what they know")]
+//! Tests of the helper with a real Engine.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use real_engine::{Engine, RunOptions};
 
-/// The line without its time stamp, which must be there with nine digits of a second.
+/// Returns the line without its timestamp, which must have nine decimals.
 fn without_timestamp(line: &str) -> &str {
     let (stamp, text) = line.split_once(' ').unwrap();
     assert_eq!((stamp.len(), &stamp[19..20], &stamp[29..]), (30, ".", "Z"), "{stamp}");
@@ -58,7 +58,7 @@ fn a_killed_container_stays_until_its_handle_is_dropped() {
 #[test]
 fn a_container_that_cannot_start_is_removed_too() {
     let Some(engine) = Engine::find() else { return };
-    // The name is known beforehand but for its number, so look for the prefix.
+    // The number in the name is unknown, so look for the prefix.
     let prefix = format!("broken-{}", std::process::id());
     let failed = std::panic::catch_unwind(|| engine.run(RunOptions::new("broken", ["/no/such/program"])));
     assert!(failed.is_err());

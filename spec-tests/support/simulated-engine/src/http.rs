@@ -1,11 +1,11 @@
-//! As much of HTTP/1.1 as an Engine needs: one request a connection, answers in chunks.
+//! The part of HTTP/1.1 that an Engine needs: one request a connection, and chunked answers.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// Reads a request up to its empty line; the method and the target.
+/// Reads a request up to its empty line, and returns the method and the target.
 pub(crate) async fn read_request(socket: &mut UnixStream) -> io::Result<(String, String)> {
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
@@ -22,7 +22,7 @@ pub(crate) async fn read_request(socket: &mut UnixStream) -> io::Result<(String,
     Ok((method.into(), target.into()))
 }
 
-/// An answer that is there at once.
+/// Sends a complete answer.
 pub(crate) async fn answer(
     socket: &mut UnixStream,
     status: u16,
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     socket.shutdown().await
 }
 
-/// The start of an answer that comes in chunks.
+/// Starts a chunked answer.
 pub(crate) async fn start_chunks(socket: &mut UnixStream, headers: &str) -> io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
     socket.write_all(head.as_bytes()).await

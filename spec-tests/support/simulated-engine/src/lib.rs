@@ -1,8 +1,10 @@
-//! A scripted Docker Engine on a unix socket, for what a real one will not do on demand.
+//! A scripted Docker Engine on a unix socket, for tests of situations that a real Engine does not produce on
+//! demand.
 //!
-//! It answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and `containers/{id}/logs` as Docker does, from
-//! containers that the test creates, starts, writes into and removes, on a clock of its own. It remembers every request, and fails
-//! as it is told: refusals, bad frames, cut connections, streams that end too early, lost events, an Engine that goes away.
+//! It answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and `containers/{id}/logs`
+//! as Docker does, from containers that the test creates, starts, writes into and removes, on a clock of its
+//! own. It records every request, and injects faults: refusals, invalid frames, cut connections, streams that
+//! end too early, lost events, an Engine that stops.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -23,7 +25,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "support for tests: what it cannot do, the test must hear of at once"
+    reason = "test support: a failure ends the test"
 )]
 
 mod http;
@@ -40,42 +42,42 @@ use tokio::task::JoinHandle;
 
 use state::{Shared, State};
 
-/// The clock of an Engine when it is started, in nanoseconds since the Unix epoch: 2026-11-22T22:44:18Z.
+/// The time at which an Engine's clock starts, in nanoseconds since the Unix epoch: 2026-11-22T22:44:18Z.
 pub const START: i64 = 1_795_387_458_000_000_000;
 
-/// The longest piece of a line that Docker stores as one.
+/// The length at which Docker splits a line into pieces.
 pub const PIECE: usize = 16 * 1024;
 
-/// To which of its outputs a container writes.
+/// An output stream of a container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stream {
     /// Standard output.
     Stdout,
-    /// Standard error. A container with a terminal has none: what is written there goes to standard output.
+    /// Standard error. A container with a terminal has none, and writes to standard output instead.
     Stderr,
 }
 
-/// How an Engine understands `since`.
+/// The meaning of `since` to an Engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// As Docker 20.10: each piece with an older stamp is left out, wherever it stands.
+    /// As in Docker 20.10: each piece with an older stamp is left out, wherever it is in the log.
     EachPiece,
-    /// As Docker 24 and later: from the first piece on whose stamp is not older, all are sent.
+    /// As in Docker 24 and later: all pieces are sent from the first one on whose stamp is not older.
     UntilFirst,
 }
 
-/// What an Engine is like.
+/// Options of an Engine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The newest version of the API that it speaks. Default: `1.41`, Docker 20.10.
+    /// The newest API version that it supports. Default: `1.41`, Docker 20.10.
     pub api_version: String,
-    /// Whether it names the content type of a log, as it does from version 1.42 on. Default: no.
+    /// Whether it sends the content type of a log, as Engines do from version 1.42 on. Default: no.
     pub names_content_type: bool,
-    /// How it understands `since`. Default: as Docker 20.10.
+    /// The meaning of `since`. Default: as in Docker 20.10.
     pub since: Since,
-    /// In how many bytes at a time it sends a log. Default: 4,096.
+    /// The size of the chunks in which it sends a log. Default: 4,096 bytes.
     pub chunk: usize,
-    /// Its host name. Default: `engine-host`.
+    /// The host name. Default: `engine-host`.
     pub name: String,
 }
 
@@ -91,60 +93,60 @@ impl Default for Options {
     }
 }
 
-/// What a container is like.
+/// Options of a container.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerOptions {
-    /// Its name, without a slash.
+    /// The name, without a slash.
     pub name: String,
-    /// Its environment, `NAME=value` each.
+    /// The environment, `NAME=value` each.
     pub env: Vec<String>,
-    /// Its labels.
+    /// The labels.
     pub labels: Vec<(String, String)>,
-    /// Whether it has a terminal.
+    /// Whether the container has a terminal.
     pub tty: bool,
 }
 
 impl ContainerOptions {
-    /// A container with this name and nothing else.
+    /// Returns options with this name and defaults for the rest.
     pub fn named(name: &str) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// With a variable in its environment, `NAME=value`.
+    /// Adds a variable, `NAME=value`, to the environment.
     pub fn env(mut self, variable: &str) -> Self {
         self.env.push(variable.into());
         self
     }
 
-    /// With a label.
+    /// Adds a label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.into(), value.into()));
         self
     }
 
-    /// With a terminal.
+    /// Gives the container a terminal.
     pub fn tty(mut self) -> Self {
         self.tty = true;
         self
     }
 }
 
-/// What goes wrong with one answer.
+/// A fault of one answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// After so many pieces come these bytes, and after them the other pieces.
+    /// Sends these bytes after a number of pieces, and then the other pieces.
     BytesAfter(usize, Vec<u8>),
-    /// After so many bytes of the body the connection is closed, without the end that HTTP asks for.
+    /// Closes the connection after a number of bytes of the body, without the end that HTTP requires.
     CutAfter(usize),
-    /// After so many pieces the answer ends as if that were all.
+    /// Ends the answer after a number of pieces, as if there were no more.
     EndAfter(usize),
-    /// No answer ever comes.
+    /// Never answers.
     Hang,
-    /// This status, with a message in the Engine's own form.
+    /// Answers with this status, and a message in the Engine's form.
     Status(u16, String),
 }
 
-/// The Engine; dropping it ends it.
+/// A simulated Engine. Dropping it stops it.
 #[derive(Debug)]
 pub struct SimulatedEngine {
     shared: Arc<Shared>,
@@ -154,19 +156,20 @@ pub struct SimulatedEngine {
 }
 
 impl SimulatedEngine {
-    /// Starts an Engine like Docker 20.10.
+    /// Starts an Engine with the default options, like Docker 20.10.
     pub async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
-    /// Starts an Engine.
+    /// Starts an Engine with these options.
     pub async fn start_with(options: Options) -> Self {
         let engine = Self::away(options);
         engine.come_back();
         engine
     }
 
-    /// An Engine whose socket is not there until it [comes back](Self::come_back).
+    /// Creates an Engine without starting it: its socket does not exist before
+    /// [`come_back`](Self::come_back).
     pub fn away(options: Options) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -176,33 +179,33 @@ impl SimulatedEngine {
         Self { shared: Arc::new(Shared::new(options)), folder, socket, server: Mutex::new(None) }
     }
 
-    /// Where it listens.
+    /// Returns the path of the socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Where it listens, as `DOCKER_HOST` has it.
+    /// Returns the Engine's address in the form of `DOCKER_HOST`.
     pub fn docker_host(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
 
-    /// Creates a container, which is not running yet.
+    /// Creates a container without starting it.
     pub fn create(&self, options: ContainerOptions) -> Container {
         let id = self.shared.change(|state| state.create(options));
         Container { shared: self.shared.clone(), id }
     }
 
-    /// Every request so far, in the order of their arrival: method and target, such as `GET /v1.41/info`.
+    /// Returns all requests in the order of their arrival: method and target, such as `GET /v1.41/info`.
     pub fn requests(&self) -> Vec<String> {
         self.shared.look(|state| state.requests.clone())
     }
 
-    /// How many requests have `part` in them.
+    /// Returns the number of requests that contain `part`.
     pub fn count(&self, part: &str) -> usize {
         self.shared.look(|state| count(state, part))
     }
 
-    /// Waits until at least so many requests with `part` in them have arrived.
+    /// Waits until at least `count_wanted` requests that contain `part` have arrived.
     pub async fn wait_for(&self, count_wanted: usize, part: &str) {
         self.shared.wait(|state| count(state, part) >= count_wanted).await;
     }
@@ -212,53 +215,54 @@ impl SimulatedEngine {
         self.shared.wait(|state| state.connections == 0).await;
     }
 
-    /// Sets the clock, in nanoseconds since the Unix epoch. Each thing that happens moves it on by a microsecond.
+    /// Sets the clock, in nanoseconds since the Unix epoch. Each event and each line advances it by a
+    /// microsecond.
     pub fn set_clock(&self, nanos: i64) {
         self.shared.change(|state| state.clock = nanos);
     }
 
-    /// Ends all streams of events as a proxy does, in order.
+    /// Ends all event streams regularly, as a proxy does.
     pub fn end_events(&self) {
         self.shared.change(|state| state.events_ended += 1);
     }
 
-    /// From now on events are lost, or no longer.
+    /// Sets whether events are lost.
     pub fn lose_events(&self, lost: bool) {
         self.shared.change(|state| state.loses_events = lost);
     }
 
-    /// Sends a line on all streams of events, whatever it is; a line end is added.
+    /// Sends any line, with a newline added, on all event streams.
     pub fn send_event(&self, line: &str) {
         self.shared.change(|state| state.events.push(line.into()));
     }
 
-    /// From now on the list of containers stays as it is, or no longer.
+    /// Sets whether the list of containers stays as it is now.
     pub fn freeze_list(&self, frozen: bool) {
         self.shared.change(|state| state.frozen_list = frozen.then(|| state.list()));
     }
 
-    /// The next request for `info` goes wrong.
+    /// Injects a fault into the next answer to `info`.
     pub fn fail_info(&self, fault: Fault) {
         self.shared.change(|state| state.info_faults.push_back(fault));
     }
 
-    /// The next request for the list of containers goes wrong.
+    /// Injects a fault into the next list of containers.
     pub fn fail_list(&self, fault: Fault) {
         self.shared.change(|state| state.list_faults.push_back(fault));
     }
 
-    /// Removes the socket and closes every connection, as an Engine that is stopped. The containers go on.
+    /// Removes the socket and closes every connection, as an Engine that stops. The containers go on.
     pub async fn go_away(&self) {
         let server = self.server.lock().unwrap().take();
         if let Some(server) = server {
             server.abort();
-            // Its end closes the connections.
+            // Dropping the server closes the connections.
             let _ = server.await;
         }
         let _ = std::fs::remove_file(&self.socket);
     }
 
-    /// Listens, again or for the first time.
+    /// Starts listening, for the first time or again.
     pub fn come_back(&self) {
         let listener = UnixListener::bind(&self.socket).unwrap();
         let server = tokio::spawn(server::serve(listener, self.shared.clone()));
@@ -287,27 +291,29 @@ pub struct Container {
 }
 
 impl Container {
-    /// 64 hexadecimal digits.
+    /// Returns the id: 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Starts it, with the event.
+    /// Starts the container, and sends the event.
     pub fn start(&self) {
         self.shared.change(|state| state.start(&self.id));
     }
 
-    /// Its processes end; the streams that follow its log end after its last line.
+    /// Ends the container's processes, and sends the event. Streams that follow its log end after its last
+    /// line.
     pub fn die(&self) {
         self.shared.change(|state| state.die(&self.id));
     }
 
-    /// Gives it another name, with the event.
+    /// Renames the container, and sends the event.
     pub fn rename(&self, name: &str) {
         self.shared.change(|state| state.rename(&self.id, name));
     }
 
-    /// Removes it, with the event; it dies before if it still runs. Whoever reads its log goes on to the end.
+    /// Removes the container, after ending it if it still runs, and sends the event. Open streams of its log
+    /// go on to the end.
     pub fn destroy(&self) {
         self.shared.change(|state| state.destroy(&self.id));
     }
@@ -325,27 +331,28 @@ impl Container {
         })
     }
 
-    /// Writes a piece as it is, with this stamp.
+    /// Writes a piece unchanged, with this stamp.
     pub fn piece(&self, stream: Stream, stamp: i64, bytes: impl AsRef<[u8]>) {
         self.shared.change(|state| state.write(&self.id, stream, stamp, bytes.as_ref()));
     }
 
-    /// The next request for its log goes wrong; of several faults, one request after the other has one.
+    /// Injects a fault into the next answer with its log. Several faults go to one answer each, in order.
     pub fn fail_logs(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
     }
 
-    /// The next request to inspect it goes wrong.
+    /// Injects a fault into the next inspection.
     pub fn fail_inspect(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).inspect_faults.push_back(fault));
     }
 
-    /// Its log cannot be read, ever: 501.
+    /// Makes its log unreadable: each request for it is answered with status 501.
     pub fn unreadable(&self) {
         self.shared.change(|state| state.container_mut(&self.id).unreadable = true);
     }
 
-    /// The next piece that it writes cannot be decoded. Who reads up to it gets the Engine's message instead, and the end.
+    /// Makes the next piece that it writes undecodable. Streams that reach it get the Engine's message
+    /// instead, and end.
     pub fn damage_next(&self) {
         self.shared.change(|state| {
             let container = state.container_mut(&self.id);
@@ -353,12 +360,12 @@ impl Container {
         });
     }
 
-    /// How many requests for its log have arrived.
+    /// Returns the number of requests for its log.
     pub fn log_requests(&self) -> usize {
         self.shared.look(|state| count(state, &format!("/{}/logs", self.id)))
     }
 
-    /// Waits until so many requests for its log have arrived.
+    /// Waits until at least `count_wanted` requests for its log have arrived.
     pub async fn wait_for_log_requests(&self, count_wanted: usize) {
         let part = format!("/{}/logs", self.id);
         self.shared.wait(|state| count(state, &part) >= count_wanted).await;

@@ -1,4 +1,4 @@
-//! Answers requests.
+//! The HTTP server.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -15,7 +15,7 @@ use crate::stamp::rfc3339;
 use crate::state::{Piece, Shared, State};
 use crate::{Fault, Since, Stream};
 
-/// Serves until it is dropped, and every connection with it.
+/// Serves connections. Dropping the future closes all of them.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -23,7 +23,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 let (socket, _) = accepted.unwrap();
                 let shared = shared.clone();
-                // A client that hangs up is not this server's matter.
+                // A client may close the connection at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
                     let _ = converse(socket, &shared).await;
@@ -34,7 +34,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
     }
 }
 
-/// Counts a connection as open while it lives.
+/// Counts a connection as open while it exists.
 struct Open<'a>(&'a Shared);
 
 impl<'a> Open<'a> {
@@ -125,7 +125,7 @@ async fn respond(
 
 async fn events(socket: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     let mut changes = shared.changes();
-    // Who subscribes is told what happens after the headers are sent, at the latest.
+    // The subscription begins before the headers are sent.
     let (mut next, ended) = shared.look(|state| (state.events.len(), state.events_ended));
     http::start_chunks(socket, "Content-Type: application/json\r\n").await?;
     loop {
@@ -142,7 +142,7 @@ async fn events(socket: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Waits for a change, or for the client to hang up.
+/// Waits for a change, or until the client closes the connection.
 async fn wait_for_change(
     socket: &mut UnixStream,
     changes: &mut tokio::sync::watch::Receiver<u64>,
@@ -198,7 +198,7 @@ async fn logs(
     loop {
         let (pieces, is_over, damaged) = shared.look(|state| {
             let container = state.container(id);
-            // What a later run writes belongs to later requests.
+            // Lines of a later run belong to later requests.
             let is_over = !follow || !container.is_running || container.runs != runs;
             (container.log[next..].to_vec(), is_over, container.damaged)
         });
@@ -226,13 +226,13 @@ async fn logs(
     }
 }
 
-/// `SECONDS` or `SECONDS.FRACTION`, the fraction padded on the right to nanoseconds.
+/// Parses `SECONDS` or `SECONDS.FRACTION`, with the fraction padded on the right to nanoseconds.
 fn parse_since(text: &str) -> i64 {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
     seconds.parse::<i64>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
 }
 
-/// Sends pieces until its fault has its way.
+/// Sends pieces, and injects a fault.
 struct Sender<'a> {
     socket: &'a mut UnixStream,
     chunk: usize,

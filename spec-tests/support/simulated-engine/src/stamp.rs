@@ -1,6 +1,6 @@
-//! RFC 3339 in UTC with nine decimals, as Docker stamps lines.
+//! Timestamps in RFC 3339, in UTC and with nine decimals, as Docker writes them.
 
-/// The stamp of a moment after the Unix epoch.
+/// Formats nanoseconds since the Unix epoch.
 pub(crate) fn rfc3339(nanos: i64) -> String {
     let seconds = nanos.div_euclid(1_000_000_000);
     let fraction = nanos.rem_euclid(1_000_000_000);
@@ -10,7 +10,7 @@ pub(crate) fn rfc3339(nanos: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
 }
 
-/// The Gregorian date so many days after 1970-01-01, counted a year and a month at a time.
+/// Returns the Gregorian date a number of days after 1970-01-01, counted a year and a month at a time.
 fn date(mut days: i64) -> (i64, i64, i64) {
     let mut year = 1970;
     loop {

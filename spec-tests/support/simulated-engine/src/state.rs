@@ -1,4 +1,4 @@
-//! What the Engine knows, and everybody who waits for it to change.
+//! The state of the Engine, and notifications of its changes.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -30,7 +30,7 @@ impl Shared {
         result
     }
 
-    /// Wakes whenever something changes after the call.
+    /// Returns a receiver that is notified of each change after the call.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -49,13 +49,13 @@ pub(crate) struct State {
     pub(crate) clock: i64,
     pub(crate) requests: Vec<String>,
     pub(crate) events: Vec<String>,
-    /// How often all streams of events were ended.
+    /// The number of times that all event streams were ended.
     pub(crate) events_ended: u64,
     pub(crate) loses_events: bool,
     pub(crate) frozen_list: Option<Value>,
     pub(crate) info_faults: VecDeque<Fault>,
     pub(crate) list_faults: VecDeque<Fault>,
-    /// How many connections are open.
+    /// The number of open connections.
     pub(crate) connections: usize,
     containers: Vec<ContainerState>,
 }
@@ -67,14 +67,14 @@ pub(crate) struct ContainerState {
     pub(crate) created: i64,
     pub(crate) is_running: bool,
     pub(crate) is_removed: bool,
-    /// How often it was started.
+    /// The number of starts.
     pub(crate) runs: u64,
     pub(crate) finished: Option<i64>,
     pub(crate) log: Vec<Piece>,
     pub(crate) log_faults: VecDeque<Fault>,
     pub(crate) inspect_faults: VecDeque<Fault>,
     pub(crate) unreadable: bool,
-    /// The piece at this place cannot be decoded.
+    /// The index of the piece that cannot be decoded.
     pub(crate) damaged: Option<usize>,
 }
 

@@ -1,25 +1,17 @@
-//! The agent in its image, as a container beside those that it reads: the least that it needs, and one after the other.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod common;
+//! The agent in its image, as a container beside those that it reads: its least privileges, and rolling
+//! updates.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, figure};
+use crate::common::{TIMEOUT, figure};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use real_engine::{Engine, RunOptions, RunningContainer, require_variable};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// An Engine on a unix socket, and the name of the image.
+/// Returns an Engine on a unix socket, and the name of the image.
 fn engine_and_image() -> Option<(Engine, String)> {
     let engine = Engine::find()?;
     let image = require_variable("image", "GELF_TESTS_IMAGE")?;
@@ -31,21 +23,21 @@ fn socket(engine: &Engine) -> &str {
     engine.docker_host().strip_prefix("unix://").unwrap()
 }
 
-/// The agent as a container, ready.
+/// Starts the agent as a container and waits until it is ready.
 fn agent(engine: &Engine, image: &str, name: &str, options: &[&str], route: &str) -> RunningContainer {
     let volume = format!("--volume={}:/var/run/docker.sock", socket(engine));
     let arguments = options.iter().copied().chain([volume.as_str()]);
     let options = RunOptions::new(name, [route]).image(image).network("host").docker_arguments(arguments);
     let agent = engine.run(options);
-    let deadline = Instant::now() + PATIENCE;
-    while !said(&agent).iter().any(|line| line.contains("ready: ")) {
-        assert!(Instant::now() < deadline, "{:#?}", said(&agent));
+    let deadline = Instant::now() + TIMEOUT;
+    while !logged(&agent).iter().any(|line| line.contains("ready: ")) {
+        assert!(Instant::now() < deadline, "{:#?}", logged(&agent));
         std::thread::sleep(Duration::from_millis(50));
     }
     agent
 }
 
-fn said(agent: &RunningContainer) -> Vec<String> {
+fn logged(agent: &RunningContainer) -> Vec<String> {
     agent.logs_with_timestamps().1.lines().map(str::to_owned).collect()
 }
 
@@ -54,7 +46,7 @@ fn inspect(engine: &Engine, container: &RunningContainer, format: &str) -> Strin
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The numbers in a line of the status of a container's first process.
+/// Returns the numbers in a line of the status of a container's first process.
 fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64> {
     let process = inspect(engine, container, "{{.State.Pid}}");
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -62,11 +54,12 @@ fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64>
     line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// The container and the number of each line that arrives, until there are `count` and then a second of silence.
+/// Receives `count` lines, and then until a second of silence. Returns the container and the number of each
+/// line.
 async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)> {
     let mut lines = Vec::new();
     loop {
-        let patience = if lines.len() < count { PATIENCE } else { Duration::from_secs(1) };
+        let patience = if lines.len() < count { TIMEOUT } else { Duration::from_secs(1) };
         let Ok(received) = timeout(patience, receiver.recv()).await else { return lines };
         let payload = received.unwrap().payload;
         let message = Decoder::strict().decode(&payload).unwrap().message;
@@ -77,7 +70,7 @@ async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_one_of_200_000_lines_arrives_without_root_capabilities_or_a_writable_disk_in_32_mib() {
+async fn all_of_200_000_lines_arrive_with_the_least_privileges_in_32_mib() {
     const LINES: usize = 200_000;
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
@@ -101,14 +94,18 @@ async fn every_one_of_200_000_lines_arrives_without_root_capabilities_or_a_writa
     assert!(arrived.iter().all(|(container, _)| container == writer.id()));
     assert!(arrived.iter().map(|(_, number)| *number).eq(0..LINES), "each once and in order");
     assert!(peak < 32 * 1024, "{peak} KiB");
-    assert_eq!(agent.stop(), 0, "{:#?}", said(&agent));
+    assert_eq!(agent.stop(), 0, "{:#?}", logged(&agent));
     assert_eq!(inspect(&engine, &agent, "{{.State.OOMKilled}}"), "false");
-    let said = said(&agent);
-    assert_eq!((figure(&said, "delivered"), figure(&said, "in flight")), (LINES as u64, 0), "{said:#?}");
+    let logged = logged(&agent);
+    assert_eq!(
+        (figure(&logged, "delivered"), figure(&logged, "in flight")),
+        (LINES as u64, 0),
+        "{logged:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn started_as_root_it_goes_on_as_nobody_in_the_group_of_the_socket() {
+async fn started_as_root_it_becomes_nobody_in_the_group_of_the_socket() {
     let Some((engine, image)) = engine_and_image() else { return };
     let group = u64::from(std::fs::metadata(socket(&engine)).unwrap().gid());
     let route = "gelf://127.0.0.1:9?filter.name=none";
@@ -118,21 +115,25 @@ async fn started_as_root_it_goes_on_as_nobody_in_the_group_of_the_socket() {
     assert_eq!(status(&engine, &dropped, "Uid"), [65534; 4]);
     assert_eq!(status(&engine, &dropped, "Gid"), [group; 4]);
     assert!(status(&engine, &dropped, "Groups").is_empty());
-    assert!(said(&dropped).iter().any(|line| line.contains(&format!("runs as user 65534, group {group}"))));
+    assert!(
+        logged(&dropped).iter().any(|line| line.contains(&format!("running as user 65534, group {group}")))
+    );
 
     let kept = agent(&engine, &image, "kept", &["--cap-drop=ALL"], route);
     assert_eq!(status(&engine, &kept, "Uid"), [0; 4]);
-    assert!(said(&kept).iter().any(|line| line.contains("WARN") && line.contains("still runs as root: ")));
+    assert!(
+        logged(&kept).iter().any(|line| line.contains("WARN") && line.contains("still running as root: "))
+    );
 }
 
-/// A service's rolling update where the new task starts before the old one ends.
+/// A rolling update of a service: the new task starts before the old one ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     const LINES: usize = 8_000;
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
-    // The pattern takes the agents too, each of which could read the other.
+    // The pattern matches the agents, too: each could read the other.
     let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=rolling-*");
     let start = async || {
         let (engine, image, route) = (engine.clone(), image.clone(), route.clone());
@@ -147,9 +148,9 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let new = start().await;
         let ended = std::mem::replace(&mut old, new);
-        spawn_blocking(move || assert_eq!(ended.stop(), 0, "{:#?}", said(&ended))).await.unwrap();
+        spawn_blocking(move || assert_eq!(ended.stop(), 0, "{:#?}", logged(&ended))).await.unwrap();
     }
-    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "both updates were while it wrote");
+    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "it wrote during both updates");
 
     let arrived = receiving.await.unwrap();
     assert!(arrived.iter().all(|(container, _)| container == writer.id()), "no agent reads another");
@@ -157,7 +158,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     for (_, number) in arrived {
         times[number] += 1;
     }
-    // What is written while both run arrives from both, and nothing else twice.
+    // Lines that are written while both run arrive from both, and no others twice.
     assert!(times.iter().all(|times| (1..=2).contains(times)), "{times:?}");
     let overlaps =
         times.chunk_by(|a, b| a == b).filter(|run| run[0] == 2).map(<[_]>::len).collect::<Vec<_>>();

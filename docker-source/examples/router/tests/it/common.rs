@@ -1,5 +1,4 @@
-//! The router as a process, its two outputs read line by line.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! The router as a process, with its outputs read line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -7,19 +6,19 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should take a moment.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of anything that is expected to happen: generous, for a loaded machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running router; killed when dropped.
+/// A running router; dropping it kills the process.
 pub(crate) struct Router {
     child: Child,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
-    said: Vec<String>,
+    logged: Vec<String>,
 }
 
 impl Router {
-    /// Starts it with these arguments.
+    /// Starts the router with these arguments.
     pub(crate) fn start(docker_host: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
         command.args(arguments).env("DOCKER_HOST", docker_host).env_remove("ROUTE_URIS");
@@ -36,50 +35,50 @@ impl Router {
             .expect("the router starts");
         let stdout = lines(child.stdout.take().expect("piped"));
         let stderr = lines(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr, said: Vec::new() }
+        Self { child, stdout, stderr, logged: Vec::new() }
     }
 
     /// Waits until a line on stderr contains the word.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, word: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stderr.recv_timeout(left) {
                 Ok(line) => {
-                    self.said.push(line);
-                    if self.said.last().is_some_and(|line| line.contains(word)) {
+                    self.logged.push(line);
+                    if self.logged.last().is_some_and(|line| line.contains(word)) {
                         return;
                     }
                 }
-                Err(error) => panic!("the router never said {word:?} ({error}): {:#?}", self.said),
+                Err(error) => panic!("the router never logged {word:?} ({error}): {:#?}", self.logged),
             }
         }
     }
 
-    /// Waits until it follows the containers that are there.
+    /// Waits until the router follows the existing containers.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         self.wait_for("ready");
     }
 
-    /// The next line on stdout.
+    /// Returns the next line on stdout.
     #[track_caller]
     pub(crate) fn next_line(&mut self) -> String {
-        match self.stdout.recv_timeout(PATIENCE) {
+        match self.stdout.recv_timeout(TIMEOUT) {
             Ok(line) => line,
-            Err(error) => panic!("nothing on stdout ({error}); stderr: {:#?}", self.everything_said()),
+            Err(error) => panic!("nothing on stdout ({error}); stderr: {:#?}", self.all_logged()),
         }
     }
 
-    /// The next line on stdout, read as JSON.
+    /// Returns the next line on stdout, parsed as JSON.
     #[track_caller]
     pub(crate) fn next_message(&mut self) -> serde_json::Value {
         let line = self.next_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// The lines on stdout until it is silent for so long.
+    /// Returns the lines on stdout until a silence of this length.
     pub(crate) fn lines_until_silent(&self, silence: Duration) -> Vec<String> {
         std::iter::from_fn(|| self.stdout.recv_timeout(silence).ok()).collect()
     }
@@ -89,36 +88,36 @@ impl Router {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits for its end: the exit status, what was left on stdout, and all that it said on stderr.
+    /// Waits for the end of the process. Returns the exit status, the rest of stdout, and all of stderr.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             match self.child.try_wait().expect("waitable") {
                 Some(status) => break status,
                 None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
-                None => panic!("the router does not end: {:#?}", self.everything_said()),
+                None => panic!("the router does not end: {:#?}", self.all_logged()),
             }
         };
         // The readers end with the pipes.
         let stdout = self.stdout.iter().collect();
-        let mut said = std::mem::take(&mut self.said);
-        said.extend(self.stderr.iter());
-        (status.code(), stdout, said)
+        let mut logged = std::mem::take(&mut self.logged);
+        logged.extend(self.stderr.iter());
+        (status.code(), stdout, logged)
     }
 
-    /// SIGTERM, and then as [`wait`](Self::wait); the exit status must be 0.
+    /// Sends SIGTERM and waits like [`wait`](Self::wait). Asserts that the exit status is 0.
     #[track_caller]
     pub(crate) fn terminate(self) -> (Vec<String>, Vec<String>) {
         self.signal("TERM");
-        let (status, stdout, said) = self.wait();
-        assert_eq!(status, Some(0), "{said:#?}");
-        (stdout, said)
+        let (status, stdout, logged) = self.wait();
+        assert_eq!(status, Some(0), "{logged:#?}");
+        (stdout, logged)
     }
 
-    pub(crate) fn everything_said(&mut self) -> &[String] {
-        self.said.extend(self.stderr.try_iter());
-        &self.said
+    fn all_logged(&mut self) -> &[String] {
+        self.logged.extend(self.stderr.try_iter());
+        &self.logged
     }
 }
 
@@ -141,13 +140,13 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// The number behind `name=` or before ` name` in what the router said last of it.
+/// Returns the number before ` name` in the last line of the log that has one.
 #[track_caller]
-pub(crate) fn figure(said: &[String], name: &str) -> u64 {
+pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     let before = format!(" {name}");
-    let number = said.iter().rev().find_map(|line| {
+    let number = logged.iter().rev().find_map(|line| {
         let (head, _) = line.split_once(&before)?;
         head.rsplit(' ').next()?.parse().ok()
     });
-    number.unwrap_or_else(|| panic!("no figure {name:?} in {said:#?}"))
+    number.unwrap_or_else(|| panic!("no figure {name:?} in {logged:#?}"))
 }

@@ -1,27 +1,19 @@
-//! The whole way with a real Engine: every line that a container wrote arrives once, in order, with Docker's own time.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod common;
+//! End to end with a real Engine: every line that a container writes arrives once, in order, with Docker's
+//! own time.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{Router, figure};
+use crate::common::{Router, figure};
 use gelf_tokio::gelf_core::{Decoder, Level, Timestamp};
 use gelf_tokio::{Received, TcpReceiver, UdpReceiver};
 use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::time::timeout;
 
-/// How many lines, and how fast: 100 each 50 ms are 2,000 a second.
+/// The number of lines. They are written at 2,000 a second: 100 each 50 ms.
 const LINES: usize = 20_000;
 
-/// Numbers, the even ones on stdout and the odd ones on stderr; then silence, until it is removed.
+/// Writes numbers, the even ones to stdout and the odd ones to stderr; then waits until it is removed.
 const NUMBERS: &str = "i=0
 while [ $i -lt 20000 ]; do
   n=0
@@ -35,7 +27,7 @@ while [ $i -lt 20000 ]; do
 done
 sleep 600";
 
-/// A message as it came out of a receiver.
+/// A message from a receiver.
 #[derive(Debug)]
 struct Arrived {
     number: usize,
@@ -47,7 +39,7 @@ struct Arrived {
 
 impl Arrived {
     fn read(payload: &[u8]) -> Self {
-        let decoded = Decoder::strict().decode(payload).expect("what we send is GELF 1.1 to the letter");
+        let decoded = Decoder::strict().decode(payload).expect("strictly valid GELF 1.1");
         let message = decoded.message;
         let field = |name| message.field(name).unwrap().as_str().unwrap().to_owned();
         Self {
@@ -64,20 +56,22 @@ fn container(engine: &Engine, transport: &str) -> RunningContainer {
     engine.run(RunOptions::shell(&format!("numbers-{transport}"), NUMBERS))
 }
 
-/// All that is received, until there are as many as were written and then a second of silence: one that came twice
-/// would come then.
+/// Receives as many messages as lines were written, and then until a second of silence, in which a repeated
+/// one would arrive.
 async fn all(mut receive: impl AsyncFnMut() -> Received) -> Vec<Arrived> {
-    let mut arrived = Vec::new();
+    // Decoded only afterwards: a slow receiver of datagrams would lose some.
+    let mut received = Vec::new();
     loop {
-        let patience = if arrived.len() < LINES { 60 } else { 1 };
-        match timeout(Duration::from_secs(patience), receive()).await {
-            Ok(received) => arrived.push(Arrived::read(&received.payload)),
-            Err(_) => return arrived,
+        let limit = if received.len() < LINES { 60 } else { 1 };
+        match timeout(Duration::from_secs(limit), receive()).await {
+            Ok(message) => received.push(message),
+            Err(_) => return received.iter().map(|message| Arrived::read(&message.payload)).collect(),
         }
     }
 }
 
-/// Every number once, in order in each stream, stamped as `docker logs --timestamps` says.
+/// Asserts that every number arrived once, in order in each stream, with the stamp of `docker logs
+/// --timestamps`.
 fn check(arrived: &[Arrived], container: &RunningContainer) {
     let (stdout, stderr) = container.logs_with_timestamps();
     let mut docker_times = HashMap::new();
@@ -86,18 +80,18 @@ fn check(arrived: &[Arrived], container: &RunningContainer) {
         let number: usize = text.strip_prefix("line ").unwrap().parse().unwrap();
         assert_eq!(docker_times.insert(number, Timestamp::from_rfc3339(stamp).unwrap()), None);
     }
-    assert_eq!(docker_times.len(), LINES, "what Docker has");
+    assert_eq!(docker_times.len(), LINES, "lines in Docker's log");
     let seconds = |number| {
         let (seconds, nanos) = docker_times[&number].as_unix();
         seconds as f64 + f64::from(nanos) / 1e9
     };
     eprintln!("written at {:.0} lines a second", LINES as f64 / (seconds(LINES - 1) - seconds(0)));
-    assert_eq!(arrived.len(), LINES, "what arrived");
+    assert_eq!(arrived.len(), LINES, "lines that arrived");
     for (stream, level, first) in [("stdout", Level::Informational, 0), ("stderr", Level::Error, 1)] {
         let numbers: Vec<_> =
             arrived.iter().filter(|message| message.stream == stream).map(|message| message.number).collect();
         let written: Vec<_> = (first..LINES).step_by(2).collect();
-        assert!(numbers == written, "{stream}: each once, in the order in which they were written");
+        assert!(numbers == written, "{stream}: each once, in the order of writing");
         assert!(
             arrived
                 .iter()
@@ -115,7 +109,7 @@ fn check(arrived: &[Arrived], container: &RunningContainer) {
     );
 }
 
-/// How many datagrams the kernel dropped at the socket that is bound to this port.
+/// Returns the number of datagrams that the kernel dropped at the socket bound to this port.
 fn kernel_drops(port: u16) -> u64 {
     let table = std::fs::read_to_string("/proc/net/udp").unwrap();
     let suffix = format!(":{port:04X}");
@@ -130,7 +124,7 @@ fn kernel_drops(port: u16) -> u64 {
 async fn every_line_arrives_once_in_order_with_dockers_time_over_udp() {
     let Some(engine) = Engine::find() else { return };
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
-    // 4 MiB are asked for; the kernel may have a lower limit (net.core.rmem_max).
+    // The receiver requests 4 MiB; the kernel may have a lower limit (net.core.rmem_max).
     eprintln!("receive buffer: {} bytes", receiver.receive_buffer().unwrap());
     let port = receiver.local_addr().unwrap().port();
     let route = format!("gelf://127.0.0.1:{port}?filter.name=numbers-udp-*");
@@ -142,8 +136,12 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_udp() {
     assert_eq!(kernel_drops(port), 0);
     check(&arrived, &container);
 
-    let (_, said) = router.terminate();
-    assert_eq!((figure(&said, "delivered"), figure(&said, "in flight")), (LINES as u64, 0), "{said:#?}");
+    let (_, logged) = router.terminate();
+    assert_eq!(
+        (figure(&logged, "delivered"), figure(&logged, "in flight")),
+        (LINES as u64, 0),
+        "{logged:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,6 +157,10 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_tcp() {
     let arrived = all(async || receiver.recv().await.unwrap()).await;
     check(&arrived, &container);
 
-    let (_, said) = router.terminate();
-    assert_eq!((figure(&said, "delivered"), figure(&said, "in flight")), (LINES as u64, 0), "{said:#?}");
+    let (_, logged) = router.terminate();
+    assert_eq!(
+        (figure(&logged, "delivered"), figure(&logged, "in flight")),
+        (LINES as u64, 0),
+        "{logged:#?}"
+    );
 }

@@ -1,11 +1,4 @@
-//! Mistakes are told in one line that says what to do, with the exit status 2; what the Engine refuses, with 1.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
+//! Mistakes on the command line and in the environment: one line that says what to do, and the exit status 2.
 
 use std::process::{Command, Output};
 
@@ -26,7 +19,7 @@ fn one_line(output: &Output, status: i32) -> String {
 }
 
 #[test]
-fn a_wrong_route_is_told_in_one_line_and_exit_status_2() {
+fn an_invalid_route_is_one_line_and_exit_status_2() {
     for (route, says) in [
         ("syslog://host:514", "gelf://"),
         ("logstash.core:12201", "gelf://"),
@@ -56,7 +49,7 @@ fn a_wrong_route_is_told_in_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn an_unknown_option_is_told_in_one_line_and_exit_status_2() {
+fn an_unknown_option_is_one_line_and_exit_status_2() {
     let line = one_line(&router(&["--pront"], &[]), 2);
     assert_eq!(line, "gelf-router: unexpected argument '--pront' found; did you mean --print?");
     assert!(one_line(&router(&["--log-level=loud", "gelf://h"], &[]), 2).contains("--help"));
@@ -64,7 +57,7 @@ fn an_unknown_option_is_told_in_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn a_wrong_docker_host_is_told_in_one_line_and_exit_status_2() {
+fn an_invalid_docker_host_is_one_line_and_exit_status_2() {
     for host in ["ssh://host", "npipe:////./pipe/docker", "tcp://", "nonsense"] {
         let line = one_line(&router(&["gelf://h"], &[("DOCKER_HOST", host)]), 2);
         assert!(line.contains("DOCKER_HOST"), "{line}");
@@ -72,7 +65,7 @@ fn a_wrong_docker_host_is_told_in_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn nothing_to_do_shows_the_usage_and_exit_status_2() {
+fn no_arguments_show_the_usage_and_exit_status_2() {
     let output = router(&[], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: gelf-router"));

@@ -1,23 +1,14 @@
-//! What containers do on a real Engine: long lines, terminals, short lives, restarts, and the router among them.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod common;
+//! Containers on a real Engine: long lines, terminals, short lives, restarts, and the router's own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use common::Router;
+use crate::common::{Router, TIMEOUT};
 use real_engine::{Engine, RunOptions};
 use serde_json::Value;
 
-/// A router that prints what containers with such names write.
+/// Starts a router that prints the lines of containers with this prefix.
 fn printing(engine: &Engine, prefix: &str) -> Router {
     let option = format!("--print=filter.name={prefix}-*");
     let mut router = Router::start(engine.docker_host(), &[&option]);
@@ -60,7 +51,7 @@ fn a_burst_is_printed_whole_and_in_order() {
 }
 
 #[test]
-fn a_message_has_the_fields_of_dockers_driver_the_stream_and_the_labels() {
+fn a_message_has_dockers_fields_the_stream_and_the_labels() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "fields");
     let options = RunOptions::shell("fields", "echo '{\"json\": \"kept as text\"}'; echo trouble >&2")
@@ -131,7 +122,7 @@ fn lines_of_a_terminal_come_without_its_carriage_returns() {
 }
 
 #[test]
-fn containers_that_live_for_a_moment_are_read_whole() {
+fn short_lived_containers_are_read_whole() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "moment");
     for round in 0..10 {
@@ -145,7 +136,7 @@ fn containers_that_live_for_a_moment_are_read_whole() {
 }
 
 #[test]
-fn a_container_that_is_started_again_goes_on_where_it_was() {
+fn a_container_started_again_loses_and_repeats_no_line() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "again");
     // A file in the container tells its runs apart.
@@ -165,7 +156,7 @@ fn a_container_that_is_started_again_goes_on_where_it_was() {
 }
 
 #[test]
-fn logspout_ignore_and_other_names_are_left_alone_and_blank_lines_skipped() {
+fn ignored_containers_other_names_and_blank_lines_are_skipped() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "chosen");
     let ignored = RunOptions::shell("chosen", "echo never").docker_arguments(["--env", "LOGSPOUT=ignore"]);
@@ -175,12 +166,12 @@ fn logspout_ignore_and_other_names_are_left_alone_and_blank_lines_skipped() {
     assert_eq!(text(&router.next_message()), "seen");
     container.wait();
     assert!(router.lines_until_silent(Duration::from_millis(500)).is_empty());
-    let (_, said) = router.terminate();
-    let total = said.iter().find(|line| line.contains("lines read")).unwrap();
+    let (_, logged) = router.terminate();
+    let total = logged.iter().find(|line| line.contains("lines read")).unwrap();
     assert!(total.contains(" lines read = 1 routed + 3 empty + "), "{total}");
 }
 
-/// The router runs from the host's files: its binary, and the libraries that it is linked to.
+/// The container runs the host's binary, with the libraries that it is linked to.
 #[test]
 fn the_routers_own_container_is_never_followed() {
     let Some(engine) = Engine::find() else { return };
@@ -200,13 +191,13 @@ fn the_routers_own_container_is_never_followed() {
     }
     let name = Path::new(socket).file_name().unwrap().to_str().unwrap();
     arguments[1] = format!("DOCKER_HOST=unix:///engine/{name}");
-    // What it prints on stdout is a line of its own container: followed, each would give the next.
+    // Each line on stdout is one of its own container: if followed, each would cause the next.
     let own = engine.run(
         RunOptions::new("own-router", ["/app/gelf-router", "--print=filter.name=own-*", "--log-level=debug"])
             .docker_arguments(arguments)
             .network("host"),
     );
-    let deadline = std::time::Instant::now() + common::PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while !own.logs_with_timestamps().1.contains("ready") {
         assert!(std::time::Instant::now() < deadline, "{:?}", own.logs_with_timestamps());
         std::thread::sleep(Duration::from_millis(100));

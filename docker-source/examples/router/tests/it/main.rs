@@ -1,0 +1,15 @@
+//! Tests of the router as a process.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code"
+)]
+
+mod bad_input;
+mod common;
+mod every_line;
+mod image;
+mod real_containers;
+mod when_things_are_down;
