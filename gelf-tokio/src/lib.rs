@@ -99,8 +99,8 @@ mod udp;
 pub use client::{Client, Driver, NotQueued, Observer, Receipts, Refused, Unflushed};
 pub use codec::GelfCodec;
 pub use endpoint::{
-    Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,
-    WhenFull,
+    Endpoint, EndpointOption, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport,
+    UdpOptions, WhenFull,
 };
 #[cfg(feature = "http")]
 pub use http::{

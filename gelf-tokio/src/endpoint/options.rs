@@ -1,10 +1,13 @@
 //! What an endpoint says besides host and port.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gelf_core::{Compression, CompressionLevel, DatagramSize};
+
+use crate::endpoint::table::MASK;
 
 /// How messages travel.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -83,6 +86,21 @@ pub struct HttpOptions {
     pub timeout: Duration,
     /// TLS below HTTP; none.
     pub tls: Option<TlsOptions>,
+}
+
+/// Shows all fields but the value of the header, which is a secret.
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bulk, gzip, header, path, timeout, tls } = self;
+        f.debug_struct("HttpOptions")
+            .field("bulk", bulk)
+            .field("gzip", gzip)
+            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
+            .field("path", path)
+            .field("timeout", timeout)
+            .field("tls", tls)
+            .finish()
+    }
 }
 
 impl Default for HttpOptions {
