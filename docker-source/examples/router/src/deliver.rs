@@ -13,14 +13,10 @@ use std::time::Duration;
 use docker_source::gelf::{GelfFormat, GelfFormatter};
 use docker_source::{Container, Record};
 use gelf_tokio::gelf_core::Timestamp;
-use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts};
 
 use crate::print::Window;
 use crate::tally::Tally;
-
-/// How much of a route's lines wait in memory unless the route says otherwise. More would gain nothing, since Docker's
-/// log files hold what is not read yet.
-const QUEUE: (usize, usize) = (8192, 8 * 1024 * 1024);
 
 /// A driver goes on as long as it is let; when it is too late is the caller's to say.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,13 +51,7 @@ pub(crate) fn open(
     format: GelfFormat,
     window: Option<Window>,
 ) -> io::Result<(Delivery, Destination, Tally)> {
-    let mut bounded = endpoint.clone();
-    if endpoint.queue() == QueueOptions::default() {
-        let mut queue = endpoint.queue();
-        (queue.max_messages, queue.max_bytes) = QUEUE;
-        bounded = bounded.with_queue(queue).map_err(io::Error::other)?;
-    }
-    let (client, receipts, driver) = Client::new(&bounded)?;
+    let (client, receipts, driver) = Client::new(endpoint)?;
     let tally = Tally::new(client.observer());
     let destination = Destination { name: endpoint.to_string(), driver: driver.with_grace(GRACE), receipts };
     Ok((Delivery { client, formatter: GelfFormatter::new(format), window }, destination, tally))
