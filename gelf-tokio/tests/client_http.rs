@@ -28,13 +28,13 @@ use account::assert_account;
 async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}?{options}", listener.local_addr().unwrap());
-    let (client, receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+    let (client, receipts, driver) = Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
     (listener, client, receipts, tokio::spawn(driver.run()))
 }
 
 async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
     }
 }
 
@@ -167,7 +167,8 @@ async fn a_destination_that_comes_late_gets_everything_once() {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let uri = format!("gelf+http://{address}");
-        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        let (client, mut receipts, driver) =
+            Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
         let driver = tokio::spawn(driver.run());
         send(&client, 0..20).await;
         while client.stats().failed_connects < 2 {
@@ -219,7 +220,8 @@ async fn of_a_bulk_body_that_is_rejected_only_the_message_that_is_to_blame_is_dr
     guarded(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf+http://{}?bulk=true", listener.local_addr().unwrap());
-        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        let (client, mut receipts, driver) =
+            Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
         send(&client, 0..4).await;
         let driver = tokio::spawn(driver.run());
         let mut peer = Peer::new(listener.accept().await.unwrap().0);

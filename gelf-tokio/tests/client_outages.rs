@@ -18,6 +18,8 @@ mod outages;
 mod broken;
 #[path = "client_outages/cancelled.rs"]
 mod cancelled;
+#[path = "client_outages/close.rs"]
+mod close;
 #[path = "client_outages/down.rs"]
 mod down;
 #[path = "client_outages/ends.rs"]

@@ -68,10 +68,11 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
     for kept in 0..=both {
         let listener = listen();
         cut_segment(&listener, both, kept);
-        let (client, mut receipts, driver) = Client::new(&endpoint(&listener)).unwrap();
+        let (client, mut receipts, driver) =
+            Client::builder(&endpoint(&listener)).build_with_receipts().unwrap();
         let observer = client.observer();
         for (receipt, text) in texts_sent.iter().enumerate() {
-            client.send(&Message::new("h", *text), receipt).await.unwrap();
+            client.send_with(&Message::new("h", *text), receipt).await.unwrap();
         }
         // Both were queued before there is a connection, so both leave in one segment.
         let driver = tokio::spawn(driver.run());
@@ -230,7 +231,7 @@ impl Sink {
 
 /// Sends numbered messages while a sink resets the connection, `rounds` times, then lets the rest arrive.
 async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bool) -> Resets {
-    let (client, mut receipts, driver) = Client::new(&sink.endpoint()).unwrap();
+    let (client, mut receipts, driver) = Client::builder(&sink.endpoint()).build_with_receipts().unwrap();
     let driver = tokio::spawn(driver.run());
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -240,7 +241,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             let messages = Messages::new(seed).lengths(30..=300);
             let mut number = 0;
             while !*stopped.borrow() {
-                client.send(&Message::new("h", messages.text(0, number)), number).await.unwrap();
+                client.send_with(&Message::new("h", messages.text(0, number)), number).await.unwrap();
                 number += 1;
                 if number % 64 == 0 {
                     tokio::task::yield_now().await;

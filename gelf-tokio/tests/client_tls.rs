@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, Driver, Outcome, Receipts};
+use gelf_tokio::{Client, Driver, Outcome, Receipts, TlsConfigError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -98,7 +98,9 @@ impl Server {
     }
 
     fn client(&self, options: &str) -> (Client<u64>, Receipts<u64>, Driver<u64>) {
-        Client::new(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap()).unwrap()
+        Client::builder(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap())
+            .build_with_receipts()
+            .unwrap()
     }
 }
 
@@ -112,7 +114,7 @@ async fn nothing_leaves_until_it_is_mended(
     let (client, mut receipts, driver) = server.client(options);
     let driver = tokio::spawn(driver.run());
     for number in 0..10 {
-        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {
@@ -206,4 +208,26 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_n
     })
     .await;
     println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_or_invalid_file_is_an_error_of_the_call_that_makes_the_client() {
+    let directory = Directory::new();
+    let invalid = directory.write("ca.pem", "no certificate");
+    let mut schemes = vec!["gelf+tls"];
+    schemes.extend(cfg!(feature = "http").then_some("gelf+https"));
+    for scheme in schemes {
+        for (ca, expected) in
+            [("/nope.pem", "/nope.pem: "), (invalid.to_str().unwrap(), "there is no certificate")]
+        {
+            let endpoint = format!("{scheme}://127.0.0.1?ca={ca}").parse().unwrap();
+            let connect = Client::connect(&endpoint).map(|_| ());
+            let build = Client::builder(&endpoint).build().map(|_| ());
+            for result in [connect, build] {
+                let error = result.unwrap_err();
+                assert!(error.to_string().contains(expected), "{error}");
+                assert!(error.get_ref().unwrap().is::<TlsConfigError>(), "{error:?}");
+            }
+        }
+    }
 }

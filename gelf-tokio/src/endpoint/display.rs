@@ -38,7 +38,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use gelf_core::{Compression, CompressionLevel, DatagramSize};
+    use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
     use proptest::prelude::*;
 
     use super::*;
@@ -122,11 +122,14 @@ mod tests {
             levels().prop_map(Compression::Gzip),
             levels().prop_map(Compression::Zlib),
         ];
-        (compressions, 13..=65_507u16, prop::option::of(1u32..)).prop_map(|(compression, size, rate)| {
+        let overflows = prop_oneof![Just(Overflow::Error), Just(Overflow::Truncate)];
+        let rates = prop::option::of(1u32..);
+        (compressions, 13..=65_507u16, overflows, rates).prop_map(|(compression, size, overflow, rate)| {
             let datagram_size = DatagramSize::new(size).unwrap();
             Transport::Udp(UdpOptions {
                 compression,
                 datagram_size,
+                overflow,
                 rate: rate.and_then(std::num::NonZeroU32::new),
             })
         })

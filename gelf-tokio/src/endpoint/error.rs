@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_wrong_option_is_told_with_what_to_write() {
-        let udp = "use compression, datagram_size, level, queue, queue_bytes, rate, when_full";
+        let udp = "use compression, datagram_size, level, overflow, queue, queue_bytes, rate, when_full";
         assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": {udp}"));
         assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": {udp}"));
         let number = "use a number of";

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
 
 use crate::endpoint::table::MASK;
 
@@ -30,6 +30,9 @@ pub struct UdpOptions {
     pub compression: Compression,
     /// How many bytes a datagram may have before a payload is cut into chunks; 1,420.
     pub datagram_size: DatagramSize,
+    /// What happens to a message that does not fit into 128 datagrams: it is dropped by default. With
+    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they were.
+    pub overflow: Overflow,
     /// How many datagrams may leave in a second; without a limit. It keeps a burst from overrunning the receiver's
     /// buffer.
     pub rate: Option<NonZeroU32>,

@@ -215,7 +215,7 @@ mod tests {
             names
         };
         for (scheme, names) in [
-            (Scheme::Udp, expected(&[&["datagram_size", "level", "rate"]])),
+            (Scheme::Udp, expected(&[&["datagram_size", "level", "overflow", "rate"]])),
             (Scheme::Tcp, expected(&[&["user_timeout"]])),
             (Scheme::Tls, expected(&[&["user_timeout"], &tls])),
             (Scheme::Http, expected(&[&http])),

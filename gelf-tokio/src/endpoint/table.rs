@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
 
 use crate::endpoint::authority::read_host;
 use crate::endpoint::scheme::{Scheme, names};
@@ -77,7 +77,7 @@ enum Mistake {
 }
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(super) static TABLE: [Row; 18] = [
+pub(super) static TABLE: [Row; 19] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -137,6 +137,29 @@ pub(super) static TABLE: [Row; 18] = [
             },
             show: |options| Some(options.datagram_size.as_usize().to_string()),
             is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "overflow",
+        values: "error or truncate",
+        default: "error",
+        help: "Behaviour for a message that does not fit into 128 datagrams: dropped, or cut and marked with `_truncated`",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                options.overflow = match text {
+                    "error" => Overflow::Error,
+                    "truncate" => Overflow::Truncate,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| match options.overflow {
+                Overflow::Error => Some("error".to_owned()),
+                Overflow::Truncate => Some("truncate".to_owned()),
+                // A way to overflow that no URI can express.
+                _ => None,
+            },
+            is_valid: |options| matches!(options.overflow, Overflow::Error | Overflow::Truncate),
         }),
     },
     Row {
@@ -595,10 +618,11 @@ mod tests {
         ];
         let queue = QueueOptions::default();
         for row in &TABLE {
-            let of_row = transports.iter().filter_map(|transport| row.inspect(transport, &queue));
-            let (shown, default, is_valid) = of_row.last().unwrap();
-            assert!(is_valid && shown == default, "{}", row.name);
-            assert!(shown.is_none_or(|shown| shown == row.default), "{}", row.name);
+            let inspected = transports.iter().filter_map(|transport| row.inspect(transport, &queue));
+            for (shown, default, is_valid) in inspected {
+                assert!(is_valid && shown == default, "{}", row.name);
+                assert!(shown.is_none_or(|shown| shown == row.default), "{}", row.name);
+            }
         }
     }
 

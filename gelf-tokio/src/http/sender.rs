@@ -129,7 +129,15 @@ impl HttpSender {
         })
     }
 
-    /// How many connections were made so far.
+    /// Reads the files of TLS, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
+        self.destination.load_tls_files()
+    }
+
+    /// Returns the number of connections made.
     pub fn connections(&self) -> u64 {
         self.connections
     }

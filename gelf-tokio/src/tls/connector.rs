@@ -1,4 +1,4 @@
-//! The sender's side.
+//! TLS connections of senders.
 
 use std::future::poll_fn;
 use std::io;
@@ -143,7 +143,16 @@ impl Connector {
         Ok(stream)
     }
 
-    /// What the files hold now.
+    /// Loads the files, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    pub(crate) fn load_now(&mut self) -> Result<(), TlsConfigError> {
+        self.loaded = Some(self.sources.load(self.loaded.take())?);
+        Ok(())
+    }
+
+    /// Loads the files if they have changed, in a thread of its own.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
         // A file system that hangs holds one thread then, and not one for each attempt. What was read may be old.
         if let Some(left) = &mut self.reading {

@@ -151,7 +151,7 @@ async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
         sink.expect(0, 0..400);
         let proxy = slow_proxy(&sink).await;
         let endpoint = tcp(proxy.address());
-        let (client, mut receipts, driver) = Client::new(&endpoint).unwrap();
+        let (client, mut receipts, driver) = Client::builder(&endpoint).build_with_receipts().unwrap();
         for number in 0..400 {
             send_padded(&client, number, 10_000).await.unwrap();
         }

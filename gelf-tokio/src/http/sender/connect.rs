@@ -48,6 +48,22 @@ impl Destination {
         })
     }
 
+    /// Reads the files of TLS, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
+    )]
+    pub(super) fn load_tls_files(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            tls.load_now()?;
+        }
+        Ok(())
+    }
+
     /// Looks the host up and connects to the first of its addresses that answers, with TLS as the case may be. Each
     /// address has an equal share of what is left of `limit`, and the request one too. The error is the last one's.
     pub(super) async fn connect(&mut self, limit: Duration) -> io::Result<Connection> {
