@@ -51,7 +51,7 @@ pub(crate) fn open(
     format: GelfFormat,
     window: Option<Window>,
 ) -> io::Result<(Delivery, Destination, Tally)> {
-    let (client, receipts, driver) = Client::new(endpoint)?;
+    let (client, receipts, driver) = Client::builder(endpoint).build_with_receipts()?;
     let tally = Tally::new(client.observer());
     let destination = Destination { name: endpoint.to_string(), driver: driver.with_grace(GRACE), receipts };
     Ok((Delivery { client, formatter: GelfFormatter::new(format), window }, destination, tally))
@@ -65,7 +65,7 @@ impl Delivery {
         }
         let line = Line { container: Arc::clone(record.container()), time: record.time() };
         let message = self.formatter.message(record);
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send(&message, line).await {
+        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
         }
     }
