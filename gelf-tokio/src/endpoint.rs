@@ -321,8 +321,8 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, filter.name, queue, queue_bytes, user_timeout, \
-             when_full"
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
+             user_timeout, when_full"
         );
     }
 
@@ -337,7 +337,8 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "unknown option \"{name}\": use compression, field.*, queue, queue_bytes, user_timeout, when_full"
+                    "unknown option \"{name}\": use compression, connect_timeout, field.*, queue, queue_bytes, \
+                     user_timeout, when_full"
                 )
             );
         }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, Driver, Outcome, Receipts, TlsConfigError};
+use gelf_tokio::{Client, Driver, Outcome, Receipts, TcpSender, TlsConfigError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -229,5 +229,31 @@ async fn a_missing_or_invalid_file_is_an_error_of_the_call_that_makes_the_client
                 assert!(error.get_ref().unwrap().is::<TlsConfigError>(), "{error:?}");
             }
         }
+    }
+}
+
+/// On a clock of its own: the default would take 10 s over TCP, and half of a minute over HTTP.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_does_not_answer_a_handshake_is_given_up_after_the_connect_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &Authority::new("tests").pem());
+    let options = format!("ca={}&connect_timeout=2", ca.display());
+
+    let started = tokio::time::Instant::now();
+    let endpoint = format!("gelf+tls://{address}?{options}").parse().unwrap();
+    let error = TcpSender::connect(&endpoint).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!((2..=4).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+
+    #[cfg(feature = "http")]
+    {
+        let started = tokio::time::Instant::now();
+        let endpoint = format!("gelf+https://{address}?{options}&timeout=60").parse().unwrap();
+        let mut sender = gelf_tokio::HttpSender::new(&endpoint).unwrap();
+        let error = sender.send(&Message::new("h", "m")).await.unwrap_err();
+        assert!(matches!(error, gelf_tokio::HttpError::Connect(_)), "{error:?}");
+        assert_eq!(started.elapsed().as_secs(), 2);
     }
 }

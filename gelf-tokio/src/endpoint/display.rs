@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(endpoint.to_string(), "gelf+http://h:12201?bulk=true&header=X-%23:***");
         let Transport::Http(options) = &endpoint.transport else { panic!() };
         assert_eq!(options.header.as_ref().unwrap().1, "open sesame");
-        let expected = "HttpOptions { bulk: true, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
+        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
                         timeout: 10s, tls: None }";
         assert_eq!(format!("{options:?}"), expected);
         assert!(format!("{endpoint:?}").contains(expected));
@@ -158,17 +158,20 @@ mod tests {
     }
 
     fn tcp() -> impl Strategy<Value = Transport> {
-        (tls(), seconds()).prop_map(|(tls, user_timeout)| Transport::Tcp(TcpOptions { tls, user_timeout }))
+        (seconds(), tls(), seconds()).prop_map(|(connect_timeout, tls, user_timeout)| {
+            Transport::Tcp(TcpOptions { connect_timeout, tls, user_timeout })
+        })
     }
 
     fn http() -> impl Strategy<Value = Transport> {
         let header = prop::option::of(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}"));
         let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
-        (any::<bool>(), prop::option::of(levels()), header, path, seconds(), tls()).prop_map(
-            |(bulk, gzip, header, path, timeout, tls)| {
+        let times = (prop::option::of(seconds()), seconds());
+        (any::<bool>(), prop::option::of(levels()), header, path, times, tls()).prop_map(
+            |(bulk, gzip, header, path, (connect_timeout, timeout), tls)| {
                 // The one name of up to three letters that requests have.
                 let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
-                Transport::Http(HttpOptions { bulk, gzip, header, path, timeout, tls })
+                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, header, path, timeout, tls })
             },
         )
     }

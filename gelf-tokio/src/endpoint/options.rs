@@ -42,6 +42,9 @@ pub struct UdpOptions {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
+    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds up to
+    /// 3,600.
+    pub connect_timeout: Duration,
     /// TLS below the frames; none.
     pub tls: Option<TlsOptions>,
     /// How long what was written may stay unacknowledged before the connection is given up: 30 s, whole seconds
@@ -53,7 +56,7 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { tls: None, user_timeout: Duration::from_secs(30) }
+        Self { connect_timeout: Duration::from_secs(10), tls: None, user_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -78,6 +81,9 @@ pub struct HttpOptions {
     /// Whether a request may carry several messages, a line for each. The receiver must be set up for it: Graylog
     /// takes only the first else. No.
     pub bulk: bool,
+    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600. Without it, and
+    /// at most, each address has an equal share of [`timeout`](Self::timeout).
+    pub connect_timeout: Option<Duration>,
     /// The gzip level of request bodies; not compressed.
     pub gzip: Option<CompressionLevel>,
     /// A header for the receiver to know the sender by, as name and value; none. The name is a token of HTTP and none
@@ -94,9 +100,10 @@ pub struct HttpOptions {
 /// Shows all fields but the value of the header, which is a secret.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bulk, gzip, header, path, timeout, tls } = self;
+        let Self { bulk, connect_timeout, gzip, header, path, timeout, tls } = self;
         f.debug_struct("HttpOptions")
             .field("bulk", bulk)
+            .field("connect_timeout", connect_timeout)
             .field("gzip", gzip)
             .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
             .field("path", path)
@@ -110,6 +117,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             bulk: false,
+            connect_timeout: None,
             gzip: None,
             header: None,
             path: "/gelf".to_owned(),

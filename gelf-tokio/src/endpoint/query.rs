@@ -208,7 +208,7 @@ mod tests {
     fn each_scheme_has_its_options_and_no_other() {
         let all = ["compression", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
-        let http = ["bulk", "header", "level", "timeout"];
+        let http = ["bulk", "connect_timeout", "header", "level", "timeout"];
         let expected = |more: &[&[&'static str]]| {
             let mut names = [&all[..], &more.concat()].concat();
             names.sort_unstable();
@@ -216,8 +216,8 @@ mod tests {
         };
         for (scheme, names) in [
             (Scheme::Udp, expected(&[&["datagram_size", "level", "overflow", "rate"]])),
-            (Scheme::Tcp, expected(&[&["user_timeout"]])),
-            (Scheme::Tls, expected(&[&["user_timeout"], &tls])),
+            (Scheme::Tcp, expected(&[&["connect_timeout", "user_timeout"]])),
+            (Scheme::Tls, expected(&[&["connect_timeout", "user_timeout"], &tls])),
             (Scheme::Http, expected(&[&http])),
             (Scheme::Https, expected(&[&http, &tls])),
         ] {

@@ -77,7 +77,7 @@ enum Mistake {
 }
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(super) static TABLE: [Row; 19] = [
+pub(super) static TABLE: [Row; 21] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -188,6 +188,20 @@ pub(super) static TABLE: [Row; 19] = [
         }),
     },
     Row {
+        name: "connect_timeout",
+        values: SECONDS,
+        default: "10",
+        help: "Time for one address to accept a connection, and again for the TLS handshake",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.connect_timeout = seconds(text)?;
+                Ok(())
+            },
+            show: |options| Some(show_seconds(options.connect_timeout)),
+            is_valid: |options| is_valid_time(options.connect_timeout),
+        }),
+    },
+    Row {
         name: "user_timeout",
         values: SECONDS,
         default: "30",
@@ -253,6 +267,20 @@ pub(super) static TABLE: [Row; 19] = [
                 shown.map(|level| level.as_u8().to_string())
             },
             is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "connect_timeout",
+        values: SECONDS,
+        default: "a share of timeout",
+        help: "Time for a connection to one address, the TLS handshake included; no more than its share of timeout",
+        field: Field::Http(Access {
+            read: |options, text| {
+                options.connect_timeout = Some(seconds(text)?);
+                Ok(())
+            },
+            show: |options| options.connect_timeout.map(show_seconds),
+            is_valid: |options| options.connect_timeout.is_none_or(is_valid_time),
         }),
     },
     Row {

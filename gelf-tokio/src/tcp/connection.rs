@@ -20,13 +20,6 @@ use crate::sys;
 #[cfg(feature = "tls")]
 use crate::tls::{AckMap, Connector, Counting};
 
-/// The time for one address to accept a connection; the system's own limit is two minutes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The time for a TLS handshake.
-#[cfg(feature = "tls")]
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Keepalive: when a silent connection is first probed, how often then, and how many times.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(10))
@@ -47,6 +40,7 @@ const MAX_DISCARDS: usize = 16;
 pub(crate) struct Dialer {
     host: String,
     port: u16,
+    connect_timeout: Duration,
     user_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
@@ -70,6 +64,7 @@ impl Dialer {
         Ok(Self {
             host: endpoint.host().to_owned(),
             port: endpoint.port(),
+            connect_timeout: options.connect_timeout,
             user_timeout: options.user_timeout,
             #[cfg(feature = "tls")]
             tls,
@@ -92,8 +87,8 @@ impl Dialer {
         Ok(())
     }
 
-    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each and as long for
-    /// the TLS handshake.
+    /// Looks the host up and connects to the first of its addresses that answers, within
+    /// [`TcpOptions::connect_timeout`] for each and as long for the TLS handshake.
     ///
     /// # Errors
     /// The error of the last address.
@@ -113,7 +108,7 @@ impl Dialer {
         expect(clippy::needless_pass_by_ref_mut, reason = "TLS reads its files again")
     )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        let stream = timeout(self.connect_timeout, TcpStream::connect(address))
             .await
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")))?;
         stream.set_nodelay(true)?;
@@ -123,8 +118,9 @@ impl Dialer {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"));
-            let stream =
-                timeout(HANDSHAKE_TIMEOUT, tls.connect(Counting::new(stream))).await.unwrap_or_else(late)?;
+            let stream = timeout(self.connect_timeout, tls.connect(Counting::new(stream)))
+                .await
+                .unwrap_or_else(late)?;
             return Ok(Connection::new(Stream::Tls(Box::new(stream))));
         }
         Ok(Connection::new(Stream::Plain(stream)))

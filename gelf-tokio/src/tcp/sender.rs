@@ -56,8 +56,8 @@ pub struct TcpSender {
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each, and as long for
-    /// the TLS handshake.
+    /// Looks the host up and connects to the first of its addresses that answers, within
+    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS handshake.
     ///
     /// # Errors
     /// `InvalidInput` for an endpoint that is not TCP; otherwise the error of the last address.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::wire::Socket;
-use crate::endpoint::TlsOptions;
+use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, addresses};
 #[cfg(feature = "tls")]
 use crate::tls::Connector;
@@ -19,6 +19,7 @@ use crate::tls::Connector;
 pub(super) struct Destination {
     host: String,
     port: u16,
+    connect_timeout: Option<Duration>,
     resolver: Arc<dyn Resolve>,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
@@ -27,21 +28,22 @@ pub(super) struct Destination {
 impl Destination {
     /// The receiver at this host and port, with TLS if there are options for it.
     pub(super) fn new(
-        tls: Option<&TlsOptions>,
+        options: &HttpOptions,
         host: &str,
         port: u16,
         resolver: Arc<dyn Resolve>,
     ) -> io::Result<Self> {
         #[cfg(not(feature = "tls"))]
-        if tls.is_some() {
+        if options.tls.is_some() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
         }
         Ok(Self {
             host: host.to_owned(),
             port,
+            connect_timeout: options.connect_timeout,
             resolver,
             #[cfg(feature = "tls")]
-            tls: match tls {
+            tls: match &options.tls {
                 Some(options) => Some(Connector::new(options, host)?.with_alpn(b"http/1.1")),
                 None => None,
             },
@@ -73,6 +75,7 @@ impl Destination {
         let mut result = Err(io::ErrorKind::NotFound.into());
         for address in addresses {
             let share = limit.saturating_sub(started.elapsed()) / shares.max(1);
+            let share = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
             shares = shares.saturating_sub(1);
             result = match timeout(share, self.open(address)).await {
                 Ok(result) => result,
