@@ -3,12 +3,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
 #![allow(dead_code, unreachable_pub, reason = "tests share what they need")]
 
-#[path = "support/account.rs"]
-mod account;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::fs::read_to_string;
 
-use account::assert_account;
+use crate::support::account::assert_account;
 use fault_proxy::TcpProxy;
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{Client, DropReason, Endpoint, Outcome, QueueOptions, WhenFull};

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::account::assert_account;
+use super::account::assert_account;
 
 /// What ends a test that hangs, and no other.
 pub const LIMIT: Duration = Duration::from_secs(30);

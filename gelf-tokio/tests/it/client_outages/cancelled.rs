@@ -7,8 +7,8 @@ use std::task::Poll;
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Outcome, TcpSender, WhenFull};
 
-use crate::account::assert_account;
-use crate::outages::{
+use crate::support::account::assert_account;
+use crate::support::outages::{
     LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
 };
 

@@ -8,8 +8,8 @@ use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
 use tokio::runtime::{self, Runtime};
 
-use crate::account::assert_account;
-use crate::outages::{LIMIT, Sending, Sink, send, tcp, text, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, text, within};
 
 /// An address that refuses connections, since its listener is gone.
 async fn refusing() -> SocketAddr {

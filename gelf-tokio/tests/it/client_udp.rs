@@ -1,16 +1,5 @@
 //! A client over UDP: what its receipts say, as far as it can be known.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use account::assert_account;
+use crate::support::account::assert_account;
 
 const GUARD: Duration = Duration::from_secs(30);
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);

@@ -6,8 +6,8 @@ use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Endpoint, NotQueuedReason, Outcome};
 use tokio::time::Instant;
 
-use crate::account::assert_account;
-use crate::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
+use crate::support::account::assert_account;
+use crate::support::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
 
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 

@@ -1,19 +1,5 @@
 //! A client over TLS whose receiver, or whose own files, are not what they should be, until they are.
 
-#![cfg(feature = "tls")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-#[path = "support/certificates.rs"]
-mod certificates;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use account::assert_account;
-use certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
+use crate::support::account::assert_account;
+use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
 
 /// Against tests that hang.
 const GUARD: Duration = Duration::from_secs(30);

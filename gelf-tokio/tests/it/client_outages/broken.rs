@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::account::assert_account;
-use crate::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
 
 /// A client that is connected, and whose first hundred messages have arrived and are acknowledged.
 async fn connected(sink: &Sink) -> Sending {

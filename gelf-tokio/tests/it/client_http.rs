@@ -1,28 +1,14 @@
 //! A client over HTTP: what becomes of its messages by the answers that they get.
 
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-#[path = "support/http_server.rs"]
-mod http_server;
-
 use std::time::{Duration, Instant};
 
+use crate::support::http_server::{ACCEPTED, Peer, guarded};
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, DropReason, Outcome, Receipts};
-use http_server::{ACCEPTED, Peer, guarded};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use account::assert_account;
+use crate::support::account::assert_account;
 
 /// A client of a listener, with its driver running.
 async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {

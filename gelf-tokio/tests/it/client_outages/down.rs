@@ -6,8 +6,8 @@ use fault_proxy::TcpProxy;
 use gelf_tokio::{DropReason, NotQueuedReason, Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
-use crate::account::assert_account;
-use crate::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
 
 const MIB: usize = 1024 * 1024;
 
