@@ -89,6 +89,9 @@
 
 pub use {bytes, gelf_core, tokio_util};
 
+#[cfg(feature = "tls")]
+pub use rustls;
+
 mod accept;
 mod backoff;
 mod client;

@@ -4,6 +4,7 @@
 //! receiver before each handshake. Sessions are never resumed, so that each connection is judged by the files as they
 //! are.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -31,4 +32,9 @@ pub(crate) use counting::Counting;
 /// Returns the algorithms. They are named each time, since a process with several rustls providers has no default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The error for a configuration of TLS without TLS.
+pub(crate) fn no_tls() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a TLS configuration is given, and the endpoint has no TLS")
 }

@@ -15,20 +15,27 @@ use super::{Client, Driver, Receipts};
 /// Builds a [`Client`], with or without receipts, whose driver is spawned or left to the caller.
 ///
 /// Each of the four methods that end the building reads the files of TLS, blocking the thread for as long as that takes.
-/// They err with what is wrong with a file ([`TlsConfigError`](crate::TlsConfigError) is the source), and with
-/// `Unsupported` for a transport whose cargo feature is off.
-#[cfg_attr(not(feature = "tls"), allow(rustdoc::broken_intra_doc_links))]
+/// Their errors name a file that is missing or invalid (`TlsConfigError` is the inner error), or are `Unsupported` for a
+/// transport whose cargo feature is off.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {
     endpoint: Endpoint,
     encoder: Encoder,
     resolver: Arc<dyn Resolve>,
+    #[cfg(feature = "tls")]
+    tls_config: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl ClientBuilder {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
-        Self { endpoint: endpoint.clone(), encoder: Encoder::new(), resolver: Arc::new(SystemResolver) }
+        Self {
+            endpoint: endpoint.clone(),
+            encoder: Encoder::new(),
+            resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "tls")]
+            tls_config: None,
+        }
     }
 
     /// Sets how messages are encoded.
@@ -40,6 +47,36 @@ impl ClientBuilder {
     /// Sets how names are looked up; the operating system's resolver by default.
     pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
         self.resolver = resolver;
+        self
+    }
+
+    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`, for certificates that are not in
+    /// files, another provider, or other rules. The endpoint's `server_name` or host remains the name that the receiver's
+    /// certificate must have.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use gelf_tokio::Client;
+    /// use gelf_tokio::rustls::pki_types::{CertificateDer, pem::PemObject};
+    /// use gelf_tokio::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    ///
+    /// # fn read_secret() -> Vec<u8> { Vec::new() }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut roots = RootCertStore::empty();
+    /// roots.add(CertificateDer::from_pem_slice(&read_secret())?)?;
+    /// let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let endpoint = "gelf+tls://logs.example".parse()?;
+    /// let client = Client::builder(&endpoint).tls_config(Arc::new(config)).connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls_config = Some(config);
         self
     }
 
@@ -87,7 +124,13 @@ impl ClientBuilder {
 
     fn parts<R>(&self, has_receipts: bool) -> io::Result<(Arc<Queue<R>>, Driver<R>)> {
         let queue = Arc::new(Queue::new(self.endpoint.queue(), has_receipts));
-        let driver = Driver::new(&self.endpoint, Arc::clone(&self.resolver), Arc::clone(&queue))?;
+        let driver = Driver::new(
+            &self.endpoint,
+            Arc::clone(&self.resolver),
+            Arc::clone(&queue),
+            #[cfg(feature = "tls")]
+            self.tls_config.clone(),
+        )?;
         Ok((queue, driver))
     }
 }

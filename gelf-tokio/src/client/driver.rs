@@ -55,19 +55,30 @@ impl<R> Driver<R> {
         endpoint: &Endpoint,
         resolver: Arc<dyn Resolve>,
         queue: Arc<Queue<R>>,
+        #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
         let link = LinkState::new(Arc::clone(&queue), endpoint.to_string());
         let in_flight = InFlight::new(queue);
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
                 let mut dialer = Dialer::new(endpoint, options)?;
+                #[cfg(feature = "tls")]
+                if let Some(config) = tls_config {
+                    dialer.set_tls_config(config)?;
+                }
                 dialer.load_tls_files()?;
                 Route::Tcp(dialer)
             }
+            #[cfg(feature = "tls")]
+            Transport::Udp(_) if tls_config.is_some() => return Err(crate::tls::no_tls()),
             Transport::Udp(_) => Route::Udp(Box::new(endpoint.clone())),
             #[cfg(feature = "http")]
             Transport::Http(options) => {
                 let mut sender = Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?);
+                #[cfg(feature = "tls")]
+                if let Some(config) = tls_config {
+                    sender.set_tls_config(config)?;
+                }
                 sender.load_tls_files()?;
                 Route::Http { sender, bulk: options.bulk }
             }

@@ -137,6 +137,15 @@ impl HttpSender {
         self.destination.load_tls_files()
     }
 
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
+        self.destination.set_tls_config(config)
+    }
+
     /// Returns the number of connections made.
     pub fn connections(&self) -> u64 {
         self.connections

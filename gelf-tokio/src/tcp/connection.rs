@@ -5,10 +5,14 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+#[cfg(feature = "tls")]
+use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -18,7 +22,7 @@ use crate::endpoint::{Endpoint, TcpOptions};
 use crate::resolve::{Resolve, addresses};
 use crate::sys;
 #[cfg(feature = "tls")]
-use crate::tls::{AckMap, Connector, Counting};
+use crate::tls::{AckMap, Connector, Counting, no_tls};
 
 /// Keepalive: when a silent connection is first probed, how often then, and how many times.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
@@ -84,6 +88,17 @@ impl Dialer {
         if let Some(tls) = &mut self.tls {
             tls.load_now()?;
         }
+        Ok(())
+    }
+
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls_config(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
+        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
+        tls.set_config(config);
         Ok(())
     }
 

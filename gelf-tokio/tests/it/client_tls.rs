@@ -243,3 +243,33 @@ async fn a_receiver_that_does_not_answer_a_handshake_is_given_up_after_the_conne
         assert_eq!(started.elapsed().as_secs(), 2);
     }
 }
+
+#[tokio::test]
+async fn a_configuration_of_the_callers_replaces_the_files() {
+    let (authority, clients) = (Authority::new("tests"), Authority::new("clients"));
+    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&clients))).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let own = clients.issue(&["client"]);
+    let chain = vec![CertificateDer::from_pem_slice(own.cert_pem.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    let tls = Arc::new(tls);
+
+    let endpoint = format!("gelf+tls://{}", server.address).parse().unwrap();
+    let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
+    client.send(&Message::new("h", "m")).await.unwrap();
+    assert_eq!(timeout(GUARD, server.texts.recv()).await.expect("it arrives").unwrap(), "m");
+    client.close(GUARD).await.unwrap();
+
+    for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
+        let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));
+        assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{uri}");
+    }
+}

@@ -13,7 +13,7 @@ use super::wire::Socket;
 use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, addresses};
 #[cfg(feature = "tls")]
-use crate::tls::Connector;
+use crate::tls::{Connector, no_tls};
 
 /// The receiver.
 pub(super) struct Destination {
@@ -63,6 +63,17 @@ impl Destination {
         if let Some(tls) = &mut self.tls {
             tls.load_now()?;
         }
+        Ok(())
+    }
+
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
+        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
+        tls.set_config(config);
         Ok(())
     }
 
