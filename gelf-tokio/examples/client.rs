@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let uri = env::args().nth(1).unwrap_or_else(|| "gelf+tcp://127.0.0.1:12201".to_owned());
-    let (client, mut receipts, driver) = Client::new(&uri.parse()?)?;
+    let (client, mut receipts, driver) = Client::builder(&uri.parse()?).build_with_receipts()?;
     let driver = tokio::spawn(driver.run());
 
     // Whoever reads receipts knows what became of each message; here by the number of its line.
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(line) = lines.next_line().await? {
         number += 1;
         // With a full queue this waits, unless the URI says `when_full=drop_oldest` or `drop_newest`.
-        client.send(&Message::new("example-host", line), number).await?;
+        client.send_with(&Message::new("example-host", line), number).await?;
     }
 
     // The driver sends what is left once the last client is gone, for ten seconds at most.

@@ -18,9 +18,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be asked for.
     for query in ["", "?bulk=true&compression=gzip"] {
-        let (client, mut receipts, driver) = Client::new(&format!("gelf+http://{address}{query}").parse()?)?;
+        let (client, mut receipts, driver) =
+            Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;
         for number in 1..=3 {
-            client.send(&Message::new("example-host", format!("message {number}")), number).await?;
+            client.send_with(&Message::new("example-host", format!("message {number}")), number).await?;
         }
         drop(client);
         let driver = tokio::spawn(driver.run());

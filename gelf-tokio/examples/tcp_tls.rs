@@ -34,10 +34,10 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     let address = receiver.local_addr()?;
     let [ca, cert, key] = [&files.ca, &files.client_cert, &files.client_key].map(|path| path.display());
     let uri = format!("gelf+tls://{address}?server_name=logs.example&ca={ca}&cert={cert}&key={key}");
-    let (client, mut receipts, driver) = Client::new(&uri.parse()?)?;
+    let (client, mut receipts, driver) = Client::builder(&uri.parse()?).build_with_receipts()?;
     let driver = tokio::spawn(driver.run());
     for number in 1..=3 {
-        client.send(&Message::new("example-host", format!("message {number}")), number).await?;
+        client.send_with(&Message::new("example-host", format!("message {number}")), number).await?;
     }
     drop(client);
 

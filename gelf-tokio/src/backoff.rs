@@ -1,11 +1,11 @@
-//! How long to wait between two attempts.
+//! Pauses between attempts.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// Pauses with full jitter: each is drawn from zero to a bound that doubles from 0.1 s to 30 s, so that many senders do
-/// not come back to a receiver at the same moment.
+/// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that many senders
+/// do not return to a receiver at the same moment.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
@@ -21,19 +21,19 @@ impl Backoff {
         Self { bound: Self::FIRST, random: RandomState::new(), drawn: 0 }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub(crate) fn pause(&mut self) -> Duration {
         let mut hasher = self.random.build_hasher();
         hasher.write_u64(self.drawn);
         self.drawn += 1;
-        // 53 bits are what a float keeps: a fraction of [0, 1).
+        // A float keeps 53 bits: a fraction of [0, 1).
         let fraction = (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64;
         let pause = self.bound.mul_f64(fraction);
         self.bound = (self.bound * 2).min(Self::LONGEST);
         pause
     }
 
-    /// Begins again with the short ones: an attempt has succeeded.
+    /// Starts again with short pauses, after a success.
     pub(crate) fn reset(&mut self) {
         self.bound = Self::FIRST;
     }

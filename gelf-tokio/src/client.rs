@@ -1,4 +1,4 @@
-//! A queue in front of a destination, and what sends from it.
+//! A queue in front of a destination, and the driver that sends from it.
 //!
 //! ```text
 //! Client::send --> Queue --> Driver --> datagrams, frames or requests
@@ -6,16 +6,15 @@
 //! Receipts <-- Queue <-- outcome of each message
 //! ```
 
+mod blocking;
+mod builder;
 mod driver;
-mod flight;
-#[cfg(feature = "http")]
-mod over_http;
-mod over_tcp;
-mod over_udp;
+mod in_flight;
+mod link_state;
 mod queue;
-mod reach;
 mod receipts;
-mod refused;
+mod state;
+mod transport;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -27,17 +26,20 @@ use bytes::BytesMut;
 use gelf_core::{Encoder, Message};
 use tokio::time::timeout;
 
+use crate::codec::is_framable;
 use crate::endpoint::Endpoint;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::outcome::{NotQueued, NotQueuedReason};
 use crate::stats::ClientStats;
 
+use blocking::block_on;
 use queue::Queue;
 
+pub use builder::ClientBuilder;
 pub use driver::Driver;
 pub use receipts::Receipts;
-pub use refused::{NotQueued, Refused};
+pub use state::ClientState;
 
-/// A thread's encoding buffer larger than this is given back once it is used.
+/// A thread's encoding buffer larger than this is freed after use.
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
@@ -47,124 +49,243 @@ thread_local! {
 
 /// Sends messages to one destination, from any number of tasks.
 ///
-/// A client only puts messages into a queue, which is bounded in messages and in bytes. Its [`Driver`] connects, as
-/// often as it takes, and sends them in order. What became of each message is a [receipt](Receipts). Clients are cheap to
-/// clone; when the last one is dropped, the driver sends what is left and ends.
+/// A client puts messages into a queue, which is bounded in messages and in bytes. Its [`Driver`] connects, again and
+/// again if need be, and sends them in order. Clients are cheap to clone.
 ///
 /// ```
 /// use std::time::Duration;
 /// use gelf_tokio::gelf_core::Message;
-/// use gelf_tokio::{Client, Outcome, TcpReceiver};
+/// use gelf_tokio::{Client, TcpReceiver};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
 /// let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
+/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
 ///
-/// let (client, mut receipts, driver) = Client::new(&endpoint)?;
-/// let driver = tokio::spawn(driver.run());
-/// # let receiving = tokio::spawn(async move { receiver.recv().await });
-///
-/// client.send(&Message::new("web-1", "payment refused"), 4711).await?;
-/// assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
-///
-/// drop(client);
-/// # receiving.await??;
-/// driver.await?;
+/// let client = Client::connect(&endpoint)?;
+/// client.send(&Message::new("web-1", "payment refused")).await?;
+/// client.close(Duration::from_secs(5)).await?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Client<R> {
+///
+/// # The end of a program
+///
+/// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends what is
+/// left before that, and says how many messages could not be sent. If all clones are dropped instead, the driver has 10 s
+/// to send what is left, as long as the runtime lives.
+///
+/// # Receipts
+///
+/// A client made by [`ClientBuilder::connect_with_receipts`] tells the [`Outcome`](crate::Outcome) of each message:
+///
+/// ```
+/// # use gelf_tokio::gelf_core::Message;
+/// # use gelf_tokio::{Client, Outcome, TcpReceiver};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
+/// # let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
+/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
+/// let (client, mut receipts) = Client::builder(&endpoint).connect_with_receipts()?;
+/// client.send_with(&Message::new("web-1", "payment refused"), 4711).await?;
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Logging
+///
+/// The driver logs by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that sends its events through a
+/// client must leave those out.
+pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,
 }
 
+impl Client {
+    /// Creates a client without receipts and spawns its driver on the current tokio runtime. It does not wait for a
+    /// connection: see [`state`](Self::state).
+    ///
+    /// # Errors
+    /// An error that names the file, if a file of TLS is missing or invalid; and an error if the caller is not within a
+    /// tokio runtime. The files are read at once, blocking the thread for as long as that takes.
+    pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::builder(endpoint).connect()
+    }
+
+    /// Returns a builder, for a client with receipts, or one whose driver the caller runs.
+    pub fn builder(endpoint: &Endpoint) -> ClientBuilder {
+        ClientBuilder::new(endpoint)
+    }
+
+    /// Queues a message. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there is room.
+    ///
+    /// # Errors
+    /// [`NotQueued`]; the message is counted in [`ClientStats::not_queued`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the message is not queued.
+    pub async fn send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
+        self.send_with(message, ()).await
+    }
+
+    /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank or has a null byte.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
+        self.send_payload_with(payload, ()).await
+    }
+
+    /// Queues a message without waiting. A full queue refuses it even with
+    /// [`WhenFull::Wait`](crate::WhenFull::Wait).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn try_send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
+        self.try_send_with(message, ())
+    }
+
+    /// Queues a payload without waiting: JSON text, which is not parsed.
+    ///
+    /// # Errors
+    /// As [`send_payload`](Self::send_payload).
+    pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
+        self.try_send_payload_with(payload, ())
+    }
+}
+
 impl<R> Client<R> {
-    /// A client for the endpoint, with the queue that it says; who reads its receipts, and what sends. Nothing is
-    /// connected before the driver runs. `R` is whatever tells the caller's messages apart, or `()`.
+    /// Queues a message with its receipt. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there is room.
     ///
     /// # Errors
-    /// `InvalidInput`, or what the operating system says, when TLS cannot be set up: its files must be there.
-    pub fn new(endpoint: &Endpoint) -> io::Result<(Self, Receipts<R>, Driver<R>)> {
-        Self::with_resolver(endpoint, Arc::new(SystemResolver))
-    }
-
-    /// As [`new`](Self::new), with names looked up by `resolver`.
+    /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::not_queued`].
     ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_resolver(
-        endpoint: &Endpoint,
-        resolver: Arc<dyn Resolve>,
-    ) -> io::Result<(Self, Receipts<R>, Driver<R>)> {
-        let queue = Arc::new(Queue::new(endpoint.queue()));
-        let driver = Driver::new(endpoint, resolver, Arc::clone(&queue))?;
-        Ok((Self { queue: Arc::clone(&queue), encoder: Encoder::new() }, Receipts::new(queue), driver))
-    }
-
-    /// Encodes with other settings than the defaults.
-    #[must_use]
-    pub fn with_encoder(mut self, encoder: Encoder) -> Self {
-        self.encoder = encoder;
-        self
-    }
-
-    /// Queues a message. By [`WhenFull::Wait`](crate::WhenFull) it waits until there is room.
-    ///
-    /// If the future is dropped before it is ready, the message is not queued, and there is no receipt of it.
-    ///
-    /// # Errors
-    /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::refused`].
-    pub async fn send(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the message is not queued, and no receipt comes.
+    pub async fn send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.queue(self.encode(message), receipt).await
     }
 
-    /// Queues a payload that is ready: JSON text, which is not checked any further. Else as [`send`](Self::send).
+    /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as [`send_with`](Self::send_with).
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`Refused::Invalid`] when the payload is blank or has a null byte.
-    pub async fn send_payload(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with`](Self::send_with), and [`NotQueuedReason::Invalid`] if the payload is blank or has a null byte.
+    ///
+    /// # Cancel safety
+    /// As [`send_with`](Self::send_with).
+    pub async fn send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.queue(payload.into(), receipt).await
     }
 
-    /// Queues a message at once or not at all: by [`WhenFull::Wait`](crate::WhenFull), too, a full queue refuses it.
+    /// Queues a message with its receipt, without waiting. A full queue refuses it even with
+    /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub fn try_send(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with`](Self::send_with).
+    pub fn try_send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.try_queue(self.encode(message), receipt)
     }
 
-    /// As [`try_send`](Self::try_send), with a payload that is ready.
+    /// Queues a payload with its receipt, without waiting.
     ///
     /// # Errors
-    /// As [`send_payload`](Self::send_payload).
-    pub fn try_send_payload(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_payload_with`](Self::send_payload_with).
+    pub fn try_send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.try_queue(payload.into(), receipt)
     }
 
-    /// Waits until all that is queued now has its outcome. The driver never holds messages back, so this is only to
-    /// know. Others may send meanwhile; theirs are not waited for.
+    /// Waits until each message that is queued now has its outcome. The driver never holds messages back, so a flush
+    /// only waits. Messages that are queued meanwhile are not waited for.
     ///
     /// # Errors
-    /// [`Unflushed`] after `within`: how many have no outcome yet. They stay queued.
+    /// [`Unflushed`] after `within`: the number of messages without an outcome. They stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unflushed> {
-        match timeout(within, self.queue.flushed()).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Unflushed { messages: self.queue.unsettled() }),
-        }
+        self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
 
-    /// What was done so far, of all clones together.
+    /// Flushes as [`flush`](Self::flush) does, blocking the thread. The driver must run on other threads: in a
+    /// runtime of one thread, the driver would be blocked too.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_blocking(&self, within: Duration) -> Result<(), Unflushed> {
+        self.flushed(block_on(within, self.queue.flushed()))
+    }
+
+    /// Refuses all further messages, of all clones, sends what is left, and ends the driver.
+    ///
+    /// # Errors
+    /// [`Unsent`] if messages were dropped meanwhile, or were not sent after `within`; then they are dropped as
+    /// [`DropReason::Ended`](crate::DropReason::Ended).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send what is
+    /// left.
+    pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
+        let dropped = self.begin_close(within);
+        self.closed(dropped, timeout(within, self.queue.ended()).await.ok())
+    }
+
+    /// Closes as [`close`](Self::close) does, blocking the thread. The driver must run on other threads, as for
+    /// [`flush_blocking`](Self::flush_blocking).
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn close_blocking(&self, within: Duration) -> Result<(), Unsent> {
+        let dropped = self.begin_close(within);
+        self.closed(dropped, block_on(within, self.queue.ended()))
+    }
+
+    /// Returns the counters of all clones together.
     pub fn stats(&self) -> ClientStats {
         self.queue.stats()
     }
 
-    /// Whoever reports the figures keeps this, which does not keep the driver running.
+    /// Returns the state of the link to the destination.
+    pub fn state(&self) -> ClientState {
+        self.queue.link()
+    }
+
+    /// Returns the last error of connecting or sending as text, whether or not the destination is up again.
+    pub fn last_error(&self) -> Option<Arc<str>> {
+        self.queue.last_error()
+    }
+
+    /// Returns a handle that reads the counters and does not keep the driver running.
     pub fn observer(&self) -> Observer<R> {
         Observer { queue: Arc::clone(&self.queue) }
+    }
+
+    fn flushed(&self, flushed: Option<()>) -> Result<(), Unflushed> {
+        flushed.ok_or_else(|| Unflushed { messages: self.queue.unsettled() })
+    }
+
+    /// Returns how many messages were dropped before.
+    fn begin_close(&self, within: Duration) -> u64 {
+        let dropped = self.stats().dropped.total();
+        self.queue.close(within);
+        dropped
+    }
+
+    fn closed(&self, dropped: u64, ended: Option<()>) -> Result<(), Unsent> {
+        if ended.is_none() {
+            self.queue.abort();
+        }
+        let stats = self.stats();
+        // Of messages in flight nothing more will be known: the driver is about to drop them.
+        match stats.dropped.total() - dropped + stats.in_flight as u64 {
+            0 => Ok(()),
+            messages => Err(Unsent { messages }),
+        }
     }
 
     fn encode(&self, message: &Message<'_>) -> Box<[u8]> {
@@ -180,11 +301,11 @@ impl<R> Client<R> {
     }
 
     fn check(&self, payload: &[u8], receipt: R) -> Result<R, NotQueued<R>> {
-        if payload.trim_ascii().is_empty() || payload.contains(&0) {
-            self.queue.refuse(Refused::Invalid);
-            return Err(NotQueued { receipt, reason: Refused::Invalid });
+        if is_framable(payload) {
+            return Ok(receipt);
         }
-        Ok(receipt)
+        self.queue.count_not_queued(NotQueuedReason::Invalid);
+        Err(NotQueued { receipt, reason: NotQueuedReason::Invalid })
     }
 }
 
@@ -207,15 +328,25 @@ impl<R> fmt::Debug for Client<R> {
     }
 }
 
-/// Reads the figures of a [`Client`], also when all of its clones are dropped and its driver has ended.
-pub struct Observer<R> {
+/// Reads the counters of a [`Client`], even after all of its clones are dropped and its driver has ended.
+pub struct Observer<R = ()> {
     queue: Arc<Queue<R>>,
 }
 
 impl<R> Observer<R> {
-    /// What was done so far.
+    /// Returns the counters.
     pub fn stats(&self) -> ClientStats {
         self.queue.stats()
+    }
+
+    /// Returns the state of the link to the destination.
+    pub fn state(&self) -> ClientState {
+        self.queue.link()
+    }
+
+    /// Returns the last error of connecting or sending as text, whether or not the destination is up again.
+    pub fn last_error(&self) -> Option<Arc<str>> {
+        self.queue.last_error()
     }
 }
 
@@ -231,11 +362,11 @@ impl<R> fmt::Debug for Observer<R> {
     }
 }
 
-/// Not all was sent in time.
+/// Messages had no outcome when the time of a flush was over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unflushed {
-    /// How many messages have no outcome yet.
+    /// The number of messages that have no outcome yet.
     pub messages: usize,
 }
 
@@ -246,3 +377,19 @@ impl fmt::Display for Unflushed {
 }
 
 impl std::error::Error for Unflushed {}
+
+/// Messages could not be sent when a client was closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// The number of messages that were dropped. Over TCP and TLS, some of them may have arrived nevertheless.
+    pub messages: u64,
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} messages could not be sent", self.messages)
+    }
+}
+
+impl std::error::Error for Unsent {}

@@ -1,4 +1,4 @@
-//! Frames for tokio-util.
+//! Frames on streams: the codec for tokio-util, and the one place where frames are written.
 
 use std::io;
 
@@ -7,31 +7,46 @@ use gelf_core::{FrameTooLong, Framer, Message, encode};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
-/// [`FramedWrite`](tokio_util::codec::FramedWrite): a payload and a null byte behind it.
+/// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a null byte.
 ///
-/// Reading, a frame that is too long is an item, since an error would end the stream; the frames behind it follow. At
-/// the end of the stream the last frame need not be terminated. A frame shares the memory of the read buffer: copy
-/// one that is to be kept.
+/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream; the next frames
+/// follow. The last frame of a stream need not be terminated. A frame shares the memory of the read buffer: copy a frame
+/// that is to be kept.
 ///
-/// Writing, it takes messages, and payloads that are ready. Let `FramedWrite` collect many of them
-/// (`feed`, and a backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
+/// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a backpressure
+/// boundary of 64 KiB): one write for each costs seven times the processor time.
+///
+/// ```
+/// use gelf_tokio::GelfCodec;
+/// use gelf_tokio::bytes::BytesMut;
+/// use gelf_tokio::gelf_core::Message;
+/// use gelf_tokio::tokio_util::codec::{Decoder, Encoder};
+///
+/// let mut codec = GelfCodec::new();
+/// let mut stream = BytesMut::new();
+/// codec.encode(&Message::new("web-1", "started"), &mut stream)?;
+/// codec.encode(&Message::new("web-1", "stopped"), &mut stream)?;
+/// let frame = codec.decode(&mut stream)?.expect("a whole frame")?;
+/// assert_eq!(frame, r#"{"version":"1.1","host":"web-1","short_message":"started"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct GelfCodec {
     framer: Framer,
 }
 
 impl GelfCodec {
-    /// A codec that reads frames of up to 2 MiB, see [`Framer::DEFAULT_MAX_FRAME_LEN`].
+    /// Creates a codec that reads frames of up to 2 MiB, see [`Framer::DEFAULT_MAX_FRAME_LEN`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A codec that reads frames of up to `max_frame_len` bytes. The cap stops a stream without a delimiter.
+    /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a delimiter.
     pub fn with_max_frame_len(max_frame_len: usize) -> Self {
         Self { framer: Framer::new(max_frame_len) }
     }
 
-    /// How many frames held nothing but white space; they are left out.
+    /// Returns the number of frames that held nothing but white space; they are skipped.
     pub fn empty_frames(&self) -> u64 {
         self.framer.empty_frames()
     }
@@ -59,21 +74,47 @@ impl Encoder<&Message<'_>> for GelfCodec {
     }
 }
 
-/// Takes a payload that is ready.
+/// Encodes a payload: JSON text.
 impl Encoder<Bytes> for GelfCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` when the payload is blank or has a null byte; nothing is written, and the stream is not harmed.
+    /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream goes on.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
-        Framer::write_frame(&payload, dst).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+        write_payload(&payload, dst)
     }
 }
 
-/// Appends a message as a frame. What `encode` writes is never blank and has no null byte.
-pub(crate) fn write_message(message: &Message<'_>, dst: &mut BytesMut) {
-    encode(message, dst);
+/// Appends a frame: the payload that `write` appends, and the delimiter. Returns the length of the frame.
+pub(crate) fn write_frame(dst: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) -> usize {
+    let before = dst.len();
+    write(dst);
     dst.put_u8(0);
+    dst.len() - before
+}
+
+/// Appends a message as a frame. An encoded message is never blank and has no null byte.
+pub(crate) fn write_message(message: &Message<'_>, dst: &mut BytesMut) {
+    write_frame(dst, |dst| encode(message, dst));
+}
+
+/// Appends a payload as a frame.
+///
+/// # Errors
+/// `InvalidInput` if the payload is [not framable](is_framable). Nothing is written then.
+pub(crate) fn write_payload(payload: &[u8], dst: &mut BytesMut) -> io::Result<()> {
+    if !is_framable(payload) {
+        let error = "the payload is blank or has a null byte";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+    }
+    dst.reserve(payload.len() + 1);
+    write_frame(dst, |dst| dst.put_slice(payload));
+    Ok(())
+}
+
+/// Whether a payload can be sent as a frame: it is not blank and has no null byte.
+pub(crate) fn is_framable(payload: &[u8]) -> bool {
+    !payload.trim_ascii().is_empty() && !payload.contains(&0)
 }
 
 #[cfg(test)]

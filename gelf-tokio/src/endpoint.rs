@@ -1,4 +1,4 @@
-//! Where messages go, as a URI.
+//! Endpoints: the destination of messages, as a URI.
 
 use std::str::FromStr;
 
@@ -10,15 +10,16 @@ mod escape;
 mod options;
 mod query;
 mod scheme;
+mod table;
 
 use error::without_options;
-use query::Query;
 use scheme::Scheme;
 
 pub use error::InvalidEndpoint;
 pub use options::{HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull};
+pub use table::EndpointOption;
 
-/// A destination of messages: transport, host, port and queue.
+/// The destination of messages: transport, host, port and queue.
 ///
 /// ```
 /// use gelf_tokio::{Endpoint, Transport};
@@ -40,43 +41,27 @@ pub use options::{HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, 
 /// | `gelf+http://HOST[:PORT][/PATH]` | HTTP/1.1 | `http` |
 /// | `gelf+https://HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
-/// The port is 12201 unless it is given, for all of them, as the inputs of Graylog and Logstash have it. A host is a
-/// name, an IPv4 address, or an IPv6 address in brackets. A name stays a name: it is looked up at each connect. The
-/// path is `/gelf` unless there is one other than `/`, and stands as it is sent. A path of another scheme, a user or a
-/// fragment is an error, for it would mean something that nobody heeds.
+/// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name, an IPv4
+/// address, or an IPv6 address in brackets. A name is looked up at each connect. The path is sent as it is written; an
+/// empty path and `/` mean `/gelf`. A path of another scheme, a user or a fragment is an error.
 ///
 /// Options follow as a query, in any order, each at most once: `gelf://logs?compression=zlib&datagram_size=8192`. They
-/// are encoded as in HTML forms: `%2B` is a plus sign, and `+` a space. Only what is not the default is displayed.
+/// are encoded as in HTML forms: `%2B` is a plus sign, and `+` a space. [`Display`](std::fmt::Display) writes only the
+/// options that differ from their defaults.
 ///
-/// | option | of | values | default |
-/// |---|---|---|---|
-/// | `compression` | UDP | `gzip`, `zlib`, `none` | `gzip` |
-/// | | TCP, TLS | `none`: GELF has no compression on a stream | `none` |
-/// | | HTTP, HTTPS | `gzip`, `none` | `none` |
-/// | `level` | UDP, HTTP, HTTPS | 1, the fastest, to 9, the smallest; needs a compression | 2 |
-/// | `datagram_size` | UDP | 13 to 65507 bytes, a chunk's header included | 1420 |
-/// | `rate` | UDP | 1 to 4294967295 datagrams a second | no limit |
-/// | `user_timeout` | TCP, TLS | 1 to 3600 seconds without an acknowledgement | 30 |
-/// | `ca` | TLS, HTTPS | a PEM file: who may vouch for the receiver | those of the system |
-/// | `cert`, `key` | TLS, HTTPS | PEM files: who the sender is; both or neither | none |
-/// | `server_name` | TLS, HTTPS | the name or address in the receiver's certificate | the host |
-/// | `bulk` | HTTP, HTTPS | `true`, `false`: several messages in a request | `false` |
-/// | `header` | HTTP, HTTPS | `NAME:VALUE`, a header by which the receiver knows the sender | none |
-/// | `timeout` | HTTP, HTTPS | 1 to 3600 seconds for an answer | 10 |
-/// | `queue` | all | 1 to 16777216 messages that may wait | 65536 |
-/// | `queue_bytes` | all | 1024 to 17179869184 bytes that may wait | 67108864 |
-/// | `when_full` | all | `wait`, `drop_newest`, `drop_oldest` | `wait` |
+#[doc = include_str!("endpoint/options.md")]
 ///
-/// What they are for is said at [`UdpOptions`], [`TcpOptions`], [`TlsOptions`], [`HttpOptions`] and [`QueueOptions`].
+/// The fields of [`UdpOptions`], [`TcpOptions`], [`TlsOptions`], [`HttpOptions`] and [`QueueOptions`] describe them in
+/// detail.
 ///
 /// # Secrets
 ///
 /// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its place, so
-/// an endpoint may be logged, and a URI that was displayed needs the value again.
+/// an endpoint may be logged. A URI that was displayed needs the value again.
 ///
 /// # Without a URI
 ///
-/// A program that has the parts uses [`new`](Self::new), which holds them to the same limits.
+/// [`new`](Self::new) builds an endpoint from its parts, with the same validation.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Endpoint {
     transport: Transport,
@@ -89,8 +74,8 @@ impl Endpoint {
     /// 12201, for all transports.
     pub const DEFAULT_PORT: u16 = 12201;
 
-    /// An endpoint of the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an address; an IPv6
-    /// address may stand in brackets.
+    /// Creates an endpoint with the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an address; an
+    /// IPv6 address may stand in brackets.
     ///
     /// ```
     /// use gelf_tokio::gelf_core::Compression;
@@ -106,8 +91,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] for a host that is none, for options that a URI could not have, and for a transport whose
-    /// cargo feature is off.
+    /// [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a transport whose cargo
+    /// feature is off.
     pub fn new(transport: Transport, host: &str) -> Result<Self, InvalidEndpoint> {
         let invalid_host = || InvalidEndpoint::Host { host: host.to_owned() };
         Ok(Self {
@@ -130,18 +115,18 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Sets how much may wait, and what then.
+    /// Sets the limits of the queue.
     ///
     /// # Errors
-    /// [`InvalidEndpoint::Value`] for a size beyond its limits.
+    /// [`InvalidEndpoint::Value`] for a size outside of its range.
     pub fn with_queue(mut self, queue: QueueOptions) -> Result<Self, InvalidEndpoint> {
         self.queue = check::queue(queue)?;
         Ok(self)
     }
 
-    /// Reads a URI that may have options of the caller's own, by the names in `own_options`. Returns those that it
-    /// has, name and value decoded (`%2C` is a comma and `+` a space), in order and with repetitions. A name such as
-    /// `field.*` stands for all that begin with `field.`. A name that the endpoint has itself, for whichever transport, is
+    /// Parses a URI that may have options of the caller's own, with the names in `own_options`. Returns the caller's
+    /// options as decoded names and values (`%2C` is a comma and `+` a space), in order and with repetitions. A name such
+    /// as `field.*` stands for all names that begin with `field.`. The name of an endpoint option, of any transport, is
     /// never the caller's.
     ///
     /// ```
@@ -154,10 +139,35 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] says in one line what to write instead.
+    /// [`InvalidEndpoint`], which says in one line what to write instead.
     pub fn parse_with(
         uri: &str,
         own_options: &[&str],
+    ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
+        Self::parse_over(uri, own_options, QueueOptions::default())
+    }
+
+    /// Parses a URI as [`parse_with`](Self::parse_with) does, with other defaults for the queue. An option that the URI
+    /// states counts, even if it states a default of [`QueueOptions`].
+    ///
+    /// ```
+    /// use gelf_tokio::{Endpoint, QueueOptions};
+    ///
+    /// let mut small = QueueOptions::default();
+    /// small.max_messages = 100;
+    /// let (unset, _) = Endpoint::parse_over("gelf://logs", &[], small)?;
+    /// assert_eq!(unset.queue().max_messages, 100);
+    /// let (set, _) = Endpoint::parse_over("gelf://logs?queue=65536", &[], small)?;
+    /// assert_eq!(set.queue().max_messages, 65_536);
+    /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`parse_with`](Self::parse_with), and [`InvalidEndpoint::Value`] for defaults outside of their range.
+    pub fn parse_over(
+        uri: &str,
+        own_options: &[&str],
+        queue: QueueOptions,
     ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
         let Some((scheme, rest)) = uri.split_once("://") else {
             return Err(InvalidEndpoint::NoScheme { uri: scheme::shown(uri) });
@@ -175,28 +185,31 @@ impl Endpoint {
             return Err(InvalidEndpoint::Path { path: without_options(path) });
         }
         let (host, port) = authority::read(authority)?;
-        let (query, own) = Query::read(query, scheme, own_options)?;
-        let transport = check::transport(query.transport(path)?)?;
-        let queue = check::queue(query.queue()?)?;
+        let (mut transport, mut queue) = (scheme.transport(), queue);
+        if let Transport::Http(options) = &mut transport {
+            path.clone_into(&mut options.path);
+        }
+        let own = query::read(query, own_options, &mut transport, &mut queue)?;
+        let (transport, queue) = (check::transport(transport)?, check::queue(queue)?);
         Ok((Self { transport, host, port, queue }, own))
     }
 
-    /// How messages travel, and the options of that.
+    /// Returns the transport and its options.
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// How much may wait for it in a [`Client`](crate::Client), and what then.
+    /// Returns the limits of the queue that a [`Client`](crate::Client) has for the endpoint.
     pub fn queue(&self) -> QueueOptions {
         self.queue
     }
 
-    /// The host's name or address; an IPv6 address stands without brackets.
+    /// Returns the host: a name or an address. An IPv6 address has no brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, not 0.
+    /// Returns the port, which is not 0.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -308,8 +321,8 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, filter.name, queue, queue_bytes, user_timeout, \
-             when_full"
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
+             user_timeout, when_full"
         );
     }
 
@@ -324,7 +337,8 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "unknown option \"{name}\": use compression, field.*, queue, queue_bytes, user_timeout, when_full"
+                    "unknown option \"{name}\": use compression, connect_timeout, field.*, queue, queue_bytes, \
+                     user_timeout, when_full"
                 )
             );
         }

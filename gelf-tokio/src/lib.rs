@@ -1,81 +1,97 @@
-//! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, thin over [`gelf_core`].
+//! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, over [`gelf_core`].
 //!
-//! * [`Endpoint`]: where messages go and how, as a URI such as `gelf://logs.example:12201`.
-//! * [`Client`], [`Driver`] and [`Receipts`]: a bounded queue in front of any of them, that connects as often as it takes,
-//!   sends again what a broken connection did not deliver, and says of each message what became of it.
-//! * [`UdpSender`], [`TcpSender`] and, with the feature `http`, `HttpSender`: one socket, connection or request, for those
-//!   who queue and retry in ways of their own.
-//! * [`UdpReceiver`], [`TcpReceiver`] and, with the feature `http`, `HttpReceiver`: bounded, and not to be stopped by
-//!   anything that comes in.
-//! * [`GelfCodec`]: the frames alone, for any stream that tokio-util can frame.
+//! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
+//! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a broken
+//!   connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
+//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs with a queue and
+//!   retries of their own.
+//! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
+//! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
+//!
+//! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow Docker, and
+//! shut down.
 //!
 //! ```
-//! use gelf_tokio::gelf_core::{Decoder, Level, Message};
-//! use gelf_tokio::{Client, Outcome, TcpReceiver};
+//! use std::time::Duration;
+//! use gelf_tokio::Client;
+//! use gelf_tokio::gelf_core::{Level, Message};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
-//! let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
-//!
-//! let (client, mut receipts, driver) = Client::new(&endpoint)?;
-//! let driver = tokio::spawn(driver.run());
-//! client.send(&Message::new("web-1", "payment refused").with_level(Level::Warning), 4711).await?;
-//!
-//! let received = receiver.recv().await?;
-//! let decoded = Decoder::lenient().decode(&received.payload)?;
-//! assert_eq!(decoded.message.short_message(), "payment refused");
-//! // Of a system other than Linux it is only known that the message is `Sent`.
-//! # #[cfg(target_os = "linux")]
-//! assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
+//! # let mut receiver = gelf_tokio::TcpReceiver::bind("127.0.0.1:0").await?;
+//! # let address = receiver.local_addr()?;
+//! # tokio::spawn(async move { loop { let _ = receiver.recv().await; } });
+//! # let uri = format!("gelf+tcp://{address}");
+//! # let _ = stringify! {
+//! let uri = "gelf+tcp://logs.example:12201";
+//! # };
+//! let client = Client::connect(&uri.parse()?)?;
+//! client.send(&Message::new("web-1", "payment refused").with_level(Level::Warning)).await?;
+//! client.close(Duration::from_secs(5)).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! | over | a message is delivered when | it may be lost, and that is | it may arrive twice |
+//! | transport | a message counts as delivered when | it may be lost unnoticed | it may arrive twice |
 //! |---|---|---|---|
-//! | UDP | the own operating system has taken all of its datagrams: `Sent` | unknown, on the way or at the receiver; what the own system, or the other one's refusal, says is counted | when the network doubles it |
-//! | TCP, TLS | the receiver's operating system has acknowledged its last byte: `Acknowledged` | unknown, if the receiver ends before it has read what its system acknowledged | when the connection breaks in between |
-//! | HTTP | the receiver has answered 2xx: `Accepted` | the receiver's affair | when the connection breaks before the answer |
+//! | UDP | the own operating system has taken all of its datagrams: `Sent` | in the network or at the receiver; drops of the own system and refusals of the other one are counted | if the network duplicates it |
+//! | TCP, TLS | the receiver's operating system has acknowledged its last byte: `Acknowledged` | if the receiver ends before it has read the acknowledged bytes | if the connection breaks before the acknowledgement |
+//! | HTTP | the receiver has answered 2xx: `Accepted` | if the receiver loses it | if the connection breaks before the answer |
 //!
 //! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
 //!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`].
-//! * A message is on the wire whole, or cut at the end of its connection; it is never continued on another. Over UDP it
+//! * A message is written whole, or cut by the end of its connection; it is never continued on another one. Over UDP it
 //!   arrives whole or not at all.
-//! * A receiver never ends. A bad datagram, frame or request, a broken connection or a full table of file descriptors costs
-//!   what it carried, is an `Err` or a count, and the next call goes on.
-//! * TLS never falls back: to no other authority, and not to plain.
+//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never ends a receiver: it
+//!   is an `Err` or a count, and the next call goes on.
+//! * TLS never falls back to another authority or to plain text.
 //!
 //! # Limits
 //!
-//! | what | default | stops |
+//! | limit | default | protects against |
 //! |---|---|---|
-//! | a client's queue, what is in flight included | 65,536 messages or 64 MiB | destinations that are down or slow; what then is [`WhenFull`]'s |
-//! | receipts that nobody has read | as many messages as the queue | readers that do not read |
+//! | queue of a client, messages in flight included | 65,536 messages or 64 MiB | destinations that are down or slow; [`WhenFull`] sets the behaviour |
+//! | unread receipts | as many as the queue holds messages, at least 65,536 | readers that do not read |
 //! | pending chunked messages | 8,192 or 64 MiB, 512 a sender, 5 s | floods of chunks that complete nothing |
 //! | inflated payload | 8 MiB | decompression bombs |
 //! | frame | 2 MiB | streams without a delimiter |
 //! | connections | 1,024, and 64 a peer; further ones wait to be accepted, or are closed | connections without end |
 //! | TLS handshake | 10 s | connections that are not used |
-//! | frame on its way | 30 s | frames that come byte by byte |
+//! | receipt of a frame | 30 s | frames that come byte by byte |
 //! | unfinished frames | 256 MiB, and 64 KiB a connection | long frames that are begun and not ended |
-//! | frames that wait to be received | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
-//! | HTTP request body | 64 KiB, inflated | as Graylog has it |
+//! | received frames that wait | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
+//! | HTTP request body | 64 KiB, inflated | the same limit as Graylog's |
 //!
-//! Each can be changed: see [`QueueOptions`], [`UdpReceiverOptions`], [`TcpReceiverOptions`] and `HttpReceiverOptions`.
+//! [`QueueOptions`], [`UdpReceiverOptions`], [`TcpReceiverOptions`] and [`HttpReceiverOptions`] change them.
+//!
+//! # Logging
+//!
+//! This crate logs by [`tracing`], with targets that begin with `gelf_tokio`. A subscriber that sends its events through a
+//! [`Client`] must leave those out, or each logged error makes another message.
 //!
 //! # Features
 //!
 //! * `zlib-rs` (on by default): the faster of two pure Rust implementations of deflate.
-//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which has C and assembly in it.
-//! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 alone.
-
+//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and assembly.
+//! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 only.
+//! * `serde`: gelf-core's feature of the same name.
+#![cfg_attr(
+    not(feature = "http"),
+    doc = "
+[`HttpReceiver`]: https://docs.rs/gelf-tokio
+[`HttpReceiverOptions`]: https://docs.rs/gelf-tokio
+[`HttpSender`]: https://docs.rs/gelf-tokio"
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub use gelf_core;
+pub use {bytes, gelf_core, tokio_util};
+
+#[cfg(feature = "tls")]
+pub use rustls;
 
 mod accept;
 mod backoff;
@@ -97,26 +113,29 @@ mod tcp;
 mod tls;
 mod udp;
 
-pub use client::{Client, Driver, NotQueued, Observer, Receipts, Refused, Unflushed};
+pub use client::{Client, ClientBuilder, ClientState, Driver, Observer, Receipts, Unflushed, Unsent};
 pub use codec::GelfCodec;
 pub use endpoint::{
-    Endpoint, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions,
-    WhenFull,
+    Endpoint, EndpointOption, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport,
+    UdpOptions, WhenFull,
 };
 #[cfg(feature = "http")]
 pub use http::{
     BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats,
     HttpRefusals, HttpSender,
 };
-pub use outcome::{DropReason, Outcome};
+pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 pub use receive::{ReceiveError, Received};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
-pub use stats::{ClientStats, DropCounts, RefusedCounts};
+pub use stats::{ClientStats, DropCounts, NotQueuedCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
 #[cfg(feature = "tls")]
 pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
 pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender, UdpSenderStats};
+
+#[doc = include_str!("cookbook.md")]
+pub mod cookbook {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

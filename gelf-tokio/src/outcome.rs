@@ -1,28 +1,28 @@
-//! What became of a message.
+//! The outcome of a message, and why a message was not queued.
 
 use std::{fmt, io};
 
 use crate::send::SendError;
 
-/// What became of a message, as far as a sender can know. Each message has exactly one.
+/// The outcome of a message, as far as a sender can know it. Each queued message has exactly one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The receiver has answered that it accepts it. Over HTTP. What it does with it then is not known: Graylog answers
-    /// before it has read the JSON.
+    /// The receiver has answered 2xx. Over HTTP. Graylog answers before it has read the JSON, so it may still reject the
+    /// message.
     Accepted,
-    /// The receiver's operating system has acknowledged all of its bytes. Over TCP and TLS. If the receiver ends
+    /// The receiver's operating system has acknowledged all bytes of the message. Over TCP and TLS. If the receiver ends
     /// before it has read them, they are lost.
     Acknowledged,
-    /// It is given up.
+    /// The message is given up.
     Dropped(DropReason),
-    /// The sender's own operating system has taken it. Over UDP, that is all that can be known; over TCP, where the
-    /// system does not tell what was acknowledged (any but Linux).
+    /// The sender's own operating system has taken the message. Over UDP, nothing more can be known; over TCP, where the
+    /// system does not report acknowledgements (all but Linux).
     Sent,
 }
 
 impl Outcome {
-    /// Whether it went out: all but [`Dropped`](Self::Dropped).
+    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped).
     pub fn is_delivered(self) -> bool {
         !matches!(self, Self::Dropped(_))
     }
@@ -32,26 +32,27 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// A datagram of it is larger than what the network interface, or the way that is known to the destination, takes.
-    /// Over UDP.
+    /// A datagram of the message is larger than the network interface, or the path to the destination, takes. Over UDP.
     DatagramTooLong,
-    /// The client has ended, and the time for what was still to be sent is over. Over TCP the operating system may go on
-    /// to send what was written and not acknowledged, so it may arrive nevertheless.
+    /// The driver has ended before the message was sent. Over TCP the operating system may still send bytes that were
+    /// written and not acknowledged, so the message may arrive nevertheless.
     Ended,
-    /// The queue was full, and a newer message had the room, by [`WhenFull::DropOldest`](crate::WhenFull).
+    /// The queue was full, and a newer message took the room, by
+    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
     QueueFull,
-    /// The destination's host says that nobody listens there, before the next message is sent or within 10 ms. Over UDP.
+    /// The destination's host reports that no program listens there, before the next message is sent or within 10 ms.
+    /// Over UDP.
     Refused,
-    /// The receiver answers that it does not want it: the status. Over HTTP.
+    /// The receiver has answered with this status, which is final. Over HTTP.
     Rejected(u16),
-    /// The operating system did not take it, for another reason. Over UDP.
+    /// The operating system did not take the message, for another reason. Over UDP.
     System(io::ErrorKind),
-    /// It does not fit into 128 chunks. Over UDP.
+    /// The message does not fit into 128 chunks. Over UDP.
     TooLarge,
 }
 
 impl DropReason {
-    /// Why a message is given up for which a send failed, over UDP.
+    /// The reason why a message is given up after a failed send, over UDP.
     pub(crate) fn of_send(error: &SendError) -> Self {
         match error {
             SendError::TooLarge(_) => Self::TooLarge,
@@ -69,12 +70,56 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DatagramTooLong => f.write_str("a datagram is too long for the network"),
-            Self::Ended => f.write_str("the client ended before it could be sent"),
+            Self::Ended => f.write_str("the client ended before the message was sent"),
             Self::QueueFull => f.write_str("the queue was full"),
-            Self::Refused => f.write_str("nobody listens at the destination"),
+            Self::Refused => f.write_str("no program listens at the destination"),
             Self::Rejected(status) => write!(f, "the receiver answered with status {status}"),
-            Self::System(kind) => write!(f, "the operating system did not take it: {kind}"),
-            Self::TooLarge => f.write_str("it does not fit into 128 chunks"),
+            Self::System(kind) => write!(f, "the operating system did not take the message: {kind}"),
+            Self::TooLarge => f.write_str("the message does not fit into 128 chunks"),
         }
     }
 }
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum NotQueuedReason {
+    /// The client is closed, or its driver has ended.
+    Closed,
+    /// The queue is full, and [`WhenFull`](crate::WhenFull) says neither to make room nor to wait. With
+    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) too, if all messages are in flight.
+    Full,
+    /// The payload is blank or has a null byte, which no transport carries.
+    Invalid,
+    /// The message alone is longer than the queue may be.
+    TooLarge,
+}
+
+impl fmt::Display for NotQueuedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the client is closed",
+            Self::Full => "the queue is full",
+            Self::Invalid => "the payload is blank or has a null byte",
+            Self::TooLarge => "the message is longer than the queue may be",
+        })
+    }
+}
+
+/// A message was not queued. The error returns the receipt, since no outcome follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct NotQueued<R = ()> {
+    /// The receipt that was given with the message.
+    pub receipt: R,
+    /// The reason.
+    pub reason: NotQueuedReason,
+}
+
+impl<R> fmt::Display for NotQueued<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<R: fmt::Debug> std::error::Error for NotQueued<R> {}

@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Lookup of host names.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,18 +7,18 @@ use std::{fmt, io};
 
 use tokio::net::lookup_host;
 
-/// What [`Resolve::resolve`] returns.
+/// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks names up. [`SystemResolver`] asks the operating system; another one may know of service discovery, or be a
-/// test's.
+/// Looks host names up. [`SystemResolver`] asks the operating system. Another implementation may use service discovery, or
+/// serve a test.
 pub trait Resolve: fmt::Debug + Send + Sync {
-    /// The addresses of a host, in the order in which they are to be tried. None is an error for the sender.
+    /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error for the
+    /// sender.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
 }
 
-/// The operating system's resolver, with `/etc/hosts` and whatever else it heeds. It is asked each time; nothing is
-/// remembered here.
+/// The operating system's resolver, with `/etc/hosts` and its other sources. Nothing is cached here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
@@ -28,7 +28,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// The addresses of a host, at least one.
+/// Returns the addresses of a host, at least one.
 pub(crate) async fn addresses(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses = resolver.resolve(host, port).await?;
     if addresses.is_empty() {

@@ -1,25 +1,25 @@
-//! What can go wrong with a message on its way out.
+//! Errors of sending a message.
 
 use std::{fmt, io};
 
 use gelf_core::MessageTooLarge;
 
-/// A message was not sent, or not wholly.
+/// A message was not sent, or not completely.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and send again
-    /// what was fed since the last flush that succeeded.
+    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and send all
+    /// messages again that were fed since the last flush that succeeded.
     Closed,
-    /// The operating system refused. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
+    /// An error of the operating system. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
     /// [`TcpSender`](crate::TcpSender) is closed.
     Io(io::Error),
-    /// The message does not fit into 128 chunks; the caller's fault. The next message is not concerned.
+    /// The message does not fit into 128 chunks; the caller's fault. The next message may be sent.
     TooLarge(MessageTooLarge),
 }
 
 impl SendError {
-    /// Whether the destination's host says that nobody listens there.
+    /// Returns whether the destination's host reports that no program listens there.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
@@ -39,8 +39,9 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Closed => None,
-            Self::Io(error) => Some(error),
-            Self::TooLarge(error) => Some(error),
+            // `Display` shows the error itself.
+            Self::Io(error) => error.source(),
+            Self::TooLarge(error) => error.source(),
         }
     }
 }

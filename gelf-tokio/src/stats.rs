@@ -1,45 +1,49 @@
-//! What a client has done.
+//! The counters of a client.
 
-use crate::client::Refused;
-use crate::outcome::{DropReason, Outcome};
+use crate::outcome::{DropReason, NotQueuedReason, Outcome};
 
-/// What a [`Client`](crate::Client) has done so far, in messages unless it says otherwise. At every moment,
+/// Counters of a [`Client`](crate::Client), in messages unless stated otherwise. At every moment,
 /// `queued = accepted + acknowledged + sent + dropped.total() + waiting + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ClientStats {
-    /// Queued, of all that were offered; see `refused` for the others.
+    /// Messages that were queued. `not_queued` counts the others.
     pub queued: u64,
-    /// That wait in the queue now.
+    /// Messages that wait in the queue now.
     pub waiting: usize,
-    /// That are being sent now: written and not acknowledged, requested and not answered.
+    /// Messages that are being sent now: written and not acknowledged, or requested and not answered.
     pub in_flight: usize,
-    /// [`Outcome::Accepted`].
+    /// Messages with the outcome [`Outcome::Accepted`].
     pub accepted: u64,
-    /// [`Outcome::Acknowledged`].
+    /// Messages with the outcome [`Outcome::Acknowledged`].
     pub acknowledged: u64,
-    /// [`Outcome::Sent`].
+    /// Messages with the outcome [`Outcome::Sent`].
     pub sent: u64,
-    /// [`Outcome::Dropped`], by reason.
+    /// Messages with the outcome [`Outcome::Dropped`], by reason.
     pub dropped: DropCounts,
-    /// Never queued, by reason.
-    pub refused: RefusedCounts,
-    /// Written again on a new connection, since the one before broke before they were acknowledged. The receiver may
-    /// have them twice. Over TCP; over HTTP, requests that were made again.
+    /// Messages that were not queued, by reason.
+    pub not_queued: NotQueuedCounts,
+    /// Messages written again on a new connection, since the previous one broke before they were acknowledged. The
+    /// receiver may have them twice. Over TCP; over HTTP, messages of requests that were made again.
     pub resent: u64,
+    /// Messages that were cut to fit into 128 chunks. Over UDP, with
+    /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
+    pub truncated: u64,
+    /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
+    pub receipts_lost: u64,
     /// Datagrams that the destination's host was heard to refuse. Over UDP.
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,
     /// Attempts to connect that failed, the lookup of the name and the TLS handshake included.
     pub failed_connects: u64,
-    /// Connections that ended before they were closed from here.
+    /// Connections that the other side or the network ended.
     pub broken_connections: u64,
     /// Whether there is a connection now.
     pub is_connected: bool,
 }
 
-/// Messages given up, by [`DropReason`].
+/// Counts of dropped messages, by [`DropReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DropCounts {
@@ -60,47 +64,47 @@ pub struct DropCounts {
 }
 
 impl DropCounts {
-    /// All of them.
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self { datagram_too_long, ended, queue_full, refused, rejected, system, too_large } = self;
         datagram_too_long + ended + queue_full + refused + rejected + system + too_large
     }
 }
 
-/// Messages never queued, by [`Refused`].
+/// Counts of messages that were not queued, by [`NotQueuedReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct RefusedCounts {
-    /// [`Refused::Closed`].
+pub struct NotQueuedCounts {
+    /// [`NotQueuedReason::Closed`].
     pub closed: u64,
-    /// [`Refused::Full`].
+    /// [`NotQueuedReason::Full`].
     pub full: u64,
-    /// [`Refused::Invalid`].
+    /// [`NotQueuedReason::Invalid`].
     pub invalid: u64,
-    /// [`Refused::TooLarge`].
+    /// [`NotQueuedReason::TooLarge`].
     pub too_large: u64,
 }
 
-impl RefusedCounts {
-    /// All of them.
+impl NotQueuedCounts {
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self { closed, full, invalid, too_large } = self;
         closed + full + invalid + too_large
     }
 
-    pub(crate) fn count(&mut self, reason: Refused) {
+    pub(crate) fn count(&mut self, reason: NotQueuedReason) {
         let count = match reason {
-            Refused::Closed => &mut self.closed,
-            Refused::Full => &mut self.full,
-            Refused::Invalid => &mut self.invalid,
-            Refused::TooLarge => &mut self.too_large,
+            NotQueuedReason::Closed => &mut self.closed,
+            NotQueuedReason::Full => &mut self.full,
+            NotQueuedReason::Invalid => &mut self.invalid,
+            NotQueuedReason::TooLarge => &mut self.too_large,
         };
         *count += 1;
     }
 }
 
 impl ClientStats {
-    /// Messages that went out, as far as the transport can know: see [`Outcome::is_delivered`].
+    /// Returns how many messages were delivered, as far as the transport can know: see [`Outcome::is_delivered`].
     pub fn delivered(&self) -> u64 {
         self.accepted + self.acknowledged + self.sent
     }

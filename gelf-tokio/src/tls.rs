@@ -4,11 +4,13 @@
 //! receiver before each handshake. Sessions are never resumed, so that each connection is judged by the files as they
 //! are.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
 mod acceptor;
+mod ack_map;
 #[cfg(test)]
 #[path = "../tests/support/certificates.rs"]
 pub(crate) mod certificates;
@@ -17,18 +19,22 @@ mod connector;
 mod counting;
 mod files;
 mod handshake_error;
-mod marks;
 #[cfg(test)]
 mod tests;
 mod trust;
 
 pub use acceptor::{ReceiverTls, ReceiverTlsStats};
+pub(crate) use ack_map::AckMap;
 pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
 pub(crate) use counting::Counting;
-pub(crate) use marks::Marks;
 
-/// The algorithms; said each time, since a process may have several rustls providers and then has no default.
+/// Returns the algorithms. They are named each time, since a process with several rustls providers has no default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The error for a configuration of TLS without TLS.
+pub(crate) fn no_tls() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a TLS configuration is given, and the endpoint has no TLS")
 }

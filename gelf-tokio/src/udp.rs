@@ -1,14 +1,16 @@
 //! GELF over UDP: a message is one datagram, or the chunks of one.
 //!
-//! A message's way out: `sender` asks `destination` for a socket (which `names` tells of other addresses), and hands its
-//! datagrams to `wire`, which sends them as fast as `pacing` permits.
+//! To send a message, `sender` asks `destination` for a socket (which learns of other addresses from `names`), and hands
+//! the datagrams to `segmented_socket`, which sends them as fast as `pacing` permits.
 
 mod destination;
 mod names;
 mod pacing;
 mod receiver;
+mod segmented_socket;
 mod sender;
-mod wire;
+mod stats;
 
 pub use receiver::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
-pub use sender::{Sent, UdpSender, UdpSenderStats};
+pub use sender::UdpSender;
+pub use stats::{Sent, UdpSenderStats};

@@ -13,10 +13,8 @@
     reason = "tests state what they know, and share what they need"
 )]
 
-#[path = "support/account.rs"]
-mod account;
-#[path = "support/outages.rs"]
-mod outages;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::env;
 use std::io::Write;
@@ -26,8 +24,8 @@ use std::time::Duration;
 use gelf_tokio::Outcome;
 use tokio::time::{Instant, sleep};
 
-use account::assert_account;
-use outages::{Sending, Sink, tcp};
+use crate::support::account::assert_account;
+use crate::support::outages::{Sending, Sink, tcp};
 
 const NAME: &str = "a_connection_whose_packets_vanish_is_given_up_within_35_seconds";
 

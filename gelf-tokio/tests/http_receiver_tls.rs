@@ -140,11 +140,12 @@ async fn our_own_sender_posts_over_one_connection() {
 async fn our_own_client_gets_a_receipt_for_each_message() {
     for more in ["", "&bulk=true", "&compression=gzip"] {
         let mut secured = Secured::start(|options| options.bulk = more.contains("bulk")).await;
-        let (client, mut receipts, driver) = GelfClient::new(&secured.endpoint(more)).unwrap();
+        let (client, mut receipts, driver) =
+            GelfClient::builder(&secured.endpoint(more)).build_with_receipts().unwrap();
         let driver = tokio::spawn(driver.run());
         let (_, items) = during(&mut secured.receiver, async {
             for number in 0..500 {
-                client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+                client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
             }
             for number in 0..500 {
                 assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));

@@ -1,5 +1,6 @@
-//! What sends from the queue.
+//! The driver: sends the messages of the queue.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,34 +13,31 @@ use crate::http::HttpSender;
 use crate::resolve::Resolve;
 use crate::tcp::connection::Dialer;
 
-use super::flight::Flight;
-#[cfg(feature = "http")]
-use super::over_http;
+use super::in_flight::InFlight;
+use super::link_state::LinkState;
 use super::queue::Queue;
-use super::reach::Reach;
-use super::{over_tcp, over_udp};
+use super::transport;
 
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
 /// It connects when it starts, again whenever a connection has broken and there is something to send, and for ever:
 /// between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s. After a connection that did not last
-/// a second it waits too, up to 0.1 s if that brought something.
+/// a second it waits too, up to 0.1 s if that connection delivered something.
 ///
-/// When it is dropped, or its [`run`](Self::run) is, each message that has no outcome yet is given up as
-/// [`DropReason::Ended`](crate::DropReason::Ended).
+/// It ends when its client is [closed](super::Client::close), or when the last clone of the client is dropped and all
+/// messages have their outcome. When it is dropped, or its [`run`](Self::run) is, each message that has no outcome yet is
+/// dropped as [`DropReason::Ended`](crate::DropReason::Ended).
 #[must_use = "nothing is sent unless it runs"]
-#[derive(Debug)]
-pub struct Driver<R> {
-    flight: Flight<R>,
-    link: Link,
-    reach: Reach,
+pub struct Driver<R = ()> {
+    in_flight: InFlight<R>,
+    route: Route,
+    link: LinkState<R>,
     resolver: Arc<dyn Resolve>,
     grace: Duration,
 }
 
-/// How to get to the destination.
-#[derive(Debug)]
-enum Link {
+/// The way to the destination.
+enum Route {
     #[cfg(feature = "http")]
     Http {
         sender: Box<HttpSender>,
@@ -50,57 +48,79 @@ enum Link {
 }
 
 impl<R> Driver<R> {
-    /// How long a driver goes on after the last client is dropped, unless it is told otherwise.
+    /// The time that a driver has to send what is left after the last client is dropped, unless set otherwise.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
         endpoint: &Endpoint,
         resolver: Arc<dyn Resolve>,
         queue: Arc<Queue<R>>,
+        #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
-        let flight = Flight::new(queue);
-        let link = match endpoint.transport() {
-            Transport::Tcp(options) => Link::Tcp(Dialer::new(endpoint, options)?),
-            Transport::Udp(_) => Link::Udp(Box::new(endpoint.clone())),
+        let link = LinkState::new(Arc::clone(&queue), endpoint.to_string());
+        let in_flight = InFlight::new(queue);
+        let route = match endpoint.transport() {
+            Transport::Tcp(options) => {
+                let mut dialer = Dialer::new(endpoint, options)?;
+                #[cfg(feature = "tls")]
+                if let Some(config) = tls_config {
+                    dialer.set_tls_config(config)?;
+                }
+                dialer.load_tls_files()?;
+                Route::Tcp(dialer)
+            }
+            #[cfg(feature = "tls")]
+            Transport::Udp(_) if tls_config.is_some() => return Err(crate::tls::no_tls()),
+            Transport::Udp(_) => Route::Udp(Box::new(endpoint.clone())),
             #[cfg(feature = "http")]
-            Transport::Http(options) => Link::Http {
-                sender: Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?),
-                bulk: options.bulk,
-            },
+            Transport::Http(options) => {
+                let mut sender = Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?);
+                #[cfg(feature = "tls")]
+                if let Some(config) = tls_config {
+                    sender.set_tls_config(config)?;
+                }
+                sender.load_tls_files()?;
+                Route::Http { sender, bulk: options.bulk }
+            }
             #[cfg(not(feature = "http"))]
             Transport::Http(_) => {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
             }
         };
-        let reach = Reach::new(endpoint.to_string());
-        Ok(Self { flight, link, reach, resolver, grace: Self::DEFAULT_GRACE })
+        Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }
 
-    /// Sets how long it goes on after the last client is dropped, to send what is left and to end its connection: 10 s.
+    /// Sets the time that the driver has to send what is left after the last client is dropped; 10 s.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sends until all clients are dropped and all messages have their outcome, or the time for that is over.
+    /// Sends until the client is closed, or all clones are dropped, and all messages have their outcome, or the time for
+    /// that is over.
     pub async fn run(self) {
-        let Self { mut flight, link, mut reach, resolver, grace } = self;
-        let queue = flight.queue_handle();
+        let Self { mut in_flight, route, mut link, resolver, grace } = self;
+        let queue = in_flight.queue_handle();
         let send = async {
-            match link {
+            match route {
                 #[cfg(feature = "http")]
-                Link::Http { mut sender, bulk } => {
-                    over_http::run(&mut flight, &mut reach, &mut sender, bulk).await;
+                Route::Http { mut sender, bulk } => {
+                    transport::http::run(&mut in_flight, &mut link, &mut sender, bulk).await;
                 }
-                Link::Tcp(mut dialer) => {
-                    over_tcp::run(&mut flight, &mut reach, &mut dialer, &*resolver).await
+                Route::Tcp(mut dialer) => {
+                    transport::tcp::run(&mut in_flight, &mut link, &mut dialer, &*resolver).await;
                 }
-                Link::Udp(endpoint) => over_udp::run(&mut flight, &mut reach, &endpoint, resolver).await,
+                Route::Udp(endpoint) => {
+                    transport::udp::run(&mut in_flight, &mut link, &endpoint, resolver).await;
+                }
             }
         };
         let too_late = async {
-            queue.closed().await;
-            sleep(grace).await;
+            let within = queue.closed().await.unwrap_or(grace);
+            tokio::select! {
+                () = sleep(within) => {}
+                () = queue.aborted() => {}
+            }
         };
         tokio::select! {
             biased;
@@ -108,9 +128,18 @@ impl<R> Driver<R> {
             () = too_late => {
                 let messages = queue.unsettled();
                 if messages > 0 {
-                    tracing::warn!(messages, "the time to send what is left is over: it is given up");
+                    tracing::warn!(messages, "the time to send what is left is over: messages are dropped");
                 }
             }
         }
+    }
+}
+
+impl<R> fmt::Debug for Driver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("queue", self.in_flight.queue())
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
     }
 }

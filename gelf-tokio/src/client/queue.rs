@@ -1,72 +1,84 @@
-//! What clients, the driver and the reader of receipts share.
+//! The state that clients, the driver and the reader of receipts share.
 //!
-//! A message that is queued waits, is then in flight, and has at last one outcome. All of that is under one lock, which
-//! is held for moments and never across an await, so that the account adds up whenever it is read:
+//! A queued message waits, is then in flight, and at last has one outcome. All of it is under one lock, which is held
+//! for moments and never across an await, so the account adds up whenever it is read:
 //!
 //! ```text
-//! offered = queued + refused by reason
+//! offered = queued + not queued, by reason
 //! queued  = delivered by outcome + dropped by reason + waiting + in flight
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::endpoint::{QueueOptions, WhenFull};
-use crate::outcome::{DropReason, Outcome};
+use crate::outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 use crate::stats::ClientStats;
 
-use super::refused::{NotQueued, Refused};
+use super::state::ClientState;
 
 /// A message that has no outcome yet.
-#[derive(Debug)]
-pub(crate) struct Queued<R> {
-    /// JSON text, of just the memory that it needs.
+pub(crate) struct QueuedMessage<R> {
+    /// JSON text, in memory of just its length.
     pub(crate) payload: Box<[u8]>,
-    /// Taken when it is settled.
+    /// Taken when the message is settled.
     receipt: Option<R>,
     /// Counts all messages that were queued, from 0.
     number: u64,
 }
 
+/// The least number of unread receipts that are kept, so that a small queue does not lose those of a reader that is only a
+/// little behind.
+const MIN_UNREAD_RECEIPTS: usize = 65_536;
+
 /// The queue in front of a destination.
-#[derive(Debug)]
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// For the driver: there is something to take, or never will be again.
+    /// Wakes the driver: a message waits, or none ever will again.
     work: Notify,
-    /// For the driver: no client is left.
-    closed: Notify,
-    /// For senders: there is room. One is told, and tells the next if there is more.
+    /// Wakes the driver: the queue is closed or aborted.
+    ending: Notify,
+    /// Wakes a sender: there is room. The sender wakes the next one if some room is left.
     room: Notify,
-    /// For those that flush: messages have got their outcomes.
+    /// Wakes callers that flush or close: messages were settled, or the driver has ended.
     settled: Notify,
 }
 
-#[derive(Debug)]
 struct State<R> {
-    waiting: VecDeque<Queued<R>>,
+    waiting: VecDeque<QueuedMessage<R>>,
     waiting_bytes: usize,
     in_flight: usize,
     in_flight_bytes: usize,
     /// The number of the oldest message in flight.
     oldest_in_flight: Option<u64>,
     next_number: u64,
-    /// Outcomes that nobody has read yet; none when nobody is going to.
+    /// Outcomes that nobody has read yet; `None` when nobody is going to.
     receipts: Option<VecDeque<(R, Outcome)>>,
+    max_receipts: usize,
     reader: Option<Waker>,
-    /// How many can still send.
+    /// Whether the loss of the first receipt is still to be logged.
+    has_to_warn: bool,
+    /// The number of clients, clones included.
     clients: usize,
+    /// Set by `close`: how long the driver may go on.
+    closing: Option<Duration>,
+    is_aborted: bool,
     has_driver: bool,
+    link: ClientState,
+    last_error: Option<Arc<str>>,
     stats: ClientStats,
 }
 
 impl<R> Queue<R> {
-    /// A queue with one client, a driver and a reader of receipts.
-    pub(crate) fn new(mut options: QueueOptions) -> Self {
+    /// Creates a queue with one client, a driver and, if asked for, a reader of receipts.
+    pub(crate) fn new(mut options: QueueOptions, has_receipts: bool) -> Self {
         options.max_messages = options.max_messages.max(1);
         let state = State {
             waiting: VecDeque::new(),
@@ -75,25 +87,47 @@ impl<R> Queue<R> {
             in_flight_bytes: 0,
             oldest_in_flight: None,
             next_number: 0,
-            receipts: Some(VecDeque::new()),
+            receipts: has_receipts.then(VecDeque::new),
+            max_receipts: options.max_messages.max(MIN_UNREAD_RECEIPTS),
             reader: None,
+            has_to_warn: false,
             clients: 1,
+            closing: None,
+            is_aborted: false,
             has_driver: true,
+            link: ClientState::Connecting,
+            last_error: None,
             stats: ClientStats::default(),
         };
         Self {
             options,
             state: Mutex::new(state),
             work: Notify::new(),
-            closed: Notify::new(),
+            ending: Notify::new(),
             room: Notify::new(),
             settled: Notify::new(),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
-        // Nothing panics while it is held; and the state would be whole if something did.
+        // Nothing panics while the lock is held, and the state would be whole if something did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Releases the lock, then wakes the reader of receipts and warns, as the state demands.
+    fn release(mut guard: MutexGuard<'_, State<R>>) {
+        let has_news = !guard.has_driver || guard.receipts.as_ref().is_some_and(|list| !list.is_empty());
+        let reader = guard.reader.take_if(|_| has_news);
+        let has_to_warn = take(&mut guard.has_to_warn);
+        drop(guard);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        if has_to_warn {
+            tracing::warn!(
+                "receipts are not read: those beyond the limit of the queue are lost, and counted"
+            );
+        }
     }
 
     pub(crate) fn stats(&self) -> ClientStats {
@@ -101,9 +135,27 @@ impl<R> Queue<R> {
         ClientStats { waiting: state.waiting.len(), in_flight: state.in_flight, ..state.stats }
     }
 
-    /// Changes the figures that the driver keeps: of connections.
+    /// Changes the counters that the driver keeps.
     pub(crate) fn count(&self, change: impl FnOnce(&mut ClientStats)) {
         change(&mut self.state().stats);
+    }
+
+    pub(crate) fn link(&self) -> ClientState {
+        self.state().link
+    }
+
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        self.state().last_error.clone()
+    }
+
+    /// Sets the state of the link to the destination.
+    pub(crate) fn set_link(&self, link: ClientState) {
+        self.state().link = link;
+    }
+
+    pub(crate) fn set_last_error(&self, error: &dyn fmt::Display) {
+        let error = Arc::from(error.to_string());
+        self.state().last_error = Some(error);
     }
 
     // Clients
@@ -118,17 +170,21 @@ impl<R> Queue<R> {
         if state.clients == 0 {
             drop(state);
             self.work.notify_one();
-            self.closed.notify_one();
+            self.ending.notify_one();
         }
     }
 
-    /// Queues a message, or says why not; both are counted. `WhenFull::Wait` gives [`Refused::Full`], uncounted.
-    pub(crate) fn offer(&self, payload: Box<[u8]>, receipt: R) -> Result<(), (Box<[u8]>, R, Refused)> {
+    /// Queues a message, or says why not; both are counted. `WhenFull::Wait` gives [`NotQueuedReason::Full`], uncounted.
+    pub(crate) fn offer(
+        &self,
+        payload: Box<[u8]>,
+        receipt: R,
+    ) -> Result<(), (Box<[u8]>, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
         if let Err(reason) = state.make_room(&self.options, payload.len()) {
-            if !(reason == Refused::Full && self.options.when_full == WhenFull::Wait) {
-                state.stats.refused.count(reason);
+            if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
+                state.stats.not_queued.count(reason);
             }
             return Err((payload, receipt, reason));
         }
@@ -136,91 +192,121 @@ impl<R> Queue<R> {
         state.next_number += 1;
         state.stats.queued += 1;
         state.waiting_bytes += payload.len();
-        state.waiting.push_back(Queued { payload, receipt: Some(receipt), number });
+        state.waiting.push_back(QueuedMessage { payload, receipt: Some(receipt), number });
         let is_first = state.waiting.len() == 1;
         let has_room = state.has_room(&self.options, 0);
-        let reader = state.reader.take_if(|_| state.receipts.as_ref().is_some_and(|list| !list.is_empty()));
-        drop(guard);
+        Self::release(guard);
         if is_first {
             self.work.notify_one();
         }
         if has_room {
-            // Of the room that one was told of there is some left.
+            // This sender used only part of the room that it was told of.
             self.room.notify_one();
-        }
-        if let Some(reader) = reader {
-            reader.wake();
         }
         Ok(())
     }
 
-    /// As [`offer`](Self::offer), but with `WhenFull::Wait` it waits for room. Dropped before it is ready, nothing is
-    /// queued.
+    /// Queues a message; with `WhenFull::Wait` it waits for room.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, nothing is queued.
     pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
             let (payload, receipt) = match offered {
                 Ok(()) => return Ok(()),
-                Err((payload, receipt, Refused::Full)) if self.options.when_full == WhenFull::Wait => {
+                Err((payload, receipt, NotQueuedReason::Full))
+                    if self.options.when_full == WhenFull::Wait =>
+                {
                     (payload, receipt)
                 }
                 Err((_, receipt, reason)) => return Err(NotQueued { receipt, reason }),
             };
             let mut room = std::pin::pin!(self.room.notified());
-            // Before it is tried again, so that room which comes meanwhile is not missed.
+            // Before the next attempt, so that room which comes meanwhile is not missed.
             room.as_mut().enable();
             offered = self.offer(payload, receipt);
-            if let Err((_, _, Refused::Full)) = offered {
+            if let Err((_, _, NotQueuedReason::Full)) = offered {
                 room.await;
             }
         }
     }
 
-    /// As [`queue`](Self::queue), but never waits.
+    /// Queues a message as [`queue`](Self::queue) does, but never waits.
     pub(crate) fn try_queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         self.offer(payload, receipt).map_err(|(_, receipt, reason)| {
-            if reason == Refused::Full && self.options.when_full == WhenFull::Wait {
-                self.refuse(reason);
+            if reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait {
+                self.count_not_queued(reason);
             }
             NotQueued { receipt, reason }
         })
     }
 
     /// Counts a message that was not offered, or not again.
-    pub(crate) fn refuse(&self, reason: Refused) {
-        self.state().stats.refused.count(reason);
+    pub(crate) fn count_not_queued(&self, reason: NotQueuedReason) {
+        self.state().stats.not_queued.count(reason);
     }
 
-    /// Waits until all that is queued now has its outcome.
+    /// Waits until all messages that are queued now have their outcome.
     pub(crate) async fn flushed(&self) {
         let end = self.state().next_number;
+        self.wait_until(|state| state.oldest_unsettled() >= end).await;
+    }
+
+    /// Refuses all messages from now on, and lets the driver go on for `within`.
+    pub(crate) fn close(&self, within: Duration) {
+        self.state().closing.get_or_insert(within);
+        self.work.notify_one();
+        self.ending.notify_one();
+        // A sender that waits for room finds that the queue is closed.
+        self.room.notify_waiters();
+    }
+
+    /// Waits until the driver has ended.
+    pub(crate) async fn ended(&self) {
+        self.wait_until(|state| !state.has_driver).await;
+    }
+
+    /// Drops what waits, and tells the driver to drop the rest.
+    pub(crate) fn abort(&self) {
+        let mut guard = self.state();
+        guard.is_aborted = true;
+        let given_up = guard.give_up();
+        Self::release(guard);
+        drop(given_up);
+        self.work.notify_one();
+        self.ending.notify_one();
+        self.settled.notify_waiters();
+    }
+
+    /// Returns how many messages have no outcome yet.
+    pub(crate) fn unsettled(&self) -> usize {
+        let state = self.state();
+        state.waiting.len() + state.in_flight
+    }
+
+    async fn wait_until(&self, is_met: impl Fn(&State<R>) -> bool) {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
-            if self.state().oldest_unsettled() >= end {
+            if is_met(&self.state()) {
                 return;
             }
             settled.await;
         }
     }
 
-    /// How many messages have no outcome yet.
-    pub(crate) fn unsettled(&self) -> usize {
-        let state = self.state();
-        state.waiting.len() + state.in_flight
-    }
-
     // The driver
 
-    /// Waits until there is something to take; false when there never will be again.
+    /// Waits until a message waits to be sent. Returns false when none ever will again.
     pub(crate) async fn has_work(&self) -> bool {
         loop {
             {
                 let state = self.state();
-                if !state.waiting.is_empty() && state.has_room_for_receipts(&self.options) {
+                if !state.waiting.is_empty() {
                     return true;
                 }
-                if state.clients == 0 && state.waiting.is_empty() {
+                if state.is_closed() {
                     return false;
                 }
             }
@@ -228,32 +314,46 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Waits until no client is left.
-    pub(crate) async fn closed(&self) {
-        while self.state().clients > 0 {
-            self.closed.notified().await;
+    /// Waits until the queue is closed, or the last client dropped. Returns how long the driver may go on, if `close`
+    /// said so.
+    pub(crate) async fn closed(&self) -> Option<Duration> {
+        loop {
+            {
+                let state = self.state();
+                if state.is_closed() {
+                    return state.closing;
+                }
+            }
+            self.ending.notified().await;
         }
     }
 
-    /// Moves messages that wait into `flight`: at least one if one may be taken, and no more than `max_messages` or,
-    /// but for the first, `max_bytes`. How many it has taken.
+    /// Waits until the queue is aborted.
+    pub(crate) async fn aborted(&self) {
+        while !self.state().is_aborted {
+            self.ending.notified().await;
+        }
+    }
+
+    /// Moves waiting messages into `in_flight`: at least one if one waits, and no more than `max_messages` or, but for the
+    /// first, `max_bytes`. Returns how many.
     pub(crate) fn take(
         &self,
-        flight: &mut VecDeque<Queued<R>>,
+        in_flight: &mut VecDeque<QueuedMessage<R>>,
         max_messages: usize,
         max_bytes: usize,
     ) -> usize {
         let mut guard = self.state();
         let state = &mut *guard;
         let (mut messages, mut bytes) = (0, 0);
-        while messages < max_messages && state.has_room_for_receipts(&self.options) {
+        while messages < max_messages {
             let Some(next) = state.waiting.front() else { break };
             let len = next.payload.len();
             if messages > 0 && bytes + len > max_bytes {
                 break;
             }
             state.oldest_in_flight.get_or_insert(next.number);
-            flight.extend(state.waiting.pop_front());
+            in_flight.extend(state.waiting.pop_front());
             state.waiting_bytes -= len;
             state.in_flight += 1;
             state.in_flight_bytes += len;
@@ -263,117 +363,95 @@ impl<R> Queue<R> {
         messages
     }
 
-    /// Gives the oldest `count` messages of `flight` their outcome.
-    pub(crate) fn settle(&self, flight: &mut VecDeque<Queued<R>>, count: usize, outcome: Outcome) {
-        let count = count.min(flight.len());
+    /// Gives the oldest `count` messages of `in_flight` their outcome.
+    pub(crate) fn settle(&self, in_flight: &mut VecDeque<QueuedMessage<R>>, count: usize, outcome: Outcome) {
+        let count = count.min(in_flight.len());
         if count == 0 {
             return;
         }
         let mut guard = self.state();
         let state = &mut *guard;
-        for message in flight.iter_mut().take(count) {
+        for message in in_flight.iter_mut().take(count) {
             state.in_flight -= 1;
             state.in_flight_bytes -= message.payload.len();
             state.settle(message, outcome);
         }
-        state.oldest_in_flight = flight.get(count).map(|message| message.number);
-        let reader = state.reader.take();
-        drop(guard);
-        // Memory is given back outside of the lock.
-        flight.drain(..count);
+        state.oldest_in_flight = in_flight.get(count).map(|message| message.number);
+        Self::release(guard);
+        // Memory is freed outside of the lock.
+        in_flight.drain(..count);
         self.room.notify_one();
         self.settled.notify_waiters();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
     }
 
-    /// The driver ends, and its connection with it: what waits is given up, and nothing is queued any more.
+    /// Ends the driver's part: drops what waits, and refuses all messages from now on.
     pub(crate) fn end(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
         state.has_driver = false;
         state.stats.is_connected = false;
-        let mut given_up = std::mem::take(&mut state.waiting);
-        state.waiting_bytes = 0;
-        for message in &mut given_up {
-            state.settle(message, Outcome::Dropped(DropReason::Ended));
-        }
-        let reader = state.reader.take();
-        drop(guard);
+        state.link = ClientState::Closed;
+        let given_up = state.give_up();
+        Self::release(guard);
         drop(given_up);
-        // Each that waits for room finds that there is no driver, and tells the next.
+        // A sender that waits for room finds that there is no driver.
         self.room.notify_waiters();
         self.settled.notify_waiters();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
     }
 
     // The reader of receipts
 
-    /// The next receipt; `Ready(None)` when there will be none any more. The waker is kept if it is pending.
+    /// Returns the next receipt; `Ready(None)` when there will be none any more. If it is pending, the waker is kept.
     pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;
-        let had_room = state.has_room_for_receipts(&self.options);
         let Some(receipts) = &mut state.receipts else { return Poll::Ready(None) };
-        let Some(next) = receipts.pop_front() else {
-            if !state.has_driver {
-                return Poll::Ready(None);
-            }
-            match &mut state.reader {
-                Some(known) => known.clone_from(waker),
-                None => state.reader = Some(waker.clone()),
-            }
-            return Poll::Pending;
-        };
-        drop(guard);
-        if !had_room {
-            self.work.notify_one();
-            self.room.notify_one();
+        if let Some(next) = receipts.pop_front() {
+            return Poll::Ready(Some(next));
         }
-        Poll::Ready(Some(next))
+        if !state.has_driver {
+            return Poll::Ready(None);
+        }
+        match &mut state.reader {
+            Some(known) => known.clone_from(waker),
+            None => state.reader = Some(waker.clone()),
+        }
+        Poll::Pending
     }
 
-    /// Nobody reads receipts any more.
+    /// Drops all receipts, and keeps none from now on.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
-        self.work.notify_one();
-        // Outside of the lock, since what a receipt does when it is dropped is not known.
+        // Outside of the lock, since a receipt may do anything when it is dropped.
         drop(receipts);
     }
 }
 
 impl<R> State<R> {
+    /// Whether nothing more can be queued by a client.
+    fn is_closed(&self) -> bool {
+        self.clients == 0 || self.closing.is_some() || self.is_aborted
+    }
+
     fn has_room(&self, options: &QueueOptions, len: usize) -> bool {
         self.waiting.len() + self.in_flight < options.max_messages
             && self.waiting_bytes + self.in_flight_bytes + len <= options.max_bytes
     }
 
-    /// Whether what is in flight, and one more, could all be settled without anybody reading receipts.
-    fn has_room_for_receipts(&self, options: &QueueOptions) -> bool {
-        self.receipts.as_ref().is_none_or(|receipts| self.in_flight + receipts.len() < options.max_messages)
-    }
-
-    fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), Refused> {
-        if !self.has_driver {
-            return Err(Refused::Closed);
+    fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), NotQueuedReason> {
+        if !self.has_driver || self.closing.is_some() || self.is_aborted {
+            return Err(NotQueuedReason::Closed);
         }
         if len > options.max_bytes {
-            return Err(Refused::TooLarge);
+            return Err(NotQueuedReason::TooLarge);
         }
         if self.has_room(options, len) {
             return Ok(());
         }
         if options.when_full != WhenFull::DropOldest {
-            return Err(Refused::Full);
+            return Err(NotQueuedReason::Full);
         }
         // First whether it will do, so that none is dropped in vain.
-        let room_for_receipts = match &self.receipts {
-            Some(receipts) => options.max_messages.saturating_sub(self.in_flight + receipts.len()),
-            None => usize::MAX,
-        };
         let (mut dropped, mut bytes) = (0, 0);
         for message in &self.waiting {
             dropped += 1;
@@ -383,8 +461,8 @@ impl<R> State<R> {
             }
         }
         let fits = self.waiting_bytes + self.in_flight_bytes - bytes + len <= options.max_bytes;
-        if dropped == 0 || dropped > room_for_receipts || !fits {
-            return Err(Refused::Full);
+        if dropped == 0 || !fits {
+            return Err(NotQueuedReason::Full);
         }
         for _ in 0..dropped {
             if let Some(mut message) = self.waiting.pop_front() {
@@ -395,17 +473,51 @@ impl<R> State<R> {
         Ok(())
     }
 
-    /// Counts the outcome, and leaves it for the reader of receipts, if there is one.
-    fn settle(&mut self, message: &mut Queued<R>, outcome: Outcome) {
+    /// Drops all that waits. Returns the messages, so that they are freed outside of the lock.
+    fn give_up(&mut self) -> VecDeque<QueuedMessage<R>> {
+        let mut given_up = take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        for message in &mut given_up {
+            self.settle(message, Outcome::Dropped(DropReason::Ended));
+        }
+        given_up
+    }
+
+    /// Counts the outcome, and keeps the receipt for the reader, if there is one and it is not too far behind.
+    fn settle(&mut self, message: &mut QueuedMessage<R>, outcome: Outcome) {
         self.stats.count(outcome);
-        if let Some(receipts) = &mut self.receipts {
+        let Some(receipts) = &mut self.receipts else { return };
+        if receipts.len() < self.max_receipts {
             receipts.extend(message.receipt.take().map(|receipt| (receipt, outcome)));
+        } else {
+            self.has_to_warn |= self.stats.receipts_lost == 0;
+            self.stats.receipts_lost += 1;
         }
     }
 
     fn oldest_unsettled(&self) -> u64 {
         let waiting = self.waiting.front().map(|message| message.number);
         self.oldest_in_flight.or(waiting).unwrap_or(self.next_number)
+    }
+}
+
+/// Shows no payload: it is private, and there may be megabytes.
+impl<R> fmt::Debug for QueuedMessage<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuedMessage")
+            .field("number", &self.number)
+            .field("bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows the counters alone.
+impl<R> fmt::Debug for Queue<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("options", &self.options)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What became of each message.
+//! Receipts: the outcome of each message.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,13 +12,12 @@ use crate::outcome::Outcome;
 
 use super::queue::Queue;
 
-/// The receipts of a client's messages, each with its [`Outcome`]: exactly one for each message that was queued. Over
-/// each transport they come in the order in which the messages were queued, but for those that are dropped from a full
-/// queue, which overtake those in flight.
+/// The receipts of a client's messages, each with its [`Outcome`]: one for each message that was queued. They come in the
+/// order in which the messages were queued, but for messages dropped from a full queue, which overtake those in flight.
 ///
-/// Receipts that nobody reads would take memory without end, so there are no more of them than
-/// [`QueueOptions::max_messages`](crate::QueueOptions::max_messages), messages in flight included; then no message is
-/// taken from the queue until some are read. Whoever does not want any drops this.
+/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further ones are lost, and
+/// counted in [`ClientStats::receipts_lost`](crate::ClientStats::receipts_lost); sending goes on. The first loss is
+/// logged. A program that no longer reads receipts drops this.
 pub struct Receipts<R> {
     queue: Arc<Queue<R>>,
 }
@@ -28,14 +27,15 @@ impl<R> Receipts<R> {
         Self { queue }
     }
 
-    /// Waits for the next; `None` when the driver has ended and all are read.
+    /// Waits for the next receipt. Returns `None` when the driver has ended and all receipts are read.
     ///
-    /// If the future is dropped before it is ready, nothing is lost.
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no receipt is lost.
     pub async fn recv(&mut self) -> Option<(R, Outcome)> {
         poll_fn(|cx| self.queue.poll_receipt(cx.waker())).await
     }
 
-    /// The next, if there is one now.
+    /// Returns the next receipt, if there is one now.
     pub fn try_recv(&mut self) -> Option<(R, Outcome)> {
         match self.queue.poll_receipt(Waker::noop()) {
             Poll::Ready(receipt) => receipt,

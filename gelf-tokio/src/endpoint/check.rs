@@ -1,18 +1,9 @@
-//! What options may be, whether a URI or a program has set them.
+//! Validation of options, whether a URI or a program has set them.
 
-use std::path::Path;
-use std::time::Duration;
-
-use crate::endpoint::authority::read_host;
 use crate::endpoint::error::without_options;
 use crate::endpoint::scheme::Scheme;
-use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TlsOptions, Transport};
-
-pub(super) const PEM_FILE: &str = "the path of a PEM file";
-pub(super) const QUEUE_BYTES: &str = "a number of bytes, from 1024 to 17179869184";
-pub(super) const QUEUE_MESSAGES: &str = "a number of messages, from 1 to 16777216";
-pub(super) const SECONDS: &str = "a number of seconds, from 1 to 3600";
-pub(super) const SERVER_NAME: &str = "a name or an address";
+use crate::endpoint::table::TABLE;
+use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
 /// The headers that a request has anyway, or that would change where it ends.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
@@ -29,75 +20,39 @@ const HEADERS_OF_REQUESTS: [&str; 11] = [
     "upgrade",
 ];
 
-/// The transport, if this build has it and all of its options are as they may be.
-pub(super) fn transport(transport: Transport) -> Result<Transport, InvalidEndpoint> {
+/// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the default one.
+pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEndpoint> {
     Scheme::of(&transport).check_features()?;
-    match transport {
-        Transport::Udp(options) => Ok(Transport::Udp(options)),
-        Transport::Tcp(options) => {
-            check_seconds("user_timeout", options.user_timeout)?;
-            check_tls(options.tls.as_ref())?;
-            Ok(Transport::Tcp(options))
+    if let Transport::Http(options) = &mut transport {
+        if matches!(options.path.as_str(), "" | "/") {
+            options.path = HttpOptions::default().path;
         }
-        Transport::Http(mut options) => {
-            if matches!(options.path.as_str(), "" | "/") {
-                options.path = HttpOptions::default().path;
-            }
-            check_path(&options.path)?;
-            check_seconds("timeout", options.timeout)?;
-            if let Some((name, value)) = &options.header {
-                check_header(name, value)?;
-            }
-            check_tls(options.tls.as_ref())?;
-            Ok(Transport::Http(options))
+        check_path(&options.path)?;
+        if let Some((name, value)) = &options.header {
+            check_header(name, value)?;
         }
     }
+    check_rows(&transport, &QueueOptions::default())?;
+    if let Transport::Http(HttpOptions { tls: Some(options), .. })
+    | Transport::Tcp(TcpOptions { tls: Some(options), .. }) = &transport
+    {
+        match (&options.cert, &options.key) {
+            (Some(_), None) => return Err(InvalidEndpoint::Alone { name: "cert", other: "key" }),
+            (None, Some(_)) => return Err(InvalidEndpoint::Alone { name: "key", other: "cert" }),
+            _ => {}
+        }
+    }
+    Ok(transport)
 }
 
-/// The queue's options, if they are as they may be.
+/// Returns the queue's options if they are valid.
 pub(super) fn queue(options: QueueOptions) -> Result<QueueOptions, InvalidEndpoint> {
-    let check = |name: &str, size: usize, least: u64, most: u64, expected| match size as u64 {
-        size if (least..=most).contains(&size) => Ok(()),
-        size => Err(value(name, &size.to_string(), expected)),
-    };
-    check("queue", options.max_messages, 1, 1 << 24, QUEUE_MESSAGES)?;
-    check("queue_bytes", options.max_bytes, 1024, 1 << 34, QUEUE_BYTES)?;
+    check_rows(&Transport::Udp(UdpOptions::default()), &options)?;
     Ok(options)
 }
 
-/// Seconds are whole, for a URI has no others.
-fn check_seconds(name: &str, time: Duration) -> Result<(), InvalidEndpoint> {
-    if (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0 {
-        return Ok(());
-    }
-    Err(value(name, &time.as_secs_f64().to_string(), SECONDS))
-}
-
-fn check_tls(options: Option<&TlsOptions>) -> Result<(), InvalidEndpoint> {
-    let Some(options) = options else { return Ok(()) };
-    let files = [("ca", &options.ca), ("cert", &options.cert), ("key", &options.key)];
-    for (name, file) in files {
-        if let Some(file) = file.as_deref().filter(|file| !is_file_path(file)) {
-            return Err(value(name, &file.to_string_lossy(), PEM_FILE));
-        }
-    }
-    match (&options.cert, &options.key) {
-        (Some(_), None) => return Err(InvalidEndpoint::Alone { name: "cert", other: "key" }),
-        (None, Some(_)) => return Err(InvalidEndpoint::Alone { name: "key", other: "cert" }),
-        _ => {}
-    }
-    match &options.server_name {
-        // In brackets only a URI has an address.
-        Some(name) if name.starts_with('[') || read_host(name).is_none() => {
-            Err(value("server_name", name, SERVER_NAME))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether there may be such a file, and a URI can say so.
-fn is_file_path(path: &Path) -> bool {
-    path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0'))
+fn check_rows(transport: &Transport, queue: &QueueOptions) -> Result<(), InvalidEndpoint> {
+    TABLE.iter().try_for_each(|row| row.check(transport, queue))
 }
 
 /// A header's name is a token, and its value visible, with blanks only inside (RFC 9110, sections 5.1 and 5.5).
@@ -133,14 +88,19 @@ fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
     Ok(())
 }
 
-fn value(name: &str, value: &str, expected: &'static str) -> InvalidEndpoint {
-    InvalidEndpoint::Value { name: name.to_owned(), value: value.to_owned(), expected }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::endpoint::{TcpOptions, UdpOptions};
+    #[cfg(feature = "tls")]
+    use crate::endpoint::TlsOptions;
+
+    #[cfg(feature = "tls")]
+    fn check_tls(options: TlsOptions) -> Result<(), InvalidEndpoint> {
+        let tcp = TcpOptions { tls: Some(options), ..TcpOptions::default() };
+        transport(Transport::Tcp(tcp)).map(|_| ())
+    }
 
     fn is_value<T>(checked: Result<T, InvalidEndpoint>, option: &str, text: &str) -> bool {
         matches!(checked, Err(InvalidEndpoint::Value { name, value, .. }) if name == option && value == text)
@@ -170,21 +130,22 @@ mod tests {
             (Duration::from_secs(3601), "3601"),
             (Duration::MAX, "18446744073709552000"),
         ] {
-            assert!(is_value(check_seconds("timeout", time), "timeout", shown), "{time:?}");
             let tcp = Transport::Tcp(TcpOptions { user_timeout: time, ..TcpOptions::default() });
             assert!(is_value(transport(tcp), "user_timeout", shown), "{time:?}");
         }
-        assert_eq!(check_seconds("timeout", Duration::from_secs(1)), Ok(()));
-        assert_eq!(check_seconds("timeout", Duration::from_secs(3600)), Ok(()));
+        for seconds in [1, 3600] {
+            let user_timeout = Duration::from_secs(seconds);
+            assert!(transport(Transport::Tcp(TcpOptions { user_timeout, ..TcpOptions::default() })).is_ok());
+        }
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn files_of_tls_have_a_path_and_a_certificate_its_key() {
         let tls = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
             let [ca, cert, key] = [ca, cert, key].map(|path| path.map(Into::into));
-            check_tls(Some(&TlsOptions { ca, cert, key, server_name: None }))
+            check_tls(TlsOptions { ca, cert, key, server_name: None })
         };
-        assert_eq!(check_tls(None), Ok(()));
         assert_eq!(tls(None, None, None), Ok(()));
         assert_eq!(tls(Some("ca.pem"), Some("/cert"), Some("/key")), Ok(()));
         assert_eq!(tls(None, Some("c"), None), Err(InvalidEndpoint::Alone { name: "cert", other: "key" }));
@@ -194,19 +155,20 @@ mod tests {
         assert!(is_value(tls(None, Some("c"), Some("")), "key", ""));
     }
 
-    #[cfg(unix)]
+    #[cfg(all(feature = "tls", unix))]
     #[test]
     fn a_path_that_no_uri_can_say_is_refused() {
         use std::os::unix::ffi::OsStrExt;
-        let ca = Path::new(std::ffi::OsStr::from_bytes(b"/\xff")).to_owned();
-        let checked = check_tls(Some(&TlsOptions { ca: Some(ca), ..TlsOptions::default() }));
+        let ca = std::path::Path::new(std::ffi::OsStr::from_bytes(b"/\xff")).to_owned();
+        let checked = check_tls(TlsOptions { ca: Some(ca), ..TlsOptions::default() });
         assert!(is_value(checked, "ca", "/\u{fffd}"));
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn a_server_name_is_a_host_without_port_and_brackets() {
         let named = |name: &str| {
-            check_tls(Some(&TlsOptions { server_name: Some(name.to_owned()), ..TlsOptions::default() }))
+            check_tls(TlsOptions { server_name: Some(name.to_owned()), ..TlsOptions::default() })
         };
         for name in ["graylog.internal", "10.0.0.7", "::1", &"h".repeat(253)] {
             assert_eq!(named(name), Ok(()));

@@ -1,20 +1,14 @@
-//! An endpoint as a URI again.
+//! `Display`: an endpoint as a URI.
 
 use std::fmt;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize};
-
 use crate::endpoint::escape::encode;
 use crate::endpoint::scheme::Scheme;
-use crate::endpoint::{
-    Endpoint, HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull,
-};
+use crate::endpoint::table::TABLE;
+use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
-/// Stands in place of a secret.
-const MASK: &str = "***";
-
-/// The URI, with the port and those options that are not the defaults. It parses to the same endpoint, but for the
-/// value of a `header`: that is a secret, and `***` stands for it.
+/// Writes the URI, with the port and the options that differ from their defaults. It parses to the same endpoint, but
+/// for the value of a `header`: that is a secret, and `***` stands for it.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -22,115 +16,33 @@ impl fmt::Display for Endpoint {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port)?,
             false => write!(f, "{scheme}://{}:{}", self.host, self.port)?,
         }
-        let mut query = Options::default();
-        match &self.transport {
-            Transport::Http(options) => {
-                if options.path != HttpOptions::default().path {
-                    f.write_str(&options.path)?;
-                }
-                query.http(options);
-            }
-            Transport::Tcp(options) => query.tcp(options),
-            Transport::Udp(options) => query.udp(options),
+        if let Transport::Http(options) = &self.transport
+            && options.path != HttpOptions::default().path
+        {
+            f.write_str(&options.path)?;
         }
-        query.queue(&self.queue);
-        for (index, (name, value)) in query.0.iter().enumerate() {
-            write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+        let mut separator = '?';
+        for row in &TABLE {
+            if let Some(value) = row.show(&self.transport, &self.queue) {
+                write!(f, "{separator}{}={}", row.name, encode(&value))?;
+                separator = '&';
+            }
         }
         Ok(())
     }
 }
 
-/// As derived, but for the value of the header, which is a secret.
-impl fmt::Debug for HttpOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bulk, gzip, header, path, timeout, tls } = self;
-        f.debug_struct("HttpOptions")
-            .field("bulk", bulk)
-            .field("gzip", gzip)
-            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
-            .field("path", path)
-            .field("timeout", timeout)
-            .field("tls", tls)
-            .finish()
-    }
-}
-
-/// Names and encoded values of options that are not the defaults.
-#[derive(Debug, Default)]
-struct Options(Vec<(&'static str, String)>);
-
-impl Options {
-    fn udp(&mut self, options: &UdpOptions) {
-        let UdpOptions { compression, datagram_size, rate } = options;
-        let (kind, level) = match *compression {
-            Compression::None => ("none", CompressionLevel::DEFAULT),
-            Compression::Gzip(level) => ("gzip", level),
-            Compression::Zlib(level) => ("zlib", level),
-        };
-        self.unless_default("compression", kind, "gzip");
-        self.unless_default("level", level.as_u8(), CompressionLevel::DEFAULT.as_u8());
-        self.unless_default("datagram_size", datagram_size.as_usize(), DatagramSize::default().as_usize());
-        self.some("rate", rate.map(|rate| rate.to_string()));
-    }
-
-    fn tcp(&mut self, options: &TcpOptions) {
-        let TcpOptions { tls, user_timeout } = options;
-        let default = TcpOptions::default();
-        self.unless_default("user_timeout", user_timeout.as_secs(), default.user_timeout.as_secs());
-        self.tls(tls.as_ref());
-    }
-
-    fn http(&mut self, options: &HttpOptions) {
-        // The path stands before the options.
-        let HttpOptions { bulk, gzip, header, path: _, timeout, tls } = options;
-        let default = HttpOptions::default();
-        self.unless_default("bulk", *bulk, default.bulk);
-        self.some("compression", gzip.map(|_| "gzip".to_owned()));
-        let level = gzip.unwrap_or_default().as_u8();
-        self.unless_default("level", level, CompressionLevel::DEFAULT.as_u8());
-        self.some("header", header.as_ref().map(|(name, _)| format!("{}:{MASK}", encode(name))));
-        self.unless_default("timeout", timeout.as_secs(), default.timeout.as_secs());
-        self.tls(tls.as_ref());
-    }
-
-    fn tls(&mut self, options: Option<&TlsOptions>) {
-        let Some(TlsOptions { ca, cert, key, server_name }) = options else { return };
-        for (name, file) in [("ca", ca), ("cert", cert), ("key", key)] {
-            self.some(name, file.as_ref().map(|file| encode(&file.to_string_lossy())));
-        }
-        self.some("server_name", server_name.as_deref().map(encode));
-    }
-
-    fn queue(&mut self, options: &QueueOptions) {
-        let QueueOptions { max_messages, max_bytes, when_full } = *options;
-        let default = QueueOptions::default();
-        self.unless_default("queue", max_messages, default.max_messages);
-        self.unless_default("queue_bytes", max_bytes, default.max_bytes);
-        let when_full = match when_full {
-            WhenFull::DropNewest => "drop_newest",
-            WhenFull::DropOldest => "drop_oldest",
-            WhenFull::Wait => "wait",
-        };
-        self.unless_default("when_full", when_full, "wait");
-    }
-
-    fn unless_default<T: PartialEq + ToString>(&mut self, name: &'static str, value: T, default: T) {
-        self.some(name, (value != default).then(|| value.to_string()));
-    }
-
-    fn some(&mut self, name: &'static str, value: Option<String>) {
-        self.0.extend(value.map(|value| (name, value)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::net::Ipv6Addr;
     use std::path::PathBuf;
     use std::time::Duration;
+
+    use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::endpoint::{QueueOptions, TcpOptions, TlsOptions, UdpOptions, WhenFull};
 
     fn displayed(uri: &str) -> String {
         uri.parse::<Endpoint>().unwrap().to_string()
@@ -194,7 +106,7 @@ mod tests {
         assert_eq!(endpoint.to_string(), "gelf+http://h:12201?bulk=true&header=X-%23:***");
         let Transport::Http(options) = &endpoint.transport else { panic!() };
         assert_eq!(options.header.as_ref().unwrap().1, "open sesame");
-        let expected = "HttpOptions { bulk: true, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
+        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
                         timeout: 10s, tls: None }";
         assert_eq!(format!("{options:?}"), expected);
         assert!(format!("{endpoint:?}").contains(expected));
@@ -210,11 +122,14 @@ mod tests {
             levels().prop_map(Compression::Gzip),
             levels().prop_map(Compression::Zlib),
         ];
-        (compressions, 13..=65_507u16, prop::option::of(1u32..)).prop_map(|(compression, size, rate)| {
+        let overflows = prop_oneof![Just(Overflow::Error), Just(Overflow::Truncate)];
+        let rates = prop::option::of(1u32..);
+        (compressions, 13..=65_507u16, overflows, rates).prop_map(|(compression, size, overflow, rate)| {
             let datagram_size = DatagramSize::new(size).unwrap();
             Transport::Udp(UdpOptions {
                 compression,
                 datagram_size,
+                overflow,
                 rate: rate.and_then(std::num::NonZeroU32::new),
             })
         })
@@ -243,17 +158,20 @@ mod tests {
     }
 
     fn tcp() -> impl Strategy<Value = Transport> {
-        (tls(), seconds()).prop_map(|(tls, user_timeout)| Transport::Tcp(TcpOptions { tls, user_timeout }))
+        (seconds(), tls(), seconds()).prop_map(|(connect_timeout, tls, user_timeout)| {
+            Transport::Tcp(TcpOptions { connect_timeout, tls, user_timeout })
+        })
     }
 
     fn http() -> impl Strategy<Value = Transport> {
         let header = prop::option::of(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}"));
         let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
-        (any::<bool>(), prop::option::of(levels()), header, path, seconds(), tls()).prop_map(
-            |(bulk, gzip, header, path, timeout, tls)| {
+        let times = (prop::option::of(seconds()), seconds());
+        (any::<bool>(), prop::option::of(levels()), header, path, times, tls()).prop_map(
+            |(bulk, gzip, header, path, (connect_timeout, timeout), tls)| {
                 // The one name of up to three letters that requests have.
                 let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
-                Transport::Http(HttpOptions { bulk, gzip, header, path, timeout, tls })
+                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, header, path, timeout, tls })
             },
         )
     }

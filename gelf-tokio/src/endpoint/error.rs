@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_wrong_option_is_told_with_what_to_write() {
-        let udp = "use compression, datagram_size, level, queue, queue_bytes, rate, when_full";
+        let udp = "use compression, datagram_size, level, overflow, queue, queue_bytes, rate, when_full";
         assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": {udp}"));
         assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": {udp}"));
         let number = "use a number of";
@@ -300,7 +300,7 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn a_wrong_option_of_tls_is_told() {
-        let tls = "use ca, cert, compression, key, queue, queue_bytes, server_name, user_timeout, when_full";
+        let tls = "use ca, cert, compression, connect_timeout, key, queue, queue_bytes, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
             ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),
@@ -321,7 +321,8 @@ mod tests {
     #[cfg(feature = "http")]
     #[test]
     fn a_wrong_option_of_http_is_told() {
-        let http = "use bulk, compression, header, level, queue, queue_bytes, timeout, when_full";
+        let http =
+            "use bulk, compression, connect_timeout, header, level, queue, queue_bytes, timeout, when_full";
         assert_eq!(error("gelf+http://h?batch=1"), format!("unknown option \"batch\": {http}"));
         let header =
             "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value";

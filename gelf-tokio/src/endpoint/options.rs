@@ -1,10 +1,13 @@
 //! What an endpoint says besides host and port.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+
+use crate::endpoint::table::MASK;
 
 /// How messages travel.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -27,6 +30,9 @@ pub struct UdpOptions {
     pub compression: Compression,
     /// How many bytes a datagram may have before a payload is cut into chunks; 1,420.
     pub datagram_size: DatagramSize,
+    /// What happens to a message that does not fit into 128 datagrams: it is dropped by default. With
+    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they were.
+    pub overflow: Overflow,
     /// How many datagrams may leave in a second; without a limit. It keeps a burst from overrunning the receiver's
     /// buffer.
     pub rate: Option<NonZeroU32>,
@@ -36,6 +42,9 @@ pub struct UdpOptions {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
+    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds up to
+    /// 3,600.
+    pub connect_timeout: Duration,
     /// TLS below the frames; none.
     pub tls: Option<TlsOptions>,
     /// How long what was written may stay unacknowledged before the connection is given up: 30 s, whole seconds
@@ -47,7 +56,7 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { tls: None, user_timeout: Duration::from_secs(30) }
+        Self { connect_timeout: Duration::from_secs(10), tls: None, user_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -72,6 +81,9 @@ pub struct HttpOptions {
     /// Whether a request may carry several messages, a line for each. The receiver must be set up for it: Graylog
     /// takes only the first else. No.
     pub bulk: bool,
+    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600. Without it, and
+    /// at most, each address has an equal share of [`timeout`](Self::timeout).
+    pub connect_timeout: Option<Duration>,
     /// The gzip level of request bodies; not compressed.
     pub gzip: Option<CompressionLevel>,
     /// A header for the receiver to know the sender by, as name and value; none. The name is a token of HTTP and none
@@ -85,10 +97,27 @@ pub struct HttpOptions {
     pub tls: Option<TlsOptions>,
 }
 
+/// Shows all fields but the value of the header, which is a secret.
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bulk, connect_timeout, gzip, header, path, timeout, tls } = self;
+        f.debug_struct("HttpOptions")
+            .field("bulk", bulk)
+            .field("connect_timeout", connect_timeout)
+            .field("gzip", gzip)
+            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
+            .field("path", path)
+            .field("timeout", timeout)
+            .field("tls", tls)
+            .finish()
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             bulk: false,
+            connect_timeout: None,
             gzip: None,
             header: None,
             path: "/gelf".to_owned(),

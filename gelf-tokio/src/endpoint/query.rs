@@ -1,210 +1,45 @@
-//! What stands behind `?`: which options there are for which scheme, and how they are read.
+//! Reads the query of a URI: the endpoint's options, and those of the caller.
 
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
-
-use gelf_core::{Compression, CompressionLevel, DatagramSize};
-
-use crate::endpoint::authority::read_host;
-use crate::endpoint::check::{PEM_FILE, QUEUE_BYTES, QUEUE_MESSAGES, SECONDS, SERVER_NAME};
 use crate::endpoint::escape::decode;
-use crate::endpoint::scheme::{Scheme, names};
-use crate::endpoint::{
-    HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull,
-};
+use crate::endpoint::scheme::Scheme;
+use crate::endpoint::table::{self, MASK, Row, TABLE};
+use crate::endpoint::{InvalidEndpoint, QueueOptions, Transport};
 
-const HTTP: &[Scheme] = &[Scheme::Http, Scheme::Https];
-const TCP: &[Scheme] = &[Scheme::Tcp, Scheme::Tls];
-const TLS: &[Scheme] = &[Scheme::Tls, Scheme::Https];
-const UDP: &[Scheme] = &[Scheme::Udp];
-
-/// The options that an endpoint itself knows, and the schemes that have them.
-const OPTIONS: [(&str, &[Scheme]); 15] = [
-    ("bulk", HTTP),
-    ("ca", TLS),
-    ("cert", TLS),
-    ("compression", &Scheme::ALL),
-    ("datagram_size", UDP),
-    ("header", HTTP),
-    ("key", TLS),
-    ("level", &[Scheme::Udp, Scheme::Http, Scheme::Https]),
-    ("queue", &Scheme::ALL),
-    ("queue_bytes", &Scheme::ALL),
-    ("rate", UDP),
-    ("server_name", TLS),
-    ("timeout", HTTP),
-    ("user_timeout", TCP),
-    ("when_full", &Scheme::ALL),
-];
-
-/// The endpoint's own options of a query, decoded: each is one of its scheme, and is there once.
-#[derive(Debug)]
-pub(super) struct Query {
-    scheme: Scheme,
-    options: Vec<(&'static str, String)>,
-}
-
-impl Query {
-    /// Reads a query. The second list has the options that are the caller's, by the names in `own`.
-    pub(super) fn read(
-        query: &str,
-        scheme: Scheme,
-        own: &[&str],
-    ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
-        let mut options: Vec<(&'static str, String)> = Vec::new();
-        let mut taken = Vec::new();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let name = decode(name).ok_or_else(|| InvalidEndpoint::Escape { text: name.to_owned() })?;
-            let value = decode(value).ok_or_else(|| {
-                // The value of a header is a secret.
-                let text = if name == "header" { "header=***" } else { value };
-                InvalidEndpoint::Escape { text: text.to_owned() }
-            })?;
-            match OPTIONS.into_iter().find(|(known, _)| *known == name) {
-                Some((name, schemes)) if !schemes.contains(&scheme) => {
-                    let (scheme, schemes) = (names(&[scheme]), names(schemes));
-                    return Err(InvalidEndpoint::OtherScheme { name, scheme, schemes });
-                }
-                Some((name, _)) if options.iter().any(|(given, _)| *given == name) => {
-                    return Err(InvalidEndpoint::Repeated { name: name.to_owned() });
-                }
-                Some((name, _)) => options.push((name, value)),
-                None if own.iter().any(|known| stands_for(known, &name)) => taken.push((name, value)),
-                None => return Err(InvalidEndpoint::Option { name, known: known(scheme, own) }),
+/// Sets the options of a query in `transport` and `queue`. Returns the options that are the caller's, by the names in
+/// `own`, decoded.
+pub(super) fn read(
+    query: &str,
+    own: &[&str],
+    transport: &mut Transport,
+    queue: &mut QueueOptions,
+) -> Result<Vec<(String, String)>, InvalidEndpoint> {
+    let scheme = Scheme::of(transport);
+    let mut options: Vec<(&'static Row, String)> = Vec::new();
+    let mut taken = Vec::new();
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let name = decode(name).ok_or_else(|| InvalidEndpoint::Escape { text: name.to_owned() })?;
+        let value = decode(value).ok_or_else(|| {
+            // The value of a header is a secret.
+            let text = if name == "header" { format!("header={MASK}") } else { value.to_owned() };
+            InvalidEndpoint::Escape { text }
+        })?;
+        match table::find(&name, scheme)? {
+            Some(row) if options.iter().any(|(given, _)| given.name == row.name) => {
+                return Err(InvalidEndpoint::Repeated { name });
             }
-        }
-        Ok((Self { scheme, options }, taken))
-    }
-
-    /// How messages travel by it.
-    pub(super) fn transport(&self, path: &str) -> Result<Transport, InvalidEndpoint> {
-        Ok(match self.scheme {
-            Scheme::Udp => Transport::Udp(self.udp()?),
-            Scheme::Tcp | Scheme::Tls => Transport::Tcp(self.tcp()?),
-            Scheme::Http | Scheme::Https => Transport::Http(self.http(path)?),
-        })
-    }
-
-    fn udp(&self) -> Result<UdpOptions, InvalidEndpoint> {
-        let level = self.level()?;
-        let compression = match self.one_of("compression", "gzip, zlib or none", &["gzip", "zlib", "none"])? {
-            Some("none") if level.is_some() => return Err(InvalidEndpoint::LevelOfNothing),
-            Some("none") => Compression::None,
-            Some("zlib") => Compression::Zlib(level.unwrap_or_default()),
-            _ => Compression::Gzip(level.unwrap_or_default()),
-        };
-        let size = self.value("datagram_size", "a number from 13 to 65507", |value| {
-            number(value).and_then(DatagramSize::new)
-        })?;
-        let rate = self.value("rate", "a number of datagrams a second, from 1 to 4294967295", number)?;
-        Ok(UdpOptions { compression, datagram_size: size.unwrap_or_default(), rate })
-    }
-
-    fn tcp(&self) -> Result<TcpOptions, InvalidEndpoint> {
-        self.one_of("compression", "none, GELF over TCP is not compressed", &["none"])?;
-        let default = TcpOptions::default();
-        let user_timeout = self.seconds("user_timeout")?.unwrap_or(default.user_timeout);
-        Ok(TcpOptions { tls: self.tls()?, user_timeout })
-    }
-
-    fn http(&self, path: &str) -> Result<HttpOptions, InvalidEndpoint> {
-        let level = self.level()?;
-        let gzip = match self.one_of("compression", "gzip or none", &["gzip", "none"])? {
-            Some("gzip") => Some(level.unwrap_or_default()),
-            _ if level.is_some() => return Err(InvalidEndpoint::LevelOfNothing),
-            _ => None,
-        };
-        let default = HttpOptions::default();
-        Ok(HttpOptions {
-            bulk: self.one_of("bulk", "true or false", &["true", "false"])? == Some("true"),
-            gzip,
-            header: self.header()?,
-            path: path.to_owned(),
-            timeout: self.seconds("timeout")?.unwrap_or(default.timeout),
-            tls: self.tls()?,
-        })
-    }
-
-    /// The options of TLS, which is there by the scheme and not by them.
-    fn tls(&self) -> Result<Option<TlsOptions>, InvalidEndpoint> {
-        if !TLS.contains(&self.scheme) {
-            return Ok(None);
-        }
-        let file = |name| self.value(name, PEM_FILE, |value| Some(PathBuf::from(value)));
-        let is_in_brackets = |value: &str| value.starts_with('[');
-        let server_name = self.value("server_name", SERVER_NAME, |value| match is_in_brackets(value) {
-            true => read_host(value),
-            false => Some(value.to_owned()),
-        })?;
-        Ok(Some(TlsOptions { ca: file("ca")?, cert: file("cert")?, key: file("key")?, server_name }))
-    }
-
-    fn level(&self) -> Result<Option<CompressionLevel>, InvalidEndpoint> {
-        self.value("level", "a number from 1 to 9", |value| number(value).and_then(CompressionLevel::new))
-    }
-
-    /// Name and value of a header; blanks around the value are no part of it (RFC 9110, section 5.5).
-    fn header(&self) -> Result<Option<(String, String)>, InvalidEndpoint> {
-        let Some(header) = self.get("header") else { return Ok(None) };
-        let (name, value) = header.split_once(':').ok_or(InvalidEndpoint::Header)?;
-        Ok(Some((name.to_owned(), value.trim_matches(' ').to_owned())))
-    }
-
-    /// How much may wait, and what then.
-    pub(super) fn queue(&self) -> Result<QueueOptions, InvalidEndpoint> {
-        let default = QueueOptions::default();
-        // Where a size has 32 bits, there is less memory than it can say.
-        let size = |value: &str| number(value).map(|size: u64| usize::try_from(size).unwrap_or(usize::MAX));
-        let when_full = self.value("when_full", "wait, drop_newest or drop_oldest", |value| match value {
-            "drop_newest" => Some(WhenFull::DropNewest),
-            "drop_oldest" => Some(WhenFull::DropOldest),
-            "wait" => Some(WhenFull::Wait),
-            _ => None,
-        })?;
-        Ok(QueueOptions {
-            max_messages: self.value("queue", QUEUE_MESSAGES, size)?.unwrap_or(default.max_messages),
-            max_bytes: self.value("queue_bytes", QUEUE_BYTES, size)?.unwrap_or(default.max_bytes),
-            when_full: when_full.unwrap_or(default.when_full),
-        })
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Option<Duration>, InvalidEndpoint> {
-        self.value(name, SECONDS, |value| number(value).map(Duration::from_secs))
-    }
-
-    fn one_of(
-        &self,
-        name: &'static str,
-        expected: &'static str,
-        words: &[&'static str],
-    ) -> Result<Option<&'static str>, InvalidEndpoint> {
-        self.value(name, expected, |value| words.iter().copied().find(|word| *word == value))
-    }
-
-    /// The value of an option, if it is given, by what reads it.
-    fn value<T>(
-        &self,
-        name: &'static str,
-        expected: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, InvalidEndpoint> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        match read(value) {
-            Some(read) => Ok(Some(read)),
-            None => Err(InvalidEndpoint::Value { name: name.to_owned(), value: value.to_owned(), expected }),
+            Some(row) => options.push((row, value)),
+            None if own.iter().any(|known| stands_for(known, &name)) => taken.push((name, value)),
+            None => return Err(InvalidEndpoint::Option { name, known: known(scheme, own) }),
         }
     }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    // In the order of the table, in which `level` follows `compression`.
+    for row in &TABLE {
+        if let Some((_, value)) = options.iter().find(|(given, _)| std::ptr::eq(*given, row)) {
+            row.read(value, transport, queue)?;
+        }
     }
-}
-
-/// Reads digits; `parse` alone would take a plus sign.
-fn number<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    Ok(taken)
 }
 
 /// Whether a name of the caller's, or a group of names such as `field.*`, stands for this one.
@@ -215,9 +50,9 @@ fn stands_for(known: &str, name: &str) -> bool {
     }
 }
 
-/// The names of all options that may stand here.
+/// The names of all options that a URI of the scheme may have.
 fn known(scheme: Scheme, own: &[&str]) -> String {
-    let of_scheme = OPTIONS.iter().filter(|(_, schemes)| schemes.contains(&scheme)).map(|(name, _)| *name);
+    let of_scheme = TABLE.iter().filter(|row| row.schemes().contains(&scheme)).map(|row| row.name);
     let mut known: Vec<_> = of_scheme.chain(own.iter().copied()).collect();
     known.sort_unstable();
     known.dedup();
@@ -226,26 +61,36 @@ fn known(scheme: Scheme, own: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn read(scheme: Scheme, query: &str) -> Result<Query, InvalidEndpoint> {
-        Query::read(query, scheme, &[]).map(|(query, _)| query)
+    use gelf_core::{Compression, CompressionLevel, DatagramSize};
+
+    use super::*;
+    use crate::endpoint::{HttpOptions, TcpOptions, TlsOptions, UdpOptions, WhenFull};
+
+    fn read_all(scheme: Scheme, query: &str) -> Result<(Transport, QueueOptions), InvalidEndpoint> {
+        let (mut transport, mut queue) = (scheme.transport(), QueueOptions::default());
+        read(query, &[], &mut transport, &mut queue)?;
+        Ok((transport, queue))
     }
 
     fn transport(scheme: Scheme, query: &str) -> Transport {
-        read(scheme, query).unwrap().transport("/gelf").unwrap()
+        read_all(scheme, query).unwrap().0
     }
 
     fn udp(query: &str) -> UdpOptions {
-        read(Scheme::Udp, query).unwrap().udp().unwrap()
+        let Transport::Udp(options) = transport(Scheme::Udp, query) else { panic!() };
+        options
     }
 
     fn tcp(query: &str) -> TcpOptions {
-        read(Scheme::Tcp, query).unwrap().tcp().unwrap()
+        let Transport::Tcp(options) = transport(Scheme::Tcp, query) else { panic!() };
+        options
     }
 
     fn http(query: &str) -> HttpOptions {
-        read(Scheme::Http, query).unwrap().http("/gelf").unwrap()
+        let Transport::Http(options) = transport(Scheme::Http, query) else { panic!() };
+        options
     }
 
     fn level(number: u8) -> CompressionLevel {
@@ -258,7 +103,7 @@ mod tests {
             assert_eq!(transport(Scheme::Udp, query), Transport::Udp(UdpOptions::default()));
             assert_eq!(transport(Scheme::Tcp, query), Transport::Tcp(TcpOptions::default()));
             assert_eq!(transport(Scheme::Http, query), Transport::Http(HttpOptions::default()));
-            assert_eq!(read(Scheme::Udp, query).unwrap().queue(), Ok(QueueOptions::default()));
+            assert_eq!(read_all(Scheme::Udp, query).unwrap().1, QueueOptions::default());
         }
     }
 
@@ -312,8 +157,9 @@ mod tests {
         for (given, expected) in
             [("10.0.0.7", "10.0.0.7"), ("::1", "::1"), ("[::1]", "::1"), ("%5B::1%5D", "::1")]
         {
-            let query = read(Scheme::Tls, &format!("server_name={given}")).unwrap();
-            assert_eq!(query.tls().unwrap().unwrap().server_name.as_deref(), Some(expected));
+            let read = transport(Scheme::Tls, &format!("server_name={given}"));
+            let Transport::Tcp(TcpOptions { tls: Some(tls), .. }) = read else { panic!() };
+            assert_eq!(tls.server_name.as_deref(), Some(expected));
         }
     }
 
@@ -347,7 +193,7 @@ mod tests {
     #[test]
     fn all_have_a_queue() {
         for scheme in Scheme::ALL {
-            let queue = |query| read(scheme, query).unwrap().queue().unwrap();
+            let queue = |query| read_all(scheme, query).unwrap().1;
             let expected = QueueOptions { max_messages: 1, max_bytes: 1024, when_full: WhenFull::DropNewest };
             assert_eq!(queue("queue=1&queue_bytes=1024&when_full=drop_newest"), expected);
             assert_eq!(queue("queue=16777216").max_messages, 16_777_216);
@@ -362,39 +208,31 @@ mod tests {
     fn each_scheme_has_its_options_and_no_other() {
         let all = ["compression", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
-        let http = ["bulk", "header", "level", "timeout"];
+        let http = ["bulk", "connect_timeout", "header", "level", "timeout"];
         let expected = |more: &[&[&'static str]]| {
             let mut names = [&all[..], &more.concat()].concat();
             names.sort_unstable();
             names
         };
         for (scheme, names) in [
-            (Scheme::Udp, expected(&[&["datagram_size", "level", "rate"]])),
-            (Scheme::Tcp, expected(&[&["user_timeout"]])),
-            (Scheme::Tls, expected(&[&["user_timeout"], &tls])),
+            (Scheme::Udp, expected(&[&["datagram_size", "level", "overflow", "rate"]])),
+            (Scheme::Tcp, expected(&[&["connect_timeout", "user_timeout"]])),
+            (Scheme::Tls, expected(&[&["connect_timeout", "user_timeout"], &tls])),
             (Scheme::Http, expected(&[&http])),
             (Scheme::Https, expected(&[&http, &tls])),
         ] {
             let unknown = InvalidEndpoint::Option { name: "x".to_owned(), known: names.join(", ") };
-            assert_eq!(read(scheme, "x=1").unwrap_err(), unknown);
-            for (name, _) in OPTIONS {
+            assert_eq!(read_all(scheme, "x=1").unwrap_err(), unknown);
+            for name in TABLE.iter().map(|row| row.name) {
                 let is_refused = matches!(
-                    read(scheme, &format!("{name}=1")),
+                    read_all(scheme, &format!("{name}=1")),
                     Err(InvalidEndpoint::OtherScheme { name: refused, .. }) if refused == name
                 );
                 assert_eq!(is_refused, !names.contains(&name), "{name} of {scheme:?}");
-                let repeated = read(scheme, &format!("{name}=1&{name}=2"));
+                let repeated = read_all(scheme, &format!("{name}=1&{name}=2"));
                 let expected = InvalidEndpoint::Repeated { name: name.to_owned() };
                 assert!(is_refused || repeated.unwrap_err() == expected);
             }
         }
-    }
-
-    #[test]
-    fn numbers_are_digits_alone() {
-        for text in ["", "+1", "-1", " 1", "1 ", "1.0", "0x1", "٣", "18446744073709551616"] {
-            assert_eq!(number::<u64>(text), None, "{text:?}");
-        }
-        assert_eq!(number("007"), Some(7_u8));
     }
 }

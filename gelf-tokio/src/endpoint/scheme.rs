@@ -1,9 +1,9 @@
-//! The schemes, each of which is a transport.
+//! URI schemes, each of which stands for a transport.
 
 use crate::endpoint::error::without_options;
-use crate::endpoint::{InvalidEndpoint, Transport};
+use crate::endpoint::{HttpOptions, InvalidEndpoint, TcpOptions, TlsOptions, Transport, UdpOptions};
 
-/// What stands before `://`.
+/// The part of a URI before `://`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scheme {
     Udp,
@@ -16,7 +16,7 @@ pub(super) enum Scheme {
 impl Scheme {
     pub(super) const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Http, Self::Https];
 
-    /// Reads a scheme, in whatever case, of which this build has the transport.
+    /// Reads a scheme, in any case, whose transport this build has.
     pub(super) fn parse(name: &str) -> Result<Self, InvalidEndpoint> {
         let lower_case = name.to_ascii_lowercase();
         let named = Self::ALL.into_iter().find(|scheme| scheme.name() == lower_case);
@@ -27,6 +27,16 @@ impl Scheme {
         };
         scheme.check_features()?;
         Ok(scheme)
+    }
+
+    /// The transport of the scheme, with default options.
+    pub(super) fn transport(self) -> Transport {
+        let tls = matches!(self, Self::Tls | Self::Https).then(TlsOptions::default);
+        match self {
+            Self::Udp => Transport::Udp(UdpOptions::default()),
+            Self::Tcp | Self::Tls => Transport::Tcp(TcpOptions { tls, ..TcpOptions::default() }),
+            Self::Http | Self::Https => Transport::Http(HttpOptions { tls, ..HttpOptions::default() }),
+        }
     }
 
     /// The scheme that stands for a transport.
@@ -62,7 +72,7 @@ impl Scheme {
         }
     }
 
-    /// The features that it needs and a build does not have.
+    /// The cargo features that the scheme needs and a build does not have.
     fn missing_features(self, has_http: bool, has_tls: bool) -> &'static [&'static str] {
         let needs_http = matches!(self, Self::Http | Self::Https) && !has_http;
         let needs_tls = matches!(self, Self::Tls | Self::Https) && !has_tls;
@@ -75,12 +85,12 @@ impl Scheme {
     }
 }
 
-/// What is shown of a text that has no known scheme: it may have a password, or options.
+/// The part of a text without a known scheme that may be shown: the rest may be a password, or options.
 pub(super) fn shown(text: &str) -> String {
     without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
 }
 
-/// What may be written for a scheme in this build: `a, b or c`.
+/// The schemes of this build: `a, b or c`.
 pub(super) fn forms() -> String {
     let has_transport = |scheme: &Scheme| scheme.check_features().is_ok();
     let others = Scheme::ALL.into_iter().skip(1).filter(has_transport);
@@ -90,7 +100,7 @@ pub(super) fn forms() -> String {
     enumerate(&all, "or")
 }
 
-/// Some schemes, as a user writes them: `a, b and c`.
+/// The schemes as a user writes them: `a, b and c`.
 pub(super) fn names(schemes: &[Scheme]) -> String {
     let names: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.name())).collect();
     enumerate(&names, "and")

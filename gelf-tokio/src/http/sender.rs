@@ -54,7 +54,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | what | limit | stops |
 /// |---|---|---|
 /// | a request, from looking the host up to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
-/// | one address | an equal share of what is left of that, the request having one too | addresses that do not answer |
+/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the rest of the timeout, of which the request has one too | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer; it is thrown away | 64 KiB and 1 s, then the connection is closed | the same |
 /// | all of an answer, interim ones (1xx) included | 192 KiB | the same |
@@ -119,7 +119,7 @@ impl HttpSender {
     ) -> io::Result<Self> {
         Ok(Self {
             head: RequestHead::new(options, host, port)?,
-            destination: Destination::new(options.tls.as_ref(), host, port, resolver)?,
+            destination: Destination::new(options, host, port, resolver)?,
             compressor: options.gzip.map(|level| Compressor::new(Compression::Gzip(level))),
             timeout: options.timeout,
             lines: options.bulk,
@@ -129,7 +129,24 @@ impl HttpSender {
         })
     }
 
-    /// How many connections were made so far.
+    /// Reads the files of TLS, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
+        self.destination.load_tls_files()
+    }
+
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
+        self.destination.set_tls_config(config)
+    }
+
+    /// Returns the number of connections made.
     pub fn connections(&self) -> u64 {
         self.connections
     }

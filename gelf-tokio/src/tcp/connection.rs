@@ -1,13 +1,18 @@
 //! One connection to a receiver of frames, with or without TLS.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+#[cfg(feature = "tls")]
+use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -17,28 +22,21 @@ use crate::endpoint::{Endpoint, TcpOptions};
 use crate::resolve::{Resolve, addresses};
 use crate::sys;
 #[cfg(feature = "tls")]
-use crate::tls::{Connector, Counting, Marks};
+use crate::tls::{AckMap, Connector, Counting, no_tls};
 
-/// How long one address may take to answer; the system's own limit is two minutes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a TLS handshake may take.
-#[cfg(feature = "tls")]
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// When a silent connection is first asked whether it is still there, how often then, and how many times.
+/// Keepalive: when a silent connection is first probed, how often then, and how many times.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(10))
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
-/// A write buffer larger than this is given back once it is written.
+/// A write buffer larger than this is freed once it is written.
 pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 
-/// How much of what the other side says is thrown away at once; GELF has no answers.
+/// The size of a read whose bytes are discarded; GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
-/// How many such reads in a row are made before others have their turn.
+/// The number of such reads in a row before other tasks have their turn.
 const MAX_DISCARDS: usize = 16;
 
 /// Makes the connections to one endpoint.
@@ -46,14 +44,17 @@ const MAX_DISCARDS: usize = 16;
 pub(crate) struct Dialer {
     host: String,
     port: u16,
+    connect_timeout: Duration,
     user_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
 }
 
 impl Dialer {
+    /// Creates a dialer. It reads no file.
+    ///
     /// # Errors
-    /// `InvalidInput` when TLS is asked for and cannot be set up.
+    /// `InvalidInput` for options of TLS that contradict each other.
     pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
         #[cfg(feature = "tls")]
         let tls = match &options.tls {
@@ -67,17 +68,45 @@ impl Dialer {
         Ok(Self {
             host: endpoint.host().to_owned(),
             port: endpoint.port(),
+            connect_timeout: options.connect_timeout,
             user_timeout: options.user_timeout,
             #[cfg(feature = "tls")]
             tls,
         })
     }
 
-    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each and as long for
-    /// the TLS handshake.
+    /// Reads the files of TLS, blocking the thread.
     ///
     /// # Errors
-    /// Why the last address failed.
+    /// A file that is missing or invalid.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
+    )]
+    pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            tls.load_now()?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls_config(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
+        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
+        tls.set_config(config);
+        Ok(())
+    }
+
+    /// Looks the host up and connects to the first of its addresses that answers, within
+    /// [`TcpOptions::connect_timeout`] for each and as long for the TLS handshake.
+    ///
+    /// # Errors
+    /// The error of the last address.
     pub(crate) async fn connect(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
         let mut result = Err(io::ErrorKind::NotFound.into());
         for address in addresses(resolver, &self.host, self.port).await? {
@@ -94,7 +123,7 @@ impl Dialer {
         expect(clippy::needless_pass_by_ref_mut, reason = "TLS reads its files again")
     )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        let stream = timeout(self.connect_timeout, TcpStream::connect(address))
             .await
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not answer")))?;
         stream.set_nodelay(true)?;
@@ -104,8 +133,9 @@ impl Dialer {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"));
-            let stream =
-                timeout(HANDSHAKE_TIMEOUT, tls.connect(Counting::new(stream))).await.unwrap_or_else(late)?;
+            let stream = timeout(self.connect_timeout, tls.connect(Counting::new(stream)))
+                .await
+                .unwrap_or_else(late)?;
             return Ok(Connection::new(Stream::Tls(Box::new(stream))));
         }
         Ok(Connection::new(Stream::Plain(stream)))
@@ -119,8 +149,7 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<Counting<TcpStream>>>),
 }
 
-/// An open connection, and what is to be written to it.
-#[derive(Debug)]
+/// An open connection, and the frames that are to be written to it.
 pub(crate) struct Connection {
     stream: Stream,
     /// Whole frames, of which the first may be written in part.
@@ -128,7 +157,7 @@ pub(crate) struct Connection {
     /// Bytes that have gone from the buffer into the stream.
     written: u64,
     #[cfg(feature = "tls")]
-    marks: Marks,
+    acks: AckMap,
 }
 
 impl Connection {
@@ -138,11 +167,11 @@ impl Connection {
             buffer: BytesMut::new(),
             written: 0,
             #[cfg(feature = "tls")]
-            marks: Marks::default(),
+            acks: AckMap::default(),
         }
     }
 
-    /// What is to be written next; whole frames are to be appended.
+    /// Returns the write buffer, to which whole frames are to be appended.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
@@ -154,10 +183,11 @@ impl Connection {
     /// Writes and flushes all of the buffer, and watches meanwhile whether the connection ends. With an empty buffer
     /// it waits for that end.
     ///
-    /// Dropped before it is ready, the next call goes on where it stopped.
-    ///
     /// # Errors
-    /// The connection is over: `UnexpectedEof` when the other side has ended it.
+    /// The connection is over: `UnexpectedEof` if the other side has ended it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the next call goes on where it stopped.
     pub(crate) async fn drive(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_drive(cx)).await
     }
@@ -173,7 +203,7 @@ impl Connection {
         self.poll_write_out(cx)
     }
 
-    /// Ready when the other side has ended or reset the connection.
+    /// Polls for the end of the connection by the other side.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let mut discarded = [0; DISCARD_BYTES];
         for _ in 0..MAX_DISCARDS {
@@ -223,56 +253,82 @@ impl Connection {
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => {
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-                self.marks.flushed(self.written, stream.get_ref().0.written());
+                self.acks.flushed(self.written, stream.get_ref().0.written());
                 Poll::Ready(Ok(()))
             }
         }
     }
 
-    /// How many of the bytes that went through the buffer the other side's operating system has acknowledged; `None`
-    /// where the own one does not tell. It can be asked when the connection is over, too.
+    /// Returns how many of the bytes that went through the buffer the other side's operating system has acknowledged;
+    /// `None` where the own system does not report it. Valid after the end of the connection, too.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
-        // A socket that cannot be asked has told nothing of what it has.
+        // If the socket cannot be asked, nothing counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
         Some(match &mut self.stream {
             Stream::Plain(_) => self.written.saturating_sub(unacknowledged),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => {
                 let below = stream.get_ref().0.written();
-                self.marks.acknowledge(below.saturating_sub(unacknowledged))
+                self.acks.acknowledge(below.saturating_sub(unacknowledged))
             }
         })
     }
 
-    /// Says that nothing more comes, and waits until the other side has ended the connection too: it has then read
-    /// all, if it is a program that reads to the end. What it says meanwhile is thrown away.
+    /// Ends the connection once all is acknowledged. Where the system does not report that, it waits for the other side to
+    /// end the connection, as [`shut_down`](Self::shut_down) does.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
+        if self.acknowledged().is_none() {
+            return self.shut_down().await;
+        }
+        poll_fn(|cx| self.poll_shutdown(cx)).await
+    }
+
+    /// Ends this side of the connection, and waits until the other side has ended it too: a program that reads to the end
+    /// has then read all. Bytes that it sends meanwhile are discarded.
     ///
     /// # Errors
     /// The connection broke.
     pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
-        poll_fn(|cx| match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        })
-        .await?;
+        poll_fn(|cx| self.poll_shutdown(cx)).await?;
         match poll_fn(|cx| self.poll_end(cx)).await {
             error if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             error => Err(error),
         }
     }
 
-    /// Whether the bytes of the socket are those of the frames.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Returns whether the connection is without TLS.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.stream, Stream::Plain(_))
     }
 
-    /// The TCP socket.
+    /// Returns the TCP socket.
     pub(crate) fn socket(&self) -> &TcpStream {
         match &self.stream {
             Stream::Plain(stream) => stream,
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.get_ref().0.get_ref(),
         }
+    }
+}
+
+/// Shows no frame: payloads are private.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("socket", self.socket())
+            .field("buffered", &self.buffer.len())
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }

@@ -1,34 +1,54 @@
-//! Sends messages as frames on one connection.
+//! `TcpSender`: one connection.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use gelf_core::{Framer, Message};
+use gelf_core::Message;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::codec::write_message;
+use crate::codec::{write_message, write_payload};
 use crate::endpoint::{Endpoint, Transport};
 use crate::resolve::SystemResolver;
 use crate::send::SendError;
 
 use super::connection::{Connection, Dialer};
 
-/// How many bytes are collected before they are written. A write for each message costs seven times the processor
-/// time, and more than 64 KiB gains nothing.
+/// The number of bytes collected before they are written. A write for each message costs seven times the processor time,
+/// and more than 64 KiB gains nothing.
 pub(crate) const FLUSH_AT: usize = 64 * 1024;
 
-/// How many reads may go into throwing away what the other side says; GELF has no answers.
+/// The number of reads whose bytes are discarded in a row; GELF has no answers.
 const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
-/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. Once it has failed it stays closed: the caller
-/// connects a new one and sends again, whole, what was not [acknowledged](Self::acknowledged). Some of that may have
-/// arrived, so the receiver may see it twice. A [`Client`](crate::Client) does all that.
+/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the caller
+/// connects a new one and sends again, whole, the messages that were not [acknowledged](Self::acknowledged). Some of
+/// them may have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all that.
+///
+/// ```
+/// use std::time::Duration;
+/// use gelf_tokio::gelf_core::Message;
+/// use gelf_tokio::{TcpReceiver, TcpSender};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
+/// let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
+/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
+///
+/// let mut sender = TcpSender::connect(&endpoint).await?;
+/// for number in 0..1000 {
+///     sender.feed(&Message::new("web-1", format!("line {number}"))).await?;
+/// }
+/// sender.close(Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TcpSender {
     connection: Connection,
@@ -36,11 +56,11 @@ pub struct TcpSender {
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers, within 10 s for each, and as long for
-    /// the TLS handshake.
+    /// Looks the host up and connects to the first of its addresses that answers, within
+    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS handshake.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not TCP; else why the last address failed.
+    /// `InvalidInput` for an endpoint that is not TCP; otherwise the error of the last address.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let Transport::Tcp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
@@ -49,35 +69,36 @@ impl TcpSender {
         Ok(Self { connection, closed: false })
     }
 
-    /// Adds a message to those that the next flush writes; from 64 KiB on it flushes those before it first.
-    ///
-    /// If the future is dropped before it is ready, the message is not added.
+    /// Adds a message to those that the next flush writes. If 64 KiB are collected, it flushes them first.
     ///
     /// # Errors
     /// As [`flush`](Self::flush); the message is not added.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the message is not added.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
         write_message(message, self.connection.buffer());
         Ok(())
     }
 
-    /// Adds a payload that is ready: JSON text.
+    /// Adds a payload: JSON text.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` when the payload is blank or has a
-    /// null byte; the connection is not concerned then.
+    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank or has a null
+    /// byte; the connection stays open then.
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
-        Framer::write_frame(payload, self.connection.buffer())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error).into())
+        Ok(write_payload(payload, self.connection.buffer())?)
     }
 
     /// Hands all that was fed to the operating system. It waits as long as the other side does not read.
     ///
-    /// If the future is dropped before it is ready, the next flush goes on where it stopped.
-    ///
     /// # Errors
-    /// [`SendError::Closed`] when the connection is over already, and [`SendError::Io`] when it breaks now.
+    /// [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if it breaks now.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the next flush goes on where it stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -93,38 +114,39 @@ impl TcpSender {
 
     /// Feeds and flushes one message.
     ///
-    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part already.
-    ///
     /// # Errors
     /// As [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part already.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
         self.flush().await
     }
 
-    /// Whether the connection is known to be over: a write has failed, or the other side has ended or reset it.
+    /// Returns whether the connection is known to be over: a write has failed, or the other side has ended or reset it.
     ///
-    /// Each flush looks first. Without it the first write to an ended connection would succeed, and be lost.
+    /// Each flush calls this first. Without it the first write to an ended connection would succeed, and be lost.
     pub fn is_closed(&mut self) -> bool {
         self.closed = self.closed || self.has_ended();
         self.closed
     }
 
-    /// How many of the bytes that were fed, a delimiter behind each message included, the other side's operating system
-    /// has acknowledged. `None` where the own one does not tell: any but Linux.
+    /// Returns how many of the bytes that were fed, a delimiter behind each message included, the other side's operating
+    /// system has acknowledged. `None` where the own system does not report it: all but Linux.
     ///
-    /// What is acknowledged is lost only if the program on the other side ends before it has read it. It can be asked
-    /// after the connection is over, too.
+    /// Acknowledged bytes are lost only if the program on the other side ends before it has read them. The figure is
+    /// valid after the end of the connection, too.
     pub fn acknowledged(&mut self) -> Option<u64> {
         self.connection.acknowledged()
     }
 
-    /// Flushes, says that nothing more comes, and waits until the other side has ended the connection too: it has then
-    /// read all, if it is a program that reads to the end. All of it takes no longer than `grace`.
+    /// Flushes, ends this side of the connection, and waits until the other side has ended it too: a program that reads
+    /// to the end has then read all. All of it takes no longer than `grace`.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then nothing is known of
-    /// what the other side has read.
+    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then it is unknown how much
+    /// the other side has read.
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {
             self.flush().await?;
@@ -134,18 +156,18 @@ impl TcpSender {
         timeout(grace, end).await.unwrap_or_else(|_| too_late())
     }
 
-    /// Where the connection comes from.
+    /// Returns the local address of the connection.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().local_addr()
     }
 
-    /// Where it goes: the address that answered.
+    /// Returns the address of the receiver.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().peer_addr()
     }
@@ -161,12 +183,12 @@ impl TcpSender {
         if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
-        // What is read from the socket itself would be missing in the TLS stream, so it is only looked at there.
+        // Bytes that are read from the socket itself would be missing in the TLS stream, so they are only peeked at there.
         has_ended(self.connection.socket(), self.connection.is_plain())
     }
 }
 
-/// Whether the other side has ended the connection. Asks the socket itself: tokio knows only what it had time to hear.
+/// Returns whether the other side has ended the connection. It asks the socket, since tokio may not have polled it yet.
 fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];

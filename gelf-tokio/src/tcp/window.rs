@@ -1,13 +1,13 @@
-//! Which frames the other side has.
+//! The resend window of a TCP connection.
 
 use std::collections::VecDeque;
 
-/// The resend window of a connection: frames that were written to it, oldest first, and where each ends in its stream
-/// of bytes. It holds no frame itself; the first of them is the first that is not acknowledged, and so on.
+/// The resend window of a connection: the frames that were written and not acknowledged, oldest first, each by its end in
+/// the stream of bytes. It holds no frame itself.
 ///
-/// What an operating system has taken may still be lost, when the connection breaks. What the other side's has
-/// acknowledged is there, as long as the program there goes on to read. In between is this window: it is to be written
-/// again on the next connection, whole frames alone.
+/// Bytes that the own operating system has taken may still be lost, if the connection breaks. Bytes that the other
+/// side's has acknowledged are there, as long as the program there goes on to read. The window is what lies between: its
+/// frames are written again, whole, to the next connection.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     ends: VecDeque<u64>,
@@ -15,19 +15,19 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// How many frames are written and not acknowledged.
+    /// Returns how many frames are written and not acknowledged.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// A frame of so many bytes, its delimiter included, is written behind the others.
+    /// Notes that a frame of so many bytes, its delimiter included, was written.
     pub(crate) fn write(&mut self, bytes: usize) {
         self.written += bytes as u64;
         self.ends.push_back(self.written);
     }
 
-    /// Of all bytes written on this connection, so many are acknowledged. How many frames leave the window: those that
-    /// are acknowledged to their last byte.
+    /// Notes how many of all bytes written on this connection are acknowledged. Returns how many frames leave the window:
+    /// the frames whose last byte is acknowledged.
     pub(crate) fn acknowledge(&mut self, bytes: u64) -> usize {
         let frames = self.ends.partition_point(|end| *end <= bytes);
         self.ends.drain(..frames);

@@ -1,4 +1,4 @@
-//! The sender's side.
+//! TLS connections of senders.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::ServerName;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ProtocolVersion, SignatureScheme};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -25,54 +25,54 @@ use super::trust::{self, Trusted};
 use super::{files, provider};
 use crate::endpoint::TlsOptions;
 
-/// How long a receiver that has asked for a certificate has time to refuse it, after the handshake: longer than any
-/// way there and back takes.
+/// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
 /// It trusts the authorities of the CA file and no others, or without such a file those of the system, which are read
-/// once. Nothing makes it trust others than these, nor connect without TLS.
+/// once. It never trusts others, and never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
     sources: Arc<Sources>,
     loaded: Option<Arc<Loaded>>,
-    /// What a connect has begun to read that was cancelled.
+    /// The reading that a cancelled connect has begun.
     reading: Option<JoinHandle<Result<Arc<Loaded>, TlsConfigError>>>,
 }
 
-/// Where everything is from.
-#[derive(Debug)]
+/// The files, or the configuration in place of them.
+#[derive(Clone, Debug)]
 struct Sources {
     ca: Option<PathBuf>,
     identity: Option<Identity>,
     alpn: Option<&'static [u8]>,
+    /// The caller's own configuration, which replaces the files.
+    config: Option<Arc<ClientConfig>>,
 }
 
 /// The files of the sender's own certificate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Identity {
     cert: PathBuf,
     key: PathBuf,
 }
 
-/// What the files held.
+/// The configuration that the files make.
 #[derive(Debug)]
 pub(super) struct Loaded {
     stamps: Vec<Option<files::Stamp>>,
     config: ClientConfig,
     trusted: Trusted,
-    certificate: Option<Arc<CertifiedKey>>,
 }
 
 impl Connector {
-    /// A connector for the receiver at `host`, which its certificate must name unless the options have another name.
-    /// An address is as good as a name. No file is read yet.
+    /// Creates a connector for the receiver at `host`, a name or an address. The receiver's certificate must name it, unless
+    /// the options have another name. No file is read yet.
     ///
     /// # Errors
-    /// Of the kind [`InvalidInput`](io::ErrorKind::InvalidInput): what no certificate can name, and a client
-    /// certificate without its key, or the other way round.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no certificate can have, and for a client certificate
+    /// without its key, or a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let name = options.server_name.as_deref().unwrap_or(host);
@@ -84,7 +84,7 @@ impl Connector {
             (Some(_), None) => return Err(invalid("a client certificate needs its private key".to_owned())),
             (None, Some(_)) => return Err(invalid("a private key needs its client certificate".to_owned())),
         };
-        let sources = Sources { ca: options.ca.clone(), identity, alpn: None };
+        let sources = Sources { ca: options.ca.clone(), identity, alpn: None, config: None };
         Ok(Self {
             server_name: server_name.to_owned(),
             sources: Arc::new(sources),
@@ -93,44 +93,54 @@ impl Connector {
         })
     }
 
-    /// The same, and it says that it is about to speak `protocol`, such as `http/1.1` (RFC 7301). A receiver that
-    /// knows the extension and not the protocol refuses.
+    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension and not the protocol
+    /// refuses the handshake.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn with_alpn(mut self, protocol: &'static [u8]) -> Self {
-        let Sources { ca, identity, alpn: _ } = &*self.sources;
-        let identity = identity.as_ref().map(|of| Identity { cert: of.cert.clone(), key: of.key.clone() });
-        self.sources = Arc::new(Sources { ca: ca.clone(), identity, alpn: Some(protocol) });
+        Arc::make_mut(&mut self.sources).alpn = Some(protocol);
         self.loaded = None;
         self
     }
 
-    /// Shakes hands over a connection that is made. Files that have changed since are read first, in a thread of
-    /// their own.
+    /// Replaces the files by a configuration of the caller's.
+    pub(crate) fn set_config(&mut self, config: Arc<ClientConfig>) {
+        let sources = Arc::make_mut(&mut self.sources);
+        (sources.ca, sources.identity, sources.config) = (None, None, Some(config));
+        self.loaded = None;
+    }
+
+    /// Performs the handshake over an open connection. Files that have changed are read first, in a thread of their own.
     ///
-    /// A receiver that asks for a client certificate judges it, in TLS 1.3, after the handshake is over for the sender.
-    /// So its verdict is waited for, until it says or sends anything, or for 1 s at most: otherwise whole connections
-    /// of messages would be written to a receiver that reads none of them.
+    /// In TLS 1.3, a receiver that asks for a client certificate judges it after the sender's handshake is over. So this
+    /// waits until the receiver accepts or refuses it, for 1 s at most: otherwise many messages would be written to a
+    /// receiver that reads none of them.
     ///
-    /// There is no other limit of time; the caller sets one. When it is cancelled, the connection is dropped, and the
-    /// connector is as it was.
+    /// The caller sets a time limit.
     ///
     /// # Errors
-    /// A file that cannot be used, by its name, until it can. What is wrong with the receiver's certificate or with the
-    /// sender's, or that the receiver does not speak TLS; the error of the library is the source.
+    /// A file that is missing or invalid; an invalid certificate of either side; a receiver that does not speak TLS. The
+    /// error of rustls is the source.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the connection is closed, and the connector is as before.
     pub(crate) async fn connect<IO>(&mut self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let loaded = self.load().await?;
-        let client =
-            Arc::new(Client { certificate: loaded.certificate.clone(), asked: AtomicBool::new(false) });
         let mut config = loaded.config.clone();
+        let certificates = Arc::clone(&config.client_auth_cert_resolver);
+        let client = Arc::new(Client { certificates, asked: AtomicBool::new(false) });
         config.client_auth_cert_resolver = Arc::<Client>::clone(&client);
         let explain = |error| {
             let attempt = Attempt {
                 server_name: &self.server_name,
                 trusted: &loaded.trusted,
-                cert: self.sources.identity.as_ref().map(|identity| identity.cert.as_path()),
+                cert: match &self.sources.identity {
+                    Some(identity) => Some(&identity.cert),
+                    None if client.has_certs() => Some(Path::new("of the given configuration")),
+                    None => None,
+                },
                 was_asked: client.asked.load(Relaxed),
             };
             attempt.explain(error)
@@ -143,9 +153,18 @@ impl Connector {
         Ok(stream)
     }
 
-    /// What the files hold now.
+    /// Loads the files, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    pub(crate) fn load_now(&mut self) -> Result<(), TlsConfigError> {
+        self.loaded = Some(self.sources.load(self.loaded.take())?);
+        Ok(())
+    }
+
+    /// Loads the files if they have changed, in a thread of its own.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
-        // A file system that hangs holds one thread then, and not one for each attempt. What was read may be old.
+        // So a file system that hangs holds one thread, and not one for each attempt. Its result may be outdated.
         if let Some(left) = &mut self.reading {
             let _ = left.await;
             self.reading = None;
@@ -155,7 +174,7 @@ impl Connector {
         let reading = self.reading.insert(spawn_blocking(move || sources.load(held)));
         let read = reading.await;
         self.reading = None;
-        // Files that are bad are an error until they are good again: what is held is of other stamps.
+        // Invalid files are an error until they are valid again: the held configuration has other stamps.
         let loaded = read.map_err(io::Error::other)??;
         self.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
@@ -168,8 +187,15 @@ impl Sources {
         self.ca.as_deref().into_iter().chain(identity)
     }
 
-    /// What is held, as long as no file has changed.
+    /// Returns the held configuration if no file has changed, otherwise a new one.
     fn load(&self, held: Option<Arc<Loaded>>) -> Result<Arc<Loaded>, TlsConfigError> {
+        if let Some(own) = &self.config {
+            let mut config = (**own).clone();
+            if config.alpn_protocols.is_empty() {
+                config.alpn_protocols = self.alpn();
+            }
+            return Ok(Arc::new(Loaded { stamps: Vec::new(), config, trusted: Trusted::Given }));
+        }
         let stamps = files::stamps(self.paths());
         let is_first = match held {
             Some(held) if held.stamps == stamps => return Ok(held),
@@ -179,45 +205,49 @@ impl Sources {
             Some(ca) => (files::authorities(ca)?, Trusted::File(ca.clone())),
             None => trust::of_the_system()?,
         };
-        let certificate = match &self.identity {
-            Some(Identity { cert, key }) => Some(Arc::new(files::certified_key(cert, key)?)),
-            None => None,
-        };
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(rustls::ALL_VERSIONS)
             .map_err(|error| TlsConfigError::without_file(Reason::Rustls(error.to_string())))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        // A session that is resumed would have nobody's certificate looked at.
+        if let Some(Identity { cert, key }) = &self.identity {
+            let certificate = SingleCertAndKey::from(files::certified_key(cert, key)?);
+            config.client_auth_cert_resolver = Arc::new(certificate);
+        }
+        config.alpn_protocols = self.alpn();
+        // A resumed session would skip the checks of certificates.
         config.resumption = Resumption::disabled();
         if !is_first {
             tracing::debug!("TLS files have changed and are read again");
         }
-        Ok(Arc::new(Loaded { stamps, config, trusted, certificate }))
+        Ok(Arc::new(Loaded { stamps, config, trusted }))
+    }
+
+    fn alpn(&self) -> Vec<Vec<u8>> {
+        self.alpn.iter().map(|protocol| protocol.to_vec()).collect()
     }
 }
 
-/// The sender's own certificate for one connection, and whether the receiver has asked for it.
+/// The sender's certificates for one connection, and whether the receiver has asked for one.
 #[derive(Debug)]
 struct Client {
-    certificate: Option<Arc<CertifiedKey>>,
+    certificates: Arc<dyn ResolvesClientCert>,
     asked: AtomicBool,
 }
 
 impl ResolvesClientCert for Client {
-    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Relaxed);
-        self.certificate.clone()
+        self.certificates.resolve(authorities, schemes)
     }
 
     fn has_certs(&self) -> bool {
-        self.certificate.is_some()
+        self.certificates.has_certs()
     }
 }
 
-/// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate: accepted is what
-/// gets a session ticket or data.
+/// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate. A session ticket or
+/// data means that it has accepted.
 async fn verdict<IO>(stream: &mut TlsStream<IO>) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! Whom a sender trusts that has no CA file.
+//! The authorities that a sender without a CA file trusts.
 
 use std::path::PathBuf;
 use std::{env, fmt};
@@ -8,10 +8,12 @@ use rustls_native_certs::CertificateResult;
 
 use super::config_error::{Reason, TlsConfigError};
 
-/// Where the trusted authorities are from.
+/// The origin of the trusted authorities.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Trusted {
     File(PathBuf),
+    /// A configuration of the caller's.
+    Given,
     Mozilla,
     System,
 }
@@ -20,23 +22,24 @@ impl fmt::Display for Trusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "CA file {}", path.display()),
+            Self::Given => f.write_str("the given configuration"),
             Self::Mozilla => f.write_str("Mozilla's authorities"),
             Self::System => f.write_str("the system's authorities"),
         }
     }
 }
 
-/// The system's authorities; Mozilla's where the system has none, as in a container of one program.
+/// Returns the system's authorities, or Mozilla's if the system has none, as in a container with one program.
 ///
 /// # Errors
-/// When the system has some and none can be read, for then others are not what it asks for.
+/// The system has authorities and none can be read: then it asks for no others.
 pub(super) fn of_the_system() -> Result<(RootCertStore, Trusted), TlsConfigError> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_said = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
     choose(rustls_native_certs::load_native_certs(), is_said)
 }
 
-/// `is_said`: whether somebody has said where the system's are.
+/// Chooses the authorities. `is_said`: whether an environment variable names their place.
 fn choose(found: CertificateResult, is_said: bool) -> Result<(RootCertStore, Trusted), TlsConfigError> {
     for error in &found.errors {
         tracing::debug!(%error, "some of the system's certificates are left out");

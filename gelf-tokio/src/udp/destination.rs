@@ -1,4 +1,4 @@
-//! Where datagrams go: a socket that is connected to one of the destination's addresses.
+//! The destination of datagrams: a socket connected to one of its addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,30 +12,30 @@ use tokio::time::Instant;
 use super::names::Names;
 use crate::resolve::Resolve;
 
-/// What the kernel is asked to hold of what is not on the wire yet: 128 chunks of 8 KiB.
+/// The size of the send buffer that is asked of the kernel: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// How long one round over all addresses takes at least, so that a destination that is down costs no socket for each
+/// The shortest time for a round over all addresses, so that a destination that is down does not cost a socket for each
 /// message.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// A destination, and which of its addresses is the present one.
+/// A destination and its current address.
 ///
-/// There is a new socket for each: one that is connected again would keep its own address, which may not be the one from
-/// which there is a way to the new destination, and the errors that the old one has earned.
+/// Each address gets a new socket: a socket that is connected again would keep its local address, from which the new
+/// address may be unreachable, and the pending errors of the old one.
 #[derive(Debug)]
 pub(super) struct Destination {
     socket: UdpSocket,
     address: SocketAddr,
     addresses: Vec<SocketAddr>,
-    /// None when the host is an address.
+    /// `None` if the host is an address.
     names: Option<Names>,
-    /// What was sent to the present address failed.
+    /// Whether sending to the current address failed.
     failed: bool,
     round: Round,
 }
 
-/// How many addresses may still be tried until when.
+/// The number of addresses that may still be tried in a round, and its end.
 #[derive(Debug)]
 struct Round {
     left: usize,
@@ -43,7 +43,7 @@ struct Round {
 }
 
 impl Destination {
-    /// Looks the host up, unless it is an address, and connects to the first address that there is a way to.
+    /// Looks the host up, unless it is an address, and connects to the first reachable address.
     pub(super) async fn connect(resolver: Arc<dyn Resolve>, host: &str, port: u16) -> io::Result<Self> {
         let (names, addresses) = match host.parse::<IpAddr>() {
             Ok(ip) => (None, vec![(ip, port).into()]),
@@ -61,8 +61,8 @@ impl Destination {
         &self.socket
     }
 
-    /// Goes elsewhere, if the name has other addresses now, or the present address has failed; whether it did. To be
-    /// asked before each message: it costs nothing when there is nothing new, and never waits.
+    /// Connects to another address, if the name has other addresses now or the current one has failed. Returns whether it
+    /// did. Called before each message: it never waits, and costs nothing if there is nothing new.
     pub(super) fn follow(&mut self) -> bool {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);
@@ -75,17 +75,17 @@ impl Destination {
         self.failed && self.go_on()
     }
 
-    /// What was sent to the present address failed: because nobody listens there, or because there is no way.
+    /// Notes that sending to the current address failed: the host refused, or there is no route.
     pub(super) fn failed(&mut self, is_refused: bool) {
         if let Some(names) = &self.names {
             names.ask();
         }
-        // When there is no other address, another socket does not help against the first; against the second it may,
-        // when it was the sender's own address that has changed.
+        // Without another address, a new socket does not help against a refusal. Without a route it may, if the sender's
+        // own address has changed.
         self.failed |= !is_refused || self.addresses.len() > 1;
     }
 
-    /// Connects to the address behind the present one, or the first; the present one is the last to be tried.
+    /// Connects to the address after the current one, or to the first. The current one is tried last.
     fn go_on(&mut self) -> bool {
         if self.round.left == 0 {
             let now = Instant::now();
@@ -104,14 +104,14 @@ impl Destination {
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, "there is no way to any of the destination's addresses");
+                tracing::debug!(%error, "none of the destination's addresses is reachable");
                 false
             }
         }
     }
 }
 
-/// A socket for the first address that there is a way to; else why there is none to the last.
+/// Returns a socket for the first reachable address, or the error of the last.
 fn connect_to_first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<(SocketAddr, UdpSocket)> {
     let mut result = Err(io::ErrorKind::NotFound.into());
     for address in addresses {
@@ -123,7 +123,7 @@ fn connect_to_first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<(
     result
 }
 
-/// Nothing here waits, so it needs no tokio.
+/// Connects a socket. Connecting a UDP socket never waits.
 fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

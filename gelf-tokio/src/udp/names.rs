@@ -1,4 +1,4 @@
-//! What addresses a name has, again and again, beside the sending.
+//! Looks a host name up repeatedly, in a task beside the sending.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,19 +10,19 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::resolve::{Resolve, addresses};
 
-/// How often a name is looked up without a reason.
+/// The interval of lookups without a reason.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// How often at most, with one.
+/// The shortest interval of lookups with a reason.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a resolver may take. One that takes longer is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time for a lookup. After it the resolver is asked again.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many addresses of a name are kept; a resolver may give any number.
+/// The number of addresses that are kept; a resolver may return any number.
 const MAX_ADDRESSES: usize = 64;
 
-/// The addresses of a name, which a task looks up as long as this is there.
+/// The addresses of a name, looked up by a task that ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Names {
     found: watch::Receiver<Vec<SocketAddr>>,
@@ -30,7 +30,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Looks a name up, and from then on every 30 s, and after [`ask`](Self::ask).
+    /// Looks a name up now, then every 30 s and after [`ask`](Self::ask).
     pub(super) async fn look_up(
         resolver: Arc<dyn Resolve>,
         host: String,
@@ -52,7 +52,7 @@ impl Names {
         Ok((names, first))
     }
 
-    /// The addresses that the last lookup gave, once for each lookup.
+    /// Returns the addresses of the last lookup, once for each lookup.
     pub(super) fn found(&mut self) -> Option<Vec<SocketAddr>> {
         // It is an error when the task has ended, with the runtime: nothing more is found then.
         if !self.found.has_changed().unwrap_or(false) {
@@ -61,13 +61,13 @@ impl Names {
         Some(self.found.borrow_and_update().clone())
     }
 
-    /// Looks it up soon: a second after the last time, or at once.
+    /// Requests a lookup: at once, or a second after the last one.
     pub(super) fn ask(&self) {
         self.wanted.notify_one();
     }
 }
 
-/// What looks a name up again.
+/// The task that looks a name up.
 struct Task {
     resolver: Arc<dyn Resolve>,
     host: String,
@@ -86,14 +86,14 @@ impl Task {
                 () = self.wanted.notified() => sleep_until(self.last + AT_MOST_EVERY).await,
             }
             self.last = Instant::now();
-            match timeout(PATIENCE, addresses(&*self.resolver, host, self.port)).await {
+            match timeout(LOOKUP_TIMEOUT, addresses(&*self.resolver, host, self.port)).await {
                 Ok(Ok(mut found)) => {
                     found.truncate(MAX_ADDRESSES);
                     publish.send_replace(found);
                 }
-                // It may be the resolver that is not well, so what was found before still holds.
-                Ok(Err(error)) => tracing::debug!(host, %error, "a name is not found any more"),
-                Err(_) => tracing::debug!(host, "a name is looked up in vain for 30 s"),
+                // The resolver may be at fault, so the addresses found before still hold.
+                Ok(Err(error)) => tracing::debug!(host, %error, "the lookup of a name failed"),
+                Err(_) => tracing::debug!(host, "the lookup of a name took longer than 30 s"),
             }
         }
     }
@@ -174,7 +174,7 @@ mod tests {
             sleep(Duration::from_millis(25)).await;
         }
         sleep(Duration::from_secs(35)).await;
-        // What is asked for while a lookup is due already, may get one more.
+        // A request that comes while a lookup is due may get one more.
         assert_eq!(resolver.asked(), [0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 39.0]);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_looked_up_when_nobody_wants_to_know_any_more() {
+    async fn nothing_is_looked_up_after_the_names_are_dropped() {
         let resolver = Arc::new(Counting::new());
         let (names, _) = look_up(&resolver).await;
         drop(names);

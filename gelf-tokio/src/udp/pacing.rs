@@ -1,37 +1,37 @@
-//! How fast datagrams may leave.
+//! The rate of datagrams: a token bucket.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Counts are kept in parts of a datagram, so many that each nanosecond adds a whole number of them: the rate.
+/// Counts are kept in parts of a datagram, chosen so that each nanosecond adds a whole number of parts: the rate.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// How much of the rate may be caught up: a timer rings up to some milliseconds late.
+/// The time whose rate may be caught up: a timer fires up to some milliseconds late.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
-/// A token bucket, that fills at the rate and holds one datagram and what the rate makes in 10 ms. So in any span of
-/// time no more leave than the rate allows for it and for 10 ms, and one; the first second of 1,000 datagrams a second
-/// has at most 1,011. It knows no clock.
+/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. So in any span of time no more
+/// datagrams leave than the rate allows for that span and 10 ms, and one more; the first second of 1,000 datagrams a
+/// second has at most 1,011. Time is an argument.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,
-    /// What may leave, in parts of a datagram, as of `updated`.
+    /// The content of the bucket, in parts of a datagram, as of `updated`.
     filled: u128,
     updated: Instant,
 }
 
 impl Pacing {
-    /// A bucket for so many datagrams a second. It is full.
+    /// Creates a full bucket for `rate` datagrams a second.
     pub(crate) fn new(rate: NonZeroU32, now: Instant) -> Self {
         Self { rate, filled: Self::capacity(rate), updated: now }
     }
 
-    /// Takes up to `wanted` datagrams, of which there must be one, and at least one of them.
+    /// Takes at least one and up to `wanted` datagrams. `wanted` is at least one.
     ///
     /// # Errors
-    /// When there may be one, if none may leave now.
+    /// The time of the next datagram, if none may leave now.
     pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
         let rate = u128::from(self.rate.get());
         let elapsed = now.saturating_duration_since(self.updated);

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::account::assert_account;
+use super::account::assert_account;
 
 /// What ends a test that hangs, and no other.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -73,12 +73,12 @@ pub fn receipt_of(payload: &[u8]) -> Option<u64> {
 
 /// Sends a message, or has it refused.
 pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u64>> {
-    client.send(&Message::new("h", text(receipt)), receipt).await
+    client.send_with(&Message::new("h", text(receipt)), receipt).await
 }
 
 /// As [`send`], with so many bytes more.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
-    client.send(&padded(&text(receipt), bytes), receipt).await
+    client.send_with(&padded(&text(receipt), bytes), receipt).await
 }
 
 /// A message with a field of so many bytes.
@@ -120,11 +120,11 @@ pub struct Sending {
 
 impl Sending {
     pub fn start(endpoint: &Endpoint) -> Self {
-        Self::run(Client::new(endpoint).unwrap())
+        Self::run(Client::builder(endpoint).build_with_receipts().unwrap())
     }
 
     pub fn start_with(endpoint: &Endpoint, book: &Arc<Book>) -> Self {
-        Self::run(Client::with_resolver(endpoint, book.clone()).unwrap())
+        Self::run(Client::builder(endpoint).resolver(book.clone()).build_with_receipts().unwrap())
     }
 
     pub fn run((client, receipts, driver): (Client<u64>, Receipts<u64>, Driver<u64>)) -> Self {

@@ -4,31 +4,24 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
+use gelf_tokio::Endpoint;
 use tracing::Level;
 
 use crate::route::Route;
 
-const EXAMPLES: &str = "\
+const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] over UDP, or gelf+tcp://, gelf+tls://, gelf+http://, gelf+https://; the port is 12201
-when none is given. Options go behind it as in gelf://HOST?OPTION=VALUE&OPTION=VALUE:
-  filter.name=GLOB           only containers with such a name, such as shop-*
-  compression=gzip|zlib|none how messages are compressed (UDP: default gzip; HTTP: gzip or none, default none)
-  level=1..9                 how hard
-  datagram_size=BYTES        UDP: the largest datagram (default 1420; 8192 in networks without loss)
-  rate=DATAGRAMS             UDP: how many may leave in a second
-  ca=FILE server_name=NAME   TLS: the authorities to trust, and the name to expect
-  cert=FILE key=FILE         TLS: the own certificate, for receivers that want one
-  user_timeout=SECONDS       TCP and TLS: how long nothing may be acknowledged (default 30)
-  bulk=true header=NAME:VALUE timeout=SECONDS
-                             HTTP: several messages a request; a header to be known by; the time for an answer
-  queue=LINES queue_bytes=BYTES
-                             how much may wait in memory (default 8192 and 8 MiB); Docker's log files hold the rest
-  when_full=wait|drop_newest|drop_oldest
-                             what then (default wait: reading pauses)
+when none is given. Options follow as in gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
+  filter.name=GLOB  only containers with such a name, such as shop-*
   compat=docker|micahhausler|vincit-2017
-                             whose fields, levels and timestamps messages have (default docker: Docker's gelf driver)
-  host=NAME                  the messages' host (default the Engine's host name)
-  field.NAME=VALUE           a field _NAME that each message has; any number of them
+                    whose fields, levels and timestamps messages have (default docker: Docker's gelf driver)
+  host=NAME         the messages' host (default the Engine's host name)
+  field.NAME=VALUE  a field _NAME that each message has; any number of them
+Options of the destination; queue and queue_bytes have the defaults 8192 and 8 MiB here, since Docker's log files hold the
+rest:
+";
+
+const EXAMPLES: &str = "\
 $NAME and ${NAME} in a ROUTE are replaced by environment variables.
 
 Examples:
@@ -45,9 +38,20 @@ Environment:
 Containers with LOGSPOUT=ignore in their environment are not read.
 Exit status: 0 after SIGTERM or Ctrl-C, 1 if the Engine refuses, 2 for a wrong command line.";
 
+/// The text below the list of arguments, with the endpoint options of gelf-tokio.
+fn after_help() -> String {
+    let mut help = ROUTES.to_owned();
+    for option in Endpoint::options() {
+        let (name, transports, values) = (option.name, option.transports, option.values);
+        help += &format!("  {name:<16}  {transports}: {values} (default {})\n", option.default);
+        help += &format!("{:20}{}\n", "", option.help);
+    }
+    help + EXAMPLES
+}
+
 /// Ships the lines of every container of a Docker host as GELF.
 #[derive(Debug, Parser)]
-#[command(name = "gelf-router", version, after_help = EXAMPLES)]
+#[command(name = "gelf-router", version, after_help = after_help())]
 struct Arguments {
     /// The destinations, separated by commas
     #[arg(value_name = "ROUTE[,ROUTE...]")]

@@ -12,15 +12,11 @@ use std::time::Duration;
 
 use docker_source::Record;
 use docker_source::gelf::{GelfFormat, GelfFormatter};
-use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts};
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts};
 
 use crate::print::Window;
 use crate::receipt::LineReceipt;
 use crate::tally::Tally;
-
-/// The default limits of a route's queue: messages and bytes. More would gain nothing, since Docker's log
-/// files hold the lines that are not read yet.
-const QUEUE: (usize, usize) = (8192, 8 * 1024 * 1024);
 
 /// The driver's own limit, practically none: the caller limits the time of delivery after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,13 +46,7 @@ pub(crate) fn open(
     format: GelfFormat,
     window: Option<Window>,
 ) -> io::Result<(Delivery, Destination, Tally)> {
-    let mut bounded = endpoint.clone();
-    if endpoint.queue() == QueueOptions::default() {
-        let mut queue = endpoint.queue();
-        (queue.max_messages, queue.max_bytes) = QUEUE;
-        bounded = bounded.with_queue(queue).map_err(io::Error::other)?;
-    }
-    let (client, receipts, driver) = Client::new(&bounded)?;
+    let (client, receipts, driver) = Client::builder(endpoint).build_with_receipts()?;
     let tally = Tally::new(client.observer());
     let destination = Destination { name: endpoint.to_string(), driver: driver.with_grace(GRACE), receipts };
     Ok((Delivery { client, formatter: GelfFormatter::new(format), window }, destination, tally))
@@ -70,7 +60,7 @@ impl Delivery {
         }
         let line = LineReceipt { container: Arc::clone(record.container()), time: record.time() };
         let message = self.formatter.message(record);
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send(&message, line).await {
+        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
         }
     }

@@ -4,12 +4,20 @@ use std::fmt;
 
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
 use docker_source::{Container, InvalidNamePattern, NamePattern};
-use gelf_tokio::{Endpoint, InvalidEndpoint};
+use gelf_tokio::{Endpoint, InvalidEndpoint, QueueOptions};
 
 use crate::print::Window;
 
 /// The options of a route besides those of its endpoint.
 const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
+
+/// Returns the default queue of a route: 8,192 lines and 8 MiB. More would gain nothing, since Docker's log
+/// files hold the lines that are not read yet.
+fn default_queue() -> QueueOptions {
+    let mut queue = QueueOptions::default();
+    (queue.max_messages, queue.max_bytes) = (8192, 8 * 1024 * 1024);
+    queue
+}
 
 /// A destination of lines.
 #[derive(Clone, Debug)]
@@ -24,7 +32,8 @@ pub(crate) struct Route {
 impl Route {
     /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {
-        let (endpoint, options) = Endpoint::parse_with(text, &OPTIONS).map_err(InvalidRoute::Endpoint)?;
+        let (endpoint, options) =
+            Endpoint::parse_over(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
         let mut name = None;
         let mut once = Vec::new();

@@ -49,7 +49,7 @@ struct Figures {
 
 impl Figures {
     fn dropped(&self) -> u64 {
-        self.client.dropped.total() + self.client.refused.total()
+        self.client.dropped.total() + self.client.not_queued.total()
     }
 
     fn in_flight(&self) -> u64 {
@@ -62,7 +62,7 @@ impl fmt::Display for Figures {
         let dropped = self.client.dropped;
         write!(f, "{} lines routed = {} delivered", self.routed, self.client.delivered())?;
         write!(f, " + {} dropped as refused + {} dropped as too large", dropped.refused, dropped.too_large)?;
-        let full = dropped.queue_full + self.client.refused.full;
+        let full = dropped.queue_full + self.client.not_queued.full;
         let rare = [(full, "dropped for a full queue"), (dropped.rejected, "dropped as rejected")];
         let named = dropped.refused + dropped.too_large + full + dropped.rejected;
         for (count, what) in rare.into_iter().chain([(self.dropped() - named, "dropped for another reason")])
@@ -100,7 +100,7 @@ mod tests {
         client.dropped.queue_full = 1;
         client.dropped.rejected = 2;
         client.dropped.system = 3;
-        client.refused.full = 4;
+        client.not_queued.full = 4;
         let figures = Figures { routed: 12, client };
         assert_eq!(
             figures.to_string(),

@@ -10,15 +10,16 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::wire::Socket;
-use crate::endpoint::TlsOptions;
+use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, addresses};
 #[cfg(feature = "tls")]
-use crate::tls::Connector;
+use crate::tls::{Connector, no_tls};
 
 /// The receiver.
 pub(super) struct Destination {
     host: String,
     port: u16,
+    connect_timeout: Option<Duration>,
     resolver: Arc<dyn Resolve>,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
@@ -27,25 +28,53 @@ pub(super) struct Destination {
 impl Destination {
     /// The receiver at this host and port, with TLS if there are options for it.
     pub(super) fn new(
-        tls: Option<&TlsOptions>,
+        options: &HttpOptions,
         host: &str,
         port: u16,
         resolver: Arc<dyn Resolve>,
     ) -> io::Result<Self> {
         #[cfg(not(feature = "tls"))]
-        if tls.is_some() {
+        if options.tls.is_some() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
         }
         Ok(Self {
             host: host.to_owned(),
             port,
+            connect_timeout: options.connect_timeout,
             resolver,
             #[cfg(feature = "tls")]
-            tls: match tls {
+            tls: match &options.tls {
                 Some(options) => Some(Connector::new(options, host)?.with_alpn(b"http/1.1")),
                 None => None,
             },
         })
+    }
+
+    /// Reads the files of TLS, blocking the thread.
+    ///
+    /// # Errors
+    /// A file that is missing or invalid.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
+    )]
+    pub(super) fn load_tls_files(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            tls.load_now()?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the files of TLS by a configuration of the caller's.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the endpoint has no TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
+        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
+        tls.set_config(config);
+        Ok(())
     }
 
     /// Looks the host up and connects to the first of its addresses that answers, with TLS as the case may be. Each
@@ -57,6 +86,7 @@ impl Destination {
         let mut result = Err(io::ErrorKind::NotFound.into());
         for address in addresses {
             let share = limit.saturating_sub(started.elapsed()) / shares.max(1);
+            let share = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
             shares = shares.saturating_sub(1);
             result = match timeout(share, self.open(address)).await {
                 Ok(result) => result,

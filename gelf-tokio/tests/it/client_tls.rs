@@ -1,25 +1,11 @@
 //! A client over TLS whose receiver, or whose own files, are not what they should be, until they are.
 
-#![cfg(feature = "tls")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-#[path = "support/certificates.rs"]
-mod certificates;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, Driver, Outcome, Receipts};
+use gelf_tokio::{Client, Driver, Outcome, Receipts, TcpSender, TlsConfigError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -30,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use account::assert_account;
-use certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
+use crate::support::account::assert_account;
+use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
 
 /// Against tests that hang.
 const GUARD: Duration = Duration::from_secs(30);
@@ -98,7 +84,9 @@ impl Server {
     }
 
     fn client(&self, options: &str) -> (Client<u64>, Receipts<u64>, Driver<u64>) {
-        Client::new(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap()).unwrap()
+        Client::builder(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap())
+            .build_with_receipts()
+            .unwrap()
     }
 }
 
@@ -112,7 +100,7 @@ async fn nothing_leaves_until_it_is_mended(
     let (client, mut receipts, driver) = server.client(options);
     let driver = tokio::spawn(driver.run());
     for number in 0..10 {
-        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {
@@ -206,4 +194,82 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_n
     })
     .await;
     println!("recovered after {took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_or_invalid_file_is_an_error_of_the_call_that_makes_the_client() {
+    let directory = Directory::new();
+    let invalid = directory.write("ca.pem", "no certificate");
+    let mut schemes = vec!["gelf+tls"];
+    schemes.extend(cfg!(feature = "http").then_some("gelf+https"));
+    for scheme in schemes {
+        for (ca, expected) in
+            [("/nope.pem", "/nope.pem: "), (invalid.to_str().unwrap(), "there is no certificate")]
+        {
+            let endpoint = format!("{scheme}://127.0.0.1?ca={ca}").parse().unwrap();
+            let connect = Client::connect(&endpoint).map(|_| ());
+            let build = Client::builder(&endpoint).build().map(|_| ());
+            for result in [connect, build] {
+                let error = result.unwrap_err();
+                assert!(error.to_string().contains(expected), "{error}");
+                assert!(error.get_ref().unwrap().is::<TlsConfigError>(), "{error:?}");
+            }
+        }
+    }
+}
+
+/// On a clock of its own: the default would take 10 s over TCP, and half of a minute over HTTP.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_does_not_answer_a_handshake_is_given_up_after_the_connect_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", &Authority::new("tests").pem());
+    let options = format!("ca={}&connect_timeout=2", ca.display());
+
+    let started = tokio::time::Instant::now();
+    let endpoint = format!("gelf+tls://{address}?{options}").parse().unwrap();
+    let error = TcpSender::connect(&endpoint).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!((2..=4).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+
+    #[cfg(feature = "http")]
+    {
+        let started = tokio::time::Instant::now();
+        let endpoint = format!("gelf+https://{address}?{options}&timeout=60").parse().unwrap();
+        let mut sender = gelf_tokio::HttpSender::new(&endpoint).unwrap();
+        let error = sender.send(&Message::new("h", "m")).await.unwrap_err();
+        assert!(matches!(error, gelf_tokio::HttpError::Connect(_)), "{error:?}");
+        assert_eq!(started.elapsed().as_secs(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_of_the_callers_replaces_the_files() {
+    let (authority, clients) = (Authority::new("tests"), Authority::new("clients"));
+    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&clients))).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let own = clients.issue(&["client"]);
+    let chain = vec![CertificateDer::from_pem_slice(own.cert_pem.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    let tls = Arc::new(tls);
+
+    let endpoint = format!("gelf+tls://{}", server.address).parse().unwrap();
+    let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
+    client.send(&Message::new("h", "m")).await.unwrap();
+    assert_eq!(timeout(GUARD, server.texts.recv()).await.expect("it arrives").unwrap(), "m");
+    client.close(GUARD).await.unwrap();
+
+    for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
+        let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));
+        assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{uri}");
+    }
 }

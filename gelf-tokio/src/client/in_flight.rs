@@ -10,20 +10,20 @@ use tokio::time::timeout;
 
 use crate::outcome::{DropReason, Outcome};
 
-use super::queue::{Queue, Queued};
+use super::queue::{Queue, QueuedMessage};
 
-/// The messages in flight, oldest first. However the driver ends, each gets an outcome: those that are left when this
-/// is dropped, and all that still wait then, are given up.
+/// The messages in flight, oldest first. When it is dropped, the messages that are left and all that still wait get an
+/// outcome, however the driver ends.
 #[derive(Debug)]
-pub(crate) struct Flight<R> {
+pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
-    messages: VecDeque<Queued<R>>,
-    /// Whether the operating system has taken the oldest, and its outcome is [`Outcome::Sent`] unless something else is
-    /// heard of it.
+    messages: VecDeque<QueuedMessage<R>>,
+    /// Whether the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a refusal is
+    /// heard.
     has_sent: bool,
 }
 
-impl<R> Flight<R> {
+impl<R> InFlight<R> {
     pub(crate) fn new(queue: Arc<Queue<R>>) -> Self {
         Self { queue, messages: VecDeque::new(), has_sent: false }
     }
@@ -36,18 +36,18 @@ impl<R> Flight<R> {
         Arc::clone(&self.queue)
     }
 
-    /// Takes messages that wait: no more than `max_messages` or, but for the first, `max_bytes`. How many.
+    /// Takes waiting messages: no more than `max_messages` or, but for the first, `max_bytes`. Returns how many.
     pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
         self.queue.take(&mut self.messages, max_messages, max_bytes)
     }
 
-    /// Gives the oldest `count` their outcome.
+    /// Gives the oldest `count` messages their outcome.
     pub(crate) fn settle(&mut self, count: usize, outcome: Outcome) {
         self.has_sent &= count == 0;
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
-    /// Waits for so long; true as soon as nothing is left to send and nobody can send any more.
+    /// Waits for `duration`. Returns true as soon as no message is left and none can come any more.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
         let ended = async {
             if !self.is_empty() || self.queue.has_work().await {
@@ -65,28 +65,28 @@ impl<R> Flight<R> {
         self.messages.is_empty()
     }
 
-    /// The operating system has taken the oldest.
+    /// Notes that the operating system has taken the oldest message.
     pub(crate) fn sent(&mut self) {
         self.has_sent = true;
     }
 
-    /// Whether it has.
+    /// Returns whether the operating system has taken the oldest message.
     pub(crate) fn has_sent(&self) -> bool {
         self.has_sent
     }
 
-    /// The payload of the oldest that it has not taken.
+    /// Returns the payload of the oldest message that the operating system has not taken.
     pub(crate) fn next_to_send(&self) -> Option<&[u8]> {
         self.messages.get(usize::from(self.has_sent)).map(|message| &*message.payload)
     }
 
-    /// All but the oldest `skipped`, oldest first.
-    pub(crate) fn behind(&self, skipped: usize) -> Iter<'_, Queued<R>> {
+    /// Returns all messages but the oldest `skipped`, oldest first.
+    pub(crate) fn behind(&self, skipped: usize) -> Iter<'_, QueuedMessage<R>> {
         self.messages.range(skipped.min(self.messages.len())..)
     }
 }
 
-impl<R> Drop for Flight<R> {
+impl<R> Drop for InFlight<R> {
     fn drop(&mut self) {
         self.settle(usize::from(self.has_sent), Outcome::Sent);
         self.settle(self.messages.len(), Outcome::Dropped(DropReason::Ended));

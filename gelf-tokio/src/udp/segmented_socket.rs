@@ -1,4 +1,4 @@
-//! The datagrams of one message, through a socket.
+//! Sends the datagrams of one message through a socket, several by one system call where possible.
 
 use std::io;
 
@@ -9,20 +9,20 @@ use tokio::task::coop;
 use tokio::time::{Instant, sleep_until};
 
 use super::pacing::Pacing;
-use super::sender::{Sent, UdpSenderStats};
+use super::stats::{Sent, UdpSenderStats};
 use crate::send::SendError;
 use crate::sys;
 
-/// The most that one system call takes: what a UDP datagram can hold, though each segment becomes one of its own.
+/// The limit of one system call: the size of a UDP datagram, though each segment becomes a datagram of its own.
 const MAX_SEGMENTED_BYTES: usize = 65_507;
 
-/// What datagrams go through. Tests have sockets that fail when they are told to.
+/// A socket for datagrams. Tests have sockets that fail on demand.
 pub(super) trait Socket {
-    /// Whether datagrams of one size may be tried to be sent together.
+    /// Returns whether datagrams of one size may be sent together.
     fn can_segment(&self) -> bool;
 
-    /// Sends one datagram, or with a `size` several that have so many bytes each, the last may have fewer: all of them,
-    /// by one system call, or none. `WouldBlock` when there is no room.
+    /// Sends one datagram, or with a `size` several of so many bytes each (the last may have fewer): all of them, by one
+    /// system call, or none. `WouldBlock` if there is no room.
     fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
 
     /// Waits until there may be room.
@@ -46,21 +46,20 @@ impl Socket for UdpSocket {
     }
 }
 
-/// Sends the datagrams of messages, as many by one system call as the system, the way and the rate permit.
-#[derive(Debug)]
-pub(super) struct Wire {
+/// Sends the datagrams of messages, as many by one system call as the system, the route and the rate permit.
+pub(super) struct SegmentedSocket {
     datagram_size: DatagramSize,
     pacing: Option<Pacing>,
-    /// Whether several chunks may leave by one system call, as far as the caller is concerned.
+    /// Whether the caller permits several chunks by one system call.
     segmentation: bool,
-    /// Whether they can, by what is known of the present socket and its way.
+    /// Whether the current socket and its route have permitted it so far.
     segments: bool,
     /// Chunks behind their headers: copying them there is faster than a system call that gathers the parts.
     buffer: Vec<u8>,
     stats: UdpSenderStats,
 }
 
-impl Wire {
+impl SegmentedSocket {
     pub(super) fn new(datagram_size: DatagramSize, pacing: Option<Pacing>, socket: &impl Socket) -> Self {
         Self {
             datagram_size,
@@ -72,7 +71,7 @@ impl Wire {
         }
     }
 
-    /// There is another socket, to which nothing that is known of the last one applies.
+    /// Notes that there is another socket, of which nothing is known yet.
     pub(super) fn rerouted(&mut self, socket: &impl Socket) {
         self.segments = socket.can_segment();
         self.stats.reroutes += 1;
@@ -82,7 +81,7 @@ impl Wire {
         self.segmentation = allowed;
     }
 
-    /// A datagram was refused, as was heard without sending another.
+    /// Counts a refusal that was heard without sending another datagram.
     pub(super) fn heard_refusal(&mut self) {
         self.stats.refused += 1;
     }
@@ -91,14 +90,15 @@ impl Wire {
         self.stats
     }
 
-    /// A message is over, and wholly taken or not.
-    pub(super) fn concluded(&mut self, is_taken: bool) {
-        self.stats.messages += u64::from(is_taken);
-        self.stats.failed += u64::from(!is_taken);
+    /// Counts a message, with what was sent if all of it was taken.
+    pub(super) fn concluded(&mut self, sent: Option<&Sent>) {
+        self.stats.messages += u64::from(sent.is_some());
+        self.stats.failed += u64::from(sent.is_none());
+        self.stats.truncated += u64::from(sent.is_some_and(|sent| sent.is_truncated));
     }
 
-    /// Sends the datagrams of one message. After one that was not taken, the rest is not sent: the message cannot become
-    /// whole any more.
+    /// Sends the datagrams of one message. If one is not taken, the rest is not sent: the message cannot become whole any
+    /// more.
     pub(super) async fn send(
         &mut self,
         socket: &impl Socket,
@@ -144,7 +144,7 @@ impl Wire {
         &self.buffer
     }
 
-    /// How many of so many datagrams may leave by one system call.
+    /// Returns how many of so many datagrams may leave by one system call.
     fn at_once(&self, left: usize) -> usize {
         if left <= 1 || !(self.segmentation && self.segments) {
             return 1;
@@ -171,7 +171,7 @@ impl Wire {
     }
 }
 
-/// Waits until at least one of so many datagrams may leave; how many may.
+/// Waits until at least one of so many datagrams may leave. Returns how many may.
 async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
     loop {
         match pacing.take(wanted, Instant::now().into_std()) {
@@ -183,8 +183,8 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 
 /// Hands datagrams to the operating system, and counts them when it takes them.
 ///
-/// An error may belong to an earlier datagram: then it is cleared by having been reported, and these were not sent. So
-/// they are tried again, and what fails again is theirs.
+/// An error may belong to an earlier datagram: then reporting it has cleared it, and these datagrams were not sent. So
+/// they are tried again; a second error is theirs.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],
@@ -304,13 +304,13 @@ mod tests {
         payload
     }
 
-    fn wire(socket: &Faulty) -> Wire {
-        Wire::new(size(SIZE), None, socket)
+    fn segmented(socket: &Faulty) -> SegmentedSocket {
+        SegmentedSocket::new(size(SIZE), None, socket)
     }
 
-    async fn send(wire: &mut Wire, socket: &Faulty, payload: &[u8]) -> io::Result<Sent> {
+    async fn send(segmented: &mut SegmentedSocket, socket: &Faulty, payload: &[u8]) -> io::Result<Sent> {
         let mut chunker = Chunker::new(size(SIZE));
-        match wire.send(socket, chunker.split(payload).unwrap()).await {
+        match segmented.send(socket, chunker.split(payload).unwrap()).await {
             Ok(sent) => Ok(sent),
             Err(SendError::Io(error)) => Err(error),
             Err(other) => panic!("{other}"),
@@ -323,15 +323,15 @@ mod tests {
             [(1, vec![1]), (2, vec![2]), (8, vec![8]), (64, vec![64]), (65, vec![64, 1]), (128, vec![64, 64])]
         {
             let socket = Faulty::default();
-            let mut wire = wire(&socket);
+            let mut segmented = segmented(&socket);
             let payload = payload(chunks);
-            let sent = send(&mut wire, &socket, &payload).await.unwrap();
+            let sent = send(&mut segmented, &socket, &payload).await.unwrap();
             let headers = if chunks == 1 { 0 } else { chunks * 12 };
             assert_eq!((sent.datagrams, sent.bytes), (chunks, payload.len() + headers));
             assert_eq!(socket.calls(), calls);
             assert_eq!(socket.arrived(), [payload]);
-            let segmented: usize = calls.iter().filter(|count| **count > 1).sum();
-            assert_eq!((wire.stats.segmented, wire.stats.fallbacks), (segmented as u64, 0));
+            let together: usize = calls.iter().filter(|count| **count > 1).sum();
+            assert_eq!((segmented.stats.segmented, segmented.stats.fallbacks), (together as u64, 0));
         }
     }
 
@@ -339,10 +339,10 @@ mod tests {
     async fn a_call_takes_no_more_bytes_than_a_datagram_can_hold() {
         for (size, calls) in [(1420, vec![46, 46, 36]), (8192, vec![7; 18]), (32_753, vec![2; 64])] {
             let socket = Faulty::default();
-            let mut wire = Wire::new(self::size(size), None, &socket);
+            let mut segmented = SegmentedSocket::new(self::size(size), None, &socket);
             let mut chunker = Chunker::new(self::size(size));
             let payload = vec![b'{'; chunker.datagram_size().max_payload()];
-            let sent = wire.send(&socket, chunker.split(&payload).unwrap()).await.unwrap();
+            let sent = segmented.send(&socket, chunker.split(&payload).unwrap()).await.unwrap();
             assert_eq!(sent.datagrams, 128);
             let mut expected = calls;
             expected.extend((expected.iter().sum::<usize>() < 128).then_some(2));
@@ -350,9 +350,9 @@ mod tests {
             assert_eq!(socket.arrived(), [payload]);
         }
         let socket = Faulty::default();
-        let mut wire = Wire::new(size(32_754), None, &socket);
+        let mut segmented = SegmentedSocket::new(size(32_754), None, &socket);
         let mut chunker = Chunker::new(size(32_754));
-        wire.send(&socket, chunker.split(&[b'{'; 65_000]).unwrap()).await.unwrap();
+        segmented.send(&socket, chunker.split(&[b'{'; 65_000]).unwrap()).await.unwrap();
         assert_eq!(socket.calls(), [1, 1]);
     }
 
@@ -367,15 +367,15 @@ mod tests {
                     again.then_some((failing + 1, error)),
                 ))
                 .without_segments();
-                let mut wire = wire(&socket);
-                let result = send(&mut wire, &socket, &payload(CHUNKS)).await;
+                let mut segmented = segmented(&socket);
+                let result = send(&mut segmented, &socket, &payload(CHUNKS)).await;
                 assert_eq!(result.unwrap_err().raw_os_error(), Some(error));
                 assert_eq!(socket.calls().len(), failing + 1 + usize::from(again));
-                assert_eq!(wire.stats.datagrams, failing as u64);
-                assert_eq!(wire.stats.bytes, failing as u64 * u64::from(SIZE));
-                assert_eq!(wire.stats.refused, u64::from(error == REFUSED));
+                assert_eq!(segmented.stats.datagrams, failing as u64);
+                assert_eq!(segmented.stats.bytes, failing as u64 * u64::from(SIZE));
+                assert_eq!(segmented.stats.refused, u64::from(error == REFUSED));
                 let next = payload(CHUNKS);
-                assert_eq!(send(&mut wire, &socket, &next).await.unwrap().datagrams, CHUNKS);
+                assert_eq!(send(&mut segmented, &socket, &next).await.unwrap().datagrams, CHUNKS);
                 assert_eq!(socket.arrived(), [next]);
             }
         }
@@ -386,16 +386,16 @@ mod tests {
         for error in [REFUSED, TOO_LONG, UNREACHABLE] {
             for failing in 0..8 {
                 let socket = Faulty::failing([(failing, error)]).without_segments();
-                let mut wire = wire(&socket);
-                let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+                let mut segmented = segmented(&socket);
+                let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
                 assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
                 assert_eq!(socket.arrived(), [payload(8)]);
             }
             let socket = Faulty::failing([(0, error)]);
-            let mut wire = wire(&socket);
-            let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+            let mut segmented = segmented(&socket);
+            let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
             assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
-            assert_eq!((socket.calls(), wire.stats.fallbacks), (vec![0, 8], 0));
+            assert_eq!((socket.calls(), segmented.stats.fallbacks), (vec![0, 8], 0));
         }
     }
 
@@ -406,10 +406,10 @@ mod tests {
             (Faulty::failing(errors), vec![0, 0, 0, 0, 8]),
             (Faulty::failing(errors).without_segments(), [vec![0; 4], vec![1; 8]].concat()),
         ] {
-            let mut wire = wire(&socket);
-            let sent = send(&mut wire, &socket, &payload(8)).await.unwrap();
+            let mut segmented = segmented(&socket);
+            let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
             assert_eq!((sent.datagrams, sent.refused), (8, 1));
-            assert_eq!((socket.calls(), wire.stats.fallbacks), (calls, 0));
+            assert_eq!((socket.calls(), segmented.stats.fallbacks), (calls, 0));
             assert_eq!(socket.arrived(), [payload(8)]);
         }
     }
@@ -419,19 +419,22 @@ mod tests {
         for errors in [vec![(0, INVALID)], vec![(0, IO)], vec![(0, TOO_LONG), (1, TOO_LONG)]] {
             let failed = errors.len();
             let socket = Faulty::failing(errors);
-            let mut wire = wire(&socket);
+            let mut segmented = segmented(&socket);
             for _ in 0..3 {
-                assert_eq!(send(&mut wire, &socket, &payload(8)).await.unwrap().datagrams, 8);
+                assert_eq!(send(&mut segmented, &socket, &payload(8)).await.unwrap().datagrams, 8);
                 assert_eq!(socket.arrived(), [payload(8)]);
             }
-            assert_eq!((wire.stats.fallbacks, wire.stats.segmented, wire.stats.datagrams), (1, 0, 24));
+            assert_eq!(
+                (segmented.stats.fallbacks, segmented.stats.segmented, segmented.stats.datagrams),
+                (1, 0, 24)
+            );
             let mut calls = vec![0; failed];
             calls.extend([1; 24]);
             assert_eq!(socket.calls(), calls);
 
             // Another way is tried anew.
-            wire.rerouted(&socket);
-            send(&mut wire, &socket, &payload(8)).await.unwrap();
+            segmented.rerouted(&socket);
+            send(&mut segmented, &socket, &payload(8)).await.unwrap();
             assert_eq!(socket.calls().last(), Some(&8));
         }
     }
@@ -444,11 +447,11 @@ mod tests {
         ] {
             let error = errors[0].1;
             let socket = Faulty::failing(errors);
-            let mut wire = wire(&socket);
-            let result = send(&mut wire, &socket, &payload(80)).await;
+            let mut segmented = segmented(&socket);
+            let result = send(&mut segmented, &socket, &payload(80)).await;
             assert_eq!(result.unwrap_err().raw_os_error(), Some(error));
-            assert_eq!((wire.stats.datagrams, wire.stats.fallbacks), (64, 0));
-            send(&mut wire, &socket, &payload(80)).await.unwrap();
+            assert_eq!((segmented.stats.datagrams, segmented.stats.fallbacks), (64, 0));
+            send(&mut segmented, &socket, &payload(80)).await.unwrap();
             assert_eq!(socket.arrived(), [payload(80)]);
             assert_eq!(socket.calls(), calls);
         }
@@ -458,10 +461,10 @@ mod tests {
     async fn a_chunk_that_fails_after_segments_were_refused_ends_the_message_too() {
         for failing in 0..8 {
             let socket = Faulty::failing([(0, INVALID), (1 + failing, NO_BUFFERS)]);
-            let mut wire = wire(&socket);
-            let result = send(&mut wire, &socket, &payload(8)).await;
+            let mut segmented = segmented(&socket);
+            let result = send(&mut segmented, &socket, &payload(8)).await;
             assert_eq!(result.unwrap_err().raw_os_error(), Some(NO_BUFFERS));
-            assert_eq!((wire.stats.datagrams, wire.stats.fallbacks), (failing as u64, 1));
+            assert_eq!((segmented.stats.datagrams, segmented.stats.fallbacks), (failing as u64, 1));
             assert_eq!(socket.arrived(), Vec::<Vec<u8>>::new());
         }
     }
@@ -470,10 +473,10 @@ mod tests {
     async fn a_call_takes_no_more_chunks_than_the_rate_permits() {
         let socket = Faulty::default();
         let pacing = Pacing::new(std::num::NonZeroU32::new(1000).unwrap(), Instant::now().into_std());
-        let mut wire = Wire::new(size(SIZE), Some(pacing), &socket);
+        let mut segmented = SegmentedSocket::new(size(SIZE), Some(pacing), &socket);
         let started = Instant::now();
-        send(&mut wire, &socket, &payload(8)).await.unwrap();
-        send(&mut wire, &socket, &payload(8)).await.unwrap();
+        send(&mut segmented, &socket, &payload(8)).await.unwrap();
+        send(&mut segmented, &socket, &payload(8)).await.unwrap();
         assert_eq!(socket.arrived(), [payload(8), payload(8)]);
         assert_eq!(socket.calls(), [8, 3, 1, 1, 1, 1, 1]);
         assert_eq!(started.elapsed().as_millis(), 5);

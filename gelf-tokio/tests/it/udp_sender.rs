@@ -1,11 +1,4 @@
 //! What a UDP sender makes of system calls, time and room.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use fault_proxy::TcpProxy;
 use gelf_tokio::Endpoint;
 
-use crate::outages::{Answer, Book, Sending, Sink};
+use crate::support::outages::{Answer, Book, Sending, Sink};
 
 fn endpoint() -> Endpoint {
     "gelf+tcp://logs.example".parse().unwrap()

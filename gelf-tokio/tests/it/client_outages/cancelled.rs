@@ -7,8 +7,8 @@ use std::task::Poll;
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Outcome, TcpSender, WhenFull};
 
-use crate::account::assert_account;
-use crate::outages::{
+use crate::support::account::assert_account;
+use crate::support::outages::{
     LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
 };
 
@@ -151,7 +151,7 @@ async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
         sink.expect(0, 0..400);
         let proxy = slow_proxy(&sink).await;
         let endpoint = tcp(proxy.address());
-        let (client, mut receipts, driver) = Client::new(&endpoint).unwrap();
+        let (client, mut receipts, driver) = Client::builder(&endpoint).build_with_receipts().unwrap();
         for number in 0..400 {
             send_padded(&client, number, 10_000).await.unwrap();
         }

@@ -1,16 +1,5 @@
 //! A client over UDP: what its receipts say, as far as it can be known.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,19 +9,20 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use account::assert_account;
+use crate::support::account::assert_account;
 
 const GUARD: Duration = Duration::from_secs(30);
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
 fn client_of(address: SocketAddr, options: &str) -> (Client<u64>, Receipts<u64>, JoinHandle<()>) {
-    let (client, receipts, driver) =
-        Client::new(&format!("gelf://{address}?{options}").parse().unwrap()).unwrap();
+    let (client, receipts, driver) = Client::builder(&format!("gelf://{address}?{options}").parse().unwrap())
+        .build_with_receipts()
+        .unwrap();
     (client, receipts, tokio::spawn(driver.run()))
 }
 
 async fn send(client: &Client<u64>, number: u64) {
-    client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+    client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
 }
 
 async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
@@ -106,7 +96,7 @@ async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
     let address = receiver.local_addr().unwrap();
     let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");
     send(&client, 0).await;
-    client.send(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
+    client.send_with(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
     send(&client, 2).await;
     for _ in 0..2 {
         timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
@@ -128,5 +118,29 @@ async fn what_was_sent_counts_as_that_though_the_driver_is_dropped() {
     driver.abort();
     assert!(driver.await.unwrap_err().is_cancelled());
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
+    assert_account(&client.stats(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    // 128 chunks of 188 bytes, uncompressed.
+    let options = "compression=none&datagram_size=200&overflow=truncate";
+    let (client, mut receipts, _driver) = client_of(address, options);
+    let long = "0123456789".repeat(10_000);
+    client.send_with(&Message::new("h", long.as_str()), 0).await.unwrap();
+    let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap();
+    let decoded = Decoder::strict().decode(&received.payload).unwrap();
+    let text = decoded.message.short_message();
+    assert!(
+        received.payload.len() <= 128 * 188 && !text.is_empty() && long.starts_with(text),
+        "{}",
+        text.len()
+    );
+    let payload = String::from_utf8(received.payload.to_vec()).unwrap();
+    assert!(payload.contains("\"_truncated\""), "{payload}");
+    assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
+    assert_eq!((client.stats().truncated, client.stats().sent), (1, 1));
     assert_account(&client.stats(), 1);
 }

@@ -1,25 +1,13 @@
 //! The HTTP sender over TLS.
-#![cfg(all(feature = "http", feature = "tls"))]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/certificates.rs"]
-mod certificates;
-#[path = "support/http_server.rs"]
-mod http_server;
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::support::certificates::{Authority, Directory, Issued};
+use crate::support::http_server::{ACCEPTED, Peer, guarded};
 use bytes::Bytes;
-use certificates::{Authority, Directory, Issued};
 use gelf_tokio::{HttpError, HttpSender};
-use http_server::{ACCEPTED, Peer, guarded};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

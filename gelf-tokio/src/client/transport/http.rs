@@ -1,4 +1,4 @@
-//! From the queue into requests, each tried as often as it takes.
+//! From the queue into requests, each retried until it is answered.
 
 use bytes::Bytes;
 use tokio::time::sleep;
@@ -6,21 +6,26 @@ use tokio::time::sleep;
 use crate::http::{BulkBody, HttpError, HttpSender};
 use crate::outcome::{DropReason, Outcome};
 
-use super::flight::Flight;
-use super::reach::Reach;
+use super::super::in_flight::InFlight;
+use super::super::link_state::LinkState;
 
-/// Sends until the queue is closed and empty. One request is under way at a time; with `bulk` it carries what waits, up to
+/// Sends until the queue is closed and empty, one request at a time. With `bulk` a request carries all that waits, up to
 /// 64 KiB.
-pub(crate) async fn run<R>(flight: &mut Flight<R>, reach: &mut Reach, sender: &mut HttpSender, bulk: bool) {
+pub(crate) async fn run<R>(
+    in_flight: &mut InFlight<R>,
+    link: &mut LinkState<R>,
+    sender: &mut HttpSender,
+    bulk: bool,
+) {
     let most = if bulk { BulkBody::DEFAULT_MAX_MESSAGES } else { 1 };
     let mut bulk_body = BulkBody::new();
-    while flight.queue().has_work().await {
-        flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
-        // Messages of a body that was rejected, each of which has to be tried alone: it may be only one of them.
+    while in_flight.queue().has_work().await {
+        in_flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
+        // Messages of a rejected body are sent again one by one: only one of them may be at fault.
         let mut alone = 0;
-        while let Some(first) = flight.next_to_send() {
+        while let Some(first) = in_flight.next_to_send() {
             let (body, messages) = if bulk {
-                for message in flight.behind(0).take(if alone > 0 { 1 } else { most }) {
+                for message in in_flight.behind(0).take(if alone > 0 { 1 } else { most }) {
                     if !bulk_body.push(&message.payload) {
                         break;
                     }
@@ -30,26 +35,26 @@ pub(crate) async fn run<R>(flight: &mut Flight<R>, reach: &mut Reach, sender: &m
             } else {
                 (Bytes::copy_from_slice(first), 1)
             };
-            match post(flight, reach, sender, body, messages).await {
-                Ok(()) => flight.settle(messages, Outcome::Accepted),
+            match post(in_flight, link, sender, body, messages).await {
+                Ok(()) => in_flight.settle(messages, Outcome::Accepted),
                 Err(_) if messages > 1 => {
                     alone = messages;
                     continue;
                 }
-                Err(status) => flight.settle(1, Outcome::Dropped(DropReason::Rejected(status))),
+                Err(status) => in_flight.settle(1, Outcome::Dropped(DropReason::Rejected(status))),
             }
             alone = alone.saturating_sub(messages);
         }
     }
 }
 
-/// Sends a body until there is an answer that is the receiver's last word.
+/// Sends a body until there is a final answer.
 ///
 /// # Errors
-/// The status of that answer, when it is none of success.
+/// The status of that answer, if it is not a 2xx.
 async fn post<R>(
-    flight: &Flight<R>,
-    reach: &mut Reach,
+    in_flight: &InFlight<R>,
+    link: &mut LinkState<R>,
     sender: &mut HttpSender,
     body: Bytes,
     messages: usize,
@@ -57,14 +62,14 @@ async fn post<R>(
     loop {
         let connections = sender.connections();
         let result = sender.post(body.clone()).await;
-        flight.queue().count(|stats| {
+        in_flight.queue().count(|stats| {
             stats.connections += sender.connections() - connections;
             stats.is_connected = sender.is_connected();
         });
         let error = match result {
             Ok(()) => {
-                reach.up();
-                reach.arrived();
+                link.accepted();
+                link.arrived();
                 return Ok(());
             }
             Err(error) => error,
@@ -72,20 +77,18 @@ async fn post<R>(
         if let HttpError::Status { status, .. } = error
             && !error.is_retriable()
         {
-            reach.up();
-            reach.arrived();
-            tracing::warn!(messages, "a request was rejected: {error}");
+            link.rejected(messages, &error);
+            link.arrived();
             return Err(status);
         }
         let pause = match &error {
-            HttpError::Connect(_) => reach.failed(flight.queue(), &error),
+            HttpError::Connect(_) => link.failed(&error),
             _ => {
-                reach.down(&error);
-                reach.pause()
+                link.down(&error);
+                link.pause()
             }
         };
-        // A receiver that says when knows better.
         sleep(error.retry_after().unwrap_or(pause).max(pause)).await;
-        flight.queue().count(|stats| stats.resent += messages as u64);
+        in_flight.queue().count(|stats| stats.resent += messages as u64);
     }
 }

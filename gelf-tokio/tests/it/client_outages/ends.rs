@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{Client, DropReason, Endpoint, Outcome, Refused};
+use gelf_tokio::{Client, DropReason, Endpoint, NotQueuedReason, Outcome};
 use tokio::time::Instant;
 
-use crate::account::assert_account;
-use crate::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
+use crate::support::account::assert_account;
+use crate::support::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
 
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
 fn start_with_grace(endpoint: &Endpoint, grace: Duration) -> Sending {
-    let (client, receipts, driver) = Client::new(endpoint).unwrap();
+    let (client, receipts, driver) = Client::builder(endpoint).build_with_receipts().unwrap();
     Sending::run((client, receipts, driver.with_grace(grace)))
 }
 
@@ -44,24 +44,22 @@ async fn while_all_is_well_the_driver_sends_what_is_left_and_ends_its_connection
     println!("ended after {:?} of a grace of {:?}", started.elapsed(), LIMIT * 2);
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..5000).collect::<Vec<_>>());
     assert_eq!(ledger.0.len(), 5000);
-    // The driver has waited until the receiver had read to the end.
-    let heard = sink.heard();
+    let heard = sink.wait_for("the end of the connection", |heard| heard.open == 0).await;
     assert_eq!((heard.peers.len(), heard.ended, heard.reset, heard.cut_frames), (1, 1, 0, 0));
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
+/// The grace is longer than the test may take.
+#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_receiver_that_does_not_end_its_side_is_waited_for_no_longer_than_the_grace() {
+async fn a_receiver_that_does_not_end_its_side_is_not_waited_for_once_it_has_acknowledged_all() {
     let sink = Sink::start().await;
     sink.set_ending(false);
     sink.expect(0, 0..100);
-    let sending = start_with_grace(&tcp(sink.address), Duration::from_secs(1));
+    let sending = start_with_grace(&tcp(sink.address), LIMIT * 4);
     sending.send(0..100).await;
     assert_account(&sending.stats(), 100);
-    let started = Instant::now();
     let ledger = sending.drop_client().await;
-    let took = started.elapsed();
-    assert!(took >= Duration::from_secs(1), "{took:?}");
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
     sink.wait_for_all().await;
     assert!(sink.report().is_exact(), "{}", sink.report());
@@ -100,7 +98,7 @@ async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_
     assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
 
     let refused = send(&client, 20_000).await.unwrap_err();
-    assert_eq!((refused.receipt, refused.reason), (20_000, Refused::Closed));
+    assert_eq!((refused.receipt, refused.reason), (20_000, NotQueuedReason::Closed));
     client.flush(Duration::ZERO).await.expect("all is settled");
     let stats = client.stats();
     assert_account(&stats, 20_001);
@@ -109,7 +107,8 @@ async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_
 
 #[tokio::test]
 async fn a_driver_that_never_ran_gives_all_up() {
-    let (client, mut receipts, driver) = Client::new(&tcp("127.0.0.1:9".parse().unwrap())).unwrap();
+    let (client, mut receipts, driver) =
+        Client::builder(&tcp("127.0.0.1:9".parse().unwrap())).build_with_receipts().unwrap();
     for number in 0..10 {
         send(&client, number).await.unwrap();
     }
@@ -125,7 +124,8 @@ async fn a_driver_that_never_ran_gives_all_up() {
 async fn a_driver_with_nothing_to_send_does_not_wait_for_a_destination_that_is_down() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
         let book = Book::new([Answer::Unknown]);
-        let (client, receipts, driver) = Client::with_resolver(&uri.parse().unwrap(), book).unwrap();
+        let (client, receipts, driver) =
+            Client::builder(&uri.parse().unwrap()).resolver(book).build_with_receipts().unwrap();
         let sending = Sending::run((client, receipts, driver.with_grace(LIMIT * 4)));
         sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
         assert_account(&sending.stats(), 0);

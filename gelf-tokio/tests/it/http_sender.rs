@@ -1,15 +1,10 @@
 //! The HTTP sender by its URIs.
-#![cfg(feature = "http")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
-
-#[path = "support/http_server.rs"]
-mod http_server;
 
 use std::time::Duration;
 
+use crate::support::http_server::{ACCEPTED, Peer, Seen, guarded};
 use gelf_tokio::gelf_core::{Decompressor, Message};
 use gelf_tokio::{BulkBody, HttpError, HttpSender};
-use http_server::{ACCEPTED, Peer, Seen, guarded};
 use tokio::net::TcpListener;
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;

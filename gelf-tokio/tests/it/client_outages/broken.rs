@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::account::assert_account;
-use crate::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
 
 /// A client that is connected, and whose first hundred messages have arrived and are acknowledged.
 async fn connected(sink: &Sink) -> Sending {
@@ -68,7 +68,7 @@ async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
     // The runtime has no time between the end and the next messages to tell the driver of it.
     drop(stream);
     for number in 100..200 {
-        sending.client.try_send(&Message::new("h", text(number)), number).unwrap();
+        sending.client.try_send_with(&Message::new("h", text(number)), number).unwrap();
     }
     let sink = Sink::listen(listener);
     sink.expect(0, 100..200);
@@ -255,7 +255,7 @@ async fn who_takes_everything_and_resets_is_not_connected_to_without_a_pause() {
     let client = sending.client.clone();
     let feeding = tokio::spawn(async move {
         let mut number = 0;
-        while client.send(&Message::new("h", "m"), number).await.is_ok() {
+        while client.send_with(&Message::new("h", "m"), number).await.is_ok() {
             number += 1;
             sleep(Duration::from_millis(1)).await;
         }

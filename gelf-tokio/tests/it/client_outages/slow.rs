@@ -6,8 +6,8 @@ use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{ClientStats, Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
-use crate::account::assert_account;
-use crate::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
 
 /// How many bytes may wait for the slow one.
 const BUDGET: usize = 16 * 1024;

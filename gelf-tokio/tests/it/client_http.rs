@@ -1,40 +1,26 @@
 //! A client over HTTP: what becomes of its messages by the answers that they get.
 
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/account.rs"]
-mod account;
-#[path = "support/http_server.rs"]
-mod http_server;
-
 use std::time::{Duration, Instant};
 
+use crate::support::http_server::{ACCEPTED, Peer, guarded};
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, DropReason, Outcome, Receipts};
-use http_server::{ACCEPTED, Peer, guarded};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use account::assert_account;
+use crate::support::account::assert_account;
 
 /// A client of a listener, with its driver running.
 async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}?{options}", listener.local_addr().unwrap());
-    let (client, receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+    let (client, receipts, driver) = Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
     (listener, client, receipts, tokio::spawn(driver.run()))
 }
 
 async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        client.send(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
     }
 }
 
@@ -167,7 +153,8 @@ async fn a_destination_that_comes_late_gets_everything_once() {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let uri = format!("gelf+http://{address}");
-        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        let (client, mut receipts, driver) =
+            Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
         let driver = tokio::spawn(driver.run());
         send(&client, 0..20).await;
         while client.stats().failed_connects < 2 {
@@ -219,7 +206,8 @@ async fn of_a_bulk_body_that_is_rejected_only_the_message_that_is_to_blame_is_dr
     guarded(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf+http://{}?bulk=true", listener.local_addr().unwrap());
-        let (client, mut receipts, driver) = Client::new(&uri.parse().unwrap()).unwrap();
+        let (client, mut receipts, driver) =
+            Client::builder(&uri.parse().unwrap()).build_with_receipts().unwrap();
         send(&client, 0..4).await;
         let driver = tokio::spawn(driver.run());
         let mut peer = Peer::new(listener.accept().await.unwrap().0);

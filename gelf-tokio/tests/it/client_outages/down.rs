@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use fault_proxy::TcpProxy;
-use gelf_tokio::{DropReason, Outcome, Refused, WhenFull};
+use gelf_tokio::{DropReason, NotQueuedReason, Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
-use crate::account::assert_account;
-use crate::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
 
 const MIB: usize = 1024 * 1024;
 
@@ -107,14 +107,14 @@ async fn by_drop_newest_what_is_queued_arrives_and_all_after_it_is_counted() {
             queued.map_err(|refused| (refused.receipt, refused.reason)),
             match number {
                 0..100 => Ok(()),
-                _ => Err((number, Refused::Full)),
+                _ => Err((number, NotQueuedReason::Full)),
             }
         );
         sleep(OUTAGE / 500).await;
     }
     come_back(&proxy, &sending).await;
     let (stats, ledger) = sending.end(500).await;
-    assert_eq!((stats.queued, stats.refused.full, stats.refused.total()), (100, 400, 400));
+    assert_eq!((stats.queued, stats.not_queued.full, stats.not_queued.total()), (100, 400, 400));
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
     sink.wait_for_all().await;
     assert!(sink.report().is_exact(), "{}", sink.report());

@@ -7,8 +7,8 @@ use gelf_tokio::{DropReason, Endpoint, Outcome};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
-use crate::account::assert_account;
-use crate::outages::{LIMIT, Sending, receipt_of};
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, receipt_of};
 
 /// The messages that come in order, until none has come for a while.
 async fn arrivals(sink: &UdpSocket) -> Vec<u64> {

@@ -1,12 +1,4 @@
 //! Senders over UDP whose destination is a name, and what becomes of them when it changes or fails.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,0 +1,140 @@
+//! Builds clients.
+
+use std::io;
+use std::sync::Arc;
+
+use gelf_core::Encoder;
+use tokio::runtime::Handle;
+
+use crate::endpoint::Endpoint;
+use crate::resolve::{Resolve, SystemResolver};
+
+use super::queue::Queue;
+use super::{Client, Driver, Receipts};
+
+/// Builds a [`Client`], with or without receipts, whose driver is spawned or left to the caller.
+///
+/// Each of the four methods that end the building reads the files of TLS, blocking the thread for as long as that takes.
+/// Their errors name a file that is missing or invalid (`TlsConfigError` is the inner error), or are `Unsupported` for a
+/// transport whose cargo feature is off.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing by itself"]
+pub struct ClientBuilder {
+    endpoint: Endpoint,
+    encoder: Encoder,
+    resolver: Arc<dyn Resolve>,
+    #[cfg(feature = "tls")]
+    tls_config: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            encoder: Encoder::new(),
+            resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "tls")]
+            tls_config: None,
+        }
+    }
+
+    /// Sets how messages are encoded.
+    pub fn encoder(mut self, encoder: Encoder) -> Self {
+        self.encoder = encoder;
+        self
+    }
+
+    /// Sets how names are looked up; the operating system's resolver by default.
+    pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`, for certificates that are not in
+    /// files, another provider, or other rules. The endpoint's `server_name` or host remains the name that the receiver's
+    /// certificate must have.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use gelf_tokio::Client;
+    /// use gelf_tokio::rustls::pki_types::{CertificateDer, pem::PemObject};
+    /// use gelf_tokio::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    ///
+    /// # fn read_secret() -> Vec<u8> { Vec::new() }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut roots = RootCertStore::empty();
+    /// roots.add(CertificateDer::from_pem_slice(&read_secret())?)?;
+    /// let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let endpoint = "gelf+tls://logs.example".parse()?;
+    /// let client = Client::builder(&endpoint).tls_config(Arc::new(config)).connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls_config = Some(config);
+        self
+    }
+
+    /// Spawns the driver on the current tokio runtime and returns the client.
+    ///
+    /// # Errors
+    /// See [`ClientBuilder`], and an error if the caller is not within a tokio runtime.
+    pub fn connect(self) -> io::Result<Client> {
+        let runtime = runtime()?;
+        let (client, driver) = self.build()?;
+        runtime.spawn(driver.run());
+        Ok(client)
+    }
+
+    /// Spawns the driver on the current tokio runtime and returns the client and its receipts. `R` identifies a message
+    /// for the caller.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with_receipts<R: Send + Sync + 'static>(self) -> io::Result<(Client<R>, Receipts<R>)> {
+        let runtime = runtime()?;
+        let (client, receipts, driver) = self.build_with_receipts()?;
+        runtime.spawn(driver.run());
+        Ok((client, receipts))
+    }
+
+    /// Returns the client, and the driver for the caller to run.
+    ///
+    /// # Errors
+    /// See [`ClientBuilder`].
+    pub fn build(self) -> io::Result<(Client, Driver)> {
+        let (queue, driver) = self.parts(false)?;
+        Ok((Client { queue, encoder: self.encoder }, driver))
+    }
+
+    /// Returns the client, its receipts, and the driver for the caller to run. `R` identifies a message for the caller.
+    ///
+    /// # Errors
+    /// See [`ClientBuilder`].
+    pub fn build_with_receipts<R>(self) -> io::Result<(Client<R>, Receipts<R>, Driver<R>)> {
+        let (queue, driver) = self.parts(true)?;
+        let receipts = Receipts::new(Arc::clone(&queue));
+        Ok((Client { queue, encoder: self.encoder }, receipts, driver))
+    }
+
+    fn parts<R>(&self, has_receipts: bool) -> io::Result<(Arc<Queue<R>>, Driver<R>)> {
+        let queue = Arc::new(Queue::new(self.endpoint.queue(), has_receipts));
+        let driver = Driver::new(
+            &self.endpoint,
+            Arc::clone(&self.resolver),
+            Arc::clone(&queue),
+            #[cfg(feature = "tls")]
+            self.tls_config.clone(),
+        )?;
+        Ok((queue, driver))
+    }
+}
+
+fn runtime() -> io::Result<Handle> {
+    Handle::try_current().map_err(io::Error::other)
+}

@@ -1,0 +1,21 @@
+//! The state of a client's link to its destination.
+
+use std::time::Instant;
+
+/// The state of the link to the destination, as [`Client::state`](crate::Client::state) returns it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ClientState {
+    /// The driver has ended; nothing is sent any more.
+    Closed,
+    /// The destination took the last message, or the connection is open. Over UDP, the socket is.
+    Connected,
+    /// There is no connection yet, or the last one ended and the next is about to be made.
+    Connecting,
+    /// The last attempt to connect or to send failed. The driver tries again;
+    /// [`Client::last_error`](crate::Client::last_error) says why it failed.
+    Down {
+        /// The time of the first failure since the destination was last up.
+        since: Instant,
+    },
+}

@@ -1,0 +1,158 @@
+//! From the queue into frames, over one connection after another.
+//!
+//! ```text
+//! in flight:  |  written, not acknowledged  |  to be written  |      <-- queue
+//!             |<-- window, from the oldest  |
+//! ```
+//! A message is settled when the receiver's operating system has acknowledged its last byte. When the connection breaks,
+//! all messages in flight are written again, to the next one.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BufMut;
+use tokio::time::{Instant, sleep};
+
+use crate::codec::write_frame;
+use crate::outcome::Outcome;
+use crate::resolve::Resolve;
+use crate::tcp::connection::{Connection, Dialer};
+use crate::tcp::sender::FLUSH_AT;
+use crate::tcp::window::Window;
+
+use super::super::in_flight::InFlight;
+use super::super::link_state::LinkState;
+
+/// How many messages are taken from the queue at once.
+const BATCH_MESSAGES: usize = 1024;
+
+/// After a connection that lived this long and delivered something, the next is made at once; else after a pause.
+const LONG_LIVED: Duration = Duration::from_secs(1);
+
+/// The first and the longest pause between two looks at the acknowledged bytes; the system does not report them.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Sends until the queue is closed and all of it is acknowledged, then ends the connection.
+pub(crate) async fn run<R>(
+    in_flight: &mut InFlight<R>,
+    link: &mut LinkState<R>,
+    dialer: &mut Dialer,
+    resolver: &dyn Resolve,
+) {
+    loop {
+        let mut connection = match dialer.connect(resolver).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let pause = link.failed(&error);
+                if in_flight.pause(pause).await {
+                    return;
+                }
+                continue;
+            }
+        };
+        link.connected();
+        let connected = Instant::now();
+        let mut transfer = Transfer { again: in_flight.len(), window: Window::default(), settled: false };
+        let result = transfer.run(in_flight, &mut connection).await;
+        // Messages that were acknowledged before it broke are not sent again.
+        transfer.settle(in_flight, &mut connection);
+        let has_lived = connected.elapsed() >= LONG_LIVED;
+        if transfer.settled {
+            link.arrived();
+        }
+        match result {
+            Ok(()) => {
+                if let Err(error) = connection.finish().await {
+                    tracing::debug!(%error, "the connection did not end cleanly");
+                }
+                return;
+            }
+            Err(error) => link.broke(&error),
+        }
+        drop(connection);
+        if in_flight.is_empty() && !in_flight.queue().has_work().await {
+            return;
+        }
+        // A proxy may accept, acknowledge and discard all that comes, again and again.
+        if !(transfer.settled && has_lived) && in_flight.pause(link.pause()).await {
+            return;
+        }
+    }
+}
+
+/// The state of one connection.
+struct Transfer {
+    /// How many of the in_flight, the oldest, were written to an earlier connection.
+    again: usize,
+    window: Window,
+    /// Whether anything was acknowledged.
+    settled: bool,
+}
+
+impl Transfer {
+    /// Writes and settles until the queue is closed and no message is in flight.
+    ///
+    /// # Errors
+    /// The connection is over.
+    async fn run<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> io::Result<()> {
+        let mut ask_again = ASK_AGAIN.0;
+        let mut is_open = true;
+        loop {
+            if self.settle(in_flight, connection) > 0 {
+                ask_again = ASK_AGAIN.0;
+            }
+            if !connection.has_to_write() && self.fill(in_flight, connection) {
+                ask_again = ASK_AGAIN.0;
+            }
+            if !is_open && in_flight.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                result = connection.drive() => result?,
+                more = in_flight.queue().has_work(), if is_open && !connection.has_to_write() => is_open = more,
+                () = sleep(ask_again), if self.window.len() > 0 => ask_again = (ask_again * 2).min(ASK_AGAIN.1),
+            }
+        }
+    }
+
+    /// Settles the acknowledged messages. Returns how many.
+    fn settle<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> usize {
+        if self.window.len() == 0 {
+            return 0;
+        }
+        let (count, outcome) = match connection.acknowledged() {
+            Some(bytes) => (self.window.acknowledge(bytes), Outcome::Acknowledged),
+            None if connection.has_to_write() => return 0,
+            // The operating system has all of it, and this one reports no acknowledgements.
+            None => (self.window.acknowledge(u64::MAX), Outcome::Sent),
+        };
+        in_flight.settle(count, outcome);
+        self.again = self.again.saturating_sub(count);
+        self.settled |= count > 0;
+        count
+    }
+
+    /// Puts the next frames into the connection's buffer. Returns whether there were any.
+    fn fill<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> bool {
+        if in_flight.len() == self.window.len() {
+            in_flight.take(BATCH_MESSAGES, FLUSH_AT);
+        }
+        let (already, mut resent) = (self.window.len(), 0);
+        let buffer = connection.buffer();
+        for message in in_flight.behind(already) {
+            if buffer.len() >= FLUSH_AT {
+                break;
+            }
+            if self.window.len() < self.again {
+                resent += 1;
+            }
+            buffer.reserve(message.payload.len() + 1);
+            self.window.write(write_frame(buffer, |buffer| buffer.put_slice(&message.payload)));
+        }
+        if resent > 0 {
+            in_flight.queue().count(|stats| stats.resent += resent);
+        }
+        self.window.len() > already
+    }
+}

@@ -1,0 +1,109 @@
+//! From the queue into datagrams.
+//!
+//! The destination's host reports that no program listens only afterwards, with the next datagram or a little later. So a
+//! message that the operating system has taken is settled only then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::endpoint::Endpoint;
+use crate::outcome::{DropReason, Outcome};
+use crate::resolve::Resolve;
+use crate::udp::UdpSender;
+
+use super::super::in_flight::InFlight;
+use super::super::link_state::LinkState;
+
+/// How many messages are taken from the queue at once.
+const BATCH_MESSAGES: usize = 64;
+
+/// How many bytes they may have.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// How long a refusal is waited for when no other message is sent: many round trips of a local network.
+const HEAR_REFUSAL: Duration = Duration::from_millis(10);
+
+const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
+
+/// Sends until the queue is closed and empty. An error of a message is the outcome of that message.
+pub(crate) async fn run<R>(
+    in_flight: &mut InFlight<R>,
+    link: &mut LinkState<R>,
+    endpoint: &Endpoint,
+    resolver: Arc<dyn Resolve>,
+) {
+    let mut sender = loop {
+        match UdpSender::connect_with(endpoint, Arc::clone(&resolver)).await {
+            Ok(sender) => break sender,
+            Err(error) => {
+                let pause = link.failed(&error);
+                if in_flight.pause(pause).await {
+                    return;
+                }
+            }
+        }
+    };
+    link.connected();
+    loop {
+        if in_flight.has_sent() {
+            let more = timeout(HEAR_REFUSAL, in_flight.queue().has_work()).await;
+            if more == Ok(false) {
+                sleep(HEAR_REFUSAL).await;
+            }
+            if more != Ok(true) {
+                // There may be no next datagram to report it.
+                let is_refused = sender.take_refusal();
+                settle_sent(in_flight, link, u64::from(is_refused));
+            }
+        }
+        if !in_flight.has_sent() && !in_flight.queue().has_work().await {
+            return;
+        }
+        in_flight.take(BATCH_MESSAGES, BATCH_BYTES);
+        while let Some(payload) = in_flight.next_to_send() {
+            match sender.send_payload(payload).await {
+                Ok(sent) => {
+                    if sent.is_truncated {
+                        in_flight.queue().count(|stats| stats.truncated += 1);
+                    }
+                    let refused = settle_sent(in_flight, link, sent.refused as u64);
+                    if refused > 0 {
+                        // A chunk of its own was refused while the others were sent.
+                        in_flight.settle(1, REFUSED);
+                    } else {
+                        in_flight.sent();
+                    }
+                }
+                Err(error) => {
+                    let reason = DropReason::of_send(&error);
+                    settle_sent(in_flight, link, u64::from(reason == DropReason::Refused));
+                    if reason != DropReason::TooLarge {
+                        link.down(&error);
+                    }
+                    in_flight.settle(1, Outcome::Dropped(reason));
+                }
+            }
+        }
+    }
+}
+
+/// Settles the message that was sent before, if there is one; `refused` refusals were heard since. Returns how many of
+/// them are not that message's.
+fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
+    if refused > 0 {
+        in_flight.queue().count(|stats| stats.refused_datagrams += refused);
+        link.down(&"the datagrams are refused");
+    }
+    if !in_flight.has_sent() {
+        return refused;
+    }
+    if refused > 0 {
+        in_flight.settle(1, REFUSED);
+        return refused - 1;
+    }
+    link.up();
+    in_flight.settle(1, Outcome::Sent);
+    0
+}

@@ -1,0 +1,54 @@
+//! Turns TCP acknowledgements into acknowledged plaintext.
+
+use std::collections::VecDeque;
+
+/// Maps plaintext offsets to ciphertext offsets.
+///
+/// After a flush all records are written: when their bytes are acknowledged, so is the plaintext written before the
+/// flush.
+#[derive(Debug, Default)]
+pub(crate) struct AckMap {
+    /// Plaintext and ciphertext written in all, at each flush that is not wholly acknowledged.
+    flushes: VecDeque<(u64, u64)>,
+    acknowledged: u64,
+}
+
+impl AckMap {
+    /// Notes, at the end of a flush, how many bytes of plaintext and ciphertext were written in all.
+    pub(crate) fn flushed(&mut self, plaintext: u64, ciphertext: u64) {
+        if self.flushes.back().is_none_or(|(last, _)| *last < plaintext) && self.acknowledged < plaintext {
+            self.flushes.push_back((plaintext, ciphertext));
+        }
+    }
+
+    /// Returns how many bytes of plaintext are acknowledged once so many bytes of ciphertext are.
+    pub(crate) fn acknowledge(&mut self, ciphertext: u64) -> u64 {
+        while let Some((plaintext, end)) = self.flushes.front()
+            && *end <= ciphertext
+        {
+            self.acknowledged = *plaintext;
+            self.flushes.pop_front();
+        }
+        self.acknowledged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flushed_plaintext_is_acknowledged_with_all_of_its_ciphertext() {
+        let mut acks = AckMap::default();
+        acks.flushed(0, 500);
+        assert_eq!(acks.acknowledge(500), 0);
+        acks.flushed(100, 700);
+        acks.flushed(100, 730);
+        acks.flushed(250, 900);
+        assert_eq!(acks.acknowledge(699), 0);
+        assert_eq!(acks.acknowledge(700), 100);
+        assert_eq!(acks.acknowledge(899), 100);
+        assert_eq!(acks.acknowledge(1000), 250);
+        assert!(acks.flushes.is_empty());
+    }
+}

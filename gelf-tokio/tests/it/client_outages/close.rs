@@ -1,0 +1,155 @@
+//! `Client::close` and its kin: the end that a program asks for.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
+use tokio::runtime::{self, Runtime};
+
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, text, within};
+
+/// An address that refuses connections, since its listener is gone.
+async fn refusing() -> SocketAddr {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A program: what `run` does in a runtime of its own, which is gone when `main` returns.
+fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    thread::spawn(move || {
+        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
+    let sink = Sink::start().await;
+    let address = sink.address;
+    for number in 0..20 {
+        sink.expect(0, number..number + 1);
+        let program = program(async move || {
+            let client = Client::connect(&tcp(address)).unwrap();
+            client.send(&Message::new("h", text(number))).await.unwrap();
+            client.close(LIMIT).await
+        });
+        assert_eq!(program.join().unwrap(), Ok(()));
+        sink.wait_for_all().await;
+    }
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn a_close_with_the_destination_down_says_how_many_messages_were_not_sent() {
+    for scheme in ["gelf+tcp", "gelf"] {
+        let endpoint = format!("{scheme}://{}", refusing().await).parse().unwrap();
+        let client = Client::connect(&endpoint).unwrap();
+        for number in 0..10_u8 {
+            client.send(&Message::new("h", number.to_string())).await.unwrap();
+        }
+        let error = client.close(Duration::from_millis(200)).await.unwrap_err();
+        // Over UDP a datagram is taken without an error, until a refusal is heard.
+        assert!(error.messages == 10 || scheme == "gelf" && error.messages > 0, "{scheme}: {error}");
+        assert_account(&client.stats(), 10);
+    }
+}
+
+#[tokio::test]
+async fn a_close_refuses_messages_of_all_clones_and_ends_the_driver() {
+    let sink = Sink::start().await;
+    sink.expect(0, 0..1000);
+    let sending = Sending::start(&tcp(sink.address));
+    sending.send(0..1000).await;
+    let clone = sending.client.clone();
+    within("the close", sending.client.close(LIMIT)).await.unwrap();
+    assert_eq!((clone.stats().waiting, clone.stats().in_flight), (0, 0));
+    assert_eq!(clone.state(), ClientState::Closed);
+    let error = send(&clone, 1000).await.unwrap_err();
+    assert_eq!((error.receipt, error.reason), (1000, NotQueuedReason::Closed));
+    assert_account(&clone.stats(), 1001);
+    within("a second close", clone.close(LIMIT)).await.unwrap();
+    let ledger = sending.drop_client().await;
+    assert_eq!(ledger.0.len(), 1000);
+    sink.wait_for_all().await;
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test]
+async fn a_close_tells_senders_that_wait_for_room() {
+    let client =
+        Client::connect(&format!("gelf+tcp://{}?queue=1", refusing().await).parse().unwrap()).unwrap();
+    client.send(&Message::new("h", "first")).await.unwrap();
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { client.send(&Message::new("h", "second")).await })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(client.close(Duration::ZERO).await.unwrap_err().messages, 1);
+    let error = within("the sender", waiting).await.unwrap().unwrap_err();
+    assert_eq!(error.reason, NotQueuedReason::Closed);
+    assert_account(&client.stats(), 2);
+}
+
+#[tokio::test]
+async fn after_the_time_of_a_close_each_message_left_is_dropped_with_a_receipt() {
+    let sending = Sending::start(&tcp(refusing().await));
+    sending.send(0..10).await;
+    assert_eq!(sending.client.close(Duration::from_millis(50)).await.unwrap_err().messages, 10);
+    let ledger = sending.drop_client().await;
+    assert_eq!(ledger.with(Outcome::Dropped(DropReason::Ended)), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_thread_without_a_runtime_flushes_and_closes() {
+    let runtime = Runtime::new().unwrap();
+    let sink = runtime.block_on(Sink::start());
+    sink.expect(0, 0..2);
+    let client = {
+        let _guard = runtime.enter();
+        Client::connect(&tcp(sink.address)).unwrap()
+    };
+    client.try_send(&Message::new("h", text(0))).unwrap();
+    client.flush_blocking(LIMIT).unwrap();
+    assert_eq!(client.stats().delivered(), 1);
+    client.try_send(&Message::new("h", text(1))).unwrap();
+    client.close_blocking(LIMIT).unwrap();
+    assert_eq!(client.stats().delivered(), 2);
+    runtime.block_on(sink.wait_for_all());
+    assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[test]
+fn a_client_without_a_runtime_is_an_error() {
+    let error = Client::connect(&"gelf://127.0.0.1".parse().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("runtime"), "{error}");
+}
+
+#[tokio::test]
+async fn the_state_and_the_last_error_say_why_a_destination_is_down() {
+    let sink = Sink::start().await;
+    let up = Sending::start(&tcp(sink.address));
+    assert_eq!(up.client.last_error(), None);
+    up.wait_for("the connection", |stats| stats.is_connected).await;
+    assert_eq!(up.client.state(), ClientState::Connected);
+
+    let down = Sending::start(&tcp(refusing().await));
+    down.wait_for("two attempts", |stats| stats.failed_connects >= 2).await;
+    assert!(matches!(down.client.state(), ClientState::Down { .. }), "{:?}", down.client.state());
+    let error = down.client.last_error().unwrap();
+    assert!(error.to_lowercase().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn receipts_that_nobody_reads_do_not_stop_the_sending() {
+    let sink = Sink::start().await;
+    let endpoint = format!("gelf+tcp://{}?queue=10", sink.address).parse().unwrap();
+    let (client, _receipts) = Client::builder(&endpoint).connect_with_receipts().unwrap();
+    sink.expect(0, 0..200);
+    for number in 0..200 {
+        within("room", send(&client, number)).await.unwrap();
+    }
+    client.flush(LIMIT).await.unwrap();
+    sink.wait_for_all().await;
+    assert_account(&client.stats(), 200);
+}

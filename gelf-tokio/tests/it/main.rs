@@ -1,0 +1,29 @@
+//! Integration tests that need no process of their own.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests state what they know, and share what they need"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(feature = "http")]
+mod client_http;
+mod client_outages;
+#[cfg(target_os = "linux")]
+mod client_resets;
+#[cfg(feature = "tls")]
+mod client_tls;
+mod client_udp;
+#[cfg(feature = "http")]
+mod http_sender;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod http_sender_tls;
+#[cfg(target_os = "linux")]
+mod udp_names;
+mod udp_sender;
