@@ -22,8 +22,9 @@
 //! let driver = tokio::spawn(driver.run());
 //! client.send(&Message::new("web-1", "payment refused").with_level(Level::Warning), 4711).await?;
 //!
-//! let received = receiver.recv().await?;
-//! let decoded = Decoder::lenient().decode(&received.payload)?;
+//! let received = receiver.recv().await.ok_or("the receiver is closed")??;
+//! let mut decoder = Decoder::lenient();
+//! let decoded = received.decode(&mut decoder)?;
 //! assert_eq!(decoded.message.short_message(), "payment refused");
 //! // Of a system other than Linux it is only known that the message is `Sent`.
 //! # #[cfg(target_os = "linux")]
@@ -76,15 +77,12 @@
 
 pub use gelf_core;
 
-mod accept;
 mod backoff;
 mod client;
 mod codec;
-mod connections;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;
-mod intake;
 mod outcome;
 mod receive;
 mod resolve;
@@ -103,19 +101,21 @@ pub use endpoint::{
     WhenFull,
 };
 #[cfg(feature = "http")]
-pub use http::{
-    BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats,
-    HttpRefusals, HttpSender,
-};
+pub use http::{BulkBody, HttpError, HttpSender};
 pub use outcome::{DropReason, Outcome};
-pub use receive::{ReceiveError, Received};
+#[cfg(feature = "http")]
+pub use receive::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
+pub use receive::{
+    ReceiveError, Received, TcpReceiver, TcpReceiverOptions, TcpReceiverStats, UdpReceiver,
+    UdpReceiverOptions, UdpReceiverStats,
+};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
 pub use stats::{ClientStats, DropCounts, RefusedCounts};
-pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
+pub use tcp::TcpSender;
 #[cfg(feature = "tls")]
 pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
-pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender, UdpSenderStats};
+pub use udp::{Sent, UdpSender, UdpSenderStats};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

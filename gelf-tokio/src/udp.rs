@@ -6,9 +6,7 @@
 mod destination;
 mod names;
 mod pacing;
-mod receiver;
 mod sender;
 mod wire;
 
-pub use receiver::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 pub use sender::{Sent, UdpSender, UdpSenderStats};

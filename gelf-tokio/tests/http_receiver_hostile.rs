@@ -69,7 +69,7 @@ async fn junk_is_400_and_nothing_else_is_hurt() {
     drop(other);
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();
-    assert_eq!((stats.refused.bad_request, stats.refused.total()), (junk.len() as u64, junk.len() as u64));
+    assert_eq!((stats.rejected.bad_request, stats.rejected.total()), (junk.len() as u64, junk.len() as u64));
     assert_eq!((stats.requests, stats.accepted), (2 * junk.len() as u64, junk.len() as u64));
 }
 
@@ -81,7 +81,7 @@ async fn http_2_is_not_spoken() {
     let (answer, items) = during(&mut receiver, answered(address, preface)).await;
     assert_eq!((answer.as_str(), items), ("", vec![]));
     until(&mut receiver, |stats| stats.open_connections == 0 && stats.connections == 1).await;
-    assert_eq!(receiver.stats().refused.bad_request, 1);
+    assert_eq!(receiver.stats().rejected.bad_request, 1);
     is_served(&mut receiver).await;
 }
 
@@ -106,7 +106,7 @@ async fn a_huge_head_is_431_whichever_part_of_it_is_huge() {
     let (statuses, items) = exchange(&mut receiver, &[post(&headers(90, 100), M)]).await;
     assert_eq!((statuses, items.len()), (vec![202], 1));
     until(&mut receiver, |stats| stats.open_connections == 0).await;
-    assert_eq!((receiver.stats().refused.head_too_large, receiver.stats().refused.total()), (5, 5));
+    assert_eq!((receiver.stats().rejected.head_too_large, receiver.stats().rejected.total()), (5, 5));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_
     assert_eq!(answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 408 ")).count(), 50);
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();
-    assert_eq!((stats.slow_heads, stats.refused.too_slow), (50, 50));
+    assert_eq!((stats.slow_heads, stats.rejected.too_slow), (50, 50));
     assert_eq!((stats.accepted, stats.requests), (accepted as u64, accepted as u64 + 50));
     // The client that was served, and those that were answered with 408.
     assert_eq!((stats.connections, stats.ended_connections), (101, 51));
@@ -238,7 +238,7 @@ async fn a_flood_of_bombs_is_refused_one_by_one() {
         }
     }
     is_served(&mut receiver).await;
-    assert_eq!(receiver.stats().refused.body_too_large, 40);
+    assert_eq!(receiver.stats().rejected.body_too_large, 40);
     adds_up(&receiver.stats());
 }
 

@@ -35,13 +35,13 @@ async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_othe
     let address = receiver.local_addr().unwrap();
     let mut open = Vec::new();
     for _ in 0..64 {
-        open.push(connect_from(2, address).await);
+        open.push(connect_from(2, address));
     }
     until(&mut receiver, |stats| stats.open_connections == 64).await;
     let errors = during(&mut receiver, async {
         let mut errors = Vec::new();
         for _ in 0..10 {
-            let mut refused = connect_from(2, address).await;
+            let mut refused = connect_from(2, address);
             errors.push(refused.read(&mut [0]).await.unwrap_err().kind());
         }
         errors
@@ -50,17 +50,17 @@ async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_othe
     .0;
     assert_eq!(errors, [ErrorKind::ConnectionReset; 10]);
     let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.refused_connections, stats.open_connections), (74, 10, 64));
+    assert_eq!((stats.connections, stats.over_limit_connections, stats.open_connections), (74, 10, 64));
     adds_up(&stats);
 
     // Another peer, one of those that were there, and the peer again once one of its connections has ended.
-    let mut other = Client::over(connect_from(3, address).await);
+    let mut other = Client::over(connect_from(3, address));
     assert_eq!(send(&mut receiver, &mut other).await, 202);
     let mut first = Client::over(open.pop().unwrap());
     assert_eq!(send(&mut receiver, &mut first).await, 202);
     drop(first);
     until(&mut receiver, |stats| stats.ended_connections == 1).await;
-    let mut again = Client::over(connect_from(2, address).await);
+    let mut again = Client::over(connect_from(2, address));
     assert_eq!(send(&mut receiver, &mut again).await, 202);
     adds_up(&receiver.stats());
 }
@@ -80,7 +80,7 @@ async fn a_connection_beyond_the_limit_waits_until_another_ends() {
     let (answer, items) = during(&mut receiver, third.answer()).await;
     assert_eq!((answer.status, items.len()), (202, 1));
     let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.open_connections, stats.refused_connections), (3, 2, 0));
+    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (3, 2, 0));
     adds_up(&stats);
 }
 

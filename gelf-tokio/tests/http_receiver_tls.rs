@@ -94,7 +94,7 @@ impl Secured {
         let connector = self.connector(protocols);
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let address = self.address;
-        let shaking = async { connector.connect(name, connect_from(1, address).await).await };
+        let shaking = async { connector.connect(name, connect_from(1, address)).await };
         during(&mut self.receiver, shaking).await.0.map(Client::over)
     }
 
@@ -218,7 +218,7 @@ async fn who_does_not_speak_tls_costs_its_own_connection_alone() {
         b"\x16\x03\x01\xff\xff".to_vec(),
     ];
     for (failed, bytes) in (1..).zip(&junk) {
-        let mut plain = connect_from(1, secured.address).await;
+        let mut plain = connect_from(1, secured.address);
         let (answer, items) = during(&mut secured.receiver, async {
             // The receiver may be done before all is sent.
             let _ = plain.write_all(bytes).await;
@@ -242,7 +242,7 @@ async fn who_does_not_speak_tls_costs_its_own_connection_alone() {
 async fn a_handshake_may_take_10_s() {
     let mut secured = Secured::start(|_| {}).await;
     let started = Instant::now();
-    let mut silent = connect_from(1, secured.address).await;
+    let mut silent = connect_from(1, secured.address);
     let read = during(&mut secured.receiver, silent.read(&mut [0])).await.0.unwrap();
     assert_eq!((read, started.elapsed()), (0, Duration::from_secs(10)));
     until(&mut secured.receiver, |stats| stats.failed_handshakes == 1).await;
@@ -255,7 +255,7 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
     let hello = secured.client_hello();
     let hello = &hello[..hello.len() - 1];
     for number in 0..200 {
-        let mut stream = connect_from(2 + number % 4, secured.address).await;
+        let mut stream = connect_from(2 + number % 4, secured.address);
         if number % 2 == 0 {
             stream.write_all(hello).await.unwrap();
         }
@@ -264,9 +264,9 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
     until(&mut secured.receiver, |stats| stats.open_connections == 200).await;
     // 50 of each peer; 14 more of one of them and it has its 64.
     for _ in 0..20 {
-        half_open.push(connect_from(2, secured.address).await);
+        half_open.push(connect_from(2, secured.address));
     }
-    until(&mut secured.receiver, |stats| stats.refused_connections == 6).await;
+    until(&mut secured.receiver, |stats| stats.over_limit_connections == 6).await;
 
     let started = Instant::now();
     let mut good = secured.shake_hands(&["http/1.1"]).await.unwrap();
@@ -278,7 +278,7 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
     until(&mut secured.receiver, |stats| stats.failed_handshakes == 214).await;
     secured.send(&mut good).await;
     let stats = secured.receiver.stats();
-    assert_eq!((stats.connections, stats.open_connections, stats.refused_connections), (221, 1, 6));
+    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (221, 1, 6));
     adds_up(&stats);
 }
 

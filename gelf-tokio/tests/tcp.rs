@@ -48,7 +48,7 @@ async fn ten_thousand_messages_arrive_once_and_in_order() {
         sender.close(GRACE).await.unwrap();
     });
     for expected in 0..10_000 {
-        assert_eq!(number(&receiver.recv().await.unwrap().payload), expected);
+        assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), expected);
     }
     sending.await.unwrap();
     let stats = receiver.stats();
@@ -76,7 +76,7 @@ async fn each_connection_keeps_its_order() {
     }
     let mut next = std::collections::HashMap::new();
     for _ in 0..8 * 500 {
-        let received = receiver.recv().await.unwrap();
+        let received = receiver.recv().await.unwrap().unwrap();
         let expected = next.entry(received.from).or_insert(0);
         assert_eq!(number(&received.payload), *expected);
         *expected += 1;
@@ -95,7 +95,7 @@ async fn every_member_survives_the_way() {
         .with_level(Level::Emergency)
         .with_timestamp(Timestamp::from_unix_nanos(1_700_000_000_123_456_789));
     sender.send(&message).await.unwrap();
-    let received = receiver.recv().await.unwrap();
+    let received = receiver.recv().await.unwrap().unwrap();
     assert_eq!(received.from, sender.local_addr().unwrap());
     let decoded = Decoder::strict().decode(&received.payload).unwrap();
     assert_eq!(decoded.message, message);
@@ -106,7 +106,7 @@ async fn after_the_receiver_was_gone_a_new_connection_sends_again_what_was_not_f
     let (mut sender, mut receiver) = pair().await;
     let address = receiver.local_addr().unwrap();
     sender.send(&numbered(0)).await.unwrap();
-    assert_eq!(number(&receiver.recv().await.unwrap().payload), 0);
+    assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), 0);
     sender.feed(&numbered(1)).await.unwrap();
     drop(receiver);
     let started = Instant::now();
@@ -119,7 +119,7 @@ async fn after_the_receiver_was_gone_a_new_connection_sends_again_what_was_not_f
     let mut receiver = TcpReceiver::bind(address).await.unwrap();
     let mut sender = TcpSender::connect(&endpoint(address)).await.unwrap();
     sender.send(&numbered(1)).await.unwrap();
-    assert_eq!(number(&receiver.recv().await.unwrap().payload), 1);
+    assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), 1);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn idle_connections_do_not_keep_others_from_being_served() {
         senders[59].send(&numbered(7)).await.unwrap();
         senders
     });
-    let received = timeout(GRACE, receiver.recv()).await.expect("it comes").unwrap();
+    let received = timeout(GRACE, receiver.recv()).await.expect("it comes").unwrap().unwrap();
     let _idle = sending.await.unwrap();
     assert_eq!(number(&received.payload), 7);
     assert_eq!(receiver.stats().open_connections, 60);

@@ -25,7 +25,7 @@ async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
 
 /// Nothing is lost on the loopback, so what does not come soon does not come at all.
 async fn received(receiver: &mut UdpReceiver) -> Received {
-    timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").expect("it is good")
+    timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap().expect("it is good")
 }
 
 /// Text that compresses to about two thirds, the same for the same seed.
@@ -218,7 +218,7 @@ async fn a_flood_of_rubbish_is_counted_to_the_last_datagram_and_good_messages_co
         let text = format!("good {round}");
         sender.send(&Message::new("h", text.as_str())).await.unwrap();
         let payload = loop {
-            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes") {
+            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap() {
                 Ok(received) => break received.payload,
                 Err(error) => assert!(error.to_string().starts_with("from 127.0.0.1:"), "{error}"),
             }

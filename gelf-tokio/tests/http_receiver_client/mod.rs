@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Compression, CompressionLevel, Compressor};
 use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub const GUARD: Duration = Duration::from_secs(30);
@@ -63,7 +64,8 @@ pub type Item = Result<String, ReceiveError>;
 /// Lets the receiver receive until the client is done, and whatever it has received then.
 pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output = T>) -> (T, Vec<Item>) {
     let mut items = Vec::new();
-    let mut take = |received: Result<gelf_tokio::Received, _>| {
+    let mut take = |received: Option<Result<gelf_tokio::Received, _>>| {
+        let received = received.expect("the receiver is open");
         items.push(received.map(|received| String::from_utf8_lossy(&received.payload).into_owned()));
     };
     let mut client = pin!(timeout(GUARD, client));
@@ -117,7 +119,8 @@ pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverSta
 pub fn connections_add_up(stats: &HttpReceiverStats) {
     let over = stats.ended_connections
         + stats.broken_connections
-        + stats.refused_connections
+        + stats.closed_connections
+        + stats.over_limit_connections
         + stats.failed_handshakes
         + stats.slow_heads
         + stats.idle_connections;
@@ -129,7 +132,7 @@ pub fn adds_up(stats: &HttpReceiverStats) {
     connections_add_up(stats);
     assert_eq!(
         stats.requests,
-        stats.accepted + stats.preflights + stats.refused.total() + stats.broken_requests,
+        stats.accepted + stats.preflights + stats.rejected.total() + stats.broken_requests,
         "{stats:?}"
     );
     assert_eq!(stats.values, stats.payloads + stats.dropped.total(), "{stats:?}");
@@ -148,12 +151,14 @@ impl Answer {
 }
 
 /// A connection from an address of the loopback, 127.0.0.`host`.
-pub async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, host], 0).into()).unwrap();
-    let stream = socket.connect(to).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+pub fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
+    // Without an await, so that a connection is not reset, for being one too many, while it is made.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_tcp_nodelay(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpStream::from_std(socket.into()).unwrap()
 }
 
 #[derive(Debug)]
@@ -164,7 +169,7 @@ pub struct Client<S = TcpStream> {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(connect_from(1, address).await)
+        Self::over(connect_from(1, address))
     }
 }
 

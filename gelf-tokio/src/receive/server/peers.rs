@@ -1,4 +1,4 @@
-//! How many connections each peer has.
+//! Counts the connections of each peer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ pub(super) struct Peers {
 
 /// One connection of a peer, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct PeerPermit {
     peers: Arc<Peers>,
     peer: IpAddr,
 }
@@ -24,8 +24,8 @@ impl Peers {
         Arc::new(Self { max, connections: Mutex::default() })
     }
 
-    /// Counts one more connection from an address; `None` when its peer has `max` already.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Guest> {
+    /// Counts one more connection from an address. Returns `None` when its peer has `max` already.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<PeerPermit> {
         let peer = peer_of(address);
         let mut connections = self.lock();
         let count = connections.entry(peer).or_default();
@@ -33,7 +33,7 @@ impl Peers {
             return None;
         }
         *count += 1;
-        Some(Guest { peers: Arc::clone(self), peer })
+        Some(PeerPermit { peers: Arc::clone(self), peer })
     }
 
     #[cfg(test)]
@@ -46,7 +46,7 @@ impl Peers {
     }
 }
 
-impl Drop for Guest {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.peers.lock().entry(self.peer) {
             *count.get_mut() -= 1;
@@ -57,7 +57,8 @@ impl Drop for Guest {
     }
 }
 
-/// What counts as one peer: an IPv4 address, or the IPv6 network of 64 bits, of which a single host has all addresses.
+/// Returns the peer that an address belongs to: an IPv4 address, or the IPv6 network of 64 bits, of which a single host
+/// has all addresses.
 fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -93,7 +94,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0u8..4, any::<prop::sample::Index>()), 0..200),
         ) {
             let peers = Peers::new(3);
-            let mut open: Vec<(u8, Guest)> = Vec::new();
+            let mut open: Vec<(u8, PeerPermit)> = Vec::new();
             for (enters, host, which) in steps {
                 if enters {
                     let of_host = open.iter().filter(|(other, _)| *other == host).count();

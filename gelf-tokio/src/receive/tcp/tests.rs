@@ -25,14 +25,15 @@ async fn connect(receiver: &TcpReceiver) -> TcpStream {
 
 async fn payload(receiver: &mut TcpReceiver) -> Bytes {
     let received = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
-    received.expect("it comes").unwrap().payload
+    received.expect("it comes").unwrap().unwrap().payload
 }
 
 /// Fails unless every connection and every item is in the account, once.
 fn assert_adds_up(stats: TcpReceiverStats, received: u64) {
     let over = stats.ended_connections
         + stats.broken_connections
-        + stats.refused_connections
+        + stats.closed_connections
+        + stats.over_limit_connections
         + stats.failed_handshakes
         + stats.silent_connections
         + stats.idle_connections
@@ -42,14 +43,14 @@ fn assert_adds_up(stats: TcpReceiverStats, received: u64) {
     assert_eq!(stats.frames + stats.too_long_frames, received + stats.waiting_frames, "{stats:?}");
 }
 
-/// Lets the receiver work until its figures are as wanted; it must not receive anything meanwhile.
+/// Waits until the counters are as wanted, while nothing may be received.
 async fn until(receiver: &mut TcpReceiver, wanted: impl Fn(TcpReceiverStats) -> bool) {
     let started = std::time::Instant::now();
     while !wanted(receiver.stats()) {
         assert!(started.elapsed() < Duration::from_secs(30), "{:?}", receiver.stats());
         tokio::select! {
             biased;
-            received = receiver.recv() => panic!("{received:?}, which nobody waits for"),
+            received = receiver.recv() => panic!("{received:?}"),
             () = tokio::task::yield_now() => {}
         }
     }
@@ -70,7 +71,7 @@ async fn frames_are_read_wherever_they_are_cut() {
     let receiving = async {
         for payload in ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"] {
             let payload = Bytes::from_static(payload.as_bytes());
-            assert_eq!(receiver.recv().await, Ok(Received { payload, from }));
+            assert_eq!(receiver.recv().await, Some(Ok(Received { payload, from })));
         }
     };
     tokio::join!(sending, receiving);
@@ -89,7 +90,7 @@ async fn a_frame_that_is_too_long_is_an_error_and_those_behind_it_are_received()
     assert_eq!(payload(&mut receiver).await, longest);
     for good in ["{}", "[]"] {
         match receiver.recv().await {
-            Err(ReceiveError::Frame { from: who, error }) => {
+            Some(Err(ReceiveError::Frame { from: who, error })) => {
                 assert_eq!((who, error.max), (from, 100_000));
             }
             other => panic!("{other:?}"),
@@ -178,10 +179,10 @@ async fn a_dropped_receiver_ends_its_connections() {
     let mut receiver = receiver(|_| {}).await;
     let mut peer = connect(&receiver).await;
     until(&mut receiver, |stats| stats.open_connections == 1).await;
-    let shared = Arc::downgrade(&receiver.shared);
+    let protocol = Arc::downgrade(&receiver.protocol);
     drop(receiver);
     assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
-    assert_eq!(shared.strong_count(), 0);
+    assert_eq!(protocol.strong_count(), 0);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is said to a request by its head alone: Graylog's rules, in Graylog's order.
+//! Judges a request by its head alone: Graylog's rules, in Graylog's order.
 
 use std::io;
 
@@ -10,26 +10,26 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
 
-use super::stats::Refusal;
+use super::rejection::Rejection;
 use super::unpack::Declared;
 
-/// What a request must be like.
+/// The rules for requests.
 #[derive(Debug)]
 pub(super) struct Rules {
     path: PathAndQuery,
     required: Option<(HeaderName, HeaderValue)>,
-    /// The headers that a page of another origin may send; none if it may not.
+    /// The headers that a page of another origin may send; `None` if it may send none.
     cors: Option<HeaderValue>,
 }
 
-/// What is said to a request.
+/// What to do with a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
-    /// Its body is to be read.
+pub(super) enum Judgement {
+    /// Read its body.
     Read(Declared),
-    /// It asks what it may do.
+    /// Answer a browser that asks what it may do.
     Preflight,
-    Refuse(Refusal),
+    Reject(Rejection),
 }
 
 impl Rules {
@@ -50,30 +50,31 @@ impl Rules {
         Ok(Self { path, required, cors })
     }
 
-    /// Browsers ask without credentials, so that comes first; and whoever does not have those learns nothing else.
-    pub(super) fn judge(&self, head: &Parts) -> Verdict {
+    /// Judges a request. Browsers ask without credentials, so their question comes first; a client without credentials
+    /// learns nothing else.
+    pub(super) fn judge(&self, head: &Parts) -> Judgement {
         if head.method == Method::OPTIONS {
-            return Verdict::Preflight;
+            return Judgement::Preflight;
         }
         if let Some((name, value)) = &self.required {
-            let given = head.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
-            if !is_same(given, value.as_bytes()) {
-                return Verdict::Refuse(Refusal::Unauthorized);
+            let given = head.headers.get(name);
+            if !given.is_some_and(|given| is_same(given.as_bytes(), value.as_bytes())) {
+                return Judgement::Reject(Rejection::Unauthorized);
             }
         }
         if head.method != Method::POST {
-            return Verdict::Refuse(Refusal::MethodNotAllowed);
+            return Judgement::Reject(Rejection::MethodNotAllowed);
         }
         if head.uri.path_and_query() != Some(&self.path) {
-            return Verdict::Refuse(Refusal::NotFound);
+            return Judgement::Reject(Rejection::NotFound);
         }
         match declared(&head.headers) {
-            Some(declared) => Verdict::Read(declared),
-            None => Verdict::Refuse(Refusal::UnknownEncoding),
+            Some(declared) => Judgement::Read(declared),
+            None => Judgement::Reject(Rejection::UnknownEncoding),
         }
     }
 
-    /// The headers of an answer.
+    /// Adds the headers of an answer.
     pub(super) fn describe(&self, status: StatusCode, origin: Option<HeaderValue>, headers: &mut HeaderMap) {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
@@ -89,7 +90,7 @@ impl Rules {
     }
 }
 
-/// The origin of the page that a request comes from, if it comes from one.
+/// Returns the origin of the page that a request comes from, if it comes from one.
 pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).filter(|origin| !origin.is_empty()).cloned()
 }
@@ -109,12 +110,12 @@ fn parse_header(name: &str, value: &str) -> io::Result<(HeaderName, HeaderValue)
         .ok()
         .filter(|_| !value.is_empty() && value.trim() == value)
         .ok_or_else(|| invalid("the value of the required header is not one that a request can have"))?;
-    // So that it is not in what is printed for debugging.
+    // Keeps it out of the output of `Debug`.
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// Those that Graylog allows, and the one that is asked for.
+/// Returns the headers that Graylog allows, and the required one.
 fn allowed_headers(required: Option<&HeaderName>) -> HeaderValue {
     const ALLOWED: &str = "Authorization, Content-Type";
     match required {
@@ -130,7 +131,7 @@ fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
-/// Compares in a time that depends on the lengths alone, so that nobody learns a secret byte by byte.
+/// Compares in a time that depends on the lengths alone, so that no secret can be guessed byte by byte.
 fn is_same(given: &[u8], secret: &[u8]) -> bool {
     let differences =
         given.iter().zip(secret).fold(0, |differences, (left, right)| differences | (left ^ right));
@@ -154,11 +155,11 @@ mod tests {
     fn only_the_exact_path_is_read() {
         let rules = Rules::new("/gelf", None, true).unwrap();
         let judge = |target| rules.judge(&head("POST", target, &[]));
-        assert_eq!(judge("/gelf"), Verdict::Read(Declared::Nothing));
+        assert_eq!(judge("/gelf"), Judgement::Read(Declared::Nothing));
         // RFC 9112, section 3.2.2: a server must accept it, and a proxy sends it.
-        assert_eq!(judge("http://logs.example:12201/gelf"), Verdict::Read(Declared::Nothing));
+        assert_eq!(judge("http://logs.example:12201/gelf"), Judgement::Read(Declared::Nothing));
         for other in ["/", "/gelf/", "/gelf?", "/gelf?a=1", "/GELF", "/%67elf", "/gelf2", "//gelf", "*"] {
-            assert_eq!(judge(other), Verdict::Refuse(Refusal::NotFound), "{other}");
+            assert_eq!(judge(other), Judgement::Reject(Rejection::NotFound), "{other}");
         }
     }
 
@@ -168,14 +169,14 @@ mod tests {
         let token = ("x-token", "secret");
         let br = ("content-encoding", "br");
         let judge = |method, target, headers: &[_]| rules.judge(&head(method, target, headers));
-        assert_eq!(judge("OPTIONS", "/other", &[br]), Verdict::Preflight);
-        assert_eq!(judge("GET", "/other", &[br]), Verdict::Refuse(Refusal::Unauthorized));
-        assert_eq!(judge("GET", "/other", &[br, token]), Verdict::Refuse(Refusal::MethodNotAllowed));
-        assert_eq!(judge("POST", "/other", &[br, token]), Verdict::Refuse(Refusal::NotFound));
-        assert_eq!(judge("POST", "/gelf", &[br, token]), Verdict::Refuse(Refusal::UnknownEncoding));
-        assert_eq!(judge("POST", "/gelf", &[token]), Verdict::Read(Declared::Nothing));
+        assert_eq!(judge("OPTIONS", "/other", &[br]), Judgement::Preflight);
+        assert_eq!(judge("GET", "/other", &[br]), Judgement::Reject(Rejection::Unauthorized));
+        assert_eq!(judge("GET", "/other", &[br, token]), Judgement::Reject(Rejection::MethodNotAllowed));
+        assert_eq!(judge("POST", "/other", &[br, token]), Judgement::Reject(Rejection::NotFound));
+        assert_eq!(judge("POST", "/gelf", &[br, token]), Judgement::Reject(Rejection::UnknownEncoding));
+        assert_eq!(judge("POST", "/gelf", &[token]), Judgement::Read(Declared::Nothing));
         let packed = [token, ("content-encoding", "gzip"), ("content-encoding", "deflate")];
-        assert_eq!(judge("POST", "/gelf", &packed), Verdict::Read(Declared::Several));
+        assert_eq!(judge("POST", "/gelf", &packed), Judgement::Read(Declared::Several));
     }
 
     #[test]
@@ -188,8 +189,8 @@ mod tests {
             ("Bearer abcd", false),
             ("bearer abc", false),
         ] {
-            let verdict = rules.judge(&head("POST", "/gelf", &[("authorization", value)]));
-            assert_eq!(matches!(verdict, Verdict::Read(_)), right, "{value}");
+            let judgement = rules.judge(&head("POST", "/gelf", &[("authorization", value)]));
+            assert_eq!(matches!(judgement, Judgement::Read(_)), right, "{value}");
         }
         assert!(!format!("{rules:?}").contains("abc"));
     }

@@ -1,21 +1,19 @@
-//! Cuts the body of a request into the values that it carries, by braces, brackets and strings alone: whether a value is
-//! JSON is for the decoder to say.
-
-use std::ops::Range;
+//! Cuts the body of a request into its values, by braces, brackets and strings alone: the decoder says whether a value is
+//! JSON.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::{Delimiter, Framer};
 
-/// A buffer larger than this is given back once what needed it is read.
+/// A buffer larger than this is freed once its values are taken.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The values of a body that comes in parts: the lines of it, or the elements of a JSON array if its first character is
 /// `[`. How the body is cut into parts makes no difference.
 ///
-/// A value that is too long is an error and is skipped, and those behind it are read as if it had not been there. What is
-/// held is at most the longest value and one part.
+/// A value that is too long is an error and is skipped, and the values behind it are read as if it had not been there. At
+/// most the longest value and one part are held.
 #[derive(Debug)]
-pub(crate) struct Values {
+pub(super) struct Values {
     max_len: usize,
     state: State,
     buffer: BytesMut,
@@ -32,34 +30,34 @@ enum State {
 /// Between the brackets of an array.
 #[derive(Debug, Default)]
 struct Array {
-    /// Where in its element it is; none between two.
+    /// The position in its element; `None` between two.
     scan: Option<Scan>,
-    /// How much of the buffer that has seen.
+    /// The length of the beginning of the buffer that the scan has seen.
     scanned: usize,
     /// Whether the rest of an element that is too long is being skipped.
     skipping: bool,
 }
 
-/// A value is longer than it may be.
+/// The error of a value that is longer than it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct TooLong;
+pub(super) struct TooLong;
 
 impl Values {
-    /// Values of up to `max_len` bytes.
-    pub(crate) fn new(max_len: usize) -> Self {
+    /// Cuts values of up to `max_len` bytes.
+    pub(super) fn new(max_len: usize) -> Self {
         Self { max_len, state: State::Start, buffer: BytesMut::new() }
     }
 
-    /// Takes a part of the body. All values in it are to be taken out before the next one.
-    pub(crate) fn push(&mut self, part: &[u8]) {
+    /// Adds a part of the body. All values in it are to be taken before the next part.
+    pub(super) fn push(&mut self, part: &[u8]) {
         if self.buffer.is_empty() && self.buffer.capacity() > RETAINED_BYTES {
             self.buffer = BytesMut::new();
         }
         self.buffer.extend_from_slice(part);
     }
 
-    /// The next value that is complete. It shares the memory of the buffer.
-    pub(crate) fn next_value(&mut self) -> Option<Result<Bytes, TooLong>> {
+    /// Takes the next complete value. It shares the memory of the buffer.
+    pub(super) fn next_value(&mut self) -> Option<Result<Bytes, TooLong>> {
         if let State::Start = self.state {
             let blank = blank_len(&self.buffer);
             self.buffer.advance(blank);
@@ -78,7 +76,7 @@ impl Values {
             if array.scan.is_some() || self.buffer.first() != Some(&b']') {
                 return None;
             }
-            // Whatever follows the array is none.
+            // The rest is not in the array.
             self.buffer.advance(1);
             self.state = self.lines();
         }
@@ -93,8 +91,8 @@ impl Values {
         }
     }
 
-    /// The last value, which the end of the body ends.
-    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+    /// Takes the last value, which the end of the body ends.
+    pub(super) fn finish(&mut self) -> Option<Bytes> {
         match &mut self.state {
             State::Start => None,
             State::Array(array) => {
@@ -107,8 +105,8 @@ impl Values {
         }
     }
 
-    /// Whether a value has begun that would be lost with the rest of the body.
-    pub(crate) fn has_begun_value(&self) -> bool {
+    /// Returns whether a value has begun that would be lost with the rest of the body.
+    pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
             State::Array(array) => array.scan.is_some() && !array.skipping,
@@ -137,7 +135,7 @@ impl Array {
                     Scan::begin(first)
                 }
             };
-            let Some(end) = scan.end(buffer.get(self.scanned..).unwrap_or_default()) else {
+            let Some(end) = scan.end(buffer.split_at(self.scanned).1) else {
                 self.scan = Some(scan);
                 self.scanned = buffer.len();
                 if !self.skipping && buffer.len() <= max_len {
@@ -157,21 +155,19 @@ impl Array {
     }
 }
 
-/// The first value of a body that is to carry one only.
+/// The first value of a body that is to carry only one.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct FirstValue {
-    /// Where it is.
-    pub(crate) range: Range<usize>,
-    /// How many values stand behind it.
-    pub(crate) surplus: u64,
+pub(super) struct FirstValue<'a> {
+    pub(super) value: &'a [u8],
+    /// The number of values behind it.
+    pub(super) surplus: u64,
 }
 
-/// The first value of a body; none if there is nothing but white space.
+/// Finds the first value of a body; `None` if there is nothing but white space.
 ///
 /// An object or array ends with its last brace or bracket. Anything else, and one that does not end, is all of the body.
-pub(crate) fn first_value(body: &[u8]) -> Option<FirstValue> {
-    let start = blank_len(body);
-    let text = body.get(start..).unwrap_or_default();
+pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
+    let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;
     let end = match first {
         b'{' | b'[' => Scan::begin(*first).end(behind),
@@ -179,50 +175,59 @@ pub(crate) fn first_value(body: &[u8]) -> Option<FirstValue> {
     };
     Some(match end {
         Some(end) => {
-            let rest = behind.get(end..).unwrap_or_default();
-            FirstValue { range: start..start + 1 + end, surplus: count_values(rest) }
+            let (value, rest) = text.split_at(1 + end);
+            FirstValue { value, surplus: count_values(rest) }
         }
-        None => {
-            let blank = text.iter().rev().take_while(|byte| is_blank(**byte)).count();
-            FirstValue { range: start..body.len() - blank, surplus: 0 }
-        }
+        None => FirstValue { value: trim_end(text), surplus: 0 },
     })
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let Some((last, before)) = text.split_last() {
+        if !is_blank(*last) {
+            break;
+        }
+        text = before;
+    }
+    text
 }
 
 fn count_values(mut text: &[u8]) -> u64 {
     let mut count = 0;
-    loop {
-        let between = text.iter().take_while(|byte| is_between(**byte)).count();
-        let Some((first, behind)) = text.get(between..).and_then(|text| text.split_first()) else {
-            return count;
-        };
+    while let Some((first, behind)) = text.split_first() {
+        text = behind;
+        if is_between(*first) {
+            continue;
+        }
         count += 1;
         let end = Scan::begin(*first).end(behind).unwrap_or(behind.len());
-        text = behind.get(end..).unwrap_or_default();
+        text = behind.split_at(end).1;
     }
+    count
 }
 
-/// How much stands before the first value: white space, null bytes, and a byte order mark, with which no JSON text begins.
+/// Returns the length of what stands before the first value: white space, null bytes, and a byte order mark, with which
+/// no JSON text begins.
 fn blank_len(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_blank(**byte) || matches!(byte, 0xef | 0xbb | 0xbf)).count()
 }
 
-/// White space, and the null byte that senders of frames put behind a message.
+/// Returns whether a byte is white space, or the null byte that senders of frames put behind a message.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0
 }
 
-/// What may stand between two values.
+/// Returns whether a byte may stand between two values.
 fn is_between(byte: u8) -> bool {
     is_blank(byte) || byte == b','
 }
 
-/// Where in a value it is, behind its first byte.
+/// The position in a value, behind its first byte.
 #[derive(Clone, Copy, Debug)]
 enum Scan {
     /// In an object, array or string.
     Nested { depth: usize, string: bool, escaped: bool },
-    /// In a number, a literal, or what is no JSON.
+    /// In a number, a literal, or text that is no JSON.
     Word,
 }
 
@@ -235,7 +240,7 @@ impl Scan {
         }
     }
 
-    /// Where the value ends, in the bytes that follow; none if it does not end in them.
+    /// Returns the length of the value's rest in the bytes that follow; `None` if it does not end in them.
     fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         let Self::Nested { depth, string, escaped } = self else {
             return bytes
@@ -286,7 +291,7 @@ mod tests {
         String::from_utf8_lossy(&value).into_owned()
     }
 
-    /// What comes of a body in parts, when each value may have `max_len` bytes; what is held is bounded.
+    /// Cuts a body that comes in parts, when each value may have `max_len` bytes; the buffer is bounded.
     fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>, max_len: usize) -> Vec<Value> {
         let mut values = Values::new(max_len);
         let mut taken = Vec::new();
@@ -334,8 +339,9 @@ mod tests {
     fn braces_in_strings_and_escaped_quotes_do_not_count() {
         let element = r#"{"a}\"{[":"}]\\","b":"\\\""}"#;
         assert_eq!(whole(&format!("[{element},{element}]")), good(&[element, element]));
-        let first = first_value(format!(" {element}{element}").as_bytes()).unwrap();
-        assert_eq!(first, FirstValue { range: 1..1 + element.len(), surplus: 1 });
+        let body = format!(" {element}{element}");
+        let first = first_value(body.as_bytes()).unwrap();
+        assert_eq!(first, FirstValue { value: element.as_bytes(), surplus: 1 });
     }
 
     #[test]
@@ -393,7 +399,8 @@ mod tests {
     #[test]
     fn the_first_value_ends_with_its_last_brace_and_the_others_are_counted() {
         let first = |body: &str| {
-            first_value(body.as_bytes()).map(|first| (body[first.range].to_owned(), first.surplus))
+            let first = first_value(body.as_bytes())?;
+            Some((String::from_utf8(first.value.to_vec()).unwrap(), first.surplus))
         };
         let found = |text: &str, surplus| Some((text.to_owned(), surplus));
         assert_eq!(first(""), None);
@@ -408,7 +415,7 @@ mod tests {
         assert_eq!(first("{\"a\":"), found("{\"a\":", 0));
     }
 
-    /// Bytes that mean something to the scanner more often than not.
+    /// Bytes that mostly mean something to the scanner.
     fn bodies() -> impl Strategy<Value = Vec<u8>> {
         let byte =
             prop_oneof![prop::sample::select(b"{}[]\",\\\n\r 1a\0\xef\xbb\xbf".to_vec()), any::<u8>(),];
@@ -459,7 +466,7 @@ mod tests {
         #[test]
         fn the_first_value_is_within_any_body(body in bodies()) {
             if let Some(first) = first_value(&body) {
-                prop_assert!(first.range.start < first.range.end && first.range.end <= body.len());
+                prop_assert!(!first.value.is_empty() && first.value.len() <= body.len());
             }
         }
     }

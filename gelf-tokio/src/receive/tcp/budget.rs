@@ -1,16 +1,16 @@
-//! The memory that all connections of a receiver share for long frames.
+//! The memory for long frames that all connections of a receiver share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A number of bytes, of which connections take for the frame that they are reading.
+/// A number of bytes that connections take from for the frames that they read.
 ///
 /// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest first,
 /// until what is asked for is free. So a frame that comes fast is safe from any number that are begun and not finished:
 /// they must fill the whole budget anew while it is on its way. Claims of frames that are complete and wait for the
-/// reader are never evicted; who asks waits for them.
+/// caller of `recv` are never evicted; claims that grow wait for them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -21,10 +21,10 @@ pub(super) struct Budget {
 #[derive(Debug, Default)]
 struct State {
     used: usize,
-    /// Of the used bytes, those of evicted claims: they are about to be released.
+    /// The used bytes of evicted claims, which are about to be released.
     leaving: usize,
     next_turn: u64,
-    /// The claims that may be evicted, the oldest first.
+    /// The claims that may be evicted, oldest first.
     unfinished: BTreeMap<u64, Holding>,
 }
 
@@ -34,7 +34,7 @@ struct Holding {
     evicted: Arc<Notify>,
 }
 
-/// What one frame has of the budget. It is given back when this is dropped.
+/// The share of one frame, given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     budget: Arc<Budget>,
@@ -44,7 +44,7 @@ pub(super) struct Claim {
     evicted: Arc<Notify>,
 }
 
-/// The budget is used up, and the frame is the one to make room.
+/// The error of a claim that has to make room for others.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Evicted;
 
@@ -59,7 +59,7 @@ impl Budget {
         Arc::new(Self { limit, state: Mutex::default(), released: Notify::new() })
     }
 
-    /// A claim of nothing yet.
+    /// Creates an empty claim.
     pub(super) fn claim(self: &Arc<Self>) -> Claim {
         Claim { budget: Arc::clone(self), bytes: 0, turn: None, evicted: Arc::default() }
     }
@@ -75,13 +75,18 @@ impl Budget {
 }
 
 impl Claim {
-    /// How much it has.
+    /// Returns the bytes that it has.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes more. It waits only for claims that were evicted, or that are complete. Nothing is taken if the future is
-    /// dropped before it is ready.
+    /// Takes more bytes. Waits only for claims that were evicted, or that are complete.
+    ///
+    /// # Errors
+    /// The claim has to be dropped in favour of others.
+    ///
+    /// # Cancel safety
+    /// Takes nothing if the future is dropped before it is ready.
     pub(super) async fn grow(&mut self, more: usize) -> Result<(), Evicted> {
         let budget = Arc::clone(&self.budget);
         loop {
@@ -98,17 +103,16 @@ impl Claim {
         }
     }
 
-    /// Waits until it is to be dropped in favour of others.
+    /// Waits until the claim has to be dropped in favour of others.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = Arc::clone(&self.evicted);
         async move { evicted.notified().await }
     }
 
-    /// Its frame is complete: it is not evicted any more.
+    /// Marks its frame as complete: the claim is not evicted any more.
     pub(super) fn complete(&mut self) {
-        if let Some(turn) = self.turn
-            && self.budget.lock().unfinished.remove(&turn).is_some()
-        {
+        let Some(turn) = self.turn else { return };
+        if self.budget.lock().unfinished.remove(&turn).is_some() {
             self.turn = None;
         }
     }
@@ -149,9 +153,8 @@ impl Drop for Claim {
             return;
         }
         let mut state = self.budget.lock();
-        if let Some(turn) = self.turn
-            && state.unfinished.remove(&turn).is_none()
-        {
+        let is_evicted = self.turn.is_some_and(|turn| state.unfinished.remove(&turn).is_none());
+        if is_evicted {
             state.leaving -= self.bytes;
         }
         state.used -= self.bytes;

@@ -1,12 +1,12 @@
-//! How long a connection may take.
+//! The time limits of one connection.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::End;
+use crate::receive::server::End;
 
-/// How long a peer may take for what.
+/// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
     /// Until the first byte.
@@ -17,10 +17,10 @@ pub(super) struct TimeLimits {
     pub(super) frame: Duration,
 }
 
-/// When a connection has to be closed. It counts the time in which the peer is waited for, and none in which the peer
-/// has to wait.
+/// When a connection has to be closed. The time in which the peer is waited for counts; the time in which the peer has to
+/// wait does not.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct Deadlines {
     limits: TimeLimits,
     /// When the last bytes came, or at first when the connection was made.
     heard: Instant,
@@ -29,13 +29,13 @@ pub(super) struct Clock {
     frame_since: Option<Instant>,
 }
 
-impl Clock {
+impl Deadlines {
     pub(super) fn new(limits: TimeLimits) -> Self {
         Self { limits, heard: Instant::now(), has_heard: false, frame_since: None }
     }
 
-    /// Bytes came, and everything that could be made of them is done. `ended` says whether a frame ended with them,
-    /// and `unfinished` whether the last one has not.
+    /// Notes that bytes came and were processed. `ended` says whether a frame ended with them, and `unfinished` whether
+    /// the last frame has not.
     pub(super) fn hear(&mut self, ended: bool, unfinished: bool) {
         self.heard = Instant::now();
         self.has_heard = true;
@@ -47,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// Takes off time for which the peer is not to blame.
+    /// Takes off time in which the peer had to wait.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.heard += time;
         if let Some(since) = &mut self.frame_since {
@@ -55,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// Waits until the connection has to be closed.
+    /// Waits until the connection has to be closed, and returns why.
     pub(super) async fn expired(&self) -> End {
         match self.deadline() {
             Some((instant, end)) => {
@@ -67,7 +67,7 @@ impl Clock {
     }
 
     fn deadline(&self) -> Option<(Instant, End)> {
-        // A sum that no clock can show is never.
+        // A sum beyond all clocks is no limit.
         let after = |since: Instant, limit: Duration, end| Some((since.checked_add(limit)?, end));
         let silent = if self.has_heard {
             self.limits.idle.and_then(|limit| after(self.heard, limit, End::Idle))
@@ -85,58 +85,58 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn clock(idle: Option<Duration>) -> Clock {
-        Clock::new(TimeLimits { first_byte: Some(10 * SECOND), idle, frame: 30 * SECOND })
+    fn new(idle: Option<Duration>) -> Deadlines {
+        Deadlines::new(TimeLimits { first_byte: Some(10 * SECOND), idle, frame: 30 * SECOND })
     }
 
-    fn deadline(clock: &Clock) -> Option<(Duration, End)> {
-        clock.deadline().map(|(instant, end)| (instant - Instant::now(), end))
+    fn deadline(deadlines: &Deadlines) -> Option<(Duration, End)> {
+        deadlines.deadline().map(|(instant, end)| (instant - Instant::now(), end))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_has_so_long_for_its_first_byte_and_then_may_be_idle() {
-        let mut clock = clock(None);
+        let mut deadlines = new(None);
         tokio::time::advance(4 * SECOND).await;
-        assert_eq!(deadline(&clock), Some((6 * SECOND, End::Silent)));
-        clock.hear(true, false);
-        assert_eq!(deadline(&clock), None);
+        assert_eq!(deadline(&deadlines), Some((6 * SECOND, End::Silent)));
+        deadlines.hear(true, false);
+        assert_eq!(deadline(&deadlines), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_frame_has_so_long_however_often_bytes_of_it_come() {
-        let mut clock = clock(Some(5 * SECOND));
-        clock.hear(false, true);
+        let mut deadlines = new(Some(5 * SECOND));
+        deadlines.hear(false, true);
         for waited in 1..=28 {
             tokio::time::advance(SECOND).await;
-            clock.hear(false, true);
+            deadlines.hear(false, true);
             let left = (30 - waited).min(5);
             let end = if left < 5 || waited == 25 { End::Slow } else { End::Idle };
-            assert_eq!(deadline(&clock), Some((left * SECOND, end)), "after {waited} s");
+            assert_eq!(deadline(&deadlines), Some((left * SECOND, end)), "after {waited} s");
         }
         // The end of one frame, and the beginning of the next.
-        clock.hear(true, true);
+        deadlines.hear(true, true);
         tokio::time::advance(4 * SECOND).await;
-        assert_eq!(deadline(&clock), Some((SECOND, End::Idle)));
-        clock.hear(true, false);
-        assert_eq!(clock.frame_since, None);
+        assert_eq!(deadline(&deadlines), Some((SECOND, End::Idle)));
+        deadlines.hear(true, false);
+        assert_eq!(deadlines.frame_since, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_the_peer_has_to_wait_does_not_count() {
-        let mut clock = clock(None);
-        clock.hear(false, true);
+        let mut deadlines = new(None);
+        deadlines.hear(false, true);
         tokio::time::advance(7 * SECOND).await;
-        clock.excuse(7 * SECOND);
-        assert_eq!(deadline(&clock), Some((30 * SECOND, End::Slow)));
+        deadlines.excuse(7 * SECOND);
+        assert_eq!(deadline(&deadlines), Some((30 * SECOND, End::Slow)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_beyond_all_time_is_none() {
         let limits =
             TimeLimits { first_byte: Some(Duration::MAX), idle: Some(Duration::MAX), frame: Duration::MAX };
-        let mut clock = Clock::new(limits);
-        assert_eq!(deadline(&clock), None);
-        clock.hear(false, true);
-        assert_eq!(deadline(&clock), None);
+        let mut deadlines = Deadlines::new(limits);
+        assert_eq!(deadline(&deadlines), None);
+        deadlines.hear(false, true);
+        assert_eq!(deadline(&deadlines), None);
     }
 }

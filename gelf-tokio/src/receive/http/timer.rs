@@ -1,20 +1,19 @@
-//! How long a connection may stay as it is.
+//! The time limits of one connection.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What a connection is waited for to do, and since when.
+/// The phase of a connection, and its beginning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// A request is being read or answered. It looks at the time itself, unless the answers before it are not taken:
-    /// then it does not get its turn.
+    /// A request is read or answered. It looks at the time itself, unless the answers before it are not taken: then it
+    /// does not get its turn.
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
@@ -22,94 +21,98 @@ enum Phase {
     Idle(Instant),
 }
 
-/// What a connection did not do in time.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    phase: Phase,
+    /// Whether a write waits until the client takes what was written before.
+    is_untaken: bool,
+}
+
+/// Something that a connection did not do in time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Late {
-    /// The head of a request did not come to its end.
+    /// Send the head of a request to its end.
     Head,
-    /// No request came.
+    /// Send a request.
     Request,
-    /// The answers were not taken.
+    /// Take the answers.
     Answers,
 }
 
-/// The phase of one connection, which its bytes and its requests change.
+/// Times one connection, by what its bytes and its requests report.
 #[derive(Debug)]
-pub(super) struct Clock {
-    phase: Mutex<Phase>,
-    /// Whether a write waits until the client takes what was written before.
-    is_untaken: AtomicBool,
+pub(super) struct Timer {
+    state: Mutex<State>,
     head_timeout: Duration,
     idle_timeout: Duration,
     request_timeout: Duration,
 }
 
-impl Clock {
+impl Timer {
     pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, request_timeout: Duration) -> Self {
         Self {
-            phase: Mutex::new(Phase::Head(Instant::now())),
-            is_untaken: AtomicBool::new(false),
+            state: Mutex::new(State { phase: Phase::Head(Instant::now()), is_untaken: false }),
             head_timeout,
             idle_timeout,
             request_timeout,
         }
     }
 
-    /// A head has been read.
+    /// Notes that a head has been read.
     pub(super) fn begin_request(&self) {
-        self.change(|_| Phase::Busy(Instant::now()));
+        self.lock().phase = Phase::Busy(Instant::now());
     }
 
-    /// A request has its answer.
+    /// Notes that a request has its answer.
     pub(super) fn end_request(&self) {
-        self.change(|_| Phase::Idle(Instant::now()));
+        self.lock().phase = Phase::Idle(Instant::now());
     }
 
     fn bytes_came(&self) {
-        self.change(|phase| match phase {
-            Phase::Idle(_) => Phase::Head(Instant::now()),
-            phase => phase,
-        });
+        let mut state = self.lock();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(Instant::now());
+        }
     }
 
     fn wrote(&self, is_untaken: bool) {
-        self.is_untaken.store(is_untaken, Relaxed);
+        self.lock().is_untaken = is_untaken;
     }
 
-    /// Until when what, if nothing changes.
+    /// Returns when the connection is late, and with what, if nothing changes.
     pub(super) fn deadline(&self) -> (Instant, Late) {
-        match *self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
+        let state = *self.lock();
+        match state.phase {
             Phase::Busy(since) => {
                 (after(since, self.request_timeout.saturating_add(self.idle_timeout)), Late::Answers)
             }
             Phase::Head(since) => (after(since, self.head_timeout), Late::Head),
             Phase::Idle(since) => {
-                let late = if self.is_untaken.load(Relaxed) { Late::Answers } else { Late::Request };
+                let late = if state.is_untaken { Late::Answers } else { Late::Request };
                 (after(since, self.idle_timeout), late)
             }
         }
     }
 
-    fn change(&self, change: impl FnOnce(Phase) -> Phase) {
-        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        *phase = change(*phase);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A point in time, or one so far away that it never comes.
+/// Returns a point in time, or one so far away that it never comes.
 pub(super) fn after(since: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     since + time.min(NEVER)
 }
 
-/// Tells the clock when bytes come, and whether they go.
+/// A stream that tells the timer when bytes come, and whether they go.
 #[derive(Debug)]
-pub(super) struct Watched<IO> {
+pub(super) struct TimedStream<IO> {
     pub(super) io: IO,
-    pub(super) clock: Arc<Clock>,
+    pub(super) timer: Arc<Timer>,
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for TimedStream<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -118,20 +121,20 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.clock.bytes_came();
+            self.timer.bytes_came();
         }
         read
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.clock.wrote(written.is_pending());
+        self.timer.wrote(written.is_pending());
         written
     }
 
@@ -141,7 +144,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
-        self.clock.wrote(written.is_pending());
+        self.timer.wrote(written.is_pending());
         written
     }
 
@@ -152,7 +155,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // That of TLS holds bytes that are written.
         let flushed = Pin::new(&mut self.io).poll_flush(context);
-        self.clock.wrote(flushed.is_pending());
+        self.timer.wrote(flushed.is_pending());
         flushed
     }
 

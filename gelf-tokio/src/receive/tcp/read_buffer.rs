@@ -1,21 +1,21 @@
-//! What is read of a connection and is not a whole frame yet.
+//! The bytes of a connection that are not a whole frame yet.
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::budget::{Budget, Claim, Evicted};
 
-/// How much is read at once.
+/// The most bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How much each connection may hold without asking: what is behind a frame after a read fits in.
+/// The bytes that each connection may hold without asking: the rest of a read behind a frame fits in.
 const OWN_BYTES: usize = READ_BYTES;
 
 /// A buffer that has as much memory as it holds bytes, at most twice that.
@@ -24,17 +24,17 @@ const OWN_BYTES: usize = READ_BYTES;
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
     bytes: BytesMut,
-    /// The longest that an unfinished frame can become.
+    /// The most bytes that an unfinished frame can have.
     max_len: usize,
     budget: Arc<Budget>,
-    /// What it has beyond `OWN_BYTES`.
+    /// The bytes beyond `OWN_BYTES`.
     claim: Option<Claim>,
 }
 
-/// What a read has added.
+/// The bytes that a read has added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Added {
-    /// How many bytes; none at the end of the stream.
+    /// The number of bytes, 0 at the end of the stream.
     pub(super) len: usize,
     /// Whether there is a delimiter among them.
     pub(super) delimiter: bool,
@@ -49,27 +49,30 @@ impl ReadBuffer {
         Self { bytes: BytesMut::new(), max_len, budget: Arc::clone(budget), claim: None }
     }
 
-    /// The bytes, for frames to be taken from.
+    /// Returns the bytes, to take frames from.
     pub(super) fn bytes(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 
-    /// Whether it holds nothing.
+    /// Returns whether it holds nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether it holds nothing but up to `max` bytes of white space.
+    /// Returns whether it holds nothing but up to `max` bytes of white space.
     pub(super) fn is_blank(&self, max: usize) -> bool {
         self.bytes.len() <= max && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Whether a read must wait until there is [room](Self::make_room).
+    /// Returns whether a read must wait until there is [room](Self::make_room).
     pub(super) fn is_full(&self) -> bool {
         self.bytes.len() >= self.allowed()
     }
 
-    /// Gets as much again from the budget. Nothing is lost if the future is dropped before it is ready.
+    /// Takes as much again from the budget.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped before it is ready.
     pub(super) async fn make_room(&mut self) -> Result<(), Evicted> {
         let allowed = self.allowed();
         let more = allowed.min(self.max_len.saturating_sub(allowed)).max(1);
@@ -87,33 +90,34 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads as much as there is, up to 64 KiB and to what it may hold. Nothing is lost if the future is dropped before
-    /// it is ready.
-    pub(super) async fn read_from(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Added> {
-        poll_fn(|context| {
-            let mut memory = [const { MaybeUninit::uninit() }; READ_BYTES];
-            let room = (self.allowed() - self.bytes.len().min(self.allowed())).min(READ_BYTES);
-            let mut read = ReadBuf::uninit(memory.get_mut(..room).unwrap_or_default());
-            ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
-            let added = read.filled();
-            self.append(added);
-            Poll::Ready(Ok(Added {
-                len: added.len(),
-                delimiter: added.contains(&0),
-                ends_with_delimiter: added.last() == Some(&0),
-            }))
-        })
-        .await
+    /// Reads as much as there is, up to 64 KiB and to what it may hold.
+    pub(super) fn poll_read_from(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<Added>> {
+        let mut memory = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let room = self.allowed().saturating_sub(self.bytes.len()).min(READ_BYTES);
+        let (memory, _) = memory.split_at_mut(room);
+        let mut read = ReadBuf::uninit(memory);
+        ready!(Pin::new(stream).poll_read(context, &mut read))?;
+        let added = read.filled();
+        self.append(added);
+        Poll::Ready(Ok(Added {
+            len: added.len(),
+            delimiter: added.contains(&0),
+            ends_with_delimiter: added.last() == Some(&0),
+        }))
     }
 
-    /// A frame was found: what it has of the budget is safe until [`release`](Self::release).
+    /// Protects its share of the budget, because a frame is complete, until [`release`](Self::release).
     pub(super) fn complete(&mut self) {
         if let Some(claim) = &mut self.claim {
             claim.complete();
         }
     }
 
-    /// Gives back the memory of frames that were taken. What is left gets memory of its own, for it would keep theirs.
+    /// Gives back the memory of frames that were taken. The rest gets memory of its own, for it would keep theirs.
     pub(super) fn release(&mut self) {
         self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
         self.claim = None;
@@ -139,6 +143,7 @@ impl ReadBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
 
     /// Reads all of a stream, making room where it is wanted.
     async fn read(buffer: &mut ReadBuffer, mut stream: &[u8]) {
@@ -146,7 +151,7 @@ mod tests {
             if buffer.is_full() {
                 buffer.make_room().await.unwrap();
             }
-            assert_ne!(buffer.read_from(&mut stream).await.unwrap().len, 0);
+            assert_ne!(poll_fn(|context| buffer.poll_read_from(context, &mut stream)).await.unwrap().len, 0);
             assert!(buffer.bytes.capacity() <= buffer.allowed());
         }
     }
@@ -184,7 +189,7 @@ mod tests {
         for (stream, delimiter, ends_with_delimiter) in
             [(&b"a"[..], false, false), (b"a\0a", true, false), (b"a\0", true, true), (b"", false, false)]
         {
-            let added = buffer.read_from(&mut &stream[..]).await.unwrap();
+            let added = poll_fn(|context| buffer.poll_read_from(context, &mut &stream[..])).await.unwrap();
             assert_eq!(added, Added { len: stream.len(), delimiter, ends_with_delimiter });
         }
     }

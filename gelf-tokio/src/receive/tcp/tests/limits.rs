@@ -1,11 +1,12 @@
-//! What ends a connection: on streams in memory, by a clock that the test sets, and once each on the loopback.
+//! The limits that end a connection: on streams in memory with a paused clock, and once each on the loopback.
 
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::intake::{Item, Items};
-use crate::receive::ReceiveError;
+use crate::receive::delivery::{Deliveries, Item, delivery_queue};
+use crate::receive::server::closing::{self, Closer};
+use crate::receive::server::{End, Peer, Protocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,8 +16,9 @@ const GUARD: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A reader of one stream in memory.
 struct Reading {
     peer: DuplexStream,
-    items: Items,
-    shared: Arc<Shared>,
+    deliveries: Deliveries,
+    protocol: Arc<FrameProtocol>,
+    closer: Closer,
     end: tokio::task::JoinHandle<End>,
     started: Instant,
 }
@@ -25,21 +27,20 @@ impl Reading {
     fn start(change: impl FnOnce(&mut TimeLimits)) -> Self {
         let mut time_limits = TimeLimits { first_byte: Some(10 * SECOND), idle: None, frame: 30 * SECOND };
         change(&mut time_limits);
-        let (intake, items) = intake(1, 1000);
-        let shared = Arc::new(Shared {
-            intake,
+        let (queue, deliveries) = delivery_queue(1, 1000);
+        let (closer, closing) = closing::channel();
+        let protocol = Arc::new(FrameProtocol {
             budget: Budget::new(1 << 20),
             max_frame_len: 1 << 20,
             time_limits,
-            #[cfg(feature = "tls")]
-            handshake_timeout: 10 * SECOND,
-            frames: FrameCounts::default(),
+            frames: FrameCounters::default(),
         });
         let (peer, mut stream) = duplex(1 << 16);
-        let task = Arc::clone(&shared);
-        let from = "10.0.0.7:4711".parse().unwrap();
-        let end = tokio::spawn(async move { connection::read(&mut stream, from, &task).await });
-        Self { peer, items, shared, end, started: Instant::now() }
+        let serving = Arc::clone(&protocol);
+        let address = "10.0.0.7:4711".parse().unwrap();
+        let far = Peer { address, queue, closing };
+        let end = tokio::spawn(async move { serving.serve(&mut stream, far).await.end });
+        Self { peer, deliveries, protocol, closer, end, started: Instant::now() }
     }
 
     async fn write(&mut self, bytes: &[u8]) {
@@ -47,13 +48,13 @@ impl Reading {
     }
 
     async fn item(&mut self) -> Item {
-        timeout(GUARD, self.items.recv()).await.expect("it comes").unwrap()
+        timeout(GUARD, self.deliveries.recv()).await.expect("it comes").unwrap()
     }
 
-    /// How it ended, after how many seconds, and how many frames were cut.
+    /// Returns how it ended, after how many seconds, and how many frames were cut.
     async fn end(self) -> (End, f64, u64) {
         let end = timeout(GUARD, self.end).await.expect("it ends").unwrap();
-        (end, self.started.elapsed().as_secs_f64().round(), self.shared.frames.cut.load(Relaxed))
+        (end, self.started.elapsed().as_secs_f64().round(), self.protocol.frames.cut.get())
     }
 }
 
@@ -171,7 +172,7 @@ async fn time_in_which_nobody_receives_is_not_the_senders() {
 async fn time_in_which_there_is_no_memory_for_a_frame_is_not_the_senders() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     // A long frame of another connection, that waits to be received.
-    let mut other = reading.shared.budget.claim();
+    let mut other = reading.protocol.budget.claim();
     other.grow(1 << 20).await.unwrap();
     other.complete();
     reading.write(&[b'x'; 1 << 16]).await;
@@ -180,7 +181,7 @@ async fn time_in_which_there_is_no_memory_for_a_frame_is_not_the_senders() {
     tokio::time::sleep(29 * SECOND).await;
     reading.write(b"x\0").await;
     assert_eq!(reading.item().await.unwrap().payload.len(), (1 << 16) + 1);
-    assert_eq!(reading.shared.budget.used(), 0);
+    assert_eq!(reading.protocol.budget.used(), 0);
 }
 
 /// The processor time of this thread.
@@ -250,13 +251,16 @@ async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write
 }
 
 #[tokio::test]
-async fn connections_beyond_a_peers_limit_are_refused_and_counted() {
+async fn connections_beyond_a_peers_limit_are_reset_and_counted() {
     let mut receiver = receiver(|options| options.max_connections_per_peer = 2).await;
     let mut peers = Vec::new();
     for _ in 0..5 {
-        peers.push(connect(&receiver).await);
+        // Without an await, so that none is reset while it is made.
+        let peer = std::net::TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        peers.push(TcpStream::from_std(peer).unwrap());
     }
-    until(&mut receiver, |stats| stats.refused_connections == 3).await;
+    until(&mut receiver, |stats| stats.over_limit_connections == 3).await;
     assert_eq!((receiver.stats().connections, receiver.stats().open_connections), (5, 2));
     for peer in &mut peers[2..] {
         assert_eq!(peer.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -288,9 +292,9 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
         let rest = frame[..2 * MIB - 10].to_vec();
         let writing = tokio::spawn(async move { peer.write_all(&rest).await.map(|()| peer) });
         let budget = (count + 1).min(4) * (2 * MIB - 64 * 1024);
-        let shared = Arc::clone(&receiver.shared);
+        let protocol = Arc::clone(&receiver.protocol);
         until(&mut receiver, |stats| {
-            stats.evicted_connections == (count as u64).saturating_sub(3) && shared.budget.used() == budget
+            stats.evicted_connections == (count as u64).saturating_sub(3) && protocol.budget.used() == budget
         })
         .await;
         hoarders.push(writing.await.unwrap().unwrap());
@@ -302,7 +306,7 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     let stats = receiver.stats();
     assert_eq!((stats.evicted_connections, stats.cut_frames, stats.open_connections), (7, 7, 4));
     assert_adds_up(stats, 1);
-    assert_eq!(receiver.shared.budget.used(), 3 * (2 * MIB - 64 * 1024));
+    assert_eq!(receiver.protocol.budget.used(), 3 * (2 * MIB - 64 * 1024));
     // The youngest are still there, and come to their end.
     for mut peer in hoarders.split_off(7) {
         peer.write_all(&frame[2 * MIB - 10..]).await.unwrap();
@@ -313,5 +317,57 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     }
     writing.await.unwrap().unwrap();
     until(&mut receiver, |stats| stats.open_connections == 0).await;
-    assert_eq!(receiver.shared.budget.used(), 0);
+    assert_eq!(receiver.protocol.budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_closes_reads_a_connection_until_it_is_silent() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(b"{\"a\":1}\0{\"b\":").await;
+    reading.item().await.unwrap();
+    reading.closer.close(30 * SECOND);
+    // The peer is told, and goes on for a while.
+    assert_eq!(reading.peer.read(&mut [0]).await.unwrap(), 0);
+    for byte in b"1}\0{\"c\":1}\0{" {
+        reading.write(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(90)).await;
+    }
+    for payload in ["{\"b\":1}", "{\"c\":1}"] {
+        assert_eq!(reading.item().await.unwrap().payload, payload);
+    }
+    assert_eq!(reading.end().await, (End::Closed, 1.0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_closes_reads_a_connection_for_half_of_its_time() {
+    let Reading { mut peer, mut deliveries, closer, end, started, .. } = Reading::start(|_| {});
+    closer.close(30 * SECOND);
+    let sending = async {
+        while peer.write_all(b"{}\0").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let receiving = async { while deliveries.recv().await.is_some() {} };
+    tokio::join!(sending, receiving);
+    assert_eq!((end.await.unwrap(), started.elapsed().as_secs()), (End::Closed, 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_without_room_in_the_queue_is_lost_at_the_end_of_the_time_and_counted() {
+    let mut receiver = receiver(|options| options.max_queued_frames = 1).await;
+    let mut peer = connect(&receiver).await;
+    peer.write_all(b"{\"a\":1}\0{\"b\":1}\0{\"c\":1}\0{\"d\":").await.unwrap();
+    while receiver.stats().frames == 0 {
+        tokio::task::yield_now().await;
+    }
+    receiver.close(30 * SECOND);
+    while receiver.stats().closed_connections == 0 {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(payload(&mut receiver).await, "{\"a\":1}");
+    assert_eq!(receiver.recv().await, None);
+    let stats = receiver.stats();
+    assert_eq!((stats.frames, stats.cut_frames, stats.closed_connections), (1, 3, 1));
+    assert_adds_up(stats, 1);
+    peer.write_all(b"x").await.unwrap_err();
 }

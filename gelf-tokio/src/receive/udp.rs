@@ -12,27 +12,28 @@ use tokio::net::{ToSocketAddrs, UdpSocket};
 use tokio::task::coop;
 use tokio::time::{self, Instant};
 
-use crate::receive::{ReceiveError, Received};
+use super::{ReceiveError, Received, kernel};
 use crate::sys;
 
 /// Larger than any UDP datagram, so that none is cut.
 const READ_BUFFER_BYTES: usize = 65_535;
 
 /// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
-const MOST_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
+const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
 /// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor busy.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
-/// How a [`UdpReceiver`] receives.
+/// Limits of a [`UdpReceiver`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
-    /// How many bytes of datagrams the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
+    /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
     /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
-    /// `CAP_NET_ADMIN`), and drops what does not fit; see [`UdpReceiver::receive_buffer`]. Less than half is warned of.
+    /// `CAP_NET_ADMIN`), and drops datagrams that do not fit; see [`UdpReceiver::receive_buffer`]. A warning is logged
+    /// for less than half.
     pub receive_buffer: usize,
-    /// What may be pending, and how much a payload may inflate to.
+    /// Limits of pending chunks and of inflated payloads.
     pub limits: DatagramLimits,
 }
 
@@ -44,28 +45,58 @@ impl Default for UdpReceiverOptions {
 
 /// Receives messages from any number of senders, told apart by address and port.
 ///
-/// It never answers and never ends. Where a proxy sends the chunks of one message from several ports, they cannot be
-/// put together.
+/// It never answers. Where a proxy sends the chunks of one message from several ports, they cannot be reassembled.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gelf_tokio::gelf_core::{Decoder, Message};
+/// use gelf_tokio::{UdpReceiver, UdpSender};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut receiver = UdpReceiver::bind("127.0.0.1:0").await?;
+///
+/// let endpoint = format!("gelf://{}", receiver.local_addr()?).parse()?;
+/// let mut sender = UdpSender::connect(&endpoint).await?;
+/// sender.send(&Message::new("web-1", "payment refused")).await?;
+///
+/// receiver.close(Duration::from_secs(5));
+/// let mut decoder = Decoder::lenient();
+/// while let Some(received) = receiver.recv().await {
+///     match received {
+///         Ok(received) => println!("{}", received.decode(&mut decoder)?.message.short_message()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// assert_eq!(receiver.stats().datagrams.payloads, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UdpReceiver {
     socket: UdpSocket,
     reader: DatagramReader<SocketAddr>,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
+    /// When it ends, once it is told to close.
+    read_until: Option<Instant>,
     socket_errors: u64,
-    /// What the kernel was last known to have dropped. Its own count has 32 bits.
+    /// The last known count of datagrams that the kernel has dropped. Its own count has 32 bits.
     kernel_drops: AtomicU64,
 }
 
-/// What a [`UdpReceiver`] has done so far.
+/// Counters of a [`UdpReceiver`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpReceiverStats {
-    /// The datagrams, and what they gave.
+    /// Datagrams, and the payloads and errors that they gave.
     pub datagrams: DatagramStats,
-    /// Datagrams that the kernel has dropped before they were read, for want of room in the receive buffer or because of
-    /// a wrong checksum. So on a network without loss `datagrams.datagrams` and these are what was sent, and what waits
-    /// to be read. None where the system does not tell: it is known on Linux. To be exact it must be asked for once in
-    /// 2^32 drops.
+    /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer, because of a
+    /// wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss, `datagrams.datagrams`, these,
+    /// and the datagrams that wait to be read add up to all that were sent. `None` where the system does not tell: it is
+    /// known on Linux. To be exact it must be asked for once in 2^32 drops.
     pub kernel_drops: Option<u64>,
     /// Errors of the socket; no datagram belongs to them.
     pub socket_errors: u64,
@@ -75,7 +106,7 @@ impl UdpReceiver {
     /// Listens at an address, with the default options; port 0 is any free one.
     ///
     /// # Errors
-    /// Those of the operating system, such as an address in use.
+    /// Errors of the operating system, such as an address in use.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with(address, UdpReceiverOptions::default()).await
     }
@@ -83,13 +114,14 @@ impl UdpReceiver {
     /// Listens at an address.
     ///
     /// # Errors
-    /// Those of the operating system, such as an address in use.
+    /// Errors of the operating system, such as an address in use.
     pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         let receiver = Self {
             socket,
             reader: DatagramReader::lenient(options.limits),
-            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            buffer: Vec::with_capacity(READ_BUFFER_BYTES),
+            read_until: None,
             socket_errors: 0,
             kernel_drops: AtomicU64::new(0),
         };
@@ -97,38 +129,66 @@ impl UdpReceiver {
         Ok(receiver)
     }
 
-    /// Waits for the next payload. No message is lost if the future is dropped before it is ready.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
+    /// out.
     ///
     /// # Errors
     /// A datagram that gives no payload. The next call goes on behind it.
-    pub async fn recv(&mut self) -> Result<Received, ReceiveError> {
+    ///
+    /// # Cancel safety
+    /// No message is lost if the future is dropped before it is ready.
+    pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         loop {
             // Else a flood of chunks would keep the task's thread for itself.
             coop::consume_budget().await;
-            match self.socket.try_recv_from(&mut self.buffer) {
-                Ok((len, from)) => {
-                    let datagram = self.buffer.get(..len).unwrap_or_default();
-                    match self.reader.read(Instant::now().into_std(), from, datagram) {
-                        Ok(Some(payload)) => {
-                            return Ok(Received { payload: Bytes::copy_from_slice(payload), from });
-                        }
-                        Ok(None) => {}
-                        Err(error) => return Err(ReceiveError::Datagram { from, error }),
+            if self.read_until.is_some_and(|end| end <= Instant::now()) {
+                return None;
+            }
+            self.buffer.clear();
+            match self.socket.try_recv_buf_from(&mut self.buffer) {
+                Ok((_, from)) => match self.reader.read(Instant::now().into_std(), from, &self.buffer) {
+                    Ok(Some(payload)) => {
+                        return Some(Ok(Received { payload: Bytes::copy_from_slice(payload), from }));
                     }
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(ReceiveError::Datagram { from, error })),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.read_until.is_some() && kernel::is_drained(&SockRef::from(&self.socket)) {
+                        self.read_until = Some(Instant::now());
+                        return None;
+                    }
+                    self.wait().await;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait().await,
                 Err(error) => self.pause(&error).await,
             }
         }
     }
 
-    /// The next message that was given up because chunks of it are missing, unless it was asked for already. Of more
-    /// than 1,024 that wait to be asked for, the later ones are only counted.
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
+    /// nothing.
+    ///
+    /// Datagrams that the kernel holds are still received, for up to the time `within`; on Linux it takes no further
+    /// ones, and on other systems those that come before the last is read are received too. Messages of which chunks are
+    /// missing then are lost. The port is free when the receiver is dropped.
+    pub fn close(&mut self, within: Duration) {
+        if self.read_until.is_some() {
+            return;
+        }
+        if let Err(error) = kernel::drop_incoming(&SockRef::from(&self.socket)) {
+            tracing::debug!(%error, "datagrams are received until none is left");
+        }
+        // A time beyond all clocks is thirty years.
+        self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
+    }
+
+    /// Returns the next message that was given up because chunks of it are missing, unless it was returned already. If
+    /// more than 1,024 wait to be returned, later ones are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
         self.reader.reassembler_mut().poll_dropped()
     }
 
-    /// What it has done so far. It asks the kernel, by a system call.
+    /// Returns the counters. Asks the kernel for its own, by a system call.
     pub fn stats(&self) -> UdpReceiverStats {
         UdpReceiverStats {
             datagrams: self.reader.stats(),
@@ -137,18 +197,18 @@ impl UdpReceiver {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// How many bytes the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    /// Returns how many bytes the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Errors of the operating system.
     pub fn receive_buffer(&self) -> io::Result<usize> {
         let reported = SockRef::from(&self.socket).recv_buffer_size()?;
         // Linux doubles what it grants, for its bookkeeping, and reports the double (socket(7)).
@@ -156,7 +216,7 @@ impl UdpReceiver {
     }
 
     fn ask_for_buffer(&self, bytes: usize) -> io::Result<()> {
-        let wanted = bytes.min(MOST_RECEIVE_BUFFER);
+        let wanted = bytes.min(MAX_RECEIVE_BUFFER);
         if let Err(error) = SockRef::from(&self.socket).set_recv_buffer_size(wanted) {
             // Some systems refuse what Linux cuts down to its limit.
             tracing::debug!(%error, "the UDP receive buffer keeps its size");
@@ -180,26 +240,22 @@ impl UdpReceiver {
         let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
         let known = self.kernel_drops.load(Relaxed);
         let new = known + u64::from(count.wrapping_sub(known as u32));
-        // Somebody else may have asked at the same time, and then have a count that is as good.
+        // Another thread may have asked at the same time, and then has a count that is as good.
         self.kernel_drops.fetch_max(new, Relaxed);
         Some(new)
     }
 
-    /// Waits until there is something to read, and gives up meanwhile what is pending for too long.
+    /// Waits until there is something to read or the receiver is closed. Gives up chunks meanwhile that are pending for
+    /// too long.
     async fn wait(&mut self) {
         let reassembler = self.reader.reassembler_mut();
-        let deadline = reassembler.poll_timeout();
-        let timeout = async {
-            match deadline {
-                Some(deadline) => time::sleep_until(deadline.into()).await,
-                None => future::pending().await,
-            }
-        };
+        let timeout = sleep_until(reassembler.poll_timeout().map(Instant::from_std));
         tokio::select! {
             readable = self.socket.readable() => if let Err(error) = readable {
                 self.pause(&error).await;
             },
             () = timeout => reassembler.handle_timeout(Instant::now().into_std()),
+            () = sleep_until(self.read_until) => {}
         }
     }
 
@@ -207,6 +263,14 @@ impl UdpReceiver {
         self.socket_errors += 1;
         tracing::debug!(%error, "the UDP socket failed; receiving goes on");
         time::sleep(PAUSE_AFTER_ERROR).await;
+    }
+}
+
+/// Waits until an instant; for ever if there is none.
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => time::sleep_until(instant).await,
+        None => future::pending().await,
     }
 }
 
@@ -240,7 +304,7 @@ mod tests {
             (MESSAGE, good.clone()),
         ] {
             socket.send(datagram).await.unwrap();
-            assert_eq!(receiver.recv().await, expected);
+            assert_eq!(receiver.recv().await, Some(expected));
         }
         let stats = receiver.stats();
         assert_eq!(
@@ -255,7 +319,7 @@ mod tests {
         let (mut receiver, socket) = receiver_and_socket().await;
         let datagram = vec![b'a'; 65_507];
         socket.send(&datagram).await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap().payload, datagram);
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, datagram);
     }
 
     #[tokio::test]
@@ -268,7 +332,7 @@ mod tests {
         two.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
         one.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
         for (payload, socket) in [("{two}", &two), ("{one}", &one)] {
-            let received = receiver.recv().await.unwrap();
+            let received = receiver.recv().await.unwrap().unwrap();
             assert_eq!(
                 (&received.payload[..], received.from),
                 (payload.as_bytes(), socket.local_addr().unwrap())
@@ -277,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_complete_after_5_seconds_is_given_up_though_nothing_else_comes() {
+    async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
         // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing that it
@@ -303,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_that_is_given_up_loses_nothing() {
+    async fn a_dropped_future_loses_nothing() {
         let (mut receiver, socket) = receiver_and_socket().await;
         for _ in 0..100 {
             tokio::select! {
@@ -313,11 +377,11 @@ mod tests {
             }
         }
         socket.send(MESSAGE).await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap().payload, MESSAGE);
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
     }
 
     #[tokio::test]
-    async fn the_receive_buffer_that_was_granted_is_told() {
+    async fn the_granted_receive_buffer_is_reported() {
         let granted = |receive_buffer| async move {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
             UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
@@ -358,10 +422,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn less_than_half_of_the_receive_buffer_is_warned_of_once_with_what_raises_the_limit() {
+    async fn a_warning_about_a_small_receive_buffer_names_the_setting_that_raises_it() {
         let warnings = std::sync::Arc::new(Warnings::default());
         let guard = tracing::subscriber::set_default(std::sync::Arc::clone(&warnings));
-        for receive_buffer in [32 * 1024, 3 * MOST_RECEIVE_BUFFER] {
+        for receive_buffer in [32 * 1024, 3 * MAX_RECEIVE_BUFFER] {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
             UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
         }
@@ -392,6 +456,30 @@ mod tests {
         assert_eq!(before.elapsed(), PAUSE_AFTER_ERROR);
         assert_eq!(receiver.stats().socket_errors, 1);
         socket.send(MESSAGE).await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap().payload, MESSAGE);
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+    }
+
+    #[tokio::test]
+    async fn a_closed_receiver_hands_out_what_the_kernel_holds_and_ends() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        for _ in 0..50 {
+            socket.send(MESSAGE).await.unwrap();
+        }
+        socket.send(b"\x1e\x0fmessage1\x00\x02half").await.unwrap();
+        receiver.close(Duration::from_secs(30));
+        // The kernel of Linux takes nothing more.
+        #[cfg(target_os = "linux")]
+        socket.send(MESSAGE).await.unwrap();
+        for _ in 0..50 {
+            assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+        }
+        let started = Instant::now();
+        assert_eq!(receiver.recv().await, None);
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        assert_eq!(receiver.recv().await, None);
+        let stats = receiver.stats();
+        assert_eq!((stats.datagrams.datagrams, stats.datagrams.reassembly.pending), (51, 1));
+        #[cfg(target_os = "linux")]
+        assert_eq!(stats.kernel_drops, Some(1));
     }
 }
