@@ -45,7 +45,7 @@ async fn what_the_system_has_taken_is_sent() {
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     for number in 0..100 {
         send(&client, number).await;
-        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap().message.into_owned();
         assert_eq!(decoded.short_message(), number.to_string());
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
@@ -77,7 +77,7 @@ async fn what_nobody_listens_for_is_refused_each_of_it_and_the_last_too() {
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     for number in 101..150 {
         send(&client, number).await;
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
     }
     let stats = client.stats();
@@ -109,7 +109,7 @@ async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
     client.send(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
     send(&client, 2).await;
     for _ in 0..2 {
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
     }
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
     assert_eq!(next(&mut receipts).await, (1, Outcome::Dropped(DropReason::TooLarge)));
@@ -124,7 +124,7 @@ async fn what_was_sent_counts_as_that_though_the_driver_is_dropped() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     send(&client, 0).await;
-    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
     driver.abort();
     assert!(driver.await.unwrap_err().is_cancelled());
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));

@@ -29,11 +29,10 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let address = receiver.local_addr().unwrap();
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
-        loop {
-            // What is no payload has no line in any receiver's output.
-            if let Ok(received) = receiver.recv().await
-                && sender.send(received.payload.to_vec()).is_err()
-            {
+        while let Some(received) = receiver.recv().await {
+            // An error has no line in any receiver's output.
+            let Ok(received) = received else { continue };
+            if sender.send(received.payload.to_vec()).is_err() {
                 return;
             }
         }

@@ -16,10 +16,6 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// How long the receiver stays silent before it is taken to have nothing left. Over the loopback interface a datagram
-/// is there when its sender's call returns.
-const SILENCE: Duration = Duration::from_millis(100);
-
 /// How many messages may be on their way to the receiver. Of the largest, 128 datagrams each, its socket holds a dozen;
 /// the receiver reads while they come.
 const WINDOW: usize = 16;
@@ -100,11 +96,16 @@ impl Printer {
                         received = self.receiver.recv() => received,
                         _ = &mut finish, if !finishing => {
                             finishing = true;
+                            // Over the loopback interface a datagram is there when its sender's call returns.
+                            self.receiver.close(Duration::MAX);
                             continue;
                         }
-                        () = tokio::time::sleep(SILENCE), if finishing => return Ok(()),
                     }
                 }
+            };
+            let Some(received) = received else {
+                lines.out.flush().await?;
+                return Ok(());
             };
             lines.print(received).await?;
             self.window.leave();

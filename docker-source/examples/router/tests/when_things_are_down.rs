@@ -37,7 +37,7 @@ fn how_many(said: &[String], word: &str) -> usize {
 async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
-        let received = timeout(PATIENCE, receiver.recv()).await.expect("it takes too long").unwrap();
+        let received = timeout(PATIENCE, receiver.recv()).await.expect("it takes too long").unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap();
         numbers.push(decoded.message.short_message().strip_prefix("line ").unwrap().parse().unwrap());
     }
@@ -193,7 +193,7 @@ async fn sigterm_delivers_what_was_read_and_the_figures_add_up() {
     router.signal("TERM");
     let ending = tokio::task::spawn_blocking(move || router.wait());
     let mut received = first.len();
-    while let Ok(Ok(_)) = timeout(Duration::from_millis(500), receiver.recv()).await {
+    while let Ok(Some(Ok(_))) = timeout(Duration::from_millis(500), receiver.recv()).await {
         received += 1;
     }
     let (status, _, said) = ending.await.unwrap();
