@@ -197,10 +197,12 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
             }
         }
     }
-    drop((acceptor, service));
+    drop(acceptor);
     while let Some(ended) = connections.join_next().await {
         counts.lock().end(end(ended));
     }
+    // The last sender of the queue: the receiver ends once all counts are final.
+    drop(service);
 }
 
 fn end(ended: Result<End, JoinError>) -> End {

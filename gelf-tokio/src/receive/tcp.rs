@@ -116,8 +116,8 @@ impl TcpReceiver {
     /// nothing.
     ///
     /// No further connection is accepted. Senders are told by the end of their incoming stream, and are read until they
-    /// end their connections too, or have been silent for 100 ms, or for half of the time `within`; whole frames that
-    /// came until then are handed out. A connection that its sender has not ended is then reset, so that the sender
+    /// end their connections too, or have been silent for 100 ms, but at most for 1 s and for half of the time `within`;
+    /// whole frames that came until then are handed out. A connection that its sender has not ended is then reset, so that the sender
     /// knows. What is not in the queue after the time `within`, because `recv` was not called often enough, is lost and
     /// [counted](TcpReceiverStats::cut_frames).
     ///

@@ -6,6 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+/// How long peers that go on sending are read. A peer that takes notice of the end has ended its side earlier, and data
+/// that was on its way has come.
+const MAX_READING: Duration = Duration::from_secs(1);
+
 /// The sending side, in the receiver.
 #[derive(Debug)]
 pub(crate) struct Closer(watch::Sender<Option<CloseTimes>>);
@@ -17,8 +21,8 @@ pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 /// The time table of a server that closes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct CloseTimes {
-    /// When a connection stops reading, however much its peer goes on sending: half of the time, so that the rest is
-    /// left to hand out what was read.
+    /// When a connection stops reading, however much its peer goes on sending: after half of the time, so that the rest
+    /// is left to hand out what was read, and at most [`MAX_READING`].
     pub(crate) read_until: Instant,
     /// When a connection that is still open is reset.
     pub(crate) over: Instant,
@@ -38,7 +42,10 @@ impl Closer {
         let now = Instant::now();
         self.0.send_if_modified(|times| {
             let is_first = times.is_none();
-            times.get_or_insert(CloseTimes { read_until: now + within / 2, over: now + within });
+            times.get_or_insert(CloseTimes {
+                read_until: now + (within / 2).min(MAX_READING),
+                over: now + within,
+            });
             is_first
         });
     }
