@@ -11,7 +11,8 @@
 #[cfg(feature = "tls")]
 #[path = "support/certificates.rs"]
 mod certificates;
-mod http_receiver_client;
+#[path = "support/http_client.rs"]
+mod http_client;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -20,9 +21,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use gelf_tokio::HttpReceiver;
-use http_receiver_client::{GUARD, M, gzip, post, post_chunked, receiver};
+use http_client::{GUARD, M, gzip, post, post_chunked, receiver};
 #[cfg(feature = "tls")]
-use http_receiver_client::{connect_from, until};
+use http_client::{connect_from, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

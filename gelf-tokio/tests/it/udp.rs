@@ -1,11 +1,4 @@
 //! Senders and receivers over UDP on the loopback.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
 
 use std::time::{Duration, Instant};
 

@@ -1,29 +1,17 @@
 //! The HTTP receiver over TLS: our own senders and others, and whoever does not shake hands.
-#![cfg(all(feature = "http", feature = "tls"))]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-#[path = "support/certificates.rs"]
-mod certificates;
-mod http_receiver_client;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::certificates::{Authority, Directory};
+use crate::http_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
 use bytes::Bytes;
-use certificates::{Authority, Directory};
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{
     Client as GelfClient, HttpError, HttpReceiver, HttpReceiverOptions, HttpSender, Outcome, ReceiverTls,
 };
-use http_receiver_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};

@@ -1,20 +1,9 @@
-//! The HTTP receiver by the rules of Graylog's, request by request.
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
+//! The HTTP receiver's options, counters and connections. The conformance vectors of HTTP have its answers and payloads.
 
-mod http_receiver_client;
-
-use gelf_tokio::ReceiveError;
-use gelf_tokio::gelf_core::Decoder;
-use http_receiver_client::{
+use crate::http_client::{
     Client, Item, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request, until, zlib,
 };
+use gelf_tokio::ReceiveError;
 use tokio::io::AsyncWriteExt;
 
 fn good<const N: usize>(payloads: [&str; N]) -> Vec<Item> {
@@ -22,58 +11,35 @@ fn good<const N: usize>(payloads: [&str; N]) -> Vec<Item> {
 }
 
 #[tokio::test]
-async fn h01_a_message_is_answered_with_202_and_nothing_else() {
+async fn each_request_and_each_value_is_counted_by_its_outcome() {
     let mut receiver = receiver(|_| {}).await;
-    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
-    let (answer, items) = during(&mut receiver, async {
-        client.send(post("", M)).await;
-        client.answer().await
-    })
-    .await;
-    assert_eq!((answer.status, answer.header("content-length")), (202, Some("0")));
-    assert_eq!(answer.header("access-control-allow-origin"), None);
-    assert_eq!(items, good([M]));
+    let array = format!("[{M},{M}]");
+    let requests = [
+        (post("", M), 202),
+        (request("OPTIONS /gelf", "", ""), 200),
+        (request("GET /gelf", "", ""), 405),
+        (request("POST /gelf?a=1", "", M), 404),
+        (post("", " \n"), 202),
+        (post("", format!("{M}\n{M}")), 202),
+        (post("", format!(" {M}{M},{M}\n")), 202),
+        (post("", &array), 202),
+        (post("", "no json"), 202),
+    ];
+    let (requests, expected): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let (statuses, items) = exchange(&mut receiver, &requests).await;
+    assert_eq!(statuses, expected);
+    assert_eq!(items, good([M, M, M, &array, "no json"]));
     let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.requests, stats.accepted, stats.payloads), (1, 1, 1, 1));
+    assert_eq!((stats.connections, stats.requests, stats.accepted, stats.preflights), (1, 9, 6, 1));
+    assert_eq!((stats.empty_requests, stats.values, stats.payloads, stats.dropped.after_first), (1, 8, 5, 3));
+    let rejected = stats.rejected;
+    assert_eq!((rejected.method_not_allowed, rejected.not_found, rejected.total()), (1, 1, 2));
     adds_up(&stats);
 }
 
 #[tokio::test]
-async fn h02_a_connection_carries_one_request_after_another() {
+async fn an_answer_to_another_method_names_those_that_are_allowed() {
     let mut receiver = receiver(|_| {}).await;
-    let (statuses, items) = exchange(&mut receiver, &[post("", M), post("", "{}"), post("", "[]")]).await;
-    assert_eq!(statuses, [202, 202, 202]);
-    assert_eq!(items, good([M, "{}", "[]"]));
-    assert_eq!((receiver.stats().connections, receiver.stats().requests), (1, 3));
-}
-
-#[tokio::test]
-async fn h05_another_path_is_404_also_with_a_query_and_the_connection_goes_on() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests =
-        ["/wrong", "/", "/gelf/", "/gelf?a=1", "/gelf"].map(|path| request(&format!("POST {path}"), "", M));
-    let (statuses, items) = exchange(&mut receiver, &requests).await;
-    assert_eq!(statuses, [404, 404, 404, 404, 202]);
-    assert_eq!(items, good([M]));
-    assert_eq!((receiver.stats().connections, receiver.stats().rejected.not_found), (1, 4));
-    adds_up(&receiver.stats());
-}
-
-#[tokio::test]
-async fn h06_the_path_can_be_another() {
-    let mut receiver = receiver(|options| options.path = "/logs/gelf".to_owned()).await;
-    let requests = ["POST /gelf", "POST /logs/gelf"].map(|line| request(line, "", M));
-    assert_eq!(exchange(&mut receiver, &requests).await, (vec![404, 202], good([M])));
-}
-
-#[tokio::test]
-async fn h07_another_method_is_405_and_the_connection_goes_on() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests =
-        ["GET", "PUT", "DELETE", "PATCH", "POST"].map(|method| request(&format!("{method} /gelf"), "", M));
-    let (statuses, items) = exchange(&mut receiver, &requests).await;
-    assert_eq!(statuses, [405, 405, 405, 405, 202]);
-    assert_eq!(items, good([M]));
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     let (answer, _) = during(&mut receiver, async {
         client.send(request("GET /gelf", "", "")).await;
@@ -81,12 +47,27 @@ async fn h07_another_method_is_405_and_the_connection_goes_on() {
     })
     .await;
     assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")));
-    assert_eq!(receiver.stats().rejected.method_not_allowed, 5);
-    adds_up(&receiver.stats());
+    assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
 #[tokio::test]
-async fn h08_a_header_that_is_asked_for_must_be_there_with_its_value() {
+async fn deflate_means_zlib_and_bare_deflate_data() {
+    let mut receiver = receiver(|_| {}).await;
+    let zlib = zlib(M.as_bytes());
+    let bare = &zlib[2..zlib.len() - 4];
+    let requests = [&zlib[..], bare].map(|body| post("content-encoding: deflate\r\n", body));
+    assert_eq!(exchange(&mut receiver, &requests).await, (vec![202; 2], good([M; 2])));
+}
+
+#[tokio::test]
+async fn the_path_is_an_option() {
+    let mut receiver = receiver(|options| options.path = "/logs/gelf".to_owned()).await;
+    let requests = ["POST /gelf", "POST /logs/gelf"].map(|line| request(line, "", M));
+    assert_eq!(exchange(&mut receiver, &requests).await, (vec![404, 202], good([M])));
+}
+
+#[tokio::test]
+async fn a_required_header_must_have_exactly_its_value() {
     let mut receiver =
         receiver(|options| options.required_header = Some(("X-Token".to_owned(), "s3cret".to_owned()))).await;
     let headers = ["", "x-token: \r\n", "X-Token: s3cre\r\n", "X-Token: S3cret\r\n", "x-tOKEN:  s3cret \r\n"];
@@ -102,7 +83,7 @@ async fn h08_a_header_that_is_asked_for_must_be_there_with_its_value() {
 }
 
 #[tokio::test]
-async fn h09_a_browser_may_ask_without_the_header_and_is_told_what_graylog_tells_it() {
+async fn a_browser_may_ask_without_the_header_where_cors_is_on() {
     let mut receiver = receiver(|options| {
         options.cors = true;
         options.required_header = Some(("X-Token".to_owned(), "s3cret".to_owned()));
@@ -133,36 +114,6 @@ async fn h09_a_browser_may_ask_without_the_header_and_is_told_what_graylog_tells
 }
 
 #[tokio::test]
-async fn h10_a_gzip_body_is_inflated() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests = ["gzip", "GZIP", "x-gzip", "identity, gzip"]
-        .map(|coding| post(&format!("content-encoding: {coding}\r\n"), gzip(M.as_bytes())));
-    assert_eq!(exchange(&mut receiver, &requests).await, (vec![202; 4], good([M; 4])));
-}
-
-#[tokio::test]
-async fn h11_a_packed_body_is_known_by_its_first_bytes() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests = [post("", gzip(M.as_bytes())), post("", zlib(M.as_bytes()))];
-    assert_eq!(exchange(&mut receiver, &requests).await, (vec![202; 2], good([M; 2])));
-}
-
-#[tokio::test]
-async fn h12_gzip_deflate_means_either_and_deflate_means_both_kinds() {
-    let mut receiver = receiver(|_| {}).await;
-    let zlib = zlib(M.as_bytes());
-    let bare = &zlib[2..zlib.len() - 4];
-    let requests = [
-        post("content-encoding: gzip,deflate\r\n", &zlib),
-        post("content-encoding: gzip, deflate\r\n", gzip(M.as_bytes())),
-        post("content-encoding: deflate\r\n", &zlib),
-        post("content-encoding: deflate\r\n", bare),
-        post("content-encoding: identity\r\n", M),
-    ];
-    assert_eq!(exchange(&mut receiver, &requests).await, (vec![202; 5], good([M; 5])));
-}
-
-#[tokio::test]
 async fn an_unknown_encoding_is_415_and_a_damaged_body_400() {
     let mut receiver = receiver(|_| {}).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
@@ -185,7 +136,7 @@ async fn an_unknown_encoding_is_415_and_a_damaged_body_400() {
 }
 
 #[tokio::test]
-async fn h13_a_body_of_more_than_65536_bytes_is_413_and_ends_the_connection() {
+async fn a_body_of_more_than_65536_bytes_is_413_and_ends_the_connection() {
     let mut receiver = receiver(|_| {}).await;
     let longest = format!("{{\"a\":\"{}\"}}", "x".repeat(65_528));
     assert_eq!(longest.len(), 65_536);
@@ -215,61 +166,14 @@ async fn h13_a_body_of_more_than_65536_bytes_is_413_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn h14_of_several_values_the_first_is_handed_out_and_the_others_are_counted() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests = [
-        post("", format!("{M}\n{M}")),
-        post("", format!(" {M}{M},{M}\n")),
-        post("", format!("{M}\r\n\0")),
-        post("", format!("[{M},{M}]")),
-    ];
-    let (statuses, items) = exchange(&mut receiver, &requests).await;
-    assert_eq!(statuses, [202; 4]);
-    assert_eq!(items, good([M, M, M, &format!("[{M},{M}]")]));
-    let stats = receiver.stats();
-    assert_eq!((stats.values, stats.payloads, stats.dropped.after_first), (7, 4, 3));
-    adds_up(&stats);
-}
-
-#[tokio::test]
-async fn h15_what_is_no_json_is_accepted_and_the_decoder_says_so_and_nothing_is_nothing() {
-    let mut receiver = receiver(|_| {}).await;
-    let requests = ["no json", "{\"a\":", "", " \n"].map(|body| post("", body));
-    let (statuses, items) = exchange(&mut receiver, &requests).await;
-    assert_eq!(statuses, [202; 4]);
-    assert_eq!(items, good(["no json", "{\"a\":"]));
-    for item in items {
-        assert!(Decoder::lenient().decode(item.unwrap().as_bytes()).is_err());
-    }
-    assert_eq!(receiver.stats().empty_requests, 2);
-    adds_up(&receiver.stats());
-}
-
-#[tokio::test]
-async fn h16_in_bulk_the_end_of_the_body_ends_the_last_line() {
-    let mut receiver = receiver(|options| options.bulk = true).await;
-    let requests = [
-        post("", format!("{M}\n{M}")),
-        post_chunked("", format!("{M}\r\n\r\n{M}\r\n"), 7),
-        post("content-encoding: gzip\r\n", gzip(format!("{M}\n{M}").as_bytes())),
-    ];
-    for request in requests {
-        let (statuses, items) = exchange(&mut receiver, &[request]).await;
-        // Here, while the connection is open.
-        assert_eq!((statuses, items), (vec![202], good([M, M])));
-    }
-    assert_eq!((receiver.stats().values, receiver.stats().payloads), (6, 6));
-}
-
-#[tokio::test]
-async fn h17_in_bulk_the_values_of_a_body_are_handed_out_as_they_come() {
+async fn in_bulk_values_are_handed_out_as_they_come() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     client.send("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n").await;
     for number in 0..10 {
         let value = format!("{{\"number\":{number}}}");
         client.send(format!("{:x}\r\n{value}\n\r\n", value.len() + 1)).await;
-        let received = tokio::time::timeout(http_receiver_client::GUARD, receiver.recv()).await.unwrap();
+        let received = tokio::time::timeout(crate::http_client::GUARD, receiver.recv()).await.unwrap();
         assert_eq!(received.unwrap().unwrap().payload, value);
     }
     assert_eq!(receiver.stats().accepted, 0);
@@ -282,16 +186,7 @@ async fn h17_in_bulk_the_values_of_a_body_are_handed_out_as_they_come() {
 }
 
 #[tokio::test]
-async fn h18_an_empty_array_is_nothing() {
-    let mut receiver = receiver(|options| options.bulk = true).await;
-    let requests = ["[]", " [ ] \n", ""].map(|body| post("", body));
-    assert_eq!(exchange(&mut receiver, &requests).await, (vec![202; 3], vec![]));
-    let stats = receiver.stats();
-    assert_eq!((stats.values, stats.empty_requests), (0, 3));
-}
-
-#[tokio::test]
-async fn h19_an_element_that_is_too_long_is_an_error_and_the_others_are_received() {
+async fn in_bulk_a_value_that_is_too_long_is_an_error_and_counted() {
     let long = format!("{{\"a\":\"{}\"}}", "}".repeat(65_529));
     assert_eq!(long.len(), 65_537);
     for (at, body) in [
@@ -317,30 +212,6 @@ async fn h19_an_element_that_is_too_long_is_an_error_and_the_others_are_received
 }
 
 #[tokio::test]
-async fn h20_an_array_in_any_parts_is_the_same() {
-    let mut receiver = receiver(|options| options.bulk = true).await;
-    let quoted = r#"{"host":"a}],[{\"","short_message":"\\"}"#;
-    let body = format!(" [{M} ,\n{quoted},{M}]");
-    for len in 1..=body.len() {
-        for body in [body.clone().into_bytes(), gzip(body.as_bytes())] {
-            let (statuses, items) = exchange(&mut receiver, &[post_chunked("", body, len)]).await;
-            assert_eq!((statuses, items), (vec![202], good([M, quoted, M])), "{len}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn h21_an_element_that_is_malformed_comes_out_and_does_not_disturb_the_others() {
-    let mut receiver = receiver(|options| options.bulk = true).await;
-    let (statuses, items) = exchange(&mut receiver, &[post("", format!("[{M},{{bad}},{M}]"))]).await;
-    assert_eq!(statuses, [202]);
-    assert_eq!(items, good([M, "{bad}", M]));
-    let decoded =
-        items.iter().map(|item| Decoder::lenient().decode(item.as_ref().unwrap().as_bytes()).is_ok());
-    assert_eq!(decoded.collect::<Vec<_>>(), [true, false, true]);
-}
-
-#[tokio::test]
 async fn in_bulk_a_body_may_have_8_mib_and_not_a_byte_more() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(500));
@@ -361,7 +232,7 @@ async fn in_bulk_a_body_may_have_8_mib_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_whether_to_go_on_is_told_so_unless_its_request_is_refused() {
+async fn expect_100_continue_is_answered_unless_the_request_is_rejected() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let expect = "expect: 100-continue\r\n";
@@ -404,21 +275,6 @@ async fn a_client_may_shut_down_its_side_and_wait_for_the_answer() {
     .await;
     assert_eq!((status, items), (202, good([M])));
     until(&mut receiver, |stats| stats.open_connections == 0).await;
-}
-
-#[tokio::test]
-async fn http_1_0_is_answered_and_closed() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
-    let (answer, items) = during(&mut receiver, async {
-        client.send(format!("POST /gelf HTTP/1.0\r\ncontent-length: {}\r\n\r\n{M}", M.len())).await;
-        let mut answer = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut client.stream, &mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    })
-    .await;
-    assert!(answer.starts_with("HTTP/1.0 202 Accepted\r\n"), "{answer}");
-    assert_eq!(items, good([M]));
 }
 
 #[tokio::test]

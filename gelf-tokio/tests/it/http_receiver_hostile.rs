@@ -1,22 +1,12 @@
 //! The HTTP receiver among clients that mean harm, or no HTTP at all: a bad one costs what it sent and nothing else.
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod http_receiver_client;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gelf_tokio::HttpReceiver;
-use http_receiver_client::{
+use crate::http_client::{
     Client, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request, until,
 };
+use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

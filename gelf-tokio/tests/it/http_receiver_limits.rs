@@ -1,20 +1,10 @@
 //! How many connections the HTTP receiver keeps, and how it ends them.
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod http_receiver_client;
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::http_client::{Client, M, adds_up, connect_from, during, post, receiver, until};
 use gelf_tokio::HttpReceiver;
-use http_receiver_client::{Client, M, adds_up, connect_from, during, post, receiver, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
