@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         drop(client);
         let driver = tokio::spawn(driver.run());
         for _ in 1..=3 {
-            let received = receiver.recv().await?;
+            let received = receiver.recv().await.ok_or("the receiver is closed")??;
             let decoded = Decoder::lenient().decode(&received.payload)?;
             println!("received from {}: {}", received.from, decoded.message.short_message());
         }

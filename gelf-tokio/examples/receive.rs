@@ -1,15 +1,16 @@
-//! Prints whatever comes over UDP, TCP and, with the feature `http`, HTTP, all on one port: a line of JSON for each
-//! message, as it was sent.
+//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each, as it was sent.
+//! Ctrl-C ends it without loss.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example receive -- 127.0.0.1:12201
 //! ```
 //!
-//! GELF over TCP and over HTTP cannot share a port; HTTP has the next one.
+//! UDP and TCP share the port; HTTP has the next one.
 
 use std::error::Error;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 #[cfg(feature = "http")]
 use gelf_tokio::HttpReceiver;
@@ -19,48 +20,62 @@ use tokio::sync::mpsc;
 
 type Item = Result<Received, ReceiveError>;
 
+/// Forwards what a receiver hands out, until it is closed by Ctrl-C and empty.
+macro_rules! forward {
+    ($receiver:expr, $items:expr) => {{
+        let (mut receiver, items) = ($receiver, $items.clone());
+        tokio::spawn(async move {
+            loop {
+                let item = tokio::select! {
+                    item = receiver.recv() => item,
+                    _ = tokio::signal::ctrl_c() => {
+                        receiver.close(Duration::from_secs(5));
+                        continue;
+                    }
+                };
+                let Some(item) = item else { break };
+                if items.send(item).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }};
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr =
         std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12201".to_owned()).parse()?;
     // When it is full, the receivers wait: over TCP and HTTP the senders do too.
     let (items, mut received) = mpsc::channel::<Item>(256);
-
-    let mut udp = UdpReceiver::bind(address).await?;
-    let sender = items.clone();
-    tokio::spawn(async move { while sender.send(udp.recv().await).await.is_ok() {} });
-
-    let mut tcp = TcpReceiver::bind(address).await?;
-    let sender = items.clone();
-    tokio::spawn(async move { while sender.send(tcp.recv().await).await.is_ok() {} });
+    forward!(UdpReceiver::bind(address).await?, items);
+    forward!(TcpReceiver::bind(address).await?, items);
     eprintln!("listening on {address}, UDP and TCP");
-
     #[cfg(feature = "http")]
     {
         let address = SocketAddr::new(address.ip(), address.port() + 1);
-        let mut http = HttpReceiver::bind(address).await?;
-        let sender = items.clone();
-        tokio::spawn(async move { while sender.send(http.recv().await).await.is_ok() {} });
+        forward!(HttpReceiver::bind(address).await?, items);
         eprintln!("listening on {address}, HTTP");
     }
+    drop(items);
 
     let mut decoder = Decoder::lenient();
     while let Some(item) = received.recv().await {
-        match item {
-            Ok(Received { payload, from, .. }) => match decoder.decode(&payload) {
-                // One line each, whatever white space there is.
-                Ok(_) => {
-                    let mut line: Vec<_> = payload
-                        .iter()
-                        .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte })
-                        .collect();
-                    line.push(b'\n');
-                    std::io::stdout().write_all(&line)?;
-                }
-                Err(error) => eprintln!("from {from}: {error}"),
-            },
-            Err(error) => eprintln!("{error}"),
+        let received = match item {
+            Ok(received) => received,
+            Err(error) => {
+                eprintln!("{error}");
+                continue;
+            }
+        };
+        if let Err(error) = received.decode(&mut decoder) {
+            eprintln!("from {}: {error}", received.from);
+            continue;
         }
+        // One line each, whatever white space there is.
+        let byte = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        let line: Vec<_> = received.payload.iter().map(byte).chain([b'\n']).collect();
+        std::io::stdout().write_all(&line)?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     drop(client);
 
     for _ in 1..=3 {
-        let received = receiver.recv().await?;
+        let received = receiver.recv().await.ok_or("the receiver is closed")??;
         let decoded = Decoder::lenient().decode(&received.payload)?;
         println!("received from {}: {}", received.from, decoded.message.short_message());
     }

@@ -1,4 +1,4 @@
-//! Receives messages over UDP and prints them, and what was wrong with those that are none.
+//! Receives messages over UDP and prints them, until Ctrl-C.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example udp_receive -- 127.0.0.1:12201
@@ -6,9 +6,10 @@
 
 use std::env;
 use std::error::Error;
+use std::time::Duration;
 
-use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::Decoder;
+use gelf_tokio::{ReceiveError, Received, UdpReceiver};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -18,23 +19,33 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut decoder = Decoder::lenient();
     loop {
-        match receiver.recv().await {
-            Ok(received) => match decoder.decode(&received.payload) {
-                Ok(decoded) => {
-                    let message = decoded.message;
-                    println!(
-                        "{} {}: {}",
-                        received.from,
-                        message.host().unwrap_or("-"),
-                        message.short_message()
-                    );
-                }
-                Err(error) => eprintln!("{}: {error}", received.from),
-            },
-            Err(error) => eprintln!("{error}"),
+        let received = tokio::select! {
+            received = receiver.recv() => received,
+            _ = tokio::signal::ctrl_c() => {
+                receiver.close(Duration::from_secs(5));
+                continue;
+            }
+        };
+        match received {
+            Some(received) => print(received, &mut decoder),
+            None => return Ok(()),
         }
         while let Some(dropped) = receiver.poll_dropped() {
-            eprintln!("given up, for chunks of it are missing: {dropped:?}");
+            eprintln!("from {}: {} of {} chunks came", dropped.source, dropped.received, dropped.count);
         }
+    }
+}
+
+fn print(received: Result<Received, ReceiveError>, decoder: &mut Decoder) {
+    let received = match received {
+        Ok(received) => received,
+        Err(error) => return eprintln!("{error}"),
+    };
+    match received.decode(decoder) {
+        Ok(decoded) => {
+            let message = decoded.message;
+            println!("{} {}: {}", received.from, message.host().unwrap_or("-"), message.short_message());
+        }
+        Err(error) => eprintln!("{}: {error}", received.from),
     }
 }

@@ -86,22 +86,18 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use {bytes, gelf_core, tokio_util};
 
 #[cfg(feature = "tls")]
 pub use rustls;
 
-mod accept;
 mod backoff;
 mod client;
 mod codec;
-mod connections;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;
-mod intake;
 mod outcome;
 mod receive;
 mod resolve;
@@ -120,19 +116,21 @@ pub use endpoint::{
     UdpOptions, WhenFull,
 };
 #[cfg(feature = "http")]
-pub use http::{
-    BulkBody, HttpDroppedValues, HttpError, HttpReceiver, HttpReceiverOptions, HttpReceiverStats,
-    HttpRefusals, HttpSender,
-};
+pub use http::{BulkBody, HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
-pub use receive::{ReceiveError, Received};
+#[cfg(feature = "http")]
+pub use receive::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
+pub use receive::{
+    ReceiveError, Received, TcpReceiver, TcpReceiverOptions, TcpReceiverStats, UdpReceiver,
+    UdpReceiverOptions, UdpReceiverStats,
+};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::SendError;
 pub use stats::{ClientStats, DropCounts, NotQueuedCounts};
-pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats, TcpSender};
+pub use tcp::TcpSender;
 #[cfg(feature = "tls")]
 pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
-pub use udp::{Sent, UdpReceiver, UdpReceiverOptions, UdpReceiverStats, UdpSender, UdpSenderStats};
+pub use udp::{Sent, UdpSender, UdpSenderStats};
 
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}

@@ -1,51 +1,82 @@
-//! What comes out of a receiver.
+//! Receivers, and what they hand out.
+
+mod counter;
+mod delivery;
+#[cfg(feature = "http")]
+mod http;
+mod kernel;
+mod server;
+mod tcp;
+mod udp;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use gelf_core::{DatagramError, FrameTooLong};
+use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
 
-/// A payload that came in.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg(feature = "http")]
+pub use http::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
+pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
+pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
+
+/// A payload, and the address of its sender. `Debug` prints the payload's length and not its text.
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The payload: put together, inflated, without a delimiter. JSON text by the rules, which
-    /// [`Decoder`](gelf_core::Decoder) checks. It has memory of its own, so keeping it keeps nothing else.
+    /// The payload: reassembled, inflated, without a delimiter. It is JSON text by the rules, which
+    /// [`decode`](Self::decode) checks. It has memory of its own, so keeping it keeps nothing else.
     pub payload: Bytes,
-    /// Who sent it.
+    /// The address of the sender.
     pub from: SocketAddr,
 }
 
-/// Something that came in and is not a payload. It is over with this: the receiver goes on, and only this is lost.
+impl Received {
+    /// Decodes the payload. A decoder can be used for one payload after another.
+    ///
+    /// # Errors
+    /// The payload is not a GELF message, by the rules of the decoder.
+    pub fn decode(&self, decoder: &mut Decoder) -> Result<Decoded<'_>, DecodeError> {
+        decoder.decode(&self.payload)
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received").field("len", &self.payload.len()).field("from", &self.from).finish()
+    }
+}
+
+/// The error of something that came in and is not a payload. Only this is lost: the next call of `recv` goes on behind
+/// it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiveError {
     /// A datagram is bad, or completes a message that is.
     Datagram {
-        /// Who sent it.
+        /// The address of the sender.
         from: SocketAddr,
-        /// What is wrong with it.
+        /// The fault of the datagram.
         error: DatagramError,
     },
     /// A frame is too long. It is skipped, and the connection goes on.
     Frame {
-        /// Who sent it.
+        /// The address of the sender.
         from: SocketAddr,
-        /// How long it may be.
+        /// The limit that it exceeds.
         error: FrameTooLong,
     },
-    /// A message is too long that came with others in one request, over HTTP. It is skipped, and the others are received.
+    /// A message is too long that came with others in one HTTP request. It is skipped, and the others are received.
     ValueTooLong {
-        /// Who sent it.
+        /// The address of the sender.
         from: SocketAddr,
-        /// How many bytes it may have.
+        /// The limit in bytes.
         max: usize,
     },
 }
 
 impl ReceiveError {
-    /// Who sent it.
+    /// Returns the address of the sender.
     pub fn sender(&self) -> SocketAddr {
         match self {
             Self::Datagram { from, .. } | Self::Frame { from, .. } | Self::ValueTooLong { from, .. } => *from,
@@ -53,6 +84,7 @@ impl ReceiveError {
     }
 }
 
+/// The text contains that of the inner error, which is therefore not its source.
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,25 +95,25 @@ impl fmt::Display for ReceiveError {
     }
 }
 
-impl std::error::Error for ReceiveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Datagram { error, .. } => Some(error),
-            Self::Frame { error, .. } => Some(error),
-            Self::ValueTooLong { .. } => None,
-        }
-    }
-}
+impl std::error::Error for ReceiveError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
+
     #[test]
-    fn an_error_says_who_sent_what() {
-        let from = "10.0.0.7:4711".parse().unwrap();
-        let error = ReceiveError::Datagram { from, error: DatagramError::Empty };
-        assert_eq!(error.to_string(), "from 10.0.0.7:4711: an empty datagram");
-        assert_eq!(error.sender(), from);
+    fn an_error_names_the_sender_and_the_fault_once() {
+        let error = ReceiveError::Datagram { from: FROM, error: DatagramError::Empty };
+        assert_eq!(error.to_string(), "from 127.0.0.1:4711: an empty datagram");
+        assert!(std::error::Error::source(&error).is_none());
+        assert_eq!(error.sender(), FROM);
+    }
+
+    #[test]
+    fn debug_does_not_print_the_payload() {
+        let received = Received { payload: Bytes::from_static(b"secret"), from: FROM };
+        assert_eq!(format!("{received:?}"), "Received { len: 6, from: 127.0.0.1:4711 }");
     }
 }

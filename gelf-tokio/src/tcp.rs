@@ -1,9 +1,7 @@
 //! GELF over TCP: messages as frames that end with a null byte, on one connection after another.
 
 pub(crate) mod connection;
-mod receiver;
 pub(crate) mod sender;
 pub(crate) mod window;
 
-pub use receiver::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
 pub use sender::TcpSender;

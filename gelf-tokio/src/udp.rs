@@ -6,11 +6,9 @@
 mod destination;
 mod names;
 mod pacing;
-mod receiver;
 mod segmented_socket;
 mod sender;
 mod stats;
 
-pub use receiver::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 pub use sender::UdpSender;
 pub use stats::{Sent, UdpSenderStats};

@@ -2,14 +2,15 @@
 #![cfg(all(unix, feature = "http"))]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests state what they know")]
 
-mod http_receiver_client;
+#[path = "support/http_client.rs"]
+mod http_client;
 
 use std::fs::File;
 use std::process::Command;
 use std::time::Duration;
 
 use gelf_tokio::HttpReceiver;
-use http_receiver_client::{Client, M, adds_up, during, post};
+use http_client::{Client, M, adds_up, during, post};
 use tokio::time::timeout;
 
 #[tokio::test]

@@ -11,7 +11,8 @@
 #[cfg(feature = "tls")]
 #[path = "support/certificates.rs"]
 mod certificates;
-mod http_receiver_client;
+#[path = "support/http_client.rs"]
+mod http_client;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -20,9 +21,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use gelf_tokio::HttpReceiver;
-use http_receiver_client::{GUARD, M, gzip, post, post_chunked, receiver};
+use http_client::{GUARD, M, gzip, post, post_chunked, receiver};
 #[cfg(feature = "tls")]
-use http_receiver_client::{connect_from, until};
+use http_client::{connect_from, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -145,7 +146,7 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
         assert_eq!(answers, 1);
         assert!(bytes <= 384 * KIB, "{bytes}");
     }
-    assert_eq!((single.stats().refused.body_too_large, bulk.stats().refused.body_too_large), (2, 2));
+    assert_eq!((single.stats().rejected.body_too_large, bulk.stats().rejected.body_too_large), (2, 2));
 
     let line = format!("{M}\n");
     let body = gzip(line.repeat(8 * KIB * KIB / line.len()).as_bytes());
@@ -194,7 +195,7 @@ async fn half_open_handshakes_take_little_memory_whatever_they_send() {
         let (bytes, streams) = peak(&mut receiver, async {
             let mut streams = Vec::new();
             for number in 0..200 {
-                let mut stream = connect_from(2 + number % 20, address).await;
+                let mut stream = connect_from(2 + number % 20, address);
                 stream.write_all(sent).await.unwrap();
                 streams.push(stream);
             }

@@ -62,5 +62,5 @@ async fn a_receiver_without_file_descriptors_serves_those_it_has_and_waits_until
     let sent = good.stop();
     let (report, _) = receiver.until(|report| report["timed"] == sent + 1);
     println!("the connection that was there: {} of {sent} messages", report["timed"] - 1);
-    assert_eq!([report["other"], report["cut"], report["refused"]], [1000, 0, 0]);
+    assert_eq!([report["other"], report["cut"], report["over_limit"]], [1000, 0, 0]);
 }

@@ -79,7 +79,7 @@ async fn a_thousand_connections_with_a_byte_a_second_are_closed_and_cost_little(
     assert_eq!(report["timed"], sent);
     assert!(sent >= 1000, "{sent} messages");
     assert!(worst < Duration::from_secs(1));
-    assert_eq!([report["slow"], report["cut"], report["other"], report["refused"]], [1000, 1000, 0, 0]);
+    assert_eq!([report["slow"], report["cut"], report["other"], report["over_limit"]], [1000, 1000, 0, 0]);
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_op
     );
     println!("ten good ones meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
     assert!(flood.len() > 1000, "{} connections", flood.len());
-    assert_eq!([full["open"], full["refused"], full["accept_errors"]], [200, 0, 0]);
+    assert_eq!([full["open"], full["over_limit"], full["accept_errors"]], [200, 0, 0]);
     assert_eq!(report["timed"], sent);
     assert!(worst < Duration::from_secs(1));
 
@@ -234,9 +234,9 @@ async fn one_peer_that_connects_without_end_keeps_nobody_out() {
     let _flood = flood.await.unwrap();
     let (report, _) = receiver.until(|report| report["timed"] == connects);
     let worst = Duration::from_micros(report["worst_us"]);
-    println!("{} connections of one peer refused, {connects} of another served", report["refused"]);
+    println!("{} connections of one peer refused, {connects} of another served", report["over_limit"]);
     println!("the slowest message of those after {worst:?}");
-    assert!(report["refused"] > 100, "{report:?}");
+    assert!(report["over_limit"] > 100, "{report:?}");
     assert_eq!([report["open"], report["other"]], [64, 64]);
     assert!(worst < Duration::from_secs(1));
 }

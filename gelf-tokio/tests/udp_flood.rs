@@ -132,7 +132,7 @@ fn receive() {
         loop {
             tokio::select! {
                 biased;
-                received = receiver.recv() => match received {
+                received = receiver.recv() => match received.unwrap() {
                     Ok(received) => {
                         assert_eq!(received.payload.len(), 8 * 1408);
                         good += 1;

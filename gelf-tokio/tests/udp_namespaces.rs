@@ -122,7 +122,8 @@ async fn receive() {
     let mut receiver = UdpReceiver::bind("0.0.0.0:0").await.unwrap();
     eprintln!("listens at {}", receiver.local_addr().unwrap().port());
     for number in 0..MESSAGES {
-        let received = timeout(Duration::from_secs(20), receiver.recv()).await.expect("it comes").unwrap();
+        let received =
+            timeout(Duration::from_secs(20), receiver.recv()).await.expect("it comes").unwrap().unwrap();
         let decoded = Decoder::lenient().decode(&received.payload).unwrap();
         assert!(decoded.message.short_message() == text(number), "{number}");
     }

@@ -26,35 +26,36 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let end = tokio::time::sleep(Duration::from_secs(seconds));
     tokio::pin!(end);
+    let mut decoder = Decoder::lenient();
     loop {
         let received = tokio::select! {
-            received = from_udp(&mut udp) => received,
-            received = from_tcp(&mut tcp) => received,
+            Some(received) = from_udp(&mut udp) => received,
+            Some(received) = from_tcp(&mut tcp) => received,
             () = &mut end => return Ok(()),
         };
         match received {
-            Ok(received) => print(&received)?,
+            Ok(received) => print(&received, &mut decoder)?,
             Err(error) => eprintln!("{error}"),
         }
     }
 }
 
-async fn from_udp(receiver: &mut Option<UdpReceiver>) -> Result<Received, ReceiveError> {
+async fn from_udp(receiver: &mut Option<UdpReceiver>) -> Option<Result<Received, ReceiveError>> {
     match receiver {
         Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
     }
 }
 
-async fn from_tcp(receiver: &mut Option<TcpReceiver>) -> Result<Received, ReceiveError> {
+async fn from_tcp(receiver: &mut Option<TcpReceiver>) -> Option<Result<Received, ReceiveError>> {
     match receiver {
         Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
     }
 }
 
-fn print(received: &Received) -> Result<(), Box<dyn std::error::Error>> {
-    match Decoder::lenient().decode(&received.payload) {
+fn print(received: &Received, decoder: &mut Decoder) -> Result<(), Box<dyn std::error::Error>> {
+    match received.decode(decoder) {
         Ok(decoded) => {
             let mut output = std::io::stdout().lock();
             writeln!(output, "{}", line(&decoded.message)?)?;

@@ -35,7 +35,7 @@ async fn what_the_system_has_taken_is_sent() {
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     for number in 0..100 {
         send(&client, number).await;
-        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap().message.into_owned();
         assert_eq!(decoded.short_message(), number.to_string());
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
@@ -67,7 +67,7 @@ async fn what_nobody_listens_for_is_refused_each_of_it_and_the_last_too() {
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     for number in 101..150 {
         send(&client, number).await;
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
     }
     let stats = client.stats();
@@ -99,7 +99,7 @@ async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
     client.send_with(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
     send(&client, 2).await;
     for _ in 0..2 {
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
     }
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
     assert_eq!(next(&mut receipts).await, (1, Outcome::Dropped(DropReason::TooLarge)));
@@ -114,7 +114,7 @@ async fn what_was_sent_counts_as_that_though_the_driver_is_dropped() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     send(&client, 0).await;
-    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap();
+    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
     driver.abort();
     assert!(driver.await.unwrap_err().is_cancelled());
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
@@ -130,7 +130,7 @@ async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() 
     let (client, mut receipts, _driver) = client_of(address, options);
     let long = "0123456789".repeat(10_000);
     client.send_with(&Message::new("h", long.as_str()), 0).await.unwrap();
-    let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap();
+    let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap().unwrap();
     let decoded = Decoder::strict().decode(&received.payload).unwrap();
     let text = decoded.message.short_message();
     assert!(

@@ -21,9 +21,20 @@ mod client_resets;
 mod client_tls;
 mod client_udp;
 #[cfg(feature = "http")]
+mod http_receiver;
+#[cfg(feature = "http")]
+mod http_receiver_hostile;
+#[cfg(feature = "http")]
+mod http_receiver_limits;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod http_receiver_tls;
+#[cfg(feature = "http")]
 mod http_sender;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_sender_tls;
+mod receiver_close;
+mod tcp;
+mod udp;
 #[cfg(target_os = "linux")]
 mod udp_names;
 mod udp_sender;

@@ -27,7 +27,7 @@ async fn chunks_leave_together_and_single_datagrams_by_themselves() {
     for (chunks, segmented) in [(1, 0), (8, 8), (1, 8), (47, 8 + 46), (1, 8 + 46)] {
         let payload = payload(if chunks == 1 { 1420 } else { chunks * 1408 });
         assert_eq!(sender.send_payload(&payload).await.unwrap().datagrams, chunks);
-        let received = timeout(Duration::from_secs(30), receiver.recv()).await.unwrap().unwrap();
+        let received = timeout(Duration::from_secs(30), receiver.recv()).await.unwrap().unwrap().unwrap();
         assert_eq!(received.payload, payload);
         assert_eq!(sender.stats().segmented, segmented);
     }

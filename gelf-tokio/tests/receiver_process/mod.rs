@@ -41,7 +41,7 @@ async fn receive(options: TcpReceiverOptions) {
     let (mut timed, mut other, mut errors, mut worst) = (0u64, 0u64, 0u64, Duration::ZERO);
     loop {
         tokio::select! {
-            received = receiver.recv() => match received {
+            received = receiver.recv() => match received.unwrap() {
                 Ok(received) => match received.payload.strip_prefix(b"t=") {
                     Some(time) => {
                         let sent: u64 = std::str::from_utf8(time).unwrap().parse().unwrap();
@@ -59,7 +59,8 @@ async fn receive(options: TcpReceiverOptions) {
                 let stats = receiver.stats();
                 let over = stats.ended_connections
                     + stats.broken_connections
-                    + stats.refused_connections
+                    + stats.closed_connections
+                    + stats.over_limit_connections
                     + stats.failed_handshakes
                     + stats.silent_connections
                     + stats.idle_connections
@@ -70,12 +71,12 @@ async fn receive(options: TcpReceiverOptions) {
                 assert_eq!(timed + other + errors, given, "{stats:?}");
                 println!(
                     "report timed={timed} other={other} errors={errors} worst_us={} connections={} open={} ended={} \
-                     refused={} silent={} slow={} evicted={} cut={} accept_errors={}",
+                     over_limit={} silent={} slow={} evicted={} cut={} accept_errors={}",
                     worst.as_micros(),
                     stats.connections,
                     stats.open_connections,
                     stats.ended_connections,
-                    stats.refused_connections,
+                    stats.over_limit_connections,
                     stats.silent_connections,
                     stats.slow_connections,
                     stats.evicted_connections,

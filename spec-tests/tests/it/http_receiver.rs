@@ -22,11 +22,10 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let address = receiver.local_addr().unwrap();
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
-        loop {
+        while let Some(received) = receiver.recv().await {
             // Errors do not appear in any receiver's output.
-            if let Ok(received) = receiver.recv().await
-                && sender.send(received.payload.to_vec()).is_err()
-            {
+            let Ok(received) = received else { continue };
+            if sender.send(received.payload.to_vec()).is_err() {
                 return;
             }
         }

@@ -214,7 +214,7 @@ async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     socket.send(b"the end").unwrap();
     let mut payloads = Vec::new();
     loop {
-        match timeout(LIMIT, receiver.recv()).await.unwrap() {
+        match timeout(LIMIT, receiver.recv()).await.unwrap().unwrap() {
             Ok(received) if *received.payload == *b"the end" => return payloads,
             Ok(received) => payloads.push(received.payload.to_vec()),
             Err(_) => {}
@@ -233,7 +233,7 @@ async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
     });
     let mut payloads = Vec::new();
     loop {
-        match timeout(LIMIT, receiver.recv()).await.unwrap() {
+        match timeout(LIMIT, receiver.recv()).await.unwrap().unwrap() {
             Ok(received) if *received.payload == *b"the end" => break,
             Ok(received) => payloads.push(received.payload.to_vec()),
             Err(_) => {}

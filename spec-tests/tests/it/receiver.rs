@@ -77,9 +77,10 @@ fn lost_and_changed_members_are_found() {
     options.ignored_fields = vec!["added_*".to_owned()];
     let _task = runtime.spawn(async move {
         let mut output = LineOutput::to(observe);
+        let mut decoder = Decoder::lenient();
         loop {
-            let Ok(received) = receiver.recv().await else { continue };
-            let Ok(decoded) = Decoder::lenient().decode(&received.payload) else { continue };
+            let Ok(received) = receiver.recv().await.unwrap() else { continue };
+            let Ok(decoded) = received.decode(&mut decoder) else { continue };
             let message = decoded.message;
             let fields: serde_json::Map<_, _> = message
                 .fields()

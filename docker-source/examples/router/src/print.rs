@@ -17,10 +17,6 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// The silence after which the receiver has nothing left. Over the loopback interface a datagram has arrived
-/// when its sender's call returns.
-const SILENCE: Duration = Duration::from_millis(100);
-
 /// The largest number of messages on their way to the receiver. Its socket holds a dozen of the largest, with
 /// 128 datagrams each, and the receiver reads while they arrive.
 const WINDOW: usize = 16;
@@ -101,11 +97,16 @@ impl Printer {
                         received = self.receiver.recv() => received,
                         _ = &mut finish, if !finishing => {
                             finishing = true;
+                            // Over the loopback interface a datagram is there when its sender's call returns.
+                            self.receiver.close(Duration::MAX);
                             continue;
                         }
-                        () = tokio::time::sleep(SILENCE), if finishing => return Ok(()),
                     }
                 }
+            };
+            let Some(received) = received else {
+                lines.out.flush().await?;
+                return Ok(());
             };
             lines.print(received).await?;
             self.window.leave();

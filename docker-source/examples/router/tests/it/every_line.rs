@@ -132,7 +132,7 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_udp() {
     router.wait_until_ready();
 
     let container = container(&engine, "udp");
-    let arrived = all(async || receiver.recv().await.unwrap()).await;
+    let arrived = all(async || receiver.recv().await.unwrap().unwrap()).await;
     assert_eq!(kernel_drops(port), 0);
     check(&arrived, &container);
 
@@ -154,7 +154,7 @@ async fn every_line_arrives_once_in_order_with_dockers_time_over_tcp() {
     router.wait_until_ready();
 
     let container = container(&engine, "tcp");
-    let arrived = all(async || receiver.recv().await.unwrap()).await;
+    let arrived = all(async || receiver.recv().await.unwrap().unwrap()).await;
     check(&arrived, &container);
 
     let (_, logged) = router.terminate();

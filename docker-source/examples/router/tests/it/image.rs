@@ -61,7 +61,7 @@ async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)>
     loop {
         let patience = if lines.len() < count { TIMEOUT } else { Duration::from_secs(1) };
         let Ok(received) = timeout(patience, receiver.recv()).await else { return lines };
-        let payload = received.unwrap().payload;
+        let payload = received.unwrap().unwrap().payload;
         let message = Decoder::strict().decode(&payload).unwrap().message;
         let number = message.short_message().split(' ').nth(1).and_then(|number| number.parse().ok());
         let container = message.field("container_id").unwrap().to_string();

@@ -29,7 +29,7 @@ fn count(logged: &[String], word: &str) -> usize {
 async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
-        let received = timeout(TIMEOUT, receiver.recv()).await.expect("timed out").unwrap();
+        let received = timeout(TIMEOUT, receiver.recv()).await.expect("timed out").unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap();
         numbers.push(decoded.message.short_message().strip_prefix("line ").unwrap().parse().unwrap());
     }
@@ -190,7 +190,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
     let mut received = first.len();
     loop {
         match timeout(Duration::from_millis(500), receiver.recv()).await {
-            Ok(received_one) => received += usize::from(received_one.is_ok()),
+            Ok(received_one) => received += usize::from(matches!(received_one, Some(Ok(_)))),
             Err(_) if ending.is_finished() => break,
             Err(_) => {}
         }

@@ -1,0 +1,42 @@
+//! Counters that several tasks count in.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Returns a guard that counts one when it is dropped, unless it is disarmed: a future may be dropped wherever it
+    /// waits.
+    pub(super) fn unless_disarmed(&self) -> CountOnDrop<'_> {
+        CountOnDrop(Some(self))
+    }
+}
+
+/// Counts one when it is dropped.
+#[derive(Debug)]
+pub(super) struct CountOnDrop<'a>(Option<&'a Counter>);
+
+impl CountOnDrop<'_> {
+    /// Counts nothing.
+    pub(super) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CountOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(counter) = self.0 {
+            counter.add(1);
+        }
+    }
+}

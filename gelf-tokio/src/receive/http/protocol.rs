@@ -1,0 +1,39 @@
+//! What the connections of a receiver have in common.
+
+use std::io;
+use std::time::Duration;
+
+use super::options::HttpReceiverOptions;
+use super::rules::Rules;
+use super::stats::Counters;
+
+/// The rules, limits and counters of a receiver.
+#[derive(Debug)]
+pub(super) struct HttpProtocol {
+    pub(super) bulk: bool,
+    pub(super) counters: Counters,
+    pub(super) head_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) max_body_len: usize,
+    pub(super) max_payload_len: usize,
+    pub(super) request_timeout: Duration,
+    pub(super) rules: Rules,
+}
+
+impl HttpProtocol {
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have.
+    pub(super) fn new(options: &HttpReceiverOptions) -> io::Result<Self> {
+        let required = options.required_header.as_ref().map(|(name, value)| (&name[..], &value[..]));
+        Ok(Self {
+            bulk: options.bulk,
+            counters: Counters::default(),
+            head_timeout: options.head_timeout,
+            idle_timeout: options.idle_timeout,
+            max_body_len: if options.bulk { options.max_bulk_len } else { options.max_payload_len },
+            max_payload_len: options.max_payload_len,
+            request_timeout: options.request_timeout,
+            rules: Rules::new(&options.path, required, options.cors)?,
+        })
+    }
+}

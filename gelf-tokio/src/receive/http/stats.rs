@@ -1,0 +1,214 @@
+//! Counters of a receiver over HTTP.
+
+use super::rejection::Rejection;
+use crate::receive::counter::Counter;
+use crate::receive::server::ConnectionCounts;
+
+/// Counters of an [`HttpReceiver`](crate::HttpReceiver).
+///
+/// The account of connections adds up at any time:
+///
+/// * `connections` = `open_connections` + `ended_connections` + `broken_connections` +
+///   `closed_connections` + `over_limit_connections` + `failed_handshakes` + `slow_heads` + `idle_connections`
+///
+/// As long as no request is under way, so do the accounts of requests, and of the values in their bodies:
+///
+/// * `requests` = `accepted` + `preflights` + `rejected.total()` + `broken_requests`
+/// * `values` = `payloads` + `dropped.total()`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HttpReceiverStats {
+    /// Times that the system could not give a connection, as when all file descriptors are in use.
+    pub accept_errors: u64,
+    /// Requests that were answered with 202.
+    pub accepted: u64,
+    /// Connections that ended in the middle of the head of a request, or with an error when one was to be answered.
+    pub broken_connections: u64,
+    /// Requests whose connection ended before they had come whole, or were answered.
+    pub broken_requests: u64,
+    /// Connections closed by [`close`](crate::HttpReceiver::close).
+    pub closed_connections: u64,
+    /// Connections that the system gave.
+    pub connections: u64,
+    /// Values that were not handed out, by reason.
+    pub dropped: HttpDroppedValues,
+    /// Requests accepted that carried no value at all.
+    pub empty_requests: u64,
+    /// Connections that their clients ended, be it with a reset between two requests, or that the last answer ended.
+    pub ended_connections: u64,
+    /// Connections closed because the TLS handshake failed or took too long.
+    pub failed_handshakes: u64,
+    /// Connections closed because no request came in time, or the answers were not taken.
+    pub idle_connections: u64,
+    /// Connections that are open now, including those in the TLS handshake.
+    pub open_connections: usize,
+    /// Connections reset at once, because their peer had as many as it may have.
+    pub over_limit_connections: u64,
+    /// Payloads handed out, or waiting to be.
+    pub payloads: u64,
+    /// `OPTIONS` requests, answered with 200.
+    pub preflights: u64,
+    /// Requests that were rejected, by the status of the answer.
+    pub rejected: HttpRejections,
+    /// Requests whose head has come, or other bytes instead of one.
+    pub requests: u64,
+    /// Connections closed because the head of a request did not come in time.
+    pub slow_heads: u64,
+    /// Values found in the bodies of requests.
+    pub values: u64,
+}
+
+/// Rejected requests, by the status of the answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HttpRejections {
+    /// 400: it is not HTTP/1, or the body is not what it says it is. HTTP/2 is counted here, and closed without an
+    /// answer.
+    pub bad_request: u64,
+    /// 401: the required header is missing, or has another value.
+    pub unauthorized: u64,
+    /// 404: another path.
+    pub not_found: u64,
+    /// 405: another method than `POST`.
+    pub method_not_allowed: u64,
+    /// 408: the body did not come in time.
+    pub too_slow: u64,
+    /// 413: the body, inflated, is too long.
+    pub body_too_large: u64,
+    /// 415: the body is in an encoding that is not known.
+    pub unknown_encoding: u64,
+    /// 431: the head is too long.
+    pub head_too_large: u64,
+    /// 503: there was no room in the queue all the time.
+    pub queue_full: u64,
+}
+
+impl HttpRejections {
+    /// Returns the sum.
+    pub fn total(&self) -> u64 {
+        let Self {
+            bad_request,
+            unauthorized,
+            not_found,
+            method_not_allowed,
+            too_slow,
+            body_too_large,
+            unknown_encoding,
+            head_too_large,
+            queue_full,
+        } = self;
+        bad_request
+            + unauthorized
+            + not_found
+            + method_not_allowed
+            + too_slow
+            + body_too_large
+            + unknown_encoding
+            + head_too_large
+            + queue_full
+    }
+}
+
+/// Values of request bodies that were not handed out, by reason.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HttpDroppedValues {
+    /// Values behind the first one of a body, where only that is taken.
+    pub after_first: u64,
+    /// Values cut short, because the rest of the body did not come or was rejected.
+    pub cut: u64,
+    /// Values for which there was no room in the queue in time. The request is answered with 503, and may come again.
+    pub no_room: u64,
+    /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) too.
+    pub too_long: u64,
+}
+
+impl HttpDroppedValues {
+    /// Returns the sum.
+    pub fn total(&self) -> u64 {
+        let Self { after_first, cut, no_room, too_long } = self;
+        after_first + cut + no_room + too_long
+    }
+}
+
+/// Counters of requests and values, which all connections count in.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) broken_requests: Counter,
+    pub(super) dropped_after_first: Counter,
+    pub(super) dropped_cut: Counter,
+    pub(super) dropped_no_room: Counter,
+    pub(super) dropped_too_long: Counter,
+    pub(super) empty_requests: Counter,
+    pub(super) payloads: Counter,
+    pub(super) preflights: Counter,
+    pub(super) requests: Counter,
+    pub(super) values: Counter,
+    bad_request: Counter,
+    unauthorized: Counter,
+    not_found: Counter,
+    method_not_allowed: Counter,
+    too_slow: Counter,
+    body_too_large: Counter,
+    unknown_encoding: Counter,
+    head_too_large: Counter,
+    queue_full: Counter,
+}
+
+impl Counters {
+    pub(super) fn reject(&self, rejection: Rejection) {
+        let count = match rejection {
+            Rejection::BadRequest => &self.bad_request,
+            Rejection::BodyTooLarge => &self.body_too_large,
+            Rejection::HeadTooLarge => &self.head_too_large,
+            Rejection::MethodNotAllowed => &self.method_not_allowed,
+            Rejection::NotFound => &self.not_found,
+            Rejection::QueueFull => &self.queue_full,
+            Rejection::TooSlow => &self.too_slow,
+            Rejection::Unauthorized => &self.unauthorized,
+            Rejection::UnknownEncoding => &self.unknown_encoding,
+        };
+        count.add(1);
+    }
+
+    /// Returns the counters, with those of connections.
+    pub(super) fn stats(&self, connections: ConnectionCounts) -> HttpReceiverStats {
+        HttpReceiverStats {
+            accept_errors: connections.accept_errors,
+            accepted: self.accepted.get(),
+            broken_connections: connections.broken,
+            broken_requests: self.broken_requests.get(),
+            closed_connections: connections.closed,
+            connections: connections.accepted,
+            dropped: HttpDroppedValues {
+                after_first: self.dropped_after_first.get(),
+                cut: self.dropped_cut.get(),
+                no_room: self.dropped_no_room.get(),
+                too_long: self.dropped_too_long.get(),
+            },
+            empty_requests: self.empty_requests.get(),
+            ended_connections: connections.ended,
+            failed_handshakes: connections.failed_handshakes,
+            idle_connections: connections.idle,
+            open_connections: connections.open,
+            over_limit_connections: connections.over_peer_limit,
+            payloads: self.payloads.get(),
+            preflights: self.preflights.get(),
+            rejected: HttpRejections {
+                bad_request: self.bad_request.get(),
+                unauthorized: self.unauthorized.get(),
+                not_found: self.not_found.get(),
+                method_not_allowed: self.method_not_allowed.get(),
+                too_slow: self.too_slow.get(),
+                body_too_large: self.body_too_large.get(),
+                unknown_encoding: self.unknown_encoding.get(),
+                head_too_large: self.head_too_large.get(),
+                queue_full: self.queue_full.get(),
+            },
+            requests: self.requests.get(),
+            slow_heads: connections.slow,
+            values: self.values.get(),
+        }
+    }
+}

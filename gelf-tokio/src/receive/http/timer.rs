@@ -1,0 +1,165 @@
+//! The time limits of one connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// The phase of a connection, and its beginning.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// A request is read or answered. It looks at the time itself, unless the answers before it are not taken: then it
+    /// does not get its turn.
+    Busy(Instant),
+    /// The head of a request has begun, or the connection is new.
+    Head(Instant),
+    /// Nothing has come since the last answer.
+    Idle(Instant),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    phase: Phase,
+    /// Whether a write waits until the client takes what was written before.
+    is_untaken: bool,
+}
+
+/// Something that a connection did not do in time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Late {
+    /// Send the head of a request to its end.
+    Head,
+    /// Send a request.
+    Request,
+    /// Take the answers.
+    Answers,
+}
+
+/// Times one connection, by what its bytes and its requests report.
+#[derive(Debug)]
+pub(super) struct Timer {
+    state: Mutex<State>,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    request_timeout: Duration,
+}
+
+impl Timer {
+    pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, request_timeout: Duration) -> Self {
+        Self {
+            state: Mutex::new(State { phase: Phase::Head(Instant::now()), is_untaken: false }),
+            head_timeout,
+            idle_timeout,
+            request_timeout,
+        }
+    }
+
+    /// Notes that a head has been read.
+    pub(super) fn begin_request(&self) {
+        self.lock().phase = Phase::Busy(Instant::now());
+    }
+
+    /// Notes that a request has its answer.
+    pub(super) fn end_request(&self) {
+        self.lock().phase = Phase::Idle(Instant::now());
+    }
+
+    fn bytes_came(&self) {
+        let mut state = self.lock();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(Instant::now());
+        }
+    }
+
+    fn wrote(&self, is_untaken: bool) {
+        self.lock().is_untaken = is_untaken;
+    }
+
+    /// Returns when the connection is late, and with what, if nothing changes.
+    pub(super) fn deadline(&self) -> (Instant, Late) {
+        let state = *self.lock();
+        match state.phase {
+            Phase::Busy(since) => {
+                (after(since, self.request_timeout.saturating_add(self.idle_timeout)), Late::Answers)
+            }
+            Phase::Head(since) => (after(since, self.head_timeout), Late::Head),
+            Phase::Idle(since) => {
+                let late = if state.is_untaken { Late::Answers } else { Late::Request };
+                (after(since, self.idle_timeout), late)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns a point in time, or one so far away that it never comes.
+pub(super) fn after(since: Instant, time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    since + time.min(NEVER)
+}
+
+/// A stream that tells the timer when bytes come, and whether they go.
+#[derive(Debug)]
+pub(super) struct TimedStream<IO> {
+    pub(super) io: IO,
+    pub(super) timer: Arc<Timer>,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for TimedStream<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.timer.bytes_came();
+        }
+        read
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.timer.wrote(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+        self.timer.wrote(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // That of TLS holds bytes that are written.
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.timer.wrote(flushed.is_pending());
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

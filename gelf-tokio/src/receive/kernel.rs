@@ -1,0 +1,30 @@
+//! What a receiver that closes asks of the kernel.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use socket2::SockRef;
+
+/// Makes the kernel drop every packet for a socket from now on, so that it acknowledges nothing more: what the socket
+/// holds is then all that was ever acknowledged. For a listener, it drops the packets of new connections.
+///
+/// # Errors
+/// [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) fn drop_incoming(socket: &SockRef<'_>) -> io::Result<()> {
+    // `BPF_RET | BPF_K` with 0: keep no byte of the packet (bpf(4)).
+    socket.attach_filter(&[socket2::SockFilter::new(0x06, 0, 0, 0)])
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+pub(crate) fn drop_incoming(_socket: &SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Returns whether the kernel holds nothing for a non-blocking socket to read. The end of a stream is something to read.
+///
+/// tokio answers from the last event that it has seen, which may be older than what the kernel holds.
+pub(crate) fn is_drained(socket: &SockRef<'_>) -> bool {
+    let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}

@@ -1,0 +1,270 @@
+//! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits, shakes hands,
+//! serves each connection in a task of its own, counts, and closes.
+
+mod accept;
+pub(crate) mod closing;
+mod counts;
+mod peers;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::task::{JoinError, JoinSet};
+
+use super::delivery::{Deliveries, DeliveryQueue, Item, delivery_queue};
+use accept::{Accepted, Acceptor, Listener};
+use closing::{Closer, Closing};
+pub(crate) use counts::{ConnectionCounts, End};
+
+/// The TLS handshake of a server.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) tls: crate::tls::ReceiverTls,
+    /// The name of the protocol to negotiate (ALPN, RFC 7301), if there is one.
+    pub(crate) alpn: Option<&'static [u8]>,
+    pub(crate) timeout: Duration,
+}
+
+/// There is no handshake without TLS.
+#[cfg(not(feature = "tls"))]
+#[derive(Debug)]
+pub(crate) enum Handshake {}
+
+/// What is spoken on the connections of a [`Server`].
+pub(crate) trait Protocol: fmt::Debug + Send + Sync + 'static {
+    /// Serves a connection until it ends. It should end soon after [`Peer::closing`] has begun, and is dropped when the
+    /// time to close is over.
+    fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> impl Future<Output = Served> + Send;
+}
+
+/// A connection, plain or with TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Returns the TCP connection below; streams in memory have none.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+/// The far end of a connection, and what its task shares with the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) queue: DeliveryQueue,
+    pub(crate) closing: Closing,
+}
+
+/// How a connection was served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Served {
+    pub(crate) end: End,
+    /// Whether to reset the connection, so that the next write of its peer fails. After a plain end that write would
+    /// succeed, and its data would be lost without notice.
+    pub(crate) reset: bool,
+}
+
+/// The limits of a [`Server`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerOptions {
+    /// The limit of open connections, at least 1. Further ones wait, unaccepted, in the kernel. It stops floods of
+    /// connections.
+    pub(crate) max_connections: usize,
+    /// The limit of open connections of one IPv4 address, or of one IPv6 network of 64 bits; at least 1. Further ones
+    /// are reset at once. It stops a single peer from taking all connections.
+    pub(crate) max_connections_per_peer: usize,
+    pub(crate) max_queued_items: usize,
+    pub(crate) max_queued_bytes: usize,
+}
+
+/// A server, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    local_addr: SocketAddr,
+    listener: Arc<Listener>,
+    closer: Closer,
+    counts: Arc<Counts>,
+    deliveries: Deliveries,
+    /// The task that accepts, which has the tasks of the connections: dropping it aborts all of them.
+    _accepting: JoinSet<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts(Mutex<ConnectionCounts>);
+
+impl Counts {
+    fn lock(&self) -> MutexGuard<'_, ConnectionCounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Server {
+    /// Listens at an address, and accepts from then on in a task of its own.
+    pub(crate) async fn bind<P: Protocol>(
+        address: impl ToSocketAddrs,
+        options: ServerOptions,
+        protocol: Arc<P>,
+        handshake: Option<Handshake>,
+    ) -> io::Result<Self> {
+        let listener = Arc::new(Listener::bind(address).await?);
+        let local_addr = listener.local_addr()?;
+        let (queue, deliveries) = delivery_queue(options.max_queued_items, options.max_queued_bytes);
+        let (closer, closing) = closing::channel();
+        let counts = Arc::new(Counts::default());
+        let acceptor = Acceptor::new(Arc::clone(&listener), options, Arc::clone(&counts));
+        let service = Service { protocol, handshake, queue, closing };
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept_all(acceptor, service, Arc::clone(&counts)));
+        Ok(Self { local_addr, listener, closer, counts, deliveries, _accepting: accepting })
+    }
+
+    /// Waits for the next item. Returns `None` once the server is closed and its queue is empty.
+    ///
+    /// # Cancel safety
+    /// No item is lost if the future is dropped before it is ready.
+    pub(crate) async fn recv(&mut self) -> Option<Item> {
+        self.deliveries.recv().await
+    }
+
+    /// Begins to close: connections that wait in the kernel are accepted, and no others; all are told, and those that
+    /// are open when the time is over are reset.
+    pub(crate) fn close(&self, within: Duration) {
+        self.closer.close(within);
+    }
+
+    /// Returns the connection counters.
+    pub(crate) fn connections(&self) -> ConnectionCounts {
+        *self.counts.lock()
+    }
+
+    /// Returns how many items were handed out.
+    pub(crate) fn handed_out(&self) -> u64 {
+        self.deliveries.handed_out()
+    }
+
+    /// Returns the address that it listens at.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+/// The listener is closed at once; the runtime ends the tasks a little later.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.listener.close();
+    }
+}
+
+/// What the connections of a server have in common.
+#[derive(Debug)]
+struct Service<P> {
+    protocol: Arc<P>,
+    handshake: Option<Handshake>,
+    queue: DeliveryQueue,
+    closing: Closing,
+}
+
+/// Accepts connections and serves them, until the server is closed and the last one has ended.
+async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, counts: Arc<Counts>) {
+    let mut closing = service.closing.clone();
+    let service = Arc::new(service);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = closing.begun() => break,
+            // Before the next is accepted, so that there are never more tasks than connections may be open.
+            Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
+            accepted = acceptor.accept() => {
+                connections.spawn(serve(Arc::clone(&service), accepted));
+            }
+        }
+    }
+    acceptor.refuse_new();
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.over() => break,
+            Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
+            accepted = acceptor.accept_waiting() => match accepted {
+                Some(accepted) => {
+                    connections.spawn(serve(Arc::clone(&service), accepted));
+                }
+                None => break,
+            }
+        }
+    }
+    drop(acceptor);
+    while let Some(ended) = connections.join_next().await {
+        counts.lock().end(end(ended));
+    }
+    // The last sender of the queue: the receiver ends once all counts are final.
+    drop(service);
+}
+
+fn end(ended: Result<End, JoinError>) -> End {
+    match ended {
+        Ok(end) => end,
+        Err(error) => {
+            tracing::error!(%error, "the task of a connection failed");
+            End::Broken
+        }
+    }
+}
+
+/// Shakes hands, if there is TLS, and serves a connection.
+async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End {
+    let Accepted { stream, from, permit: _permit } = accepted;
+    let Some(handshake) = &service.handshake else { return serve_stream(&service, stream, from).await };
+    #[cfg(feature = "tls")]
+    {
+        let mut closing = service.closing.clone();
+        tokio::select! {
+            stream = handshake.tls.shake_hands(handshake.alpn, stream, from, handshake.timeout) => match stream {
+                Some(stream) => serve_stream(&service, stream, from).await,
+                None => End::FailedHandshake,
+            },
+            () = closing.over() => End::Closed,
+        }
+    }
+    #[cfg(not(feature = "tls"))]
+    match *handshake {}
+}
+
+async fn serve_stream<P: Protocol>(service: &Service<P>, mut stream: impl Stream, from: SocketAddr) -> End {
+    let mut closing = service.closing.clone();
+    let peer = Peer { address: from, queue: service.queue.clone(), closing: closing.clone() };
+    let served = tokio::select! {
+        biased;
+        served = Arc::clone(&service.protocol).serve(&mut stream, peer) => served,
+        () = closing.over() => Served { end: End::Closed, reset: true },
+    };
+    if served.reset {
+        stream.tcp().into_iter().for_each(accept::reset_on_drop);
+    }
+    tracing::trace!(%from, end = ?served.end, "a connection ended");
+    served.end
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Stream for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0)
+    }
+}
+
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}

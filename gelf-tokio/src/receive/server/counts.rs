@@ -1,0 +1,61 @@
+//! The connections of a server, counted.
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// With an error, such as a reset, or in the middle of the head of a request.
+    Broken,
+    /// By the [close](super::Server::close) of the server.
+    Closed,
+    /// By the peer, or by the last answer.
+    Ended,
+    /// The memory of its unfinished frame was needed.
+    Evicted,
+    /// The TLS handshake failed or took too long.
+    #[cfg(feature = "tls")]
+    FailedHandshake,
+    /// Nothing came, or no answer was read, for too long.
+    Idle,
+    /// The first byte did not come in time.
+    Silent,
+    /// A frame, or the head of a request, took too long.
+    Slow,
+}
+
+/// Connection counters. At any time, `accepted` is the sum of `open`, `over_peer_limit` and the counters of ends.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct ConnectionCounts {
+    /// Connections that the system gave.
+    pub(crate) accepted: u64,
+    /// Times that the system could not give one.
+    pub(crate) accept_errors: u64,
+    pub(crate) broken: u64,
+    pub(crate) closed: u64,
+    pub(crate) ended: u64,
+    pub(crate) evicted: u64,
+    pub(crate) failed_handshakes: u64,
+    pub(crate) idle: u64,
+    pub(crate) open: usize,
+    /// Connections reset at once, because their peer had as many as it may have.
+    pub(crate) over_peer_limit: u64,
+    pub(crate) silent: u64,
+    pub(crate) slow: u64,
+}
+
+impl ConnectionCounts {
+    /// Counts the end of an open connection.
+    pub(crate) fn end(&mut self, end: End) {
+        self.open -= 1;
+        *match end {
+            End::Broken => &mut self.broken,
+            End::Closed => &mut self.closed,
+            End::Ended => &mut self.ended,
+            End::Evicted => &mut self.evicted,
+            #[cfg(feature = "tls")]
+            End::FailedHandshake => &mut self.failed_handshakes,
+            End::Idle => &mut self.idle,
+            End::Silent => &mut self.silent,
+            End::Slow => &mut self.slow,
+        } += 1;
+    }
+}

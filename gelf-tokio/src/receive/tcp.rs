@@ -1,0 +1,168 @@
+//! Receives messages as frames, from many connections at once.
+
+mod budget;
+mod deadlines;
+mod options;
+mod read_buffer;
+mod reader;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::ToSocketAddrs;
+
+use super::server::{Handshake, Server, ServerOptions};
+use super::{ReceiveError, Received};
+#[cfg(feature = "tls")]
+use crate::tls::ReceiverTls;
+
+use budget::Budget;
+use deadlines::TimeLimits;
+pub use options::TcpReceiverOptions;
+use reader::{FrameCounters, FrameProtocol};
+pub use stats::TcpReceiverStats;
+
+/// Receives messages from any number of TCP connections: those of one connection in order, those of different ones as
+/// they come.
+///
+/// Connections are accepted and read by tasks of the runtime that [`bind`](Self::bind) is called in, up to the limits of
+/// [`TcpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping the receiver ends everything
+/// at once, and loses what was not handed out; [`close`](Self::close) does not.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gelf_tokio::gelf_core::{Decoder, Message};
+/// use gelf_tokio::{TcpReceiver, TcpSender};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
+///
+/// let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
+/// let mut sender = TcpSender::connect(&endpoint).await?;
+/// sender.send(&Message::new("web-1", "payment refused")).await?;
+///
+/// let mut decoder = Decoder::lenient();
+/// if let Some(received) = receiver.recv().await {
+///     let received = received?;
+///     let decoded = received.decode(&mut decoder)?;
+///     assert_eq!(decoded.message.short_message(), "payment refused");
+/// }
+///
+/// receiver.close(Duration::from_secs(5));
+/// assert!(receiver.recv().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpReceiver {
+    server: Server,
+    protocol: Arc<FrameProtocol>,
+}
+
+impl TcpReceiver {
+    /// Listens at an address, with the default options; port 0 is any free one.
+    ///
+    /// # Errors
+    /// Errors of the operating system, such as an address in use.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(address, TcpReceiverOptions::default()).await
+    }
+
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// Errors of the operating system, such as an address in use.
+    pub async fn bind_with(address: impl ToSocketAddrs, options: TcpReceiverOptions) -> io::Result<Self> {
+        Self::serve(address, options, None).await
+    }
+
+    /// Listens at an address, for connections with TLS alone. A handshake that fails costs its connection and is
+    /// [counted](TcpReceiverStats::failed_handshakes).
+    ///
+    /// # Errors
+    /// Errors of the operating system, such as an address in use.
+    #[cfg(feature = "tls")]
+    pub async fn bind_tls(
+        address: impl ToSocketAddrs,
+        options: TcpReceiverOptions,
+        tls: ReceiverTls,
+    ) -> io::Result<Self> {
+        let handshake = Handshake { tls, alpn: None, timeout: options.handshake_timeout };
+        Self::serve(address, options, Some(handshake)).await
+    }
+
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
+    /// out.
+    ///
+    /// # Errors
+    /// A frame that is too long. The next call goes on behind it.
+    ///
+    /// # Cancel safety
+    /// No message is lost if the future is dropped before it is ready.
+    pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
+        self.server.recv().await
+    }
+
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
+    /// nothing.
+    ///
+    /// No further connection is accepted. Senders are told by the end of their incoming stream, and are read until they
+    /// end their connections too, or have been silent for 100 ms, but at most for 1 s and for half of the time `within`;
+    /// whole frames that came until then are handed out. A connection that its sender has not ended is then reset, so that the sender
+    /// knows. What is not in the queue after the time `within`, because `recv` was not called often enough, is lost and
+    /// [counted](TcpReceiverStats::cut_frames).
+    ///
+    /// On Linux, each whole frame that the kernel has acknowledged to its sender is handed out: before the last bytes of
+    /// a connection are read, the kernel is told to take, and acknowledge, no more of it. On other systems a frame may be
+    /// acknowledged and lost that comes between the last read and the end of its connection.
+    pub fn close(&mut self, within: Duration) {
+        self.server.close(within);
+    }
+
+    /// Returns the counters.
+    pub fn stats(&self) -> TcpReceiverStats {
+        TcpReceiverStats::new(self.server.connections(), &self.protocol.frames, self.server.handed_out())
+    }
+
+    /// Returns the address that it listens at.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.server.local_addr())
+    }
+
+    async fn serve(
+        address: impl ToSocketAddrs,
+        options: TcpReceiverOptions,
+        handshake: Option<Handshake>,
+    ) -> io::Result<Self> {
+        let protocol = Arc::new(FrameProtocol {
+            budget: Budget::new(options.max_buffered_bytes.max(options.max_frame_len.saturating_add(1))),
+            max_frame_len: options.max_frame_len,
+            time_limits: TimeLimits {
+                first_byte: options.first_byte_timeout,
+                idle: options.idle_timeout,
+                frame: options.frame_timeout,
+            },
+            frames: FrameCounters::default(),
+        });
+        let limits = ServerOptions {
+            max_connections: options.max_connections,
+            max_connections_per_peer: options.max_connections_per_peer,
+            max_queued_items: options.max_queued_frames,
+            max_queued_bytes: options.max_queued_bytes,
+        };
+        let server = Server::bind(address, limits, Arc::clone(&protocol), handshake).await?;
+        Ok(Self { server, protocol })
+    }
+}

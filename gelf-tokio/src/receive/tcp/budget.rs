@@ -1,0 +1,260 @@
+//! The memory for long frames that all connections of a receiver share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// A number of bytes that connections take from for the frames that they read.
+///
+/// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest first,
+/// until what is asked for is free. So a frame that comes fast is safe from any number that are begun and not finished:
+/// they must fill the whole budget anew while it is on its way. Claims of frames that are complete and wait for the
+/// caller of `recv` are never evicted; claims that grow wait for them.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    state: Mutex<State>,
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: usize,
+    /// The used bytes of evicted claims, which are about to be released.
+    leaving: usize,
+    next_turn: u64,
+    /// The claims that may be evicted, oldest first.
+    unfinished: BTreeMap<u64, Holding>,
+}
+
+#[derive(Debug)]
+struct Holding {
+    bytes: usize,
+    evicted: Arc<Notify>,
+}
+
+/// The share of one frame, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    budget: Arc<Budget>,
+    bytes: usize,
+    /// Its key among the unfinished, unless it has nothing yet or its frame is complete.
+    turn: Option<u64>,
+    evicted: Arc<Notify>,
+}
+
+/// The error of a claim that has to make room for others.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Evicted;
+
+enum Growth {
+    Done,
+    Evicted,
+    Wait,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, state: Mutex::default(), released: Notify::new() })
+    }
+
+    /// Creates an empty claim.
+    pub(super) fn claim(self: &Arc<Self>) -> Claim {
+        Claim { budget: Arc::clone(self), bytes: 0, turn: None, evicted: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.lock().used
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Returns the bytes that it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes more bytes. Waits only for claims that were evicted, or that are complete.
+    ///
+    /// # Errors
+    /// The claim has to be dropped in favour of others.
+    ///
+    /// # Cancel safety
+    /// Takes nothing if the future is dropped before it is ready.
+    pub(super) async fn grow(&mut self, more: usize) -> Result<(), Evicted> {
+        let budget = Arc::clone(&self.budget);
+        loop {
+            let released = budget.released.notified();
+            match self.try_grow(more) {
+                Growth::Done => return Ok(()),
+                Growth::Evicted => return Err(Evicted),
+                Growth::Wait => {}
+            }
+            tokio::select! {
+                () = released => {}
+                () = self.evicted() => return Err(Evicted),
+            }
+        }
+    }
+
+    /// Waits until the claim has to be dropped in favour of others.
+    pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
+        let evicted = Arc::clone(&self.evicted);
+        async move { evicted.notified().await }
+    }
+
+    /// Marks its frame as complete: the claim is not evicted any more.
+    pub(super) fn complete(&mut self) {
+        let Some(turn) = self.turn else { return };
+        if self.budget.lock().unfinished.remove(&turn).is_some() {
+            self.turn = None;
+        }
+    }
+
+    fn try_grow(&mut self, more: usize) -> Growth {
+        let mut state = self.budget.lock();
+        let state = &mut *state;
+        if self.turn.is_some_and(|turn| !state.unfinished.contains_key(&turn)) {
+            return Growth::Evicted;
+        }
+        if state.used.saturating_add(more) <= self.budget.limit {
+            state.used += more;
+            self.bytes += more;
+            let turn = *self.turn.get_or_insert_with(|| {
+                state.next_turn += 1;
+                state.next_turn
+            });
+            let holding = Holding { bytes: self.bytes, evicted: Arc::clone(&self.evicted) };
+            state.unfinished.insert(turn, holding);
+            return Growth::Done;
+        }
+        while (state.used - state.leaving).saturating_add(more) > self.budget.limit {
+            let Some(oldest) = state.unfinished.first_entry() else { return Growth::Wait };
+            if Some(*oldest.key()) == self.turn {
+                return Growth::Evicted;
+            }
+            let holding = oldest.remove();
+            state.leaving += holding.bytes;
+            holding.evicted.notify_one();
+        }
+        Growth::Wait
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let mut state = self.budget.lock();
+        let is_evicted = self.turn.is_some_and(|turn| state.unfinished.remove(&turn).is_none());
+        if is_evicted {
+            state.leaving -= self.bytes;
+        }
+        state.used -= self.bytes;
+        drop(state);
+        self.budget.released.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    /// What comes of asking for more: `None` is a wait.
+    fn grow(claim: &mut Claim, more: usize) -> Option<Result<(), Evicted>> {
+        match pin!(claim.grow(more)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        }
+    }
+
+    fn is_evicted(claim: &Claim) -> bool {
+        pin!(claim.evicted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn the_unfinished_frames_that_are_held_for_the_longest_make_room() {
+        let budget = Budget::new(100);
+        let [mut oldest, mut older, mut newest, mut asking] = std::array::from_fn(|_| budget.claim());
+        for claim in [&mut oldest, &mut older, &mut newest] {
+            assert_eq!(grow(claim, 30), Some(Ok(())));
+        }
+        assert_eq!(grow(&mut older, 10), Some(Ok(())));
+        // 30 bytes are not enough, so the next must go too.
+        assert_eq!(grow(&mut asking, 50), None);
+        assert_eq!([&oldest, &older, &newest].map(is_evicted), [true, true, false]);
+        assert_eq!(grow(&mut oldest, 1), Some(Err(Evicted)));
+        drop(oldest);
+        assert_eq!(grow(&mut asking, 50), None);
+        drop(older);
+        assert_eq!(grow(&mut asking, 50), Some(Ok(())));
+        assert!(!is_evicted(&newest));
+        assert_eq!(budget.used(), 80);
+    }
+
+    #[test]
+    fn the_oldest_itself_is_evicted_when_it_asks_for_more_than_there_is() {
+        let budget = Budget::new(100);
+        let [mut oldest, mut other] = std::array::from_fn(|_| budget.claim());
+        assert_eq!(grow(&mut oldest, 50), Some(Ok(())));
+        assert_eq!(grow(&mut other, 50), Some(Ok(())));
+        assert_eq!(grow(&mut oldest, 1), Some(Err(Evicted)));
+        assert!(!is_evicted(&other));
+    }
+
+    #[tokio::test]
+    async fn complete_frames_are_waited_for() {
+        let budget = Budget::new(100);
+        let [mut complete, mut asking] = std::array::from_fn(|_| budget.claim());
+        complete.grow(60).await.unwrap();
+        complete.complete();
+        assert_eq!(grow(&mut asking, 50), None);
+        assert!(!is_evicted(&complete));
+        let (asked, ()) = tokio::join!(asking.grow(50), async {
+            tokio::task::yield_now().await;
+            drop(complete);
+        });
+        assert_eq!((asked, budget.used()), (Ok(()), 50));
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_is_used_than_the_limit_and_all_of_it_comes_back(
+            steps in prop::collection::vec((0usize..6, 0u8..4, 1usize..60), 0..300),
+        ) {
+            let budget = Budget::new(100);
+            let mut claims: [Claim; 6] = std::array::from_fn(|_| budget.claim());
+            for (which, action, bytes) in steps {
+                match action {
+                    0 => claims[which] = budget.claim(),
+                    1 => claims[which].complete(),
+                    _ if claims[which].turn.is_none() && claims[which].bytes > 0 => {}
+                    _ => {
+                        if grow(&mut claims[which], bytes) == Some(Err(Evicted)) {
+                            claims[which] = budget.claim();
+                        }
+                    }
+                }
+                let held: usize = claims.iter().map(Claim::bytes).sum();
+                prop_assert_eq!(budget.used(), held);
+                prop_assert!(held <= 100);
+                let state = budget.lock();
+                let unfinished: usize = state.unfinished.values().map(|holding| holding.bytes).sum();
+                prop_assert!(unfinished + state.leaving <= held);
+            }
+            drop(claims);
+            let state = budget.lock();
+            prop_assert_eq!((state.used, state.leaving, state.unfinished.len()), (0, 0, 0));
+        }
+    }
+}

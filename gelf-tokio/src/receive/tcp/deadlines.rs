@@ -1,0 +1,142 @@
+//! The time limits of one connection.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::receive::server::End;
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// Until the first byte.
+    pub(super) first_byte: Option<Duration>,
+    /// From the last byte to the next.
+    pub(super) idle: Option<Duration>,
+    /// From the first byte of a frame to its end.
+    pub(super) frame: Duration,
+}
+
+/// When a connection has to be closed. The time in which the peer is waited for counts; the time in which the peer has to
+/// wait does not.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    limits: TimeLimits,
+    /// When the last bytes came, or at first when the connection was made.
+    heard: Instant,
+    has_heard: bool,
+    /// When the frame that is not finished began.
+    frame_since: Option<Instant>,
+}
+
+impl Deadlines {
+    pub(super) fn new(limits: TimeLimits) -> Self {
+        Self { limits, heard: Instant::now(), has_heard: false, frame_since: None }
+    }
+
+    /// Notes that bytes came and were processed. `ended` says whether a frame ended with them, and `unfinished` whether
+    /// the last frame has not.
+    pub(super) fn hear(&mut self, ended: bool, unfinished: bool) {
+        self.heard = Instant::now();
+        self.has_heard = true;
+        if ended || !unfinished {
+            self.frame_since = None;
+        }
+        if unfinished {
+            self.frame_since.get_or_insert(self.heard);
+        }
+    }
+
+    /// Takes off time in which the peer had to wait.
+    pub(super) fn excuse(&mut self, time: Duration) {
+        self.heard += time;
+        if let Some(since) = &mut self.frame_since {
+            *since += time;
+        }
+    }
+
+    /// Waits until the connection has to be closed, and returns why.
+    pub(super) async fn expired(&self) -> End {
+        match self.deadline() {
+            Some((instant, end)) => {
+                sleep_until(instant).await;
+                end
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, End)> {
+        // A sum beyond all clocks is no limit.
+        let after = |since: Instant, limit: Duration, end| Some((since.checked_add(limit)?, end));
+        let silent = if self.has_heard {
+            self.limits.idle.and_then(|limit| after(self.heard, limit, End::Idle))
+        } else {
+            self.limits.first_byte.and_then(|limit| after(self.heard, limit, End::Silent))
+        };
+        let slow = self.frame_since.and_then(|since| after(since, self.limits.frame, End::Slow));
+        [slow, silent].into_iter().flatten().min_by_key(|(instant, _)| *instant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn new(idle: Option<Duration>) -> Deadlines {
+        Deadlines::new(TimeLimits { first_byte: Some(10 * SECOND), idle, frame: 30 * SECOND })
+    }
+
+    fn deadline(deadlines: &Deadlines) -> Option<(Duration, End)> {
+        deadlines.deadline().map(|(instant, end)| (instant - Instant::now(), end))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_so_long_for_its_first_byte_and_then_may_be_idle() {
+        let mut deadlines = new(None);
+        tokio::time::advance(4 * SECOND).await;
+        assert_eq!(deadline(&deadlines), Some((6 * SECOND, End::Silent)));
+        deadlines.hear(true, false);
+        assert_eq!(deadline(&deadlines), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_has_so_long_however_often_bytes_of_it_come() {
+        let mut deadlines = new(Some(5 * SECOND));
+        deadlines.hear(false, true);
+        for waited in 1..=28 {
+            tokio::time::advance(SECOND).await;
+            deadlines.hear(false, true);
+            let left = (30 - waited).min(5);
+            let end = if left < 5 || waited == 25 { End::Slow } else { End::Idle };
+            assert_eq!(deadline(&deadlines), Some((left * SECOND, end)), "after {waited} s");
+        }
+        // The end of one frame, and the beginning of the next.
+        deadlines.hear(true, true);
+        tokio::time::advance(4 * SECOND).await;
+        assert_eq!(deadline(&deadlines), Some((SECOND, End::Idle)));
+        deadlines.hear(true, false);
+        assert_eq!(deadlines.frame_since, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_peer_has_to_wait_does_not_count() {
+        let mut deadlines = new(None);
+        deadlines.hear(false, true);
+        tokio::time::advance(7 * SECOND).await;
+        deadlines.excuse(7 * SECOND);
+        assert_eq!(deadline(&deadlines), Some((30 * SECOND, End::Slow)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_beyond_all_time_is_none() {
+        let limits =
+            TimeLimits { first_byte: Some(Duration::MAX), idle: Some(Duration::MAX), frame: Duration::MAX };
+        let mut deadlines = Deadlines::new(limits);
+        assert_eq!(deadline(&deadlines), None);
+        deadlines.hear(false, true);
+        assert_eq!(deadline(&deadlines), None);
+    }
+}

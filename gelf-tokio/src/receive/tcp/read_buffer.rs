@@ -1,0 +1,196 @@
+//! The bytes of a connection that are not a whole frame yet.
+
+use std::future::pending;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::budget::{Budget, Claim, Evicted};
+
+/// The most bytes that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The bytes that each connection may hold without asking: the rest of a read behind a frame fits in.
+const OWN_BYTES: usize = READ_BYTES;
+
+/// A buffer that has as much memory as it holds bytes, at most twice that.
+///
+/// Bytes are read onto the stack and appended, so while nothing comes there is no memory for what might.
+#[derive(Debug)]
+pub(super) struct ReadBuffer {
+    bytes: BytesMut,
+    /// The most bytes that an unfinished frame can have.
+    max_len: usize,
+    budget: Arc<Budget>,
+    /// The bytes beyond `OWN_BYTES`.
+    claim: Option<Claim>,
+}
+
+/// The bytes that a read has added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Added {
+    /// The number of bytes, 0 at the end of the stream.
+    pub(super) len: usize,
+    /// Whether there is a delimiter among them.
+    pub(super) delimiter: bool,
+    /// Whether the last of them is one.
+    pub(super) ends_with_delimiter: bool,
+}
+
+impl ReadBuffer {
+    pub(super) fn new(max_frame_len: usize, budget: &Arc<Budget>) -> Self {
+        // One byte more than a frame may have shows that it is too long.
+        let max_len = max_frame_len.saturating_add(1);
+        Self { bytes: BytesMut::new(), max_len, budget: Arc::clone(budget), claim: None }
+    }
+
+    /// Returns the bytes, to take frames from.
+    pub(super) fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
+    /// Returns whether it holds nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Returns whether it holds nothing but up to `max` bytes of white space.
+    pub(super) fn is_blank(&self, max: usize) -> bool {
+        self.bytes.len() <= max && self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Returns whether a read must wait until there is [room](Self::make_room).
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.allowed()
+    }
+
+    /// Takes as much again from the budget.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped before it is ready.
+    pub(super) async fn make_room(&mut self) -> Result<(), Evicted> {
+        let allowed = self.allowed();
+        let more = allowed.min(self.max_len.saturating_sub(allowed)).max(1);
+        self.claim.get_or_insert_with(|| self.budget.claim()).grow(more).await
+    }
+
+    /// Waits until its share of the budget is wanted back.
+    pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
+        let evicted = self.claim.as_ref().map(Claim::evicted);
+        async move {
+            match evicted {
+                Some(evicted) => evicted.await,
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Reads as much as there is, up to 64 KiB and to what it may hold.
+    pub(super) fn poll_read_from(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<Added>> {
+        let mut memory = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let room = self.allowed().saturating_sub(self.bytes.len()).min(READ_BYTES);
+        let (memory, _) = memory.split_at_mut(room);
+        let mut read = ReadBuf::uninit(memory);
+        ready!(Pin::new(stream).poll_read(context, &mut read))?;
+        let added = read.filled();
+        self.append(added);
+        Poll::Ready(Ok(Added {
+            len: added.len(),
+            delimiter: added.contains(&0),
+            ends_with_delimiter: added.last() == Some(&0),
+        }))
+    }
+
+    /// Protects its share of the budget, because a frame is complete, until [`release`](Self::release).
+    pub(super) fn complete(&mut self) {
+        if let Some(claim) = &mut self.claim {
+            claim.complete();
+        }
+    }
+
+    /// Gives back the memory of frames that were taken. The rest gets memory of its own, for it would keep theirs.
+    pub(super) fn release(&mut self) {
+        self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
+        self.claim = None;
+    }
+
+    fn allowed(&self) -> usize {
+        OWN_BYTES + self.claim.as_ref().map_or(0, Claim::bytes)
+    }
+
+    fn append(&mut self, added: &[u8]) {
+        let len = self.bytes.len() + added.len();
+        if len > self.bytes.capacity() {
+            // BytesMut would make it twice as large even beyond what is allowed.
+            let capacity = (2 * self.bytes.capacity()).min(self.allowed()).max(len);
+            let mut larger = BytesMut::with_capacity(capacity);
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(added);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    /// Reads all of a stream, making room where it is wanted.
+    async fn read(buffer: &mut ReadBuffer, mut stream: &[u8]) {
+        while !stream.is_empty() {
+            if buffer.is_full() {
+                buffer.make_room().await.unwrap();
+            }
+            assert_ne!(poll_fn(|context| buffer.poll_read_from(context, &mut stream)).await.unwrap().len, 0);
+            assert!(buffer.bytes.capacity() <= buffer.allowed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_few_bytes_take_a_few_bytes_and_nothing_of_the_budget() {
+        let budget = Budget::new(1 << 30);
+        let mut buffer = ReadBuffer::new(2 << 20, &budget);
+        for _ in 0..100 {
+            read(&mut buffer, b"x").await;
+        }
+        assert!(buffer.bytes.capacity() < 256, "{}", buffer.bytes.capacity());
+        read(&mut buffer, &[b'x'; OWN_BYTES - 100]).await;
+        assert_eq!((buffer.bytes.len(), buffer.bytes.capacity(), budget.used()), (OWN_BYTES, OWN_BYTES, 0));
+    }
+
+    #[tokio::test]
+    async fn a_long_frame_takes_as_much_of_the_budget_as_it_may_have_and_gives_it_back() {
+        let budget = Budget::new(1 << 30);
+        let mut buffer = ReadBuffer::new(1_000_000, &budget);
+        read(&mut buffer, &vec![b'x'; 1_000_000]).await;
+        assert_eq!((buffer.bytes.capacity(), budget.used()), (1_000_001, 1_000_001 - OWN_BYTES));
+        read(&mut buffer, b"\0").await;
+        let frame = buffer.bytes().split_to(1_000_000);
+        drop(frame);
+        buffer.release();
+        assert_eq!((&buffer.bytes[..], budget.used()), (&b"\0"[..], 0));
+        // Nothing is left of the memory of the frame.
+        assert!(!buffer.bytes.try_reclaim(100));
+    }
+
+    #[tokio::test]
+    async fn a_read_tells_of_delimiters() {
+        let mut buffer = ReadBuffer::new(100, &Budget::new(0));
+        for (stream, delimiter, ends_with_delimiter) in
+            [(&b"a"[..], false, false), (b"a\0a", true, false), (b"a\0", true, true), (b"", false, false)]
+        {
+            let added = poll_fn(|context| buffer.poll_read_from(context, &mut &stream[..])).await.unwrap();
+            assert_eq!(added, Added { len: stream.len(), delimiter, ends_with_delimiter });
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads the frames of one connection.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gelf_core::{FrameTooLong, Framer};
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::budget::{Budget, Evicted};
+use super::deadlines::{Deadlines, TimeLimits};
+use super::read_buffer::{Added, ReadBuffer};
+use crate::receive::counter::Counter;
+use crate::receive::kernel;
+use crate::receive::server::closing::{CloseTimes, Closing};
+use crate::receive::server::{End, Peer, Protocol, Served, Stream};
+use crate::receive::{ReceiveError, Received};
+
+/// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each null byte,
+/// and may be silent then.
+const MAX_BLANK_BYTES: usize = 16;
+
+/// How long a peer must be silent, when the receiver closes, until its connection is taken for drained.
+const DRAINED_AFTER: Duration = Duration::from_millis(100);
+
+/// Frames that end with a null byte, and what the connections that carry them have in common.
+#[derive(Debug)]
+pub(super) struct FrameProtocol {
+    pub(super) budget: Arc<Budget>,
+    pub(super) max_frame_len: usize,
+    pub(super) time_limits: TimeLimits,
+    pub(super) frames: FrameCounters,
+}
+
+/// Frame counters.
+#[derive(Debug, Default)]
+pub(super) struct FrameCounters {
+    pub(super) cut: Counter,
+    pub(super) empty: Counter,
+    pub(super) too_long: Counter,
+    pub(super) whole: Counter,
+}
+
+impl Protocol for FrameProtocol {
+    async fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> Served {
+        let mut reader = Reader {
+            framer: Framer::new(self.max_frame_len),
+            buffer: ReadBuffer::new(self.max_frame_len, &self.budget),
+            deadlines: Deadlines::new(self.time_limits),
+            draining: Draining::No(peer.closing.clone()),
+            peer: &peer,
+            protocol: &self,
+        };
+        let end = reader.read_all(stream).await;
+        if end != End::Ended {
+            tracing::debug!(from = %peer.address, ?end, "a TCP connection is over");
+        }
+        Served { end, reset: !matches!(end, End::Ended | End::Broken) }
+    }
+}
+
+struct Reader<'a> {
+    peer: &'a Peer,
+    protocol: &'a FrameProtocol,
+    framer: Framer,
+    buffer: ReadBuffer,
+    deadlines: Deadlines,
+    draining: Draining,
+}
+
+/// How far a connection is on its way to its end, when the receiver closes.
+enum Draining {
+    /// The receiver is open.
+    No(Closing),
+    /// The peer knows that the connection closes, and is read until it ends it, is silent, or its time is over.
+    Reading { times: CloseTimes, heard: Instant },
+    /// The kernel takes nothing more for the connection, and what it has is read.
+    Rest,
+}
+
+impl Draining {
+    /// Waits for the next state.
+    async fn next(&mut self) -> Self {
+        match self {
+            Self::No(closing) => {
+                let times = closing.begun().await;
+                Self::Reading { times, heard: Instant::now() }
+            }
+            Self::Reading { times, heard } => {
+                sleep_until(times.read_until.min(*heard + DRAINED_AFTER)).await;
+                Self::Rest
+            }
+            Self::Rest => pending().await,
+        }
+    }
+}
+
+impl Reader<'_> {
+    async fn read_all<S: Stream>(&mut self, stream: &mut S) -> End {
+        loop {
+            if self.buffer.is_full() {
+                let asked = Instant::now();
+                if self.buffer.make_room().await == Err(Evicted) {
+                    return End::Evicted;
+                }
+                self.deadlines.excuse(asked.elapsed());
+            }
+            let evicted = self.buffer.evicted();
+            let is_rest = matches!(self.draining, Draining::Rest);
+            let added = tokio::select! {
+                biased;
+                () = evicted => return End::Evicted,
+                next = self.draining.next() => {
+                    self.draining = next;
+                    self.drain(stream).await;
+                    continue;
+                }
+                added = read(&mut self.buffer, stream, is_rest) => match added {
+                    Ok(Some(added)) => added,
+                    Ok(None) => return End::Closed,
+                    Err(error) => return self.broken(&error),
+                },
+                end = self.deadlines.expired() => return end,
+            };
+            if let Draining::Reading { heard, .. } = &mut self.draining {
+                *heard = Instant::now();
+            }
+            if added.len == 0 {
+                return self.finish().await;
+            }
+            if !self.take_frames().await {
+                return End::Closed;
+            }
+            if added.delimiter || self.buffer.is_empty() {
+                self.buffer.release();
+            }
+            let unfinished = if self.buffer.is_empty() {
+                // Then a frame that is too long is being skipped.
+                !added.ends_with_delimiter
+            } else {
+                !self.buffer.is_blank(MAX_BLANK_BYTES)
+            };
+            self.deadlines.hear(added.delimiter, unfinished);
+        }
+    }
+
+    /// Does to the connection what its state of draining says.
+    async fn drain<S: Stream>(&self, stream: &mut S) {
+        let done = match (&self.draining, stream.tcp()) {
+            (Draining::Reading { .. }, _) => stream.shutdown().await,
+            (Draining::Rest, Some(tcp)) => kernel::drop_incoming(&SockRef::from(tcp)),
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, from = %self.peer.address, "a TCP connection may lose data at its close");
+        }
+    }
+
+    /// Delivers the frames that are whole. Returns whether the receiver is still there.
+    async fn take_frames(&mut self) -> bool {
+        let empty_frames = self.framer.empty_frames();
+        let mut is_there = true;
+        while let Some(frame) = self.framer.next_frame(self.buffer.bytes()) {
+            self.buffer.complete();
+            is_there = self.deliver(frame).await;
+            if !is_there {
+                break;
+            }
+        }
+        self.protocol.frames.empty.add(self.framer.empty_frames() - empty_frames);
+        is_there
+    }
+
+    /// Ends with the stream: the last frame need not be terminated.
+    async fn finish(&mut self) -> End {
+        if let Some(frame) = self.framer.finish(self.buffer.bytes()) {
+            self.buffer.complete();
+            self.deliver(Ok(frame)).await;
+        }
+        End::Ended
+    }
+
+    fn broken(&self, error: &io::Error) -> End {
+        // Many peers end the connection below TLS without saying so in TLS. Between two frames it does not matter.
+        if error.kind() == io::ErrorKind::UnexpectedEof && self.buffer.is_blank(usize::MAX) {
+            return End::Ended;
+        }
+        tracing::debug!(%error, from = %self.peer.address, "a TCP connection broke");
+        End::Broken
+    }
+
+    /// Waits for room in the queue, and puts a frame there. Returns whether the receiver is still there.
+    async fn deliver(&self, frame: Result<Bytes, FrameTooLong>) -> bool {
+        let frames = &self.protocol.frames;
+        let lost = frames.cut.unless_disarmed();
+        let len = frame.as_ref().map_or(0, Bytes::len);
+        let Some(slot) = self.peer.queue.reserve(len).await else { return false };
+        lost.disarm();
+        let from = self.peer.address;
+        match frame {
+            Ok(frame) => {
+                frames.whole.add(1);
+                // A copy, for the frame shares the read buffer and would keep all of it.
+                slot.put(Ok(Received { payload: Bytes::copy_from_slice(&frame), from }));
+            }
+            Err(error) => {
+                frames.too_long.add(1);
+                slot.put(Err(ReceiveError::Frame { from, error }));
+            }
+        }
+        true
+    }
+}
+
+/// Counts what was read and not delivered. Of a frame that is too long there is nothing in the buffer: it is counted
+/// already.
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut cut = 0;
+        while self.framer.next_frame(self.buffer.bytes()).is_some() {
+            cut += 1;
+        }
+        cut += u64::from(!self.buffer.is_blank(usize::MAX));
+        self.protocol.frames.cut.add(cut);
+    }
+}
+
+/// Reads what comes. Of the rest of a connection, reads what is there; `None` when nothing is.
+async fn read<S: Stream>(
+    buffer: &mut ReadBuffer,
+    stream: &mut S,
+    is_rest: bool,
+) -> io::Result<Option<Added>> {
+    poll_fn(|context| match buffer.poll_read_from(context, stream) {
+        Poll::Ready(added) => Poll::Ready(added.map(Some)),
+        Poll::Pending
+            if is_rest && stream.tcp().is_none_or(|tcp| kernel::is_drained(&SockRef::from(tcp))) =>
+        {
+            Poll::Ready(Ok(None))
+        }
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}

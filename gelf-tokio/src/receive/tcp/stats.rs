@@ -1,0 +1,81 @@
+//! Counters of a receiver over TCP.
+
+use super::reader::FrameCounters;
+use crate::receive::server::ConnectionCounts;
+
+/// Counters of a [`TcpReceiver`](crate::TcpReceiver).
+///
+/// The account adds up at any time:
+///
+/// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
+///   `over_limit_connections` + `failed_handshakes` + `silent_connections` + `idle_connections` + `slow_connections` +
+///   `evicted_connections`
+/// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` - `waiting_frames`
+///
+/// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is unfinished on
+/// an open connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TcpReceiverStats {
+    /// Times that the system could not give a connection, as when all file descriptors are in use.
+    pub accept_errors: u64,
+    /// Connections that the system gave.
+    pub connections: u64,
+    /// Connections that are open now, including those in the TLS handshake.
+    pub open_connections: usize,
+    /// Connections that their peers ended.
+    pub ended_connections: u64,
+    /// Connections that ended with an error, such as a reset.
+    pub broken_connections: u64,
+    /// Connections closed by [`close`](crate::TcpReceiver::close).
+    pub closed_connections: u64,
+    /// Connections reset at once, because their peer had as many as it may have.
+    pub over_limit_connections: u64,
+    /// Connections closed because the TLS handshake failed or took too long.
+    pub failed_handshakes: u64,
+    /// Connections closed because their first byte did not come in time.
+    pub silent_connections: u64,
+    /// Connections closed because nothing came for too long.
+    pub idle_connections: u64,
+    /// Connections closed because a frame took too long.
+    pub slow_connections: u64,
+    /// Connections closed because the memory of their unfinished frame was needed.
+    pub evicted_connections: u64,
+    /// Frames handed out, or waiting to be.
+    pub frames: u64,
+    /// Frames that were too long, and skipped. Each is handed out as an error.
+    pub too_long_frames: u64,
+    /// Frames and errors that wait to be handed out.
+    pub waiting_frames: u64,
+    /// Frames lost because their connection broke or was closed in the middle of them, or before there was room for them
+    /// in the queue.
+    pub cut_frames: u64,
+    /// Frames of nothing but white space, which are left out.
+    pub empty_frames: u64,
+}
+
+impl TcpReceiverStats {
+    pub(super) fn new(connections: ConnectionCounts, frames: &FrameCounters, handed_out: u64) -> Self {
+        let whole = frames.whole.get();
+        let too_long = frames.too_long.get();
+        Self {
+            accept_errors: connections.accept_errors,
+            connections: connections.accepted,
+            open_connections: connections.open,
+            ended_connections: connections.ended,
+            broken_connections: connections.broken,
+            closed_connections: connections.closed,
+            over_limit_connections: connections.over_peer_limit,
+            failed_handshakes: connections.failed_handshakes,
+            silent_connections: connections.silent,
+            idle_connections: connections.idle,
+            slow_connections: connections.slow,
+            evicted_connections: connections.evicted,
+            frames: whole,
+            too_long_frames: too_long,
+            waiting_frames: (whole + too_long).saturating_sub(handed_out),
+            cut_frames: frames.cut.get(),
+            empty_frames: frames.empty.get(),
+        }
+    }
+}

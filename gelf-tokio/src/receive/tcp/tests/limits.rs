@@ -1,0 +1,373 @@
+//! The limits that end a connection: on streams in memory with a paused clock, and once each on the loopback.
+
+use tokio::io::{DuplexStream, duplex};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::receive::delivery::{Deliveries, Item, delivery_queue};
+use crate::receive::server::closing::{self, Closer};
+use crate::receive::server::{End, Peer, Protocol};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Longer than anything takes, by the clock of the test.
+const GUARD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A reader of one stream in memory.
+struct Reading {
+    peer: DuplexStream,
+    deliveries: Deliveries,
+    protocol: Arc<FrameProtocol>,
+    closer: Closer,
+    end: tokio::task::JoinHandle<End>,
+    started: Instant,
+}
+
+impl Reading {
+    fn start(change: impl FnOnce(&mut TimeLimits)) -> Self {
+        let mut time_limits = TimeLimits { first_byte: Some(10 * SECOND), idle: None, frame: 30 * SECOND };
+        change(&mut time_limits);
+        let (queue, deliveries) = delivery_queue(1, 1000);
+        let (closer, closing) = closing::channel();
+        let protocol = Arc::new(FrameProtocol {
+            budget: Budget::new(1 << 20),
+            max_frame_len: 1 << 20,
+            time_limits,
+            frames: FrameCounters::default(),
+        });
+        let (peer, mut stream) = duplex(1 << 16);
+        let serving = Arc::clone(&protocol);
+        let address = "10.0.0.7:4711".parse().unwrap();
+        let far = Peer { address, queue, closing };
+        let end = tokio::spawn(async move { serving.serve(&mut stream, far).await.end });
+        Self { peer, deliveries, protocol, closer, end, started: Instant::now() }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        timeout(GUARD, self.peer.write_all(bytes)).await.expect("it is read").unwrap();
+    }
+
+    async fn item(&mut self) -> Item {
+        timeout(GUARD, self.deliveries.recv()).await.expect("it comes").unwrap()
+    }
+
+    /// Returns how it ended, after how many seconds, and how many frames were cut.
+    async fn end(self) -> (End, f64, u64) {
+        let end = timeout(GUARD, self.end).await.expect("it ends").unwrap();
+        (end, self.started.elapsed().as_secs_f64().round(), self.protocol.frames.cut.get())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_first_byte_is_closed_after_10_seconds() {
+    assert_eq!(Reading::start(|_| {}).end().await, (End::Silent, 10.0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_sent_something_may_be_idle_for_a_day() {
+    for ending in [&b"{}\0"[..], b"{}\0\n", b"{}\0\r\n"] {
+        let mut reading = Reading::start(|_| {});
+        reading.write(ending).await;
+        reading.item().await.unwrap();
+        tokio::time::sleep(24 * 3600 * SECOND).await;
+        assert!(!reading.end.is_finished());
+        reading.write(b"[]\0").await;
+        assert!(reading.item().await.unwrap().payload.ends_with(b"[]"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_limit_counts_from_the_last_byte() {
+    let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
+    for _ in 0..3 {
+        reading.write(b"{}\0").await;
+        reading.item().await.unwrap();
+        tokio::time::sleep(59 * SECOND).await;
+    }
+    reading.write(b"{").await;
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"}\0").await;
+    reading.item().await.unwrap();
+    assert_eq!(reading.end().await, (End::Idle, 3.0 * 59.0 + 29.0 + 60.0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_comes_byte_by_byte_is_cut_after_30_seconds() {
+    let mut reading = Reading::start(|_| {});
+    for _ in 0..30 {
+        reading.write(b"x").await;
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(reading.end().await, (End::Slow, 30.0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_end_in_time_may_come_byte_by_byte_for_ever() {
+    let mut reading = Reading::start(|_| {});
+    for _ in 0..10 {
+        for byte in b"\0{\"slow\":true}" {
+            reading.write(&[*byte]).await;
+            tokio::time::sleep(SECOND).await;
+        }
+        reading.write(b"\0{").await;
+        reading.item().await.unwrap();
+        tokio::time::sleep(29 * SECOND).await;
+        reading.write(b"}\0").await;
+        assert_eq!(reading.item().await.unwrap().payload, "{}");
+    }
+    assert!(!reading.end.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn white_space_begins_a_frame_with_its_17th_byte() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(&[b' '; 16]).await;
+    tokio::time::sleep(100 * SECOND).await;
+    reading.write(b" ").await;
+    // It is no frame that could be cut.
+    assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_too_long_has_no_longer_to_come_to_its_end() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(b"x").await;
+    tokio::time::sleep(5 * SECOND).await;
+    reading.write(&vec![b'x'; 1 << 20]).await;
+    assert!(matches!(reading.item().await, Err(ReceiveError::Frame { .. })));
+    for _ in 0..10 {
+        tokio::time::sleep(2 * SECOND).await;
+        reading.write(b"more of it").await;
+    }
+    // It is counted as too long, and not again.
+    assert_eq!(reading.end().await, (End::Slow, 30.0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_behind_one_that_was_skipped_has_all_of_its_time() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(&vec![b'x'; 2 << 20]).await;
+    assert!(matches!(reading.item().await, Err(ReceiveError::Frame { .. })));
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"the last of it\0{").await;
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"}\0").await;
+    assert_eq!(reading.item().await.unwrap().payload, "{}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_nobody_receives_is_not_the_senders() {
+    let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
+    reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
+    // The second has no room, so the third is not read on.
+    tokio::time::sleep(3600 * SECOND).await;
+    reading.item().await.unwrap();
+    reading.item().await.unwrap();
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"1}\0").await;
+    assert_eq!(reading.item().await.unwrap().payload, "{\"c\":1}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_there_is_no_memory_for_a_frame_is_not_the_senders() {
+    let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
+    // A long frame of another connection, that waits to be received.
+    let mut other = reading.protocol.budget.claim();
+    other.grow(1 << 20).await.unwrap();
+    other.complete();
+    reading.write(&[b'x'; 1 << 16]).await;
+    tokio::time::sleep(3600 * SECOND).await;
+    drop(other);
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"x\0").await;
+    assert_eq!(reading.item().await.unwrap().payload.len(), (1 << 16) + 1);
+    assert_eq!(reading.protocol.budget.used(), 0);
+}
+
+/// The processor time of this thread.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square() {
+    let mut times = Vec::new();
+    for len in [1 << 17, 1 << 20] {
+        let mut reading = Reading::start(|_| {});
+        let started = processor_time();
+        for _ in 0..len / 64 {
+            reading.write(&[b'x'; 64]).await;
+            tokio::task::yield_now().await;
+        }
+        reading.write(b"\0").await;
+        assert_eq!(reading.item().await.unwrap().payload.len(), len);
+        times.push(processor_time() - started);
+    }
+    // Eight times as long, and not 64 times. The system may count a few milliseconds late.
+    assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ends_within_its_time_is_not_blamed() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(b"{}\0").await;
+    reading.item().await.unwrap();
+    let Reading { peer, end, .. } = reading;
+    drop(peer);
+    assert_eq!(timeout(GUARD, end).await.expect("it ends").unwrap(), End::Ended);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write_fails() {
+    for (change, sent, wanted) in [
+        (
+            (|options| options.first_byte_timeout = Some(Duration::from_millis(20)))
+                as fn(&mut TcpReceiverOptions),
+            &b""[..],
+            (|stats| stats.silent_connections == 1) as fn(TcpReceiverStats) -> bool,
+        ),
+        (
+            |options| options.idle_timeout = Some(Duration::from_millis(20)),
+            b"\0",
+            |stats| stats.idle_connections == 1 && stats.empty_frames == 1,
+        ),
+        (
+            |options| options.frame_timeout = Duration::from_millis(20),
+            b"{",
+            |stats| stats.slow_connections == 1 && stats.cut_frames == 1,
+        ),
+    ] {
+        let mut receiver = receiver(change).await;
+        let mut peer = connect(&receiver).await;
+        peer.write_all(sent).await.unwrap();
+        until(&mut receiver, wanted).await;
+        assert_adds_up(receiver.stats(), 0);
+        let error = peer.write_all(b"x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_a_peers_limit_are_reset_and_counted() {
+    let mut receiver = receiver(|options| options.max_connections_per_peer = 2).await;
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        // Without an await, so that none is reset while it is made.
+        let peer = std::net::TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        peers.push(TcpStream::from_std(peer).unwrap());
+    }
+    until(&mut receiver, |stats| stats.over_limit_connections == 3).await;
+    assert_eq!((receiver.stats().connections, receiver.stats().open_connections), (5, 2));
+    for peer in &mut peers[2..] {
+        assert_eq!(peer.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+    peers[1].write_all(b"{}\0").await.unwrap();
+    assert_eq!(payload(&mut receiver).await, "{}");
+    assert_adds_up(receiver.stats(), 1);
+}
+
+#[tokio::test]
+async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
+    let mut receiver = receiver(|options| options.max_buffered_bytes = 0).await;
+    let mut peer = connect(&receiver).await;
+    let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
+    let writing = tokio::spawn(async move { peer.write_all(&frame).await.map(|()| peer) });
+    assert_eq!(payload(&mut receiver).await.len(), 2 << 20);
+    writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() {
+    const MIB: usize = 1 << 20;
+    let mut receiver = receiver(|options| options.max_buffered_bytes = 8 * MIB).await;
+    let frame = [&vec![b'x'; 2 * MIB - 1][..], b"\0"].concat();
+    // Each takes 2 MiB less its own 64 KiB of the budget: four have room, and each further one has that of the oldest.
+    let mut hoarders = Vec::new();
+    for count in 0..10 {
+        let mut peer = connect(&receiver).await;
+        let rest = frame[..2 * MIB - 10].to_vec();
+        let writing = tokio::spawn(async move { peer.write_all(&rest).await.map(|()| peer) });
+        let budget = (count + 1).min(4) * (2 * MIB - 64 * 1024);
+        let protocol = Arc::clone(&receiver.protocol);
+        until(&mut receiver, |stats| {
+            stats.evicted_connections == (count as u64).saturating_sub(3) && protocol.budget.used() == budget
+        })
+        .await;
+        hoarders.push(writing.await.unwrap().unwrap());
+    }
+    let mut good = connect(&receiver).await;
+    let sent = frame.clone();
+    let writing = tokio::spawn(async move { good.write_all(&sent).await.map(|()| good) });
+    assert_eq!(payload(&mut receiver).await, &frame[..2 * MIB - 1]);
+    let stats = receiver.stats();
+    assert_eq!((stats.evicted_connections, stats.cut_frames, stats.open_connections), (7, 7, 4));
+    assert_adds_up(stats, 1);
+    assert_eq!(receiver.protocol.budget.used(), 3 * (2 * MIB - 64 * 1024));
+    // The youngest are still there, and come to their end.
+    for mut peer in hoarders.split_off(7) {
+        peer.write_all(&frame[2 * MIB - 10..]).await.unwrap();
+        assert_eq!(payload(&mut receiver).await.len(), 2 * MIB - 1);
+    }
+    for mut peer in hoarders {
+        peer.write_all(b"x").await.unwrap_err();
+    }
+    writing.await.unwrap().unwrap();
+    until(&mut receiver, |stats| stats.open_connections == 0).await;
+    assert_eq!(receiver.protocol.budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_closes_reads_a_connection_until_it_is_silent() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(b"{\"a\":1}\0{\"b\":").await;
+    reading.item().await.unwrap();
+    reading.closer.close(30 * SECOND);
+    // The peer is told, and goes on for a while.
+    assert_eq!(reading.peer.read(&mut [0]).await.unwrap(), 0);
+    for byte in b"1}\0{\"c\":1}\0{" {
+        reading.write(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(90)).await;
+    }
+    for payload in ["{\"b\":1}", "{\"c\":1}"] {
+        assert_eq!(reading.item().await.unwrap().payload, payload);
+    }
+    assert_eq!(reading.end().await, (End::Closed, 1.0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_closes_reads_a_connection_for_1_s_at_most() {
+    let Reading { mut peer, mut deliveries, closer, end, started, .. } = Reading::start(|_| {});
+    closer.close(30 * SECOND);
+    let sending = async {
+        while peer.write_all(b"{}\0").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let receiving = async { while deliveries.recv().await.is_some() {} };
+    tokio::join!(sending, receiving);
+    assert_eq!((end.await.unwrap(), started.elapsed().as_secs()), (End::Closed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_without_room_in_the_queue_is_lost_at_the_end_of_the_time_and_counted() {
+    let mut receiver = receiver(|options| options.max_queued_frames = 1).await;
+    let mut peer = connect(&receiver).await;
+    peer.write_all(b"{\"a\":1}\0{\"b\":1}\0{\"c\":1}\0{\"d\":").await.unwrap();
+    while receiver.stats().frames == 0 {
+        tokio::task::yield_now().await;
+    }
+    receiver.close(30 * SECOND);
+    while receiver.stats().closed_connections == 0 {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(payload(&mut receiver).await, "{\"a\":1}");
+    assert_eq!(receiver.recv().await, None);
+    let stats = receiver.stats();
+    assert_eq!((stats.frames, stats.cut_frames, stats.closed_connections), (1, 3, 1));
+    assert_adds_up(stats, 1);
+    peer.write_all(b"x").await.unwrap_err();
+}

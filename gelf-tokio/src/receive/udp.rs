@@ -1,0 +1,485 @@
+//! Receives messages as datagrams.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use std::{future, io};
+
+use bytes::Bytes;
+use gelf_core::{DatagramLimits, DatagramReader, DatagramStats, Dropped};
+use socket2::SockRef;
+use tokio::net::{ToSocketAddrs, UdpSocket};
+use tokio::task::coop;
+use tokio::time::{self, Instant};
+
+use super::{ReceiveError, Received, kernel};
+use crate::sys;
+
+/// Larger than any UDP datagram, so that none is cut.
+const READ_BUFFER_BYTES: usize = 65_535;
+
+/// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
+const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
+
+/// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor busy.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
+
+/// Limits of a [`UdpReceiver`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UdpReceiverOptions {
+    /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
+    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
+    /// `CAP_NET_ADMIN`), and drops datagrams that do not fit; see [`UdpReceiver::receive_buffer`]. A warning is logged
+    /// for less than half.
+    pub receive_buffer: usize,
+    /// Limits of pending chunks and of inflated payloads.
+    pub limits: DatagramLimits,
+}
+
+impl Default for UdpReceiverOptions {
+    fn default() -> Self {
+        Self { receive_buffer: 4 * 1024 * 1024, limits: DatagramLimits::default() }
+    }
+}
+
+/// Receives messages from any number of senders, told apart by address and port.
+///
+/// It never answers. Where a proxy sends the chunks of one message from several ports, they cannot be reassembled.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gelf_tokio::gelf_core::{Decoder, Message};
+/// use gelf_tokio::{UdpReceiver, UdpSender};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut receiver = UdpReceiver::bind("127.0.0.1:0").await?;
+///
+/// let endpoint = format!("gelf://{}", receiver.local_addr()?).parse()?;
+/// let mut sender = UdpSender::connect(&endpoint).await?;
+/// sender.send(&Message::new("web-1", "payment refused")).await?;
+///
+/// receiver.close(Duration::from_secs(5));
+/// let mut decoder = Decoder::lenient();
+/// while let Some(received) = receiver.recv().await {
+///     match received {
+///         Ok(received) => println!("{}", received.decode(&mut decoder)?.message.short_message()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// assert_eq!(receiver.stats().datagrams.payloads, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UdpReceiver {
+    socket: UdpSocket,
+    reader: DatagramReader<SocketAddr>,
+    buffer: Vec<u8>,
+    /// When it ends, once it is told to close.
+    read_until: Option<Instant>,
+    socket_errors: u64,
+    /// The last known count of datagrams that the kernel has dropped. Its own count has 32 bits.
+    kernel_drops: AtomicU64,
+}
+
+/// Counters of a [`UdpReceiver`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UdpReceiverStats {
+    /// Datagrams, and the payloads and errors that they gave.
+    pub datagrams: DatagramStats,
+    /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer, because of a
+    /// wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss, `datagrams.datagrams`, these,
+    /// and the datagrams that wait to be read add up to all that were sent. `None` where the system does not tell: it is
+    /// known on Linux. To be exact it must be asked for once in 2^32 drops.
+    pub kernel_drops: Option<u64>,
+    /// Errors of the socket; no datagram belongs to them.
+    pub socket_errors: u64,
+}
+
+impl UdpReceiver {
+    /// Listens at an address, with the default options; port 0 is any free one.
+    ///
+    /// # Errors
+    /// Errors of the operating system, such as an address in use.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(address, UdpReceiverOptions::default()).await
+    }
+
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// Errors of the operating system, such as an address in use.
+    pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        let receiver = Self {
+            socket,
+            reader: DatagramReader::lenient(options.limits),
+            buffer: Vec::with_capacity(READ_BUFFER_BYTES),
+            read_until: None,
+            socket_errors: 0,
+            kernel_drops: AtomicU64::new(0),
+        };
+        receiver.ask_for_buffer(options.receive_buffer)?;
+        Ok(receiver)
+    }
+
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
+    /// out.
+    ///
+    /// # Errors
+    /// A datagram that gives no payload. The next call goes on behind it.
+    ///
+    /// # Cancel safety
+    /// No message is lost if the future is dropped before it is ready.
+    pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
+        loop {
+            // Else a flood of chunks would keep the task's thread for itself.
+            coop::consume_budget().await;
+            if self.read_until.is_some_and(|end| end <= Instant::now()) {
+                return None;
+            }
+            self.buffer.clear();
+            match self.socket.try_recv_buf_from(&mut self.buffer) {
+                Ok((_, from)) => match self.reader.read(Instant::now().into_std(), from, &self.buffer) {
+                    Ok(Some(payload)) => {
+                        return Some(Ok(Received { payload: Bytes::copy_from_slice(payload), from }));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(ReceiveError::Datagram { from, error })),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.read_until.is_some() && kernel::is_drained(&SockRef::from(&self.socket)) {
+                        self.read_until = Some(Instant::now());
+                        return None;
+                    }
+                    self.wait().await;
+                }
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
+    /// nothing.
+    ///
+    /// Datagrams that the kernel holds are still received, for up to the time `within`; on Linux it takes no further
+    /// ones, and on other systems those that come before the last is read are received too. Messages of which chunks are
+    /// missing then are lost. The port is free when the receiver is dropped.
+    pub fn close(&mut self, within: Duration) {
+        if self.read_until.is_some() {
+            return;
+        }
+        if let Err(error) = kernel::drop_incoming(&SockRef::from(&self.socket)) {
+            tracing::debug!(%error, "datagrams are received until none is left");
+        }
+        // A time beyond all clocks is thirty years.
+        self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
+    }
+
+    /// Returns the next message that was given up because chunks of it are missing, unless it was returned already. If
+    /// more than 1,024 wait to be returned, later ones are only counted.
+    pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
+        self.reader.reassembler_mut().poll_dropped()
+    }
+
+    /// Returns the counters. Asks the kernel for its own, by a system call.
+    pub fn stats(&self) -> UdpReceiverStats {
+        UdpReceiverStats {
+            datagrams: self.reader.stats(),
+            kernel_drops: self.kernel_drops(),
+            socket_errors: self.socket_errors,
+        }
+    }
+
+    /// Returns the address that it listens at.
+    ///
+    /// # Errors
+    /// Errors of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Returns how many bytes the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    ///
+    /// # Errors
+    /// Errors of the operating system.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        let reported = SockRef::from(&self.socket).recv_buffer_size()?;
+        // Linux doubles what it grants, for its bookkeeping, and reports the double (socket(7)).
+        Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
+    }
+
+    fn ask_for_buffer(&self, bytes: usize) -> io::Result<()> {
+        let wanted = bytes.min(MAX_RECEIVE_BUFFER);
+        if let Err(error) = SockRef::from(&self.socket).set_recv_buffer_size(wanted) {
+            // Some systems refuse what Linux cuts down to its limit.
+            tracing::debug!(%error, "the UDP receive buffer keeps its size");
+        }
+        let mut granted = self.receive_buffer()?;
+        if granted < wanted && sys::force_receive_buffer(&self.socket, wanted).is_ok() {
+            granted = self.receive_buffer()?;
+        }
+        if granted < bytes / 2 {
+            tracing::warn!(
+                granted,
+                asked = bytes,
+                "the kernel holds less UDP data than asked for, and drops the rest of a burst; `sysctl -w \
+                 net.core.rmem_max={bytes}` raises the limit on Linux",
+            );
+        }
+        Ok(())
+    }
+
+    fn kernel_drops(&self) -> Option<u64> {
+        let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
+        let known = self.kernel_drops.load(Relaxed);
+        let new = known + u64::from(count.wrapping_sub(known as u32));
+        // Another thread may have asked at the same time, and then has a count that is as good.
+        self.kernel_drops.fetch_max(new, Relaxed);
+        Some(new)
+    }
+
+    /// Waits until there is something to read or the receiver is closed. Gives up chunks meanwhile that are pending for
+    /// too long.
+    async fn wait(&mut self) {
+        let reassembler = self.reader.reassembler_mut();
+        let timeout = sleep_until(reassembler.poll_timeout().map(Instant::from_std));
+        tokio::select! {
+            readable = self.socket.readable() => if let Err(error) = readable {
+                self.pause(&error).await;
+            },
+            () = timeout => reassembler.handle_timeout(Instant::now().into_std()),
+            () = sleep_until(self.read_until) => {}
+        }
+    }
+
+    async fn pause(&mut self, error: &io::Error) {
+        self.socket_errors += 1;
+        tracing::debug!(%error, "the UDP socket failed; receiving goes on");
+        time::sleep(PAUSE_AFTER_ERROR).await;
+    }
+}
+
+/// Waits until an instant; for ever if there is none.
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => time::sleep_until(instant).await,
+        None => future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gelf_core::{DatagramError, DropReason, InvalidChunk};
+
+    const MESSAGE: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+    async fn receiver_and_socket() -> (UdpReceiver, UdpSocket) {
+        let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(receiver.local_addr().unwrap()).await.unwrap();
+        (receiver, socket)
+    }
+
+    #[tokio::test]
+    async fn bad_datagrams_between_good_ones_are_errors_one_by_one() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let from = socket.local_addr().unwrap();
+        let bad = |error| Err(ReceiveError::Datagram { from, error });
+        let good = Ok(Received { payload: Bytes::from_static(MESSAGE), from });
+        for (datagram, expected) in [
+            (MESSAGE, good.clone()),
+            (b"", bad(DatagramError::Empty)),
+            (MESSAGE, good.clone()),
+            (b"\x1e\x0f", bad(DatagramError::Chunk(InvalidChunk::HeaderTruncated { len: 2 }))),
+            (b"\x1f\x8b", bad(DatagramError::Decompress(gelf_core::DecompressError::Truncated))),
+            (b"\x78\x00", bad(DatagramError::UnknownMagic)),
+            (MESSAGE, good.clone()),
+        ] {
+            socket.send(datagram).await.unwrap();
+            assert_eq!(receiver.recv().await, Some(expected));
+        }
+        let stats = receiver.stats();
+        assert_eq!(
+            (stats.datagrams.datagrams, stats.datagrams.payloads, stats.datagrams.errors.total()),
+            (7, 3, 4)
+        );
+        assert_eq!(stats.socket_errors, 0);
+    }
+
+    #[tokio::test]
+    async fn the_largest_datagram_is_not_cut() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let datagram = vec![b'a'; 65_507];
+        socket.send(&datagram).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, datagram);
+    }
+
+    #[tokio::test]
+    async fn chunks_of_two_senders_with_one_id_are_two_messages() {
+        let (mut receiver, one) = receiver_and_socket().await;
+        let two = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        two.connect(receiver.local_addr().unwrap()).await.unwrap();
+        one.send(b"\x1e\x0fmessage1\x00\x02{one").await.unwrap();
+        two.send(b"\x1e\x0fmessage1\x00\x02{two").await.unwrap();
+        two.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
+        one.send(b"\x1e\x0fmessage1\x01\x02}").await.unwrap();
+        for (payload, socket) in [("{two}", &two), ("{one}", &one)] {
+            let received = receiver.recv().await.unwrap().unwrap();
+            assert_eq!(
+                (&received.payload[..], received.from),
+                (payload.as_bytes(), socket.local_addr().unwrap())
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
+        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing that it
+        // knows of; so the first wait takes none of its time.
+        while receiver.stats().datagrams.chunks == 0 {
+            tokio::select! {
+                biased;
+                received = receiver.recv() => panic!("{received:?} of half a message"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        let waited = time::timeout(Duration::from_millis(5000), receiver.recv()).await;
+        assert!(waited.is_err());
+        assert_eq!(receiver.stats().datagrams.reassembly.pending, 1);
+        let waited = time::timeout(Duration::from_millis(2), receiver.recv()).await;
+        assert!(waited.is_err());
+        let dropped = receiver.poll_dropped().unwrap();
+        assert_eq!((dropped.reason, dropped.received, dropped.count), (DropReason::Expired, 1, 2));
+        assert_eq!(dropped.source, socket.local_addr().unwrap());
+        assert_eq!(receiver.poll_dropped(), None);
+        let stats = receiver.stats().datagrams.reassembly;
+        assert_eq!((stats.pending, stats.expired), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_future_loses_nothing() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        for _ in 0..100 {
+            tokio::select! {
+                biased;
+                received = receiver.recv() => panic!("{received:?} of nothing"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        socket.send(MESSAGE).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+    }
+
+    #[tokio::test]
+    async fn the_granted_receive_buffer_is_reported() {
+        let granted = |receive_buffer| async move {
+            let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
+            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
+        };
+        assert_eq!(granted(32 * 1024).await, 32 * 1024);
+        let most = granted(1 << 30).await;
+        assert_eq!(granted(4 * 1024 * 1024).await, most.min(4 * 1024 * 1024));
+    }
+
+    /// Counts warnings.
+    #[derive(Default)]
+    struct Warnings(std::sync::Mutex<Vec<String>>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::WARN
+        }
+        fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            struct Text(String);
+            impl tracing::field::Visit for Text {
+                fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                    if field.name() == "message" {
+                        self.0 = format!("{value:?}");
+                    }
+                }
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+        fn enter(&self, _span: &tracing::span::Id) {}
+        fn exit(&self, _span: &tracing::span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn a_warning_about_a_small_receive_buffer_names_the_setting_that_raises_it() {
+        let warnings = std::sync::Arc::new(Warnings::default());
+        let guard = tracing::subscriber::set_default(std::sync::Arc::clone(&warnings));
+        for receive_buffer in [32 * 1024, 3 * MAX_RECEIVE_BUFFER] {
+            let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
+            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+        }
+        drop(guard);
+        let warnings = warnings.0.lock().unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("`sysctl -w net.core.rmem_max=3221225469`"), "{warnings:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_kernels_count_of_drops_goes_on_beyond_32_bits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
+        for (known, expected) in [(0, 0), (1, 1 << 32), ((5 << 32) - 1, 5 << 32)] {
+            receiver.kernel_drops.store(known, Relaxed);
+            // The kernel has dropped none, or 2^32.
+            assert_eq!(receiver.kernel_drops(), Some(expected));
+            assert_eq!(receiver.kernel_drops(), Some(expected));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_of_the_socket_is_counted_and_followed_by_a_pause() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        let before = Instant::now();
+        receiver.pause(&io::ErrorKind::ConnectionReset.into()).await;
+        assert_eq!(before.elapsed(), PAUSE_AFTER_ERROR);
+        assert_eq!(receiver.stats().socket_errors, 1);
+        socket.send(MESSAGE).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+    }
+
+    #[tokio::test]
+    async fn a_closed_receiver_hands_out_what_the_kernel_holds_and_ends() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        for _ in 0..50 {
+            socket.send(MESSAGE).await.unwrap();
+        }
+        socket.send(b"\x1e\x0fmessage1\x00\x02half").await.unwrap();
+        receiver.close(Duration::from_secs(30));
+        // The kernel of Linux takes nothing more.
+        #[cfg(target_os = "linux")]
+        socket.send(MESSAGE).await.unwrap();
+        for _ in 0..50 {
+            assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+        }
+        let started = Instant::now();
+        assert_eq!(receiver.recv().await, None);
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        assert_eq!(receiver.recv().await, None);
+        let stats = receiver.stats();
+        assert_eq!((stats.datagrams.datagrams, stats.datagrams.reassembly.pending), (51, 1));
+        #[cfg(target_os = "linux")]
+        assert_eq!(stats.kernel_drops, Some(1));
+    }
+}

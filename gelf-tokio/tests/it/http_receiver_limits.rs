@@ -1,0 +1,172 @@
+//! How many connections the HTTP receiver keeps, and how it ends them.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, receiver, until};
+use gelf_tokio::HttpReceiver;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The status of the answer to a message on a connection.
+async fn send(receiver: &mut HttpReceiver, client: &mut Client) -> u16 {
+    let (status, items) = during(receiver, async {
+        client.send(post("", M)).await;
+        client.answer().await.status
+    })
+    .await;
+    assert_eq!(items, [Ok(M.to_owned())]);
+    status
+}
+
+#[tokio::test]
+async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_others_are_served() {
+    let mut receiver = receiver(|_| {}).await;
+    let address = receiver.local_addr().unwrap();
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(connect_from(2, address));
+    }
+    until(&mut receiver, |stats| stats.open_connections == 64).await;
+    let errors = during(&mut receiver, async {
+        let mut errors = Vec::new();
+        for _ in 0..10 {
+            let mut refused = connect_from(2, address);
+            errors.push(refused.read(&mut [0]).await.unwrap_err().kind());
+        }
+        errors
+    })
+    .await
+    .0;
+    assert_eq!(errors, [ErrorKind::ConnectionReset; 10]);
+    let stats = receiver.stats();
+    assert_eq!((stats.connections, stats.over_limit_connections, stats.open_connections), (74, 10, 64));
+    adds_up(&stats);
+
+    // Another peer, one of those that were there, and the peer again once one of its connections has ended.
+    let mut other = Client::over(connect_from(3, address));
+    assert_eq!(send(&mut receiver, &mut other).await, 202);
+    let mut first = Client::over(open.pop().unwrap());
+    assert_eq!(send(&mut receiver, &mut first).await, 202);
+    drop(first);
+    until(&mut receiver, |stats| stats.ended_connections == 1).await;
+    let mut again = Client::over(connect_from(2, address));
+    assert_eq!(send(&mut receiver, &mut again).await, 202);
+    adds_up(&receiver.stats());
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_until_another_ends() {
+    let mut receiver = receiver(|options| options.max_connections = 2).await;
+    let address = receiver.local_addr().unwrap();
+    let mut first = Client::connect(address).await;
+    let _second = Client::connect(address).await;
+    until(&mut receiver, |stats| stats.open_connections == 2).await;
+    let mut third = Client::connect(address).await;
+    third.send(post("", M)).await;
+    assert_eq!(send(&mut receiver, &mut first).await, 202);
+    assert_eq!((receiver.stats().connections, receiver.stats().accepted), (2, 1));
+    drop(first);
+    let (answer, items) = during(&mut receiver, third.answer()).await;
+    assert_eq!((answer.status, items.len()), (202, 1));
+    let stats = receiver.stats();
+    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (3, 2, 0));
+    adds_up(&stats);
+}
+
+/// What a client reads at the end of its connection.
+async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usize, ErrorKind> {
+    let mut rest = Vec::new();
+    let read = during(receiver, stream.read_to_end(&mut rest)).await.0;
+    read.map_err(|error| error.kind())
+}
+
+#[tokio::test]
+async fn a_slow_head_is_reset_and_a_connection_between_requests_is_not() {
+    let mut receiver = receiver(|options| {
+        options.head_timeout = Duration::from_secs(2);
+        options.idle_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let address = receiver.local_addr().unwrap();
+    for begun in ["", "POST /gelf HTTP"] {
+        let mut client = Client::connect(address).await;
+        client.send(begun).await;
+        assert_eq!(end(&mut receiver, &mut client.stream).await, Err(ErrorKind::ConnectionReset), "{begun}");
+    }
+    let mut client = Client::connect(address).await;
+    assert_eq!(send(&mut receiver, &mut client).await, 202);
+    assert_eq!(end(&mut receiver, &mut client.stream).await, Ok(0));
+    // It is over when the client has ended it, too.
+    client.stream.shutdown().await.unwrap();
+    until(&mut receiver, |stats| stats.open_connections == 0).await;
+    let stats = receiver.stats();
+    assert_eq!((stats.slow_heads, stats.idle_connections, stats.ended_connections), (2, 1, 0));
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn a_connection_whose_answers_are_not_taken_is_reset() {
+    let mut receiver = receiver(|options| {
+        options.idle_timeout = Duration::from_secs(1);
+        options.request_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
+    let request = post("", M);
+    let (error, items) = during(&mut receiver, async {
+        loop {
+            if let Err(error) = client.stream.write_all(&request).await {
+                break error.kind();
+            }
+        }
+    })
+    .await;
+    assert_eq!(error, ErrorKind::ConnectionReset);
+    until(&mut receiver, |stats| stats.open_connections == 0).await;
+    let stats = receiver.stats();
+    assert_eq!((stats.idle_connections, stats.broken_connections, stats.ended_connections), (1, 0, 0));
+    assert_eq!(stats.payloads, items.len() as u64);
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn each_end_of_a_connection_is_counted_once() {
+    let mut receiver = receiver(|_| {}).await;
+    let address = receiver.local_addr().unwrap();
+    let half = post("", M);
+    for (sent, ended, broken) in [
+        (&b""[..], 1, 0),
+        // An answer that ends it, of which there is none to HTTP/2.
+        (b"nothing of HTTP\r\n\r\n", 2, 0),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 3, 0),
+        // In the middle of a head. In that of a body the request is broken, and answered.
+        (&half[..10], 3, 1),
+        (&half[..half.len() - 1], 4, 1),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let counted = ended + broken;
+        until(&mut receiver, |stats| stats.connections == counted && stats.open_connections == 0).await;
+        let stats = receiver.stats();
+        let sent = String::from_utf8_lossy(sent);
+        assert_eq!((stats.ended_connections, stats.broken_connections), (ended, broken), "{sent}");
+    }
+    assert_eq!(receiver.stats().broken_requests, 1);
+}
+
+#[tokio::test]
+async fn a_reset_between_requests_is_an_end_and_in_the_middle_of_a_head_it_is_none() {
+    let mut receiver = receiver(|_| {}).await;
+    for (begun, ended, broken) in [("", 1, 0), ("POST", 1, 1)] {
+        let mut client = Client::connect(receiver.local_addr().unwrap()).await;
+        assert_eq!(send(&mut receiver, &mut client).await, 202);
+        client.send(begun).await;
+        client.stream.set_zero_linger().unwrap();
+        drop(client);
+        until(&mut receiver, |stats| stats.open_connections == 0).await;
+        let stats = receiver.stats();
+        assert_eq!((stats.ended_connections, stats.broken_connections), (ended, broken));
+    }
+}

@@ -1,0 +1,322 @@
+//! The HTTP receiver over TLS: our own senders and others, and whoever does not shake hands.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::certificates::{Authority, Directory};
+use crate::support::http_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
+use bytes::Bytes;
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{
+    Client as GelfClient, HttpError, HttpReceiver, HttpReceiverOptions, HttpSender, Outcome, ReceiverTls,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A receiver, and what its clients have of it.
+struct Secured {
+    receiver: HttpReceiver,
+    address: SocketAddr,
+    authority: Authority,
+    files: Directory,
+}
+
+impl Secured {
+    async fn start(change: impl FnOnce(&mut HttpReceiverOptions)) -> Self {
+        Self::start_with(change, |tls, _| tls).await
+    }
+
+    async fn start_with(
+        change: impl FnOnce(&mut HttpReceiverOptions),
+        more: impl FnOnce(ReceiverTls, &Directory) -> ReceiverTls,
+    ) -> Self {
+        let authority = Authority::new("ours");
+        let files = Directory::new();
+        files.write("ca.pem", &authority.pem());
+        let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
+        let tls = more(ReceiverTls::from_pem_files(cert, key).unwrap(), &files);
+        let mut options = HttpReceiverOptions::default();
+        change(&mut options);
+        let receiver = HttpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
+        Self { address: receiver.local_addr().unwrap(), receiver, authority, files }
+    }
+
+    /// Where our own senders send, with more options.
+    fn endpoint(&self, more: &str) -> gelf_tokio::Endpoint {
+        let ca = self.files.path("ca.pem");
+        format!("gelf+https://{}?ca={}{more}", self.address, ca.display()).parse().unwrap()
+    }
+
+    fn connector(&self, protocols: &[&str]) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// What a client says first.
+    fn client_hello(&self) -> Vec<u8> {
+        let config = Arc::clone(self.connector(&["http/1.1"]).config());
+        let mut client = ClientConnection::new(config, ServerName::try_from("127.0.0.1").unwrap()).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        hello
+    }
+
+    /// Shakes hands as a client that names these protocols.
+    async fn shake_hands(&mut self, protocols: &[&str]) -> io::Result<Client<TlsStream<TcpStream>>> {
+        let connector = self.connector(protocols);
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let address = self.address;
+        let shaking = async { connector.connect(name, connect_from(1, address)).await };
+        during(&mut self.receiver, shaking).await.0.map(Client::over)
+    }
+
+    async fn send(&mut self, client: &mut Client<TlsStream<TcpStream>>) {
+        let (status, items) = during(&mut self.receiver, async {
+            client.send(post("", M)).await;
+            client.answer().await.status
+        })
+        .await;
+        assert_eq!((status, items), (202, vec![Ok(M.to_owned())]));
+    }
+}
+
+fn texts(items: Vec<Item>) -> Vec<String> {
+    let text = |payload: String| {
+        let decoded = Decoder::strict().decode(payload.as_bytes()).unwrap();
+        decoded.message.short_message().to_owned()
+    };
+    items.into_iter().map(|item| text(item.unwrap())).collect()
+}
+
+#[tokio::test]
+async fn our_own_sender_posts_over_one_connection() {
+    let mut secured = Secured::start(|options| options.bulk = true).await;
+    let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
+    let body = format!("{M}\n").repeat(20_000);
+    let (_, items) = during(&mut secured.receiver, async {
+        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
+        sender.post(Bytes::from(body)).await.unwrap();
+        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
+    })
+    .await;
+    assert_eq!(items.len(), 20_002);
+    assert!(items.iter().all(|item| item.as_deref() == Ok(M)));
+    drop(sender);
+    until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
+    let stats = secured.receiver.stats();
+    assert_eq!((stats.connections, stats.ended_connections, stats.accepted), (1, 1, 3));
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn our_own_client_gets_a_receipt_for_each_message() {
+    for more in ["", "&bulk=true", "&compression=gzip"] {
+        let mut secured = Secured::start(|options| options.bulk = more.contains("bulk")).await;
+        let (client, mut receipts, driver) =
+            GelfClient::builder(&secured.endpoint(more)).build_with_receipts().unwrap();
+        let driver = tokio::spawn(driver.run());
+        let (_, items) = during(&mut secured.receiver, async {
+            for number in 0..500 {
+                client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+            }
+            for number in 0..500 {
+                assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
+            }
+        })
+        .await;
+        assert_eq!(texts(items), (0..500).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!((client.stats().accepted, client.stats().connections), (500, 1));
+        drop(client);
+        during(&mut secured.receiver, driver).await.0.unwrap();
+        adds_up(&secured.receiver.stats());
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_certificates_takes_messages_of_those_that_have_one_alone() {
+    let clients = Authority::new("clients");
+    let mut secured = Secured::start_with(
+        |_| {},
+        |tls, files| tls.with_client_ca(files.write("clients.pem", &clients.pem())).unwrap(),
+    )
+    .await;
+    let identity = |name: &str, authority: &Authority| {
+        let (cert, key) = secured.files.write_issued(name, &authority.issue(&["client"]));
+        format!("&cert={}&key={}", cert.display(), key.display())
+    };
+    let (known, stranger) = (identity("known", &clients), identity("stranger", &Authority::new("others")));
+    for (failed, identity) in [(1, ""), (2, &stranger)] {
+        let mut sender = HttpSender::new(&secured.endpoint(identity)).unwrap();
+        let posting = sender.post(Bytes::from_static(M.as_bytes()));
+        let (result, items) = during(&mut secured.receiver, posting).await;
+        assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
+        assert_eq!(items, []);
+        until(&mut secured.receiver, |stats| stats.failed_handshakes == failed).await;
+    }
+    let mut sender = HttpSender::new(&secured.endpoint(&known)).unwrap();
+    let posting = sender.post(Bytes::from_static(M.as_bytes()));
+    let (result, items) = during(&mut secured.receiver, posting).await;
+    result.unwrap();
+    assert_eq!(items, [Ok(M.to_owned())]);
+    let stats = secured.receiver.stats();
+    assert_eq!((stats.connections, stats.open_connections, stats.requests), (3, 1, 1));
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
+    let mut secured = Secured::start(|_| {}).await;
+    for (named, spoken) in
+        [(&[][..], None), (&["http/1.1"], Some("http/1.1")), (&["h2", "http/1.1"], Some("http/1.1"))]
+    {
+        let mut client = secured.shake_hands(named).await.unwrap();
+        assert_eq!(client.stream.get_ref().1.alpn_protocol(), spoken.map(str::as_bytes));
+        secured.send(&mut client).await;
+    }
+    let error = secured.shake_hands(&["h2"]).await.unwrap_err();
+    assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+    until(&mut secured.receiver, |stats| stats.failed_handshakes == 1).await;
+    assert_eq!(secured.receiver.stats().connections, 4);
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_costs_its_own_connection_alone() {
+    let mut secured = Secured::start(|_| {}).await;
+    let mut good = secured.shake_hands(&[]).await.unwrap();
+    let junk = [
+        post("", M),
+        post("", "x".repeat(60_000)),
+        format!("{M}\0").into_bytes(),
+        b"\x1e\x0fabcdefgh\0\x02{}".to_vec(),
+        b"\x16\x03\x01\xff\xff".to_vec(),
+    ];
+    for (failed, bytes) in (1..).zip(&junk) {
+        let mut plain = connect_from(1, secured.address);
+        let (answer, items) = during(&mut secured.receiver, async {
+            // The receiver may be done before all is sent.
+            let _ = plain.write_all(bytes).await;
+            let _ = plain.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = plain.read_to_end(&mut answer).await;
+            answer
+        })
+        .await;
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+        assert_eq!(items, []);
+        until(&mut secured.receiver, |stats| stats.failed_handshakes == failed).await;
+        secured.send(&mut good).await;
+    }
+    let stats = secured.receiver.stats();
+    assert_eq!((stats.connections, stats.requests), (1 + junk.len() as u64, junk.len() as u64));
+    adds_up(&stats);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_may_take_10_s() {
+    let mut secured = Secured::start(|_| {}).await;
+    let started = Instant::now();
+    let mut silent = connect_from(1, secured.address);
+    let read = during(&mut secured.receiver, silent.read(&mut [0])).await.0.unwrap();
+    assert_eq!((read, started.elapsed()), (0, Duration::from_secs(10)));
+    until(&mut secured.receiver, |stats| stats.failed_handshakes == 1).await;
+}
+
+#[tokio::test]
+async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
+    let mut secured = Secured::start(|_| {}).await;
+    let mut half_open = Vec::new();
+    let hello = secured.client_hello();
+    let hello = &hello[..hello.len() - 1];
+    for number in 0..200 {
+        let mut stream = connect_from(2 + number % 4, secured.address);
+        if number % 2 == 0 {
+            stream.write_all(hello).await.unwrap();
+        }
+        half_open.push(stream);
+    }
+    until(&mut secured.receiver, |stats| stats.open_connections == 200).await;
+    // 50 of each peer; 14 more of one of them and it has its 64.
+    for _ in 0..20 {
+        half_open.push(connect_from(2, secured.address));
+    }
+    until(&mut secured.receiver, |stats| stats.over_limit_connections == 6).await;
+
+    let started = Instant::now();
+    let mut good = secured.shake_hands(&["http/1.1"]).await.unwrap();
+    secured.send(&mut good).await;
+    println!("a good handshake and request among 214 half-open ones took {:?}", started.elapsed());
+    assert_eq!(secured.receiver.stats().failed_handshakes, 0);
+    assert_eq!(secured.receiver.stats().open_connections, 215);
+
+    until(&mut secured.receiver, |stats| stats.failed_handshakes == 214).await;
+    secured.send(&mut good).await;
+    let stats = secured.receiver.stats();
+    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (221, 1, 6));
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_requests() {
+    let mut secured = Secured::start(|_| {}).await;
+    let mut client = secured.shake_hands(&[]).await.unwrap();
+    secured.send(&mut client).await;
+    client.stream.get_mut().0.shutdown().await.unwrap();
+    until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
+    assert_eq!(secured.receiver.stats().ended_connections, 1);
+
+    // A body whose length nobody has said ends with its last chunk, not with the connection.
+    let mut client = secured.shake_hands(&[]).await.unwrap();
+    client.send(format!("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n30\r\n{M}\r\n")).await;
+    client.stream.get_mut().0.shutdown().await.unwrap();
+    let items = until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
+    assert_eq!((items, secured.receiver.stats().broken_requests), (vec![], 1));
+}
+
+#[tokio::test]
+async fn the_limits_that_hold_without_tls_hold_with_it() {
+    let mut secured = Secured::start(|options| {
+        options.head_timeout = Duration::from_secs(2);
+        options.idle_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let mut slow = secured.shake_hands(&[]).await.unwrap();
+    slow.send("POST").await;
+    let error = during(&mut secured.receiver, slow.stream.get_mut().0.read_to_end(&mut Vec::new())).await.0;
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(secured.receiver.stats().requests, 0);
+
+    let bomb = gzip(&vec![b' '; 16 * 1024 * 1024]);
+    let mut client = secured.shake_hands(&[]).await.unwrap();
+    let (status, _) = during(&mut secured.receiver, async {
+        client.send(post("", &bomb)).await;
+        client.answer().await.status
+    })
+    .await;
+    assert_eq!(status, 413);
+    // TLS says that it is the end, there and between two requests.
+    assert!(during(&mut secured.receiver, client.is_closed()).await.0);
+    let mut idle = secured.shake_hands(&[]).await.unwrap();
+    secured.send(&mut idle).await;
+    assert!(during(&mut secured.receiver, idle.is_closed()).await.0);
+    drop((client, idle));
+    until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
+    let stats = secured.receiver.stats();
+    assert_eq!((stats.slow_heads, stats.idle_connections, stats.ended_connections), (1, 1, 1));
+    adds_up(&stats);
+}

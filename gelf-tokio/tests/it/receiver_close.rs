@@ -1,0 +1,327 @@
+//! Receivers that are closed while senders go on: every message that was acknowledged or answered is handed out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{FieldName, Message};
+#[cfg(feature = "http")]
+use gelf_tokio::{HttpReceiver, HttpSender};
+use gelf_tokio::{TcpReceiver, TcpReceiverOptions, TcpSender, UdpReceiver};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How often a receiver is closed in each test.
+const RUNS: u64 = 20;
+
+const SENDERS: u64 = 6;
+
+/// The time in which a receiver is to close. It is done earlier unless a sender goes on.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A generous bound for the time in which nothing happens that a test waits for.
+const GUARD: Duration = Duration::from_secs(60);
+
+fn message(sender: u64, number: u64) -> Message<'static> {
+    let text = format!("{sender}/{number} {}", "x".repeat((number * 37 % 3000) as usize));
+    Message::new("h", text).with_field(FieldName::from_static("sender"), sender)
+}
+
+/// Returns the part of a message's text that tells it from all others.
+fn name(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    let (_, rest) = text.split_once("\"short_message\":\"").unwrap();
+    rest.split_once(' ').unwrap().0.to_owned()
+}
+
+/// Receives until `after` messages have come, closes the receiver, and receives the rest. Evaluates to the names of all
+/// messages.
+macro_rules! close_after {
+    ($receiver:expr, $after:expr, $within:expr) => {{
+        let mut names = HashSet::new();
+        while names.len() < $after {
+            let received = timeout(GUARD, $receiver.recv()).await.expect("messages come").unwrap();
+            names.insert(name(&received.unwrap().payload));
+        }
+        $receiver.close($within);
+        let closed = Instant::now();
+        while let Some(received) = timeout(GUARD, $receiver.recv()).await.expect("the receiver ends") {
+            names.insert(name(&received.unwrap().payload));
+        }
+        assert!(closed.elapsed() < $within + Duration::from_secs(10), "{:?}", closed.elapsed());
+        assert!($receiver.recv().await.is_none());
+        names
+    }};
+}
+
+/// Checks that every message that a sender knows of was received.
+async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
+    let mut count = 0;
+    while let Some(names) = timeout(GUARD, known.join_next()).await.expect("senders end") {
+        for name in names.unwrap() {
+            assert!(received.contains(&name), "{name} was acknowledged and is not received");
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+/// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the kernel of
+/// the receiver has acknowledged to the last byte.
+async fn send_over_tcp(endpoint: String, sender: u64, batch: u64) -> Vec<String> {
+    // One that is late finds nobody.
+    let Ok(mut connection) = TcpSender::connect(&endpoint.parse().unwrap()).await else { return Vec::new() };
+    let mut ends = Vec::new();
+    let mut end = 0;
+    'sending: for first in (0..).step_by(batch as usize) {
+        for number in first..first + batch {
+            let text = "x".repeat((number * 37 % 3000) as usize);
+            let payload = format!("{{\"host\":\"h\",\"short_message\":\"{sender}/{number} {text}\"}}");
+            if connection.feed_payload(payload.as_bytes()).await.is_err() {
+                break 'sending;
+            }
+            end += payload.len() as u64 + 1;
+            ends.push(end);
+        }
+        if connection.flush().await.is_err() {
+            break;
+        }
+    }
+    let acknowledged = connection.acknowledged().unwrap();
+    let whole = ends.iter().take_while(|end| **end <= acknowledged).count();
+    (0..whole).map(|number| format!("{sender}/{number}")).collect()
+}
+
+async fn close_over_tcp(mut receiver: TcpReceiver, query: &str, scheme: &str) {
+    let endpoint = format!("{scheme}://{}{query}", receiver.local_addr().unwrap());
+    let mut known = JoinSet::new();
+    for sender in 0..SENDERS {
+        known.spawn(send_over_tcp(endpoint.clone(), sender, 1 + sender * 5));
+    }
+    let received = close_after!(receiver, 200, WITHIN);
+    check(known, &received).await;
+    let stats = receiver.stats();
+    assert_eq!((stats.open_connections, stats.waiting_frames), (0, 0), "{stats:?}");
+    assert_eq!(
+        stats.connections,
+        stats.ended_connections + stats.broken_connections + stats.closed_connections,
+        "{stats:?}"
+    );
+    // Nobody listens any more.
+    TcpSender::connect(&endpoint.parse().unwrap()).await.unwrap_err();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tcp_receiver_hands_out_what_was_acknowledged() {
+    for _ in 0..RUNS {
+        close_over_tcp(TcpReceiver::bind("127.0.0.1:0").await.unwrap(), "", "gelf+tcp").await;
+    }
+}
+
+#[cfg(all(feature = "tls", target_os = "linux"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tls_receiver_hands_out_what_was_acknowledged() {
+    let (authority, files) = (
+        crate::support::certificates::Authority::new("ours"),
+        crate::support::certificates::Directory::new(),
+    );
+    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
+    let query = format!("?ca={}", files.write("ca.pem", &authority.pem()).display());
+    let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
+    for _ in 0..RUNS {
+        let receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls.clone());
+        close_over_tcp(receiver.await.unwrap(), &query, "gelf+tls").await;
+    }
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_http_receiver_hands_out_what_was_answered() {
+    for _ in 0..RUNS {
+        let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap());
+        let mut known = JoinSet::new();
+        for sender in 0..SENDERS {
+            let endpoint = endpoint.clone();
+            known.spawn(async move {
+                let mut connection = HttpSender::new(&endpoint.parse().unwrap()).unwrap();
+                let mut answered = Vec::new();
+                for number in 0.. {
+                    if connection.send(&message(sender, number)).await.is_err() {
+                        break;
+                    }
+                    answered.push(format!("{sender}/{number}"));
+                }
+                answered
+            });
+        }
+        let received = close_after!(receiver, 100, WITHIN);
+        check(known, &received).await;
+        let stats = receiver.stats();
+        assert_eq!((stats.open_connections, stats.accepted), (0, received.len() as u64), "{stats:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
+    for _ in 0..RUNS {
+        let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+        let address = receiver.local_addr().unwrap();
+        let (sent, received) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let sending = std::thread::spawn({
+            let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
+            move || {
+                let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+                // As many on their way as the kernel surely holds.
+                while received.load(SeqCst) != u64::MAX {
+                    let number = sent.load(SeqCst);
+                    if number < received.load(SeqCst) + 50 {
+                        let payload = format!(
+                            "{{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"0/{number} \"}}"
+                        );
+                        socket.send_to(payload.as_bytes(), address).unwrap();
+                        sent.store(number + 1, SeqCst);
+                    } else {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        let mut names = HashSet::new();
+        let mut before_close = u64::MAX;
+        while let Some(item) = timeout(GUARD, receiver.recv()).await.expect("the receiver ends") {
+            names.insert(name(&item.unwrap().payload));
+            received.fetch_add(1, SeqCst);
+            if names.len() == 200 {
+                before_close = sent.load(SeqCst);
+                receiver.close(WITHIN);
+            }
+        }
+        received.store(u64::MAX, SeqCst);
+        sending.join().unwrap();
+        for number in 0..before_close {
+            assert!(names.contains(&format!("0/{number}")), "{number} of {before_close}");
+        }
+        // The account of all, those after the close included.
+        if let Some(drops) = receiver.stats().kernel_drops {
+            assert_eq!(receiver.stats().datagrams.datagrams + drops, sent.load(SeqCst));
+        }
+    }
+}
+
+/// Senders that never read, and so never learn that the receiver closes, until it resets them.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tcp_receiver_hands_out_what_was_acknowledged_to_senders_that_go_on() {
+    for _ in 0..RUNS / 4 {
+        let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+        let address = receiver.local_addr().unwrap();
+        let mut known = JoinSet::new();
+        for sender in 0..3 {
+            let stream = std::net::TcpStream::connect(address).unwrap();
+            known.spawn_blocking(move || raw::send_until_reset(stream, sender));
+        }
+        let mut names = HashSet::new();
+        let mut closed = None;
+        while let Some(received) = timeout(GUARD, receiver.recv()).await.expect("the receiver ends") {
+            names.insert(name(&received.unwrap().payload));
+            if names.len() == 1000 {
+                receiver.close(WITHIN);
+                closed = Some(Instant::now());
+            }
+        }
+        let took = closed.unwrap().elapsed();
+        assert!(took >= Duration::from_secs(1) && took < WITHIN, "{took:?}");
+        check(known, &names).await;
+        let stats = receiver.stats();
+        assert_eq!((stats.closed_connections, stats.connections), (3, 3), "{stats:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod raw {
+    use std::io::{ErrorKind, Write};
+    use std::net::TcpStream;
+    use std::os::fd::AsRawFd;
+
+    /// Sends frames until the connection is reset. Returns the frames that the other kernel had acknowledged.
+    pub(super) fn send_until_reset(mut stream: TcpStream, sender: u64) -> Vec<String> {
+        stream.set_nonblocking(true).unwrap();
+        // The end of each frame, in bytes of the stream.
+        let mut ends = Vec::new();
+        let mut written = 0;
+        let mut frame = Vec::new();
+        loop {
+            if frame.is_empty() {
+                let number = ends.len();
+                let text = "x".repeat(number * 37 % 3000);
+                frame = format!("{{\"short_message\":\"{sender}/{number} {text}\"}}\0").into_bytes();
+                ends.push(written + frame.len() as u64);
+            }
+            match stream.write(&frame) {
+                Ok(len) => {
+                    frame.drain(..len);
+                    written += len as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(_) => break,
+            }
+        }
+        let acknowledged = written - unacknowledged(&stream);
+        let whole = ends.iter().take_while(|end| **end <= acknowledged).count();
+        (0..whole).map(|number| format!("{sender}/{number}")).collect()
+    }
+
+    fn unacknowledged(stream: &TcpStream) -> u64 {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: `SIOCOUTQ`, which has the number of `TIOCOUTQ`, writes one int (tcp(7)).
+        let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        assert_eq!(result, 0);
+        bytes as u64
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_bounds() {
+    let mut options = TcpReceiverOptions::default();
+    options.max_queued_frames = 3;
+    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
+    let mut sender = TcpSender::connect(&endpoint).await.unwrap();
+    for number in 0..10 {
+        sender.send(&message(0, number)).await.unwrap();
+    }
+    let started = Instant::now();
+    while receiver.stats().waiting_frames < 3 {
+        assert!(started.elapsed() < GUARD, "{:?}", receiver.stats());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((receiver.stats().connections, receiver.stats().frames), (1, 3));
+    // The others wait in the kernel and in the connection.
+    receiver.close(WITHIN);
+    let mut count = 0;
+    while let Some(received) = receiver.recv().await {
+        assert_eq!(name(&received.unwrap().payload), format!("0/{count}"));
+        count += 1;
+    }
+    assert_eq!(count, 10);
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn an_http_receiver_that_nobody_polls_answers_up_to_its_bounds() {
+    let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
+    let mut sender = HttpSender::new(&endpoint).unwrap();
+    for number in 0..10 {
+        timeout(GUARD, sender.send(&message(0, number))).await.expect("an answer").unwrap();
+    }
+    receiver.close(WITHIN);
+    for number in 0..10 {
+        let received = receiver.recv().await.unwrap().unwrap();
+        assert_eq!(name(&received.payload), format!("0/{number}"));
+    }
+    assert!(receiver.recv().await.is_none());
+}

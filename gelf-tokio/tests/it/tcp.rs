@@ -1,0 +1,150 @@
+//! Senders and receivers over TCP on the loopback.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp};
+use gelf_tokio::{Endpoint, SendError, TcpReceiver, TcpSender};
+use tokio::time::timeout;
+
+const GRACE: Duration = Duration::from_secs(60);
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    format!("gelf+tcp://{address}").parse().unwrap()
+}
+
+async fn pair() -> (TcpSender, TcpReceiver) {
+    let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    (TcpSender::connect(&endpoint(receiver.local_addr().unwrap())).await.unwrap(), receiver)
+}
+
+fn numbered(number: i64) -> Message<'static> {
+    // Up to 2,000 bytes and more, so that frames end anywhere in a read.
+    let text = format!("{number} {}", "x".repeat((number * 37 % 2000) as usize));
+    Message::new("h", text).with_field(FieldName::from_static("number"), number)
+}
+
+fn number(payload: &[u8]) -> i64 {
+    let decoded = Decoder::strict().decode(payload).unwrap();
+    let number = decoded.message.field("number").and_then(|value| value.as_i64()).unwrap();
+    assert_eq!(decoded.message.short_message(), numbered(number).short_message());
+    number
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_arrive_once_and_in_order() {
+    let (mut sender, mut receiver) = pair().await;
+    let sending = tokio::spawn(async move {
+        for number in 0..10_000 {
+            sender.feed(&numbered(number)).await.unwrap();
+        }
+        sender.close(GRACE).await.unwrap();
+    });
+    for expected in 0..10_000 {
+        assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), expected);
+    }
+    sending.await.unwrap();
+    let stats = receiver.stats();
+    assert_eq!((stats.connections, stats.frames, stats.cut_frames, stats.empty_frames), (1, 10_000, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_connection_keeps_its_order() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        tasks.spawn(async move {
+            let mut sender = TcpSender::connect(&endpoint(address)).await.unwrap();
+            let from = sender.local_addr().unwrap();
+            for number in 0..500 {
+                sender.feed(&numbered(number)).await.unwrap();
+                if number % 50 == 0 {
+                    sender.flush().await.unwrap();
+                }
+            }
+            sender.close(GRACE).await.unwrap();
+            from
+        });
+    }
+    let mut next = std::collections::HashMap::new();
+    for _ in 0..8 * 500 {
+        let received = receiver.recv().await.unwrap().unwrap();
+        let expected = next.entry(received.from).or_insert(0);
+        assert_eq!(number(&received.payload), *expected);
+        *expected += 1;
+    }
+    assert!(next.len() == 8 && next.values().all(|count| *count == 500), "{next:?}");
+    while let Some(from) = tasks.join_next().await {
+        assert_eq!(next.remove(&from.unwrap()), Some(500));
+    }
+}
+
+#[tokio::test]
+async fn every_member_survives_the_way() {
+    let (mut sender, mut receiver) = pair().await;
+    let message = Message::new("host-1", "quote \" backslash \\ nul \0 umlaut ü")
+        .with_full_message("a\nb")
+        .with_level(Level::Emergency)
+        .with_timestamp(Timestamp::from_unix_nanos(1_700_000_000_123_456_789));
+    sender.send(&message).await.unwrap();
+    let received = receiver.recv().await.unwrap().unwrap();
+    assert_eq!(received.from, sender.local_addr().unwrap());
+    let decoded = Decoder::strict().decode(&received.payload).unwrap();
+    assert_eq!(decoded.message, message);
+}
+
+#[tokio::test]
+async fn after_the_receiver_was_gone_a_new_connection_sends_again_what_was_not_flushed() {
+    let (mut sender, mut receiver) = pair().await;
+    let address = receiver.local_addr().unwrap();
+    sender.send(&numbered(0)).await.unwrap();
+    assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), 0);
+    sender.feed(&numbered(1)).await.unwrap();
+    drop(receiver);
+    let started = Instant::now();
+    while !sender.is_closed() {
+        assert!(started.elapsed() < GRACE, "the end is not noticed");
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(sender.flush().await, Err(SendError::Closed)));
+
+    let mut receiver = TcpReceiver::bind(address).await.unwrap();
+    let mut sender = TcpSender::connect(&endpoint(address)).await.unwrap();
+    sender.send(&numbered(1)).await.unwrap();
+    assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), 1);
+}
+
+#[tokio::test]
+async fn a_destination_where_nobody_listens_is_an_error_of_the_connect() {
+    let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = endpoint(receiver.local_addr().unwrap());
+    drop(receiver);
+    let error = TcpSender::connect(&endpoint).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(SendError::from(error).is_refused());
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_transport_is_refused() {
+    let error = TcpSender::connect(&"gelf://127.0.0.1".parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_keep_others_from_being_served() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    let sending = tokio::spawn(async move {
+        let mut senders = Vec::new();
+        for _ in 0..60 {
+            senders.push(TcpSender::connect(&endpoint(address)).await.unwrap());
+        }
+        senders[59].send(&numbered(7)).await.unwrap();
+        senders
+    });
+    let received = timeout(GRACE, receiver.recv()).await.expect("it comes").unwrap().unwrap();
+    let _idle = sending.await.unwrap();
+    assert_eq!(number(&received.payload), 7);
+    assert_eq!(receiver.stats().open_connections, 60);
+}

@@ -1,0 +1,225 @@
+//! Senders and receivers over UDP on the loopback.
+
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{CHUNK_MAGIC, Decoder, FieldName, Level, Message, Timestamp};
+use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+/// The payload of `Message::new("h", "")` with this text has so many bytes more than the text.
+const FRAMEWORK_LEN: usize = r#"{"version":"1.1","host":"h","short_message":""}"#.len();
+
+async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
+    let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}{options}", receiver.local_addr().unwrap());
+    (UdpSender::connect(&uri.parse().unwrap()).await.unwrap(), receiver)
+}
+
+/// Nothing is lost on the loopback, so what does not come soon does not come at all.
+async fn received(receiver: &mut UdpReceiver) -> Received {
+    timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap().expect("it is good")
+}
+
+/// Text that compresses to about two thirds, the same for the same seed.
+fn noise(seed: u64, len: usize) -> String {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b' ' + (state >> 58) as u8)
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[tokio::test]
+async fn every_compression_and_size_of_datagram_carries_short_and_long_messages() {
+    for compression in ["none", "gzip", "zlib", "gzip&level=9", "zlib&level=1"] {
+        for datagram_size in [200, 1420, 8192, 65_507] {
+            let options = format!("?compression={compression}&datagram_size={datagram_size}");
+            let (mut sender, mut receiver) = pair(&options).await;
+            let mut datagrams = 0;
+            for (number, len) in [0, 1, 100, 1400, 20_000].into_iter().enumerate() {
+                let text = noise(number as u64, len);
+                let message = Message::new("h", text.as_str())
+                    .with_full_message("line\nline")
+                    .with_level(Level::Warning)
+                    .with_timestamp(Timestamp::from_unix_nanos(1_700_000_000_123_456_789))
+                    .with_field(FieldName::from_static("number"), number as i64);
+                let sent = sender.send(&message).await.unwrap();
+                let received = received(&mut receiver).await;
+                assert_eq!(received.from, sender.local_addr().unwrap());
+                let decoded = Decoder::lenient().decode(&received.payload).unwrap().message;
+                let expected = if text.trim().is_empty() { "-" } else { text.as_str() };
+                assert_eq!(decoded.short_message(), expected, "{options}");
+                assert_eq!(decoded.full_message(), Some("line\nline"));
+                assert_eq!(decoded.level(), Some(Level::Warning));
+                assert_eq!(decoded.timestamp(), message.timestamp());
+                assert_eq!(decoded.field("number").and_then(|value| value.as_i64()), Some(number as i64));
+                datagrams += sent.datagrams as u64;
+                assert_eq!(sent.refused, 0);
+                assert!(sent.bytes <= sent.datagrams * datagram_size);
+                assert!(sent.datagrams == 1 || sent.bytes > (sent.datagrams - 1) * datagram_size);
+            }
+            let stats = receiver.stats().datagrams;
+            assert_eq!((stats.payloads, stats.errors.total(), stats.deviations), (5, 0, Default::default()));
+            // A chunk that completes a message counts as its payload.
+            assert_eq!(stats.chunks, datagrams - 5);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_128_chunks_arrives_and_one_byte_more_is_refused_by_name() {
+    for (datagram_size, share) in [(100, 88), (1420, 1408)] {
+        let (mut sender, mut receiver) =
+            pair(&format!("?compression=none&datagram_size={datagram_size}")).await;
+        let text = noise(7, 2 * 128 * share).replace(['"', '\\'], "q");
+        let longest = &text[..128 * share - FRAMEWORK_LEN];
+        let sent = sender.send(&Message::new("h", longest)).await.unwrap();
+        assert_eq!((sent.datagrams, sent.bytes, sent.refused), (128, 128 * datagram_size, 0));
+        let received = received(&mut receiver).await;
+        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
+        assert!(decoded.message.short_message() == longest);
+
+        let too_long = &text[..longest.len() + 1];
+        match sender.send(&Message::new("h", too_long)).await {
+            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload(error))) => {
+                assert_eq!((error.len, error.max), (128 * share + 1, 128 * share));
+            }
+            other => panic!("{other:?}"),
+        }
+        sender.send(&Message::new("h", "next")).await.unwrap();
+        let payload = self::received(&mut receiver).await.payload;
+        assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"next"}"#);
+        assert_eq!(receiver.stats().datagrams.datagrams, 129);
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_the_wire_is_the_payload_and_no_byte_more() {
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}?compression=none&datagram_size=40", peer.local_addr().unwrap());
+    let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
+    let mut buffer = [0; 100];
+
+    let payload = br#"{"host":"h","short_message":"m"}"#;
+    sender.send_payload(payload).await.unwrap();
+    let len = peer.recv(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..len], payload);
+
+    let payload = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+    sender.send(&Message::new("h", "m")).await.unwrap();
+    let mut ids = Vec::new();
+    for (number, part) in payload.chunks(28).enumerate() {
+        let len = peer.recv(&mut buffer).await.unwrap();
+        assert_eq!(buffer[..2], CHUNK_MAGIC);
+        assert_eq!(buffer[10..12], [number as u8, 2]);
+        assert_eq!(&buffer[12..len], part);
+        ids.push(buffer[2..10].to_vec());
+    }
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn an_ipv6_destination_is_reached_from_an_ipv6_port() {
+    let Ok(mut receiver) = UdpReceiver::bind("[::1]:0").await else {
+        eprintln!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let endpoint = format!("gelf://{}", receiver.local_addr().unwrap()).parse().unwrap();
+    let mut sender = UdpSender::connect(&endpoint).await.unwrap();
+    sender.send(&Message::new("h", "m")).await.unwrap();
+    assert!(received(&mut receiver).await.from.is_ipv6());
+    assert_eq!(sender.peer_addr().unwrap(), receiver.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up() {
+    let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let sender = UdpSender::connect(&format!("gelf://localhost:{port}").parse().unwrap()).await.unwrap();
+    assert!(sender.peer_addr().unwrap().ip().is_loopback());
+    let unknown = "gelf://no-such-host.invalid".parse().unwrap();
+    UdpSender::connect(&unknown).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_transport_is_refused() {
+    let endpoint = "gelf+tcp://127.0.0.1".parse().unwrap();
+    let error = UdpSender::connect(&endpoint).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn while_nobody_listens_sending_goes_on_and_the_first_message_after_the_return_arrives() {
+    let (mut sender, receiver) = pair("").await;
+    let address = receiver.local_addr().unwrap();
+    drop(receiver);
+    let mut refused = 0;
+    let started = Instant::now();
+    while refused < 10 {
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
+        let sent = sender.send(&Message::new("h", "nobody hears")).await.unwrap();
+        assert_eq!(sent.datagrams, 1);
+        refused += sent.refused;
+    }
+    // The last one was refused too, and the report of it waits for the next.
+    let mut receiver = UdpReceiver::bind(address).await.unwrap();
+    sender.send(&Message::new("h", "heard")).await.unwrap();
+    let payload = received(&mut receiver).await.payload;
+    assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"heard"}"#);
+    assert_eq!(receiver.stats().datagrams.datagrams, 1);
+}
+
+#[tokio::test]
+async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
+    let (mut sender, receiver) = pair("?compression=none&datagram_size=100").await;
+    drop(receiver);
+    sender.set_segmentation(false);
+    let chunks = (1000 + FRAMEWORK_LEN).div_ceil(88);
+    let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
+    assert_eq!(sent.datagrams, chunks);
+    assert!(sent.refused > 0, "{sent:?}");
+    // All at once are refused all at once.
+    sender.set_segmentation(true);
+    let started = Instant::now();
+    let mut refused = 0;
+    while refused < 3 {
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
+        let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
+        assert_eq!(sent.datagrams, chunks);
+        refused += sent.refused;
+    }
+    let stats = sender.stats();
+    assert_eq!((stats.failed, stats.fallbacks), (0, 0));
+    assert_eq!(stats.datagrams, stats.messages * chunks as u64);
+}
+
+#[tokio::test]
+async fn a_flood_of_rubbish_is_counted_to_the_last_datagram_and_good_messages_come_through() {
+    let (mut sender, mut receiver) = pair("").await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(receiver.local_addr().unwrap()).await.unwrap();
+    for round in 0..20u64 {
+        for number in 0..50 {
+            let mut rubbish = noise(round * 50 + number, (number * 7) as usize).into_bytes();
+            let magic: &[u8] = [&b"\x1e\x0f"[..], b"\x1f\x8b", b"\x78\x9c", b"\x1e", b"\x28\xb5\x2f\xfd"]
+                [(number % 5) as usize];
+            rubbish.splice(0..0, magic.iter().copied());
+            socket.send(&rubbish).await.unwrap();
+        }
+        let text = format!("good {round}");
+        sender.send(&Message::new("h", text.as_str())).await.unwrap();
+        let payload = loop {
+            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap() {
+                Ok(received) => break received.payload,
+                Err(error) => assert!(error.to_string().starts_with("from 127.0.0.1:"), "{error}"),
+            }
+        };
+        assert_eq!(Decoder::lenient().decode(&payload).unwrap().message.short_message(), text);
+    }
+    let stats = receiver.stats().datagrams;
+    assert_eq!((stats.datagrams, stats.payloads), (20 * 51, 20));
+    assert_eq!(stats.errors.total() + stats.chunks, 20 * 50);
+    assert!(stats.errors.total() >= 20 * 40, "{stats:?}");
+}

@@ -1,0 +1,214 @@
+//! A client that writes its requests by hand.
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{Compression, CompressionLevel, Compressor};
+use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub const GUARD: Duration = Duration::from_secs(30);
+
+/// A message as small as can be.
+pub const M: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+
+pub fn gzip(text: &[u8]) -> Vec<u8> {
+    Compressor::new(Compression::Gzip(CompressionLevel::default())).compress(text).to_vec()
+}
+
+pub fn zlib(text: &[u8]) -> Vec<u8> {
+    Compressor::new(Compression::Zlib(CompressionLevel::default())).compress(text).to_vec()
+}
+
+/// `POST /gelf` with more headers, each with its line end, and a body.
+pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    request("POST /gelf", headers, body)
+}
+
+pub fn request(line: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head =
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// `POST /gelf` with a body in chunks of `len` bytes.
+pub fn post_chunked(headers: &str, body: impl AsRef<[u8]>, len: usize) -> Vec<u8> {
+    let mut request =
+        format!("POST /gelf HTTP/1.1\r\nhost: localhost\r\n{headers}transfer-encoding: chunked\r\n\r\n")
+            .into_bytes();
+    for chunk in body.as_ref().chunks(len) {
+        request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        request.extend_from_slice(chunk);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    request
+}
+
+pub async fn receiver(change: impl FnOnce(&mut HttpReceiverOptions)) -> HttpReceiver {
+    let mut options = HttpReceiverOptions::default();
+    change(&mut options);
+    HttpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
+}
+
+/// What came out of a receiver.
+pub type Item = Result<String, ReceiveError>;
+
+/// Lets the receiver receive until the client is done, and whatever it has received then.
+pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output = T>) -> (T, Vec<Item>) {
+    let mut items = Vec::new();
+    let mut take = |received: Option<Result<gelf_tokio::Received, _>>| {
+        let received = received.expect("the receiver is open");
+        items.push(received.map(|received| String::from_utf8_lossy(&received.payload).into_owned()));
+    };
+    let mut client = pin!(timeout(GUARD, client));
+    let done = loop {
+        tokio::select! {
+            biased;
+            done = &mut client => break done.expect("the client is done in time"),
+            received = receiver.recv() => take(received),
+        }
+    };
+    loop {
+        tokio::select! {
+            biased;
+            received = receiver.recv() => take(received),
+            // Not at once: of many items, there are none for a while when this task has used up its turn.
+            () = tokio::task::yield_now() => break,
+        }
+    }
+    (done, items)
+}
+
+/// What comes of requests on one connection: the status of each answer, and what was received.
+pub async fn exchange(receiver: &mut HttpReceiver, requests: &[Vec<u8>]) -> (Vec<u16>, Vec<Item>) {
+    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
+    during(receiver, async {
+        let mut statuses = Vec::new();
+        for request in requests {
+            client.send(request).await;
+            statuses.push(client.answer().await.status);
+        }
+        statuses
+    })
+    .await
+}
+
+/// Lets the receiver work until its figures are as wanted, and all that was begun is counted.
+pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverStats) -> bool) -> Vec<Item> {
+    let started = std::time::Instant::now();
+    let mut items = Vec::new();
+    while !wanted(&receiver.stats()) {
+        assert!(started.elapsed() < GUARD, "{:?}", receiver.stats());
+        connections_add_up(&receiver.stats());
+        let ((), more) = during(receiver, tokio::time::sleep(Duration::from_millis(2))).await;
+        items.extend(more);
+    }
+    adds_up(&receiver.stats());
+    items
+}
+
+/// Each connection is counted once.
+pub fn connections_add_up(stats: &HttpReceiverStats) {
+    let over = stats.ended_connections
+        + stats.broken_connections
+        + stats.closed_connections
+        + stats.over_limit_connections
+        + stats.failed_handshakes
+        + stats.slow_heads
+        + stats.idle_connections;
+    assert_eq!(stats.connections, stats.open_connections as u64 + over, "{stats:?}");
+}
+
+/// Each connection, each request and each value is counted once.
+pub fn adds_up(stats: &HttpReceiverStats) {
+    connections_add_up(stats);
+    assert_eq!(
+        stats.requests,
+        stats.accepted + stats.preflights + stats.rejected.total() + stats.broken_requests,
+        "{stats:?}"
+    );
+    assert_eq!(stats.values, stats.payloads + stats.dropped.total(), "{stats:?}");
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| &value[..])
+    }
+}
+
+/// A connection from an address of the loopback, 127.0.0.`host`.
+pub fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
+    // Without an await, so that a connection is not reset, for being one too many, while it is made.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_tcp_nodelay(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpStream::from_std(socket.into()).unwrap()
+}
+
+#[derive(Debug)]
+pub struct Client<S = TcpStream> {
+    pub stream: S,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self::over(connect_from(1, address))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// The next answer, which must have no body.
+    pub async fn answer(&mut self) -> Answer {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break at;
+            }
+            let len = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert!(len > 0, "closed behind {:?}", String::from_utf8_lossy(&self.buffer));
+        };
+        let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
+        let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let answer = Answer { status, headers };
+        if status != 100 {
+            assert_eq!(answer.header("content-length"), Some("0"), "{answer:?}");
+        }
+        answer
+    }
+
+    /// Whether nothing follows but the end of the connection.
+    pub async fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && self.stream.read_buf(&mut self.buffer).await.unwrap() == 0
+    }
+}
