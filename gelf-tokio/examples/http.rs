@@ -16,6 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut receiver = HttpReceiver::bind_with("127.0.0.1:0", options).await?;
     let address = receiver.local_addr()?;
 
+    let mut decoder = Decoder::lenient();
     // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be asked for.
     for query in ["", "?bulk=true&compression=gzip"] {
         let (client, mut receipts, driver) =
@@ -27,14 +28,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let driver = tokio::spawn(driver.run());
         for _ in 1..=3 {
             let received = receiver.recv().await.ok_or("the receiver is closed")??;
-            let decoded = Decoder::lenient().decode(&received.payload)?;
+            let decoded = received.decode(&mut decoder)?;
             println!("received from {}: {}", received.from, decoded.message.short_message());
         }
-        // The receiver answers while it is asked for more.
-        tokio::select! {
-            ended = driver => ended?,
-            received = receiver.recv() => println!("unexpected: {received:?}"),
-        }
+        driver.await?;
         while let Some((number, outcome)) = receipts.recv().await {
             println!("message {number}: {outcome:?}");
         }

@@ -41,16 +41,13 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     }
     drop(client);
 
+    let mut decoder = Decoder::lenient();
     for _ in 1..=3 {
         let received = receiver.recv().await.ok_or("the receiver is closed")??;
-        let decoded = Decoder::lenient().decode(&received.payload)?;
+        let decoded = received.decode(&mut decoder)?;
         println!("received from {}: {}", received.from, decoded.message.short_message());
     }
-    // The receiver goes on while the driver ends its connection.
-    tokio::select! {
-        ended = driver => ended?,
-        received = receiver.recv() => println!("unexpected: {received:?}"),
-    }
+    driver.await?;
     while let Some((number, outcome)) = receipts.recv().await {
         println!("message {number}: {outcome:?}");
     }
