@@ -1,28 +1,22 @@
 //! Datagrams over an Ethernet of 1,500 bytes a frame: two network namespaces and a cable between them.
 //!
 //! It needs root and `ip` of iproute2. Without them it says so and passes; `GELF_TESTS_REQUIRE=netns` makes it fail.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
-
-mod udp_child;
 
 use std::io::Write;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::process::{Other, until_told_to_end};
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{SendError, UdpReceiver, UdpSender};
-use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use udp_child::{Other, role, until_told_to_end};
+
+/// The roles of the other processes.
+pub(crate) const RECEIVER: &str = "cable-receiver";
+pub(crate) const SENDER: &str = "cable-sender";
+pub(crate) const SENDER_WITHOUT_A_WAY: &str = "cable-sender-without-a-way";
 
 const MESSAGES: u64 = 20;
 
@@ -59,8 +53,8 @@ impl Cable {
         Some(cable)
     }
 
-    fn start(&self, namespace: &str, test: &str, role: &str, argument: &str) -> Other {
-        Other::start(&["ip", "netns", "exec", namespace], test, role, argument)
+    fn start(&self, namespace: &str, role: &str, argument: &str) -> Other {
+        Other::start(&["ip", "netns", "exec", namespace], role, argument)
     }
 }
 
@@ -79,10 +73,6 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
 /// 100,000 characters, the same for the same number.
 fn text(number: u64) -> String {
     let mut state = number.wrapping_mul(2) + 1;
@@ -93,12 +83,12 @@ fn text(number: u64) -> String {
     (0..100_000).map(|_| next()).collect()
 }
 
-fn chunked_messages_arrive(test: &str, datagram_size: usize) -> [u64; 4] {
+fn chunked_messages_arrive(datagram_size: usize) -> [u64; 4] {
     let Some(cable) = Cable::new() else { return [0; 4] };
-    let receiver = cable.start(&cable.far, test, "receiver", "");
+    let receiver = cable.start(&cable.far, RECEIVER, "");
     let port = receiver.says("listens at ");
     let uri = format!("gelf://10.99.0.2:{port}?compression=none&datagram_size={datagram_size}");
-    let mut sender = cable.start(&cable.near, test, "sender", &uri);
+    let mut sender = cable.start(&cable.near, SENDER, &uri);
     let sent = sender.says("sent ");
     sender.end();
     let report = receiver.says("received ");
@@ -108,17 +98,7 @@ fn chunked_messages_arrive(test: &str, datagram_size: usize) -> [u64; 4] {
     [MESSAGES, sent[0], sent[1], sent[2]]
 }
 
-/// In another process, the part of this one.
-fn played() -> bool {
-    match role() {
-        None => return false,
-        Some((role, _)) if role == "receiver" => runtime().block_on(receive()),
-        Some((_, uri)) => runtime().block_on(send(&uri)),
-    }
-    true
-}
-
-async fn receive() {
+pub(crate) async fn receive() {
     let mut receiver = UdpReceiver::bind("0.0.0.0:0").await.unwrap();
     eprintln!("listens at {}", receiver.local_addr().unwrap().port());
     for number in 0..MESSAGES {
@@ -132,7 +112,7 @@ async fn receive() {
     until_told_to_end();
 }
 
-async fn send(uri: &str) {
+pub(crate) async fn send(uri: &str) {
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
     for number in 0..MESSAGES {
         sender.send(&Message::new("h", text(number))).await.unwrap();
@@ -144,35 +124,20 @@ async fn send(uri: &str) {
     until_told_to_end();
 }
 
-#[test]
-fn datagrams_of_1420_leave_together_and_arrive_whole() {
-    if !played() {
-        let [messages, datagrams, fallbacks, segmented] =
-            chunked_messages_arrive("datagrams_of_1420_leave_together_and_arrive_whole", 1420);
-        assert_eq!((datagrams, fallbacks, segmented), (messages * 72, 0, messages * 72));
-    }
+pub(crate) fn datagrams_of_1420_leave_together_and_arrive_whole() {
+    let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(1420);
+    assert_eq!((datagrams, fallbacks, segmented), (messages * 72, 0, messages * 72));
 }
 
-#[test]
-fn datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one() {
-    if !played() {
-        let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(
-            "datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one",
-            8192,
-        );
-        assert_eq!((datagrams, fallbacks, segmented), (messages * 13, messages.min(1), 0));
-    }
+pub(crate) fn datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one() {
+    let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(8192);
+    assert_eq!((datagrams, fallbacks, segmented), (messages * 13, messages.min(1), 0));
 }
 
-#[test]
-fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() {
-    const TEST: &str = "without_a_way_messages_fail_by_name_and_go_on_when_there_is_one";
-    if let Some((_, uri)) = role() {
-        return runtime().block_on(send_without_a_way(&uri));
-    }
+pub(crate) fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() {
     let Some(cable) = Cable::new() else { return };
     // Another address of the sender's, as from another lease, takes the place of the one that the socket has.
-    let sender = cable.start(&cable.near, TEST, "sender", "gelf://10.99.0.2:9?compression=none");
+    let sender = cable.start(&cable.near, SENDER_WITHOUT_A_WAY, "gelf://10.99.0.2:9?compression=none");
     sender.says("connected");
     ip(&["-n", &cable.near, "address", "flush", "dev", "cable"]).unwrap();
     println!("without an address: {}", sender.says("failed "));
@@ -180,7 +145,7 @@ fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() {
     assert_eq!(sender.says("sent from "), "10.99.0.3");
 }
 
-async fn send_without_a_way(uri: &str) {
+pub(crate) async fn send_without_a_way(uri: &str) {
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
     eprintln!("connected");
     let mut has_failed = false;

@@ -1,8 +1,6 @@
-//! A receiver in a process of its own, so that its memory, processor time and file descriptors are its own, too.
+//! A receiver over TCP in a process of its own, so that its memory, processor time and file descriptors are its own, too.
 //!
-//! The process is the test's own program, started once more: a test there calls [`run_if_asked`]. What it receives is
-//! counted, and timed where the payload is one of [`timed_frame`].
-#![allow(dead_code, reason = "not every test asks for everything")]
+//! It counts the frames that it receives, and measures how long a [`timed_frame`] took.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,27 +9,21 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use crate::process::ROLE;
 use gelf_tokio::{TcpReceiver, TcpReceiverOptions};
 use tokio::net::{TcpSocket, TcpStream};
 
-const ASKED: &str = "GELF_TOKIO_TEST_RECEIVER";
+/// The role of the process.
+pub(crate) const RECEIVER: &str = "tcp-receiver";
 
-/// The name of the test that calls [`run_if_asked`].
-const TEST: &str = "the_receiver_in_a_process_of_its_own";
-
-/// Runs as the receiver, to its end, if that is what this process was started for.
-pub(crate) fn run_if_asked() {
-    let Ok(max_connections) = std::env::var(ASKED) else { return };
+/// Receives, and reports for each line of standard input, until that ends.
+pub(crate) async fn receive(argument: &str) {
+    let (max_connections, frame_seconds) = argument.split_once(' ').unwrap();
     let mut options = TcpReceiverOptions::default();
     options.max_connections = max_connections.parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(receive(options));
-    std::process::exit(0);
-}
-
-async fn receive(options: TcpReceiverOptions) {
+    options.frame_timeout = Duration::from_secs(frame_seconds.parse().unwrap());
     let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
-    println!("\nlistening {}", receiver.local_addr().unwrap());
+    println!("listening {}", receiver.local_addr().unwrap());
     let (asks, mut asked) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
         for _ in std::io::stdin().lines().map_while(Result::ok) {
@@ -97,10 +89,9 @@ pub(crate) struct ReceiverProcess {
 }
 
 impl ReceiverProcess {
-    pub(crate) fn start(max_connections: usize) -> Self {
+    pub(crate) fn start(max_connections: usize, frame_seconds: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([TEST, "--exact", "--nocapture"])
-            .env(ASKED, max_connections.to_string())
+            .env(ROLE, format!("{RECEIVER} {max_connections} {frame_seconds}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -115,7 +106,7 @@ impl ReceiverProcess {
         self.child.id()
     }
 
-    /// What it has done so far: figures by name.
+    /// Returns its counters, by name.
     pub(crate) fn report(&mut self) -> HashMap<String, u64> {
         self.stdin.write_all(b"report\n").unwrap();
         let figures = line_after(&mut self.stdout, "report ");
@@ -123,7 +114,7 @@ impl ReceiverProcess {
         figures.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
     }
 
-    /// Waits until its report is as wanted, and gives it and how long it took.
+    /// Waits until its report is as wanted, and returns the report and the time that it took.
     pub(crate) fn until(
         &mut self,
         wanted: impl Fn(&HashMap<String, u64>) -> bool,
@@ -135,17 +126,17 @@ impl ReceiverProcess {
             if wanted(&report) {
                 return (report, waited);
             }
-            assert!(waited < Duration::from_secs(30), "{report:?}");
+            assert!(waited < Duration::from_secs(60), "{report:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Bytes of memory that are its own: now.
+    /// Returns the bytes of its resident memory.
     pub(crate) fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// The most of them there were since the last [`forget_peak`](Self::forget_peak).
+    /// Returns the most bytes since the last [`forget_peak`](Self::forget_peak).
     pub(crate) fn peak(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -154,7 +145,7 @@ impl ReceiverProcess {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
     }
 
-    /// Its time on a processor.
+    /// Returns its time on a processor.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit_once(')').unwrap().1;
@@ -191,7 +182,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
-/// A frame that says when it was sent.
+/// Returns a frame that says when it was sent.
 pub(crate) fn timed_frame() -> Vec<u8> {
     format!("t={}\0", now()).into_bytes()
 }
@@ -218,21 +209,21 @@ impl GoodSender {
         Self { stop, thread }
     }
 
-    /// How many it has sent.
+    /// Stops it. Returns how many frames it has sent.
     pub(crate) fn stop(self) -> u64 {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap()
     }
 }
 
-/// A connection from an address of the loopback, 127.0.0.`host`.
+/// Connects from an address of the loopback, 127.0.0.`host`.
 pub(crate) async fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
     socket.connect(to).await
 }
 
-/// Sets how many files a process may have open, up to what it may be set to.
+/// Sets how many files a process may have open.
 pub(crate) fn limit_files(process: u32, limit: u32) {
     let limit = format!("--nofile={limit}:");
     let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();

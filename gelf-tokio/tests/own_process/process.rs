@@ -1,4 +1,4 @@
-//! A test program that runs itself again, as another process with a role in the test.
+//! Starts this program again, as another process with a role in a test.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -7,10 +7,11 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-const ROLE: &str = "GELF_TEST_ROLE";
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ROLE: &str = "GELF_TEST_ROLE";
+/// A generous bound for the time in which the other process answers.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// The role that this process has, and what it was told with it: `None` in the one that was started first.
+/// Returns the role of this process, and its argument; `None` in the process that was started first.
 pub(crate) fn role() -> Option<(String, String)> {
     let (role, argument) = env::var(ROLE).ok()?.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
     Some((role, argument))
@@ -29,14 +30,13 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// Starts `test` of this program in a role, behind a command such as `ip netns exec NAME`.
-    pub(crate) fn start(command: &[&str], test: &str, role: &str, argument: &str) -> Self {
+    /// Starts this program in a role, behind a command such as `ip netns exec NAME`.
+    pub(crate) fn start(command: &[&str], role: &str, argument: &str) -> Self {
         let program = env::current_exe().unwrap();
         let mut words: Vec<_> = command.iter().map(Into::into).collect();
         words.push(program.into_os_string());
         let mut process = Command::new(&words[0])
             .args(&words[1..])
-            .args([test, "--exact", "--nocapture"])
             .env(ROLE, format!("{role} {argument}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -49,10 +49,10 @@ impl Other {
         Self { input: process.stdin.take(), process, lines }
     }
 
-    /// What it says behind a word, once it does.
+    /// Waits for a line that begins with a word, and returns the rest of it.
     pub(crate) fn says(&self, word: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).expect("the other process says something");
+            let line = self.lines.recv_timeout(MAX_ANSWER_TIME).expect("the other process says something");
             match line.strip_prefix(word) {
                 Some(rest) => return rest.trim().to_owned(),
                 None => println!("another process: {line}"),

@@ -1,20 +1,15 @@
-//! An HTTP receiver that runs out of file descriptors. It is a program of its own, since it takes all of them.
-#![cfg(all(unix, feature = "http"))]
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests state what they know")]
-
-#[path = "support/http_client.rs"]
-mod http_client;
+//! A receiver over HTTP that runs out of file descriptors. It is in a process of its own, since the test takes all of
+//! them.
 
 use std::fs::File;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::http_client::{Client, M, adds_up, during, post};
 use gelf_tokio::HttpReceiver;
-use http_client::{Client, M, adds_up, during, post};
 use tokio::time::timeout;
 
-#[tokio::test]
-async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
+pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
     // Where the limit cannot be lowered, the test takes more files, and longer.
     let lowered =
         Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();

@@ -1,0 +1,123 @@
+//! Tests that need processes of their own: for their memory, their file descriptors, or a network namespace.
+//!
+//! This program is its own harness, since it starts itself again as the other process of a test. Tests run one after
+//! another, so that a figure belongs to one test alone. An argument that is no option selects the tests whose names
+//! contain it.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests state what they know"
+)]
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the tests are for Linux"))]
+
+#[cfg(all(feature = "http", target_os = "linux"))]
+#[path = "../support/http_client.rs"]
+mod http_client;
+#[cfg(all(feature = "http", target_os = "linux"))]
+mod http_file_limit;
+mod process;
+#[cfg(target_os = "linux")]
+mod tcp_file_limit;
+#[cfg(target_os = "linux")]
+mod tcp_hostile;
+#[cfg(target_os = "linux")]
+mod tcp_receiver;
+#[cfg(target_os = "linux")]
+mod udp_flood;
+#[cfg(target_os = "linux")]
+mod udp_namespaces;
+
+use std::future::Future;
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+/// Names a test, which may be asynchronous.
+macro_rules! test {
+    ($module:ident :: $name:ident) => {
+        (concat!(stringify!($module), "::", stringify!($name)), $module::$name as fn())
+    };
+    (async $module:ident :: $name:ident) => {
+        (concat!(stringify!($module), "::", stringify!($name)), (|| block_on($module::$name())) as fn())
+    };
+}
+
+const TESTS: &[(&str, fn())] = &[
+    #[cfg(target_os = "linux")]
+    test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_its_connections_and_waits_for_more),
+    #[cfg(target_os = "linux")]
+    test!(async tcp_hostile::a_thousand_connections_with_a_byte_a_second_are_closed_and_cost_little),
+    #[cfg(target_os = "linux")]
+    test!(async tcp_hostile::a_stream_without_a_delimiter_is_one_error_and_costs_no_more_than_a_frame),
+    #[cfg(target_os = "linux")]
+    test!(async tcp_hostile::long_frames_that_are_never_ended_cost_no_more_than_their_budget),
+    #[cfg(target_os = "linux")]
+    test!(async tcp_hostile::a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_open),
+    #[cfg(target_os = "linux")]
+    test!(async tcp_hostile::one_peer_that_connects_without_end_keeps_nobody_out),
+    #[cfg(target_os = "linux")]
+    test!(udp_flood::a_flood_of_chunks_costs_16_mib_and_no_good_message),
+    #[cfg(target_os = "linux")]
+    test!(udp_namespaces::datagrams_of_1420_leave_together_and_arrive_whole),
+    #[cfg(target_os = "linux")]
+    test!(udp_namespaces::datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one),
+    #[cfg(target_os = "linux")]
+    test!(udp_namespaces::without_a_way_messages_fail_by_name_and_go_on_when_there_is_one),
+    // The last, since it lowers the file limit of this process.
+    #[cfg(all(feature = "http", target_os = "linux"))]
+    test!(async http_file_limit::a_receiver_without_file_descriptors_waits_until_there_are_some),
+];
+
+fn main() -> ExitCode {
+    if let Some((role, argument)) = process::role() {
+        play(&role, &argument);
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| matches!(&argument[..], "--list" | "--ignored")) {
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let is_selected =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(&filter[..]));
+    let mut failed = Vec::new();
+    for (name, test) in TESTS.iter().filter(|(name, _)| is_selected(name)) {
+        println!("test {name} ...");
+        match catch_unwind(test) {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(_) => {
+                println!("test {name} ... FAILED");
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        println!("test result: ok");
+        return ExitCode::SUCCESS;
+    }
+    println!("test result: FAILED: {failed:?}");
+    ExitCode::FAILURE
+}
+
+/// Plays the part of the other process of a test.
+#[cfg(target_os = "linux")]
+fn play(role: &str, argument: &str) {
+    match role {
+        tcp_receiver::RECEIVER => block_on(tcp_receiver::receive(argument)),
+        udp_flood::RECEIVER => udp_flood::receive(),
+        udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),
+        udp_namespaces::SENDER => block_on(udp_namespaces::send(argument)),
+        udp_namespaces::SENDER_WITHOUT_A_WAY => block_on(udp_namespaces::send_without_a_way(argument)),
+        _ => panic!("no role is called {role}"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn play(role: &str, _argument: &str) {
+    panic!("no role is called {role}");
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}
