@@ -374,6 +374,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             let low = self.four_digits()?;
             if (0xdc00..0xe000).contains(&low) {
                 let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                // A surrogate pair always is a character.
                 return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
             self.at = after_first;

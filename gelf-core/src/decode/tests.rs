@@ -398,7 +398,7 @@ fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
         let mut log = Log::default();
         Decoder::lenient().decode_with(&payload, &mut log).unwrap();
         let host = format!("host {host}");
-        let mut expected = vec!["b=1", "a=x", "again b=2", "a name stands twice"];
+        let mut expected = vec!["b=1", "a=x", "again b=2", "a name occurs twice"];
         expected.extend([host.as_str(), "short m", "full f", "at 1.500", "level 3"]);
         if !tail.is_empty() {
             // Found first, and passed on with the first member.

@@ -199,7 +199,7 @@ impl fmt::Display for InvalidFieldName {
             Self::Character { at } => {
                 write!(
                     f,
-                    "field names have only ASCII letters, digits, '_', '.' and '-'; byte {at} is another"
+                    "a field name has only ASCII letters, digits, '_', '.' and '-'; byte {at} is another"
                 )
             }
             Self::Empty => f.write_str("the field name is empty"),

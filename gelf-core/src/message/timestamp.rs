@@ -64,11 +64,13 @@ impl Timestamp {
 
     /// Subtracts a duration; the result is not before the earliest timestamp.
     pub fn saturating_sub(self, duration: Duration) -> Self {
+        // A duration has at most 2^94 nanoseconds.
         let nanos = i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
-            - i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX / 2);
-        let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).unwrap_or(i64::MIN);
-        let nanos = u32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0);
-        Self::from_unix(seconds, nanos).unwrap_or(Self { seconds: -Self::MAX_SECONDS, nanos: 0 })
+            - duration.as_nanos() as i128;
+        let (seconds, nanos) =
+            (nanos.div_euclid(NANOS_PER_SECOND), nanos.rem_euclid(NANOS_PER_SECOND) as u32);
+        let earlier = i64::try_from(seconds).ok().and_then(|seconds| Self::from_unix(seconds, nanos));
+        earlier.unwrap_or(Self { seconds: -Self::MAX_SECONDS, nanos: 0 })
     }
 
     /// Parses a JSON number as seconds: plain (`1385053862.3072`) or with an exponent (`1.385053862E9`).

@@ -463,12 +463,17 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// necessary.
     fn has_room(&mut self, bytes: usize) -> bool {
         if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
-            for slot in &self.free {
-                self.slots.get_mut(*slot).chunks.shrink();
-            }
-            self.bytes -= std::mem::take(&mut self.free_bytes);
+            self.shrink_free_slots();
         }
         self.bytes + bytes <= self.limits.max_bytes
+    }
+
+    #[cold]
+    fn shrink_free_slots(&mut self) {
+        for slot in &self.free {
+            self.slots.get_mut(*slot).chunks.shrink();
+        }
+        self.bytes -= std::mem::take(&mut self.free_bytes);
     }
 
     /// Drops messages until the memory is within its limit, after the message of `slot` has grown.

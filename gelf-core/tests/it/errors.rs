@@ -88,14 +88,14 @@ fn datagrams() {
         text_of::<(), _>(Err(error))
     };
     let chunk = |number, count| [&b"\x1e\x0f12345678"[..], &[number, count]].concat();
-    assert_eq!(read(b""), "the datagram is empty");
+    assert_eq!(read(b""), "an empty datagram");
     assert_eq!(read(b"\x1e"), "the first bytes are neither JSON nor a known encoding");
     assert_eq!(read(b"\x1f\x3c{}"), "the bytes 1f 3c precede the text");
     assert_eq!(read(b"\x1e\x0f123"), "the chunk has 5 bytes, fewer than its header");
     assert_eq!(read(&chunk(0, 0)), "the chunk's sequence count is 0");
     assert_eq!(read(&chunk(0, 200)), "the chunk's sequence count is 200, more than 128");
     assert_eq!(read(&chunk(3, 3)), "the chunk's sequence number is 3, and its sequence count 3");
-    assert_eq!(read(&chunk(0, 1)), "the payload is empty");
+    assert_eq!(read(&chunk(0, 1)), "an empty payload");
     let nested = [chunk(0, 1), chunk(0, 1)].concat();
     assert_eq!(read(&nested), "the payload of a message is a chunk");
     assert_eq!(read(b"\x1f\x8b"), "the compressed payload is truncated");
@@ -108,7 +108,7 @@ fn datagrams() {
     );
     let gzip = Compressor::new(Compression::default()).compress(PAYLOAD.as_bytes()).to_vec();
     assert_eq!(read(&[&gzip[..], b"x"].concat()), "there are bytes behind the compressed data");
-    assert_eq!(read(b"\x48\x89\x03\0\0\0\0\x01"), "the payload is empty");
+    assert_eq!(read(b"\x48\x89\x03\0\0\0\0\x01"), "an empty payload");
 
     let mut reader = DatagramReader::<()>::default();
     assert_eq!(reader.read(Instant::now(), (), &chunk(0, 2)), Ok(None));
@@ -162,7 +162,7 @@ fn values() {
     assert_eq!(text_of(FieldName::new("n".repeat(2000))), "the field name has 2000 bytes, more than 1023");
     assert_eq!(
         text_of(FieldName::new("a b")),
-        "field names have only ASCII letters, digits, '_', '.' and '-'; byte 1 is another"
+        "a field name has only ASCII letters, digits, '_', '.' and '-'; byte 1 is another"
     );
     assert_eq!(text_of(Level::try_from(8u8)), "8 is not a syslog severity, which are 0 to 7");
     assert_eq!(text_of(Timestamp::from_decimal("noon")), "not a timestamp");
