@@ -2,16 +2,13 @@
 
 // Adapter of the subject protocol for gelf-pro, which only supports sockets.
 
-const crypto = require('crypto');
-const dgram = require('dgram');
 const { once } = require('events');
 const net = require('net');
-const readline = require('readline');
 
 const log = require('gelf-pro');
 const { version } = require('gelf-pro/package.json');
 
-const LOOPBACK = '127.0.0.1';
+const { LOOPBACK, Refused, Unsupported, checkNumbers, datagramsOf, serve } = require('../node_sockets');
 
 // Maximum size of its datagrams over IPv4, headers included; no option changes it.
 const DATAGRAM_SIZE = 1400;
@@ -26,42 +23,6 @@ const HELLO = {
     'Asked through message, or info where there is no level, with host, timestamp and full_message in its extra. On '
     + `UDP it always compresses with zlib and cuts at ${DATAGRAM_SIZE} bytes, so it is asked for nothing else there.`,
 };
-
-class Unsupported extends Error {}
-class Refused extends Error {}
-
-// A JavaScript number would change a larger integer before the library is called.
-function checkNumbers({ fields = {} }) {
-  for (const value of Object.values(fields)) {
-    if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-      throw new Unsupported("JavaScript's numbers hold integers of 53 bits");
-    }
-  }
-}
-
-// Calls `send` with the port of a UDP socket, and returns the received datagrams.
-async function datagramsOf(send) {
-  const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
-  const marker = dgram.createSocket('udp4');
-  const received = [];
-  const end = crypto.randomBytes(16);
-  try {
-    receiver.bind(0, LOOPBACK);
-    await once(receiver, 'listening');
-    const ended = new Promise((resolve) => {
-      receiver.on('message', (datagram) => (datagram.equals(end) ? resolve() : received.push(datagram)));
-    });
-    const { port } = receiver.address();
-    await send(port);
-    // The loopback keeps the order, so this is the last datagram.
-    marker.send(end, port, LOOPBACK);
-    await ended;
-  } finally {
-    receiver.close();
-    marker.close();
-  }
-  return received.map((datagram) => datagram.toString('hex'));
-}
 
 // Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed.
 async function streamOf(send) {
@@ -113,23 +74,4 @@ async function send(request) {
   return { datagrams: await datagramsOf((port) => logMessage(request, port)) };
 }
 
-async function answer(request) {
-  try {
-    if (request.do === 'send') return await send(request);
-    throw new Unsupported('gelf-pro only sends');
-  } catch (error) {
-    if (error instanceof Unsupported) return { unsupported: error.message };
-    if (error instanceof Refused) return { error: { text: error.message } };
-    throw error;
-  }
-}
-
-async function main() {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    const request = JSON.parse(line);
-    const reply = request.do === 'hello' ? HELLO : { id: request.id, ...(await answer(request)) };
-    process.stdout.write(`${JSON.stringify(reply)}\n`);
-  }
-}
-
-main();
+serve(HELLO, { send });

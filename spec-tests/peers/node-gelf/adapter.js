@@ -2,15 +2,11 @@
 
 // Adapter of the subject protocol for gelf (gelf-node), which only supports a UDP socket.
 
-const crypto = require('crypto');
-const dgram = require('dgram');
-const { once } = require('events');
-const readline = require('readline');
-
 const Gelf = require('gelf');
 const { version } = require('gelf/package.json');
 
-const LOOPBACK = '127.0.0.1';
+const { LOOPBACK, Refused, Unsupported, checkNumbers, datagramsOf, serve } = require('../node_sockets');
+
 const CHUNK_HEADER = 12;
 
 const HELLO = {
@@ -24,42 +20,6 @@ const HELLO = {
     + 'compresses with zlib, so it is asked for nothing else. What it sends in spite of its event error is answered as '
     + 'sent. chunk is its maybeChunkMessage and send.',
 };
-
-class Unsupported extends Error {}
-class Refused extends Error {}
-
-// A JavaScript number would change a larger integer before the library is called.
-function checkNumbers({ fields = {} }) {
-  for (const value of Object.values(fields)) {
-    if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-      throw new Unsupported("JavaScript's numbers hold integers of 53 bits");
-    }
-  }
-}
-
-// Calls `send` with the port of a UDP socket, and returns the received datagrams.
-async function datagramsOf(send) {
-  const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
-  const marker = dgram.createSocket('udp4');
-  const received = [];
-  const end = crypto.randomBytes(16);
-  try {
-    receiver.bind(0, LOOPBACK);
-    await once(receiver, 'listening');
-    const ended = new Promise((resolve) => {
-      receiver.on('message', (datagram) => (datagram.equals(end) ? resolve() : received.push(datagram)));
-    });
-    const { port } = receiver.address();
-    await send(port);
-    // The loopback keeps the order, so this is the last datagram.
-    marker.send(end, port, LOOPBACK);
-    await ended;
-  } finally {
-    receiver.close();
-    marker.close();
-  }
-  return received.map((datagram) => datagram.toString('hex'));
-}
 
 // Creates a logger for the request, and calls `use` with it and a callback for its completion.
 async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
@@ -103,24 +63,4 @@ async function chunk(request) {
   return { datagrams: await datagramsOfLogger(request, cut) };
 }
 
-async function answer(request) {
-  try {
-    if (request.do === 'send') return await send(request);
-    if (request.do === 'chunk') return await chunk(request);
-    throw new Unsupported('gelf only sends');
-  } catch (error) {
-    if (error instanceof Unsupported) return { unsupported: error.message };
-    if (error instanceof Refused) return { error: { text: error.message } };
-    throw error;
-  }
-}
-
-async function main() {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    const request = JSON.parse(line);
-    const reply = request.do === 'hello' ? HELLO : { id: request.id, ...(await answer(request)) };
-    process.stdout.write(`${JSON.stringify(reply)}\n`);
-  }
-}
-
-main();
+serve(HELLO, { chunk, send });
