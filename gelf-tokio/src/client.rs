@@ -61,7 +61,7 @@ thread_local! {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
 /// let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
-/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
+/// # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 ///
 /// let client = Client::connect(&endpoint)?;
 /// client.send(&Message::new("web-1", "payment refused")).await?;
@@ -87,7 +87,7 @@ thread_local! {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
 /// # let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
-/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
+/// # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 /// let (client, mut receipts) = Client::builder(&endpoint).connect_with_receipts()?;
 /// client.send_with(&Message::new("web-1", "payment refused"), 4711).await?;
 /// # #[cfg(target_os = "linux")]

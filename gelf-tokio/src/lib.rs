@@ -20,7 +20,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let mut receiver = gelf_tokio::TcpReceiver::bind("127.0.0.1:0").await?;
 //! # let address = receiver.local_addr()?;
-//! # tokio::spawn(async move { loop { let _ = receiver.recv().await; } });
+//! # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 //! # let uri = format!("gelf+tcp://{address}");
 //! # let _ = stringify! {
 //! let uri = "gelf+tcp://logs.example:12201";

@@ -39,7 +39,7 @@ const MAX_DISCARDED_READS: usize = 16;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut receiver = TcpReceiver::bind("127.0.0.1:0").await?;
 /// let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
-/// # tokio::spawn(async move { while receiver.recv().await.is_ok() {} });
+/// # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 ///
 /// let mut sender = TcpSender::connect(&endpoint).await?;
 /// for number in 0..1000 {
