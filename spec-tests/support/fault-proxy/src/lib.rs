@@ -56,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 mod generator;
+mod remote;
 mod tcp;
 mod udp;
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::flight::{Departure, Flight, Line};
 use super::plan::UdpPlan;
 use super::{UdpCounters, UdpOptions};
 use crate::Way;
+use crate::remote::Command;
 
 /// Maximum length of a datagram, in bytes.
 const LONGEST: usize = 65_535;
@@ -26,12 +27,6 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Pause after a failed receive.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
-
-#[derive(Debug)]
-pub(crate) enum Command {
-    Refuse(oneshot::Sender<()>),
-    Accept(oneshot::Sender<io::Result<()>>),
-}
 
 pub(crate) struct Relay {
     address: SocketAddr,
