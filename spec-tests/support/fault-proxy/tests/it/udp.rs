@@ -1,11 +1,4 @@
 //! Datagrams through the UDP proxy have exactly the fates of their plan and seed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,15 +7,12 @@ use std::time::{Duration, Instant};
 use fault_proxy::{Fate, UdpCounters, UdpOptions, UdpPlan, UdpProxy, Way};
 use tokio::net::UdpSocket;
 
+use crate::within;
+
 const SEED: u64 = 20_261_122;
 
 /// Number of datagrams sent before they are read; the kernel buffers this many.
 const BATCH: u64 = 50;
-
-/// Fails a test that hangs. The limit is generous for any machine.
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no timeout")
-}
 
 struct Test {
     target: std::net::UdpSocket,
