@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::Way;
+use crate::Direction;
 use crate::remote::{Command, Remote};
 use connection::Control;
 use flow::Taken;
@@ -88,25 +88,25 @@ pub struct TcpCounters {
 }
 
 impl TcpCounters {
-    fn passed(&mut self, way: Way, count: usize) {
-        *match way {
-            Way::ToTarget => &mut self.bytes_to_target,
-            Way::ToClient => &mut self.bytes_to_client,
+    fn passed(&mut self, direction: Direction, count: usize) {
+        *match direction {
+            Direction::ToTarget => &mut self.bytes_to_target,
+            Direction::ToClient => &mut self.bytes_to_client,
         } += count as u64;
     }
 
-    fn came(&mut self, way: Way, count: usize, taken: Taken) {
-        *match way {
-            Way::ToTarget => &mut self.bytes_from_client,
-            Way::ToClient => &mut self.bytes_from_target,
+    fn came(&mut self, direction: Direction, count: usize, taken: Taken) {
+        *match direction {
+            Direction::ToTarget => &mut self.bytes_from_client,
+            Direction::ToClient => &mut self.bytes_from_target,
         } += count as u64;
         self.bytes_forgotten += taken.forgotten;
         self.bytes_corrupted += taken.corrupted;
         self.bytes_delayed += taken.delayed;
     }
 
-    fn swallowed(&mut self, way: Way, count: usize) {
-        self.came(way, count, Taken { forgotten: count as u64, ..Taken::default() });
+    fn swallowed(&mut self, direction: Direction, count: usize) {
+        self.came(direction, count, Taken { forgotten: count as u64, ..Taken::default() });
     }
 }
 
