@@ -16,7 +16,7 @@
 //!
 //! let target = TcpListener::bind("127.0.0.1:0").await?;
 //! let proxy = TcpProxy::start(target.local_addr()?).await?;
-//! // The first connection ends after five bytes, for the client with a reset; those after it are passed as they are.
+//! // The first connection is reset for the client after five bytes; later ones are passed unchanged.
 //! proxy.plan_next(TcpPlan::new().cut(Cut::reset_client(5)));
 //!
 //! let mut client = TcpStream::connect(proxy.address()).await?;
