@@ -9,7 +9,7 @@ use crate::vector::{
 };
 
 /// Maximum number of steps of a vector that are described one by one.
-const TOLD_STEPS: usize = 12;
+const MAX_STEPS: usize = 12;
 
 /// Describes the input of a vector.
 pub fn describe_input(vector: &Vector) -> String {
@@ -60,10 +60,10 @@ fn of_http(exchange: &HttpExchange) -> String {
     if let Some(most) = exchange.max_message {
         setup.push(format!("each of several messages has {most} bytes at most"));
     }
-    let mut told =
+    let mut text =
         if setup.is_empty() { String::new() } else { format!("a receiver: {}\n", setup.join(", ")) };
-    told.push_str(&lines(exchange.requests.iter().map(of_request)));
-    told
+    text.push_str(&lines(exchange.requests.iter().map(of_request)));
+    text
 }
 
 fn of_request(request: &HttpRequest) -> String {
@@ -91,12 +91,12 @@ fn of_request(request: &HttpRequest) -> String {
 }
 
 fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
-    let more = all.len().saturating_sub(TOLD_STEPS);
-    let mut told: Vec<String> = all.take(TOLD_STEPS).collect();
+    let more = all.len().saturating_sub(MAX_STEPS);
+    let mut lines: Vec<String> = all.take(MAX_STEPS).collect();
     if more > 0 {
-        told.push(format!("and {more} more"));
+        lines.push(format!("and {more} more"));
     }
-    told.join("\n")
+    lines.join("\n")
 }
 
 /// Describes an expected result.
@@ -168,7 +168,7 @@ fn of_message(message: &MessageText) -> String {
     if let Some(level) = message.level {
         let _ = write!(text, ", level {level}");
     }
-    for (name, value) in message.fields.iter().take(TOLD_STEPS) {
+    for (name, value) in message.fields.iter().take(MAX_STEPS) {
         let value = match value {
             FieldValue::Bool(value) => value.to_string(),
             FieldValue::Number { number } => number.clone(),
@@ -176,8 +176,8 @@ fn of_message(message: &MessageText) -> String {
         };
         let _ = write!(text, ", _{name} {value}");
     }
-    if message.fields.len() > TOLD_STEPS {
-        let _ = write!(text, " and {} more fields", message.fields.len() - TOLD_STEPS);
+    if message.fields.len() > MAX_STEPS {
+        let _ = write!(text, " and {} more fields", message.fields.len() - MAX_STEPS);
     }
     text
 }

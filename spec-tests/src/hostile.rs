@@ -123,22 +123,21 @@ pub fn fuzz(
         let (case, must_deliver) = make(&seeds, &mut numbers);
         results.cases += 1;
         let oracle = Oracle::ask(&case)?;
-        let of_its_own =
-            must_deliver.as_ref().map(|messages| oracle.fault_of_its_own(messages)).transpose()?;
-        let fault = match of_its_own.flatten() {
+        let own_fault = must_deliver.as_ref().map(|messages| oracle.own_fault(messages)).transpose()?;
+        let fault = match own_fault.flatten() {
             Some(fault) => Some(fault),
             None => asker.fault(&oracle)?,
         };
         results.valid += u64::from(must_deliver.is_some());
         results.skipped += u64::from(asker.was_unsupported);
         progress(number, None);
-        let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.ends_it()) else { continue };
+        let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.is_fatal()) else { continue };
         if known.contains(&fault.key()) {
             continue;
         }
         let id = format!("FUZZ-{}-{}", options.seed, results.findings.len() + 1);
         let found_bytes = case.bytes();
-        let (case, oracle, fault) = if fault.is_ours {
+        let (case, oracle, fault) = if fault.is_own {
             (case, oracle, fault)
         } else {
             minimise::minimise(case, fault, &mut asker, options)?
@@ -200,7 +199,7 @@ impl Oracle {
     }
 
     /// Returns a fault if gelf-core itself does not deliver these messages.
-    fn fault_of_its_own(&self, messages: &[MessageText]) -> Result<Option<Fault>, String> {
+    fn own_fault(&self, messages: &[MessageText]) -> Result<Option<Fault>, String> {
         for (mode, answer) in [(Mode::Strict, &self.strict), (Mode::Lenient, &self.lenient)] {
             let seen: Vec<ObservedMessage> =
                 answer.messages.iter().map(ObservedMessage::of).collect::<Result<_, _>>()?;
@@ -214,7 +213,7 @@ impl Oracle {
                     verdict: Verdict::Fails,
                     differences,
                     circumstances: format!("gelf-core itself {}", self.circumstances()),
-                    is_ours: true,
+                    is_own: true,
                 }));
             }
         }
@@ -236,12 +235,12 @@ struct Fault {
     differences: Vec<Difference>,
     circumstances: String,
     /// Whether gelf-core is at fault.
-    is_ours: bool,
+    is_own: bool,
 }
 
 impl Fault {
     /// Returns whether the fault ends or blocks the subject.
-    fn ends_it(&self) -> bool {
+    fn is_fatal(&self) -> bool {
         matches!(self.verdict, Verdict::Crashes | Verdict::NoAnswer)
     }
 
@@ -314,7 +313,7 @@ impl<'a, 's> Asker<'a, 's> {
                 Verdict::Skipped => self.was_unsupported = true,
                 Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => {
                     let circumstances = oracle.circumstances();
-                    let fault = Fault { mode: *mode, verdict, differences, circumstances, is_ours: false };
+                    let fault = Fault { mode: *mode, verdict, differences, circumstances, is_own: false };
                     return Ok(Some(fault));
                 }
             }
@@ -345,7 +344,7 @@ mod tests {
             verdict: Verdict::Crashes,
             differences: vec![Difference::new("crash", "an answer", text)],
             circumstances: String::new(),
-            is_ours: false,
+            is_own: false,
         };
         assert_eq!(fault("index 12 of 7").key(), fault("index 3 of 1200").key());
         assert_ne!(fault("index 12 of 7").key(), fault("out of memory").key());

@@ -117,13 +117,13 @@ const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
 /// maximum datagram size, if there was a request.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
-    let mut inspection = put_together(sent, size);
-    look_at_zlib(&mut inspection, sent);
-    look_at_payload(&mut inspection);
+    let mut inspection = reassemble(sent, size);
+    inspect_zlib(&mut inspection, sent);
+    inspect_payload(&mut inspection);
     inspection
 }
 
-fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
+fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();
     let mut reader = DatagramReader::<()>::lenient(Default::default());
@@ -188,7 +188,7 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             }
         }
     }
-    look_at_chunks(&mut inspection, &chunks);
+    inspect_chunks(&mut inspection, &chunks);
     if complete > 1 {
         inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages for one"));
     }
@@ -201,12 +201,12 @@ fn put_together(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
 
 /// Inspects the datagrams of a payload that need not be a message.
 pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
-    let mut inspection = put_together(sent, Some(size));
-    look_at_zlib(&mut inspection, sent);
+    let mut inspection = reassemble(sent, Some(size));
+    inspect_zlib(&mut inspection, sent);
     inspection
 }
 
-fn look_at_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) {
+fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) {
     let Some((first, _)) = chunks.first() else { return };
     let count = first.sequence_count();
     if chunks.iter().any(|(header, _)| header.id() != first.id()) {
@@ -237,7 +237,7 @@ fn look_at_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
 }
 
 /// Checks whether zlib data starts with the header that all receivers know.
-fn look_at_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
+fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     let joined: Vec<u8> = sent
         .iter()
         .flat_map(|datagram| match ChunkHeader::parse(datagram) {
@@ -289,12 +289,12 @@ pub fn stream(sent: &[u8]) -> Inspection {
         inspection.note("R25", "CompressedOnStream", Severity::Broken, "compressed, which streams are not");
         return inspection;
     }
-    look_at_payload(&mut inspection);
+    inspect_payload(&mut inspection);
     inspection
 }
 
 /// Decodes the payload and records its violations.
-fn look_at_payload(inspection: &mut Inspection) {
+fn inspect_payload(inspection: &mut Inspection) {
     let Some(payload) = inspection.payload.take() else { return };
     match Decoder::lenient().decode(&payload) {
         Ok(decoded) => {

@@ -138,7 +138,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgeme
     };
     let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
     if let Some(Input::Payload(payload)) = vector.input() {
-        as_sent(&mut differences, &bytes(payload)?);
+        reduce_unchanged(&mut differences, &bytes(payload)?);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference {
@@ -155,7 +155,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgeme
 
 /// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
 /// invalid.
-fn as_sent(differences: &mut [Difference], payload: &[u8]) {
+fn reduce_unchanged(differences: &mut [Difference], payload: &[u8]) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
         let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
@@ -216,7 +216,7 @@ fn sent(
             ..Difference::new("sent", format!("an error, {error}"), "a message")
         });
     } else {
-        differences.extend(as_asked(expected, request, of, &inspection)?);
+        differences.extend(compare_with_request(expected, request, of, &inspection)?);
     }
     Ok((verdict_of(&differences, true), differences))
 }
@@ -246,7 +246,7 @@ fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> V
 }
 
 /// Compares the sent message with the requested one. Members that the library adds by itself are ignored.
-fn as_asked(
+fn compare_with_request(
     expected: &Expected,
     request: &SendRequest,
     of: &Description,
@@ -350,13 +350,13 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(&bytes(payload)?), &put_together(&answer.sent, is_stream));
+        compare("payload", &readable(&bytes(payload)?), &reassemble(&answer.sent, is_stream));
     }
     Ok(differences)
 }
 
 /// Returns the payload of datagrams or of a stream.
-fn put_together(sent: &[Vec<u8>], is_stream: bool) -> String {
+fn reassemble(sent: &[Vec<u8>], is_stream: bool) -> String {
     if let ([stream], true) = (sent, is_stream) {
         let mut buffer = stream.as_slice().into();
         let frame = Framer::default().next_frame(&mut buffer);

@@ -56,7 +56,7 @@ pub use recipe::{Made, Recipe, RecipeError};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
 pub use subject::{Answer, Description, Reply, Request, Subject};
-pub use throughput::{Measured, Way, measure};
+pub use throughput::{Measured, Workload, measure};
 pub use vector::{
     Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
     Input, Limits, LoadError, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,

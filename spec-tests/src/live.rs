@@ -16,7 +16,7 @@ use crate::observed::{Answered, Observed, ObservedMessage};
 use crate::receivers::Transport;
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
-use observer::{Heard, Observer};
+use observer::{Observer, OutputEvent};
 use wire::{Datagram, Plan};
 
 pub use http::LiveHttp;
@@ -179,10 +179,10 @@ impl Live {
                 loop {
                     let left = again.saturating_duration_since(Instant::now());
                     match self.observer.next(left) {
-                        Some(Heard::Message(message)) if self.is_sentinel(&message, &sentinel) => {
+                        Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                             break 'sending;
                         }
-                        Some(Heard::Ended(words)) => {
+                        Some(OutputEvent::Ended(words)) => {
                             return Err(format!("{output} ended: {words}"));
                         }
                         Some(_) => {}
@@ -328,22 +328,24 @@ impl Live {
                 again = now + SENTINEL_AGAIN;
             }
             match self.observer.next(again.min(deadline).saturating_duration_since(now)) {
-                Some(Heard::Message(message)) if self.is_sentinel(&message, &sentinel) => {
+                Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                     return Ok(Reply::Observed(observed));
                 }
                 // A repeated sentinel.
-                Some(Heard::Message(message)) if self.is_ours(&message) => {}
-                Some(Heard::Message(message)) if observed.messages.len() < MAX_KEPT => {
+                Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {}
+                Some(OutputEvent::Message(message)) if observed.messages.len() < MAX_KEPT => {
                     observed.messages.push(self.without_ignored(message));
                 }
-                Some(Heard::Other(line)) if observed.errors.len() < MAX_KEPT => observed.errors.push(line),
-                Some(Heard::Ended(words)) => return Ok(Reply::Crashed(words)),
-                Some(Heard::Message(_) | Heard::Other(_)) | None => {}
+                Some(OutputEvent::Other(line)) if observed.errors.len() < MAX_KEPT => {
+                    observed.errors.push(line)
+                }
+                Some(OutputEvent::Ended(words)) => return Ok(Reply::Crashed(words)),
+                Some(OutputEvent::Message(_) | OutputEvent::Other(_)) | None => {}
             }
         }
     }
 
-    fn is_ours(&self, message: &ObservedMessage) -> bool {
+    fn is_any_sentinel(&self, message: &ObservedMessage) -> bool {
         short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
     }
 
@@ -358,11 +360,11 @@ impl Live {
     }
 
     /// Reads the output since the last sentinel. Returns the last output of a program that ended since.
-    fn pass_over_late(&mut self) -> Option<String> {
-        while let Some(heard) = self.observer.next(Duration::ZERO) {
-            match heard {
-                Heard::Message(message) if !self.is_ours(&message) => self.late += 1,
-                Heard::Ended(words) => return Some(words),
+    fn count_late(&mut self) -> Option<String> {
+        while let Some(event) = self.observer.next(Duration::ZERO) {
+            match event {
+                OutputEvent::Message(message) if !self.is_any_sentinel(&message) => self.late += 1,
+                OutputEvent::Ended(words) => return Some(words),
                 _ => {}
             }
         }
@@ -404,7 +406,7 @@ impl Subject for Live {
             self.observer = Observer::start(observe)?;
             self.wait_until_ready()?;
         }
-        if let Some(words) = self.pass_over_late() {
+        if let Some(words) = self.count_late() {
             // The cause among the earlier vectors is unknown, but the crash must be reported.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }

@@ -48,7 +48,7 @@ pub enum ObservedAnswer {
     /// The received bytes are not a valid answer.
     Malformed(String),
     /// No answer arrived within this time.
-    Silence(Duration),
+    Timeout(Duration),
 }
 
 impl fmt::Display for ObservedAnswer {
@@ -57,7 +57,7 @@ impl fmt::Display for ObservedAnswer {
             Self::Status(status, _) => status.fmt(f),
             Self::Closed => f.write_str("a closed connection"),
             Self::Malformed(what) => f.write_str(what),
-            Self::Silence(time) => write!(f, "none within {time:?}"),
+            Self::Timeout(time) => write!(f, "none within {time:?}"),
         }
     }
 }

@@ -35,7 +35,7 @@ struct Running {
 }
 
 /// Reason why no line arrived.
-enum Silence {
+enum NoLine {
     Ended(String),
     TimedOut,
 }
@@ -53,8 +53,8 @@ impl Process {
         let mut running = Running::start(command).map_err(|error| explain(&error))?;
         let line = match running.exchange(&protocol::hello(), HELLO_TIMEOUT) {
             Ok(line) => line,
-            Err(Silence::Ended(words)) => return Err(explain(&format!("it ended immediately: {words}"))),
-            Err(Silence::TimedOut) => return Err(explain(&"no answer to hello")),
+            Err(NoLine::Ended(words)) => return Err(explain(&format!("it ended immediately: {words}"))),
+            Err(NoLine::TimedOut) => return Err(explain(&"no answer to hello")),
         };
         let description = protocol::description(&line).map_err(|error| explain(&error))?;
         Ok(Self { command: command.to_owned(), timeout, description, running: Some(running) })
@@ -83,11 +83,11 @@ impl Subject for Process {
         match self.running()?.exchange(&line, timeout) {
             Ok(answer) => protocol::reply(request.id, &answer)
                 .map_err(|error| format!("subject '{}': {error}", self.command)),
-            Err(Silence::Ended(words)) => {
+            Err(NoLine::Ended(words)) => {
                 self.running = None;
                 Ok(Reply::Crashed(words))
             }
-            Err(Silence::TimedOut) => {
+            Err(NoLine::TimedOut) => {
                 self.running = None;
                 Ok(Reply::NoAnswer(timeout))
             }
@@ -125,7 +125,7 @@ impl Running {
         Ok(Self { program, requests: Some(requests), lines })
     }
 
-    fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, Silence> {
+    fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, NoLine> {
         if self.requests.as_ref().is_none_or(|requests| requests.send(line.to_owned()).is_err()) {
             return Err(self.ended());
         }
@@ -134,13 +134,13 @@ impl Running {
             Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
             Err(RecvTimeoutError::Timeout) => {
                 self.program.kill();
-                Err(Silence::TimedOut)
+                Err(NoLine::TimedOut)
             }
         }
     }
 
-    fn ended(&mut self) -> Silence {
-        Silence::Ended(self.program.end())
+    fn ended(&mut self) -> NoLine {
+        NoLine::Ended(self.program.end())
     }
 }
 

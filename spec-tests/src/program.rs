@@ -58,7 +58,8 @@ impl Program {
         }
     }
 
-    /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard error.
+    /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard
+    /// error.
     pub(crate) fn end(&mut self) -> String {
         // Without its pipes, a program that still runs is of no use.
         std::thread::sleep(Duration::from_millis(50));

@@ -7,10 +7,15 @@
 //! ```
 //!
 //! `transports` are those for which the behaviour of the receiver is known, by default `udp` and `tcp`. The
-//! rules in `all` apply to every receiver. A rule is `{"when": CONDITION, "effect": "refuses" | "loses" |
-//! "alters", "text": …, "source": …}`: `text` explains it, `source` names a file of the receiver or a report.
-//! A receiver that *refuses* a message delivers nothing of it; one that *loses* delivers it without a part;
-//! one that *alters* delivers a changed part.
+//! rules in `all` apply to every receiver. A rule is
+//!
+//! ```json
+//! {"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}
+//! ```
+//!
+//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *refuses* a message
+//! delivers nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
+//! part.
 //!
 //! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
 //! `vectors/README.md`, or an object whose members must all be true:

@@ -1,9 +1,9 @@
 //! Judges the messages of any sender, from the events of the sockets that it sends to.
 //!
-//! A [`Judge`] handles [`Event`]s with their times, reassembles the messages, [inspects](crate::inspect) each, and
-//! counts violations in a [`Tally`], with the predicted behaviour of the known [receivers](crate::receivers).
-//! [`report::sender_text`](crate::report::sender_text) and [`report::sender_json`](crate::report::sender_json)
-//! print it.
+//! A [`Judge`] handles [`Event`]s with their times, reassembles the messages, [inspects](crate::inspect)
+//! each, and counts violations in a [`Tally`], with the predicted behaviour of the known
+//! [receivers](crate::receivers). [`report::sender_text`](crate::report::sender_text) and
+//! [`report::sender_json`](crate::report::sender_json) print it.
 
 mod event;
 mod gather;
@@ -40,19 +40,21 @@ pub struct HttpSetup {
 pub struct Judge<'r> {
     gatherer: Gatherer,
     streams: Streams,
-    requests: Option<Requests>,
+    requests: Requests,
+    has_http: bool,
     tally: Tally<'r>,
     max_messages: u64,
 }
 
 impl<'r> Judge<'r> {
-    /// Creates a judge that stops after a number of messages. `http` is the setup of the HTTP receiver, if there is
-    /// one.
+    /// Creates a judge that stops after a number of messages. `http` is the setup of the HTTP receiver, if
+    /// there is one.
     pub fn new(receivers: &'r [Receiver], max_messages: Option<u64>, http: Option<HttpSetup>) -> Self {
         Self {
             gatherer: Gatherer::default(),
             streams: Streams::default(),
-            requests: http.map(Requests::new),
+            requests: Requests::new(http.unwrap_or(HttpSetup { bulk: false, status: 202 })),
+            has_http: http.is_some(),
             tally: Tally::new(receivers),
             max_messages: max_messages.unwrap_or(u64::MAX),
         }
@@ -78,9 +80,7 @@ impl<'r> Judge<'r> {
             Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
             Event::Closed { connection } => self.streams.close(connection),
             Event::Refused => Vec::new(),
-            Event::Http(event) => {
-                self.requests.as_mut().map(|requests| requests.handle(at, event)).unwrap_or_default()
-            }
+            Event::Http(event) => self.requests.handle(at, event),
         };
         for judged in judged {
             self.count(&judged, self.is_done());
@@ -100,15 +100,12 @@ impl<'r> Judge<'r> {
         for judged in self.gatherer.finish().into_iter().chain(self.streams.finish()) {
             self.count(&judged, is_done);
         }
-        self.tally.not_judged = self.gatherer.evicted();
-        if let Some(mut requests) = self.requests {
-            for judged in requests.finish(now) {
-                self.tally.judged(&judged);
-            }
-            self.tally.left += requests.left;
-            self.tally.not_judged += requests.not_judged;
-            self.tally.http = Some(requests.tally);
+        for judged in self.requests.finish(now) {
+            self.tally.judged(&judged);
         }
+        self.tally.left += self.requests.left;
+        self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
+        self.tally.http = self.has_http.then_some(self.requests.tally);
         self.tally
     }
 

@@ -18,7 +18,7 @@ use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 /// Kind of request that is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Way {
+pub enum Workload {
     /// A request without content: the round trip.
     Empty,
     /// Uncompressed datagrams.
@@ -33,7 +33,7 @@ pub enum Way {
     Send,
 }
 
-impl Way {
+impl Workload {
     /// All kinds, in the order in which they are measured.
     pub const ALL: [Self; 6] =
         [Self::Empty, Self::Plain, Self::Gzip, Self::Chunked, Self::Stream, Self::Send];
@@ -92,7 +92,7 @@ enum Prepared {
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.
-pub fn measure(subject: &mut dyn Subject, way: Way, time: Duration) -> Result<Option<Measured>, String> {
+pub fn measure(subject: &mut dyn Subject, way: Workload, time: Duration) -> Result<Option<Measured>, String> {
     let requests = prepare(way, subject.description().can("datagrams"))?;
     if ask_for(subject, way, &requests, WARM_UP.min(time))?.is_none() {
         return Ok(None);
@@ -102,7 +102,7 @@ pub fn measure(subject: &mut dyn Subject, way: Way, time: Duration) -> Result<Op
 
 fn ask_for(
     subject: &mut dyn Subject,
-    way: Way,
+    way: Workload,
     requests: &[(Prepared, u64, u64)],
     time: Duration,
 ) -> Result<Option<Measured>, String> {
@@ -118,9 +118,9 @@ fn ask_for(
             subject.ask(Request { id: "bench", input, limits: Limits::default(), mode: ONLY_MODE })?;
         let done = match &reply {
             Reply::Unsupported(_) => return Ok(None),
-            Reply::Named(answer) if way == Way::Send => u64::from(!answer.sent.is_empty()),
+            Reply::Named(answer) if way == Workload::Send => u64::from(!answer.sent.is_empty()),
             Reply::Named(answer) => answer.messages.len() as u64,
-            Reply::Observed(observed) if way == Way::Send => {
+            Reply::Observed(observed) if way == Workload::Send => {
                 let is_sent = |datagrams: &Vec<Vec<u8>>| !datagrams.is_empty();
                 u64::from(matches!(&observed.sent, Some(Sent::Datagrams(datagrams)) if is_sent(datagrams)))
             }
@@ -143,16 +143,16 @@ fn ask_for(
 }
 
 /// Returns the requests, each with its number of messages and of payload bytes.
-fn prepare(way: Way, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
+fn prepare(way: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
     let texts = corpus::messages(MESSAGES);
     let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect::<Result<_, _>>()?;
-    if way == Way::Empty {
+    if way == Workload::Empty {
         let nothing = Step { at: 0.0, from: "A".to_owned(), datagram: None };
         let request =
             if takes_datagrams { Prepared::Datagrams(vec![nothing]) } else { Prepared::Stream(Vec::new()) };
         return Ok(vec![(request, 0, 0)]);
     }
-    if way == Way::Send {
+    if way == Workload::Send {
         let of = |(text, payload): (MessageText, Vec<u8>)| {
             let send = SendRequest {
                 transport: "udp".to_owned(),
@@ -167,7 +167,7 @@ fn prepare(way: Way, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>,
     let of = |(batch, payloads): (usize, &[Vec<u8>])| {
         let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
         let request = match way {
-            Way::Stream => Prepared::Stream(
+            Workload::Stream => Prepared::Stream(
                 payloads.iter().map(|payload| recipe(&[payload.as_slice(), b"\0"].concat())).collect(),
             ),
             way => Prepared::Datagrams(
@@ -183,11 +183,13 @@ fn prepare(way: Way, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>,
     Ok(payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect())
 }
 
-fn steps(way: Way, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
+fn steps(way: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
     let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(recipe(bytes)) };
     match way {
-        Way::Gzip => vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))],
-        Way::Chunked => {
+        Workload::Gzip => {
+            vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))]
+        }
+        Workload::Chunked => {
             let count = payload.len().div_ceil(CHUNK_PAYLOAD_BYTES) as u8;
             let id = ((batch * MESSAGES_IN_REQUEST + at + 1) as u64).to_be_bytes();
             let chunks = payload.chunks(CHUNK_PAYLOAD_BYTES).enumerate();
@@ -211,16 +213,16 @@ mod tests {
 
     #[test]
     fn each_kind_of_request_handles_all_messages() {
-        for way in Way::ALL {
+        for way in Workload::ALL {
             let measured = measure(&mut Builtin::default(), way, Duration::from_millis(50)).unwrap().unwrap();
             assert!(measured.requests > 0, "{way:?}");
             let in_request = match way {
-                Way::Empty => 0,
-                Way::Send => 1,
+                Workload::Empty => 0,
+                Workload::Send => 1,
                 _ => MESSAGES_IN_REQUEST as u64,
             };
             assert_eq!(measured.messages, measured.requests * in_request, "{way:?}");
-            assert_eq!(measured.payload_bytes > 0, way != Way::Empty);
+            assert_eq!(measured.payload_bytes > 0, way != Workload::Empty);
         }
     }
 }

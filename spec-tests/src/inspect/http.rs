@@ -3,7 +3,7 @@
 use gelf_core::{DecompressError, Decompressor, Encoding};
 
 use super::values::{Form, Values};
-use super::{Inspection, Severity, Violation, look_at_payload};
+use super::{Inspection, Severity, Violation, inspect_payload};
 use crate::http::{self, Fault, Request};
 use crate::names;
 
@@ -47,7 +47,7 @@ impl HttpInspection {
 /// Inspects a request. `bulk` tells whether the intended receiver reads one message per line.
 pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     let mut inspection = HttpInspection::default();
-    look_at_head(&mut inspection, request);
+    inspect_head(&mut inspection, request);
     let Some(body) = inflated(&mut inspection, request) else {
         inspection.messages.push(Inspection::default());
         return inspection;
@@ -57,7 +57,7 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
         let text = format!("{} bytes; Graylog answers 413 above {GRAYLOG_BODY_BYTES}", body.len());
         inspection.note("R41", "BodyTooLong", Severity::Odd, text, http::excerpt(&body));
     }
-    look_at_values(&mut inspection, &body, bulk);
+    inspect_values(&mut inspection, &body, bulk);
     inspection
 }
 
@@ -76,7 +76,7 @@ pub fn request_fault(fault: &Fault) -> Violation {
     }
 }
 
-fn look_at_head(inspection: &mut HttpInspection, request: &Request) {
+fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
     let line = || format!("{:?}", format!("{} {} {}", request.method, request.target, request.version));
     for fault in &request.faults {
         inspection.note("R28", "HttpHeaders", Severity::Broken, &fault.text, fault.excerpt.clone());
@@ -182,7 +182,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     }
 }
 
-fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
+fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     let values = Values::of(body, bulk);
     inspection.not_judged = values.more;
     let count = values.values.len() + values.more;
@@ -206,7 +206,7 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     }
     for (at, value) in values.values.into_iter().enumerate() {
         let mut message = Inspection { payload: Some(value.to_vec()), violations: Vec::new() };
-        look_at_payload(&mut message);
+        inspect_payload(&mut message);
         if values.form == Form::Several && at > 0 {
             message.violations.push(Violation {
                 rule: "R28",
@@ -220,7 +220,7 @@ fn look_at_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     }
     if inspection.messages.is_empty() && !matches!(values.form, Form::Array { .. }) {
         let mut message = Inspection { payload: Some(Vec::new()), violations: Vec::new() };
-        look_at_payload(&mut message);
+        inspect_payload(&mut message);
         inspection.messages.push(message);
     }
 }

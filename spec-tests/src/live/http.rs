@@ -278,7 +278,7 @@ impl Connection {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
-                return (ObservedAnswer::Silence(timeout), false);
+                return (ObservedAnswer::Timeout(timeout), false);
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return (self.ended(), false),

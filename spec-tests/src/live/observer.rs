@@ -39,7 +39,7 @@ impl fmt::Display for Observe {
 
 /// An event in the output of a receiver.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum OutputEvent {
     /// A message.
     Message(ObservedMessage),
     /// The start of a line that is not a message.
@@ -133,7 +133,7 @@ impl Observer {
     }
 
     /// Returns the next event, waiting up to this time.
-    pub(super) fn next(&mut self, within: Duration) -> Option<Heard> {
+    pub(super) fn next(&mut self, within: Duration) -> Option<OutputEvent> {
         if self.ended {
             return None;
         }
@@ -144,12 +144,15 @@ impl Observer {
         match lines.recv_timeout(within) {
             Ok(line) => {
                 let line = String::from_utf8_lossy(&line);
-                Some(line::message(&line).map_or_else(|| Heard::Other(shortened(&line)), Heard::Message))
+                Some(
+                    line::message(&line)
+                        .map_or_else(|| OutputEvent::Other(shortened(&line)), OutputEvent::Message),
+                )
             }
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
                 self.ended = true;
-                Some(Heard::Ended(self.last_words()))
+                Some(OutputEvent::Ended(self.last_output()))
             }
         }
     }
@@ -159,7 +162,7 @@ impl Observer {
         self.ended
     }
 
-    fn last_words(&mut self) -> String {
+    fn last_output(&mut self) -> String {
         match &mut self.source {
             Source::Program { program, .. } => program.end(),
             _ => "the listener has ended".to_owned(),
@@ -176,12 +179,12 @@ impl Drop for Observer {
 }
 
 /// Decodes a payload leniently, or returns the name of the error.
-fn of_payload(payload: &[u8]) -> Heard {
+fn of_payload(payload: &[u8]) -> OutputEvent {
     let decoded = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
     let message = decoded.map_err(|error| names::of_decode_error(error.kind()));
     match message.and_then(|text| ObservedMessage::of(&text)) {
-        Ok(message) => Heard::Message(message),
-        Err(error) => Heard::Other(error),
+        Ok(message) => OutputEvent::Message(message),
+        Err(error) => OutputEvent::Other(error),
     }
 }
 
@@ -231,9 +234,9 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(10);
 
-    fn short_message(heard: Option<Heard>) -> String {
+    fn short_message(heard: Option<OutputEvent>) -> String {
         match heard {
-            Some(Heard::Message(message)) => message.short_message.unwrap().text().unwrap(),
+            Some(OutputEvent::Message(message)) => message.short_message.unwrap().text().unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -242,10 +245,10 @@ mod tests {
     fn a_program_is_read_line_by_line_to_its_end() {
         let command = r#"sh -c 'echo ready; echo "{\"short_message\":\"m\"}"; echo broken >&2; exit 3'"#;
         let mut observer = Observer::start(&Observe::Command(command.to_owned())).unwrap();
-        assert!(matches!(observer.next(WAIT), Some(Heard::Other(line)) if line == "ready"));
+        assert!(matches!(observer.next(WAIT), Some(OutputEvent::Other(line)) if line == "ready"));
         assert_eq!(short_message(observer.next(WAIT)), "m");
         assert!(
-            matches!(observer.next(WAIT), Some(Heard::Ended(words)) if words == "exit status: 3: broken")
+            matches!(observer.next(WAIT), Some(OutputEvent::Ended(words)) if words == "exit status: 3: broken")
         );
         assert!(observer.has_ended());
         assert!(observer.next(WAIT).is_none());

@@ -56,21 +56,21 @@ impl Delivery {
             in_order.sort_by_key(|(header, _)| header.sequence_number());
             in_order.iter().flat_map(|(_, payload)| *payload).take(2).copied().collect()
         };
-        look_at_compression(&whole, &mut ways);
+        add_compression(&whole, &mut ways);
         Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
     }
 
     /// Describes a message in a frame, given without its null byte.
     pub fn frame(frame: &[u8], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
-        look_at_compression(frame, &mut ways);
+        add_compression(frame, &mut ways);
         Self::new(Transport::Tcp, ways, frame.len(), inspection)
     }
 
     /// Describes a message in the body of a request. `of_request` are the violations of the request itself.
     pub fn posted(body: &[u8], of_request: &[Violation], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
-        look_at_compression(body, &mut ways);
+        add_compression(body, &mut ways);
         let mut delivery = Self::new(Transport::Http, ways, body.len(), inspection);
         delivery.names.extend(of_request.iter().map(|violation| violation.name.clone()));
         delivery
@@ -103,7 +103,7 @@ impl Delivery {
     }
 }
 
-fn look_at_compression(bytes: &[u8], ways: &mut BTreeSet<Way>) {
+fn add_compression(bytes: &[u8], ways: &mut BTreeSet<Way>) {
     match Encoding::sniff(bytes) {
         Encoding::Zlib => {
             ways.insert(Way::Compressed);

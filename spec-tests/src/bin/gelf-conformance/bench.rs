@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use gelf_spec_tests::{Measured, Process, Subject, Way, measure};
+use gelf_spec_tests::{Measured, Process, Subject, Workload, measure};
 
 use crate::fuzz::duration;
 
@@ -50,7 +50,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         "{:<17} {:>12} {:>12} {:>9} {:>12} {:>12}",
         "", "requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"
     );
-    for way in Way::ALL {
+    for way in Workload::ALL {
         let of_floor = measure(&mut floor, way, arguments.time)?;
         let of_subject = match &mut subject {
             Some(subject) => measure(subject, way, arguments.time),
@@ -66,7 +66,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(way: Way, measured: Option<&Measured>, floor: Option<&Measured>) -> String {
+fn line(way: Workload, measured: Option<&Measured>, floor: Option<&Measured>) -> String {
     let micros = |measured: &Measured| 1e6 / measured.rate(measured.requests);
     let floor = floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.1}", micros(floor)));
     let Some(measured) = measured else {
@@ -80,7 +80,7 @@ fn line(way: Way, measured: Option<&Measured>, floor: Option<&Measured>) -> Stri
         );
     };
     let (messages, bytes) = match way {
-        Way::Empty => ("-".to_owned(), "-".to_owned()),
+        Workload::Empty => ("-".to_owned(), "-".to_owned()),
         _ => (
             format!("{:.0}", measured.rate(measured.messages)),
             format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6),

@@ -16,7 +16,7 @@
 //!
 //! let target = TcpListener::bind("127.0.0.1:0").await?;
 //! let proxy = TcpProxy::start(target.local_addr()?).await?;
-//! // The first connection ends after five bytes, for the client with a reset; those after it are passed as they are.
+//! // The first connection is reset for the client after five bytes; later ones are passed unchanged.
 //! proxy.plan_next(TcpPlan::new().cut(Cut::reset_client(5)));
 //!
 //! let mut client = TcpStream::connect(proxy.address()).await?;
@@ -34,7 +34,7 @@
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! use fault_proxy::{UdpPlan, UdpProxy, Way};
+//! use fault_proxy::{UdpPlan, UdpProxy, Direction};
 //! use tokio::net::UdpSocket;
 //!
 //! let target = UdpSocket::bind("127.0.0.1:0").await?;
@@ -47,7 +47,7 @@
 //!     client.send_to(&[number], proxy.address()).await?;
 //! }
 //! proxy.wait_for(|counters| counters.datagrams_from_clients == 100).await;
-//! let lost = (0..100).filter(|&number| plan.fate(7, 0, Way::ToTarget, number, 1).lost).count() as u64;
+//! let lost = (0..100).filter(|&number| plan.fate(7, 0, Direction::ToTarget, number, 1).lost).count() as u64;
 //! assert_eq!(proxy.counters().lost, lost);
 //! # std::io::Result::Ok(())
 //! # }).unwrap();
@@ -56,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 mod generator;
+mod remote;
 mod tcp;
 mod udp;
 
@@ -66,7 +67,7 @@ pub use udp::{UdpCounters, UdpOptions, UdpProxy};
 
 /// Direction of bytes or datagrams.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Way {
+pub enum Direction {
     /// From a client to the target.
     ToTarget,
     /// From the target back to a client.

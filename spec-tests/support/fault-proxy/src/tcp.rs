@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use crate::Way;
+use crate::Direction;
+use crate::remote::{Command, Remote};
 use connection::Control;
 use flow::Taken;
 use plan::{End, Sides, TcpPlan};
@@ -87,25 +88,25 @@ pub struct TcpCounters {
 }
 
 impl TcpCounters {
-    fn passed(&mut self, way: Way, count: usize) {
-        *match way {
-            Way::ToTarget => &mut self.bytes_to_target,
-            Way::ToClient => &mut self.bytes_to_client,
+    fn passed(&mut self, direction: Direction, count: usize) {
+        *match direction {
+            Direction::ToTarget => &mut self.bytes_to_target,
+            Direction::ToClient => &mut self.bytes_to_client,
         } += count as u64;
     }
 
-    fn came(&mut self, way: Way, count: usize, taken: Taken) {
-        *match way {
-            Way::ToTarget => &mut self.bytes_from_client,
-            Way::ToClient => &mut self.bytes_from_target,
+    fn came(&mut self, direction: Direction, count: usize, taken: Taken) {
+        *match direction {
+            Direction::ToTarget => &mut self.bytes_from_client,
+            Direction::ToClient => &mut self.bytes_from_target,
         } += count as u64;
         self.bytes_forgotten += taken.forgotten;
         self.bytes_corrupted += taken.corrupted;
         self.bytes_delayed += taken.delayed;
     }
 
-    fn swallowed(&mut self, way: Way, count: usize) {
-        self.came(way, count, Taken { forgotten: count as u64, ..Taken::default() });
+    fn swallowed(&mut self, direction: Direction, count: usize) {
+        self.came(direction, count, Taken { forgotten: count as u64, ..Taken::default() });
     }
 }
 
@@ -120,21 +121,12 @@ struct Orders {
     cut: (End, Sides),
 }
 
-#[derive(Debug)]
-enum Command {
-    Refuse(oneshot::Sender<()>),
-    Accept(oneshot::Sender<io::Result<()>>),
-}
-
 /// A TCP proxy with the faults of a [`TcpPlan`]. Dropping it resets every connection and frees its port.
 #[derive(Debug)]
 pub struct TcpProxy {
-    address: SocketAddr,
+    remote: Remote<TcpCounters>,
     orders: watch::Sender<Orders>,
-    counters: watch::Sender<TcpCounters>,
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
-    server: JoinHandle<()>,
 }
 
 /// State that is read for each new connection.
@@ -191,13 +183,13 @@ impl TcpProxy {
             max_connections: options.max_connections,
             max_held: options.max_held.max(1),
         };
-        let server = tokio::spawn(server.serve(receiver));
-        Ok(Self { address, orders, counters, shared, commands, server })
+        let task = tokio::spawn(server.serve(receiver));
+        Ok(Self { remote: Remote { address, counters, commands, task }, orders, shared })
     }
 
     /// Returns the listening address, also while the proxy [refuses](Self::refuse).
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.remote.address
     }
 
     /// Sets the plan of all open and future connections.
@@ -240,11 +232,7 @@ impl TcpProxy {
     /// Refuses new connections from the return of this call. Open connections continue; connections that were
     /// not accepted yet are reset.
     pub async fn refuse(&self) {
-        let (done, refused) = oneshot::channel();
-        if self.commands.send(Command::Refuse(done)).await.is_ok() {
-            // The server answers every command, and lives as long as the proxy.
-            let _ = refused.await;
-        }
+        self.remote.refuse().await;
     }
 
     /// Accepts new connections again, on the same port.
@@ -253,33 +241,22 @@ impl TcpProxy {
     ///
     /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
     pub async fn accept_again(&self) -> io::Result<()> {
-        let (done, accepts) = oneshot::channel();
-        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        self.commands.send(Command::Accept(done)).await.map_err(|_| gone())?;
-        accepts.await.map_err(|_| gone())?
+        self.remote.accept_again().await
     }
 
     /// Returns the counters.
     pub fn counters(&self) -> TcpCounters {
-        *self.counters.borrow()
+        self.remote.counters()
     }
 
     /// Waits without a time limit until the counters meet a condition, and returns them.
     pub async fn wait_for(&self, wanted: impl FnMut(&TcpCounters) -> bool) -> TcpCounters {
-        let mut receiver = self.counters.subscribe();
-        // The sender is a field of this proxy, so the channel stays open.
-        receiver.wait_for(wanted).await.map_or_else(|_| self.counters(), |counters| *counters)
+        self.remote.wait_for(wanted).await
     }
 
     /// Waits until no connection is open.
     pub async fn wait_until_idle(&self) {
         self.wait_for(|counters| counters.connections_open == 0).await;
-    }
-}
-
-impl Drop for TcpProxy {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

@@ -8,11 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 
+use crate::remote::Remote;
 use plan::UdpPlan;
-use relay::{Command, Relay};
+use relay::Relay;
 
 /// Options of a [`UdpProxy`].
 #[derive(Clone, Debug)]
@@ -102,11 +102,8 @@ pub struct UdpCounters {
 /// A UDP proxy with the faults of a [`UdpPlan`]. Dropping it loses the datagrams in flight.
 #[derive(Debug)]
 pub struct UdpProxy {
-    address: SocketAddr,
+    remote: Remote<UdpCounters>,
     plan: watch::Sender<UdpPlan>,
-    counters: watch::Sender<UdpCounters>,
-    commands: mpsc::Sender<Command>,
-    relay: JoinHandle<()>,
 }
 
 impl UdpProxy {
@@ -138,13 +135,13 @@ impl UdpProxy {
         let (commands, receiver) = mpsc::channel(1);
         let relay = Relay::new(target, options, plan.subscribe(), counters.clone())?;
         let address = relay.address();
-        let relay = tokio::spawn(relay.serve(receiver));
-        Ok(Self { address, plan, counters, commands, relay })
+        let task = tokio::spawn(relay.serve(receiver));
+        Ok(Self { remote: Remote { address, counters, commands, task }, plan })
     }
 
     /// Returns the listening address, also while the proxy [refuses](Self::refuse).
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.remote.address
     }
 
     /// Sets the plan of all future datagrams.
@@ -160,11 +157,7 @@ impl UdpProxy {
     /// Closes the port from the return of this call: the kernel answers clients with ICMP "port unreachable".
     /// Unread datagrams are lost and not counted; datagrams in flight to the target continue.
     pub async fn refuse(&self) {
-        let (done, refused) = oneshot::channel();
-        if self.commands.send(Command::Refuse(done)).await.is_ok() {
-            // The relay answers every command, and lives as long as the proxy.
-            let _ = refused.await;
-        }
+        self.remote.refuse().await;
     }
 
     /// Accepts datagrams again, on the same port.
@@ -173,32 +166,21 @@ impl UdpProxy {
     ///
     /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
     pub async fn accept_again(&self) -> io::Result<()> {
-        let (done, accepts) = oneshot::channel();
-        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        self.commands.send(Command::Accept(done)).await.map_err(|_| gone())?;
-        accepts.await.map_err(|_| gone())?
+        self.remote.accept_again().await
     }
 
     /// Returns the counters.
     pub fn counters(&self) -> UdpCounters {
-        *self.counters.borrow()
+        self.remote.counters()
     }
 
     /// Waits without a time limit until the counters meet a condition, and returns them.
     pub async fn wait_for(&self, wanted: impl FnMut(&UdpCounters) -> bool) -> UdpCounters {
-        let mut receiver = self.counters.subscribe();
-        // The sender is a field of this proxy, so the channel stays open.
-        receiver.wait_for(wanted).await.map_or_else(|_| self.counters(), |counters| *counters)
+        self.remote.wait_for(wanted).await
     }
 
     /// Waits until no datagram is in flight.
     pub async fn wait_until_idle(&self) {
         self.wait_for(|counters| counters.in_flight == 0).await;
-    }
-}
-
-impl Drop for UdpProxy {
-    fn drop(&mut self) {
-        self.relay.abort();
     }
 }

@@ -11,12 +11,13 @@
 //! let messages = Messages::new(7).lengths(20..=60);
 //! let mut oracle = Oracle::new(7);
 //! oracle.expect(0, 0..5);
-//! // Number 1 is lost, 3 overtakes 2, and 4 comes twice.
+//! // Number 1 is lost, 3 overtakes 2, and 4 is repeated.
 //! for number in [0, 3, 2, 4, 4] {
 //!     oracle.arrived(&messages.text(0, number));
 //! }
 //! let report = oracle.report();
-//! assert_eq!((report.delivered, report.lost, report.reordered, report.duplicated, report.altered), (4, 1, 1, 1, 0));
+//! assert_eq!((report.delivered, report.lost), (4, 1));
+//! assert_eq!((report.reordered, report.duplicated, report.altered), (1, 1, 0));
 //! assert_eq!(report.first_lost[0].numbers, 1..=1);
 //! assert!(!report.is_complete());
 //! ```

@@ -16,7 +16,7 @@ use super::flow::{Flow, Step};
 use super::plan::{End, Sides, TcpPlan};
 use super::settle::settle;
 use super::{Orders, TcpCounters};
-use crate::Way;
+use crate::Direction;
 
 /// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
@@ -42,7 +42,7 @@ impl Control {
     }
 
     /// Returns the current plan, or a cut.
-    fn now(&mut self, way: Way) -> Result<TcpPlan, Break> {
+    fn now(&mut self, direction: Direction) -> Result<TcpPlan, Break> {
         let orders = *self.orders.borrow_and_update();
         if orders.cuts != self.cuts {
             return Err(Break::Cut(orders.cut.0, orders.cut.1));
@@ -51,9 +51,9 @@ impl Control {
             Some((number, plan)) if number == orders.number => plan,
             _ => orders.plan,
         };
-        Ok(match way {
-            Way::ToTarget => plan,
-            Way::ToClient => plan.towards_client(),
+        Ok(match direction {
+            Direction::ToTarget => plan,
+            Direction::ToClient => plan.towards_client(),
         })
     }
 }
@@ -90,8 +90,9 @@ pub(crate) async fn run(
     let end = {
         let (from_client, into_client) = client.split();
         let (from_target, into_target) = target.split();
-        let up = pass(Way::ToTarget, from_client, into_target, &mut to_target, control.clone(), &counters);
-        let down = pass(Way::ToClient, from_target, into_client, &mut to_client, control, &counters);
+        let up =
+            pass(Direction::ToTarget, from_client, into_target, &mut to_target, control.clone(), &counters);
+        let down = pass(Direction::ToClient, from_target, into_client, &mut to_client, control, &counters);
         let (mut up, mut down) = (pin!(up), pin!(down));
         let (mut up_ended, mut down_ended) = (false, false);
         loop {
@@ -122,14 +123,17 @@ pub(crate) async fn run(
             let client = cut(client, end, sides.has_client()).await;
             let target = cut(target, end, sides.has_target()).await;
             counters.send_modify(|counters| counters.cuts += 1);
-            tokio::join!(forget(client, Way::ToTarget, &counters), forget(target, Way::ToClient, &counters));
+            tokio::join!(
+                forget(client, Direction::ToTarget, &counters),
+                forget(target, Direction::ToClient, &counters)
+            );
         }
     }
 }
 
 /// Passes one direction until its end.
 async fn pass(
-    way: Way,
+    direction: Direction,
     mut reader: ReadHalf<'_>,
     mut writer: WriteHalf<'_>,
     flow: &mut Flow,
@@ -139,10 +143,10 @@ async fn pass(
     let mut buffer = vec![0; READ];
     let mut in_hole = false;
     loop {
-        let plan = control.now(way)?;
+        let plan = control.now(direction)?;
         if in_hole != plan.black_hole.is_some() {
             in_hole = !in_hole;
-            if in_hole && way == Way::ToTarget {
+            if in_hole && direction == Direction::ToTarget {
                 counters.send_modify(|counters| counters.black_holes += 1);
             }
         }
@@ -165,14 +169,14 @@ async fn pass(
             written = writer.write(flow.front(write)), if write > 0 => {
                 let count = written.map_err(|_| Break::Reset)?;
                 flow.pass(count, &plan, Instant::now());
-                counters.send_modify(|counters| counters.passed(way, count));
+                counters.send_modify(|counters| counters.passed(direction, count));
             }
             read = reader.read(into), if room > 0 => match read {
                 Ok(0) => flow.end(),
                 Ok(count) => {
                     let (bytes, _) = buffer.split_at_mut(count);
                     let taken = flow.take(bytes, &plan, Instant::now());
-                    counters.send_modify(|counters| counters.came(way, count, taken));
+                    counters.send_modify(|counters| counters.came(direction, count, taken));
                 }
                 // In a black hole, errors are not passed on.
                 Err(_) if in_hole => flow.end(),
@@ -210,13 +214,13 @@ async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream>
 }
 
 /// Reads and discards until the end.
-async fn forget(socket: Option<TcpStream>, way: Way, counters: &watch::Sender<TcpCounters>) {
+async fn forget(socket: Option<TcpStream>, direction: Direction, counters: &watch::Sender<TcpCounters>) {
     let Some(mut socket) = socket else { return };
     let mut buffer = vec![0; READ];
     loop {
         match socket.read(&mut buffer).await {
             Ok(0) => return keep(&socket),
-            Ok(count) => counters.send_modify(|counters| counters.swallowed(way, count)),
+            Ok(count) => counters.send_modify(|counters| counters.swallowed(direction, count)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::UdpCounters;
 use super::plan::Fate;
-use crate::Way;
+use crate::Direction;
 
 /// A client number and a direction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) client: usize,
-    pub(crate) way: Way,
+    pub(crate) direction: Direction,
 }
 
 /// A datagram to pass on.
@@ -181,7 +181,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     const HOLD: Duration = Duration::from_millis(100);
-    const LINE: Line = Line { client: 0, way: Way::ToTarget };
+    const LINE: Line = Line { client: 0, direction: Direction::ToTarget };
 
     struct Test {
         flight: Flight,
@@ -315,7 +315,7 @@ mod tests {
     fn neither_another_line_nor_a_copy_overtakes() {
         let mut test = Test::new();
         test.arrive(0, Fate { behind: 1, copy: Some(Duration::ZERO), ..Fate::default() });
-        for line in [Line { client: 1, ..LINE }, Line { way: Way::ToClient, ..LINE }] {
+        for line in [Line { client: 1, ..LINE }, Line { direction: Direction::ToClient, ..LINE }] {
             test.flight.arrive(line, 9, &[9], &Fate::default(), test.start, &mut test.counters);
         }
         assert_eq!(test.passed(0), [0, 9, 9]);

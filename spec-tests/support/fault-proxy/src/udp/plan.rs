@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Way;
+use crate::Direction;
 use crate::generator::Generator;
 
 /// Faults of datagrams in both directions. By default, datagrams are passed unchanged and at once.
@@ -71,8 +71,8 @@ impl UdpPlan {
     /// `client` numbers the clients from 0 in order of appearance; `number` numbers the datagrams of a client
     /// from 0 in each direction; `length` is that of the datagram in bytes. The fate depends on nothing else,
     /// and one fault of the plan does not affect the others.
-    pub fn fate(&self, seed: u64, client: u64, way: Way, number: u64, length: usize) -> Fate {
-        let mut generator = Generator::keyed(&[seed, client, way as u64, number]);
+    pub fn fate(&self, seed: u64, client: u64, direction: Direction, number: u64, length: usize) -> Fate {
+        let mut generator = Generator::keyed(&[seed, client, direction as u64, number]);
         // Every fate draws the same number of values.
         let lost = generator.chance(self.loss);
         let duplicated = generator.chance(self.duplication);
@@ -111,7 +111,7 @@ pub struct Fate {
     pub corrupt: Option<(usize, u8)>,
     /// Delay.
     pub delay: Duration,
-    /// Delay of the copy, if there is one. The copy is corrupted in the same way.
+    /// Delay of the copy, if there is one. The copy is corrupted in the same direction.
     pub copy: Option<Duration>,
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn fates(plan: &UdpPlan, seed: u64) -> Vec<Fate> {
-        (0..10_000).map(|number| plan.fate(seed, 0, Way::ToTarget, number, 100)).collect()
+        (0..10_000).map(|number| plan.fate(seed, 0, Direction::ToTarget, number, 100)).collect()
     }
 
     #[test]
@@ -144,8 +144,8 @@ mod tests {
             assert!(place < 100 && mask.count_ones() == 1);
             assert_eq!((fate.delay, fate.copy), (delay, Some(delay)));
         }
-        assert_eq!(plan.fate(1, 0, Way::ToTarget, 0, 0).corrupt, None, "an empty datagram has no bits");
-        assert_eq!(UdpPlan::new().reordering(1.0, 0).fate(1, 0, Way::ToTarget, 0, 1).behind, 0);
+        assert_eq!(plan.fate(1, 0, Direction::ToTarget, 0, 0).corrupt, None, "an empty datagram has no bits");
+        assert_eq!(UdpPlan::new().reordering(1.0, 0).fate(1, 0, Direction::ToTarget, 0, 1).behind, 0);
     }
 
     #[test]
@@ -178,19 +178,19 @@ mod tests {
     #[test]
     fn fates_belong_to_seed_client_way_and_number() {
         let plan = UdpPlan::new().loss(0.5);
-        let row = |seed, client, way| -> Vec<bool> {
-            (0..64).map(|number| plan.fate(seed, client, way, number, 1).lost).collect()
+        let row = |seed, client, direction| -> Vec<bool> {
+            (0..64).map(|number| plan.fate(seed, client, direction, number, 1).lost).collect()
         };
         let rows = [
-            row(1, 0, Way::ToTarget),
-            row(2, 0, Way::ToTarget),
-            row(1, 1, Way::ToTarget),
-            row(1, 0, Way::ToClient),
+            row(1, 0, Direction::ToTarget),
+            row(2, 0, Direction::ToTarget),
+            row(1, 1, Direction::ToTarget),
+            row(1, 0, Direction::ToClient),
         ];
         for (place, one) in rows.iter().enumerate() {
             assert!(!rows[place + 1..].contains(one));
         }
-        assert_eq!(row(1, 0, Way::ToTarget), rows[0]);
+        assert_eq!(row(1, 0, Direction::ToTarget), rows[0]);
     }
 
     #[test]

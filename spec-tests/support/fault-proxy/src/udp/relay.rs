@@ -10,13 +10,14 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::flight::{Departure, Flight, Line};
 use super::plan::UdpPlan;
 use super::{UdpCounters, UdpOptions};
-use crate::Way;
+use crate::Direction;
+use crate::remote::Command;
 
 /// Maximum length of a datagram, in bytes.
 const LONGEST: usize = 65_535;
@@ -26,12 +27,6 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Pause after a failed receive.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
-
-#[derive(Debug)]
-pub(crate) enum Command {
-    Refuse(oneshot::Sender<()>),
-    Accept(oneshot::Sender<io::Result<()>>),
-}
 
 pub(crate) struct Relay {
     address: SocketAddr,
@@ -149,8 +144,8 @@ impl Relay {
                 counters.over_limit += 1;
                 return;
             };
-            let line = Line { client: number, way: Way::ToTarget };
-            let fate = plan.fate(self.options.seed, number as u64, line.way, client.sent, bytes.len());
+            let line = Line { client: number, direction: Direction::ToTarget };
+            let fate = plan.fate(self.options.seed, number as u64, line.direction, client.sent, bytes.len());
             self.flight.arrive(line, client.sent, bytes, &fate, Instant::now(), counters);
             client.sent += 1;
             counters.clients = self.clients.len() as u64;
@@ -178,9 +173,14 @@ impl Relay {
     /// Handles a datagram of the target for this client.
     fn answer(&mut self, number: usize, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(number) else { return };
-        let line = Line { client: number, way: Way::ToClient };
-        let fate =
-            self.plan.borrow().fate(self.options.seed, number as u64, line.way, client.answered, bytes.len());
+        let line = Line { client: number, direction: Direction::ToClient };
+        let fate = self.plan.borrow().fate(
+            self.options.seed,
+            number as u64,
+            line.direction,
+            client.answered,
+            bytes.len(),
+        );
         self.counters.send_modify(|counters| {
             counters.datagrams_from_target += 1;
             counters.bytes_from_target += bytes.len() as u64;
@@ -199,13 +199,13 @@ impl Relay {
             let length = departure.bytes.len() as u64;
             let sent = self.send(&departure, &mut counters).await;
             counters.in_flight = self.flight.len() as u64;
-            match (sent, departure.line.way) {
+            match (sent, departure.line.direction) {
                 (Err(_), _) => counters.send_failed += 1,
-                (Ok(_), Way::ToTarget) => {
+                (Ok(_), Direction::ToTarget) => {
                     counters.datagrams_to_target += 1;
                     counters.bytes_to_target += length;
                 }
-                (Ok(_), Way::ToClient) => {
+                (Ok(_), Direction::ToClient) => {
                     counters.datagrams_to_clients += 1;
                     counters.bytes_to_clients += length;
                 }
@@ -218,8 +218,8 @@ impl Relay {
     async fn send(&self, departure: &Departure, counters: &mut UdpCounters) -> io::Result<usize> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
         let client = self.clients.get(departure.line.client).ok_or_else(gone)?;
-        match departure.line.way {
-            Way::ToTarget => match client.back.send(&departure.bytes).await {
+        match departure.line.direction {
+            Direction::ToTarget => match client.back.send(&departure.bytes).await {
                 // The error refers to an earlier datagram, and this one was not sent.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     counters.target_errors += 1;
@@ -227,7 +227,7 @@ impl Relay {
                 }
                 sent => sent,
             },
-            Way::ToClient => {
+            Direction::ToClient => {
                 let front = self.front.as_ref().ok_or_else(gone)?;
                 front.send_to(&departure.bytes, client.address).await
             }

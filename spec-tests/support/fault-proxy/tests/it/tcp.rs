@@ -1,11 +1,4 @@
 //! Connections through the TCP proxy have exactly the faults of their plan.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -15,10 +8,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Fails a test that hangs. The limit is generous for any machine.
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no timeout")
-}
+use crate::within;
 
 struct Test {
     target: TcpListener,

@@ -1,28 +1,18 @@
 //! Datagrams through the UDP proxy have exactly the fates of their plan and seed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
 
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use fault_proxy::{Fate, UdpCounters, UdpOptions, UdpPlan, UdpProxy, Way};
+use fault_proxy::{Direction, Fate, UdpCounters, UdpOptions, UdpPlan, UdpProxy};
 use tokio::net::UdpSocket;
+
+use crate::within;
 
 const SEED: u64 = 20_261_122;
 
 /// Number of datagrams sent before they are read; the kernel buffers this many.
 const BATCH: u64 = 50;
-
-/// Fails a test that hangs. The limit is generous for any machine.
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no timeout")
-}
 
 struct Test {
     target: std::net::UdpSocket,
@@ -103,7 +93,7 @@ fn datagram(number: u64) -> Vec<u8> {
 }
 
 fn fate(plan: &UdpPlan, number: u64) -> Fate {
-    plan.fate(SEED, 0, Way::ToTarget, number, datagram(number).len())
+    plan.fate(SEED, 0, Direction::ToTarget, number, datagram(number).len())
 }
 
 #[tokio::test]
@@ -194,7 +184,7 @@ async fn answers_have_fates_of_their_own() {
     let mut expected = Vec::new();
     for number in 0..BATCH as u8 {
         test.target.send_to(&[number], back).unwrap();
-        if !plan.fate(SEED, 0, Way::ToClient, number.into(), 1).lost {
+        if !plan.fate(SEED, 0, Direction::ToClient, number.into(), 1).lost {
             expected.push(number);
         }
     }
