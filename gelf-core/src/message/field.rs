@@ -42,7 +42,7 @@ impl<'a> FieldName<'a> {
     /// on the wire; `__user` is the field `_user`, whose own name begins with an underscore.
     ///
     /// # Errors
-    /// [`InvalidFieldName`] says what is wrong with the name.
+    /// [`InvalidFieldName`] if the name is not valid.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, InvalidFieldName> {
         let text = strip_prefix(name.into());
         match check(&text) {
@@ -74,7 +74,7 @@ impl<'a> FieldName<'a> {
     /// Makes a name of any text: each character that is not allowed becomes `_`, `id` becomes `id_`, an empty
     /// text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
     ///
-    /// Two texts may give the same name: `a/b` and `a b` both become `a_b`.
+    /// Two texts may become the same name: `a/b` and `a b` both become `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {
         let text = strip_prefix(name.into());
         match check(&text) {
@@ -225,7 +225,7 @@ fn strip_prefix(name: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Finds what is wrong with a name; `const`, so that `from_static` can be.
+/// Finds the fault of a name; `const`, so that `from_static` can be.
 const fn check(name: &str) -> Option<InvalidFieldName> {
     let mut rest = name.as_bytes();
     if let b"" = rest {

@@ -3,10 +3,10 @@
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
 //! > arrived already and are still arriving."
 //!
-//! Chunks arrive in any order, those of several messages interleaved, some twice and some never, and anybody
-//! may send them. So a pending message is identified by its source and its id, the table of pending messages
-//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
-//! remembered, since some senders reuse an id at once.
+//! Chunks arrive in any order, interleaved with the chunks of other messages, some twice and some never, and
+//! from any sender. So a pending message is identified by its source and its id, the table of pending messages
+//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not remembered,
+//! since some senders reuse an id at once.
 
 mod chunks;
 mod limits;
