@@ -4,7 +4,7 @@
 //! for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`;
 //! then the message's own fields. JSON gives the order no meaning, so every reader takes it.
 //!
-//! The encoder adapts messages to what every known reader takes:
+//! The encoder adapts messages so that every known reader accepts them:
 //!
 //! | a message with | is sent with | because |
 //! |---|---|---|

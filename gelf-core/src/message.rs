@@ -1,20 +1,25 @@
-//! Messages and the types they consist of. No module here imports one that is declared after it.
+//! Messages and the types that they consist of.
+//!
+//! The order of the files is `level`, `timestamp`, `number`, `value`, `field`, `field_set`, and this one:
+//! none imports a later one.
 
 pub(crate) mod field;
 pub(crate) mod field_set;
 pub(crate) mod level;
 pub(crate) mod number;
 pub(crate) mod timestamp;
+pub(crate) mod value;
 
 use std::borrow::Cow;
 
 use field::set_field;
 
-pub use field::{FieldName, InvalidFieldName, Value};
+pub use field::{FieldName, InvalidFieldName};
 pub use field_set::{FieldSet, FieldSetBuilder};
 pub use level::{InvalidLevel, Level};
 pub use number::Number;
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use value::Value;
 
 /// A GELF message, which [`encode`](crate::encode()) writes and a [`Decoder`](crate::Decoder) reads.
 ///

@@ -13,7 +13,7 @@ pub(super) struct Members<'a, 'n> {
     version_seen: bool,
     host: Option<Option<Cow<'a, str>>>,
     short_message: Option<Option<Cow<'a, str>>>,
-    /// An unprefixed `message`, which Graylog takes where there is no `short_message`.
+    /// An unprefixed `message`, which Graylog uses if there is no `short_message`.
     message: Option<Cow<'a, str>>,
     full_message: Option<Option<Cow<'a, str>>>,
     timestamp: Option<Option<Timestamp>>,

@@ -6,8 +6,8 @@
 use bytes::BytesMut;
 
 use super::escape::{SLACK, put, reserve, write_escaped};
-use crate::message::field::Value;
 use crate::message::number::{Digits, Number};
+use crate::message::value::Value;
 
 /// The text that is sent for a blank `host` or `short_message`.
 pub(crate) const PLACEHOLDER: &str = "-";

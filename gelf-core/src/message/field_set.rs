@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::field::{FieldName, InvalidFieldName, Value, set_field};
+use super::field::{FieldName, InvalidFieldName, set_field};
+use super::value::Value;
 use crate::encode::writer::{Booleans, Writer, write_head};
 
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.

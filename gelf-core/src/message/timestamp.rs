@@ -90,7 +90,7 @@ impl Timestamp {
         if digits().all(|digit| digit == 0) {
             return Ok(Self::UNIX_EPOCH);
         }
-        // The decimal point stands after this many of the digits; it may lie outside of them.
+        // The position of the decimal point among the digits; it may be outside of them.
         let point = i64::try_from(number.whole.len()).unwrap_or(i64::MAX).saturating_add(number.exponent);
         let mut seconds: i64 = 0;
         let mut nanos: i64 = 0;

@@ -21,6 +21,16 @@ const RETAINED_BYTES: usize = 256 * 1024;
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.
+///
+/// ```
+/// use gelf_core::{Compression, DatagramSize, DatagramWriter, Fit, Message, Overflow};
+///
+/// let mut writer =
+///     DatagramWriter::new(Compression::None, DatagramSize::WAN).with_overflow(Overflow::Truncate);
+/// let message = Message::new("web-1", "a".repeat(1_000_000));
+/// assert_eq!(writer.write(&message)?.fit, Fit::Truncated);
+/// # Ok::<(), gelf_core::MessageTooLarge>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -72,7 +72,7 @@ impl Decompressor {
     }
 }
 
-/// Extends a buffer that is full, by what has come out so far and never by what a header claims.
+/// Extends a full buffer in proportion to the output so far, never to a size that a header claims.
 fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let len = buffer.len();
     // One byte beyond the limit shows that there is more.

@@ -418,3 +418,50 @@ impl fmt::Display for DecompressError {
 }
 
 impl std::error::Error for DecompressError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::compress::{Compression, CompressionLevel, Compressor};
+
+    fn inflate(inflater: &mut Inflater, mut input: &[u8]) -> Result<Vec<u8>, DecompressError> {
+        let (mut output, mut bytes) = ([0; 16], Vec::new());
+        loop {
+            match inflater.inflate(&mut input, &mut output)? {
+                0 => break,
+                len => bytes.extend_from_slice(&output[..len]),
+            }
+        }
+        inflater.finish()?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn bare_deflate_data_is_inflated_up_to_the_limit() {
+        let text = [b'a'; 100];
+        let zlib = Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(&text).to_vec();
+        let bare = &zlib[2..zlib.len() - 4];
+        let mut inflater = Inflater::new(InflateFormat::Deflate, 100);
+        assert_eq!(inflate(&mut inflater, bare), Ok(text.to_vec()));
+        assert_eq!(inflater.trailing(), 0);
+        inflater.reset(InflateFormat::Deflate);
+        assert_eq!(inflate(&mut inflater, &[bare, b"xy"].concat()), Ok(text.to_vec()));
+        assert_eq!(inflater.trailing(), 2);
+        inflater.reset(InflateFormat::Deflate);
+        assert_eq!(inflate(&mut inflater, &bare[..bare.len() - 1]), Err(DecompressError::Truncated));
+        let mut inflater = Inflater::new(InflateFormat::Deflate, 99);
+        let error = Err(DecompressError::LimitExceeded { limit: 99 });
+        assert_eq!(inflate(&mut inflater, bare), error);
+    }
+
+    #[test]
+    fn an_inflater_can_be_reset_after_an_error() {
+        let gzip = Compressor::new(Compression::default()).compress(b"text").to_vec();
+        let mut inflater = Inflater::new(InflateFormat::Zlib, 100);
+        assert_eq!(inflate(&mut inflater, &gzip), Err(DecompressError::Header));
+        for _ in 0..2 {
+            inflater.reset(InflateFormat::Gzip);
+            assert_eq!(inflate(&mut inflater, &gzip), Ok(b"text".to_vec()));
+        }
+    }
+}

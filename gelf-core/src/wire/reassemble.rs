@@ -3,12 +3,13 @@
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
 //! > arrived already and are still arriving."
 //!
-//! Chunks arrive in any order, those of several messages interleaved, some twice and some never, and anybody
-//! may send them. So a pending message is identified by its source and its id, the table of pending messages
-//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
-//! remembered, since some senders reuse an id at once.
+//! Chunks arrive in any order, interleaved with the chunks of other messages, some twice and some never, and
+//! from any sender. So a pending message is identified by its source and its id, the table of pending messages
+//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not remembered,
+//! since some senders reuse an id at once.
 
 mod chunks;
+mod limits;
 mod list;
 mod slot;
 mod table;
@@ -23,6 +24,8 @@ use chunks::Chunks;
 use list::{Kind, Linked, Links, List};
 use slot::{Key, Slot};
 use table::Table;
+
+pub use limits::{OnConflict, ReassemblyLimits};
 
 /// The maximum number of drops that wait to be polled; further ones are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
@@ -39,51 +42,6 @@ const RETAINED_IN_A_FLOOD: usize = 256;
 /// The maximum size of memory that all free slots keep for the next messages. More are rarely pending at
 /// once, and the memory of one source's completed messages must not take the room of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
-
-/// The limits of a [`Reassembler`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct ReassemblyLimits {
-    /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
-    pub timeout: Duration,
-    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
-    /// no more, and a good message survives it if its second chunk arrives before half as many hostile
-    /// messages have begun.
-    pub max_entries: usize,
-    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
-    /// others.
-    pub max_entries_per_source: usize,
-    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
-    /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
-    /// next call.
-    pub max_bytes: usize,
-    /// The reaction to a chunk that arrives twice with different payloads: keep the first.
-    pub on_conflict: OnConflict,
-}
-
-/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent
-/// only one of the two, and a receiver cannot tell which.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum OnConflict {
-    /// Drop the message.
-    Discard,
-    /// Keep the payload that arrived first, as Graylog does.
-    #[default]
-    KeepFirst,
-}
-
-impl Default for ReassemblyLimits {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            max_entries: 8192,
-            max_entries_per_source: 512,
-            max_bytes: 64 * 1024 * 1024,
-            on_conflict: OnConflict::KeepFirst,
-        }
-    }
-}
 
 /// Joins the chunks of messages, for any number of sources at once.
 ///

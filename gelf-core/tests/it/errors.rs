@@ -1,4 +1,4 @@
-//! Every error is one line that tells, without knowledge of the code, what is wrong.
+//! Every error is one line that can be understood without knowledge of the code.
 
 use std::error::Error;
 use std::time::Instant;

@@ -45,7 +45,7 @@ impl Bench {
         self.at(0, source, id, number, count, payload).unwrap()
     }
 
-    /// A chunk of three from a source of its own.
+    /// Handles one of three chunks from a new source.
     fn hostile(&mut self, id: u32, number: u8) {
         let mut wire = vec![0x1e, 0x0f, 0xff, 0xff, 0xff, 0xff];
         wire.extend_from_slice(&id.to_be_bytes());

@@ -1,0 +1,101 @@
+//! The counters of a [`DatagramReader`](super::DatagramReader).
+
+use super::{DatagramDeviation, DatagramError};
+use crate::wire::reassemble::ReassemblyStats;
+
+/// Counters of a [`DatagramReader`](super::DatagramReader): `datagrams = payloads + chunks + errors.total()`.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DatagramStats {
+    /// Datagrams read.
+    pub datagrams: u64,
+    /// Payloads returned.
+    pub payloads: u64,
+    /// Chunks that completed no message, including repeated ones.
+    pub chunks: u64,
+    /// Datagrams that ended in an error, by error.
+    pub errors: DatagramErrorCounts,
+    /// Payloads returned in spite of a deviation, by deviation.
+    pub deviations: DatagramDeviationCounts,
+    /// The counters of the reassembler.
+    pub reassembly: ReassemblyStats,
+}
+
+/// The number of datagrams that ended in each [`DatagramError`].
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DatagramErrorCounts {
+    /// [`DatagramError::Chunk`]
+    pub chunk: u64,
+    /// [`DatagramError::Decompress`]
+    pub decompress: u64,
+    /// [`DatagramError::Deviation`]
+    pub deviation: u64,
+    /// [`DatagramError::Empty`]
+    pub empty: u64,
+    /// [`DatagramError::EmptyPayload`]
+    pub empty_payload: u64,
+    /// [`DatagramError::NestedChunk`]
+    pub nested_chunk: u64,
+    /// [`DatagramError::Reassembly`]
+    pub reassembly: u64,
+    /// [`DatagramError::UnknownMagic`]
+    pub unknown_magic: u64,
+}
+
+impl DatagramErrorCounts {
+    /// Returns the sum.
+    pub fn total(&self) -> u64 {
+        let Self {
+            chunk,
+            decompress,
+            deviation,
+            empty,
+            empty_payload,
+            nested_chunk,
+            reassembly,
+            unknown_magic,
+        } = self;
+        chunk + decompress + deviation + empty + empty_payload + nested_chunk + reassembly + unknown_magic
+    }
+
+    pub(super) fn count(&mut self, error: DatagramError) {
+        let count = match error {
+            DatagramError::Chunk(_) => &mut self.chunk,
+            DatagramError::Decompress(_) => &mut self.decompress,
+            DatagramError::Deviation(_) => &mut self.deviation,
+            DatagramError::Empty => &mut self.empty,
+            DatagramError::EmptyPayload => &mut self.empty_payload,
+            DatagramError::NestedChunk => &mut self.nested_chunk,
+            DatagramError::Reassembly(_) => &mut self.reassembly,
+            DatagramError::UnknownMagic => &mut self.unknown_magic,
+        };
+        *count += 1;
+    }
+}
+
+/// The number of payloads that were returned in spite of each [`DatagramDeviation`].
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DatagramDeviationCounts {
+    /// [`DatagramDeviation::LegacyHeader`]
+    pub legacy_header: u64,
+    /// [`DatagramDeviation::SmallWindow`]
+    pub small_window: u64,
+    /// [`DatagramDeviation::TrailingData`]
+    pub trailing_data: u64,
+}
+
+impl DatagramDeviationCounts {
+    pub(super) fn count(&mut self, deviation: DatagramDeviation) {
+        let count = match deviation {
+            DatagramDeviation::LegacyHeader => &mut self.legacy_header,
+            DatagramDeviation::SmallWindow => &mut self.small_window,
+            DatagramDeviation::TrailingData => &mut self.trailing_data,
+        };
+        *count += 1;
+    }
+}

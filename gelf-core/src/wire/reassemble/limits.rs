@@ -1,0 +1,48 @@
+//! The limits of a [`Reassembler`](super::Reassembler).
+
+use std::time::Duration;
+
+/// The limits of a [`Reassembler`](super::Reassembler).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ReassemblyLimits {
+    /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
+    pub timeout: Duration,
+    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
+    /// no more, and a good message survives it if its second chunk arrives before half as many hostile
+    /// messages have begun.
+    pub max_entries: usize,
+    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
+    /// others.
+    pub max_entries_per_source: usize,
+    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
+    /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
+    /// next call.
+    pub max_bytes: usize,
+    /// The reaction to a chunk that arrives twice with different payloads: keep the first.
+    pub on_conflict: OnConflict,
+}
+
+/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent
+/// only one of the two, and a receiver cannot tell which.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum OnConflict {
+    /// Drop the message.
+    Discard,
+    /// Keep the payload that arrived first, as Graylog does.
+    #[default]
+    KeepFirst,
+}
+
+impl Default for ReassemblyLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            max_entries: 8192,
+            max_entries_per_source: 512,
+            max_bytes: 64 * 1024 * 1024,
+            on_conflict: OnConflict::KeepFirst,
+        }
+    }
+}
