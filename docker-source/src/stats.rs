@@ -95,6 +95,15 @@ pub struct StatsSnapshot {
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn example(source: &docker_source::Source) {
+/// let total = source.stats().snapshot().total;
+/// println!("{} lines read, {} yielded, {} in flight", total.read, total.yielded, total.in_flight);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stats {
     client: EngineClient,

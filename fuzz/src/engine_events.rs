@@ -10,7 +10,7 @@ use crate::parts::parts;
 pub fn event_stream(data: &[u8]) {
     let Some((lengths, stream)) = data.split_first_chunk::<4>() else { return };
     let (events, invalid, buffered) = decode_events([stream]);
-    let (split_events, split_invalid, split_buffered) = decode_events(parts(*lengths, stream));
+    let (split_events, split_invalid, split_buffered) = decode_events(parts(*lengths, 1, stream));
     assert_eq!((&split_events, split_invalid), (&events, invalid));
     assert!(buffered.max(split_buffered) <= EVENT_BUFFER_MAX.min(stream.len()));
 

@@ -155,12 +155,11 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // Both are rare, and at most one of them is there.
-        if let Some(at) = self.same_stamp_in(line, stamp) {
-            return Some((End::SameStamp, at));
-        }
-        if let Some(at) = self.later_stamp_in(line, stamp.len()) {
-            return Some((End::LaterStamp, at));
+        // The first of them ends the record: the same in every split of the log into reads.
+        let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
+        let later = self.later_stamp_in(line, stamp.len()).map(|at| (End::LaterStamp, at));
+        if let Some(end) = same.into_iter().chain(later).min_by_key(|(_, at)| *at) {
+            return Some(end);
         }
         self.searched = window.len();
         match newline {
@@ -304,6 +303,17 @@ mod tests {
         ] {
             let text = format!("{T2}{first}{T2}{rest}");
             assert_eq!(decode(text.as_bytes()), expected(&[(T2, &first), (T2, &rest)]));
+        }
+    }
+
+    #[test]
+    fn of_a_later_and_the_same_stamp_the_first_ends_a_record_in_every_split() {
+        let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
+        let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
+        let next = format!("{text}{T1}z\r\n");
+        let expected = (expected(&[(T1, &first), (T1, ""), (T2, &next)]), None);
+        for step in [7, 1000, 64 * 1024] {
+            assert_eq!(decode_by(log.as_bytes(), step), expected, "{step}");
         }
     }
 

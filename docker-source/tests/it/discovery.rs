@@ -66,9 +66,9 @@ async fn a_log_is_requested_without_waiting_for_the_inspection() {
 #[tokio::test]
 async fn an_inspection_that_hangs_delays_no_other_container() {
     let engine = SimulatedEngine::start().await;
-    let mut hasty = timing();
-    hasty.headers = Duration::from_millis(200);
-    let mut source = ready(builder(&engine).timing(hasty)).await;
+    let mut timing = timing();
+    timing.headers = Duration::from_secs(2);
+    let mut source = ready(builder(&engine).timing(timing)).await;
     let slow = engine.create(ContainerOptions::named("slow"));
     slow.fail_inspect(Fault::Hang);
     slow.start();

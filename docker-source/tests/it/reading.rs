@@ -528,9 +528,9 @@ async fn a_source_that_is_dropped_closes_its_connections() {
 #[tokio::test]
 async fn a_silent_stream_of_a_removed_container_is_closed() {
     let engine = SimulatedEngine::start().await;
-    let mut hasty = timing();
-    hasty.removed = Duration::from_millis(50);
-    let mut source = ready(builder(&engine).timing(hasty)).await;
+    let mut timing = timing();
+    timing.removed = Duration::from_millis(50);
+    let mut source = ready(builder(&engine).timing(timing)).await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
     web.line(Stream::Stdout, "one");
