@@ -1,8 +1,7 @@
 //! TLS 1.2 and 1.3 below TCP and HTTP, by rustls with ring.
 //!
-//! Certificates and keys are PEM files, and a file that changed is read again: by a sender before each connect, by a
-//! receiver before each handshake. Sessions are never resumed, so that each connection is judged by the files as they
-//! are.
+//! Certificates and keys are PEM files. A file that has changed is read again: by a sender before each connect, by a
+//! receiver before each handshake. Sessions are never resumed, so that the current files apply to each connection.
 
 use std::io;
 use std::sync::Arc;

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_other_side_says_is_thrown_away() {
+    async fn bytes_of_the_other_side_are_discarded() {
         let (mut sender, mut peer) = connected().await;
         peer.write_all(&[b'x'; 1000]).await.unwrap();
         sender.send(&message("a")).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a TCP socket knows of its peer.
+//! System calls for TCP sockets.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Sets how long what was written may stay unacknowledged before the connection is over (`TCP_USER_TIMEOUT`, tcp(7)).
+/// Sets the time that written bytes may stay unacknowledged before the connection is over (`TCP_USER_TIMEOUT`, tcp(7)).
 pub(crate) fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(timeout))
 }
 
-/// How many bytes that were written to a TCP socket its peer has not acknowledged (`SIOCOUTQ`, tcp(7)). After the end
-/// of the stream was sent, it counts as one until it is acknowledged. It can be asked after a reset, too.
+/// Returns the number of written bytes that the peer of a TCP socket has not acknowledged (`SIOCOUTQ`, tcp(7)). The end of
+/// the stream counts as one byte. Valid after a reset, too.
 pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u64>> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open as long as `socket` is borrowed, and the request writes one int, to `bytes`.
@@ -38,7 +38,7 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
-    /// Nothing that is sent to it arrives any more, nor is acknowledged.
+    /// Drops all packets to the socket, before they are acknowledged.
     fn drop_all(stream: &TcpStream) {
         SockRef::from(stream).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
     }
@@ -47,7 +47,7 @@ mod tests {
         unacknowledged_bytes(stream).unwrap().unwrap()
     }
 
-    /// `tcpi_bytes_acked` of `TCP_INFO`, the other figure that Linux has of this. It is not used, since it begins at 1,
+    /// Returns `tcpi_bytes_acked` of `TCP_INFO`, Linux's other figure. It is not used outside of tests, since it begins at 1
     /// for the connection's first packet, and needs a larger answer from the system.
     fn acknowledged(stream: &TcpStream) -> u64 {
         let mut info: [u64; 32] = [0; 32];
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_has_not_acknowledged_is_known_to_the_byte() {
+    fn unacknowledged_bytes_are_known_to_the_byte() {
         let (mut client, mut server) = pair();
         assert_eq!(unacknowledged(&client), 0);
         client.write_all(&[b'x'; 1000]).unwrap();

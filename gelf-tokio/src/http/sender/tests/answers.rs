@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::super::HttpError;
-use super::super::wire::MAX_ANSWER_BYTES;
+use super::super::observed_io::MAX_ANSWER_BYTES;
 use super::server::{ACCEPTED, Server, guarded, piped, post};
 use crate::endpoint::HttpOptions;
 
