@@ -300,7 +300,7 @@ mod tests {
                 (false, true) => format!("{scheme} needs the feature \"tls\""),
                 (false, false) => continue,
             };
-            // Not what else may be wrong with it.
+            // Other mistakes of the URI are not reported.
             assert_eq!(format!("{scheme}://?x").parse::<Endpoint>().unwrap_err().to_string(), expected);
             let tls = tls.then(TlsOptions::default);
             let transport = match http {

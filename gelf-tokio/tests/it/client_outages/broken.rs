@@ -57,7 +57,7 @@ async fn read_messages(stream: &mut TcpStream, count: usize) {
 }
 
 #[tokio::test]
-async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
+async fn messages_written_to_an_ended_connection_are_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.send(0..100).await;
@@ -86,7 +86,7 @@ async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_before_the_end_is_not_sent_again() {
+async fn acknowledged_messages_are_not_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.wait_for("the connection", |stats| stats.is_connected).await;
@@ -195,7 +195,7 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
 
 /// What a proxy has taken into its hole is beyond any sender's knowledge; all else comes by the next connection.
 #[tokio::test]
-async fn a_connection_into_a_black_hole_is_given_up_and_what_it_did_not_take_is_sent_again() {
+async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_again() {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
     proxy.plan_next(TcpPlan::new().black_hole(BlackHole::StopReading));

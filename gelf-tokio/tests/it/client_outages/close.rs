@@ -1,4 +1,4 @@
-//! `Client::close` and its kin: the end that a program asks for.
+//! `Client::close`, its blocking form, and the state of a client.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -16,7 +16,7 @@ async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// A program: what `run` does in a runtime of its own, which is gone when `main` returns.
+/// Runs a program in a runtime of its own, which is dropped when `main` returns.
 fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())
@@ -141,7 +141,7 @@ async fn the_state_and_the_last_error_say_why_a_destination_is_down() {
 }
 
 #[tokio::test]
-async fn receipts_that_nobody_reads_do_not_stop_the_sending() {
+async fn unread_receipts_do_not_stop_the_sending() {
     let sink = Sink::start().await;
     let endpoint = format!("gelf+tcp://{}?queue=10", sink.address).parse().unwrap();
     let (client, _receipts) = Client::builder(&endpoint).connect_with_receipts().unwrap();
