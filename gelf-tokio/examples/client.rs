@@ -1,5 +1,5 @@
-//! Sends each line of standard input, and prints how many were delivered. The destination may be down or come and go: over
-//! TCP and TLS no line is lost by that.
+//! Sends each line of standard input, and prints how many were delivered. The destination may be down or come
+//! and go: over TCP and TLS no line is lost by that.
 //!
 //! ```text
 //! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201

@@ -16,7 +16,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut receiver = HttpReceiver::bind_with("127.0.0.1:0", options).await?;
     let address = receiver.local_addr()?;
 
-    // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be asked for.
+    // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be
+    // asked for.
     for query in ["", "?bulk=true&compression=gzip"] {
         let (client, mut receipts, driver) =
             Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;

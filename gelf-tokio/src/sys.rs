@@ -1,5 +1,5 @@
-//! System calls of Linux, with all unsafe code of this crate. On other systems the functions return that the answer is
-//! unknown.
+//! System calls of Linux, with all unsafe code of this crate. On other systems the functions return that the
+//! answer is unknown.
 
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 

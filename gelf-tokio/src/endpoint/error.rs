@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::endpoint::scheme::{enumerate, forms};
 
-/// A URI, or the parts that a program has given, are not a valid [`Endpoint`](crate::Endpoint). Each error displays as
-/// one line that says what to write instead. Passwords and the value of a `header` are left out.
+/// A URI, or the parts that a program has given, are not a valid [`Endpoint`](crate::Endpoint). Each error
+/// displays as one line that says what to write instead. Passwords and the value of a `header` are left out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {

@@ -1,6 +1,7 @@
 //! Encodes and decodes names and values of a query, as in HTML forms.
 
-/// Decodes `%XX` and `+`. Returns `None` if a `%` is not followed by two hexadecimal digits, or the result is not UTF-8.
+/// Decodes `%XX` and `+`. Returns `None` if a `%` is not followed by two hexadecimal digits, or the result is
+/// not UTF-8.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

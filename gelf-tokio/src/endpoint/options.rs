@@ -15,7 +15,8 @@ use crate::endpoint::table::MASK;
 pub enum Transport {
     /// HTTP/1.1, with TLS if [`HttpOptions::tls`] is set: requests that are answered.
     Http(HttpOptions),
-    /// TCP, with TLS if [`TcpOptions::tls`] is set: frames that end with a null byte, in order on each connection.
+    /// TCP, with TLS if [`TcpOptions::tls`] is set: frames that end with a null byte, in order on each
+    /// connection.
     Tcp(TcpOptions),
     /// UDP: datagrams, which may be lost or overtake each other.
     Udp(UdpOptions),
@@ -30,9 +31,11 @@ pub struct UdpOptions {
     /// The bytes of the largest datagram, beyond which a payload is cut into chunks; 1,420 by default.
     pub datagram_size: DatagramSize,
     /// What happens to a message that does not fit into 128 datagrams: it is dropped by default. With
-    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they were.
+    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they
+    /// were.
     pub overflow: Overflow,
-    /// The limit of datagrams a second, which keeps a burst from overrunning the receiver's buffer; none by default.
+    /// The limit of datagrams a second, which keeps a burst from overrunning the receiver's buffer; none by
+    /// default.
     pub rate: Option<NonZeroU32>,
 }
 
@@ -40,15 +43,15 @@ pub struct UdpOptions {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
-    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds up to
-    /// 3,600.
+    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds
+    /// up to 3,600.
     pub connect_timeout: Duration,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
-    /// The time that written bytes may stay unacknowledged before the connection is given up: 30 s, whole seconds up to
-    /// 3,600. It is Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies to the keepalive of an idle connection
-    /// too. A receiver that takes nothing for this time is given up as well, though it may only be slow; the unacknowledged
-    /// messages are then sent again on the next connection.
+    /// The time that written bytes may stay unacknowledged before the connection is given up: 30 s, whole
+    /// seconds up to 3,600. It is Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies to the
+    /// keepalive of an idle connection too. A receiver that takes nothing for this time is given up as well,
+    /// though it may only be slow; the unacknowledged messages are then sent again on the next connection.
     pub user_timeout: Duration,
 }
 
@@ -58,13 +61,13 @@ impl Default for TcpOptions {
     }
 }
 
-/// Options of TLS: the authorities that a sender trusts, and its own certificate. Files are PEM, and are read again when
-/// they change.
+/// Options of TLS: the authorities that a sender trusts, and its own certificate. Files are PEM, and are read
+/// again when they change.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// The certificates of the authorities that may vouch for the receiver; by default the system's, or Mozilla's if the
-    /// system has none.
+    /// The certificates of the authorities that may vouch for the receiver; by default the system's, or
+    /// Mozilla's if the system has none.
     pub ca: Option<PathBuf>,
     /// The sender's own certificate chain, for receivers that ask for one. Needs `key`.
     pub cert: Option<PathBuf>,
@@ -78,18 +81,20 @@ pub struct TlsOptions {
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// Whether a request may carry several messages, a line for each; false by default. The receiver must be set up for it:
-    /// otherwise Graylog takes only the first.
+    /// Whether a request may carry several messages, a line for each; false by default. The receiver must be
+    /// set up for it: otherwise Graylog takes only the first.
     pub bulk: bool,
-    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600. Without it, and
-    /// at most, each address has an equal share of [`timeout`](Self::timeout).
+    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600.
+    /// Without it, and at most, each address has an equal share of [`timeout`](Self::timeout).
     pub connect_timeout: Option<Duration>,
     /// The gzip level of request bodies; not compressed by default.
     pub gzip: Option<CompressionLevel>,
-    /// A header that identifies the sender to the receiver, as name and value; none by default. The name is an HTTP token,
-    /// and none that the sender sets, such as `Host` and `Content-Length`. The value is visible ASCII, and a secret.
+    /// A header that identifies the sender to the receiver, as name and value; none by default. The name is
+    /// an HTTP token, and none that the sender sets, such as `Host` and `Content-Length`. The value is
+    /// visible ASCII, and a secret.
     pub header: Option<(String, String)>,
-    /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/` mean the same.
+    /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
+    /// mean the same.
     pub path: String,
     /// The time for a request, from the connection to the answer: 10 s, whole seconds up to 3,600.
     pub timeout: Duration,

@@ -39,13 +39,14 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Sends messages to one receiver, as POST requests of HTTP/1.1.
 ///
-/// There is one connection, with one request at a time. The first request makes the connection, and later ones use it
-/// while the receiver keeps it open. For each new connection the host is looked up, and its addresses are tried in order.
-/// Nothing happens between two calls.
+/// There is one connection, with one request at a time. The first request makes the connection, and later
+/// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
+/// addresses are tried in order. Nothing happens between two calls.
 ///
-/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is on its way, that is not an
-/// error: a request that found a kept connection closed, before any byte of an answer, is sent once more on a new one.
-/// Nothing else is retried here: the caller decides, and [`HttpError::is_retriable`] says whether a retry may succeed.
+/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is on its way,
+/// that is not an error: a request that found a kept connection closed, before any byte of an answer, is sent
+/// once more on a new one. Nothing else is retried here: the caller decides, and [`HttpError::is_retriable`]
+/// says whether a retry may succeed.
 ///
 /// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
@@ -93,8 +94,8 @@ impl HttpSender {
     /// Creates a sender for the endpoint. It does not connect yet, and reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid; `Unsupported` for
-    /// TLS without the feature `tls`.
+    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid;
+    /// `Unsupported` for TLS without the feature `tls`.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
         Self::with_resolver(endpoint, Arc::new(SystemResolver))
     }
@@ -188,15 +189,15 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a body, such as a [`BulkBody`], as one request, and waits for the answer. The body is compressed if the
-    /// endpoint says so. After an error the sender stays usable.
+    /// Sends a body, such as a [`BulkBody`], as one request, and waits for the answer. The body is compressed
+    /// if the endpoint says so. After an error the sender stays usable.
     ///
     /// # Errors
     /// [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver may have all of
-    /// the request by then, or a part of it that nothing follows. The sender stays usable.
+    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
+    /// may have all of the request by then, or a part of it that nothing follows. The sender stays usable.
     pub async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
         let started = Instant::now();
         let limit = self.timeout;
@@ -212,8 +213,8 @@ impl HttpSender {
         result
     }
 
-    /// Sends a request and waits for the head of the answer. Until then the future owns the connection, which ends with
-    /// it.
+    /// Sends a request and waits for the head of the answer. Until then the future owns the connection, which
+    /// ends with it.
     async fn exchange(
         &mut self,
         body: &Bytes,
@@ -244,7 +245,8 @@ impl HttpSender {
     }
 }
 
-/// Takes the content of a buffer. Its memory is used again once the returned bytes are dropped, unless it is large.
+/// Takes the content of a buffer. Its memory is used again once the returned bytes are dropped, unless it is
+/// large.
 fn take(buffer: &mut BytesMut) -> Bytes {
     let taken = buffer.split().freeze();
     if taken.len() > RETAINED_BYTES {

@@ -41,8 +41,8 @@ impl TlsConfigError {
         self.file.as_deref()
     }
 
-    /// Returns whether the operating system refused the file, which it may permit at the next attempt although the file has
-    /// not changed.
+    /// Returns whether the operating system refused the file, which it may permit at the next attempt
+    /// although the file has not changed.
     pub(super) fn is_of_the_system(&self) -> bool {
         matches!(self.reason, Reason::Unreadable(_))
     }

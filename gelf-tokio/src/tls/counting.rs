@@ -8,8 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that counts the bytes that the inner stream has taken.
 ///
-/// Below TLS, these are ciphertext, with the handshake and the overhead of each record, as the operating system counts
-/// them. After a flush of the TLS stream the count covers all that was written before; after a write alone it may not.
+/// Below TLS, these are ciphertext, with the handshake and the overhead of each record, as the operating
+/// system counts them. After a flush of the TLS stream the count covers all that was written before; after a
+/// write alone it may not.
 #[derive(Debug)]
 pub(crate) struct Counting<IO> {
     inner: IO,

@@ -13,14 +13,15 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::config_error::{Reason, TlsConfigError};
 use super::provider;
 
-/// The limit of a file: Mozilla's authorities have 0.2 MiB. It protects against a path to a file of another kind.
+/// The limit of a file: Mozilla's authorities have 0.2 MiB. It protects against a path to a file of another
+/// kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The metadata that differs if a file was replaced or its contents have changed.
 ///
-/// Replacing a file changes the inode, also behind a symbolic link, as Kubernetes and certbot do it. Writing into it
-/// changes its times. On Unix the time of the last status change counts too: it cannot be set, and changes with
-/// permissions.
+/// Replacing a file changes the inode, also behind a symbolic link, as Kubernetes and certbot do it. Writing
+/// into it changes its times. On Unix the time of the last status change counts too: it cannot be set, and
+/// changes with permissions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,
@@ -49,8 +50,8 @@ impl Stamp {
     }
 }
 
-/// Returns the stamps of files. They are taken before the files are read, so that a change in between is seen the next
-/// time.
+/// Returns the stamps of files. They are taken before the files are read, so that a change in between is seen
+/// the next time.
 pub(super) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Option<Stamp>> {
     paths.into_iter().map(Stamp::of).collect()
 }
@@ -66,8 +67,8 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// Reads the authorities of a file. A malformed certificate is an error: without it, connections would fail for a reason
-/// that is hard to find.
+/// Reads the authorities of a file. A malformed certificate is an error: without it, connections would fail
+/// for a reason that is hard to find.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
     for (index, certificate) in certificates(path)?.into_iter().enumerate() {
@@ -225,7 +226,8 @@ mod tests {
         #[cfg(unix)]
         assert_ne!(stamp(&path), first);
 
-        // So is a file that is written into and whose time is set back: the time of the status change cannot be set.
+        // So is a file that is written into and whose time is set back: the time of the status change cannot
+        // be set.
         let second = stamp(&path);
         thread::sleep(Duration::from_millis(50));
         fs::write(&path, "six").unwrap();

@@ -99,7 +99,8 @@ impl Attempt<'_> {
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 "is signed in a way that is not supported"
             }
-            // `openssl req -x509` makes such certificates. The error's type is in a crate that is not imported.
+            // `openssl req -x509` makes such certificates. The error's type is in a crate that is not
+            // imported.
             CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity" => {
                 "is one of an authority: the receiver needs one of its own that the authority has signed"
             }

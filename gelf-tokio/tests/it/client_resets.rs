@@ -1,7 +1,8 @@
 //! A client whose connections are reset.
 //!
-//! Messages that the receiver's system has acknowledged and the receiver has read are there. All others are written again,
-//! whole, to the next connection. Messages that were acknowledged and never read are lost, which no sender can know.
+//! Messages that the receiver's system has acknowledged and the receiver has read are there. All others are
+//! written again, whole, to the next connection. Messages that were acknowledged and never read are lost,
+//! which no sender can know.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -41,8 +42,8 @@ fn frame_len(text: &str) -> usize {
     frame.len() + 1
 }
 
-/// Resets the connection after each number of bytes of two frames: whole frames are not sent again, the rest is, once and
-/// whole.
+/// Resets the connection after each number of bytes of two frames: whole frames are not sent again, the rest
+/// is, once and whole.
 #[tokio::test]
 async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
     let texts_sent = ["the first of two", "and the other one"];

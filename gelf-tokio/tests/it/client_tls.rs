@@ -22,7 +22,8 @@ use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AG
 /// The limit of a test that hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// Returns the configuration of a receiver, which asks senders for certificates if it has an authority for them.
+/// Returns the configuration of a receiver, which asks senders for certificates if it has an authority for
+/// them.
 fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -90,8 +91,8 @@ impl Server {
     }
 }
 
-/// Sends ten messages, of which none leaves while at least three handshakes fail. After `mend` all arrive, once and in
-/// order. Returns how long that took.
+/// Sends ten messages, of which none leaves while at least three handshakes fail. After `mend` all arrive,
+/// once and in order. Returns how long that took.
 async fn nothing_leaves_until_it_is_repaired(
     server: &mut Server,
     options: &str,

@@ -69,7 +69,8 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not far.
+/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not
+/// far.
 fn tick() {
     tokio::spawn(async {
         loop {

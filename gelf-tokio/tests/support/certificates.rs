@@ -1,4 +1,5 @@
-//! Certificates for tests: authorities, what they issue, and a directory of PEM files that goes when it is dropped.
+//! Certificates for tests: authorities, what they issue, and a directory of PEM files that goes when it is
+//! dropped.
 #![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
 

@@ -159,8 +159,8 @@ impl Sending {
         }
     }
 
-    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known: that so
-    /// many messages were offered, and that each that was queued has one outcome.
+    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known:
+    /// that so many messages were offered, and that each that was queued has one outcome.
     pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
         if let Err(unflushed) = self.client.flush(LIMIT).await {
             panic!("{unflushed}: {:?}", self.client.stats());
@@ -176,7 +176,8 @@ impl Sending {
         (stats, ledger)
     }
 
-    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the driver's.
+    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the
+    /// driver's.
     pub async fn drop_client(self) -> Ledger {
         drop(self.client);
         within("the driver's end", self.driver).await.unwrap();

@@ -1,8 +1,9 @@
 //! Sinks that reset connections at exact places.
 //!
-//! A socket filter (packet(7), `SO_ATTACH_FILTER`) applies before TCP itself: dropped packets are never acknowledged, and cut
-//! bytes have never arrived. So a test knows to the byte how much the sink's system had of a connection when it was reset.
-//! A proxy does not, since its own system acknowledges bytes that the proxy then discards.
+//! A socket filter (packet(7), `SO_ATTACH_FILTER`) applies before TCP itself: dropped packets are never
+//! acknowledged, and cut bytes have never arrived. So a test knows to the byte how much the sink's system had
+//! of a connection when it was reset. A proxy does not, since its own system acknowledges bytes that the
+//! proxy then discards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,8 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
 
-/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is under way.
+/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is
+/// under way.
 pub(crate) fn listen() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -36,8 +38,8 @@ pub(crate) fn listen() -> TcpListener {
     TcpListener::from_std(socket.into()).unwrap()
 }
 
-/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data does. For a listener: its
-/// connections have it from their beginning.
+/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data
+/// does. For a listener: its connections have it from their beginning.
 pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());

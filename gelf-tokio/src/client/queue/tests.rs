@@ -262,7 +262,8 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
         tokio::spawn(async move { queue.flushed().await })
     };
     yield_now().await;
-    // The second is dropped for newer ones, as many as there are messages before the flush; the first is still in in_flight.
+    // The second is dropped for newer ones, as many as there are messages before the flush; the first is
+    // still in in_flight.
     for receipt in 2..7 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
         receipts(&queue);
@@ -316,8 +317,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and in the end
-    /// each message that was queued has exactly one receipt.
+    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and
+    /// in the end each message that was queued has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

@@ -8,9 +8,9 @@ use super::take;
 
 /// Collects payloads for a request body, a line for each.
 ///
-/// A line feed ends each line, including the last: Graylog holds back a line without one until the connection closes. A
-/// line feed within a payload becomes a space. In JSON it can only be white space, since in a string it must be escaped
-/// (RFC 8259, section 7).
+/// A line feed ends each line, including the last: Graylog holds back a line without one until the connection
+/// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a
+/// string it must be escaped (RFC 8259, section 7).
 ///
 /// ```
 /// use gelf_tokio::BulkBody;
@@ -44,14 +44,15 @@ impl BulkBody {
         Self::with_limits(Self::DEFAULT_MAX_BYTES, Self::DEFAULT_MAX_MESSAGES)
     }
 
-    /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first message is always
-    /// added: a message that is too long for any body is sent alone, and the receiver decides.
+    /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first
+    /// message is always added: a message that is too long for any body is sent alone, and the receiver
+    /// decides.
     pub fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }
 
-    /// Adds a payload: JSON text. Returns `false`, and adds nothing, if there is no room for it. An empty body has room for
-    /// any payload.
+    /// Adds a payload: JSON text. Returns `false`, and adds nothing, if there is no room for it. An empty
+    /// body has room for any payload.
     #[must_use = "a payload for which there is no room is not added"]
     pub fn push(&mut self, payload: &[u8]) -> bool {
         let bytes = self.lines.len().saturating_add(payload.len()).saturating_add(1);
@@ -78,8 +79,8 @@ impl BulkBody {
         &self.lines
     }
 
-    /// Takes the body and leaves an empty one. Its memory is used again once the returned bytes are dropped, unless it is
-    /// much larger than a default body.
+    /// Takes the body and leaves an empty one. Its memory is used again once the returned bytes are dropped,
+    /// unless it is much larger than a default body.
     pub fn take(&mut self) -> Bytes {
         self.messages = 0;
         take(&mut self.lines)

@@ -77,8 +77,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Looks the host up and connects to the first address that answers. Each address has an equal share of the rest of
-    /// `limit`, of which the request has one too.
+    /// Looks the host up and connects to the first address that answers. Each address has an equal share of
+    /// the rest of `limit`, of which the request has one too.
     ///
     /// # Errors
     /// The error of the last address.

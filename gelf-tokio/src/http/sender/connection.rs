@@ -1,7 +1,7 @@
 //! One HTTP connection, with one request at a time.
 //!
-//! Waiting for an answer drives the connection. So there is no task beside it, nothing is read or written between
-//! requests, and dropping a connection closes it.
+//! Waiting for an answer drives the connection. So there is no task beside it, nothing is read or written
+//! between requests, and dropping a connection closes it.
 
 use std::future::poll_fn;
 use std::pin::Pin;

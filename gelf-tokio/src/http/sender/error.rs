@@ -16,8 +16,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 pub enum HttpError {
     /// The answer is not HTTP/1.1, or has no end.
     Answer(io::Error),
-    /// There is no connection: the host was not found, none of its addresses accepted a connection, or the TLS handshake
-    /// failed. The error is that of the last address.
+    /// There is no connection: the host was not found, none of its addresses accepted a connection, or the
+    /// TLS handshake failed. The error is that of the last address.
     Connect(io::Error),
     /// The connection ended before the answer.
     Disconnected(io::Error),
@@ -25,8 +25,8 @@ pub enum HttpError {
     Status {
         /// The status, from 101 on.
         status: u16,
-        /// The receiver's `Retry-After`, if it is a number of seconds, 5 min at most. Only with a status that is
-        /// [retriable](HttpError::is_retriable).
+        /// The receiver's `Retry-After`, if it is a number of seconds, 5 min at most. Only with a status that
+        /// is [retriable](HttpError::is_retriable).
         retry_after: Option<Duration>,
     },
     /// There was no answer in time, or no connection.
@@ -37,8 +37,8 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Returns whether the same request may succeed later: there was no answer, or the status is 408, 429 or 5xx. Any other
-    /// status is final; a redirect (3xx) too, for it is not followed.
+    /// Returns whether the same request may succeed later: there was no answer, or the status is 408, 429 or
+    /// 5xx. Any other status is final; a redirect (3xx) too, for it is not followed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),
@@ -46,7 +46,8 @@ impl HttpError {
         }
     }
 
-    /// Returns the time after which the receiver wants the request again, 5 min at most; `None` if it has stated none.
+    /// Returns the time after which the receiver wants the request again, 5 min at most; `None` if it has
+    /// stated none.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -118,8 +119,8 @@ fn is_retriable_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). The other form is a date, which would need a clock that
-/// agrees with the receiver's.
+/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). The other form is a date, which would need a
+/// clock that agrees with the receiver's.
 fn read_seconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;

@@ -12,8 +12,8 @@ use hyper::{Method, Request, Uri};
 
 use crate::endpoint::HttpOptions;
 
-/// Headers that state where a request ends, what its body is, and whether the connection stays open. The sender sets
-/// them.
+/// Headers that state where a request ends, what its body is, and whether the connection stays open. The
+/// sender sets them.
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
@@ -66,8 +66,8 @@ impl RequestHead {
     }
 }
 
-/// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets (RFC 9110,
-/// sections 4.2 and 7.2).
+/// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
+/// (RFC 9110, sections 4.2 and 7.2).
 fn host_header(host: &str, port: u16, default_port: u16) -> String {
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The limit of the bytes of one answer: its headers and its body, and as much again for interim answers and chunk
-/// framing. One read may exceed it by its own length.
+/// The limit of the bytes of one answer: its headers and its body, and as much again for interim answers and
+/// chunk framing. One read may exceed it by its own length.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
@@ -42,9 +42,9 @@ impl IoState {
 
 /// A socket whose reads are counted and whose write errors are deferred.
 ///
-/// A receiver may refuse a request before it has read all of it, and close the connection. Then writing fails, while the
-/// answer with the reason can be read. hyper would end at the failed write, and a request that can never succeed would
-/// seem retriable. So a failed write is reported only at the end of reading.
+/// A receiver may refuse a request before it has read all of it, and close the connection. Then writing
+/// fails, while the answer with the reason can be read. hyper would end at the failed write, and a request
+/// that can never succeed would seem retriable. So a failed write is reported only at the end of reading.
 pub(super) struct ObservedIo {
     socket: Box<dyn Socket>,
     state: Arc<IoState>,
@@ -197,7 +197,8 @@ mod tests {
         }
     }
 
-    /// What a request makes of an answer that is there though it could not be written, and whether another may follow.
+    /// What a request makes of an answer that is there though it could not be written, and whether another
+    /// may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
         let mut connection = Connection::new(Box::new(socket)).await.unwrap();

@@ -7,28 +7,30 @@ use std::os::fd::{AsFd, AsRawFd};
 use bytes::BufMut;
 use socket2::{MsgHdr, SockRef};
 
-/// The number of datagrams that may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux 6.9, which has
-/// 128.
+/// The number of datagrams that may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux
+/// 6.9, which has 128.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 
 /// The length of a control message with a `u16`, padded (cmsg(3)): a length, two ints, and the data.
 const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int>();
 const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 
-/// The number of counters of `SO_MEMINFO`, and the index of `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has neither).
+/// The number of counters of `SO_MEMINFO`, and the index of `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has
+/// neither).
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
-/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. It must be asked first: an older kernel
-/// ignores the control message, and would send all as one datagram.
+/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. It must be asked first: an
+/// older kernel ignores the control message, and would send all as one datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
 
-/// Sends datagrams of `size` bytes each, of which the last may be shorter, by one system call (`UDP_SEGMENT`, udp(7)): all
-/// of them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
+/// Sends datagrams of `size` bytes each, of which the last may be shorter, by one system call (`UDP_SEGMENT`,
+/// udp(7)): all of them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
 ///
-/// The size is part of the call. As an option of the socket it would apply to single datagrams too, which then cost more.
+/// The size is part of the call. As an option of the socket it would apply to single datagrams too, which
+/// then cost more.
 pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -> io::Result<()> {
     let size = u16::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut control = [0; CONTROL_LEN];
@@ -43,9 +45,10 @@ pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -
     SockRef::from(socket).sendmsg(&message, 0).map(|_| ())
 }
 
-/// Returns whether an error of [`send_segments`] may mean that the route does not support segments: the interface does not
-/// make checksums (`EIO`), or a datagram is longer than its frames (`EINVAL`, in newer kernels `EMSGSIZE`), which sent
-/// alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` come from emulations of Linux.
+/// Returns whether an error of [`send_segments`] may mean that the route does not support segments: the
+/// interface does not make checksums (`EIO`), or a datagram is longer than its frames (`EINVAL`, in newer
+/// kernels `EMSGSIZE`), which sent alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` come
+/// from emulations of Linux.
 pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -53,8 +56,8 @@ pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Returns whether an error of a send may be the ICMP report of an earlier datagram of the same socket: one of the errors
-/// of the kernel's `icmp_err_convert` and `icmpv6_err_convert`.
+/// Returns whether an error of a send may be the ICMP report of an earlier datagram of the same socket: one
+/// of the errors of the kernel's `icmp_err_convert` and `icmpv6_err_convert`.
 pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -104,8 +107,8 @@ fn option(
     value: &mut [u32],
 ) -> io::Result<usize> {
     let mut len = size_of_val(value) as libc::socklen_t;
-    // SAFETY: the descriptor is open as long as `socket` is borrowed, and no more than `len` bytes are written to
-    // `value`, which has as many.
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and no more than `len` bytes are
+    // written to `value`, which has as many.
     let result =
         unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(len as usize / size_of::<u32>()) }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
+use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome, Resolve, Resolving};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
@@ -152,4 +152,26 @@ async fn unread_receipts_do_not_stop_the_sending() {
     client.flush(LIMIT).await.unwrap();
     sink.wait_for_all().await;
     assert_account(&client.stats(), 200);
+}
+
+/// A resolver that never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// On a clock of its own, which tells whether anything was waited for.
+#[tokio::test(start_paused = true)]
+async fn a_close_with_nothing_left_does_not_wait_for_a_connection() {
+    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
+        let client =
+            Client::builder(&uri.parse().unwrap()).resolver(std::sync::Arc::new(Silent)).connect().unwrap();
+        let started = tokio::time::Instant::now();
+        client.close(LIMIT).await.unwrap();
+        assert_eq!(started.elapsed(), Duration::ZERO, "{uri}");
+    }
 }

@@ -11,8 +11,8 @@ use super::super::observed_io::MAX_ANSWER_BYTES;
 use super::server::{ACCEPTED, Server, guarded, piped, post};
 use crate::endpoint::HttpOptions;
 
-/// What a post makes of this answer, to the end of which the connection is kept, or ended, and whether the next post
-/// goes out on it.
+/// What a post makes of this answer, to the end of which the connection is kept, or ended, and whether the
+/// next post goes out on it.
 async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());

@@ -81,8 +81,8 @@ pub(super) fn sender_to(addresses: Vec<SocketAddr>, options: &HttpOptions) -> Ht
     HttpSender::from_options(options, "logs.example", 12201, Arc::new(Addresses(addresses))).unwrap()
 }
 
-/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on when the
-/// system passes bytes on.
+/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on
+/// when the system passes bytes on.
 pub(super) async fn piped(options: &HttpOptions) -> (HttpSender, Peer<DuplexStream>) {
     let (ours, theirs) = duplex(64 * 1024);
     let mut sender = sender_to(Vec::new(), options);
