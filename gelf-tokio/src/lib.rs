@@ -81,6 +81,7 @@
 #![cfg_attr(
     not(feature = "http"),
     doc = "
+
 [`HttpReceiver`]: https://docs.rs/gelf-tokio
 [`HttpReceiverOptions`]: https://docs.rs/gelf-tokio
 [`HttpSender`]: https://docs.rs/gelf-tokio"
