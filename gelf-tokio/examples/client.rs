@@ -1,4 +1,4 @@
-//! Sends each line of standard input, and says at the end what became of them. The destination may be down, or come
+//! Sends each line of standard input, and prints how many were delivered. The destination may be down or come
 //! and go: over TCP and TLS no line is lost by that.
 //!
 //! ```text
@@ -7,6 +7,7 @@
 
 use std::env;
 use std::error::Error;
+use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{Client, Outcome};
@@ -15,10 +16,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let uri = env::args().nth(1).unwrap_or_else(|| "gelf+tcp://127.0.0.1:12201".to_owned());
-    let (client, mut receipts, driver) = Client::builder(&uri.parse()?).build_with_receipts()?;
-    let driver = tokio::spawn(driver.run());
+    let (client, mut receipts) = Client::builder(&uri.parse()?).connect_with_receipts()?;
 
-    // Whoever reads receipts knows what became of each message; here by the number of its line.
+    // Receipts tell the outcome of each message; here by the number of its line.
     let reading = tokio::spawn(async move {
         let mut delivered: u64 = 0;
         while let Some((line, outcome)) = receipts.recv().await {
@@ -38,9 +38,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         client.send_with(&Message::new("example-host", line), number).await?;
     }
 
-    // The driver sends what is left once the last client is gone, for ten seconds at most.
-    drop(client);
-    driver.await?;
+    if let Err(unsent) = client.close(Duration::from_secs(10)).await {
+        println!("{unsent}: {}", client.last_error().as_deref().unwrap_or("no error"));
+    }
     println!("{} of {number} lines were delivered", reading.await?);
     Ok(())
 }

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = receiver.local_addr()?;
 
     let mut decoder = Decoder::lenient();
-    // Graylog takes several messages of a request only where its input is set up for bulk, so that is to be asked for.
+    // Graylog takes several messages of a request only where its input is configured for bulk requests.
     for query in ["", "?bulk=true&compression=gzip"] {
         let (client, mut receipts, driver) =
             Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;

@@ -1,5 +1,6 @@
-//! Sends messages over TLS, from a client that trusts one authority to a receiver that wants a certificate of it. The
-//! authority is made for the occasion; in life its files come from `openssl`, a mesh or a certificate service.
+//! Sends messages over TLS, from a client that trusts one authority to a receiver that asks for a certificate
+//! of it. The example makes the authority; in production its files come from `openssl`, a mesh or a
+//! certificate service.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features tls --example tcp_tls
@@ -25,12 +26,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     let files = Files::make(directory)?;
 
-    // A receiver: its own certificate and key, and the authority whose certificates it wants of senders.
+    // The receiver has its own certificate and key, and the authority that must have signed the senders'
+    // certificates.
     let tls =
         ReceiverTls::from_pem_files(&files.server_cert, &files.server_key)?.with_client_ca(&files.ca)?;
     let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls).await?;
 
-    // A client: the authority that it trusts, and its own certificate and key. All of it can stand in the URI.
+    // The client has the authority that it trusts, and its own certificate and key. The URI has them all.
     let address = receiver.local_addr()?;
     let [ca, cert, key] = [&files.ca, &files.client_cert, &files.client_key].map(|path| path.display());
     let uri = format!("gelf+tls://{address}?server_name=logs.example&ca={ca}&cert={cert}&key={key}");

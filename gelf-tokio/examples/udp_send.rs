@@ -1,4 +1,4 @@
-//! Sends one message over UDP and says what it took.
+//! Sends one message over UDP and prints the number of datagrams.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example udp_send -- gelf://127.0.0.1:12201 'payment refused'

@@ -4,8 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that many senders
-/// do not return to a receiver at the same moment.
+/// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that
+/// many senders do not return to a receiver at the same moment.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,

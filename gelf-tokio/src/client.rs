@@ -49,8 +49,8 @@ thread_local! {
 
 /// Sends messages to one destination, from any number of tasks.
 ///
-/// A client puts messages into a queue, which is bounded in messages and in bytes. Its [`Driver`] connects, again and
-/// again if need be, and sends them in order. Clients are cheap to clone.
+/// A client puts messages into a queue, which is bounded in messages and in bytes. Its [`Driver`] connects,
+/// again and again if need be, and sends them in order. Clients are cheap to clone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,13 +72,14 @@ thread_local! {
 ///
 /// # The end of a program
 ///
-/// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends what is
-/// left before that, and says how many messages could not be sent. If all clones are dropped instead, the driver has 10 s
-/// to send what is left, as long as the runtime lives.
+/// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends
+/// what is left before that, and says how many messages could not be sent. If all clones are dropped instead,
+/// the driver has 10 s to send what is left, as long as the runtime lives.
 ///
 /// # Receipts
 ///
-/// A client made by [`ClientBuilder::connect_with_receipts`] tells the [`Outcome`](crate::Outcome) of each message:
+/// A client made by [`ClientBuilder::connect_with_receipts`] tells the [`Outcome`](crate::Outcome) of each
+/// message:
 ///
 /// ```
 /// # use gelf_tokio::gelf_core::Message;
@@ -98,20 +99,20 @@ thread_local! {
 ///
 /// # Logging
 ///
-/// The driver logs by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that sends its events through a
-/// client must leave those out.
+/// The driver logs by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that sends its
+/// events through a client must leave those out.
 pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,
 }
 
 impl Client {
-    /// Creates a client without receipts and spawns its driver on the current tokio runtime. It does not wait for a
-    /// connection: see [`state`](Self::state).
+    /// Creates a client without receipts and spawns its driver on the current tokio runtime. It does not wait
+    /// for a connection: see [`state`](Self::state).
     ///
     /// # Errors
-    /// An error that names the file, if a file of TLS is missing or invalid; and an error if the caller is not within a
-    /// tokio runtime. The files are read at once, blocking the thread for as long as that takes.
+    /// An error that names the file, if a file of TLS is missing or invalid; and an error if the caller is
+    /// not within a tokio runtime. The files are read at once, blocking the thread for as long as that takes.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::builder(endpoint).connect()
     }
@@ -162,7 +163,8 @@ impl Client {
 }
 
 impl<R> Client<R> {
-    /// Queues a message with its receipt. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there is room.
+    /// Queues a message with its receipt. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there
+    /// is room.
     ///
     /// # Errors
     /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::not_queued`].
@@ -173,10 +175,12 @@ impl<R> Client<R> {
         self.queue.queue(self.encode(message), receipt).await
     }
 
-    /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as [`send_with`](Self::send_with).
+    /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as
+    /// [`send_with`](Self::send_with).
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with), and [`NotQueuedReason::Invalid`] if the payload is blank or has a null byte.
+    /// As [`send_with`](Self::send_with), and [`NotQueuedReason::Invalid`] if the payload is blank or has a
+    /// null byte.
     ///
     /// # Cancel safety
     /// As [`send_with`](Self::send_with).
@@ -203,8 +207,8 @@ impl<R> Client<R> {
         self.queue.try_queue(payload.into(), receipt)
     }
 
-    /// Waits until each message that is queued now has its outcome. The driver never holds messages back, so a flush
-    /// only waits. Messages that are queued meanwhile are not waited for.
+    /// Waits until each message that is queued now has its outcome. The driver never holds messages back, so
+    /// a flush only waits. Messages that are queued meanwhile are not waited for.
     ///
     /// # Errors
     /// [`Unflushed`] after `within`: the number of messages without an outcome. They stay queued.
@@ -212,8 +216,8 @@ impl<R> Client<R> {
         self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
 
-    /// Flushes as [`flush`](Self::flush) does, blocking the thread. The driver must run on other threads: in a
-    /// runtime of one thread, the driver would be blocked too.
+    /// Flushes as [`flush`](Self::flush) does, blocking the thread. The driver must run on other threads: in
+    /// a runtime of one thread, the driver would be blocked too.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -224,19 +228,19 @@ impl<R> Client<R> {
     /// Refuses all further messages, of all clones, sends what is left, and ends the driver.
     ///
     /// # Errors
-    /// [`Unsent`] if messages were dropped meanwhile, or were not sent after `within`; then they are dropped as
-    /// [`DropReason::Ended`](crate::DropReason::Ended).
+    /// [`Unsent`] if messages were dropped meanwhile, or were not sent after `within`; then they are dropped
+    /// as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send what is
-    /// left.
+    /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send
+    /// what is left.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         let dropped = self.begin_close(within);
         self.closed(dropped, timeout(within, self.queue.ended()).await.ok())
     }
 
-    /// Closes as [`close`](Self::close) does, blocking the thread. The driver must run on other threads, as for
-    /// [`flush_blocking`](Self::flush_blocking).
+    /// Closes as [`close`](Self::close) does, blocking the thread. The driver must run on other threads, as
+    /// for [`flush_blocking`](Self::flush_blocking).
     ///
     /// # Errors
     /// As [`close`](Self::close).
@@ -382,7 +386,8 @@ impl std::error::Error for Unflushed {}
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The number of messages that were dropped. Over TCP and TLS, some of them may have arrived nevertheless.
+    /// The number of messages that were dropped. Over TCP and TLS, some of them may have arrived
+    /// nevertheless.
     pub messages: u64,
 }
 

@@ -9,12 +9,12 @@ use tokio_util::codec::{Decoder, Encoder};
 /// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
 /// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a null byte.
 ///
-/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream; the next frames
-/// follow. The last frame of a stream need not be terminated. A frame shares the memory of the read buffer: copy a frame
-/// that is to be kept.
+/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream; the
+/// next frames follow. The last frame of a stream need not be terminated. A frame shares the memory of the
+/// read buffer: copy a frame that is to be kept.
 ///
-/// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a backpressure
-/// boundary of 64 KiB): one write for each costs seven times the processor time.
+/// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a
+/// backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
 ///
 /// ```
 /// use gelf_tokio::GelfCodec;
@@ -41,7 +41,8 @@ impl GelfCodec {
         Self::default()
     }
 
-    /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a delimiter.
+    /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a
+    /// delimiter.
     pub fn with_max_frame_len(max_frame_len: usize) -> Self {
         Self { framer: Framer::new(max_frame_len) }
     }
@@ -79,7 +80,8 @@ impl Encoder<Bytes> for GelfCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream goes on.
+    /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream
+    /// goes on.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
         write_payload(&payload, dst)
     }

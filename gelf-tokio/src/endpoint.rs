@@ -41,23 +41,25 @@ pub use table::EndpointOption;
 /// | `gelf+http://HOST[:PORT][/PATH]` | HTTP/1.1 | `http` |
 /// | `gelf+https://HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
-/// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name, an IPv4
-/// address, or an IPv6 address in brackets. A name is looked up at each connect. The path is sent as it is written; an
-/// empty path and `/` mean `/gelf`. A path of another scheme, a user or a fragment is an error.
+/// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
+/// an IPv4 address, or an IPv6 address in brackets. A name is looked up at each connect. The path is sent as
+/// it is written; an empty path and `/` mean `/gelf`. A path of another scheme, a user or a fragment is an
+/// error.
 ///
-/// Options follow as a query, in any order, each at most once: `gelf://logs?compression=zlib&datagram_size=8192`. They
-/// are encoded as in HTML forms: `%2B` is a plus sign, and `+` a space. [`Display`](std::fmt::Display) writes only the
-/// options that differ from their defaults.
+/// Options follow as a query, in any order, each at most once:
+/// `gelf://logs?compression=zlib&datagram_size=8192`. They are encoded as in HTML forms: `%2B` is a plus
+/// sign, and `+` a space. [`Display`](std::fmt::Display) writes only the options that differ from their
+/// defaults.
 ///
 #[doc = include_str!("endpoint/options.md")]
 ///
-/// The fields of [`UdpOptions`], [`TcpOptions`], [`TlsOptions`], [`HttpOptions`] and [`QueueOptions`] describe them in
-/// detail.
+/// The fields of [`UdpOptions`], [`TcpOptions`], [`TlsOptions`], [`HttpOptions`] and [`QueueOptions`]
+/// describe them in detail.
 ///
 /// # Secrets
 ///
-/// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its place, so
-/// an endpoint may be logged. A URI that was displayed needs the value again.
+/// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
+/// place, so an endpoint may be logged. A URI that was displayed needs the value again.
 ///
 /// # Without a URI
 ///
@@ -74,8 +76,8 @@ impl Endpoint {
     /// 12201, for all transports.
     pub const DEFAULT_PORT: u16 = 12201;
 
-    /// Creates an endpoint with the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an address; an
-    /// IPv6 address may stand in brackets.
+    /// Creates an endpoint with the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an
+    /// address; an IPv6 address may stand in brackets.
     ///
     /// ```
     /// use gelf_tokio::gelf_core::Compression;
@@ -91,8 +93,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a transport whose cargo
-    /// feature is off.
+    /// [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a transport
+    /// whose cargo feature is off.
     pub fn new(transport: Transport, host: &str) -> Result<Self, InvalidEndpoint> {
         let invalid_host = || InvalidEndpoint::Host { host: host.to_owned() };
         Ok(Self {
@@ -124,10 +126,10 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Parses a URI that may have options of the caller's own, with the names in `own_options`. Returns the caller's
-    /// options as decoded names and values (`%2C` is a comma and `+` a space), in order and with repetitions. A name such
-    /// as `field.*` stands for all names that begin with `field.`. The name of an endpoint option, of any transport, is
-    /// never the caller's.
+    /// Parses a URI that may have options of the caller's own, with the names in `own_options`. Returns the
+    /// caller's options as decoded names and values (`%2C` is a comma and `+` a space), in order and with
+    /// repetitions. A name such as `field.*` stands for all names that begin with `field.`. The name of an
+    /// endpoint option, of any transport, is never the caller's.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;
@@ -147,8 +149,8 @@ impl Endpoint {
         Self::parse_over(uri, own_options, QueueOptions::default())
     }
 
-    /// Parses a URI as [`parse_with`](Self::parse_with) does, with other defaults for the queue. An option that the URI
-    /// states counts, even if it states a default of [`QueueOptions`].
+    /// Parses a URI as [`parse_with`](Self::parse_with) does, with other defaults for the queue. An option
+    /// that the URI states counts, even if it states a default of [`QueueOptions`].
     ///
     /// ```
     /// use gelf_tokio::{Endpoint, QueueOptions};
@@ -163,7 +165,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// As [`parse_with`](Self::parse_with), and [`InvalidEndpoint::Value`] for defaults outside of their range.
+    /// As [`parse_with`](Self::parse_with), and [`InvalidEndpoint::Value`] for defaults outside of their
+    /// range.
     pub fn parse_over(
         uri: &str,
         own_options: &[&str],
@@ -300,7 +303,7 @@ mod tests {
                 (false, true) => format!("{scheme} needs the feature \"tls\""),
                 (false, false) => continue,
             };
-            // Not what else may be wrong with it.
+            // Other mistakes of the URI are not reported.
             assert_eq!(format!("{scheme}://?x").parse::<Endpoint>().unwrap_err().to_string(), expected);
             let tls = tls.then(TlsOptions::default);
             let transport = match http {

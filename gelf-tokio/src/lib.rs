@@ -1,15 +1,15 @@
 //! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, over [`gelf_core`].
 //!
 //! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
-//! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a broken
-//!   connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
-//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs with a queue and
-//!   retries of their own.
+//! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a
+//!   broken connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
+//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs with a
+//!   queue and retries of their own.
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
 //!
-//! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow Docker, and
-//! shut down.
+//! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow
+//! Docker, and shut down.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,10 +42,10 @@
 //!
 //! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
 //!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`].
-//! * A message is written whole, or cut by the end of its connection; it is never continued on another one. Over UDP it
-//!   arrives whole or not at all.
-//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never ends a receiver: it
-//!   is an `Err` or a count, and the next call goes on.
+//! * A message is written whole, or cut by the end of its connection; it is never continued on another one.
+//!   Over UDP it arrives whole or not at all.
+//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never ends a
+//!   receiver: it is an `Err` or a count, and the next call goes on.
 //! * TLS never falls back to another authority or to plain text.
 //!
 //! # Limits
@@ -68,18 +68,20 @@
 //!
 //! # Logging
 //!
-//! This crate logs by [`tracing`], with targets that begin with `gelf_tokio`. A subscriber that sends its events through a
-//! [`Client`] must leave those out, or each logged error makes another message.
+//! This crate logs by [`tracing`], with targets that begin with `gelf_tokio`. A subscriber that sends its
+//! events through a [`Client`] must leave those out, or each logged error makes another message.
 //!
 //! # Features
 //!
 //! * `zlib-rs` (on by default): the faster of two pure Rust implementations of deflate.
-//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and assembly.
+//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and
+//!   assembly.
 //! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 only.
 //! * `serde`: gelf-core's feature of the same name.
 #![cfg_attr(
     not(feature = "http"),
     doc = "
+
 [`HttpReceiver`]: https://docs.rs/gelf-tokio
 [`HttpReceiverOptions`]: https://docs.rs/gelf-tokio
 [`HttpSender`]: https://docs.rs/gelf-tokio"

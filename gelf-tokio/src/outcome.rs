@@ -8,16 +8,16 @@ use crate::send::SendError;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The receiver has answered 2xx. Over HTTP. Graylog answers before it has read the JSON, so it may still reject the
-    /// message.
+    /// The receiver has answered 2xx. Over HTTP. Graylog answers before it has read the JSON, so it may still
+    /// reject the message.
     Accepted,
-    /// The receiver's operating system has acknowledged all bytes of the message. Over TCP and TLS. If the receiver ends
-    /// before it has read them, they are lost.
+    /// The receiver's operating system has acknowledged all bytes of the message. Over TCP and TLS. If the
+    /// receiver ends before it has read them, they are lost.
     Acknowledged,
     /// The message is given up.
     Dropped(DropReason),
-    /// The sender's own operating system has taken the message. Over UDP, nothing more can be known; over TCP, where the
-    /// system does not report acknowledgements (all but Linux).
+    /// The sender's own operating system has taken the message. Over UDP, nothing more can be known; over
+    /// TCP, where the system does not report acknowledgements (all but Linux).
     Sent,
 }
 
@@ -32,16 +32,17 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// A datagram of the message is larger than the network interface, or the path to the destination, takes. Over UDP.
+    /// A datagram of the message is larger than the network interface, or the path to the destination, takes.
+    /// Over UDP.
     DatagramTooLong,
-    /// The driver has ended before the message was sent. Over TCP the operating system may still send bytes that were
-    /// written and not acknowledged, so the message may arrive nevertheless.
+    /// The driver has ended before the message was sent. Over TCP the operating system may still send bytes
+    /// that were written and not acknowledged, so the message may arrive nevertheless.
     Ended,
     /// The queue was full, and a newer message took the room, by
     /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
     QueueFull,
-    /// The destination's host reports that no program listens there, before the next message is sent or within 10 ms.
-    /// Over UDP.
+    /// The destination's host reports that no program listens there, before the next message is sent or
+    /// within 10 ms. Over UDP.
     Refused,
     /// The receiver has answered with this status, which is final. Over HTTP.
     Rejected(u16),

@@ -10,11 +10,11 @@ use tokio::net::lookup_host;
 /// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks host names up. [`SystemResolver`] asks the operating system. Another implementation may use service discovery, or
-/// serve a test.
+/// Looks host names up. [`SystemResolver`] asks the operating system. Another implementation may use service
+/// discovery, or serve a test.
 pub trait Resolve: fmt::Debug + Send + Sync {
-    /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error for the
-    /// sender.
+    /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error
+    /// for the sender.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
 }
 

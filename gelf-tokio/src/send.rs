@@ -8,8 +8,8 @@ use gelf_core::MessageTooLarge;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and send all
-    /// messages again that were fed since the last flush that succeeded.
+    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and
+    /// send all messages again that were fed since the last flush that succeeded.
     Closed,
     /// An error of the operating system. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
     /// [`TcpSender`](crate::TcpSender) is closed.

@@ -23,8 +23,9 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages written again on a new connection, since the previous one broke before they were acknowledged. The
-    /// receiver may have them twice. Over TCP; over HTTP, messages of requests that were made again.
+    /// Messages written again on a new connection, since the previous one broke before they were
+    /// acknowledged. The receiver may have them twice. Over TCP; over HTTP, messages of requests that were
+    /// made again.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
     /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
@@ -104,7 +105,8 @@ impl NotQueuedCounts {
 }
 
 impl ClientStats {
-    /// Returns how many messages were delivered, as far as the transport can know: see [`Outcome::is_delivered`].
+    /// Returns how many messages were delivered, as far as the transport can know: see
+    /// [`Outcome::is_delivered`].
     pub fn delivered(&self) -> u64 {
         self.accepted + self.acknowledged + self.sent
     }

@@ -1,5 +1,5 @@
-//! System calls that no maintained crate offers: all unsafe code of this crate, for Linux. Elsewhere they say that the
-//! answer is not known.
+//! System calls of Linux, with all unsafe code of this crate. On other systems the functions return that the
+//! answer is unknown.
 
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 
@@ -15,7 +15,7 @@ pub(crate) use linux::*;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::*;
 
-/// Whether the system refused a datagram for its length.
+/// Returns whether the system refused a datagram for its length.
 pub(crate) fn is_message_too_long(error: &io::Error) -> bool {
     // std has no kind for it. The number is that of Linux; macOS and the BSDs have 40, Windows 10040.
     let number = if cfg!(target_os = "linux") {

@@ -1,8 +1,8 @@
 //! TLS 1.2 and 1.3 below TCP and HTTP, by rustls with ring.
 //!
-//! Certificates and keys are PEM files, and a file that changed is read again: by a sender before each connect, by a
-//! receiver before each handshake. Sessions are never resumed, so that each connection is judged by the files as they
-//! are.
+//! Certificates and keys are PEM files. A file that has changed is read again: by a sender before each
+//! connect, by a receiver before each handshake. Sessions are never resumed, so that the current files apply
+//! to each connection.
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
 pub(crate) use counting::Counting;
 
-/// Returns the algorithms. They are named each time, since a process with several rustls providers has no default.
+/// Returns the algorithms. They are named each time, since a process with several rustls providers has no
+/// default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

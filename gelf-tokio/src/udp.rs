@@ -1,7 +1,7 @@
 //! GELF over UDP: a message is one datagram, or the chunks of one.
 //!
-//! To send a message, `sender` asks `destination` for a socket (which learns of other addresses from `names`), and hands
-//! the datagrams to `segmented_socket`, which sends them as fast as `pacing` permits.
+//! To send a message, `sender` asks `destination` for a socket (which learns of other addresses from
+//! `names`), and hands the datagrams to `segmented_socket`, which sends them as fast as `pacing` permits.
 
 mod destination;
 mod names;

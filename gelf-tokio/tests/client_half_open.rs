@@ -1,7 +1,7 @@
-//! A connection whose packets vanish on their way: nobody is told, and the client finds out.
+//! A client whose connection loses all packets without an error.
 //!
-//! It takes a network namespace of its own, in which `iptables` drops the packets: root, `ip` and `iptables`. Without
-//! them the test is skipped, with a line that says so, unless `GELF_TESTS_REQUIRE` names `netns`.
+//! It takes a network namespace of its own, in which `iptables` drops the packets: root, `ip` and `iptables`.
+//! Without them the test is skipped, with a line that says so, unless `GELF_TESTS_REQUIRE` names `netns`.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,

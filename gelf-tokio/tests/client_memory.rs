@@ -1,4 +1,5 @@
-//! How much memory a client takes while its destination is down. It is a program of its own, since it measures all of it.
+//! The memory of a client while its destination is down. The test has a process of its own, since it measures
+//! all of it.
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
 #![allow(dead_code, unreachable_pub, reason = "tests share what they need")]

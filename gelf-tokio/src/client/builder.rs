@@ -14,9 +14,9 @@ use super::{Client, Driver, Receipts};
 
 /// Builds a [`Client`], with or without receipts, whose driver is spawned or left to the caller.
 ///
-/// Each of the four methods that end the building reads the files of TLS, blocking the thread for as long as that takes.
-/// Their errors name a file that is missing or invalid (`TlsConfigError` is the inner error), or are `Unsupported` for a
-/// transport whose cargo feature is off.
+/// Each of the four methods that end the building reads the files of TLS, blocking the thread for as long as
+/// that takes. Their errors name a file that is missing or invalid (`TlsConfigError` is the inner error), or
+/// are `Unsupported` for a transport whose cargo feature is off.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {
@@ -50,9 +50,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`, for certificates that are not in
-    /// files, another provider, or other rules. The endpoint's `server_name` or host remains the name that the receiver's
-    /// certificate must have.
+    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`, for certificates
+    /// that are not in files, another provider, or other rules. The endpoint's `server_name` or host remains
+    /// the name that the receiver's certificate must have.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -91,8 +91,8 @@ impl ClientBuilder {
         Ok(client)
     }
 
-    /// Spawns the driver on the current tokio runtime and returns the client and its receipts. `R` identifies a message
-    /// for the caller.
+    /// Spawns the driver on the current tokio runtime and returns the client and its receipts. `R` identifies
+    /// a message for the caller.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -112,7 +112,8 @@ impl ClientBuilder {
         Ok((Client { queue, encoder: self.encoder }, driver))
     }
 
-    /// Returns the client, its receipts, and the driver for the caller to run. `R` identifies a message for the caller.
+    /// Returns the client, its receipts, and the driver for the caller to run. `R` identifies a message for
+    /// the caller.
     ///
     /// # Errors
     /// See [`ClientBuilder`].

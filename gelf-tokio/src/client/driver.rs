@@ -20,13 +20,13 @@ use super::transport;
 
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
-/// It connects when it starts, again whenever a connection has broken and there is something to send, and for ever:
-/// between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s. After a connection that did not last
-/// a second it waits too, up to 0.1 s if that connection delivered something.
+/// It connects when it starts, again whenever a connection has broken and there is something to send, and for
+/// ever: between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s. After a
+/// connection that did not last a second it waits too, up to 0.1 s if that connection delivered something.
 ///
-/// It ends when its client is [closed](super::Client::close), or when the last clone of the client is dropped and all
-/// messages have their outcome. When it is dropped, or its [`run`](Self::run) is, each message that has no outcome yet is
-/// dropped as [`DropReason::Ended`](crate::DropReason::Ended).
+/// It ends when its client is [closed](super::Client::close), or when the last clone of the client is dropped
+/// and all messages have their outcome. When it is dropped, or its [`run`](Self::run) is, each message that
+/// has no outcome yet is dropped as [`DropReason::Ended`](crate::DropReason::Ended).
 #[must_use = "nothing is sent unless it runs"]
 pub struct Driver<R = ()> {
     in_flight: InFlight<R>,
@@ -48,7 +48,8 @@ enum Route {
 }
 
 impl<R> Driver<R> {
-    /// The time that a driver has to send what is left after the last client is dropped, unless set otherwise.
+    /// The time that a driver has to send what is left after the last client is dropped, unless set
+    /// otherwise.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
@@ -96,8 +97,8 @@ impl<R> Driver<R> {
         self
     }
 
-    /// Sends until the client is closed, or all clones are dropped, and all messages have their outcome, or the time for
-    /// that is over.
+    /// Sends until the client is closed, or all clones are dropped, and all messages have their outcome, or
+    /// the time for that is over.
     pub async fn run(self) {
         let Self { mut in_flight, route, mut link, resolver, grace } = self;
         let queue = in_flight.queue_handle();

@@ -12,14 +12,14 @@ use crate::outcome::{DropReason, Outcome};
 
 use super::queue::{Queue, QueuedMessage};
 
-/// The messages in flight, oldest first. When it is dropped, the messages that are left and all that still wait get an
-/// outcome, however the driver ends.
+/// The messages in flight, oldest first. When it is dropped, the messages that are left and all that still
+/// wait get an outcome, however the driver ends.
 #[derive(Debug)]
 pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<QueuedMessage<R>>,
-    /// Whether the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a refusal is
-    /// heard.
+    /// Whether the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a
+    /// refusal is heard.
     has_sent: bool,
 }
 
@@ -36,7 +36,8 @@ impl<R> InFlight<R> {
         Arc::clone(&self.queue)
     }
 
-    /// Takes waiting messages: no more than `max_messages` or, but for the first, `max_bytes`. Returns how many.
+    /// Takes waiting messages: no more than `max_messages` or, but for the first, `max_bytes`. Returns how
+    /// many.
     pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
         self.queue.take(&mut self.messages, max_messages, max_bytes)
     }
@@ -49,12 +50,14 @@ impl<R> InFlight<R> {
 
     /// Waits for `duration`. Returns true as soon as no message is left and none can come any more.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
-        let ended = async {
-            if !self.is_empty() || self.queue.has_work().await {
-                pending::<()>().await;
-            }
-        };
-        timeout(duration, ended).await.is_ok()
+        timeout(duration, self.ended()).await.is_ok()
+    }
+
+    /// Waits until the queue is closed, if no message is left; otherwise for ever.
+    pub(crate) async fn ended(&self) {
+        if !self.is_empty() || self.queue.has_work().await {
+            pending::<()>().await;
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -11,7 +11,8 @@ use crate::backoff::Backoff;
 use super::queue::Queue;
 use super::state::ClientState;
 
-/// The state of the link. That the destination is down is logged once for each outage, whatever the number of attempts.
+/// The state of the link. That the destination is down is logged once for each outage, whatever the number of
+/// attempts.
 #[derive(Debug)]
 pub(crate) struct LinkState<R> {
     queue: Arc<Queue<R>>,
@@ -96,7 +97,8 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Notes that the destination has rejected a request, which is logged once until it accepts one. Over HTTP.
+    /// Notes that the destination has rejected a request, which is logged once until it accepts one. Over
+    /// HTTP.
     #[cfg(feature = "http")]
     pub(crate) fn rejected(&mut self, messages: usize, error: &dyn fmt::Display) {
         self.queue.set_last_error(error);

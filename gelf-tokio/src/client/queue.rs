@@ -1,7 +1,7 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
-//! A queued message waits, is then in flight, and at last has one outcome. All of it is under one lock, which is held
-//! for moments and never across an await, so the account adds up whenever it is read:
+//! A queued message waits, is then in flight, and at last has one outcome. All of it is under one lock, which
+//! is held for moments and never across an await, so the account adds up whenever it is read:
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -33,8 +33,8 @@ pub(crate) struct QueuedMessage<R> {
     number: u64,
 }
 
-/// The least number of unread receipts that are kept, so that a small queue does not lose those of a reader that is only a
-/// little behind.
+/// The least number of unread receipts that are kept, so that a small queue does not lose those of a reader
+/// that is only a little behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
 /// The queue in front of a destination.
@@ -174,7 +174,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Queues a message, or says why not; both are counted. `WhenFull::Wait` gives [`NotQueuedReason::Full`], uncounted.
+    /// Queues a message, or says why not; both are counted. `WhenFull::Wait` gives [`NotQueuedReason::Full`],
+    /// uncounted.
     pub(crate) fn offer(
         &self,
         payload: Box<[u8]>,
@@ -314,8 +315,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Waits until the queue is closed, or the last client dropped. Returns how long the driver may go on, if `close`
-    /// said so.
+    /// Waits until the queue is closed, or the last client dropped. Returns how long the driver may go on, if
+    /// `close` said so.
     pub(crate) async fn closed(&self) -> Option<Duration> {
         loop {
             {
@@ -335,8 +336,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Moves waiting messages into `in_flight`: at least one if one waits, and no more than `max_messages` or, but for the
-    /// first, `max_bytes`. Returns how many.
+    /// Moves waiting messages into `in_flight`: at least one if one waits, and no more than `max_messages`
+    /// or, but for the first, `max_bytes`. Returns how many.
     pub(crate) fn take(
         &self,
         in_flight: &mut VecDeque<QueuedMessage<R>>,
@@ -401,7 +402,8 @@ impl<R> Queue<R> {
 
     // The reader of receipts
 
-    /// Returns the next receipt; `Ready(None)` when there will be none any more. If it is pending, the waker is kept.
+    /// Returns the next receipt; `Ready(None)` when there will be none any more. If it is pending, the waker
+    /// is kept.
     pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -483,7 +485,8 @@ impl<R> State<R> {
         given_up
     }
 
-    /// Counts the outcome, and keeps the receipt for the reader, if there is one and it is not too far behind.
+    /// Counts the outcome, and keeps the receipt for the reader, if there is one and it is not too far
+    /// behind.
     fn settle(&mut self, message: &mut QueuedMessage<R>, outcome: Outcome) {
         self.stats.count(outcome);
         let Some(receipts) = &mut self.receipts else { return };

@@ -12,12 +12,13 @@ use crate::outcome::Outcome;
 
 use super::queue::Queue;
 
-/// The receipts of a client's messages, each with its [`Outcome`]: one for each message that was queued. They come in the
-/// order in which the messages were queued, but for messages dropped from a full queue, which overtake those in flight.
+/// The receipts of a client's messages, each with its [`Outcome`]: one for each message that was queued. They
+/// come in the order in which the messages were queued, but for messages dropped from a full queue, which
+/// overtake those in flight.
 ///
-/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further ones are lost, and
-/// counted in [`ClientStats::receipts_lost`](crate::ClientStats::receipts_lost); sending goes on. The first loss is
-/// logged. A program that no longer reads receipts drops this.
+/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further ones are
+/// lost, and counted in [`ClientStats::receipts_lost`](crate::ClientStats::receipts_lost); sending goes on.
+/// The first loss is logged. A program that no longer reads receipts drops this.
 pub struct Receipts<R> {
     queue: Arc<Queue<R>>,
 }

@@ -1,14 +1,14 @@
-//! Host and port.
+//! Parses host and port.
 
 use std::net::Ipv6Addr;
 
 use crate::endpoint::error::without_options;
 use crate::endpoint::{Endpoint, InvalidEndpoint};
 
-/// The longest host name that the domain name system has (RFC 1035, section 2.3.4).
+/// The limit of a host name in the domain name system (RFC 1035, section 2.3.4).
 const MAX_NAME_LEN: usize = 253;
 
-/// Reads `HOST[:PORT]`, where an IPv6 address stands in brackets. It is returned without them.
+/// Parses `HOST[:PORT]`, where an IPv6 address is in brackets. Returns it without them.
 pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     let host_len = match authority.rfind(']') {
         Some(bracket) => bracket + 1,
@@ -16,7 +16,7 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     };
     let (host, after) = authority.split_at(host_len);
     let port = after.strip_prefix(':');
-    // What follows a bracket is a port or nothing, and two colons are an IPv6 address without brackets.
+    // A bracket is followed by a port or nothing, and two colons are an IPv6 address without brackets.
     let is_separated = port.map_or(after.is_empty(), |port| !port.contains(':'));
     let host = read_host(host).filter(|_| is_separated);
     let host = host.ok_or_else(|| InvalidEndpoint::Host { host: without_options(authority) })?;
@@ -26,7 +26,7 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     }
 }
 
-/// Reads a name, an IPv4 address, or an IPv6 address, in brackets or not. It is returned without them.
+/// Parses a name, an IPv4 address, or an IPv6 address, in brackets or not. Returns it without them.
 pub(super) fn read_host(text: &str) -> Option<String> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Ok(address) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
@@ -39,7 +39,7 @@ pub(super) fn read_host(text: &str) -> Option<String> {
 
 fn read_port(text: &str) -> Result<u16, InvalidEndpoint> {
     match text.parse() {
-        // `parse` would take a plus sign.
+        // `parse` would accept a plus sign.
         Ok(port) if port != 0 && !text.starts_with('+') => Ok(port),
         _ => Err(InvalidEndpoint::Port { port: without_options(text) }),
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused_with_its_port() {
+    fn an_invalid_host_is_refused() {
         for authority in [
             "",
             ":12201",

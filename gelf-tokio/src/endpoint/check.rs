@@ -5,7 +5,7 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that a request has anyway, or that would change where it ends.
+/// The headers that the sender sets, or that would change where a request ends.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",
@@ -20,7 +20,8 @@ const HEADERS_OF_REQUESTS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the default one.
+/// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the
+/// default one.
 pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEndpoint> {
     Scheme::of(&transport).check_features()?;
     if let Transport::Http(options) = &mut transport {
@@ -55,7 +56,8 @@ fn check_rows(transport: &Transport, queue: &QueueOptions) -> Result<(), Invalid
     TABLE.iter().try_for_each(|row| row.check(transport, queue))
 }
 
-/// A header's name is a token, and its value visible, with blanks only inside (RFC 9110, sections 5.1 and 5.5).
+/// Checks a header: the name is a token, and the value visible, with spaces only inside (RFC 9110, sections
+/// 5.1 and 5.5).
 fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
     let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
@@ -69,8 +71,8 @@ fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
     Ok(())
 }
 
-/// A path is as it stands in a request (RFC 3986, section 3.3). There `&` would be allowed; here it would hide that the
-/// `?` before options is forgotten.
+/// Checks a path (RFC 3986, section 3.3). `&` would be permitted there; here it would hide a missing `?`
+/// before options.
 fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
     let invalid = || InvalidEndpoint::HttpPath { path: without_options(path) };
     let mut bytes = path.strip_prefix('/').ok_or_else(invalid)?.bytes();

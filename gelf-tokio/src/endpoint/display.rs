@@ -7,8 +7,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
-/// Writes the URI, with the port and the options that differ from their defaults. It parses to the same endpoint, but
-/// for the value of a `header`: that is a secret, and `***` stands for it.
+/// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
+/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_displayed_has_the_port_and_no_default_options() {
+    fn the_port_is_displayed_and_default_options_are_not() {
         for (uri, expected) in [
             ("gelf+udp://h", "gelf://h:12201"),
             ("gelf://h?compression=gzip&level=2&datagram_size=1420", "gelf://h:12201"),
@@ -94,7 +94,7 @@ mod tests {
 
     #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
-    fn options_of_https_are_those_of_http_and_tls() {
+    fn https_has_the_options_of_http_and_tls() {
         let uri = "gelf+https://h:443/in?bulk=true&timeout=1&ca=ca.pem&server_name=g&when_full=drop_oldest";
         assert_eq!(displayed(uri), uri);
     }
@@ -169,7 +169,7 @@ mod tests {
         let times = (prop::option::of(seconds()), seconds());
         (any::<bool>(), prop::option::of(levels()), header, path, times, tls()).prop_map(
             |(bulk, gzip, header, path, (connect_timeout, timeout), tls)| {
-                // The one name of up to three letters that requests have.
+                // The one name of up to three letters that the sender sets.
                 let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
                 Transport::Http(HttpOptions { bulk, connect_timeout, gzip, header, path, timeout, tls })
             },
@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_displayed_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
+        fn a_displayed_endpoint_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
             let displayed = endpoint.to_string();
             if let Transport::Http(HttpOptions { header: Some((_, value)), .. }) = &mut endpoint.transport {
                 *value = "***".to_owned();

@@ -1,104 +1,104 @@
-//! Why a URI is no endpoint.
+//! Errors of endpoints.
 
 use std::fmt;
 
 use crate::endpoint::scheme::{enumerate, forms};
 
-/// Why a URI, or what a program has put together, is not an [`Endpoint`](crate::Endpoint). Each displays as one line
-/// that says what to write; all are the user's to mend. What may be a password or the value of a `header` is left out.
+/// A URI, or the parts that a program has given, are not a valid [`Endpoint`](crate::Endpoint). Each error
+/// displays as one line that says what to write instead. Passwords and the value of a `header` are left out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {
-    /// The option has no meaning without the other.
+    /// The option needs another one.
     Alone {
-        /// Its name.
+        /// The name of the option.
         name: &'static str,
-        /// The name of the other.
+        /// The name of the other option.
         other: &'static str,
     },
-    /// A `%` is not followed by two hexadecimal digits, or what they stand for is not UTF-8.
+    /// A `%` is not followed by two hexadecimal digits, or the decoded bytes are not UTF-8.
     Escape {
-        /// The name or value that has it.
+        /// The name or value.
         text: String,
     },
-    /// This build does not have the transport.
+    /// This build does not include the transport.
     Feature {
         /// The scheme.
         scheme: &'static str,
-        /// The cargo features that it needs and that are off.
+        /// The cargo features that are needed and off.
         missing: &'static [&'static str],
     },
-    /// There is a `#`.
+    /// The URI has a fragment.
     Fragment,
-    /// The value of `header` is not a token, a colon and visible ASCII. It is not shown.
+    /// The value of `header` is not a token, a colon and visible ASCII. The error does not show it.
     Header,
-    /// The value of `header` has the name of a header that requests have anyway.
+    /// The value of `header` names a header that the sender sets.
     HeaderOfRequests {
         /// The name.
         name: String,
     },
-    /// The host is missing, or no name and no address.
+    /// The host is missing, or neither a name nor an address.
     Host {
-        /// What stands in its place, the port included.
+        /// The text in its place, the port included.
         host: String,
     },
-    /// The path has characters that no path has.
+    /// The path has invalid characters.
     HttpPath {
         /// The path.
         path: String,
     },
-    /// A compression level is given, and no compression.
+    /// A compression level is given without compression.
     LevelOfNothing,
-    /// There is no `://`.
+    /// The URI has no `://`.
     NoScheme {
-        /// The text, without what `@` ends and what `?` begins.
+        /// The text, without the part before `@` and the part after `?`.
         uri: String,
     },
-    /// The option is not known.
+    /// The option is unknown.
     Option {
-        /// Its name.
+        /// The name of the option.
         name: String,
-        /// Those that are, with commas between them.
+        /// The known options, with commas between them.
         known: String,
     },
-    /// The option is for other schemes.
+    /// The option is one of other schemes.
     OtherScheme {
-        /// Its name.
+        /// The name of the option.
         name: &'static str,
-        /// The scheme that stands there.
+        /// The scheme of the URI.
         scheme: String,
-        /// Those that have it, as in a sentence.
+        /// The schemes that have the option, as in a sentence.
         schemes: String,
     },
-    /// There is a path, and the scheme has none.
+    /// The URI has a path, and the scheme has none.
     Path {
         /// The path.
         path: String,
     },
     /// The port is not a number from 1 to 65535.
     Port {
-        /// What stands in its place.
+        /// The text in its place.
         port: String,
     },
-    /// The option stands twice.
+    /// The option is given twice.
     Repeated {
-        /// Its name.
+        /// The name of the option.
         name: String,
     },
-    /// The scheme is not known.
+    /// The scheme is unknown.
     Scheme {
         /// The scheme.
         scheme: String,
     },
-    /// There is a user name, and perhaps a password; neither is shown.
+    /// The URI has a user name, and perhaps a password. The error shows neither.
     User,
-    /// The option has no such value.
+    /// The value is not one of the option.
     Value {
-        /// Its name.
+        /// The name of the option.
         name: String,
         /// The value.
         value: String,
-        /// The values that it has.
+        /// The values of the option.
         expected: &'static str,
     },
 }
@@ -120,7 +120,7 @@ impl fmt::Display for InvalidEndpoint {
                 "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value",
             ),
             Self::HeaderOfRequests { name } => {
-                write!(f, "header cannot be named {name}, for requests have that anyway: use another name")
+                write!(f, "header cannot be named {name}, which the sender sets: use another name")
             }
             Self::Host { host } => {
                 write!(f, "{host:?} is not a host: use a name, an IPv4 address or [IPv6 address], then :PORT")
@@ -145,7 +145,7 @@ impl fmt::Display for InvalidEndpoint {
             Self::Port { port } => write!(f, "{port:?} is not a port: use a number from 1 to 65535"),
             Self::Repeated { name } => write!(f, "{name} is given twice: leave one out"),
             Self::Scheme { scheme } => write!(f, "unknown scheme {scheme:?}: use {}", forms()),
-            Self::User => f.write_str("GELF knows no users: leave out what stands before @"),
+            Self::User => f.write_str("GELF has no users: leave out the part before @"),
             Self::Value { name, value, expected } => write!(f, "{name} cannot be {value:?}: use {expected}"),
         }
     }
@@ -153,7 +153,7 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
-/// What stands before options, also where their `?` is forgotten: they may have a secret.
+/// Returns the part before the options, even if their `?` is missing: they may have a secret.
 pub(super) fn without_options(text: &str) -> String {
     text.split(['?', '&']).next().unwrap_or_default().to_owned()
 }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_unknown_scheme_is_told_with_those_of_this_build() {
+    fn a_missing_or_unknown_scheme_names_the_schemes_of_this_build() {
         let forms = match (cfg!(feature = "http"), cfg!(feature = "tls")) {
             (true, true) => "gelf+udp://, gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://",
             (true, false) => "gelf+udp://, gelf+tcp:// or gelf+http://",
@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_place_is_told() {
+    fn errors_of_host_port_path_and_user_say_what_to_write() {
         let host = "use a name, an IPv4 address or [IPv6 address], then :PORT";
         assert_eq!(error("gelf://:12201"), format!("\":12201\" is not a host: {host}"));
         assert_eq!(error("gelf+tcp://fe80::1"), format!("\"fe80::1\" is not a host: {host}"));
         assert_errors(&[
             ("gelf://h:0", r#""0" is not a port: use a number from 1 to 65535"#),
             ("gelf+tcp://h:", r#""" is not a port: use a number from 1 to 65535"#),
-            ("gelf://me:secret@h", "GELF knows no users: leave out what stands before @"),
+            ("gelf://me:secret@h", "GELF has no users: leave out the part before @"),
             ("gelf://h/gelf", r#"a path is for gelf+http:// and gelf+https:// alone: leave out "/gelf""#),
             ("gelf+tcp://h//", r#"a path is for gelf+http:// and gelf+https:// alone: leave out "//""#),
             ("gelf://h#top", "an endpoint has no fragment: write # as %23"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_option_is_told_with_what_to_write() {
+    fn errors_of_options_say_what_to_write() {
         let udp = "use compression, datagram_size, level, overflow, queue, queue_bytes, rate, when_full";
         assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": {udp}"));
         assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": {udp}"));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_another_transport_is_told_with_its_schemes() {
+    fn an_option_of_another_transport_names_its_schemes() {
         let end = "leave it out or change the scheme";
         for (uri, mistake) in [
             ("gelf+tcp://h?datagram_size=8192", "datagram_size is for gelf://, not for gelf+tcp://"),
@@ -299,7 +299,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn a_wrong_option_of_tls_is_told() {
+    fn errors_of_tls_options_say_what_to_write() {
         let tls = "use ca, cert, compression, connect_timeout, key, queue, queue_bytes, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
@@ -320,7 +320,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn a_wrong_option_of_http_is_told() {
+    fn errors_of_http_options_say_what_to_write() {
         let http =
             "use bulk, compression, connect_timeout, header, level, queue, queue_bytes, timeout, when_full";
         assert_eq!(error("gelf+http://h?batch=1"), format!("unknown option \"batch\": {http}"));
@@ -352,7 +352,7 @@ mod tests {
             ("gelf+http://h?header=X:a%0D%0AY:b", header),
             (
                 "gelf+http://h?header=Host:a",
-                "header cannot be named Host, for requests have that anyway: use another name",
+                "header cannot be named Host, which the sender sets: use another name",
             ),
             (
                 "gelf+http://h?ca=a",

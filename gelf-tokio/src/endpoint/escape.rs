@@ -1,6 +1,7 @@
-//! Names and values of a query, as HTML forms encode them.
+//! Encodes and decodes names and values of a query, as in HTML forms.
 
-/// Decodes `%XX` and `+`; nothing, if a `%` has no two hexadecimal digits or they do not stand for UTF-8.
+/// Decodes `%XX` and `+`. Returns `None` if a `%` is not followed by two hexadecimal digits, or the result is
+/// not UTF-8.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -19,7 +20,7 @@ pub(super) fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Encodes all that would mean something else in a query or outside of ASCII. A path of a file stays readable.
+/// Encodes all bytes with a meaning in a query, and all outside of ASCII. Paths of files stay readable.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -54,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_has_nothing_that_ends_a_value_and_decodes_to_the_same(text: String) {
+        fn an_encoded_text_has_no_delimiter_and_decodes_to_itself(text: String) {
             let encoded = encode(&text);
             prop_assert!(!encoded.contains(['&', '=', '#', '?', '+', ' ']) && encoded.is_ascii());
             prop_assert_eq!(decode(&encoded), Some(text));

@@ -1,4 +1,4 @@
-//! What an endpoint says besides host and port.
+//! The options of endpoints.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,48 +9,49 @@ use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
 
 use crate::endpoint::table::MASK;
 
-/// How messages travel.
+/// The transport of messages, with its options.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// Over HTTP/1.1, with TLS when [`HttpOptions::tls`] says so: requests that are answered.
+    /// HTTP/1.1, with TLS if [`HttpOptions::tls`] is set: requests that are answered.
     Http(HttpOptions),
-    /// Over TCP, with TLS when [`TcpOptions::tls`] says so: frames that end with a null byte, in order on each
+    /// TCP, with TLS if [`TcpOptions::tls`] is set: frames that end with a null byte, in order on each
     /// connection.
     Tcp(TcpOptions),
-    /// Over UDP: datagrams, that may be lost or overtake each other.
+    /// UDP: datagrams, which may be lost or overtake each other.
     Udp(UdpOptions),
 }
 
-/// How messages become datagrams.
+/// Options of UDP.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct UdpOptions {
-    /// How payloads are compressed; gzip at level 2.
+    /// The compression of payloads; gzip at level 2 by default.
     pub compression: Compression,
-    /// How many bytes a datagram may have before a payload is cut into chunks; 1,420.
+    /// The bytes of the largest datagram, beyond which a payload is cut into chunks; 1,420 by default.
     pub datagram_size: DatagramSize,
     /// What happens to a message that does not fit into 128 datagrams: it is dropped by default. With
-    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they were.
+    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they
+    /// were.
     pub overflow: Overflow,
-    /// How many datagrams may leave in a second; without a limit. It keeps a burst from overrunning the receiver's
-    /// buffer.
+    /// The limit of datagrams a second, which keeps a burst from overrunning the receiver's buffer; none by
+    /// default.
     pub rate: Option<NonZeroU32>,
 }
 
-/// How connections are held.
+/// Options of TCP.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
-    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds up to
-    /// 3,600.
+    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds
+    /// up to 3,600.
     pub connect_timeout: Duration,
-    /// TLS below the frames; none.
+    /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
-    /// How long what was written may stay unacknowledged before the connection is given up: 30 s, whole seconds
-    /// up to 3,600. Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, which counts for an idle connection's keepalive too. A receiver that
-    /// takes nothing for so long is given up as well, though it may only be slow; then what it has not acknowledged is
-    /// sent again to the next connection.
+    /// The time that written bytes may stay unacknowledged before the connection is given up: 30 s, whole
+    /// seconds up to 3,600. It is Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies to the
+    /// keepalive of an idle connection too. A receiver that takes nothing for this time is given up as well,
+    /// though it may only be slow; the unacknowledged messages are then sent again on the next connection.
     pub user_timeout: Duration,
 }
 
@@ -60,40 +61,44 @@ impl Default for TcpOptions {
     }
 }
 
-/// Whom a sender trusts, and who it says it is. Files are PEM, and are read again when they change.
+/// Options of TLS: the authorities that a sender trusts, and its own certificate. Files are PEM, and are read
+/// again when they change.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// The certificates of the authorities that may vouch for the receiver; those of the system, or else Mozilla's.
+    /// The certificates of the authorities that may vouch for the receiver; by default the system's, or
+    /// Mozilla's if the system has none.
     pub ca: Option<PathBuf>,
-    /// The sender's own certificate chain, for a receiver that asks for one. Needs `key`.
+    /// The sender's own certificate chain, for receivers that ask for one. Needs `key`.
     pub cert: Option<PathBuf>,
     /// The private key of `cert`.
     pub key: Option<PathBuf>,
-    /// The name or address that the receiver's certificate must have; the host of the endpoint.
+    /// The name or address that the receiver's certificate must have; the host of the endpoint by default.
     pub server_name: Option<String>,
 }
 
-/// How messages become requests. The value of [`header`](Self::header) does not show in its `Debug`.
+/// Options of HTTP. `Debug` does not show the value of [`header`](Self::header).
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// Whether a request may carry several messages, a line for each. The receiver must be set up for it: Graylog
-    /// takes only the first else. No.
+    /// Whether a request may carry several messages, a line for each; false by default. The receiver must be
+    /// set up for it: otherwise Graylog takes only the first.
     pub bulk: bool,
-    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600. Without it, and
-    /// at most, each address has an equal share of [`timeout`](Self::timeout).
+    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600.
+    /// Without it, and at most, each address has an equal share of [`timeout`](Self::timeout).
     pub connect_timeout: Option<Duration>,
-    /// The gzip level of request bodies; not compressed.
+    /// The gzip level of request bodies; not compressed by default.
     pub gzip: Option<CompressionLevel>,
-    /// A header for the receiver to know the sender by, as name and value; none. The name is a token of HTTP and none
-    /// that requests have anyway, as `Host` and `Content-Length`; the value is visible ASCII, and a secret.
+    /// A header that identifies the sender to the receiver, as name and value; none by default. The name is
+    /// an HTTP token, and none that the sender sets, such as `Host` and `Content-Length`. The value is
+    /// visible ASCII, and a secret.
     pub header: Option<(String, String)>,
-    /// The path, as it stands in a request; `/gelf`, the only one that Graylog has. An empty one and `/` stand for it.
+    /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
+    /// mean the same.
     pub path: String,
-    /// How long an answer may take: 10 s, whole seconds up to 3,600.
+    /// The time for a request, from the connection to the answer: 10 s, whole seconds up to 3,600.
     pub timeout: Duration,
-    /// TLS below HTTP; none.
+    /// TLS below HTTP; none by default.
     pub tls: Option<TlsOptions>,
 }
 
@@ -127,15 +132,15 @@ impl Default for HttpOptions {
     }
 }
 
-/// How much may wait for a destination, and what becomes of messages for which there is no room.
+/// The limits of a client's queue, and its behaviour when it is full.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// How many messages may be accepted and without an outcome: 65,536, from 1 to 16,777,216.
+    /// The number of messages without an outcome, in flight or waiting: 65,536, from 1 to 16,777,216.
     pub max_messages: usize,
-    /// How many bytes they may have together, as JSON: 64 MiB, from 1 KiB to 16 GiB.
+    /// The number of bytes of these messages, as JSON: 64 MiB, from 1 KiB to 16 GiB.
     pub max_bytes: usize,
-    /// What happens when there is no room; the sender waits.
+    /// The behaviour when there is no room; senders wait by default.
     pub when_full: WhenFull,
 }
 
@@ -145,15 +150,15 @@ impl Default for QueueOptions {
     }
 }
 
-/// What becomes of a message for which there is no room in the queue.
+/// The behaviour of a full queue.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The oldest messages that wait are dropped in its favour.
+    /// The oldest waiting messages are dropped to make room.
     DropOldest,
-    /// It is dropped.
+    /// The new message is refused.
     DropNewest,
-    /// It waits until there is room.
+    /// The sender waits until there is room.
     #[default]
     Wait,
 }

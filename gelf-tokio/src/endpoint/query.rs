@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::{self, MASK, Row, TABLE};
 use crate::endpoint::{InvalidEndpoint, QueueOptions, Transport};
 
-/// Sets the options of a query in `transport` and `queue`. Returns the options that are the caller's, by the names in
-/// `own`, decoded.
+/// Sets the options of a query in `transport` and `queue`. Returns the options that are the caller's, by the
+/// names in `own`, decoded.
 pub(super) fn read(
     query: &str,
     own: &[&str],

@@ -64,7 +64,7 @@ impl Scheme {
         matches!(self, Self::Http | Self::Https)
     }
 
-    /// Whether this build has the transport.
+    /// Checks that this build has the transport.
     pub(super) fn check_features(self) -> Result<(), InvalidEndpoint> {
         match self.missing_features(cfg!(feature = "http"), cfg!(feature = "tls")) {
             [] => Ok(()),

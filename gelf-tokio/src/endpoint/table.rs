@@ -1,7 +1,8 @@
 //! The table of endpoint options.
 //!
-//! Parsing, [`Display`](std::fmt::Display), error texts, the tables in the documentation and [`Endpoint::options`] are
-//! made from it. A new option takes a field in `options.rs`, a row here, and the code that uses it.
+//! Parsing, [`Display`](std::fmt::Display), error texts, the tables in the documentation and
+//! [`Endpoint::options`] are made from it. A new option takes a field in `options.rs`, a row here, and the
+//! code that uses it.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -529,8 +530,8 @@ impl Row {
 }
 
 impl Endpoint {
-    /// Returns the options that a URI may have, for `--help` texts and documentation. An option whose values differ
-    /// between transports comes once for each group of them.
+    /// Returns the options that a URI may have, for `--help` texts and documentation. An option whose values
+    /// differ between transports comes once for each group of them.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;
@@ -547,7 +548,8 @@ impl Endpoint {
 /// The row of an option of the scheme.
 ///
 /// # Errors
-/// [`InvalidEndpoint::OtherScheme`] for an option that only other schemes have; `None` for a name that none has.
+/// [`InvalidEndpoint::OtherScheme`] for an option that only other schemes have; `None` for a name that none
+/// has.
 pub(super) fn find(name: &str, scheme: Scheme) -> Result<Option<&'static Row>, InvalidEndpoint> {
     let mut named = TABLE.iter().filter(|row| row.name == name).peekable();
     let Some(first) = named.peek() else { return Ok(None) };

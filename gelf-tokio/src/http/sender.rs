@@ -1,13 +1,13 @@
-//! Sends messages as requests.
+//! `HttpSender`: messages as requests.
 
 mod bulk;
 mod connect;
 mod connection;
 mod error;
 mod head;
+mod observed_io;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,35 +28,35 @@ use connection::Connection;
 pub use error::HttpError;
 use head::RequestHead;
 
-/// How long the rest of an answer may take once its status is known, to use the connection again.
+/// The time for the rest of an answer, after its status, so that the connection can be used again.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A buffer whose last body was larger than this is given back.
+/// A buffer whose last body was larger than this is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The first two bytes of gzip (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Sends messages to one receiver, as POST requests of HTTP/1.1 that it answers.
+/// Sends messages to one receiver, as POST requests of HTTP/1.1.
 ///
-/// There is one connection at a time, with one request on it at a time. It is made by the first request, kept for the
-/// next ones while the receiver allows it, and made again when it is over; each time the host is looked up again, and
-/// its addresses are tried in order. Nothing happens between two calls.
+/// There is one connection, with one request at a time. The first request makes the connection, and later
+/// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
+/// addresses are tried in order. Nothing happens between two calls.
 ///
-/// A receiver closes a connection on which nothing came for a while, Graylog after 60 s. If it does so while a request
-/// is on its way, that is not an error: a request which found a kept connection closed, before any byte of an answer,
-/// is sent once more on a new one. Nothing else is sent again here: what becomes of a message that failed is the
-/// caller's choice, and [`HttpError::is_retriable`] says whether there is one.
+/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is on its way,
+/// that is not an error: a request that found a kept connection closed, before any byte of an answer, is sent
+/// once more on a new one. Nothing else is retried here: the caller decides, and [`HttpError::is_retriable`]
+/// says whether a retry may succeed.
 ///
-/// A 2xx says that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
+/// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
 /// # Limits
-/// | what | limit | stops |
+/// | subject | limit | protects against |
 /// |---|---|---|
-/// | a request, from looking the host up to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
+/// | request, from the lookup of the host to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
 /// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the rest of the timeout, of which the request has one too | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
-/// | body of an answer; it is thrown away | 64 KiB and 1 s, then the connection is closed | the same |
+/// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
 /// | all of an answer, interim ones (1xx) included | 192 KiB | the same |
 ///
 /// ```no_run
@@ -82,25 +82,25 @@ pub struct HttpSender {
     head: RequestHead,
     compressor: Option<Compressor>,
     timeout: Duration,
-    /// Whether a body is lines.
+    /// Whether bodies are lines.
     lines: bool,
     buffer: BytesMut,
-    /// Between two requests, and ready for the next.
+    /// The kept connection, between two requests.
     connection: Option<Connection>,
     connections: u64,
 }
 
 impl HttpSender {
-    /// A sender for this endpoint. It does not connect yet, and reads no file.
+    /// Creates a sender for the endpoint. It does not connect yet, and reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options cannot be; `Unsupported` for
-    /// TLS where the feature `tls` is off.
+    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid;
+    /// `Unsupported` for TLS without the feature `tls`.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
         Self::with_resolver(endpoint, Arc::new(SystemResolver))
     }
 
-    /// The same, with a resolver of the caller's.
+    /// Creates a sender as [`new`](Self::new) does, with a resolver of the caller's.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -151,16 +151,17 @@ impl HttpSender {
         self.connections
     }
 
-    /// Whether there is a connection that is ready for the next request, as far as is known.
+    /// Returns whether a connection is ready for the next request, as far as is known.
     pub fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
 
-    /// Sends one message as one request. Where the endpoint is set to `bulk`, it is a line.
-    ///
-    /// If the future is dropped before it is ready, see [`post`](Self::post).
+    /// Sends one message as one request. If the endpoint has `bulk`, the body is a line.
     ///
     /// # Errors
+    /// As [`post`](Self::post).
+    ///
+    /// # Cancel safety
     /// As [`post`](Self::post).
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         encode(message, &mut self.buffer);
@@ -171,11 +172,12 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload that is ready as one request: JSON text. Where the endpoint is set to `bulk`, it is a line.
-    ///
-    /// If the future is dropped before it is ready, see [`post`](Self::post).
+    /// Sends a payload, JSON text, as one request. If the endpoint has `bulk`, the body is a line.
     ///
     /// # Errors
+    /// As [`post`](Self::post).
+    ///
+    /// # Cancel safety
     /// As [`post`](Self::post).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
         if self.lines {
@@ -187,16 +189,15 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a body that is ready, such as a [`BulkBody`], as one request, and waits for the answer. The body is
-    /// compressed where the endpoint says so.
-    ///
-    /// After any error the next call begins afresh.
-    ///
-    /// If the future is dropped before it is ready, the connection is closed, at once, if it was in use. The receiver may
-    /// have all of the request by then, or a part of it that nothing follows. The next call begins afresh.
+    /// Sends a body, such as a [`BulkBody`], as one request, and waits for the answer. The body is compressed
+    /// if the endpoint says so. After an error the sender stays usable.
     ///
     /// # Errors
-    /// See [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
+    /// [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
+    /// may have all of the request by then, or a part of it that nothing follows. The sender stays usable.
     pub async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
         let started = Instant::now();
         let limit = self.timeout;
@@ -212,7 +213,7 @@ impl HttpSender {
         result
     }
 
-    /// Sends a request and waits for the head of the answer. Until that is done the connection is with the future, and
+    /// Sends a request and waits for the head of the answer. Until then the future owns the connection, which
     /// ends with it.
     async fn exchange(
         &mut self,
@@ -236,7 +237,7 @@ impl HttpSender {
         Ok((response, connection))
     }
 
-    /// The body as it goes out, and whether that is gzip.
+    /// Compresses the body if the endpoint says so. Returns whether it is gzip.
     fn compress(&mut self, body: Bytes) -> (Bytes, bool) {
         let Some(compressor) = &mut self.compressor else { return (body, false) };
         let compressed = compressor.compress(&body);
@@ -244,7 +245,8 @@ impl HttpSender {
     }
 }
 
-/// Takes what a buffer holds. Its memory is used again once nobody holds that, unless it is much.
+/// Takes the content of a buffer. Its memory is used again once the returned bytes are dropped, unless it is
+/// large.
 fn take(buffer: &mut BytesMut) -> Bytes {
     let taken = buffer.split().freeze();
     if taken.len() > RETAINED_BYTES {
@@ -253,7 +255,7 @@ fn take(buffer: &mut BytesMut) -> Bytes {
     taken
 }
 
-/// Without the header by which the receiver knows the sender.
+/// Shows no header, since its value may be a secret.
 impl fmt::Debug for HttpSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpSender")

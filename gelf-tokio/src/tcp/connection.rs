@@ -180,8 +180,8 @@ impl Connection {
         !self.buffer.is_empty()
     }
 
-    /// Writes and flushes all of the buffer, and watches meanwhile whether the connection ends. With an empty buffer
-    /// it waits for that end.
+    /// Writes and flushes all of the buffer, and watches meanwhile whether the connection ends. With an empty
+    /// buffer it waits for that end.
     ///
     /// # Errors
     /// The connection is over: `UnexpectedEof` if the other side has ended it.
@@ -259,8 +259,9 @@ impl Connection {
         }
     }
 
-    /// Returns how many of the bytes that went through the buffer the other side's operating system has acknowledged;
-    /// `None` where the own system does not report it. Valid after the end of the connection, too.
+    /// Returns how many of the bytes that went through the buffer the other side's operating system has
+    /// acknowledged; `None` where the own system does not report it. Valid after the end of the connection,
+    /// too.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
         // If the socket cannot be asked, nothing counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
@@ -274,8 +275,8 @@ impl Connection {
         })
     }
 
-    /// Ends the connection once all is acknowledged. Where the system does not report that, it waits for the other side to
-    /// end the connection, as [`shut_down`](Self::shut_down) does.
+    /// Ends the connection once all is acknowledged. Where the system does not report that, it waits for the
+    /// other side to end the connection, as [`shut_down`](Self::shut_down) does.
     ///
     /// # Errors
     /// The connection broke.
@@ -286,8 +287,8 @@ impl Connection {
         poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 
-    /// Ends this side of the connection, and waits until the other side has ended it too: a program that reads to the end
-    /// has then read all. Bytes that it sends meanwhile are discarded.
+    /// Ends this side of the connection, and waits until the other side has ended it too: a program that
+    /// reads to the end has then read all. Bytes that it sends meanwhile are discarded.
     ///
     /// # Errors
     /// The connection broke.

@@ -17,8 +17,8 @@ use crate::send::SendError;
 
 use super::connection::{Connection, Dialer};
 
-/// The number of bytes collected before they are written. A write for each message costs seven times the processor time,
-/// and more than 64 KiB gains nothing.
+/// The number of bytes collected before they are written. A write for each message costs seven times the
+/// processor time, and more than 64 KiB gains nothing.
 pub(crate) const FLUSH_AT: usize = 64 * 1024;
 
 /// The number of reads whose bytes are discarded in a row; GELF has no answers.
@@ -26,9 +26,10 @@ const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
-/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the caller
-/// connects a new one and sends again, whole, the messages that were not [acknowledged](Self::acknowledged). Some of
-/// them may have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all that.
+/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the
+/// caller connects a new one and sends again, whole, the messages that were not
+/// [acknowledged](Self::acknowledged). Some of them may have arrived, so the receiver may see them twice. A
+/// [`Client`](crate::Client) does all that.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +58,8 @@ pub struct TcpSender {
 
 impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers, within
-    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS handshake.
+    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS
+    /// handshake.
     ///
     /// # Errors
     /// `InvalidInput` for an endpoint that is not TCP; otherwise the error of the last address.
@@ -85,8 +87,8 @@ impl TcpSender {
     /// Adds a payload: JSON text.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank or has a null
-    /// byte; the connection stays open then.
+    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank or
+    /// has a null byte; the connection stays open then.
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
         Ok(write_payload(payload, self.connection.buffer())?)
@@ -118,35 +120,39 @@ impl TcpSender {
     /// As [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part already.
+    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part
+    /// already.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
         self.flush().await
     }
 
-    /// Returns whether the connection is known to be over: a write has failed, or the other side has ended or reset it.
+    /// Returns whether the connection is known to be over: a write has failed, or the other side has ended or
+    /// reset it.
     ///
-    /// Each flush calls this first. Without it the first write to an ended connection would succeed, and be lost.
+    /// Each flush calls this first. Without it the first write to an ended connection would succeed, and be
+    /// lost.
     pub fn is_closed(&mut self) -> bool {
         self.closed = self.closed || self.has_ended();
         self.closed
     }
 
-    /// Returns how many of the bytes that were fed, a delimiter behind each message included, the other side's operating
-    /// system has acknowledged. `None` where the own system does not report it: all but Linux.
+    /// Returns how many of the bytes that were fed, a delimiter behind each message included, the other
+    /// side's operating system has acknowledged. `None` where the own system does not report it: all but
+    /// Linux.
     ///
-    /// Acknowledged bytes are lost only if the program on the other side ends before it has read them. The figure is
-    /// valid after the end of the connection, too.
+    /// Acknowledged bytes are lost only if the program on the other side ends before it has read them. The
+    /// figure is valid after the end of the connection, too.
     pub fn acknowledged(&mut self) -> Option<u64> {
         self.connection.acknowledged()
     }
 
-    /// Flushes, ends this side of the connection, and waits until the other side has ended it too: a program that reads
-    /// to the end has then read all. All of it takes no longer than `grace`.
+    /// Flushes, ends this side of the connection, and waits until the other side has ended it too: a program
+    /// that reads to the end has then read all. All of it takes no longer than `grace`.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then it is unknown how much
-    /// the other side has read.
+    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then it is
+    /// unknown how much the other side has read.
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {
             self.flush().await?;
@@ -183,12 +189,14 @@ impl TcpSender {
         if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
-        // Bytes that are read from the socket itself would be missing in the TLS stream, so they are only peeked at there.
+        // Bytes that are read from the socket itself would be missing in the TLS stream, so they are only
+        // peeked at there.
         has_ended(self.connection.socket(), self.connection.is_plain())
     }
 }
 
-/// Returns whether the other side has ended the connection. It asks the socket, since tokio may not have polled it yet.
+/// Returns whether the other side has ended the connection. It asks the socket, since tokio may not have
+/// polled it yet.
 fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];
@@ -335,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_other_side_says_is_thrown_away() {
+    async fn bytes_of_the_other_side_are_discarded() {
         let (mut sender, mut peer) = connected().await;
         peer.write_all(&[b'x'; 1000]).await.unwrap();
         sender.send(&message("a")).await.unwrap();

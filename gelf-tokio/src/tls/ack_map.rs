@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 /// Maps plaintext offsets to ciphertext offsets.
 ///
-/// After a flush all records are written: when their bytes are acknowledged, so is the plaintext written before the
-/// flush.
+/// After a flush all records are written: when their bytes are acknowledged, so is the plaintext written
+/// before the flush.
 #[derive(Debug, Default)]
 pub(crate) struct AckMap {
     /// Plaintext and ciphertext written in all, at each flush that is not wholly acknowledged.

@@ -1,9 +1,9 @@
-//! What is wrong with the files of TLS.
+//! Errors of TLS files.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Why certificates or keys cannot be used: the file, and what is wrong with it.
+/// A file of certificates or keys is missing or invalid. The error displays the file and the reason.
 #[derive(Debug)]
 pub struct TlsConfigError {
     file: Option<PathBuf>,
@@ -12,7 +12,7 @@ pub struct TlsConfigError {
 
 #[derive(Debug)]
 pub(super) enum Reason {
-    /// What is in PEM there is no certificate. The first is 1.
+    /// The number of a malformed certificate, from 1.
     Certificate(usize),
     Encrypted,
     Key,
@@ -36,13 +36,13 @@ impl TlsConfigError {
         Self { file: None, reason }
     }
 
-    /// The file that is to be mended, unless it is not about one.
+    /// Returns the file; `None` if the error is not about a file.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Whether the operating system refused the file, which may be otherwise at the next attempt although the file
-    /// has not changed.
+    /// Returns whether the operating system refused the file, which it may permit at the next attempt
+    /// although the file has not changed.
     pub(super) fn is_of_the_system(&self) -> bool {
         matches!(self.reason, Reason::Unreadable(_))
     }
@@ -72,7 +72,7 @@ impl fmt::Display for TlsConfigError {
 
 impl std::error::Error for TlsConfigError {}
 
-/// Of the kind that the operating system had, or invalid data.
+/// The kind is that of the operating system's error, or `InvalidData`.
 impl From<TlsConfigError> for io::Error {
     fn from(error: TlsConfigError) -> Self {
         let kind = match &error.reason {

@@ -25,13 +25,14 @@ use super::trust::{self, Trusted};
 use super::{files, provider};
 use crate::endpoint::TlsOptions;
 
-/// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round trip.
+/// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round
+/// trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
-/// It trusts the authorities of the CA file and no others, or without such a file those of the system, which are read
-/// once. It never trusts others, and never connects without TLS.
+/// It trusts the authorities of the CA file and no others, or without such a file those of the system, which
+/// are read once. It never trusts others, and never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
@@ -67,12 +68,12 @@ pub(super) struct Loaded {
 }
 
 impl Connector {
-    /// Creates a connector for the receiver at `host`, a name or an address. The receiver's certificate must name it, unless
-    /// the options have another name. No file is read yet.
+    /// Creates a connector for the receiver at `host`, a name or an address. The receiver's certificate must
+    /// name it, unless the options have another name. No file is read yet.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no certificate can have, and for a client certificate
-    /// without its key, or a key without its certificate.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no certificate can have, and for a
+    /// client certificate without its key, or a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let name = options.server_name.as_deref().unwrap_or(host);
@@ -93,8 +94,8 @@ impl Connector {
         })
     }
 
-    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension and not the protocol
-    /// refuses the handshake.
+    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension and not the
+    /// protocol refuses the handshake.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn with_alpn(mut self, protocol: &'static [u8]) -> Self {
         Arc::make_mut(&mut self.sources).alpn = Some(protocol);
@@ -109,17 +110,18 @@ impl Connector {
         self.loaded = None;
     }
 
-    /// Performs the handshake over an open connection. Files that have changed are read first, in a thread of their own.
+    /// Performs the handshake over an open connection. Files that have changed are read first, in a thread of
+    /// their own.
     ///
-    /// In TLS 1.3, a receiver that asks for a client certificate judges it after the sender's handshake is over. So this
-    /// waits until the receiver accepts or refuses it, for 1 s at most: otherwise many messages would be written to a
-    /// receiver that reads none of them.
+    /// In TLS 1.3, a receiver that asks for a client certificate judges it after the sender's handshake is
+    /// over. So this waits until the receiver accepts or refuses it, for 1 s at most: otherwise many messages
+    /// would be written to a receiver that reads none of them.
     ///
     /// The caller sets a time limit.
     ///
     /// # Errors
-    /// A file that is missing or invalid; an invalid certificate of either side; a receiver that does not speak TLS. The
-    /// error of rustls is the source.
+    /// A file that is missing or invalid; an invalid certificate of either side; a receiver that does not
+    /// speak TLS. The error of rustls is the source.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed, and the connector is as before.
@@ -164,7 +166,8 @@ impl Connector {
 
     /// Loads the files if they have changed, in a thread of its own.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
-        // So a file system that hangs holds one thread, and not one for each attempt. Its result may be outdated.
+        // So a file system that hangs holds one thread, and not one for each attempt. Its result may be
+        // outdated.
         if let Some(left) = &mut self.reading {
             let _ = left.await;
             self.reading = None;
@@ -246,8 +249,8 @@ impl ResolvesClientCert for Client {
     }
 }
 
-/// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate. A session ticket or
-/// data means that it has accepted.
+/// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate. A
+/// session ticket or data means that it has accepted.
 async fn verdict<IO>(stream: &mut TlsStream<IO>) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! Counts what is written into a connection.
+//! Counts the bytes written to a connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that counts the bytes which the one within it has taken.
+/// A stream that counts the bytes that the inner stream has taken.
 ///
-/// Below TLS, that is the ciphertext, with the handshake and the overhead of each record: what the operating system
-/// counts of the connection. After a flush of the TLS stream it covers everything that was written before; after a
+/// Below TLS, these are ciphertext, with the handshake and the overhead of each record, as the operating
+/// system counts them. After a flush of the TLS stream the count covers all that was written before; after a
 /// write alone it may not.
 #[derive(Debug)]
 pub(crate) struct Counting<IO> {
@@ -22,7 +22,7 @@ impl<IO> Counting<IO> {
         Self { inner, written: 0 }
     }
 
-    /// How many bytes were written into the inner stream, since it was wrapped.
+    /// Returns the number of bytes written to the inner stream since it was wrapped.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
@@ -96,7 +96,7 @@ mod tests {
     const GUARD: Duration = Duration::from_secs(30);
 
     #[tokio::test]
-    async fn what_the_inner_stream_took_is_counted_and_nothing_else() {
+    async fn bytes_that_the_inner_stream_took_are_counted_and_no_others() {
         let (inner, mut peer) = duplex(10);
         let mut stream = Counting::new(inner);
         stream.write_all(b"0123456").await.unwrap();
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(&read, b"onethree");
     }
 
-    /// What a server reads out of bytes of the client.
+    /// Decrypts bytes of the client as the server.
     fn plaintext(server: &mut ServerConnection, ciphertext: &[u8]) -> Vec<u8> {
         let (mut rest, mut plain) = (ciphertext, Vec::new());
         while !rest.is_empty() {
@@ -148,7 +148,7 @@ mod tests {
         plain
     }
 
-    /// Shakes hands as the server, and returns how many bytes of the client that took.
+    /// Performs the server's handshake. Returns the number of the client's bytes.
     async fn shake_hands(server: &mut ServerConnection, io: &mut DuplexStream) -> u64 {
         let (mut taken, mut buffer) = (0, [0; 4096]);
         while server.is_handshaking() {

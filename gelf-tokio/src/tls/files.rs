@@ -1,4 +1,4 @@
-//! Certificates and keys from PEM files, and whether a file has changed.
+//! Reads certificates and keys from PEM files, and detects changes of files.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,14 +13,15 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::config_error::{Reason, TlsConfigError};
 use super::provider;
 
-/// How long a file may be: Mozilla's authorities have 0.2 MiB. It stops a path to something else altogether.
+/// The limit of a file: Mozilla's authorities have 0.2 MiB. It protects against a path to a file of another
+/// kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
-/// What differs when a file is another one, or has other contents.
+/// The metadata that differs if a file was replaced or its contents have changed.
 ///
-/// Replacing a file changes the inode, also behind a symbolic link, which is how Kubernetes and certbot do it. Writing
-/// into it changes its times. On Unix the time of the last change counts too, for it cannot be set, and tells of changed
-/// permissions.
+/// Replacing a file changes the inode, also behind a symbolic link, as Kubernetes and certbot do it. Writing
+/// into it changes its times. On Unix the time of the last status change counts too: it cannot be set, and
+/// changes with permissions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,
@@ -32,7 +33,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// Nothing when there is no such file, or when it cannot be looked at.
+    /// Returns `None` if the file does not exist or its metadata cannot be read.
     fn of(path: &Path) -> Option<Self> {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt;
@@ -49,12 +50,13 @@ impl Stamp {
     }
 }
 
-/// The stamps of several files. Taken before the files are read, so that a change in between is seen the next time.
+/// Returns the stamps of files. They are taken before the files are read, so that a change in between is seen
+/// the next time.
 pub(super) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Option<Stamp>> {
     paths.into_iter().map(Stamp::of).collect()
 }
 
-/// All certificates of a file, at least one.
+/// Reads all certificates of a file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let content = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
@@ -65,8 +67,8 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The authorities of a file. One that is malformed is an error: without it, connections would be refused for a reason
-/// that nobody finds.
+/// Reads the authorities of a file. A malformed certificate is an error: without it, connections would fail
+/// for a reason that is hard to find.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
     for (index, certificate) in certificates(path)?.into_iter().enumerate() {
@@ -75,7 +77,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> 
     Ok(roots)
 }
 
-/// A certificate chain, the own certificate first, and its key.
+/// Reads a certificate chain, the own certificate first, and its key.
 pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsConfigError> {
     let chain = certificates(cert)?;
     let content = read(key)?;
@@ -94,7 +96,7 @@ pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, Tls
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
     let unreadable = |error| TlsConfigError::of(path, Reason::Unreadable(error));
-    // To open a pipe would be to wait for its other end.
+    // Opening a pipe would wait for its other end.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(TlsConfigError::of(path, Reason::NotAFile));
     }
@@ -107,7 +109,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
     Ok(content)
 }
 
-/// In words of our own: those of the error quote the file.
+/// Returns the reason without the text of the error, which quotes the file.
 fn of_pem(error: &pem::Error) -> Reason {
     match error {
         pem::Error::MissingSectionEnd { .. } => Reason::NotPem("it ends within a section"),
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_of_authorities_is_said() {
+    fn an_invalid_file_of_authorities_is_an_error_with_the_reason() {
         let directory = Directory::new();
         let pem = Authority::new("a").pem();
         let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_not_opened() {
+    fn only_regular_files_are_opened() {
         let directory = Directory::new();
         assert!(authorities(&directory.path("")).unwrap_err().to_string().ends_with(": not a regular file"));
         #[cfg(unix)]
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_key_is_said() {
+    fn an_invalid_key_is_an_error_with_the_reason() {
         let directory = Directory::new();
         let authority = Authority::new("a");
         let (issued, other) = (authority.issue(&["h"]), authority.issue(&["h"]));
@@ -217,14 +219,15 @@ mod tests {
         fs::read(&path).unwrap();
         assert_eq!(stamp(&path), first);
 
-        // A replacement of the same length that claims the same time is still another file.
+        // A replacement of the same length and with the same time is still another file.
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         directory.write("f", "two");
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         #[cfg(unix)]
         assert_ne!(stamp(&path), first);
 
-        // So is one that is written into and set back, for the time of that cannot be set.
+        // So is a file that is written into and whose time is set back: the time of the status change cannot
+        // be set.
         let second = stamp(&path);
         thread::sleep(Duration::from_millis(50));
         fs::write(&path, "six").unwrap();

@@ -1,4 +1,4 @@
-//! Why hands could not be shaken, in words for an operator.
+//! TLS handshake errors, worded for operators.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,18 +9,18 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::trust::Trusted;
 
-/// What was known at a handshake that failed.
+/// The context of a failed handshake.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) server_name: &'a ServerName<'static>,
     pub(super) trusted: &'a Trusted,
     /// The file of the sender's own certificate.
     pub(super) cert: Option<&'a Path>,
-    /// Whether the receiver has asked for one.
+    /// Whether the receiver has asked for a certificate.
     pub(super) was_asked: bool,
 }
 
-/// An error of a handshake. The text is from here alone, and quotes nothing that the peer has sent; the source may.
+/// A handshake error. The text quotes nothing that the peer has sent; the source may.
 #[derive(Debug)]
 struct HandshakeError {
     text: String,
@@ -40,7 +40,7 @@ impl Error for HandshakeError {
 }
 
 impl Attempt<'_> {
-    /// The same error, of the same kind, with a text that says what to do.
+    /// Returns an error of the same kind, with a text for operators.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
         let kind = error.kind();
         let text = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -62,7 +62,7 @@ impl Attempt<'_> {
         };
         let source = match error.get_ref() {
             Some(_) => error.into_inner().unwrap_or_else(|| kind.to_string().into()),
-            // It is the operating system's: there is nothing within it.
+            // An error of the operating system has no inner error.
             None => error.into(),
         };
         io::Error::new(kind, HandshakeError { text, source })
@@ -99,7 +99,8 @@ impl Attempt<'_> {
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 "is signed in a way that is not supported"
             }
-            // `openssl req -x509` makes such. The error itself is in a crate that is not imported.
+            // `openssl req -x509` makes such certificates. The error's type is in a crate that is not
+            // imported.
             CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity" => {
                 "is one of an authority: the receiver needs one of its own that the authority has signed"
             }
@@ -111,7 +112,7 @@ impl Attempt<'_> {
     fn of_alert(&self, alert: AlertDescription) -> String {
         let Some(cert) = self.cert else {
             return match alert {
-                // Before TLS 1.3 there was no alert of its own for it.
+                // TLS 1.2 has no alert of its own for it.
                 AlertDescription::CertificateRequired => "the receiver wants a client certificate".to_owned(),
                 _ if self.was_asked => "the receiver wants a client certificate".to_owned(),
                 _ => self.of_refusal(alert),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_of_a_certificate_says_what_is_wrong_with_it() {
+    fn each_error_of_a_certificate_has_its_text() {
         let cases = [
             (CertificateError::BadEncoding, "is malformed"),
             (CertificateError::Expired, "has expired"),

@@ -1,4 +1,4 @@
-//! Both sides together, over real connections.
+//! Connector and acceptor together, over real connections.
 
 use std::future::Future;
 use std::io;
@@ -38,7 +38,7 @@ fn key_of(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'stat
     (chain, PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap())
 }
 
-/// A server of those versions that wants no certificate.
+/// Returns a server's configuration with these versions, which asks for no certificate.
 pub(super) fn server_config(
     issued: &Issued,
     versions: &[&'static SupportedProtocolVersion],
@@ -48,7 +48,7 @@ pub(super) fn server_config(
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
-/// One that asks for certificates of an authority.
+/// Returns a server's configuration that asks for certificates of an authority.
 fn asking_config(
     issued: &Issued,
     versions: &[&'static SupportedProtocolVersion],
@@ -67,7 +67,7 @@ pub(super) async fn guard<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("it ends within 30 s")
 }
 
-/// Answers each connection with what it has sent. The acceptor is asked for anew each time.
+/// Echoes the bytes of each connection. The acceptor is made anew for each.
 pub(super) async fn echo(acceptor: impl Fn() -> TlsAcceptor + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -92,7 +92,7 @@ async fn echo_of(config: impl Into<Arc<ServerConfig>>) -> SocketAddr {
     echo(move || acceptor.clone()).await
 }
 
-/// Connects, sends and gets back.
+/// Connects, sends, and reads the echo.
 pub(super) async fn attempt(
     connector: &mut Connector,
     address: SocketAddr,
@@ -110,12 +110,12 @@ pub(super) async fn attempt(
     .await
 }
 
-/// Connects, is refused, and says why.
+/// Connects, is refused, and returns the error.
 pub(super) async fn refusal(connector: &mut Connector, address: SocketAddr) -> String {
     attempt(connector, address).await.expect_err("it is refused").to_string()
 }
 
-/// A directory, an authority, and the file of it.
+/// Returns a directory, an authority, and its file.
 pub(super) fn authority() -> (Directory, Authority, std::path::PathBuf) {
     let (directory, authority) = (Directory::new(), Authority::new("authority"));
     let ca = directory.write("ca.pem", &authority.pem());
@@ -214,7 +214,7 @@ async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_fo
     attempt(&mut connector, by_new).await.unwrap();
     refusal(&mut connector, by_old).await;
 
-    // Written into, and not replaced.
+    // The file is written into, and not replaced.
     std::fs::write(&ca, format!("{}{}", old.pem(), new.pem())).unwrap();
     attempt(&mut connector, by_old).await.unwrap();
     attempt(&mut connector, by_new).await.unwrap();
@@ -246,7 +246,7 @@ async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
     ];
     for (content, what) in bad {
         directory.write("ca.pem", content);
-        // Each time, although the file stays the same.
+        // At each attempt, although the file stays the same.
         for _ in 0..2 {
             let (io, mut peer) = duplex(4096);
             let error = guard(connector.connect(io)).await.unwrap_err();

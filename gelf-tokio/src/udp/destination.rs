@@ -15,14 +15,14 @@ use crate::resolve::Resolve;
 /// The size of the send buffer that is asked of the kernel: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// The shortest time for a round over all addresses, so that a destination that is down does not cost a socket for each
-/// message.
+/// The shortest time for a round over all addresses, so that a destination that is down does not cost a
+/// socket for each message.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// A destination and its current address.
 ///
-/// Each address gets a new socket: a socket that is connected again would keep its local address, from which the new
-/// address may be unreachable, and the pending errors of the old one.
+/// Each address gets a new socket: a socket that is connected again would keep its local address, from which
+/// the new address may be unreachable, and the pending errors of the old one.
 #[derive(Debug)]
 pub(super) struct Destination {
     socket: UdpSocket,
@@ -61,8 +61,9 @@ impl Destination {
         &self.socket
     }
 
-    /// Connects to another address, if the name has other addresses now or the current one has failed. Returns whether it
-    /// did. Called before each message: it never waits, and costs nothing if there is nothing new.
+    /// Connects to another address, if the name has other addresses now or the current one has failed.
+    /// Returns whether it did. Called before each message: it never waits, and costs nothing if there is
+    /// nothing new.
     pub(super) fn follow(&mut self) -> bool {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);
@@ -80,8 +81,8 @@ impl Destination {
         if let Some(names) = &self.names {
             names.ask();
         }
-        // Without another address, a new socket does not help against a refusal. Without a route it may, if the sender's
-        // own address has changed.
+        // Without another address, a new socket does not help against a refusal. Without a route it may, if
+        // the sender's own address has changed.
         self.failed |= !is_refused || self.addresses.len() > 1;
     }
 

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Counts are kept in parts of a datagram, chosen so that each nanosecond adds a whole number of parts: the rate.
+/// Counts are kept in parts of a datagram, chosen so that each nanosecond adds a whole number of parts: the
+/// rate.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
 /// The time whose rate may be caught up: a timer fires up to some milliseconds late.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
-/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. So in any span of time no more
-/// datagrams leave than the rate allows for that span and 10 ms, and one more; the first second of 1,000 datagrams a
-/// second has at most 1,011. Time is an argument.
+/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. So in any span of time
+/// no more datagrams leave than the rate allows for that span and 10 ms, and one more; the first second of
+/// 1,000 datagrams a second has at most 1,011. Time is an argument.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,

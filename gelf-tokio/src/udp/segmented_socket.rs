@@ -13,7 +13,8 @@ use super::stats::{Sent, UdpSenderStats};
 use crate::send::SendError;
 use crate::sys;
 
-/// The limit of one system call: the size of a UDP datagram, though each segment becomes a datagram of its own.
+/// The limit of one system call: the size of a UDP datagram, though each segment becomes a datagram of its
+/// own.
 const MAX_SEGMENTED_BYTES: usize = 65_507;
 
 /// A socket for datagrams. Tests have sockets that fail on demand.
@@ -21,8 +22,8 @@ pub(super) trait Socket {
     /// Returns whether datagrams of one size may be sent together.
     fn can_segment(&self) -> bool;
 
-    /// Sends one datagram, or with a `size` several of so many bytes each (the last may have fewer): all of them, by one
-    /// system call, or none. `WouldBlock` if there is no room.
+    /// Sends one datagram, or with a `size` several of so many bytes each (the last may have fewer): all of
+    /// them, by one system call, or none. `WouldBlock` if there is no room.
     fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
 
     /// Waits until there may be room.
@@ -97,8 +98,8 @@ impl SegmentedSocket {
         self.stats.truncated += u64::from(sent.is_some_and(|sent| sent.is_truncated));
     }
 
-    /// Sends the datagrams of one message. If one is not taken, the rest is not sent: the message cannot become whole any
-    /// more.
+    /// Sends the datagrams of one message. If one is not taken, the rest is not sent: the message cannot
+    /// become whole any more.
     pub(super) async fn send(
         &mut self,
         socket: &impl Socket,
@@ -183,8 +184,8 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 
 /// Hands datagrams to the operating system, and counts them when it takes them.
 ///
-/// An error may belong to an earlier datagram: then reporting it has cleared it, and these datagrams were not sent. So
-/// they are tried again; a second error is theirs.
+/// An error may belong to an earlier datagram: then reporting it has cleared it, and these datagrams were not
+/// sent. So they are tried again; a second error is theirs.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],

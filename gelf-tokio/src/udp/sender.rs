@@ -18,9 +18,9 @@ use crate::send::SendError;
 
 /// Sends messages to one destination, as datagrams.
 ///
-/// Buffers and compression state are used again for each message, so a message that is no larger than those before it
-/// allocates nothing. All chunks of a message leave back to back from the same port, by which receivers tell senders
-/// apart.
+/// Buffers and compression state are used again for each message, so a message that is no larger than those
+/// before it allocates nothing. All chunks of a message leave back to back from the same port, by which
+/// receivers tell senders apart.
 ///
 /// ```
 /// use gelf_tokio::gelf_core::Message;
@@ -40,30 +40,32 @@ use crate::send::SendError;
 ///
 /// # One system call for many chunks
 ///
-/// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`, udp(7)), which
-/// takes half the processor time or less. Where the way to the destination does not take them so, as with datagrams that
-/// are longer than a frame of the interface, the same chunks leave one by one, and so do all others to that address;
-/// [`UdpSenderStats::fallbacks`] counts it. A capture on the sender's own machine shows them as one datagram, since it
-/// sees them before they are cut; see [`set_segmentation`](Self::set_segmentation).
+/// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`,
+/// udp(7)), which takes half the processor time or less. Where the way to the destination does not take them
+/// so, as with datagrams that are longer than a frame of the interface, the same chunks leave one by one, and
+/// so do all others to that address; [`UdpSenderStats::fallbacks`] counts it. A capture on the sender's own
+/// machine shows them as one datagram, since it sees them before they are cut; see
+/// [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
-/// A task looks the host name up every 30 s, and at once, but not more than once a second, when the destination refuses
-/// datagrams or cannot be reached. If the current address is not among those found, messages go to the first of them; if
-/// it fails and there are others, to the next. If the lookup fails, the addresses stay. Up to 64 of them are kept.
+/// A task looks the host name up every 30 s, and at once, but not more than once a second, when the
+/// destination refuses datagrams or cannot be reached. If the current address is not among those found,
+/// messages go to the first of them; if it fails and there are others, to the next. If the lookup fails, the
+/// addresses stay. Up to 64 of them are kept.
 ///
 /// # Errors of the network
 ///
-/// If no program listens at the destination, its host may report that, and the kernel returns the report in place of
-/// sending the *next* datagram. That datagram is then sent again, and the report is in [`Sent::refused`]. The same holds
-/// for other errors that hosts and routers report. A second error in a row belongs to the datagram itself. No error ends
-/// the sender.
+/// If no program listens at the destination, its host may report that, and the kernel returns the report in
+/// place of sending the *next* datagram. That datagram is then sent again, and the report is in
+/// [`Sent::refused`]. The same holds for other errors that hosts and routers report. A second error in a row
+/// belongs to the datagram itself. No error ends the sender.
 ///
 /// # Rate
 ///
-/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a bucket that fills at that rate and holds one
-/// datagram and 10 ms of the rate. Receivers wait 5 s for all chunks of a message, so at less than 26 datagrams a second
-/// a message of 128 chunks cannot arrive.
+/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a bucket that fills at that rate and holds
+/// one datagram and 10 ms of the rate. Receivers wait 5 s for all chunks of a message, so at less than 26
+/// datagrams a second a message of 128 chunks cannot arrive.
 pub struct UdpSender {
     writer: DatagramWriter,
     overflow: Overflow,
@@ -72,17 +74,18 @@ pub struct UdpSender {
 }
 
 impl UdpSender {
-    /// Looks the host up with the operating system's resolver, and connects a socket to the first reachable address.
-    /// Nothing is sent.
+    /// Looks the host up with the operating system's resolver, and connects a socket to the first reachable
+    /// address. Nothing is sent.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise that of the last address.
+    /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise that of the last
+    /// address.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::connect_with(endpoint, Arc::new(SystemResolver)).await
     }
 
-    /// Connects as [`connect`](Self::connect) does, with a resolver of the caller's for this lookup and later ones. If the
-    /// host of the endpoint is an address, nothing is looked up.
+    /// Connects as [`connect`](Self::connect) does, with a resolver of the caller's for this lookup and later
+    /// ones. If the host of the endpoint is an address, nothing is looked up.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -110,8 +113,8 @@ impl UdpSender {
         })
     }
 
-    /// Sets whether several chunks may leave by one system call, where that is possible; they may by default. Some network
-    /// interfaces are said to do it wrongly.
+    /// Sets whether several chunks may leave by one system call, where that is possible; they may by default.
+    /// Some network interfaces are said to do it wrongly.
     pub fn set_segmentation(&mut self, allowed: bool) {
         self.socket.set_segmentation(allowed);
     }
@@ -119,12 +122,13 @@ impl UdpSender {
     /// Sends a message. It waits while the operating system has no room, and as the rate demands.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] if the message does not fit into 128 chunks and
-    /// [`UdpOptions::overflow`] says not to cut it; [`SendError::Io`] if a datagram was not taken: then the rest of the
-    /// message is not sent either. The sender stays usable.
+    /// [`SendError::TooLarge`] if the message does not fit into 128 chunks and [`UdpOptions::overflow`] says
+    /// not to cut it; [`SendError::Io`] if a datagram was not taken: then the rest of the message is not sent
+    /// either. The sender stays usable.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, some chunks may be sent, and the receiver drops the message.
+    /// If the future is dropped before it is ready, some chunks may be sent, and the receiver drops the
+    /// message.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<Sent, SendError> {
         self.follow();
         let result = match self.writer.write(message) {
@@ -141,11 +145,12 @@ impl UdpSender {
 
     /// Sends a payload: JSON text, neither compressed nor chunked.
     ///
-    /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, it is decoded as a message
-    /// for that.
+    /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, it is decoded
+    /// as a message for that.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`SendError::TooLarge`] also for a payload that has to be cut and is not a message.
+    /// As [`send`](Self::send); [`SendError::TooLarge`] also for a payload that has to be cut and is not a
+    /// message.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -169,8 +174,8 @@ impl UdpSender {
         result
     }
 
-    /// Returns whether the destination's host was heard to refuse a datagram since the last one was sent. Each refusal is
-    /// reported once: here, or in the next message's [`Sent::refused`].
+    /// Returns whether the destination's host was heard to refuse a datagram since the last one was sent.
+    /// Each refusal is reported once: here, or in the next message's [`Sent::refused`].
     pub fn take_refusal(&mut self) -> bool {
         let error = self.destination.socket().take_error().ok().flatten();
         let is_refused = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
@@ -222,8 +227,8 @@ impl UdpSender {
     }
 }
 
-/// Whether there is no route to the destination, or none from the sender's own address, which may have changed: Linux
-/// calls that invalid.
+/// Whether there is no route to the destination, or none from the sender's own address, which may have
+/// changed: Linux calls that invalid.
 fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(
@@ -306,8 +311,8 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * u64::from(rate);
-            // A bucket full more, the message that ends it, and what the first wait for a new socket takes of a clock
-            // that goes on by itself.
+            // A bucket full more, the message that ends it, and what the first wait for a new socket takes of
+            // a clock that goes on by itself.
             let most = expected + 1 + u64::from(rate) / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

@@ -8,8 +8,8 @@ pub struct Sent {
     pub datagrams: usize,
     /// The number of bytes in all datagrams: headers of chunks included, those of UDP and IP not.
     pub bytes: usize,
-    /// The number of earlier datagrams, of this message or the previous one, that the destination's host was heard to
-    /// refuse meanwhile. They are lost, and this message may be.
+    /// The number of earlier datagrams, of this message or the previous one, that the destination's host was
+    /// heard to refuse meanwhile. They are lost, and this message may be.
     pub refused: usize,
     /// Whether the message was cut to fit into 128 chunks, by
     /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
@@ -22,8 +22,8 @@ pub struct Sent {
 pub struct UdpSenderStats {
     /// Messages of which the operating system has taken all datagrams.
     pub messages: u64,
-    /// Messages that failed: too large, or a datagram was not taken. A message whose future was dropped before it was
-    /// ready is not counted.
+    /// Messages that failed: too large, or a datagram was not taken. A message whose future was dropped
+    /// before it was ready is not counted.
     pub failed: u64,
     /// Messages that were cut to fit into 128 chunks.
     pub truncated: u64,

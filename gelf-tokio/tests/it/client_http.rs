@@ -1,4 +1,4 @@
-//! A client over HTTP: what becomes of its messages by the answers that they get.
+//! A client over HTTP: the outcomes of its messages by the answers.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::account::assert_account;
 
-/// A client of a listener, with its driver running.
+/// Returns a listener, a client of it, its receipts and its running driver.
 async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}?{options}", listener.local_addr().unwrap());
@@ -30,7 +30,7 @@ fn texts(body: &[u8]) -> Vec<String> {
     lines.map(|line| Decoder::strict().decode(line).unwrap().message.short_message().to_owned()).collect()
 }
 
-/// Answers the next request, and says what it had.
+/// Answers the next request. Returns its messages.
 async fn answer(peer: &mut Peer<TcpStream>, answer: &str) -> Vec<String> {
     let seen = peer.request().await.expect("a request");
     peer.write(answer).await;

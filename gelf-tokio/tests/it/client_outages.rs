@@ -1,4 +1,4 @@
-//! A client while its destination is down, slow, unreachable or on its way out: what arrives, and what its figures say.
+//! A client while its destination is down, slow or unreachable, and at its end: arrivals and counters.
 
 mod broken;
 mod cancelled;

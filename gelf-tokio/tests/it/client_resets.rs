@@ -1,7 +1,8 @@
-//! What becomes of a client's messages when their connection is reset.
+//! A client whose connections are reset.
 //!
-//! What the receiver's system has acknowledged, and the receiver read, is there. All else is written again, whole, to the next
-//! connection. What it acknowledged and the receiver never read is lost, which no sender can know.
+//! Messages that the receiver's system has acknowledged and the receiver has read are there. All others are
+//! written again, whole, to the next connection. Messages that were acknowledged and never read are lost,
+//! which no sender can know.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use crate::support::account::assert_account;
 use crate::support::sink::{cut_segment, drain, drop_all, listen, pass_all, reset, texts, unread};
 
-/// Against tests that hang.
+/// The limit of a test that hangs.
 const GUARD: Duration = Duration::from_secs(30);
 
 fn endpoint(listener: &TcpListener) -> Endpoint {
@@ -41,7 +42,8 @@ fn frame_len(text: &str) -> usize {
     frame.len() + 1
 }
 
-/// Reset after each number of bytes of two frames: what was whole is not sent again, the rest is, once, whole, within a second.
+/// Resets the connection after each number of bytes of two frames: whole frames are not sent again, the rest
+/// is, once and whole.
 #[tokio::test]
 async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
     let texts_sent = ["the first of two", "and the other one"];
@@ -98,7 +100,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
     println!("{} offsets; the slowest new connection came after {slowest:?}", both + 1);
 }
 
-/// What resets did, each after some random number of bytes.
+/// The effects of resets, each after a random number of bytes.
 struct Resets {
     oracle: Oracle,
     arrived: HashSet<u64>,

@@ -1,4 +1,4 @@
-//! A client over UDP: what its receipts say, as far as it can be known.
+//! A client over UDP and its receipts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
 }
 
 #[tokio::test]
-async fn what_the_system_has_taken_is_sent() {
+async fn a_message_that_the_system_has_taken_is_sent() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     for number in 0..100 {
@@ -49,7 +49,7 @@ async fn what_the_system_has_taken_is_sent() {
 
 /// Over the loopback a refusal is there when the system call returns.
 #[tokio::test]
-async fn what_nobody_listens_for_is_refused_each_of_it_and_the_last_too() {
+async fn without_a_listener_each_message_is_refused_the_last_one_too() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -63,7 +63,7 @@ async fn what_nobody_listens_for_is_refused_each_of_it_and_the_last_too() {
     send(&client, 100).await;
     assert_eq!(next(&mut receipts).await, (100, REFUSED), "with no message behind it");
 
-    // Somebody comes, and all that is sent from then on arrives.
+    // With a listener, all later messages arrive.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     for number in 101..150 {
         send(&client, number).await;
@@ -110,7 +110,7 @@ async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
 }
 
 #[tokio::test]
-async fn what_was_sent_counts_as_that_though_the_driver_is_dropped() {
+async fn a_sent_message_counts_as_sent_though_the_driver_is_dropped() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     send(&client, 0).await;

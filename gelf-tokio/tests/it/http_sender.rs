@@ -1,4 +1,4 @@
-//! The HTTP sender by its URIs.
+//! `HttpSender` with options of its URI.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-/// A listener, and a sender whose URI has this behind host and port.
+/// Returns a listener, and a sender whose URI has `rest` behind host and port.
 async fn connected(rest: &str) -> (TcpListener, HttpSender) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}{rest}", listener.local_addr().unwrap());
@@ -37,7 +37,7 @@ async fn a_message_is_posted_to_gelf() {
 }
 
 #[tokio::test]
-async fn path_header_and_compression_are_those_of_the_uri() {
+async fn the_uri_sets_path_header_and_compression() {
     let (listener, mut sender) =
         connected("/in/gelf?compression=gzip&level=9&header=Authorization:Bearer+sesame").await;
     let post = sender.send_payload(PAYLOAD.as_bytes());

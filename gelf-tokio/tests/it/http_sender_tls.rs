@@ -30,7 +30,7 @@ fn acceptor(issued: &Issued) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// A server, and where a sender finds whom to trust.
+/// A server, and the CA file for senders.
 struct Server {
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -189,7 +189,7 @@ async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() 
         let (serving, whole) = (Arc::clone(&server), first.clone());
         let serve = tokio::spawn(async move {
             loop {
-                // Where hands were not shaken, the next one comes.
+                // After a failed handshake, the next connection comes.
                 let Ok(mut peer) = serving.accept().await else { continue };
                 while let Some(seen) = peer.request().await {
                     assert!(seen.body == b"{}" || seen.body == whole);

@@ -1,4 +1,4 @@
-//! Senders over UDP whose destination is a name, and what becomes of them when it changes or fails.
+//! `UdpSender` with a host name whose addresses change or whose lookup fails.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,7 +9,7 @@ use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{Resolve, Resolving, UdpSender};
 use tokio::time::{Instant, sleep};
 
-/// What the name is said to have: addresses, no address, or no answer.
+/// The result of a lookup: addresses, no address, or no answer.
 #[derive(Clone, Debug)]
 enum Record {
     Addresses(Vec<SocketAddr>),
@@ -60,8 +60,8 @@ fn listener() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
+/// Returns an address without a listener.
+fn without_listener() -> SocketAddr {
     listener().1
 }
 
@@ -69,7 +69,8 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not far.
+/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not
+/// far.
 fn tick() {
     tokio::spawn(async {
         loop {
@@ -136,7 +137,7 @@ async fn a_sender_that_was_silent_for_long_knows_the_new_address_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_still_among_those_of_the_name_is_kept() {
+async fn an_address_that_the_name_still_has_is_kept() {
     let ((one, one_address), (other, other_address)) = (listener(), listener());
     let zone = Zone::new(&[one_address]);
     let mut sender = sender(&zone).await;
@@ -188,7 +189,7 @@ async fn no_message_waits_for_a_resolver() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
     let (good, good_address) = listener();
-    let zone = Zone::new(&[nobody(), nobody(), nobody(), good_address]);
+    let zone = Zone::new(&[without_listener(), without_listener(), without_listener(), good_address]);
     let mut sender = sender(&zone).await;
     for _ in 0..20 {
         send(&mut sender).await;
@@ -201,7 +202,7 @@ async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_that_all_refuse_are_tried_once_in_a_second_and_so_is_the_name() {
-    let zone = Zone::new(&[nobody(), nobody(), nobody()]);
+    let zone = Zone::new(&[without_listener(), without_listener(), without_listener()]);
     let mut sender = sender(&zone).await;
     for _ in 0..10 {
         for _ in 0..1000 {
@@ -218,7 +219,7 @@ async fn addresses_that_all_refuse_are_tried_once_in_a_second_and_so_is_the_name
 #[tokio::test(start_paused = true)]
 async fn a_refusal_has_the_name_looked_up_at_once() {
     let (new, new_address) = listener();
-    let zone = Zone::new(&[nobody()]);
+    let zone = Zone::new(&[without_listener()]);
     let mut sender = sender(&zone).await;
     sleep(Duration::from_secs(5)).await;
     zone.set(Record::Addresses(vec![new_address]));
@@ -228,7 +229,7 @@ async fn a_refusal_has_the_name_looked_up_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_address_that_refuses_keeps_its_socket() {
-    let zone = Zone::new(&[nobody()]);
+    let zone = Zone::new(&[without_listener()]);
     let mut sender = sender(&zone).await;
     let port = sender.local_addr().unwrap().port();
     for _ in 0..100 {

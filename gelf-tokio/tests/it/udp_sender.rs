@@ -1,4 +1,4 @@
-//! What a UDP sender makes of system calls, time and room.
+//! `UdpSender`: system calls, time and room.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn a_message_that_is_too_large_has_failed_and_sent_nothing() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn what_was_sent_was_received_or_is_known_to_have_been_dropped() {
+async fn each_sent_message_was_received_or_counted_as_dropped() {
     for segmentation in [true, false] {
         let mut options = UdpReceiverOptions::default();
         options.receive_buffer = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What a client's figures must say at every moment.
+//! The law of a client's counters.
 
 use gelf_tokio::ClientStats;
 

@@ -1,4 +1,5 @@
-//! Certificates for tests: authorities, what they issue, and a directory of PEM files that goes when it is dropped.
+//! Certificates for tests: authorities, their certificates, and a directory of PEM files that is removed when
+//! it is dropped.
 #![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
 
@@ -19,7 +20,7 @@ pub const ALWAYS: (Day, Day) = ((1975, 1, 1), (4096, 1, 1));
 pub const LONG_AGO: (Day, Day) = ((1975, 1, 1), (2001, 1, 1));
 pub const ONE_DAY: (Day, Day) = ((4000, 1, 1), (4096, 1, 1));
 
-/// One that signs certificates.
+/// An authority that signs certificates.
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -37,14 +38,14 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// A root of that name. Two of one name have different keys.
+    /// Creates a root of that name. Two roots of one name have different keys.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::self_signed(Self::params(name), key).unwrap();
         Self { issuer, between: String::new() }
     }
 
-    /// An authority that this one vouches for.
+    /// Issues an intermediate authority.
     pub fn intermediate(&self, name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::signed_by(Self::params(name), key, &self.issuer).unwrap();
@@ -60,23 +61,23 @@ impl Authority {
         params
     }
 
-    /// Its own certificate.
+    /// Returns the authority's certificate.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// Its own certificate with its key, as a server that uses that for its own.
+    /// Returns the authority's certificate and key, for a server that wrongly uses them as its own.
     pub fn itself(&self) -> Issued {
         let key_pem = self.issuer.key().serialize_pem();
         Issued { cert_pem: self.pem(), key_pem, der: self.issuer.der().to_vec() }
     }
 
-    /// A certificate for names and addresses, good for servers and clients, at all times.
+    /// Issues a certificate for names and addresses, for servers and clients, valid at all times.
     pub fn issue(&self, names: &[&str]) -> Issued {
         self.issue_for(names, ALWAYS)
     }
 
-    /// The same, from one day until another.
+    /// Issues a certificate that is valid from one day until another.
     pub fn issue_for(&self, names: &[&str], (from, until): (Day, Day)) -> Issued {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -92,7 +93,7 @@ impl Authority {
     }
 }
 
-/// A directory of its own below that for temporary files.
+/// A directory for the files of one test.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -107,7 +108,7 @@ impl Directory {
         Self { path }
     }
 
-    /// Where a file of that name is, or would be.
+    /// Returns the path of a file.
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

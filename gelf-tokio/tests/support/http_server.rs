@@ -1,4 +1,4 @@
-//! A server of HTTP whose every byte is the test's.
+//! An HTTP server whose bytes are written by the test.
 #![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
 #![allow(
     clippy::expect_used,
@@ -14,15 +14,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// What Graylog answers.
+/// Graylog's answer.
 pub const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
 
-/// Gives a test up that hangs. Real time: only for tests that do not pause it.
+/// Fails a test that hangs. For tests that do not pause the clock.
 pub async fn guarded<T>(test: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), test).await.expect("the test hangs")
 }
 
-/// One request as it stood on the wire.
+/// One request as it was on the wire.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Seen {
     pub head: String,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Self { stream, unread: Vec::new() }
     }
 
-    /// The next request; `None` when the connection has ended before it was whole.
+    /// Returns the next request; `None` if the connection has ended before it was whole.
     pub async fn request(&mut self) -> Option<Seen> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -66,17 +66,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Reads something; 0 at the end.
+    /// Reads some bytes. Returns their number; 0 at the end.
     pub async fn read(&mut self) -> io::Result<usize> {
         self.stream.read_buf(&mut self.unread).await
     }
 
-    /// What was read and is not a whole request.
+    /// Returns the bytes that were read and are not a whole request.
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
 
-    /// Writes, as far as the other side takes it.
+    /// Writes, as far as the other side reads it.
     pub async fn write(&mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes()).await;
         let _ = self.stream.flush().await;

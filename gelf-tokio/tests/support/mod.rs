@@ -1,4 +1,13 @@
-//! Shared by the tests.
+//! Support that the test binaries share.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests state what they know, and each uses some of it"
+)]
 
 pub mod account;
 #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! For the tests of a client's outages: the client, the receiver that judges it, and names that change.
+//! Support for tests of outages: a client, a receiver that judges it, and a resolver.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::account::assert_account;
 
-/// What ends a test that hangs, and no other.
+/// The limit of a test that hangs.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 const SEED: u64 = 11;
@@ -59,24 +59,24 @@ pub fn receipt(stream: u32, number: u64) -> u64 {
     u64::from(stream) << 32 | number
 }
 
-/// What the message with this receipt says.
+/// Returns the text of the message with this receipt.
 pub fn text(receipt: u64) -> String {
     Messages::new(SEED).text((receipt >> 32) as u32, receipt & u64::from(u32::MAX))
 }
 
-/// The receipt of the message that a payload is, if it is one, and whole.
+/// Returns the receipt of a payload's message, if it is a whole one.
 pub fn receipt_of(payload: &[u8]) -> Option<u64> {
     let decoded = Decoder::strict().decode(payload).ok()?;
     let message = message_oracle::Message::parse(decoded.message.short_message())?;
     (message.seed == SEED).then(|| receipt(message.stream, message.number))
 }
 
-/// Sends a message, or has it refused.
+/// Sends the message with this receipt.
 pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u64>> {
     client.send_with(&Message::new("h", text(receipt)), receipt).await
 }
 
-/// As [`send`], with so many bytes more.
+/// Sends a message as [`send`] does, with so many bytes more.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
     client.send_with(&padded(&text(receipt), bytes), receipt).await
 }
@@ -86,7 +86,7 @@ pub fn padded(text: &str, bytes: usize) -> Message<'_> {
     Message::new("h", text).with_field(FieldName::from_static("padding"), "x".repeat(bytes))
 }
 
-/// What became of each message, by its receipt.
+/// The outcome of each message, by its receipt.
 #[derive(Debug, Default)]
 pub struct Ledger(pub BTreeMap<u64, Outcome>);
 
@@ -100,7 +100,7 @@ impl Ledger {
         self.0.iter().filter(|(_, known)| **known == outcome).map(|(receipt, _)| *receipt).collect()
     }
 
-    /// That the figures say the same.
+    /// Asserts that the counters agree.
     pub fn assert_matches(&self, stats: &ClientStats) {
         let count = |outcome| self.with(outcome).len() as u64;
         let dropped = |reason| count(Outcome::Dropped(reason));
@@ -159,8 +159,8 @@ impl Sending {
         }
     }
 
-    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known: that so
-    /// many messages were offered, and that each that was queued has one outcome.
+    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known:
+    /// that so many messages were offered, and that each that was queued has one outcome.
     pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
         if let Err(unflushed) = self.client.flush(LIMIT).await {
             panic!("{unflushed}: {:?}", self.client.stats());
@@ -176,7 +176,8 @@ impl Sending {
         (stats, ledger)
     }
 
-    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the driver's.
+    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the
+    /// driver's.
     pub async fn drop_client(self) -> Ledger {
         drop(self.client);
         within("the driver's end", self.driver).await.unwrap();
@@ -203,13 +204,13 @@ async fn read(mut receipts: Receipts<u64>) -> Ledger {
     ledger
 }
 
-/// What a [`Sink`] has heard, on all of its connections.
+/// The observations of a [`Sink`], on all of its connections.
 #[derive(Clone, Debug)]
 pub struct Heard {
     oracle: Oracle,
     /// The receipts of the messages, as they arrived.
     pub arrivals: Vec<u64>,
-    /// Who connected.
+    /// The addresses that connected.
     pub peers: Vec<SocketAddr>,
     pub open: usize,
     /// Connections that the other side ended in order.
@@ -222,7 +223,7 @@ pub struct Heard {
     pub bad_frames: Vec<String>,
 }
 
-/// What all connections of a [`Sink`] are told.
+/// The orders to all connections of a [`Sink`].
 #[derive(Clone, Copy)]
 struct Orders {
     /// How many connections, the first ones, are not read.
@@ -266,7 +267,7 @@ impl Sink {
         self.orders.send_modify(|orders| orders.unread = connections);
     }
 
-    /// Whether it ends a connection that the other side has ended. It does.
+    /// Sets whether the sink ends a connection that the other side has ended; it does by default.
     pub fn set_ending(&self, ends: bool) {
         self.orders.send_modify(|orders| orders.ends = ends);
     }
@@ -277,7 +278,7 @@ impl Sink {
         self.wait_for("the end of all connections", |heard| heard.open == 0).await;
     }
 
-    /// These messages of a stream are to arrive.
+    /// Expects these messages of a stream.
     pub fn expect(&self, stream: u32, numbers: std::ops::Range<u64>) {
         self.heard.send_modify(|heard| heard.oracle.expect(stream, numbers));
     }
@@ -300,7 +301,7 @@ impl Sink {
         self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
     }
 
-    /// What became of the messages so far. Every frame so far was a message.
+    /// Returns the report on all messages so far, and asserts that every frame was a message.
     pub fn report(&self) -> Report {
         let heard = self.heard.borrow();
         assert_eq!(heard.bad_frames, [""; 0]);
@@ -391,14 +392,14 @@ fn hear_payload(payload: &[u8], heard: &mut Heard) {
     }
 }
 
-/// What a name stands for.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Addresses(Vec<SocketAddr>),
     Unknown,
 }
 
-/// A resolver that gives one answer after the other, and the last of them again and again.
+/// A resolver that returns one answer after the other, and repeats the last one.
 #[derive(Debug)]
 pub struct Book {
     answers: Mutex<VecDeque<Answer>>,

@@ -1,8 +1,9 @@
 //! Sinks that reset connections at exact places.
 //!
-//! A socket filter (packet(7), `SO_ATTACH_FILTER`) stands before TCP itself: what it drops is never acknowledged, and what it cuts
-//! off has never arrived. So a test can say to the byte what the sink's system had of a connection when it was reset, which no
-//! proxy can, since the proxy's own system acknowledges what the proxy then throws away.
+//! A socket filter (packet(7), `SO_ATTACH_FILTER`) applies before TCP itself: dropped packets are never
+//! acknowledged, and cut bytes have never arrived. So a test knows to the byte how much the sink's system had
+//! of a connection when it was reset. A proxy does not, since its own system acknowledges bytes that the
+//! proxy then discards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,8 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
 
-/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is under way.
+/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is
+/// under way.
 pub(crate) fn listen() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -36,8 +38,8 @@ pub(crate) fn listen() -> TcpListener {
     TcpListener::from_std(socket.into()).unwrap()
 }
 
-/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data does. For a listener: its
-/// connections have it from their beginning.
+/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data
+/// does. For a listener: its connections have it from their beginning.
 pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
@@ -60,17 +62,17 @@ pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
     SockRef::from(listener).attach_filter(&filter).unwrap();
 }
 
-/// Connections have no filter any more.
+/// Removes the filter.
 pub(crate) fn pass_all(listener: &TcpListener) {
     SockRef::from(listener).detach_filter().unwrap();
 }
 
-/// Nothing arrives any more: the connection is a black hole.
+/// Drops all packets: the connection is a black hole.
 pub(crate) fn drop_all(stream: &TcpStream) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
-/// What has arrived and is not read yet. Nothing must arrive meanwhile.
+/// Returns how much has arrived and is not read. Nothing must arrive meanwhile.
 pub(crate) fn unread(stream: &TcpStream) -> usize {
     let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
     match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {

@@ -56,7 +56,7 @@ fn the_newest_is_refused_when_there_is_no_room_in_bytes() {
 }
 
 #[test]
-fn the_oldest_that_wait_are_dropped_and_no_more_of_them_than_needed() {
+fn only_as_many_of_the_oldest_waiting_messages_are_dropped_as_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
     for receipt in 0..5 {
         assert_eq!(offer(&queue, 2, receipt), Ok(()));
@@ -68,7 +68,7 @@ fn the_oldest_that_wait_are_dropped_and_no_more_of_them_than_needed() {
 }
 
 #[test]
-fn what_is_in_flight_takes_room_and_is_not_dropped_for_a_newer_message() {
+fn messages_in_flight_take_room_and_are_not_dropped_for_newer_ones() {
     let queue = queue(2, 10, WhenFull::DropOldest);
     let mut in_flight = VecDeque::new();
     assert_eq!(offer(&queue, 5, 0), Ok(()));
@@ -175,7 +175,7 @@ fn debug_shows_no_payload() {
 }
 
 #[test]
-fn the_end_gives_up_what_waits_and_refuses_what_comes() {
+fn the_end_drops_waiting_messages_and_refuses_further_ones() {
     let queue = queue(10, 1000, WhenFull::Wait);
     let mut in_flight = VecDeque::new();
     for receipt in 0..3 {
@@ -237,7 +237,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
 }
 
 #[tokio::test]
-async fn those_that_wait_for_room_hear_of_the_end() {
+async fn senders_that_wait_for_room_hear_of_the_end() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     let waiting: Vec<_> = (1..=3).map(|receipt| sender(&queue, receipt)).collect();
@@ -250,7 +250,7 @@ async fn those_that_wait_for_room_hear_of_the_end() {
 }
 
 #[tokio::test]
-async fn a_flush_waits_for_what_was_queued_before_it_and_not_for_what_overtakes() {
+async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
     let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
     let mut in_flight = VecDeque::new();
     for receipt in 0..2 {
@@ -262,7 +262,8 @@ async fn a_flush_waits_for_what_was_queued_before_it_and_not_for_what_overtakes(
         tokio::spawn(async move { queue.flushed().await })
     };
     yield_now().await;
-    // The second is dropped for newer ones, as many as there are messages before the flush; the first is still in in_flight.
+    // The second is dropped for newer ones, as many as there are messages before the flush; the first is
+    // still in in_flight.
     for receipt in 2..7 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
         receipts(&queue);
@@ -316,8 +317,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and in the end
-    /// each message that was queued has exactly one receipt.
+    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and
+    /// in the end each message that was queued has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

@@ -4,8 +4,8 @@
 //! in flight:  |  written, not acknowledged  |  to be written  |      <-- queue
 //!             |<-- window, from the oldest  |
 //! ```
-//! A message is settled when the receiver's operating system has acknowledged its last byte. When the connection breaks,
-//! all messages in flight are written again, to the next one.
+//! A message is settled when the receiver's operating system has acknowledged its last byte. When the
+//! connection breaks, all messages in flight are written again, to the next one.
 
 use std::io;
 use std::time::Duration;
@@ -26,10 +26,12 @@ use super::super::link_state::LinkState;
 /// How many messages are taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
-/// After a connection that lived this long and delivered something, the next is made at once; else after a pause.
+/// After a connection that lived this long and delivered something, the next is made at once; else after a
+/// pause.
 const LONG_LIVED: Duration = Duration::from_secs(1);
 
-/// The first and the longest pause between two looks at the acknowledged bytes; the system does not report them.
+/// The first and the longest pause between two looks at the acknowledged bytes; the system does not report
+/// them.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// Sends until the queue is closed and all of it is acknowledged, then ends the connection.
@@ -40,7 +42,12 @@ pub(crate) async fn run<R>(
     resolver: &dyn Resolve,
 ) {
     loop {
-        let mut connection = match dialer.connect(resolver).await {
+        let connected = tokio::select! {
+            biased;
+            () = in_flight.ended() => return,
+            connected = dialer.connect(resolver) => connected,
+        };
+        let mut connection = match connected {
             Ok(connection) => connection,
             Err(error) => {
                 let pause = link.failed(&error);

@@ -1,7 +1,7 @@
 //! From the queue into datagrams.
 //!
-//! The destination's host reports that no program listens only afterwards, with the next datagram or a little later. So a
-//! message that the operating system has taken is settled only then.
+//! The destination's host reports that no program listens only afterwards, with the next datagram or a little
+//! later. So a message that the operating system has taken is settled only then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,12 @@ pub(crate) async fn run<R>(
     resolver: Arc<dyn Resolve>,
 ) {
     let mut sender = loop {
-        match UdpSender::connect_with(endpoint, Arc::clone(&resolver)).await {
+        let connected = tokio::select! {
+            biased;
+            () = in_flight.ended() => return,
+            connected = UdpSender::connect_with(endpoint, Arc::clone(&resolver)) => connected,
+        };
+        match connected {
             Ok(sender) => break sender,
             Err(error) => {
                 let pause = link.failed(&error);
@@ -89,8 +94,8 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// Settles the message that was sent before, if there is one; `refused` refusals were heard since. Returns how many of
-/// them are not that message's.
+/// Settles the message that was sent before, if there is one; `refused` refusals were heard since. Returns
+/// how many of them are not that message's.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
     if refused > 0 {
         in_flight.queue().count(|stats| stats.refused_datagrams += refused);

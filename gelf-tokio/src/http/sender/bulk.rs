@@ -1,14 +1,16 @@
-//! Several messages in one body.
+//! `BulkBody`: a request body of several messages.
+
+use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
 use super::take;
 
-/// Collects payloads for a body of several, a line for each.
+/// Collects payloads for a request body, a line for each.
 ///
-/// Each line is ended by a line feed, the last one too: Graylog holds back a line without one until the connection
-/// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a string it must be
-/// escaped (RFC 8259, section 7).
+/// A line feed ends each line, including the last: Graylog holds back a line without one until the connection
+/// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a
+/// string it must be escaped (RFC 8259, section 7).
 ///
 /// ```
 /// use gelf_tokio::BulkBody;
@@ -23,7 +25,6 @@ use super::take;
 /// ");
 /// assert!(body.is_empty());
 /// ```
-#[derive(Debug)]
 pub struct BulkBody {
     lines: BytesMut,
     messages: usize,
@@ -32,25 +33,26 @@ pub struct BulkBody {
 }
 
 impl BulkBody {
-    /// 64 KiB, the most that Graylog takes unless it is told otherwise; it counts before compression.
+    /// The default limit of bytes: 64 KiB, Graylog's default limit, which counts before compression.
     pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
-    /// 1,024. A body of the smallest messages has about as many.
+    /// The default limit of messages: 1,024, about as many as 64 KiB of the smallest messages.
     pub const DEFAULT_MAX_MESSAGES: usize = 1024;
 
-    /// An empty body with the default limits.
+    /// Creates an empty body with the default limits.
     pub fn new() -> Self {
         Self::with_limits(Self::DEFAULT_MAX_BYTES, Self::DEFAULT_MAX_MESSAGES)
     }
 
-    /// An empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first message is taken
-    /// whatever they are: one that is too long for any body goes alone, and the receiver decides.
+    /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first
+    /// message is always added: a message that is too long for any body is sent alone, and the receiver
+    /// decides.
     pub fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }
 
-    /// Adds a payload, JSON text. `false` if there is no room for it: then it is not added, and will be once the body is
-    /// taken. An empty body has room for any payload.
+    /// Adds a payload: JSON text. Returns `false`, and adds nothing, if there is no room for it. An empty
+    /// body has room for any payload.
     #[must_use = "a payload for which there is no room is not added"]
     pub fn push(&mut self, payload: &[u8]) -> bool {
         let bytes = self.lines.len().saturating_add(payload.len()).saturating_add(1);
@@ -62,26 +64,36 @@ impl BulkBody {
         true
     }
 
-    /// How many messages it has.
+    /// Returns the number of messages.
     pub fn messages(&self) -> usize {
         self.messages
     }
 
-    /// Whether it has none.
+    /// Returns whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.messages == 0
     }
 
-    /// The body, as it is so far.
+    /// Returns the body so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.lines
     }
 
-    /// Takes the body; an empty one is left. Its memory is used again once nobody holds what was taken, if
-    /// that is not much more than a body has by default.
+    /// Takes the body and leaves an empty one. Its memory is used again once the returned bytes are dropped,
+    /// unless it is much larger than a default body.
     pub fn take(&mut self) -> Bytes {
         self.messages = 0;
         take(&mut self.lines)
+    }
+}
+
+/// Shows no payload.
+impl fmt::Debug for BulkBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkBody")
+            .field("messages", &self.messages)
+            .field("bytes", &self.lines.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where requests go, and how a connection there is made.
+//! Connects to the receiver of requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
-use super::wire::Socket;
+use super::observed_io::Socket;
 use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, addresses};
 #[cfg(feature = "tls")]
 use crate::tls::{Connector, no_tls};
 
-/// The receiver.
+/// The receiver and the way to connect to it.
 pub(super) struct Destination {
     host: String,
     port: u16,
@@ -26,7 +26,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// The receiver at this host and port, with TLS if there are options for it.
+    /// Creates the destination, with TLS if the options have it.
     pub(super) fn new(
         options: &HttpOptions,
         host: &str,
@@ -77,8 +77,11 @@ impl Destination {
         Ok(())
     }
 
-    /// Looks the host up and connects to the first of its addresses that answers, with TLS as the case may be. Each
-    /// address has an equal share of what is left of `limit`, and the request one too. The error is the last one's.
+    /// Looks the host up and connects to the first address that answers. Each address has an equal share of
+    /// the rest of `limit`, of which the request has one too.
+    ///
+    /// # Errors
+    /// The error of the last address.
     pub(super) async fn connect(&mut self, limit: Duration) -> io::Result<Connection> {
         let started = Instant::now();
         let addresses = addresses(&*self.resolver, &self.host, self.port).await?;

@@ -1,7 +1,7 @@
-//! One connection, on which requests go out one after the other.
+//! One HTTP connection, with one request at a time.
 //!
-//! Whoever waits for an answer drives the connection meanwhile. So there is no task beside, nothing is read or written
-//! while nobody waits, and dropping a connection closes it.
+//! Waiting for an answer drives the connection. So there is no task beside it, nothing is read or written
+//! between requests, and dropping a connection closes it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,48 +17,48 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::error::HttpError;
-use super::wire::{Socket, Wire, WireState};
+use super::observed_io::{IoState, ObservedIo, Socket};
 
-/// When hyper's buffer is full: then a head must have ended. It may grow beyond that by what one read brings.
+/// The limit of hyper's buffer, within which a head must end. One read may exceed it by its own length.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// How much of the body of an answer is read.
+/// The limit of the body of an answer.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A connection to the receiver.
 pub(super) struct Connection {
     requests: http1::SendRequest<Full<Bytes>>,
-    /// Until it is over.
-    http: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
-    wire: Arc<WireState>,
+    /// `None` once the connection is over.
+    http: Option<http1::Connection<TokioIo<ObservedIo>, Full<Bytes>>>,
+    state: Arc<IoState>,
 }
 
 impl Connection {
-    /// Speaks HTTP over a socket. Nothing is sent yet.
+    /// Creates an HTTP connection over a socket. Nothing is sent yet.
     pub(super) async fn new(socket: Box<dyn Socket>) -> hyper::Result<Self> {
-        let wire = Arc::new(WireState::default());
-        let socket = Wire::new(socket, Arc::clone(&wire));
+        let state = Arc::new(IoState::default());
+        let socket = ObservedIo::new(socket, Arc::clone(&state));
         let (requests, http) =
             http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(socket)).await?;
-        Ok(Self { requests, http: Some(http), wire })
+        Ok(Self { requests, http: Some(http), state })
     }
 
-    /// Whether it can take a request, as far as is known at once.
+    /// Returns whether the connection can take a request, as far as is known without waiting.
     pub(super) async fn is_ready(&mut self) -> bool {
         poll_fn(|context| {
             self.drive(context);
             let is_idle = self.http.is_some() && self.requests.is_ready();
-            Poll::Ready(is_idle && !self.wire.is_broken())
+            Poll::Ready(is_idle && !self.state.is_broken())
         })
         .await
     }
 
-    /// Sends a request, and waits for the head of the answer. Then [`finish`](Self::finish) it.
+    /// Sends a request and waits for the head of the answer, which is then to be [finished](Self::finish).
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, HttpError> {
-        self.wire.begin();
+        self.state.begin();
         let mut answer = Box::pin(self.requests.send_request(request));
         let http = &mut self.http;
         let answer = poll_fn(|context| {
@@ -68,14 +68,14 @@ impl Connection {
         answer.await.map_err(HttpError::from)
     }
 
-    /// Whether any byte has come back since the last request was sent.
+    /// Returns whether any byte has come since the last request was sent.
     pub(super) fn has_heard(&self) -> bool {
-        self.wire.heard() > 0
+        self.state.heard() > 0
     }
 
-    /// Reads what is left of the answer; whether the connection can then take another request.
+    /// Reads the rest of the answer. Returns whether the connection can take another request.
     pub(super) async fn finish(&mut self, answer: Response<Incoming>) -> bool {
-        // Without a length it ends with the connection.
+        // A body without a length ends with the connection.
         let ends = answer.headers().contains_key(TRANSFER_ENCODING);
         let mut body = answer.into_body();
         let max = MAX_BODY_BYTES as u64;
@@ -104,8 +104,8 @@ impl Connection {
     }
 }
 
-/// Moves bytes between the socket and whoever waits for them. How a connection ended is told by the answer.
-fn drive(http: &mut Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>, context: &mut Context<'_>) {
+/// Moves bytes between the socket and the request. The answer reports how a connection ended.
+fn drive(http: &mut Option<http1::Connection<TokioIo<ObservedIo>, Full<Bytes>>>, context: &mut Context<'_>) {
     if http.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *http = None;
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a request.
+//! Errors of requests.
 
 use std::error::Error;
 use std::time::Duration;
@@ -7,38 +7,38 @@ use std::{fmt, io};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, RETRY_AFTER};
 
-/// The longest that a receiver can make a sender wait, by `Retry-After`.
+/// The limit of `Retry-After`, so that a receiver cannot stop a sender for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// A request was not answered, or not with a 2xx.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// What came back is not an answer of HTTP/1.1, or has no end.
+    /// The answer is not HTTP/1.1, or has no end.
     Answer(io::Error),
-    /// There is no connection: the host was not found, or none of its addresses took one; with TLS, the receiver is not
-    /// who it should be. It is why the last address failed.
+    /// There is no connection: the host was not found, none of its addresses accepted a connection, or the
+    /// TLS handshake failed. The error is that of the last address.
     Connect(io::Error),
-    /// The connection ended before the answer had come.
+    /// The connection ended before the answer.
     Disconnected(io::Error),
     /// The receiver answered, but not with a 2xx.
     Status {
         /// The status, from 101 on.
         status: u16,
-        /// After how long the receiver wants to be asked again: its `Retry-After`, if that is a number of seconds, 5 min
-        /// at most. Only with a status that is [retriable](HttpError::is_retriable).
+        /// The receiver's `Retry-After`, if it is a number of seconds, 5 min at most. Only with a status that
+        /// is [retriable](HttpError::is_retriable).
         retry_after: Option<Duration>,
     },
-    /// There was no answer in time; perhaps not even a connection.
+    /// There was no answer in time, or no connection.
     TimedOut {
-        /// The time that there was.
+        /// The time limit.
         after: Duration,
     },
 }
 
 impl HttpError {
-    /// Whether the same request may succeed later: there was no answer, or the status is 408, 429 or 5xx. Any other
-    /// status is the receiver's last word; a redirect (3xx) too, for it is not followed.
+    /// Returns whether the same request may succeed later: there was no answer, or the status is 408, 429 or
+    /// 5xx. Any other status is final; a redirect (3xx) too, for it is not followed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),
@@ -46,7 +46,8 @@ impl HttpError {
         }
     }
 
-    /// After how long the receiver wants to be asked again, 5 min at most; `None` if it has not said so.
+    /// Returns the time after which the receiver wants the request again, 5 min at most; `None` if it has
+    /// stated none.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -54,7 +55,7 @@ impl HttpError {
         }
     }
 
-    /// What the head of an answer says.
+    /// Returns the result that the head of an answer states.
     pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Result<(), Self> {
         if status.is_success() {
             return Ok(());
@@ -107,7 +108,8 @@ impl fmt::Display for HttpError {
 impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Answer(error) | Self::Connect(error) | Self::Disconnected(error) => Some(error),
+            // `Display` shows the error itself.
+            Self::Answer(error) | Self::Connect(error) | Self::Disconnected(error) => error.source(),
             Self::Status { .. } | Self::TimedOut { .. } => None,
         }
     }
@@ -117,7 +119,7 @@ fn is_retriable_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-/// The form of `Retry-After` that is a number (RFC 9110, section 10.2.3). The other one is a date, which would need a
+/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). The other form is a date, which would need a
 /// clock that agrees with the receiver's.
 fn read_seconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_happened() {
+    fn each_error_displays_its_cause() {
         let text = |error: HttpError| error.to_string();
         let cause = || io::Error::from_raw_os_error(104);
         assert_eq!(text(HttpError::Connect(cause())), format!("cannot connect: {}", cause()));

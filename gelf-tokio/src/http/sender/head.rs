@@ -1,4 +1,4 @@
-//! What stands before the body of a request.
+//! The head of requests.
 
 use std::io;
 
@@ -12,12 +12,12 @@ use hyper::{Method, Request, Uri};
 
 use crate::endpoint::HttpOptions;
 
-/// Headers that say where a request ends, what its body is, and how the connection goes on. Another value than ours would
-/// be a lie.
+/// Headers that state where a request ends, what its body is, and whether the connection stays open. The
+/// sender sets them.
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// What all requests of a sender have in common.
+/// The part of the head that all requests of a sender share.
 #[derive(Debug)]
 pub(super) struct RequestHead {
     path: Uri,
@@ -25,8 +25,10 @@ pub(super) struct RequestHead {
 }
 
 impl RequestHead {
+    /// Creates the head.
+    ///
     /// # Errors
-    /// `InvalidInput` when the path or the header of the options cannot stand in a request.
+    /// `InvalidInput` if the path or the header of the options is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let host = host_header(host, port, default_port);
@@ -49,7 +51,7 @@ impl RequestHead {
         Ok(Self { path: parse_path(&options.path)?, headers })
     }
 
-    /// The request that has this body.
+    /// Returns the request with this body.
     pub(super) fn request(&self, body: &Bytes, is_gzip: bool) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;
@@ -64,8 +66,8 @@ impl RequestHead {
     }
 }
 
-/// The host as a request names it: the port only if it is not the scheme's own, an IPv6 address in brackets (RFC 9110,
-/// sections 4.2 and 7.2).
+/// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
+/// (RFC 9110, sections 4.2 and 7.2).
 fn host_header(host: &str, port: u16, default_port: u16) -> String {
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }
@@ -75,7 +77,7 @@ fn parse_path(path: &str) -> io::Result<Uri> {
     let refuse =
         || invalid(format!("{path:?} is not a path: begin with /, and write what a URI cannot have as %XX"));
     let uri: Uri = path.parse().map_err(|_| refuse())?;
-    // A fragment would be left out without a word.
+    // `Uri` would drop a fragment silently.
     if path.starts_with('/') && !path.contains('#') { Ok(uri) } else { Err(refuse()) }
 }
 

@@ -1,4 +1,4 @@
-//! The sender against servers that are written out by hand, on real sockets.
+//! The sender against handwritten servers, on real sockets.
 
 mod answers;
 mod cancelled;

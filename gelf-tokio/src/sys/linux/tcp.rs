@@ -1,4 +1,4 @@
-//! What a TCP socket knows of its peer.
+//! System calls for TCP sockets.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Sets how long what was written may stay unacknowledged before the connection is over (`TCP_USER_TIMEOUT`, tcp(7)).
+/// Sets the time that written bytes may stay unacknowledged before the connection is over
+/// (`TCP_USER_TIMEOUT`, tcp(7)).
 pub(crate) fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(timeout))
 }
 
-/// How many bytes that were written to a TCP socket its peer has not acknowledged (`SIOCOUTQ`, tcp(7)). After the end
-/// of the stream was sent, it counts as one until it is acknowledged. It can be asked after a reset, too.
+/// Returns the number of written bytes that the peer of a TCP socket has not acknowledged (`SIOCOUTQ`,
+/// tcp(7)). The end of the stream counts as one byte. Valid after a reset, too.
 pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u64>> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the request writes one int, to `bytes`.
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the request writes one int, to
+    // `bytes`.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -38,7 +40,7 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
-    /// Nothing that is sent to it arrives any more, nor is acknowledged.
+    /// Drops all packets to the socket, before they are acknowledged.
     fn drop_all(stream: &TcpStream) {
         SockRef::from(stream).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
     }
@@ -47,18 +49,20 @@ mod tests {
         unacknowledged_bytes(stream).unwrap().unwrap()
     }
 
-    /// `tcpi_bytes_acked` of `TCP_INFO`, the other figure that Linux has of this. It is not used, since it begins at 1,
-    /// for the connection's first packet, and needs a larger answer from the system.
+    /// Returns `tcpi_bytes_acked` of `TCP_INFO`, Linux's other figure. It is not used outside of tests, since
+    /// it begins at 1 for the connection's first packet, and needs a larger answer from the system.
     fn acknowledged(stream: &TcpStream) -> u64 {
         let mut info: [u64; 32] = [0; 32];
         let mut len: libc::socklen_t = size_of_val(&info) as libc::socklen_t;
-        // SAFETY: the descriptor is open, and no more than `len` bytes are written to `info`, which may be any.
+        // SAFETY: the descriptor is open, and no more than `len` bytes are written to `info`, which may be
+        // any.
         let result = unsafe {
             let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
             libc::getsockopt(stream.as_raw_fd(), level, name, info.as_mut_ptr().cast(), &raw mut len)
         };
         assert_eq!(result, 0, "{}", io::Error::last_os_error());
-        // Behind 8 bytes and 24 words of 32 bits come pacing_rate, max_pacing_rate and then this, each of 64 bits.
+        // Behind 8 bytes and 24 words of 32 bits come pacing_rate, max_pacing_rate and then this, each of 64
+        // bits.
         assert!(len >= 128);
         info[15]
     }
@@ -72,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_has_not_acknowledged_is_known_to_the_byte() {
+    fn unacknowledged_bytes_are_known_to_the_byte() {
         let (mut client, mut server) = pair();
         assert_eq!(unacknowledged(&client), 0);
         client.write_all(&[b'x'; 1000]).unwrap();

@@ -1,4 +1,4 @@
-//! What Linux can do with UDP sockets besides sending and receiving one datagram.
+//! System calls for UDP sockets.
 
 use std::io::{self, IoSlice};
 use std::mem::size_of;
@@ -7,33 +7,35 @@ use std::os::fd::{AsFd, AsRawFd};
 use bytes::BufMut;
 use socket2::{MsgHdr, SockRef};
 
-/// How many datagrams may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux 6.9, which has 128.
+/// The number of datagrams that may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux
+/// 6.9, which has 128.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 
-/// A control message with a `u16` in it, padded as the next would have to be (cmsg(3)): a length, two ints, and the data.
+/// The length of a control message with a `u16`, padded (cmsg(3)): a length, two ints, and the data.
 const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int>();
 const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 
-/// How many counters `SO_MEMINFO` gives, and which of them is `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has neither).
+/// The number of counters of `SO_MEMINFO`, and the index of `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has
+/// neither).
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
-/// Whether the kernel knows [`send_segments`] at all, which came with Linux 4.18. It must be asked first: an older one
-/// takes no notice of the control message, and would send all as one datagram.
+/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. It must be asked first: an
+/// older kernel ignores the control message, and would send all as one datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
 
-/// Sends datagrams of `size` bytes each, the last may be shorter, by one system call (`UDP_SEGMENT`, udp(7)): all of
-/// them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
+/// Sends datagrams of `size` bytes each, of which the last may be shorter, by one system call (`UDP_SEGMENT`,
+/// udp(7)): all of them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
 ///
-/// The size goes with the call. As an option of the socket it would hold for all that is sent, and single datagrams,
-/// which then cost more, would have to switch it off first.
+/// The size is part of the call. As an option of the socket it would apply to single datagrams too, which
+/// then cost more.
 pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -> io::Result<()> {
     let size = u16::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut control = [0; CONTROL_LEN];
     let mut rest = control.as_mut_slice();
-    // musl declares the length as an int and padding, in the order that makes it the kernel's again.
+    // musl declares the length as an int and padding, which together are the kernel's length.
     rest.put_slice(&(CONTROL_HEADER_LEN + size_of::<u16>()).to_ne_bytes());
     rest.put_slice(&libc::SOL_UDP.to_ne_bytes());
     rest.put_slice(&libc::UDP_SEGMENT.to_ne_bytes());
@@ -43,9 +45,10 @@ pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -
     SockRef::from(socket).sendmsg(&message, 0).map(|_| ())
 }
 
-/// Whether an error of [`send_segments`] may mean that the way to the destination does not take segments: the interface
-/// does not make checksums (`EIO`), or a datagram is longer than what it takes (`EINVAL`, in newer kernels `EMSGSIZE`),
-/// which sent alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` are for what only looks like Linux.
+/// Returns whether an error of [`send_segments`] may mean that the route does not support segments: the
+/// interface does not make checksums (`EIO`), or a datagram is longer than its frames (`EINVAL`, in newer
+/// kernels `EMSGSIZE`), which sent alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` come
+/// from emulations of Linux.
 pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -53,8 +56,8 @@ pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an error of a send may be what ICMP said of an earlier datagram of the same socket: one of those that the
-/// kernel makes of it (`icmp_err_convert`, and for IPv6 `icmpv6_err_convert`).
+/// Returns whether an error of a send may be the ICMP report of an earlier datagram of the same socket: one
+/// of the errors of the kernel's `icmp_err_convert` and `icmpv6_err_convert`.
 pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -72,7 +75,7 @@ pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     )
 }
 
-/// Sets the receive buffer beyond the limit for all (`SO_RCVBUFFORCE`, socket(7)). Needs `CAP_NET_ADMIN`.
+/// Sets the receive buffer beyond the system's limit (`SO_RCVBUFFORCE`, socket(7)). Needs `CAP_NET_ADMIN`.
 pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open as long as `socket` is borrowed, and the option is read from one int.
@@ -88,15 +91,15 @@ pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::R
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// How many datagrams that came for a socket the kernel has dropped, for want of room or a checksum that is wrong
-/// (`SO_MEMINFO`, since Linux 4.12). It begins again at 2^32.
+/// Returns the number of received datagrams that the kernel has dropped, for want of room or a wrong checksum
+/// (`SO_MEMINFO`, since Linux 4.12). It wraps at 2^32.
 pub(crate) fn dropped_datagrams(socket: &impl AsRawFd) -> io::Result<Option<u32>> {
     let mut counters = [0; MEMINFO_VARS];
     let given = option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut counters)?;
     Ok(counters.get(..given).and_then(|counters| counters.get(MEMINFO_DROPS)).copied())
 }
 
-/// Reads an option of a socket that is made of ints; how many were given.
+/// Reads a socket option that consists of ints. Returns how many there are.
 fn option(
     socket: &impl AsRawFd,
     level: libc::c_int,
@@ -104,8 +107,8 @@ fn option(
     value: &mut [u32],
 ) -> io::Result<usize> {
     let mut len = size_of_val(value) as libc::socklen_t;
-    // SAFETY: the descriptor is open as long as `socket` is borrowed, and no more than `len` bytes are written to
-    // `value`, which has as many.
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and no more than `len` bytes are
+    // written to `value`, which has as many.
     let result =
         unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(len as usize / size_of::<u32>()) }

@@ -57,7 +57,7 @@ async fn read_messages(stream: &mut TcpStream, count: usize) {
 }
 
 #[tokio::test]
-async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
+async fn messages_written_to_an_ended_connection_are_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.send(0..100).await;
@@ -86,12 +86,13 @@ async fn what_is_written_to_a_connection_that_has_ended_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_before_the_end_is_not_sent_again() {
+async fn acknowledged_messages_are_not_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.wait_for("the connection", |stats| stats.is_connected).await;
     let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
-    // After the first few a system takes its time to acknowledge, so that the last acknowledgement comes with the end.
+    // After the first few a system takes its time to acknowledge, so that the last acknowledgement comes with
+    // the end.
     for number in 0..40 {
         sending.send(number..number + 1).await;
         read_messages(&mut stream, 1).await;
@@ -111,8 +112,8 @@ async fn what_was_acknowledged_before_the_end_is_not_sent_again() {
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// What the proxy had read is acknowledged, so that a cut may lose it. But what the next connection brings are whole
-/// messages in order, up to the last.
+/// What the proxy had read is acknowledged, so that a cut may lose it. But what the next connection brings
+/// are whole messages in order, up to the last.
 #[tokio::test]
 async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame() {
     let frame = |number| r#"{"version":"1.1","host":"h","short_message":""}"#.len() + text(number).len() + 1;
@@ -193,9 +194,10 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
 }
 
-/// What a proxy has taken into its hole is beyond any sender's knowledge; all else comes by the next connection.
+/// What a proxy has taken into its hole is beyond any sender's knowledge; all else comes by the next
+/// connection.
 #[tokio::test]
-async fn a_connection_into_a_black_hole_is_given_up_and_what_it_did_not_take_is_sent_again() {
+async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_again() {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
     proxy.plan_next(TcpPlan::new().black_hole(BlackHole::StopReading));

@@ -1,11 +1,11 @@
-//! `Client::close` and its kin: the end that a program asks for.
+//! `Client::close`, its blocking form, and the state of a client.
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
+use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome, Resolve, Resolving};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
@@ -16,7 +16,7 @@ async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// A program: what `run` does in a runtime of its own, which is gone when `main` returns.
+/// Runs a program in a runtime of its own, which is dropped when `main` returns.
 fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())
@@ -141,7 +141,7 @@ async fn the_state_and_the_last_error_say_why_a_destination_is_down() {
 }
 
 #[tokio::test]
-async fn receipts_that_nobody_reads_do_not_stop_the_sending() {
+async fn unread_receipts_do_not_stop_the_sending() {
     let sink = Sink::start().await;
     let endpoint = format!("gelf+tcp://{}?queue=10", sink.address).parse().unwrap();
     let (client, _receipts) = Client::builder(&endpoint).connect_with_receipts().unwrap();
@@ -152,4 +152,26 @@ async fn receipts_that_nobody_reads_do_not_stop_the_sending() {
     client.flush(LIMIT).await.unwrap();
     sink.wait_for_all().await;
     assert_account(&client.stats(), 200);
+}
+
+/// A resolver that never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// On a clock of its own, which tells whether anything was waited for.
+#[tokio::test(start_paused = true)]
+async fn a_close_with_nothing_left_does_not_wait_for_a_connection() {
+    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
+        let client =
+            Client::builder(&uri.parse().unwrap()).resolver(std::sync::Arc::new(Silent)).connect().unwrap();
+        let started = tokio::time::Instant::now();
+        client.close(LIMIT).await.unwrap();
+        assert_eq!(started.elapsed(), Duration::ZERO, "{uri}");
+    }
 }

@@ -96,7 +96,7 @@ async fn by_wait_senders_wait_through_five_minutes_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_drop_newest_what_is_queued_arrives_and_all_after_it_is_counted() {
+async fn with_drop_newest_queued_messages_arrive_and_later_ones_are_counted() {
     let (sink, proxy) = down().await;
     sink.expect(0, 0..100);
     let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropNewest);
@@ -121,7 +121,7 @@ async fn by_drop_newest_what_is_queued_arrives_and_all_after_it_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_drop_oldest_the_newest_arrive_and_all_before_them_is_counted() {
+async fn with_drop_oldest_the_newest_arrive_and_earlier_ones_are_counted() {
     let (sink, proxy) = down().await;
     sink.expect(0, 400..500);
     let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropOldest);

@@ -1,4 +1,4 @@
-//! The end of the driver, and what becomes of what is left.
+//! The end of the driver, and the outcome of the messages that are left.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_gives
 }
 
 #[tokio::test]
-async fn while_all_is_well_the_driver_sends_what_is_left_and_ends_its_connection_in_order() {
+async fn a_driver_sends_all_and_ends_its_connection_in_order() {
     let sink = Sink::start().await;
     sink.expect(0, 0..5000);
     let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);

@@ -29,7 +29,7 @@ async fn send_slowly(sending: &Sending, numbers: std::ops::Range<u64>) {
 }
 
 #[tokio::test]
-async fn what_is_sent_while_nobody_listens_is_lost_and_counted_and_all_else_arrives() {
+async fn messages_without_a_listener_are_lost_and_counted_and_all_others_arrive() {
     let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let proxy = UdpProxy::start(sink.local_addr().unwrap(), 0).await.unwrap();
     let uri = format!("gelf://{}?compression=none", proxy.address());

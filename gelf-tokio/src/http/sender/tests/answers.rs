@@ -1,4 +1,4 @@
-//! What is made of what comes back.
+//! Answers, valid and invalid.
 
 use std::time::Duration;
 
@@ -7,18 +7,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::super::HttpError;
-use super::super::wire::MAX_ANSWER_BYTES;
+use super::super::observed_io::MAX_ANSWER_BYTES;
 use super::server::{ACCEPTED, Server, guarded, piped, post};
 use crate::endpoint::HttpOptions;
 
-/// What a post makes of this answer, to the end of which the connection is kept, or ended, and whether the next post
-/// goes out on it.
+/// Posts, and answers so. Returns the result, and whether the next post uses the same connection.
 async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());
     let (result, mut peer) = server.answer_one(&mut sender, answer).await;
     let next = async {
-        // Whichever connection the request comes on.
+        // The request comes on either connection.
         tokio::select! {
             biased;
             seen = peer.request() => if seen.is_some() {
@@ -82,10 +81,10 @@ async fn a_receiver_that_closes_is_not_sent_another_request_on_that_connection()
         "HTTP/1.1 202 A\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 202 A\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello",
         "HTTP/1.0 202 A\r\ncontent-length: 0\r\n\r\n",
-        // No length: the body ends with the connection, and nobody waits for that.
+        // Without a length the body ends with the connection, which is not waited for.
         "HTTP/1.1 202 A\r\n\r\n",
         "HTTP/1.1 202 A\r\n\r\nhello",
-        // More than was announced, or another answer that nobody asked for.
+        // More bytes than announced, or a second answer.
         "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nhello",
         "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 A\r\ncontent-length: 0\r\n\r\n",
     ] {
@@ -107,7 +106,7 @@ async fn interim_answers_are_skipped() {
             (503, true)
         );
     }
-    // Another protocol was not asked for.
+    // The request asks for no other protocol.
     let switching = "HTTP/1.1 101 x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
     assert_eq!(status_of(switching).await, (101, false));
 }
@@ -134,7 +133,7 @@ async fn a_status_other_than_2xx_is_an_error_and_the_connection_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_an_answer_that_cannot_be_read() {
+async fn bytes_that_are_not_http_are_an_answer_that_cannot_be_read() {
     let long = |len| format!("HTTP/1.1 202 A\r\nx: {}\r\n\r\n", "y".repeat(len));
     let many = |count| format!("HTTP/1.1 204 A\r\n{}\r\n", "x: y\r\n".repeat(count));
     for answer in [
@@ -178,7 +177,7 @@ async fn a_long_body_is_not_read_but_the_status_counts() {
     assert!(!answered(&sized(65_537)).await.1);
 }
 
-/// Posts against a server that goes on and on, and gives how many bytes it could write until it was cut off.
+/// Posts to a server that answers without end. Returns how many bytes it could write until it was cut off.
 async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());
@@ -199,7 +198,7 @@ async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    // What is read is bounded; what the two sockets hold beyond it is the system's, about 6 MB on loopback.
+    // Reading is bounded. The two sockets hold more, about 6 MB on loopback.
     const MAX_WRITTEN: usize = MAX_ANSWER_BYTES + (32 << 20);
     let chunked = "HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n";
     for (start, again, accepted) in [
@@ -234,7 +233,7 @@ async fn no_answer_is_a_time_out() {
         let error = result.unwrap_err();
         assert!(matches!(error, HttpError::TimedOut { after } if after.as_secs() == 10), "{error:?}");
         assert!(error.is_retriable());
-        // Nothing more is said on that connection.
+        // Nothing more is sent on that connection.
         assert!(peer.request().await.is_some() && peer.request().await.is_none());
         assert_eq!(peer.unread(), b"");
     }
@@ -246,7 +245,7 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
         ("content-length: 5\r\n\r\nhell", 10_000, 1_000),
         ("content-length: 5\r\n\r\nhell", 300, 300),
         ("transfer-encoding: chunked\r\n\r\n", 10_000, 1_000),
-        // These are not waited for at all: the connection cannot be used again, or not before much is read.
+        // These bodies are not waited for: the connection cannot be used again, or not before much is read.
         ("\r\nhell", 10_000, 0),
         ("content-length: 65537\r\n\r\nhell", 10_000, 0),
     ] {
@@ -293,7 +292,7 @@ async fn a_receiver_that_answers_before_it_has_read_all_gets_the_next_request_on
     let body = Bytes::from(vec![b'x'; 32 << 20]);
     let (result, mut peer) = guarded(async { tokio::join!(sender.post(body.clone()), serve) }).await;
     result.unwrap();
-    // It has a part of the first one, and nothing comes behind that.
+    // It has a part of the first request, and nothing follows.
     peer.closed().await;
     assert!(peer.request().await.is_none());
     let head = peer.unread().windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;

@@ -1,4 +1,4 @@
-//! What a post leaves behind that is given up.
+//! Posts whose future is dropped.
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, yield_now};
 use super::server::{Peer, guarded, sender_to};
 use crate::endpoint::HttpOptions;
 
-/// What each connection carried: whole requests, by their bodies, and what was left when it ended.
+/// The whole requests of each connection, by their bodies, and the bytes left when it ended.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
 /// Answers all requests on all connections, reading little at a time, and writing a byte.
@@ -37,7 +37,7 @@ async fn serve(listener: TcpListener, log: Log) {
     }
 }
 
-/// Polls a future so many times; its output, if it was ready by then.
+/// Polls a future so many times. Returns its output, if it was ready by then.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut left = times;
@@ -61,8 +61,8 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// Posts, gives up a second post after so many polls, and posts again. Whether the second one was ready by then, and
-/// whether a connection ended amid its request.
+/// Posts, gives up a second post after so many polls, and posts again. Whether the second one was ready by
+/// then, and whether a connection ended amid its request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Connections have it from the listener.

@@ -1,4 +1,4 @@
-//! When a connection is made, kept, and made again.
+//! The making, keeping and replacing of connections.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,8 +14,8 @@ use super::server::{ACCEPTED, Server, guarded, post, sender_to};
 use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, Resolving};
 
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
+/// Returns an address without a listener.
+async fn without_listener() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
@@ -139,8 +139,8 @@ async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
     }
 }
 
-/// A server that ends the connection after so many bytes of its answer: on the first request or, with `kept`, on the
-/// second. Gives the result, and how often the request was seen.
+/// A server that ends the connection after so many bytes of its answer: on the first request or, with `kept`,
+/// on the second. Gives the result, and how often the request was seen.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());
@@ -171,7 +171,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
     let posts = async {
         let result = post(&mut sender).await;
         if !(kept && bytes == 0) {
-            // The sender is as good as before.
+            // The sender stays usable.
             post(&mut sender).await.unwrap();
             seen = 1;
         }
@@ -209,7 +209,7 @@ async fn a_message_is_accepted_from_the_last_byte_of_the_head_on() {
 #[tokio::test]
 async fn all_addresses_are_tried_in_order() {
     let mut server = Server::start().await;
-    let (dead, other) = (nobody().await, nobody().await);
+    let (dead, other) = (without_listener().await, without_listener().await);
     let mut sender = sender_to(vec![dead, other, server.address(), dead], &HttpOptions::default());
     server.answer_one(&mut sender, ACCEPTED).await.0.unwrap();
 
@@ -256,7 +256,7 @@ async fn an_address_that_does_not_answer_leaves_time_for_the_next_and_for_the_re
     assert!(error.is_retriable());
 }
 
-/// Says at each question where the host is now.
+/// A resolver of a host that moves.
 #[derive(Debug)]
 struct Moves(Mutex<VecDeque<io::Result<SocketAddr>>>);
 

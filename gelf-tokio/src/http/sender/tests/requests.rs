@@ -1,4 +1,4 @@
-//! What stands on the wire.
+//! Requests as they are on the wire.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::endpoint::{Endpoint, HttpOptions};
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-/// What a server sees of what is sent by `send`.
+/// Returns the request that `send` sends.
 async fn seen(options: &HttpOptions, send: impl AsyncFnOnce(&mut HttpSender)) -> Seen {
     let mut server = Server::start().await;
     let mut sender = server.sender(options);

@@ -16,7 +16,7 @@ pub(super) use super::peer::{ACCEPTED, Peer, Seen, guarded};
 use crate::endpoint::HttpOptions;
 use crate::resolve::{Resolve, Resolving};
 
-/// The addresses that it is given, whatever the host.
+/// A resolver that returns the same addresses for every host.
 #[derive(Debug)]
 pub(super) struct Addresses(pub(super) Vec<SocketAddr>);
 
@@ -32,7 +32,7 @@ impl Resolve for Addresses {
 
 pub(super) struct Server {
     pub(super) listener: TcpListener,
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(super) connections: usize,
 }
 
@@ -45,7 +45,7 @@ impl Server {
         self.listener.local_addr().unwrap()
     }
 
-    /// A sender to here, which knows the host as `logs.example`.
+    /// Returns a sender to this server, whose host is `logs.example`.
     pub(super) fn sender(&self, options: &HttpOptions) -> HttpSender {
         sender_to(vec![self.address()], options)
     }
@@ -71,7 +71,7 @@ impl Server {
         guarded(async { tokio::join!(post(sender), serve) }).await
     }
 
-    /// Whether somebody has connected who was not accepted yet.
+    /// Returns whether a connection waits to be accepted.
     pub(super) async fn has_another(&self) -> bool {
         timeout(Duration::from_millis(5), self.listener.accept()).await.is_ok()
     }
@@ -81,8 +81,8 @@ pub(super) fn sender_to(addresses: Vec<SocketAddr>, options: &HttpOptions) -> Ht
     HttpSender::from_options(options, "logs.example", 12201, Arc::new(Addresses(addresses))).unwrap()
 }
 
-/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on when the
-/// system passes bytes on.
+/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on
+/// when the system passes bytes on.
 pub(super) async fn piped(options: &HttpOptions) -> (HttpSender, Peer<DuplexStream>) {
     let (ours, theirs) = duplex(64 * 1024);
     let mut sender = sender_to(Vec::new(), options);

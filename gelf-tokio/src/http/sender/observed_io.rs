@@ -1,4 +1,4 @@
-//! What a connection reads and writes through: it counts, and lets an answer be heard that came before a broken write.
+//! The IO below hyper: it counts what is read, and lets an answer be read that came before a failed write.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,69 +8,69 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes are read for one answer: its headers and its body, and as much again for interim answers and for what
-/// frames the body. A read may go beyond it by its own length.
+/// The limit of the bytes of one answer: its headers and its body, and as much again for interim answers and
+/// chunk framing. One read may exceed it by its own length.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
-/// What is known of a [`Wire`] while hyper has it.
+/// The state of an [`ObservedIo`], shared since hyper owns the IO.
 #[derive(Debug, Default)]
-pub(super) struct WireState {
+pub(super) struct IoState {
     heard: AtomicUsize,
     broken: AtomicBool,
 }
 
-impl WireState {
-    /// Begins to count again: a request goes out.
+impl IoState {
+    /// Resets the count, for the next request.
     pub(super) fn begin(&self) {
         self.heard.store(0, Ordering::Relaxed);
     }
 
-    /// How many bytes came since.
+    /// Returns the number of bytes read since.
     pub(super) fn heard(&self) -> usize {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// Whether a write has failed.
+    /// Returns whether a write has failed.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 }
 
-/// A socket that is watched.
+/// A socket whose reads are counted and whose write errors are deferred.
 ///
-/// A receiver may refuse a request before it has read it all, and close the connection. Then writing fails, and the
-/// answer, which says why, is there to be read. hyper would end at the failed write, and a request that can never succeed
-/// would look like one that may. So here writing seems to go on, and the error is told when reading has come to the end.
-pub(super) struct Wire {
+/// A receiver may refuse a request before it has read all of it, and close the connection. Then writing
+/// fails, while the answer with the reason can be read. hyper would end at the failed write, and a request
+/// that can never succeed would seem retriable. So a failed write is reported only at the end of reading.
+pub(super) struct ObservedIo {
     socket: Box<dyn Socket>,
-    state: Arc<WireState>,
+    state: Arc<IoState>,
     write_error: Option<io::Error>,
 }
 
-impl Wire {
-    pub(super) fn new(socket: Box<dyn Socket>, state: Arc<WireState>) -> Self {
+impl ObservedIo {
+    pub(super) fn new(socket: Box<dyn Socket>, state: Arc<IoState>) -> Self {
         Self { socket, state, write_error: None }
     }
 
-    /// Notes that writing has failed.
+    /// Notes a write error, to be reported later.
     fn put_off(&mut self, error: io::Error) {
         self.write_error.get_or_insert(error);
         self.state.broken.store(true, Ordering::Relaxed);
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ObservedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.state.heard() > MAX_ANSWER_BYTES {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long")));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long")));
         }
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.socket).poll_read(context, buffer));
@@ -86,7 +86,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ObservedIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -142,7 +142,7 @@ mod tests {
     use http_body_util::Full;
     use hyper::Request;
 
-    /// A socket that takes nothing any more. Only afterwards it is known what came before.
+    /// A socket whose writes fail, and whose reads bring an answer only after that.
     struct Refusing {
         answer: &'static [u8],
         /// Whether the connection ends behind it.
@@ -197,7 +197,8 @@ mod tests {
         }
     }
 
-    /// What a request makes of an answer that is there though it could not be written, and whether another may follow.
+    /// What a request makes of an answer that is there though it could not be written, and whether another
+    /// may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
         let mut connection = Connection::new(Box::new(socket)).await.unwrap();
