@@ -1,5 +1,5 @@
-//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each, as it was sent.
-//! Ctrl-C ends it without loss.
+//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each, as it
+//! was sent. Ctrl-C ends it without loss.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example receive -- 127.0.0.1:12201

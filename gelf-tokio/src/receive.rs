@@ -47,8 +47,8 @@ impl fmt::Debug for Received {
     }
 }
 
-/// The error of something that came in and is not a payload. Only this is lost: the next call of `recv` goes on behind
-/// it.
+/// The error of something that came in and is not a payload. Only this is lost: the next call of `recv` goes
+/// on behind it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiveError {
@@ -66,7 +66,8 @@ pub enum ReceiveError {
         /// The limit that it exceeds.
         error: FrameTooLong,
     },
-    /// A message is too long that came with others in one HTTP request. It is skipped, and the others are received.
+    /// A message is too long that came with others in one HTTP request. It is skipped, and the others are
+    /// received.
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,

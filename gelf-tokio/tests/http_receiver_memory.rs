@@ -1,4 +1,5 @@
-//! How much memory the HTTP receiver takes at most. It is a program of its own, for it counts all that is allocated.
+//! The memory that the HTTP receiver takes at most, and the handshakes of all receivers with TLS. It is a
+//! program of its own, since it counts all allocations.
 #![cfg(feature = "http")]
 #![allow(
     clippy::expect_used,
@@ -57,11 +58,11 @@ static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
 
-/// Figures are of one thing at a time.
+/// Makes the tests run one after another, so that a figure belongs to one.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// How many bytes more were allocated at the worst moment than before, while clients worked and the receiver received.
-/// What is received is dropped as it comes.
+/// Receives while clients work, and drops the items. Returns the growth of allocated bytes at the worst
+/// moment.
 async fn peak<T>(receiver: &mut HttpReceiver, clients: impl Future<Output = T>) -> (usize, T) {
     let mut clients = Box::pin(timeout(GUARD, clients));
     let before = NOW.load(Relaxed);
@@ -75,7 +76,7 @@ async fn peak<T>(receiver: &mut HttpReceiver, clients: impl Future<Output = T>) 
     (PEAK.load(Relaxed) - before, done)
 }
 
-/// Sends a request many times without waiting for an answer. Gives how many answers came.
+/// Sends a request many times without waiting for an answer. Returns the number of answers.
 async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -157,7 +158,8 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
     assert_eq!((answers, values), (1, (8 * KIB * KIB / line.len()) as u64));
     assert!(bytes <= 1024 * KIB, "{bytes}");
 
-    // Each connection is left with all that it can hold: the head, a body in the middle, and a value in the middle.
+    // Each connection is left with all that it can hold: the head, a body in the middle, and a value in the
+    // middle.
     let text: Vec<_> = (0..64 * KIB).map(|at| b"0123456789abcdef"[at * at / 7 % 16]).collect();
     let body = gzip(&[b"{\"a\":\"", &text[..60 * KIB]].concat());
     let half = post(packed, &body);
@@ -186,8 +188,8 @@ async fn half_open_handshakes_take_little_memory_whatever_they_send() {
     let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
     let address = receiver.local_addr().unwrap();
 
-    // The header of a handshake of 64 KiB, the most that is read of one before it is whole, and most of it in records of
-    // 16 KiB.
+    // The header of a handshake of 64 KiB, the most that is read of one before it is whole, and most of it in
+    // records of 16 KiB.
     let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
     hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
     hello.truncate(65_000);

@@ -15,8 +15,8 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    /// Returns a guard that counts one when it is dropped, unless it is disarmed: a future may be dropped wherever it
-    /// waits.
+    /// Returns a guard that counts one when it is dropped, unless it is disarmed: a future may be dropped
+    /// wherever it waits.
     pub(super) fn unless_disarmed(&self) -> CountOnDrop<'_> {
         CountOnDrop(Some(self))
     }

@@ -9,8 +9,8 @@ use super::{ReceiveError, Received};
 /// An item that waits to be handed out.
 pub(super) type Item = Result<Received, ReceiveError>;
 
-/// Creates a queue of up to `max_items` items, at least 1, of up to `max_bytes` bytes together; a single item may be
-/// larger. The bounds make senders wait that are faster than the reader.
+/// Creates a queue of up to `max_items` items, at least 1, of up to `max_bytes` bytes together; a single item
+/// may be larger. The bounds make senders wait that are faster than the reader.
 pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQueue, Deliveries) {
     let max_bytes = max_bytes.min(Semaphore::MAX_PERMITS);
     let (queue, queued) = mpsc::channel(max_items.clamp(1, Semaphore::MAX_PERMITS));
@@ -53,8 +53,8 @@ pub(super) struct Slot<'a> {
 }
 
 impl DeliveryQueue {
-    /// Waits for room for an item of so many bytes. Requests are served in order. Returns `None` when the receiving side
-    /// is gone.
+    /// Waits for room for an item of so many bytes. Requests are served in order. Returns `None` when the
+    /// receiving side is gone.
     ///
     /// # Cancel safety
     /// Reserves nothing if the future is dropped before it is ready.
@@ -74,7 +74,8 @@ impl Slot<'_> {
 }
 
 impl Deliveries {
-    /// Waits for the next item. Returns `None` when the queue is empty and every [`DeliveryQueue`] is dropped.
+    /// Waits for the next item. Returns `None` when the queue is empty and every [`DeliveryQueue`] is
+    /// dropped.
     ///
     /// # Cancel safety
     /// No item is lost if the future is dropped before it is ready.

@@ -27,12 +27,13 @@ pub use options::HttpReceiverOptions;
 use protocol::HttpProtocol;
 pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
 
-/// Receives messages over HTTP/1.1, by Graylog's rules: a request `POST /gelf` carries a message, and the answer is
-/// `202 Accepted`.
+/// Receives messages over HTTP/1.1, by Graylog's rules: a request `POST /gelf` carries a message, and the
+/// answer is `202 Accepted`.
 ///
-/// Connections are accepted and served by tasks of the runtime that [`bind`](Self::bind) is called in, up to the limits of
-/// [`HttpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping the receiver ends everything
-/// at once, and loses what was not handed out; [`close`](Self::close) does not.
+/// Connections are accepted and served by tasks of the runtime that [`bind`](Self::bind) is called in, up to
+/// the limits of [`HttpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping
+/// the receiver ends everything at once, and loses messages that were not handed out; [`close`](Self::close)
+/// does not.
 ///
 /// # Examples
 ///
@@ -80,29 +81,29 @@ pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
 /// | 503 | a message for which there was no room in the queue in that time; the connection is closed |
-/// | 202 | a request whose payloads are all in the queue, to be received; also when they are not JSON, as Graylog: the payload is handed out as it is, and [`Received::decode`] says what is wrong with it |
+/// | 202 | a request whose payloads are all in the queue, to be received; also when they are not JSON, as Graylog: the payload is handed out as it is, and [`Received::decode`] reports its faults |
 ///
-/// Graylog answers 202 before it does anything with the message. Here, as long as the queue is full, the answer waits,
-/// and so do clients.
+/// Graylog answers 202 before it does anything with the message. Here, as long as the queue is full, the
+/// answer waits, and so do clients.
 ///
 /// # Bodies
 ///
-/// gzip and zlib are known by their first bytes, whatever `Content-Encoding` says or does not say: pygelf says
-/// `gzip,deflate` and sends zlib, others say nothing. With `deflate`, bare deflate data (RFC 1951) is known too. A body
-/// without any value is accepted, and gives nothing.
+/// gzip and zlib are known by their first bytes, also without a `Content-Encoding` or with a wrong one:
+/// pygelf says `gzip,deflate` and sends zlib, others say nothing. With `deflate`, bare deflate data (RFC
+/// 1951) is known too. A body without any value is accepted, and gives nothing.
 ///
 /// # Several messages in a body
 ///
-/// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element of the array
-/// is a payload. Elements are told apart by braces, brackets and strings: one that is no GELF is handed out as it is, and
-/// the elements behind it are not disturbed. Any other body is cut into lines, which end with a line feed, or a carriage
-/// return and a line feed; empty ones are left out. The last line may have no line feed: the end of the body ends it. (Graylog
-/// holds it back until the connection ends.) An element or line that is longer than
-/// [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a [`ReceiveError::ValueTooLong`], and the others are handed
-/// out.
+/// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element
+/// of the array is a payload. Elements are told apart by braces, brackets and strings: one that is no GELF is
+/// handed out as it is, and the elements behind it are not disturbed. Any other body is cut into lines, which
+/// end with a line feed, or a carriage return and a line feed; empty ones are left out. The last line may
+/// have no line feed: the end of the body ends it. (Graylog holds it back until the connection ends.) An
+/// element or line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
+/// [`ReceiveError::ValueTooLong`], and the others are handed out.
 ///
-/// Values are handed out as they come. If such a request is rejected in its middle, as by 413 or 503, the values before
-/// are received, and a client that sends all of it again sends them twice.
+/// Values are handed out as they come. If such a request is rejected in its middle, as by 413 or 503, the
+/// values before are received, and a client that sends all of it again sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,
@@ -121,14 +122,14 @@ impl HttpReceiver {
     /// Listens at an address.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Errors of the
-    /// operating system, such as an address in use.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Errors of
+    /// the operating system, such as an address in use.
     pub async fn bind_with(address: impl ToSocketAddrs, options: HttpReceiverOptions) -> io::Result<Self> {
         Self::serve(address, options, None).await
     }
 
-    /// Listens at an address, for connections with TLS alone. A handshake that fails, as that of a client which names
-    /// other protocols than `http/1.1` alone (RFC 7301), costs its connection and is
+    /// Listens at an address, for connections with TLS alone. A handshake that fails, as that of a client
+    /// which names other protocols than `http/1.1` alone (RFC 7301), costs its connection and is
     /// [counted](HttpReceiverStats::failed_handshakes).
     ///
     /// # Errors
@@ -143,12 +144,12 @@ impl HttpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
-    /// out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
+    /// is handed out.
     ///
     /// # Errors
-    /// [`ReceiveError::ValueTooLong`] for a value among several that is too long. The next call goes on behind it. A
-    /// fault of a request as a whole is answered, and counted by [`stats`](Self::stats).
+    /// [`ReceiveError::ValueTooLong`] for a value among several that is too long. The next call goes on
+    /// behind it. A fault of a request as a whole is answered, and counted by [`stats`](Self::stats).
     ///
     /// # Cancel safety
     /// No message is lost if the future is dropped before it is ready.
@@ -156,13 +157,13 @@ impl HttpReceiver {
         self.server.recv().await
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
-    /// nothing.
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
+    /// change nothing.
     ///
-    /// No further connection is accepted. Connections without a request are closed, and later requests with them. A
-    /// request that has begun may come to its end and is answered, and its connection is closed behind the answer; after
-    /// the time `within` it is reset without an answer. Each message of a request that was answered with 202 is handed
-    /// out.
+    /// No further connection is accepted. Connections without a request are closed, and later requests with
+    /// them. A request that has begun may come to its end and is answered, and its connection is closed
+    /// behind the answer; after the time `within` it is reset without an answer. Each message of a request
+    /// that was answered with 202 is handed out.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

@@ -1,12 +1,13 @@
-//! What a receiver that closes asks of the kernel.
+//! System calls of a receiver that closes.
 
 use std::io;
 use std::mem::MaybeUninit;
 
 use socket2::SockRef;
 
-/// Makes the kernel drop every packet for a socket from now on, so that it acknowledges nothing more: what the socket
-/// holds is then all that was ever acknowledged. For a listener, it drops the packets of new connections.
+/// Makes the kernel drop every packet for a socket from now on, so that it acknowledges nothing more: the
+/// socket then holds everything that was ever acknowledged and is not read. For a listener, it drops the
+/// packets of new connections.
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux.
@@ -21,9 +22,10 @@ pub(crate) fn drop_incoming(_socket: &SockRef<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Returns whether the kernel holds nothing for a non-blocking socket to read. The end of a stream is something to read.
+/// Returns whether the kernel holds nothing for a non-blocking socket to read. The end of a stream is
+/// something to read.
 ///
-/// tokio answers from the last event that it has seen, which may be older than what the kernel holds.
+/// tokio answers from the last event that it has seen, which may be older than the data.
 pub(crate) fn is_drained(socket: &SockRef<'_>) -> bool {
     let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

@@ -1,5 +1,5 @@
-//! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits, shakes hands,
-//! serves each connection in a task of its own, counts, and closes.
+//! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits,
+//! shakes hands, serves each connection in a task of its own, counts, and closes.
 
 mod accept;
 pub(crate) mod closing;
@@ -39,8 +39,8 @@ pub(crate) enum Handshake {}
 
 /// What is spoken on the connections of a [`Server`].
 pub(crate) trait Protocol: fmt::Debug + Send + Sync + 'static {
-    /// Serves a connection until it ends. It should end soon after [`Peer::closing`] has begun, and is dropped when the
-    /// time to close is over.
+    /// Serves a connection until it ends. It should end soon after [`Peer::closing`] has begun, and is
+    /// dropped when the time to close is over.
     fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> impl Future<Output = Served> + Send;
 }
 
@@ -50,7 +50,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
     fn tcp(&self) -> Option<&TcpStream>;
 }
 
-/// The far end of a connection, and what its task shares with the server.
+/// The address of a connection's far end, and the task's connections to the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -62,19 +62,19 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Served {
     pub(crate) end: End,
-    /// Whether to reset the connection, so that the next write of its peer fails. After a plain end that write would
-    /// succeed, and its data would be lost without notice.
+    /// Whether to reset the connection, so that the next write of its peer fails. After a plain end that
+    /// write would succeed, and its data would be lost without notice.
     pub(crate) reset: bool,
 }
 
 /// The limits of a [`Server`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerOptions {
-    /// The limit of open connections, at least 1. Further ones wait, unaccepted, in the kernel. It stops floods of
-    /// connections.
+    /// The limit of open connections, at least 1. Further ones wait, unaccepted, in the kernel. It stops
+    /// floods of connections.
     pub(crate) max_connections: usize,
-    /// The limit of open connections of one IPv4 address, or of one IPv6 network of 64 bits; at least 1. Further ones
-    /// are reset at once. It stops a single peer from taking all connections.
+    /// The limit of open connections of one IPv4 address, or of one IPv6 network of 64 bits; at least 1.
+    /// Further ones are reset at once. It stops a single peer from taking all connections.
     pub(crate) max_connections_per_peer: usize,
     pub(crate) max_queued_items: usize,
     pub(crate) max_queued_bytes: usize,
@@ -129,8 +129,8 @@ impl Server {
         self.deliveries.recv().await
     }
 
-    /// Begins to close: connections that wait in the kernel are accepted, and no others; all are told, and those that
-    /// are open when the time is over are reset.
+    /// Begins to close: connections that wait in the kernel are accepted, and no others; all are told, and
+    /// those that are open when the time is over are reset.
     pub(crate) fn close(&self, within: Duration) {
         self.closer.close(within);
     }

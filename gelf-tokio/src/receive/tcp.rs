@@ -27,12 +27,12 @@ pub use options::TcpReceiverOptions;
 use reader::{FrameCounters, FrameProtocol};
 pub use stats::TcpReceiverStats;
 
-/// Receives messages from any number of TCP connections: those of one connection in order, those of different ones as
-/// they come.
+/// Receives messages from any number of TCP connections, in order for each connection.
 ///
-/// Connections are accepted and read by tasks of the runtime that [`bind`](Self::bind) is called in, up to the limits of
-/// [`TcpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping the receiver ends everything
-/// at once, and loses what was not handed out; [`close`](Self::close) does not.
+/// Connections are accepted and read by tasks of the runtime that [`bind`](Self::bind) is called in, up to
+/// the limits of [`TcpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping the
+/// receiver ends everything at once, and loses messages that were not handed out; [`close`](Self::close) does
+/// not.
 ///
 /// # Examples
 ///
@@ -85,8 +85,8 @@ impl TcpReceiver {
         Self::serve(address, options, None).await
     }
 
-    /// Listens at an address, for connections with TLS alone. A handshake that fails costs its connection and is
-    /// [counted](TcpReceiverStats::failed_handshakes).
+    /// Listens at an address, for connections with TLS alone. A handshake that fails costs its connection and
+    /// is [counted](TcpReceiverStats::failed_handshakes).
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
@@ -100,8 +100,8 @@ impl TcpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
-    /// out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
+    /// is handed out.
     ///
     /// # Errors
     /// A frame that is too long. The next call goes on behind it.
@@ -112,18 +112,20 @@ impl TcpReceiver {
         self.server.recv().await
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
-    /// nothing.
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
+    /// change nothing.
     ///
-    /// No further connection is accepted. Senders are told by the end of their incoming stream, and are read until they
-    /// end their connections too, or have been silent for 100 ms, but at most for 1 s and for half of the time `within`;
-    /// whole frames that came until then are handed out. A connection that its sender has not ended is then reset, so that the sender
-    /// knows. What is not in the queue after the time `within`, because `recv` was not called often enough, is lost and
+    /// No further connection is accepted. Senders are told by the end of their incoming stream, and are read
+    /// until they end their connections too, or have been silent for 100 ms, but at most for 1 s and for half
+    /// of the time `within`; whole frames that came until then are handed out. A connection that its sender
+    /// has not ended is then reset, so that the sender knows. Frames that are not in the queue after the time
+    /// `within`, because `recv` was not called often enough, are lost and
     /// [counted](TcpReceiverStats::cut_frames).
     ///
-    /// On Linux, each whole frame that the kernel has acknowledged to its sender is handed out: before the last bytes of
-    /// a connection are read, the kernel is told to take, and acknowledge, no more of it. On other systems a frame may be
-    /// acknowledged and lost that comes between the last read and the end of its connection.
+    /// On Linux, each whole frame that the kernel has acknowledged to its sender is handed out: before the
+    /// last bytes of a connection are read, the kernel is told to take, and acknowledge, no more of it. On
+    /// other systems a frame may be acknowledged and lost that comes between the last read and the end of its
+    /// connection.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

@@ -21,17 +21,18 @@ const READ_BUFFER_BYTES: usize = 65_535;
 /// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
 const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
-/// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor busy.
+/// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor
+/// busy.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// Limits of a [`UdpReceiver`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
-    /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log lines. It
-    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
-    /// `CAP_NET_ADMIN`), and drops datagrams that do not fit; see [`UdpReceiver::receive_buffer`]. A warning is logged
-    /// for less than half.
+    /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log
+    /// lines. It grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the
+    /// process has `CAP_NET_ADMIN`), and drops datagrams that do not fit; see
+    /// [`UdpReceiver::receive_buffer`]. A warning is logged for less than half.
     pub receive_buffer: usize,
     /// Limits of pending chunks and of inflated payloads.
     pub limits: DatagramLimits,
@@ -45,7 +46,8 @@ impl Default for UdpReceiverOptions {
 
 /// Receives messages from any number of senders, told apart by address and port.
 ///
-/// It never answers. Where a proxy sends the chunks of one message from several ports, they cannot be reassembled.
+/// It never answers. Where a proxy sends the chunks of one message from several ports, they cannot be
+/// reassembled.
 ///
 /// # Examples
 ///
@@ -93,10 +95,11 @@ pub struct UdpReceiver {
 pub struct UdpReceiverStats {
     /// Datagrams, and the payloads and errors that they gave.
     pub datagrams: DatagramStats,
-    /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer, because of a
-    /// wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss, `datagrams.datagrams`, these,
-    /// and the datagrams that wait to be read add up to all that were sent. `None` where the system does not tell: it is
-    /// known on Linux. To be exact it must be asked for once in 2^32 drops.
+    /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer,
+    /// because of a wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss,
+    /// `datagrams.datagrams`, these, and the datagrams that wait to be read add up to all that were sent.
+    /// `None` where the system does not tell: it is known on Linux. To be exact it must be asked for once in
+    /// 2^32 drops.
     pub kernel_drops: Option<u64>,
     /// Errors of the socket; no datagram belongs to them.
     pub socket_errors: u64,
@@ -129,8 +132,8 @@ impl UdpReceiver {
         Ok(receiver)
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything is handed
-    /// out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
+    /// is handed out.
     ///
     /// # Errors
     /// A datagram that gives no payload. The next call goes on behind it.
@@ -165,12 +168,12 @@ impl UdpReceiver {
         }
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls change
-    /// nothing.
+    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
+    /// change nothing.
     ///
-    /// Datagrams that the kernel holds are still received, for up to the time `within`; on Linux it takes no further
-    /// ones, and on other systems those that come before the last is read are received too. Messages of which chunks are
-    /// missing then are lost. The port is free when the receiver is dropped.
+    /// Datagrams that the kernel holds are still received, for up to the time `within`; on Linux it takes no
+    /// further ones, and on other systems those that come before the last is read are received too. Messages
+    /// of which chunks are missing then are lost. The port is free when the receiver is dropped.
     pub fn close(&mut self, within: Duration) {
         if self.read_until.is_some() {
             return;
@@ -182,8 +185,8 @@ impl UdpReceiver {
         self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
     }
 
-    /// Returns the next message that was given up because chunks of it are missing, unless it was returned already. If
-    /// more than 1,024 wait to be returned, later ones are only counted.
+    /// Returns the next message that was given up because chunks of it are missing, unless it was returned
+    /// already. If more than 1,024 wait to be returned, later ones are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
         self.reader.reassembler_mut().poll_dropped()
     }
@@ -245,8 +248,8 @@ impl UdpReceiver {
         Some(new)
     }
 
-    /// Waits until there is something to read or the receiver is closed. Gives up chunks meanwhile that are pending for
-    /// too long.
+    /// Waits until there is something to read or the receiver is closed. Gives up chunks meanwhile that are
+    /// pending for too long.
     async fn wait(&mut self) {
         let reassembler = self.reader.reassembler_mut();
         let timeout = sleep_until(reassembler.poll_timeout().map(Instant::from_std));
@@ -344,8 +347,8 @@ mod tests {
     async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
-        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing that it
-        // knows of; so the first wait takes none of its time.
+        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing
+        // that it knows of; so the first wait takes none of its time.
         while receiver.stats().datagrams.chunks == 0 {
             tokio::select! {
                 biased;

@@ -1,4 +1,5 @@
-//! The HTTP receiver's options, counters and connections. The conformance vectors of HTTP have its answers and payloads.
+//! The HTTP receiver's options, counters and connections. The conformance vectors of HTTP have its answers
+//! and payloads.
 
 use crate::support::http_client::{
     Client, Item, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request, until, zlib,
@@ -75,7 +76,7 @@ async fn a_required_header_must_have_exactly_its_value() {
     let (statuses, items) = exchange(&mut receiver, &requests).await;
     assert_eq!(statuses, [401, 401, 401, 401, 202]);
     assert_eq!(items, good([M]));
-    // Whoever does not know it learns nothing of what else is wrong.
+    // A client that does not know it learns no other fault.
     let (statuses, _) = exchange(&mut receiver, &[request("GET /wrong", "", "")]).await;
     assert_eq!(statuses, [401]);
     assert_eq!(receiver.stats().rejected.unauthorized, 5);
@@ -144,7 +145,7 @@ async fn a_body_of_more_than_65536_bytes_is_413_and_ends_the_connection() {
     for (accepted, refused) in [
         (post("", &longest), post("", &longer)),
         (post_chunked("", &longest, 1000), post_chunked("", &longer, 1000)),
-        // What counts is what comes out.
+        // The inflated length counts.
         (post("", gzip(longest.as_bytes())), post("", gzip(longer.as_bytes()))),
         (post("", zlib(longest.as_bytes())), post_chunked("", zlib(longer.as_bytes()), 100)),
     ] {
@@ -224,7 +225,7 @@ async fn in_bulk_a_body_may_have_8_mib_and_not_a_byte_more() {
         assert_eq!((statuses, items.len()), (vec![202], lines));
         let longer = post_chunked("", pack(format!("{body} ").as_bytes()), 10_000);
         let (statuses, items) = exchange(&mut receiver, &[longer]).await;
-        // Those before the last part were received as they came.
+        // The values before the last part were received as they came.
         assert_eq!(statuses, [413]);
         assert!(items.len() > lines * 9 / 10 && items.len() <= lines, "{} of {lines}", items.len());
     }

@@ -1,4 +1,5 @@
-//! The HTTP receiver among clients that mean harm, or no HTTP at all: a bad one costs what it sent and nothing else.
+//! The HTTP receiver among hostile clients and clients of other protocols: a bad one costs its own request
+//! alone.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -161,7 +162,7 @@ async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_
     let stats = receiver.stats();
     assert_eq!((stats.slow_heads, stats.rejected.too_slow), (50, 50));
     assert_eq!((stats.accepted, stats.requests), (accepted as u64, accepted as u64 + 50));
-    // The client that was served, and those that were answered with 408.
+    // The served client, and the clients that were answered with 408.
     assert_eq!((stats.connections, stats.ended_connections), (101, 51));
 }
 
@@ -217,7 +218,7 @@ async fn a_connection_that_breaks_takes_its_own_request_along_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_flood_of_bombs_is_refused_one_by_one() {
+async fn a_flood_of_bombs_is_rejected_one_by_one() {
     let mut receiver = receiver(|_| {}).await;
     let bomb = gzip(&vec![b' '; 16 * 1024 * 1024]);
     assert!(bomb.len() < 20 * 1024, "{}", bomb.len());
@@ -233,10 +234,10 @@ async fn a_flood_of_bombs_is_refused_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_refused_request_with_a_body_of_any_length_is_answered() {
+async fn a_rejected_request_with_a_body_of_any_length_is_answered() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
-    // Whoever still sends when the connection is closed would lose the answer with it.
+    // A client that still sends when the connection is closed would lose the answer with it.
     for len in [0, 1, 60_000, 80_000, 10_000_000] {
         for (line, status) in [("POST /wrong", 404), ("GET /gelf", 405), ("POST /gelf", 413)] {
             if status == 413 && len <= 65_536 {

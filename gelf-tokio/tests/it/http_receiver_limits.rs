@@ -1,4 +1,4 @@
-//! How many connections the HTTP receiver keeps, and how it ends them.
+//! The limits of the HTTP receiver's connections, and their ends.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The status of the answer to a message on a connection.
+/// Sends a message on a connection, and returns the status of the answer.
 async fn send(receiver: &mut HttpReceiver, client: &mut Client) -> u16 {
     let (status, items) = during(receiver, async {
         client.send(post("", M)).await;
@@ -43,7 +43,7 @@ async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_othe
     assert_eq!((stats.connections, stats.over_limit_connections, stats.open_connections), (74, 10, 64));
     adds_up(&stats);
 
-    // Another peer, one of those that were there, and the peer again once one of its connections has ended.
+    // Another peer, an open connection, and the peer again once one of its connections has ended.
     let mut other = Client::over(connect_from(3, address));
     assert_eq!(send(&mut receiver, &mut other).await, 202);
     let mut first = Client::over(open.pop().unwrap());
@@ -74,7 +74,7 @@ async fn a_connection_beyond_the_limit_waits_until_another_ends() {
     adds_up(&stats);
 }
 
-/// What a client reads at the end of its connection.
+/// Reads to the end of a connection.
 async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usize, ErrorKind> {
     let mut rest = Vec::new();
     let read = during(receiver, stream.read_to_end(&mut rest)).await.0;
@@ -137,10 +137,10 @@ async fn each_end_of_a_connection_is_counted_once() {
     let half = post("", M);
     for (sent, ended, broken) in [
         (&b""[..], 1, 0),
-        // An answer that ends it, of which there is none to HTTP/2.
+        // An answer ends it. HTTP/2 gets none.
         (b"nothing of HTTP\r\n\r\n", 2, 0),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 3, 0),
-        // In the middle of a head. In that of a body the request is broken, and answered.
+        // In the middle of a head. In the middle of a body the request is broken, and answered.
         (&half[..10], 3, 1),
         (&half[..half.len() - 1], 4, 1),
     ] {

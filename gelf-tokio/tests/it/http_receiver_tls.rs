@@ -1,4 +1,4 @@
-//! The HTTP receiver over TLS: our own senders and others, and whoever does not shake hands.
+//! The HTTP receiver over TLS: with our own senders, other clients, and clients that do not shake hands.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A receiver, and what its clients have of it.
+/// A receiver, and the certificates for its clients.
 struct Secured {
     receiver: HttpReceiver,
     address: SocketAddr,
@@ -49,7 +49,7 @@ impl Secured {
         Self { address: receiver.local_addr().unwrap(), receiver, authority, files }
     }
 
-    /// Where our own senders send, with more options.
+    /// Returns the endpoint for our own senders, with more options.
     fn endpoint(&self, more: &str) -> gelf_tokio::Endpoint {
         let ca = self.files.path("ca.pem");
         format!("gelf+https://{}?ca={}{more}", self.address, ca.display()).parse().unwrap()
@@ -68,7 +68,7 @@ impl Secured {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// What a client says first.
+    /// Returns the first message of a handshake.
     fn client_hello(&self) -> Vec<u8> {
         let config = Arc::clone(self.connector(&["http/1.1"]).config());
         let mut client = ClientConnection::new(config, ServerName::try_from("127.0.0.1").unwrap()).unwrap();
@@ -149,7 +149,7 @@ async fn our_own_client_gets_a_receipt_for_each_message() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_wants_certificates_takes_messages_of_those_that_have_one_alone() {
+async fn a_receiver_that_requires_client_certificates_rejects_clients_without_one() {
     let clients = Authority::new("clients");
     let mut secured = Secured::start_with(
         |_| {},
@@ -196,7 +196,7 @@ async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
 }
 
 #[tokio::test]
-async fn who_does_not_speak_tls_costs_its_own_connection_alone() {
+async fn a_client_that_does_not_speak_tls_costs_its_own_connection_alone() {
     let mut secured = Secured::start(|_| {}).await;
     let mut good = secured.shake_hands(&[]).await.unwrap();
     let junk = [
@@ -309,7 +309,7 @@ async fn the_limits_that_hold_without_tls_hold_with_it() {
     })
     .await;
     assert_eq!(status, 413);
-    // TLS says that it is the end, there and between two requests.
+    // TLS announces the end, there and between two requests.
     assert!(during(&mut secured.receiver, client.is_closed()).await.0);
     let mut idle = secured.shake_hands(&[]).await.unwrap();
     secured.send(&mut idle).await;

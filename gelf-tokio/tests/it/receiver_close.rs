@@ -1,4 +1,5 @@
-//! Receivers that are closed while senders go on: every message that was acknowledged or answered is handed out.
+//! Receivers that are closed while senders go on: every message that was acknowledged or answered is handed
+//! out.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,8 +36,8 @@ fn name(payload: &[u8]) -> String {
     rest.split_once(' ').unwrap().0.to_owned()
 }
 
-/// Receives until `after` messages have come, closes the receiver, and receives the rest. Evaluates to the names of all
-/// messages.
+/// Receives until `after` messages have come, closes the receiver, and receives the rest. Evaluates to the
+/// names of all messages.
 macro_rules! close_after {
     ($receiver:expr, $after:expr, $within:expr) => {{
         let mut names = HashSet::new();
@@ -67,8 +68,8 @@ async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
     assert!(count > 0);
 }
 
-/// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the kernel of
-/// the receiver has acknowledged to the last byte.
+/// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the
+/// kernel of the receiver has acknowledged to the last byte.
 async fn send_over_tcp(endpoint: String, sender: u64, batch: u64) -> Vec<String> {
     // One that is late finds nobody.
     let Ok(mut connection) = TcpSender::connect(&endpoint.parse().unwrap()).await else { return Vec::new() };

@@ -81,7 +81,7 @@ async fn each_connection_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn every_member_survives_the_way() {
+async fn every_member_arrives_unchanged() {
     let (mut sender, mut receiver) = pair().await;
     let message = Message::new("host-1", "quote \" backslash \\ nul \0 umlaut ü")
         .with_full_message("a\nb")
@@ -95,7 +95,7 @@ async fn every_member_survives_the_way() {
 }
 
 #[tokio::test]
-async fn after_the_receiver_was_gone_a_new_connection_sends_again_what_was_not_flushed() {
+async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
     let (mut sender, mut receiver) = pair().await;
     let address = receiver.local_addr().unwrap();
     sender.send(&numbered(0)).await.unwrap();

@@ -16,7 +16,7 @@ async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
     (UdpSender::connect(&uri.parse().unwrap()).await.unwrap(), receiver)
 }
 
-/// Nothing is lost on the loopback, so what does not come soon does not come at all.
+/// Waits for a message. The loopback loses none.
 async fn received(receiver: &mut UdpReceiver) -> Received {
     timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap().expect("it is good")
 }
@@ -96,7 +96,7 @@ async fn a_message_of_128_chunks_arrives_and_one_byte_more_is_refused_by_name() 
 }
 
 #[tokio::test]
-async fn what_is_on_the_wire_is_the_payload_and_no_byte_more() {
+async fn a_datagram_carries_the_payload_and_no_byte_more() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf://{}?compression=none&datagram_size=40", peer.local_addr().unwrap());
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
@@ -151,7 +151,7 @@ async fn an_endpoint_of_another_transport_is_refused() {
 }
 
 #[tokio::test]
-async fn while_nobody_listens_sending_goes_on_and_the_first_message_after_the_return_arrives() {
+async fn sending_goes_on_without_a_listener_and_arrives_once_there_is_one() {
     let (mut sender, receiver) = pair("").await;
     let address = receiver.local_addr().unwrap();
     drop(receiver);
@@ -163,7 +163,7 @@ async fn while_nobody_listens_sending_goes_on_and_the_first_message_after_the_re
         assert_eq!(sent.datagrams, 1);
         refused += sent.refused;
     }
-    // The last one was refused too, and the report of it waits for the next.
+    // The last one was refused too, which the next send learns.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     sender.send(&Message::new("h", "heard")).await.unwrap();
     let payload = received(&mut receiver).await.payload;
@@ -196,7 +196,7 @@ async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_flood_of_rubbish_is_counted_to_the_last_datagram_and_good_messages_come_through() {
+async fn a_flood_of_bad_datagrams_is_counted_and_good_messages_are_received() {
     let (mut sender, mut receiver) = pair("").await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(receiver.local_addr().unwrap()).await.unwrap();

@@ -1,5 +1,5 @@
-//! A receiver over HTTP that runs out of file descriptors. It is in a process of its own, since the test takes all of
-//! them.
+//! A receiver over HTTP that runs out of file descriptors. It is in a process of its own, since the test
+//! takes all of them.
 
 use std::fs::File;
 use std::process::Command;

@@ -1,8 +1,8 @@
 //! Tests that need processes of their own: for their memory, their file descriptors, or a network namespace.
 //!
-//! This program is its own harness, since it starts itself again as the other process of a test. Tests run one after
-//! another, so that a figure belongs to one test alone. An argument that is no option selects the tests whose names
-//! contain it.
+//! This program is its own harness, since it starts itself again as the other process of a test. Tests run
+//! one after another, so that a figure belongs to one test alone. An argument that is no option selects the
+//! tests whose names contain it.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! A receiver over TCP against hostile peers: their cost in memory and processor time is bounded, and good senders lose
-//! nothing. The figures are printed.
+//! A receiver over TCP against hostile peers: their cost in memory and processor time is bounded, and good
+//! senders lose nothing. The figures are printed.
 
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ pub(crate) async fn long_frames_that_are_never_ended_cost_no_more_than_their_bud
     let mut long = TcpStream::connect(receiver.address).await.unwrap();
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     long.write_all(&frame).await.unwrap();
-    // As many as have room stay: 256 MiB are 132 times 2 MiB less 64 KiB.
+    // Frames that have room stay: 256 MiB are 132 times 2 MiB less 64 KiB.
     let (report, _) = receiver.until(|report| report["other"] == 1 && report["evicted"] >= 300 - 132);
     let growth = receiver.peak().saturating_sub(before);
     let sent = good.stop();
@@ -121,7 +121,7 @@ pub(crate) async fn long_frames_that_are_never_ended_cost_no_more_than_their_bud
         "good ones meanwhile: one of 2 MiB, and {} of {sent} small ones, the slowest after {worst:?}",
         after["timed"]
     );
-    // The budget, 64 KiB of each connection, and what the allocator keeps.
+    // The budget, 64 KiB of each connection, and the allocator's own.
     assert!(growth <= (256 + 20 + 44) * MIB, "{growth}");
     assert_eq!(after["timed"], sent);
     assert_eq!([after["cut"], after["slow"]], [after["evicted"], 0]);
@@ -136,7 +136,7 @@ pub(crate) async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_
     for number in 0..2000 {
         let address = receiver.address;
         tasks.spawn(async move {
-            // Those that find no room in the kernel's queue try for longer than the test takes.
+            // Without room in the kernel's queue, a connect takes longer than the test.
             let mut stream =
                 timeout(Duration::from_secs(5), connect_from(2 + (number % 100) as u8, address)).await;
             if let Ok(Ok(stream)) = &mut stream {
@@ -176,7 +176,7 @@ pub(crate) async fn one_peer_that_connects_without_end_keeps_nobody_out() {
         let mut streams = Vec::new();
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(3) {
-            // Those beyond the limit are reset at once, some before the connect has returned.
+            // Connections beyond the limit are reset at once, some before the connect has returned.
             let Ok(mut stream) = connect_from(2, address).await else { continue };
             if streams.len() < 64 {
                 stream.write_all(b"{}\0").await.unwrap();

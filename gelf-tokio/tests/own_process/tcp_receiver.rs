@@ -1,4 +1,5 @@
-//! A receiver over TCP in a process of its own, so that its memory, processor time and file descriptors are its own, too.
+//! A receiver over TCP in a process of its own, so that its memory, processor time and file descriptors are
+//! its own, too.
 //!
 //! It counts the frames that it receives, and measures how long a [`timed_frame`] took.
 

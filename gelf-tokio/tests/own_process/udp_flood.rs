@@ -50,11 +50,12 @@ pub(crate) fn a_flood_of_chunks_costs_16_mib_and_no_good_message() {
     assert_eq!(errors, 0);
     assert!(pending <= 8192, "{pending} pending");
     assert!(peak - before <= MAX_GROWTH_KIB, "{} KiB more", peak - before);
-    // The kernel drops datagrams of good and bad messages alike; each message that is missing lacks one of them.
+    // The kernel drops datagrams of good and bad messages alike; each message that is missing lacks one of
+    // them.
     assert!(good - arrived <= drops + good / 100, "{arrived} of {good}, {drops} drops");
 }
 
-/// First chunks of messages that do not go on, each with an id of its own; how many.
+/// Sends first chunks of messages that do not go on, each with an id of its own. Returns their number.
 fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     let sockets: Vec<_> = (0..HOSTILE_SOCKETS)
         .map(|_| {
@@ -80,7 +81,7 @@ fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     sent
 }
 
-/// Messages of eight chunks; how many.
+/// Sends messages of eight chunks. Returns their number.
 fn send_good(to: SocketAddr, duration: Duration) -> u64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -143,7 +144,7 @@ pub(crate) fn receive() {
     });
 }
 
-/// A line of `/proc/self/status`, in KiB.
+/// Reads a line of `/proc/self/status`, in KiB.
 fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();

@@ -1,6 +1,7 @@
 //! Datagrams over an Ethernet of 1,500 bytes a frame: two network namespaces and a cable between them.
 //!
-//! It needs root and `ip` of iproute2. Without them it says so and passes; `GELF_TESTS_REQUIRE=netns` makes it fail.
+//! It needs root and `ip` of iproute2. Without them it says so and passes; `GELF_TESTS_REQUIRE=netns` makes
+//! it fail.
 
 use std::io::Write;
 use std::process::{self, Command};
@@ -20,14 +21,14 @@ pub(crate) const SENDER_WITHOUT_A_WAY: &str = "cable-sender-without-a-way";
 
 const MESSAGES: u64 = 20;
 
-/// Two namespaces, that are removed with it.
+/// Two namespaces with a cable between them, removed on drop.
 struct Cable {
     near: String,
     far: String,
 }
 
 impl Cable {
-    /// `None` where there can be none.
+    /// Creates them. Returns `None` where that is not possible.
     fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("gelf-{}-{}", process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -42,7 +43,6 @@ impl Cable {
             let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
             let is_required = required.split(',').any(|name| name.trim() == "netns");
             assert!(!is_required, "required by GELF_TESTS_REQUIRE={required}: {reason}");
-            // Not by a macro: the test harness keeps what those print in a test that passes.
             let _ = writeln!(std::io::stderr(), "skipped: no network namespaces: {reason}");
             return None;
         }
@@ -73,7 +73,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// 100,000 characters, the same for the same number.
+/// Returns 100,000 characters, the same for the same number.
 fn text(number: u64) -> String {
     let mut state = number.wrapping_mul(2) + 1;
     let mut next = || {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 pub const GUARD: Duration = Duration::from_secs(30);
 
-/// A message as small as can be.
+/// A small message.
 pub const M: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
 pub fn gzip(text: &[u8]) -> Vec<u8> {
@@ -26,7 +26,7 @@ pub fn zlib(text: &[u8]) -> Vec<u8> {
     Compressor::new(Compression::Zlib(CompressionLevel::default())).compress(text).to_vec()
 }
 
-/// `POST /gelf` with more headers, each with its line end, and a body.
+/// Writes `POST /gelf` with more headers, each with its line end, and a body.
 pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     request("POST /gelf", headers, body)
 }
@@ -38,7 +38,7 @@ pub fn request(line: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// `POST /gelf` with a body in chunks of `len` bytes.
+/// Writes `POST /gelf` with a body in chunks of `len` bytes.
 pub fn post_chunked(headers: &str, body: impl AsRef<[u8]>, len: usize) -> Vec<u8> {
     let mut request =
         format!("POST /gelf HTTP/1.1\r\nhost: localhost\r\n{headers}transfer-encoding: chunked\r\n\r\n")
@@ -58,10 +58,10 @@ pub async fn receiver(change: impl FnOnce(&mut HttpReceiverOptions)) -> HttpRece
     HttpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
 }
 
-/// What came out of a receiver.
+/// An item of a receiver.
 pub type Item = Result<String, ReceiveError>;
 
-/// Lets the receiver receive until the client is done, and whatever it has received then.
+/// Receives until the client is done and nothing more waits. Returns the client's output and the items.
 pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output = T>) -> (T, Vec<Item>) {
     let mut items = Vec::new();
     let mut take = |received: Option<Result<gelf_tokio::Received, _>>| {
@@ -80,14 +80,14 @@ pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output =
         tokio::select! {
             biased;
             received = receiver.recv() => take(received),
-            // Not at once: of many items, there are none for a while when this task has used up its turn.
+            // Not at once: a task that has used up its turn gets no item for a while.
             () = tokio::task::yield_now() => break,
         }
     }
     (done, items)
 }
 
-/// What comes of requests on one connection: the status of each answer, and what was received.
+/// Sends requests on one connection. Returns the status of each answer, and the items.
 pub async fn exchange(receiver: &mut HttpReceiver, requests: &[Vec<u8>]) -> (Vec<u16>, Vec<Item>) {
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     during(receiver, async {
@@ -101,7 +101,7 @@ pub async fn exchange(receiver: &mut HttpReceiver, requests: &[Vec<u8>]) -> (Vec
     .await
 }
 
-/// Lets the receiver work until its figures are as wanted, and all that was begun is counted.
+/// Receives until the counters are as wanted, and checks that they add up. Returns the items.
 pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverStats) -> bool) -> Vec<Item> {
     let started = std::time::Instant::now();
     let mut items = Vec::new();
@@ -115,7 +115,7 @@ pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverSta
     items
 }
 
-/// Each connection is counted once.
+/// Checks that each connection is counted once.
 pub fn connections_add_up(stats: &HttpReceiverStats) {
     let over = stats.ended_connections
         + stats.broken_connections
@@ -127,7 +127,7 @@ pub fn connections_add_up(stats: &HttpReceiverStats) {
     assert_eq!(stats.connections, stats.open_connections as u64 + over, "{stats:?}");
 }
 
-/// Each connection, each request and each value is counted once.
+/// Checks that each connection, each request and each value is counted once.
 pub fn adds_up(stats: &HttpReceiverStats) {
     connections_add_up(stats);
     assert_eq!(
@@ -150,7 +150,7 @@ impl Answer {
     }
 }
 
-/// A connection from an address of the loopback, 127.0.0.`host`.
+/// Connects from an address of the loopback, 127.0.0.`host`.
 pub fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
     // Without an await, so that a connection is not reset, for being one too many, while it is made.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.stream.flush().await.unwrap();
     }
 
-    /// The next answer, which must have no body.
+    /// Reads the next answer, which must have no body.
     pub async fn answer(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         answer
     }
 
-    /// Whether nothing follows but the end of the connection.
+    /// Returns whether nothing follows but the end of the connection.
     pub async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.stream.read_buf(&mut self.buffer).await.unwrap() == 0
     }

@@ -21,8 +21,8 @@ use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 /// The limit of the head of a request, and of a read: twice what Graylog takes of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// How long a client may go on sending after the last answer. A connection that is closed before all is read is reset,
-/// and the answer is lost with it.
+/// How long a client may go on sending after the last answer. A connection that is closed before all is read
+/// is reset, and the answer is lost with it.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a connection without a request may stay, and [linger](LINGER), when the receiver closes.

@@ -7,46 +7,48 @@ use std::time::Duration;
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
-    /// Whether the body of a request may carry several messages: one in each line, or in each element of a JSON array;
-    /// no, by default. Graylog's `enable_bulk_receiving`. Without it only the first value of a body is handed out, and
-    /// the others are [counted](crate::HttpDroppedValues::after_first).
+    /// Whether the body of a request may carry several messages: one in each line, or in each element of a
+    /// JSON array; no, by default. Graylog's `enable_bulk_receiving`. Without it only the first value of a
+    /// body is handed out, and the others are [counted](crate::HttpDroppedValues::after_first).
     pub bulk: bool,
-    /// Whether answers tell browsers that pages of any origin may send messages, with credentials, and read the status
-    /// (CORS); no, by default. Graylog's `enable_cors`, which is on there.
+    /// Whether answers tell browsers that pages of any origin may send messages, with credentials, and read
+    /// the status (CORS); no, by default. Graylog's `enable_cors`, which is on there.
     pub cors: bool,
     /// The time limit of a TLS handshake: 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
-    /// The time limit of the head of a request from its first byte, and of the first head of a connection from its
-    /// beginning, or the end of its TLS handshake: 10 s. It stops clients that send a byte now and then. The connection
-    /// is reset, without an answer. (A head that begins in the same packet as the end of the request before it may take
-    /// as long as [`idle_timeout`](Self::idle_timeout).)
+    /// The time limit of the head of a request from its first byte, and of the first head of a connection
+    /// from its beginning, or the end of its TLS handshake: 10 s. It stops clients that send a byte now and
+    /// then. The connection is reset, without an answer. (A head that begins in the same packet as the end of
+    /// the request before it may take as long as [`idle_timeout`](Self::idle_timeout).)
     pub head_timeout: Duration,
-    /// The time limit of a connection that sends no next request, or leaves answers unread: 60 s, as Graylog's
-    /// `idle_writer_timeout`. In the first case it is closed, in the second reset, for the kernel would keep the answers.
+    /// The time limit of a connection that sends no next request, or leaves answers unread: 60 s, as
+    /// Graylog's `idle_writer_timeout`. In the first case it is closed, in the second reset, for the kernel
+    /// would keep the answers.
     pub idle_timeout: Duration,
-    /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without `bulk` it is
-    /// [`max_payload_len`](Self::max_payload_len).
+    /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
+    /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
-    /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each holds up to
-    /// 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With TLS, it holds up to 80 KiB
-    /// in the handshake, and 32 KiB more from then on.
+    /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each
+    /// holds up to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With
+    /// TLS, it holds up to 80 KiB in the handshake, and 32 KiB more from then on.
     pub max_connections: usize,
-    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is an IPv4
-    /// address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one. It stops a single
-    /// host from taking all connections.
+    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
+    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one.
+    /// It stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
-    /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies without an end,
-    /// and decompression bombs.
+    /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies
+    /// without an end, and decompression bombs.
     pub max_payload_len: usize,
     /// The bytes of the payloads that wait to be received: 16 MiB. A single one may be larger.
     pub max_queued_bytes: usize,
-    /// The payloads that may wait to be received: 1,024, at least 1. Requests are not answered meanwhile, and their
-    /// bodies not read.
+    /// The payloads that may wait to be received: 1,024, at least 1. Requests are not answered meanwhile, and
+    /// their bodies not read.
     pub max_queued_payloads: usize,
-    /// The path, compared as it is written: `/gelf`, as Graylog. Another one, or a query behind it, is answered with 404.
+    /// The path, compared as it is written: `/gelf`, as Graylog. Another one, or a query behind it, is
+    /// answered with 404.
     pub path: String,
-    /// The time limit of a request from the end of its head, to come and to find room in the queue: 30 s. It stops clients
-    /// that send a byte now and then.
+    /// The time limit of a request from the end of its head, to come and to find room in the queue: 30 s. It
+    /// stops clients that send a byte now and then.
     pub request_timeout: Duration,
     /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and
     /// `authorization_header_value`. `Debug` does not print the value.

@@ -1,4 +1,4 @@
-//! What the connections of a receiver have in common.
+//! The state that the connections of a receiver share.
 
 use std::io;
 use std::time::Duration;

@@ -251,7 +251,7 @@ impl Delivery<'_> {
         }
         let from = self.peer.address;
         slot.put(match value {
-            // A copy, for the value shares the memory of what was read with it.
+            // A copy, for the value shares the memory of the body.
             Ok(payload) => Ok(Received { payload: Bytes::copy_from_slice(payload), from }),
             Err(TooLong) => Err(ReceiveError::ValueTooLong { from, max: self.protocol.max_payload_len }),
         });

@@ -27,7 +27,7 @@ pub(super) struct Rules {
 pub(super) enum Judgement {
     /// Read its body.
     Read(Declared),
-    /// Answer a browser that asks what it may do.
+    /// Answer the question of a browser (CORS).
     Preflight,
     Reject(Rejection),
 }
@@ -50,8 +50,8 @@ impl Rules {
         Ok(Self { path, required, cors })
     }
 
-    /// Judges a request. Browsers ask without credentials, so their question comes first; a client without credentials
-    /// learns nothing else.
+    /// Judges a request. Browsers ask without credentials, so their question comes first; a client without
+    /// credentials learns nothing else.
     pub(super) fn judge(&self, head: &Parts) -> Judgement {
         if head.method == Method::OPTIONS {
             return Judgement::Preflight;

@@ -8,8 +8,8 @@ use crate::receive::server::ConnectionCounts;
 ///
 /// The account of connections adds up at any time:
 ///
-/// * `connections` = `open_connections` + `ended_connections` + `broken_connections` +
-///   `closed_connections` + `over_limit_connections` + `failed_handshakes` + `slow_heads` + `idle_connections`
+/// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
+///   `over_limit_connections` + `failed_handshakes` + `slow_heads` + `idle_connections`
 ///
 /// As long as no request is under way, so do the accounts of requests, and of the values in their bodies:
 ///
@@ -22,7 +22,8 @@ pub struct HttpReceiverStats {
     pub accept_errors: u64,
     /// Requests that were answered with 202.
     pub accepted: u64,
-    /// Connections that ended in the middle of the head of a request, or with an error when one was to be answered.
+    /// Connections that ended in the middle of the head of a request, or with an error when one was to be
+    /// answered.
     pub broken_connections: u64,
     /// Requests whose connection ended before they had come whole, or were answered.
     pub broken_requests: u64,
@@ -34,7 +35,8 @@ pub struct HttpReceiverStats {
     pub dropped: HttpDroppedValues,
     /// Requests accepted that carried no value at all.
     pub empty_requests: u64,
-    /// Connections that their clients ended, be it with a reset between two requests, or that the last answer ended.
+    /// Connections that their clients ended, be it with a reset between two requests, or that the last answer
+    /// ended.
     pub ended_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
@@ -62,8 +64,7 @@ pub struct HttpReceiverStats {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpRejections {
-    /// 400: it is not HTTP/1, or the body is not what it says it is. HTTP/2 is counted here, and closed without an
-    /// answer.
+    /// 400: it is not HTTP/1, or the body is damaged. HTTP/2 is counted here, and closed without an answer.
     pub bad_request: u64,
     /// 401: the required header is missing, or has another value.
     pub unauthorized: u64,
@@ -117,9 +118,11 @@ pub struct HttpDroppedValues {
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,
-    /// Values for which there was no room in the queue in time. The request is answered with 503, and may come again.
+    /// Values for which there was no room in the queue in time. The request is answered with 503, and may
+    /// come again.
     pub no_room: u64,
-    /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) too.
+    /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong)
+    /// too.
     pub too_long: u64,
 }
 

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 /// The phase of a connection, and its beginning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// A request is read or answered. It looks at the time itself, unless the answers before it are not taken: then it
-    /// does not get its turn.
+    /// A request is read or answered. It looks at the time itself, unless the answers before it are not
+    /// taken: then it does not get its turn.
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
@@ -39,7 +39,7 @@ pub(super) enum Late {
     Answers,
 }
 
-/// Times one connection, by what its bytes and its requests report.
+/// Times one connection: its bytes and its requests report to it.
 #[derive(Debug)]
 pub(super) struct Timer {
     state: Mutex<State>,
@@ -79,7 +79,7 @@ impl Timer {
         self.lock().is_untaken = is_untaken;
     }
 
-    /// Returns when the connection is late, and with what, if nothing changes.
+    /// Returns the instant at which the connection is late, if nothing changes, and its failing.
     pub(super) fn deadline(&self) -> (Instant, Late) {
         let state = *self.lock();
         match state.phase {

@@ -1,5 +1,5 @@
-//! Cuts the body of a request into its values, by braces, brackets and strings alone: the decoder says whether a value is
-//! JSON.
+//! Cuts the body of a request into its values, by braces, brackets and strings alone: the decoder says
+//! whether a value is JSON.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::{Delimiter, Framer};
@@ -7,11 +7,11 @@ use gelf_core::{Delimiter, Framer};
 /// A buffer larger than this is freed once its values are taken.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The values of a body that comes in parts: the lines of it, or the elements of a JSON array if its first character is
-/// `[`. How the body is cut into parts makes no difference.
+/// The values of a body that comes in parts: the lines of it, or the elements of a JSON array if its first
+/// character is `[`. How the body is cut into parts makes no difference.
 ///
-/// A value that is too long is an error and is skipped, and the values behind it are read as if it had not been there. At
-/// most the longest value and one part are held.
+/// A value that is too long is an error and is skipped, and the values behind it are read as if it had not
+/// been there. At most the longest value and one part are held.
 #[derive(Debug)]
 pub(super) struct Values {
     max_len: usize,
@@ -165,7 +165,8 @@ pub(super) struct FirstValue<'a> {
 
 /// Finds the first value of a body; `None` if there is nothing but white space.
 ///
-/// An object or array ends with its last brace or bracket. Anything else, and one that does not end, is all of the body.
+/// An object or array ends with its last brace or bracket. Anything else, and one that does not end, is all
+/// of the body.
 pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
     let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;
@@ -206,8 +207,7 @@ fn count_values(mut text: &[u8]) -> u64 {
     count
 }
 
-/// Returns the length of what stands before the first value: white space, null bytes, and a byte order mark, with which
-/// no JSON text begins.
+/// Returns the length of the white space, null bytes and byte order mark before the first value.
 fn blank_len(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_blank(**byte) || matches!(byte, 0xef | 0xbb | 0xbf)).count()
 }

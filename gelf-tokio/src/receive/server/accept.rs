@@ -1,4 +1,4 @@
-//! Accepts connections within limits, whatever the system and the peers do.
+//! Accepts connections within limits, in spite of errors of the system and floods of connections.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,10 +17,12 @@ use super::{Counts, ServerOptions};
 use crate::receive::kernel;
 
 /// How many connections the kernel is asked to keep until they are accepted. Linux grants no more than
-/// `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may fill.
+/// `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may
+/// fill.
 const BACKLOG: u32 = 1024;
 
-/// How long no connection is accepted after the system could not give one: file descriptors do not come back faster.
+/// How long no connection is accepted after the system could not give one: file descriptors do not come back
+/// faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// When the kernel asks a silent peer whether it is still there: its place may be wanted.
@@ -139,7 +141,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts the next connection that waits in the kernel, as soon as there may be one more; `None` when none waits.
+    /// Accepts the next connection that waits in the kernel, as soon as there may be one more; `None` when
+    /// none waits.
     ///
     /// # Cancel safety
     /// No connection is lost if the future is dropped before it is ready.
@@ -240,8 +243,8 @@ async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As tokio does: else an address cannot be used for a minute after its last user. On Windows, it means that others
-    // may take the address away.
+    // As tokio does: else an address cannot be used for a minute after its last user. On Windows, it means
+    // that others may take the address away.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -255,8 +258,8 @@ pub(super) fn reset_on_drop(stream: &TcpStream) {
     }
 }
 
-/// Returns whether the connection that was to be accepted is at fault, and the next one may do: accept(2) hands on
-/// errors of the network that are already known of it.
+/// Returns whether the connection that was to be accepted is at fault, and the next one may do: accept(2)
+/// hands on errors of the network that are already known of it.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,
@@ -283,7 +286,8 @@ mod tests {
         Acceptor::new(Arc::new(listener), options, Arc::default())
     }
 
-    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and the errors.
+    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and the
+    /// errors.
     fn counted(acceptor: &Acceptor) -> (u64, u64, u64) {
         let counts = *acceptor.counts.lock();
         (counts.accepted, counts.over_peer_limit, counts.accept_errors)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// How long peers that go on sending are read. A peer that takes notice of the end has ended its side earlier, and data
-/// that was on its way has come.
+/// How long peers that go on sending are read. A peer that takes notice of the end has ended its side
+/// earlier, and data that was on its way has come.
 const MAX_READING: Duration = Duration::from_secs(1);
 
 /// The sending side, in the receiver.
@@ -21,8 +21,8 @@ pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 /// The time table of a server that closes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct CloseTimes {
-    /// When a connection stops reading, however much its peer goes on sending: after half of the time, so that the rest
-    /// is left to hand out what was read, and at most [`MAX_READING`].
+    /// When a connection stops reading, however much its peer goes on sending: after half of the time, so
+    /// that the rest is left to hand out what was read, and at most [`MAX_READING`].
     pub(crate) read_until: Instant,
     /// When a connection that is still open is reset.
     pub(crate) over: Instant,

@@ -22,7 +22,8 @@ pub(crate) enum End {
     Slow,
 }
 
-/// Connection counters. At any time, `accepted` is the sum of `open`, `over_peer_limit` and the counters of ends.
+/// Connection counters. At any time, `accepted` is the sum of `open`, `over_peer_limit` and the counters of
+/// ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ConnectionCounts {
     /// Connections that the system gave.

@@ -57,8 +57,8 @@ impl Drop for PeerPermit {
     }
 }
 
-/// Returns the peer that an address belongs to: an IPv4 address, or the IPv6 network of 64 bits, of which a single host
-/// has all addresses.
+/// Returns the peer that an address belongs to: an IPv4 address, or the IPv6 network of 64 bits, of which a
+/// single host has all addresses.
 fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 
 /// A number of bytes that connections take from for the frames that they read.
 ///
-/// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest first,
-/// until what is asked for is free. So a frame that comes fast is safe from any number that are begun and not finished:
-/// they must fill the whole budget anew while it is on its way. Claims of frames that are complete and wait for the
-/// caller of `recv` are never evicted; claims that grow wait for them.
+/// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest
+/// first, until enough is free. So a frame that comes fast is safe from any number that are begun and not
+/// finished: they must fill the whole budget anew while it is on its way. Claims of frames that are complete
+/// and wait for the caller of `recv` are never evicted; claims that grow wait for them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,

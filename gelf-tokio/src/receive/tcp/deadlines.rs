@@ -17,8 +17,8 @@ pub(super) struct TimeLimits {
     pub(super) frame: Duration,
 }
 
-/// When a connection has to be closed. The time in which the peer is waited for counts; the time in which the peer has to
-/// wait does not.
+/// When a connection has to be closed. The time in which the peer is waited for counts; the time in which the
+/// peer has to wait does not.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,
@@ -34,8 +34,8 @@ impl Deadlines {
         Self { limits, heard: Instant::now(), has_heard: false, frame_since: None }
     }
 
-    /// Notes that bytes came and were processed. `ended` says whether a frame ended with them, and `unfinished` whether
-    /// the last frame has not.
+    /// Notes that bytes came and were processed. `ended` says whether a frame ended with them, and
+    /// `unfinished` whether the last frame has not.
     pub(super) fn hear(&mut self, ended: bool, unfinished: bool) {
         self.heard = Instant::now();
         self.has_heard = true;

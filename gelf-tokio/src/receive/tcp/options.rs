@@ -6,42 +6,44 @@ use gelf_core::Framer;
 
 /// Limits of a [`TcpReceiver`](crate::TcpReceiver), with the abuse that each stops.
 ///
-/// A connection that is closed for a limit is reset, so that the next write of its sender fails: after a plain end of
-/// the stream that write would succeed, and its messages would be lost without notice.
+/// A connection that is closed for a limit is reset, so that the next write of its sender fails: after a
+/// plain end of the stream that write would succeed, and its messages would be lost without notice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
     pub max_connections: usize,
-    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is an IPv4
-    /// address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one. It stops a single
-    /// host from taking all connections.
+    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
+    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one.
+    /// It stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
-    /// The limit of a frame in bytes: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a delimiter.
+    /// The limit of a frame in bytes: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a
+    /// delimiter.
     pub max_frame_len: usize,
-    /// The bytes of unfinished frames that all connections may hold together, beyond 64 KiB that each has of its own:
-    /// 256 MiB, and at least one frame. When they are used up, the connections are closed whose unfinished frames have
-    /// held some for the longest, until there is enough for the one that needs more. It stops long frames, begun on
-    /// many connections and never ended; a frame that comes fast is safe from them.
+    /// The bytes of unfinished frames that all connections may hold together, beyond 64 KiB that each has of
+    /// its own: 256 MiB, and at least one frame. When they are used up, the connections are closed whose
+    /// unfinished frames have held some for the longest, until there is enough for the one that needs more.
+    /// It stops long frames, begun on many connections and never ended; a frame that comes fast is safe from
+    /// them.
     pub max_buffered_bytes: usize,
-    /// The frames that may wait to be received: 1,024, at least 1. Connections are not read meanwhile, so that senders
-    /// wait too.
+    /// The frames that may wait to be received: 1,024, at least 1. Connections are not read meanwhile, so
+    /// that senders wait too.
     pub max_queued_frames: usize,
     /// The bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
     pub max_queued_bytes: usize,
     /// The time limit of a TLS handshake: 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
-    /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none, because senders
-    /// connect when they start, and their first message may come hours later. It stops connections that are never used,
-    /// where many are made.
+    /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
+    /// because senders connect when they start, and their first message may come hours later. It stops
+    /// connections that are never used, where many are made.
     pub first_byte_timeout: Option<Duration>,
-    /// The time limit from the last byte of a connection to the next: none, because a quiet host is no fault, and
-    /// keepalive finds peers that are gone after two and a half minutes. It stops connections that are used once and
-    /// kept.
+    /// The time limit from the last byte of a connection to the next: none, because a quiet host is no fault,
+    /// and keepalive finds peers that are gone after two and a half minutes. It stops connections that are
+    /// used once and kept.
     pub idle_timeout: Option<Duration>,
-    /// The time limit of a frame from its first byte, or its 17th if it begins with white space, to its end: 30 s. The
-    /// time in which the connection is not read, for want of room, does not count. It stops frames that come byte by
-    /// byte.
+    /// The time limit of a frame from its first byte, or its 17th if it begins with white space, to its end:
+    /// 30 s. The time in which the connection is not read, for want of room, does not count. It stops frames
+    /// that come byte by byte.
     pub frame_timeout: Duration,
 }
 

@@ -20,7 +20,7 @@ const OWN_BYTES: usize = READ_BYTES;
 
 /// A buffer that has as much memory as it holds bytes, at most twice that.
 ///
-/// Bytes are read onto the stack and appended, so while nothing comes there is no memory for what might.
+/// Bytes are read onto the stack and appended, so a silent connection has no memory reserved.
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
     bytes: BytesMut,
@@ -117,7 +117,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Gives back the memory of frames that were taken. The rest gets memory of its own, for it would keep theirs.
+    /// Gives back the memory of frames that were taken. The rest gets memory of its own, for it would keep
+    /// theirs.
     pub(super) fn release(&mut self) {
         self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
         self.claim = None;

@@ -21,14 +21,14 @@ use crate::receive::server::closing::{CloseTimes, Closing};
 use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 use crate::receive::{ReceiveError, Received};
 
-/// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each null byte,
-/// and may be silent then.
+/// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each
+/// null byte, and may be silent then.
 const MAX_BLANK_BYTES: usize = 16;
 
 /// How long a peer must be silent, when the receiver closes, until its connection is taken for drained.
 const DRAINED_AFTER: Duration = Duration::from_millis(100);
 
-/// Frames that end with a null byte, and what the connections that carry them have in common.
+/// The limits and counters that the connections of a receiver share.
 #[derive(Debug)]
 pub(super) struct FrameProtocol {
     pub(super) budget: Arc<Budget>,
@@ -77,9 +77,10 @@ struct Reader<'a> {
 enum Draining {
     /// The receiver is open.
     No(Closing),
-    /// The peer knows that the connection closes, and is read until it ends it, is silent, or its time is over.
+    /// The peer knows that the connection closes, and is read until it ends it, is silent, or its time is
+    /// over.
     Reading { times: CloseTimes, heard: Instant },
-    /// The kernel takes nothing more for the connection, and what it has is read.
+    /// The kernel takes nothing more for the connection, and the rest is read.
     Rest,
 }
 
@@ -149,7 +150,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Does to the connection what its state of draining says.
+    /// Tells the peer, or the kernel, that the connection has entered its state of draining.
     async fn drain<S: Stream>(&self, stream: &mut S) {
         let done = match (&self.draining, stream.tcp()) {
             (Draining::Reading { .. }, _) => stream.shutdown().await,
@@ -186,7 +187,8 @@ impl Reader<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> End {
-        // Many peers end the connection below TLS without saying so in TLS. Between two frames it does not matter.
+        // Many peers end the connection below TLS without saying so in TLS. Between two frames it does not
+        // matter.
         if error.kind() == io::ErrorKind::UnexpectedEof && self.buffer.is_blank(usize::MAX) {
             return End::Ended;
         }
@@ -217,8 +219,8 @@ impl Reader<'_> {
     }
 }
 
-/// Counts what was read and not delivered. Of a frame that is too long there is nothing in the buffer: it is counted
-/// already.
+/// Counts the frames that were read and not delivered. A frame that is too long is counted already, and has
+/// nothing in the buffer.
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut cut = 0;
@@ -230,7 +232,7 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Reads what comes. Of the rest of a connection, reads what is there; `None` when nothing is.
+/// Waits for bytes and reads them. Returns `None` at the end of the rest of a connection, instead of waiting.
 async fn read<S: Stream>(
     buffer: &mut ReadBuffer,
     stream: &mut S,

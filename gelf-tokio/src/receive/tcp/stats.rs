@@ -8,12 +8,13 @@ use crate::receive::server::ConnectionCounts;
 /// The account adds up at any time:
 ///
 /// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
-///   `over_limit_connections` + `failed_handshakes` + `silent_connections` + `idle_connections` + `slow_connections` +
-///   `evicted_connections`
-/// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` - `waiting_frames`
+///   `over_limit_connections` + `failed_handshakes` + `silent_connections` + `idle_connections` +
+///   `slow_connections` + `evicted_connections`
+/// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` -
+///   `waiting_frames`
 ///
-/// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is unfinished on
-/// an open connection.
+/// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is
+/// unfinished on an open connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverStats {
@@ -47,8 +48,8 @@ pub struct TcpReceiverStats {
     pub too_long_frames: u64,
     /// Frames and errors that wait to be handed out.
     pub waiting_frames: u64,
-    /// Frames lost because their connection broke or was closed in the middle of them, or before there was room for them
-    /// in the queue.
+    /// Frames lost because their connection broke or was closed in the middle of them, or before there was
+    /// room for them in the queue.
     pub cut_frames: u64,
     /// Frames of nothing but white space, which are left out.
     pub empty_frames: u64,

@@ -28,7 +28,7 @@ async fn payload(receiver: &mut TcpReceiver) -> Bytes {
     received.expect("it comes").unwrap().unwrap().payload
 }
 
-/// Fails unless every connection and every item is in the account, once.
+/// Checks that every connection and every item is counted once.
 fn assert_adds_up(stats: TcpReceiverStats, received: u64) {
     let over = stats.ended_connections
         + stats.broken_connections
@@ -80,7 +80,7 @@ async fn frames_are_read_wherever_they_are_cut() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_too_long_is_an_error_and_those_behind_it_are_received() {
+async fn a_frame_that_is_too_long_is_an_error_and_the_next_is_received() {
     let mut receiver = receiver(|options| options.max_frame_len = 100_000).await;
     let mut peer = connect(&receiver).await;
     let from = peer.local_addr().unwrap();
@@ -169,7 +169,7 @@ async fn frames_that_nobody_receives_make_the_sender_wait() {
     for _ in 0..99 {
         assert_eq!(payload(&mut receiver).await.len(), 400);
     }
-    // A frame larger than all of the room is received nevertheless.
+    // A frame larger than the whole queue is received nevertheless.
     peer.write_all(&[&[b'y'; 5000][..], b"\0"].concat()).await.unwrap();
     assert_eq!(payload(&mut receiver).await.len(), 5000);
 }

@@ -156,7 +156,7 @@ async fn a_frame_behind_one_that_was_skipped_has_all_of_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_which_nobody_receives_is_not_the_senders() {
+async fn time_in_which_nobody_receives_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
     // The second has no room, so the third is not read on.
@@ -169,7 +169,7 @@ async fn time_in_which_nobody_receives_is_not_the_senders() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_which_there_is_no_memory_for_a_frame_is_not_the_senders() {
+async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     // A long frame of another connection, that waits to be received.
     let mut other = reading.protocol.budget.claim();
@@ -211,7 +211,7 @@ async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_ends_within_its_time_is_not_blamed() {
+async fn a_peer_that_ends_in_time_is_counted_as_ended() {
     let mut reading = Reading::start(|_| {});
     reading.write(b"{}\0").await;
     reading.item().await.unwrap();
@@ -285,7 +285,8 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     const MIB: usize = 1 << 20;
     let mut receiver = receiver(|options| options.max_buffered_bytes = 8 * MIB).await;
     let frame = [&vec![b'x'; 2 * MIB - 1][..], b"\0"].concat();
-    // Each takes 2 MiB less its own 64 KiB of the budget: four have room, and each further one has that of the oldest.
+    // Each takes 2 MiB less its own 64 KiB of the budget: four have room, and each further one has that of
+    // the oldest.
     let mut hoarders = Vec::new();
     for count in 0..10 {
         let mut peer = connect(&receiver).await;
@@ -307,7 +308,7 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     assert_eq!((stats.evicted_connections, stats.cut_frames, stats.open_connections), (7, 7, 4));
     assert_adds_up(stats, 1);
     assert_eq!(receiver.protocol.budget.used(), 3 * (2 * MIB - 64 * 1024));
-    // The youngest are still there, and come to their end.
+    // The youngest are still open, and are ended by their peers.
     for mut peer in hoarders.split_off(7) {
         peer.write_all(&frame[2 * MIB - 10..]).await.unwrap();
         assert_eq!(payload(&mut receiver).await.len(), 2 * MIB - 1);

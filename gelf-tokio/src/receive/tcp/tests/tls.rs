@@ -15,7 +15,7 @@ async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, 
     let directory = Directory::new();
     let (cert, key) = directory.write_issued("server", &authority.issue(&["localhost"]));
     let tls = ReceiverTls::from_pem_files(cert, key).unwrap();
-    // What is read stays, with or without its files.
+    // The files are read already.
     drop(directory);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
@@ -34,7 +34,7 @@ async fn shake_hands(connector: &TlsConnector, stream: TcpStream) -> TlsStream<T
     connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
 }
 
-/// Shakes hands while the receiver works.
+/// Connects and shakes hands.
 async fn tls_peer(receiver: &mut TcpReceiver, connector: &TlsConnector) -> TlsStream<TcpStream> {
     let stream = connect(receiver).await;
     tokio::select! {
