@@ -72,7 +72,7 @@ pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
 /// |---|---|
 /// | 400 | bytes that are not HTTP/1; HTTP/2 gets no answer |
 /// | 431 | a head of more than 16 KiB, or more than 100 headers |
-/// | 200 | `OPTIONS`, with the headers for [pages of other origins](HttpReceiverOptions::cors) |
+/// | 200 | `OPTIONS`, with [headers for pages of other origins](HttpReceiverOptions::cors) where they are allowed |
 /// | 401 | a request without the required [header](HttpReceiverOptions::required_header), or with another value |
 /// | 405 | another method than `POST` |
 /// | 404 | another [path](HttpReceiverOptions::path) |

@@ -50,7 +50,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
     fn tcp(&self) -> Option<&TcpStream>;
 }
 
-/// The address of a connection's far end, and the task's connections to the server.
+/// The peer of a connection, with the handles of its task.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -227,7 +227,8 @@ async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End
                 Some(stream) => serve_stream(&service, stream, from).await,
                 None => End::FailedHandshake,
             },
-            () = closing.over() => End::Closed,
+            // A client has sent data only if it has sent all of its handshake.
+            () = closing.reading_over() => End::Closed,
         }
     }
     #[cfg(not(feature = "tls"))]

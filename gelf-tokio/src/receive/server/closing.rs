@@ -65,6 +65,12 @@ impl Closing {
         }
     }
 
+    /// Waits until peers that go on sending are not read any more.
+    pub(crate) async fn reading_over(&mut self) {
+        let times = self.begun().await;
+        sleep_until(times.read_until).await;
+    }
+
     /// Waits until the time to close is over.
     pub(crate) async fn over(&mut self) {
         let times = self.begun().await;
