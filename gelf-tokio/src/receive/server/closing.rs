@@ -66,6 +66,7 @@ impl Closing {
     }
 
     /// Waits until peers that go on sending are not read any more.
+    #[cfg(feature = "tls")]
     pub(crate) async fn reading_over(&mut self) {
         let times = self.begun().await;
         sleep_until(times.read_until).await;
