@@ -351,8 +351,10 @@ async fn connections_that_wait_to_be_accepted_are_received_too() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn a_handshake_that_does_not_go_on_does_not_delay_the_end() {
-    let (authority, files) =
-        (crate::certificates::Authority::new("ours"), crate::certificates::Directory::new());
+    let (authority, files) = (
+        crate::support::certificates::Authority::new("ours"),
+        crate::support::certificates::Directory::new(),
+    );
     let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
     let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
     let mut options = TcpReceiverOptions::default();
