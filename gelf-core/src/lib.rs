@@ -28,12 +28,3 @@ pub use wire::datagram_reader::{
 };
 pub use wire::datagram_writer::{DatagramWriter, MessageTooLarge, Overflow, Written};
 pub use wire::frame::{Delimiter, FrameTooLong, Framer, UnframeablePayload};
-
-// Old names, until all callers have moved.
-#[doc(hidden)]
-pub use wire::{
-    CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Compressor, Datagram, Datagrams, DecompressError,
-    Decompressor, Dropped, Encoding, Inflated, InvalidChunk, MAX_CHUNKS, MessageId, MessageIdSource,
-    OnConflict, PayloadTooLarge, Progress, RandomIds, Reassembler, ReassemblyDropReason as DropReason,
-    ReassemblyError, ReassemblyLimits, ReassemblyStats,
-};

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gelf_core::{
-    Chunker, Compression, CompressionLevel, Compressor, DatagramDeviation, DatagramLimits, DatagramReader,
-    DatagramSize, Decoder, DropReason, FieldName, Framer, Level, Message, Number, Timestamp, Value, encode,
+    Compression, CompressionLevel, DatagramDeviation, DatagramLimits, DatagramReader, DatagramSize, Decoder,
+    FieldName, Framer, Level, Message, Number, Timestamp, Value, encode,
+    wire::{Chunker, Compressor, ReassemblyDropReason},
 };
 
 use crate::names;
@@ -153,7 +154,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
         answer.events.extend((0..duplicates).map(|_| "Duplicate".to_owned()));
         while let Some(dropped) = reader.reassembler_mut().poll_dropped() {
             answer.events.push(match dropped.reason {
-                DropReason::TooLarge => "MessageTooLarge".to_owned(),
+                ReassemblyDropReason::TooLarge => "MessageTooLarge".to_owned(),
                 reason => format!("{reason:?}"),
             });
         }

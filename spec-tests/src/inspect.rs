@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Instant;
 
 use gelf_core::{
-    ChunkHeader, DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Encoding,
-    Framer, InvalidChunk, Message, ReassemblyError,
+    DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Framer, Message,
+    wire::{ChunkHeader, Encoding, InvalidChunk, ReassemblyError},
 };
 
 use crate::names;
@@ -142,7 +142,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.note("R39", "DatagramSize", Severity::Odd, text);
         }
-        if datagram.starts_with(&gelf_core::CHUNK_MAGIC) {
+        if datagram.starts_with(&gelf_core::wire::CHUNK_MAGIC) {
             match ChunkHeader::parse(datagram) {
                 Ok((header, payload)) => chunks.push((header, payload.len())),
                 Err(error) => {

@@ -1,8 +1,8 @@
 //! Maps the errors and deviations of gelf-core to the names of the vectors.
 
 use gelf_core::{
-    DatagramDeviation, DatagramError, DecodeErrorKind, DecompressError, DeviationKind, InvalidChunk, Member,
-    ReassemblyError,
+    DatagramDeviation, DatagramError, DecodeErrorKind, DeviationKind, Member,
+    wire::{DecompressError, InvalidChunk, ReassemblyError},
 };
 
 pub(crate) fn of_deviation(kind: DeviationKind) -> String {

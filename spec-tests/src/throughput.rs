@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_core::{Compression, Compressor};
+use gelf_core::{Compression, wire::Compressor};
 
 use crate::corpus;
 use crate::observed::Sent;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
-use gelf_core::{Compression, Compressor, Message, encode};
+use gelf_core::{Compression, Message, encode, wire::Compressor};
 use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};

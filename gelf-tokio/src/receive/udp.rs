@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{future, io};
 
 use bytes::Bytes;
-use gelf_core::{DatagramLimits, DatagramReader, DatagramStats, Dropped};
+use gelf_core::{DatagramLimits, DatagramReader, DatagramStats, wire::Dropped};
 use socket2::SockRef;
 use tokio::net::{ToSocketAddrs, UdpSocket};
 use tokio::task::coop;
@@ -280,7 +280,10 @@ async fn sleep_until(instant: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gelf_core::{DatagramError, DropReason, InvalidChunk};
+    use gelf_core::{
+        DatagramError,
+        wire::{InvalidChunk, ReassemblyDropReason},
+    };
 
     const MESSAGE: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -302,7 +305,7 @@ mod tests {
             (b"", bad(DatagramError::Empty)),
             (MESSAGE, good.clone()),
             (b"\x1e\x0f", bad(DatagramError::Chunk(InvalidChunk::HeaderTruncated { len: 2 }))),
-            (b"\x1f\x8b", bad(DatagramError::Decompress(gelf_core::DecompressError::Truncated))),
+            (b"\x1f\x8b", bad(DatagramError::Decompress(gelf_core::wire::DecompressError::Truncated))),
             (b"\x78\x00", bad(DatagramError::UnknownMagic)),
             (MESSAGE, good.clone()),
         ] {
@@ -362,7 +365,7 @@ mod tests {
         let waited = time::timeout(Duration::from_millis(2), receiver.recv()).await;
         assert!(waited.is_err());
         let dropped = receiver.poll_dropped().unwrap();
-        assert_eq!((dropped.reason, dropped.received, dropped.count), (DropReason::Expired, 1, 2));
+        assert_eq!((dropped.reason, dropped.received, dropped.count), (ReassemblyDropReason::Expired, 1, 2));
         assert_eq!(dropped.source, socket.local_addr().unwrap());
         assert_eq!(receiver.poll_dropped(), None);
         let stats = receiver.stats().datagrams.reassembly;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gelf_core::{DatagramSize, Datagrams};
+use gelf_core::{DatagramSize, wire::Datagrams};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::coop;
@@ -218,7 +218,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
-    use gelf_core::{Chunker, DatagramReader};
+    use gelf_core::{DatagramReader, wire::Chunker};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::http_server::{ACCEPTED, Peer, Seen, guarded};
-use gelf_tokio::gelf_core::{Decompressor, Message};
+use gelf_tokio::gelf_core::{Message, wire::Decompressor};
 use gelf_tokio::{BulkBody, HttpError, HttpSender};
 use tokio::net::TcpListener;
 

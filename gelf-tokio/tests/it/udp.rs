@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_tokio::gelf_core::{CHUNK_MAGIC, Decoder, FieldName, Level, Message, Timestamp};
+use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::CHUNK_MAGIC};
 use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{Other, until_told_to_end};
-use gelf_tokio::gelf_core::CHUNK_MAGIC;
+use gelf_tokio::gelf_core::wire::CHUNK_MAGIC;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::runtime::Builder;
 

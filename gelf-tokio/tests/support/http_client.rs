@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::{Compression, CompressionLevel, Compressor};
+use gelf_tokio::gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gelf_core::{Compression, CompressionLevel, Compressor};
+use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 
 use super::case::{Case, Datagram};
 use crate::numbers::Numbers;

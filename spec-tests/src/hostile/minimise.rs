@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gelf_core::{DatagramReader, Decompressor};
+use gelf_core::{DatagramReader, wire::Decompressor};
 
 use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};

@@ -1,6 +1,6 @@
 //! Mutates cases.
 
-use gelf_core::{Compression, CompressionLevel, Compressor};
+use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 
 use super::case::{Case, Datagram};
 use super::messages;

@@ -1,6 +1,6 @@
 //! Checks the HTTP requests of a sender.
 
-use gelf_core::{DecompressError, Decompressor, Encoding};
+use gelf_core::wire::{DecompressError, Decompressor, Encoding};
 
 use super::values::{Form, Values};
 use super::{Inspection, Severity, Violation, inspect_payload};
@@ -227,7 +227,7 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
 
 #[cfg(test)]
 mod tests {
-    use gelf_core::{Compression, CompressionLevel, Compressor};
+    use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 
     use super::*;
     use crate::http::RequestReader;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gelf_core::{Chunker, DatagramSize};
+use gelf_core::{DatagramSize, wire::Chunker};
 
 use super::{LiveHttp, LiveOptions};
 use crate::builtin::Builtin;

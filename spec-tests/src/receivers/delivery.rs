@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use gelf_core::{ChunkHeader, Encoding};
+use gelf_core::wire::{ChunkHeader, Encoding};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gelf_core::{CHUNK_MAGIC, ChunkHeader};
+use gelf_core::wire::{CHUNK_MAGIC, ChunkHeader};
 
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use gelf_core::{Encoding, Framer};
+use gelf_core::{Framer, wire::Encoding};
 
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use gelf_core::{ChunkHeader, Encoding};
+use gelf_core::wire::{ChunkHeader, Encoding};
 
 use super::event::{Event, HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
@@ -203,7 +203,7 @@ impl<'r> Tally<'r> {
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
             if judged.transport == Transport::Udp {
-                let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::CHUNK_MAGIC);
+                let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::wire::CHUNK_MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
             }
         }
@@ -259,7 +259,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         return violation.excerpt.clone();
     }
     let shown = match violation.name.as_str() {
-        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == gelf_core::CHUNK_HEADER_LEN),
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == gelf_core::wire::CHUNK_HEADER_LEN),
         _ => judged.parts.first(),
     };
     let Some(shown) = shown else { return String::new() };
@@ -288,7 +288,7 @@ fn compression(parts: &[Vec<u8>]) -> &'static str {
     let first = chunks.find(|(header, _)| header.sequence_number() == 0);
     let head: &[u8] = match (first, parts.first()) {
         (Some((_, payload)), _) => payload,
-        (None, Some(part)) if !part.starts_with(&gelf_core::CHUNK_MAGIC) => part,
+        (None, Some(part)) if !part.starts_with(&gelf_core::wire::CHUNK_MAGIC) => part,
         _ => return "unknown",
     };
     encoding_word(head)

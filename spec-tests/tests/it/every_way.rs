@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use gelf_core::{Chunker, Compression, CompressionLevel, Compressor, DatagramReader, DatagramSize, Framer};
+use gelf_core::{
+    Compression, CompressionLevel, DatagramReader, DatagramSize, Framer,
+    wire::{Chunker, Compressor},
+};
 use gelf_spec_tests::{Input, Topic, load};
 
 fn payloads() -> Vec<(String, Vec<u8>)> {

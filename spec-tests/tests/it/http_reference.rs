@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use gelf_core::{DecompressError, Decompressor, Encoding};
+use gelf_core::wire::{DecompressError, Decompressor, Encoding};
 use gelf_spec_tests::LiveHttp;
 use gelf_spec_tests::http::{BodyCoding, Request, RequestReader};
 

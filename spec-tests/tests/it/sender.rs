@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, Compressor, DatagramSize, DatagramWriter, Level, Message};
+use gelf_core::{
+    Compression, CompressionLevel, DatagramSize, DatagramWriter, Level, Message, wire::Compressor,
+};
 use serde_json::{Value, json};
 
 use crate::support::conformance;

@@ -13,7 +13,7 @@ use std::{env, fs, process, thread};
 
 use gelf_tokio::UdpSender;
 use gelf_tokio::gelf_core::{
-    Compression, CompressionLevel, Compressor, FieldName, Level, Message, Timestamp,
+    Compression, CompressionLevel, FieldName, Level, Message, Timestamp, wire::Compressor,
 };
 
 /// Maximum time for a step of tshark.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gelf_core::{CompressionLevel, Decompressor, Message};
+use gelf_core::{CompressionLevel, Message, wire::Decompressor};
 use tokio::net::TcpListener;
 
 use super::super::{BulkBody, HttpSender};
