@@ -14,7 +14,7 @@ const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
 
 /// The queue of a route unless it says otherwise: 8,192 lines and 8 MiB. More would gain nothing, since Docker's log files
 /// hold what is not read yet.
-fn default_queue() -> QueueOptions {
+pub(crate) fn default_queue() -> QueueOptions {
     let mut queue = QueueOptions::default();
     (queue.max_messages, queue.max_bytes) = (8192, 8 * 1024 * 1024);
     queue
