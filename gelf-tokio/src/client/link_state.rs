@@ -110,7 +110,7 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// The queue is told of changes alone: `up` is called for each message.
+    /// Reports changes alone to the queue, since `up` is called for each message.
     fn set(&mut self, state: ClientState) {
         if self.state != state {
             self.state = state;

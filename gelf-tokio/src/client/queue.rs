@@ -59,7 +59,7 @@ struct State<R> {
     /// The number of the oldest message in flight.
     oldest_in_flight: Option<u64>,
     next_number: u64,
-    /// Outcomes that nobody has read yet; `None` when nobody is going to.
+    /// Unread outcomes; `None` if there is no reader.
     receipts: Option<VecDeque<(R, Outcome)>>,
     max_receipts: usize,
     reader: Option<Waker>,
@@ -453,7 +453,7 @@ impl<R> State<R> {
         if options.when_full != WhenFull::DropOldest {
             return Err(NotQueuedReason::Full);
         }
-        // First whether it will do, so that none is dropped in vain.
+        // No message is dropped unless that makes enough room.
         let (mut dropped, mut bytes) = (0, 0);
         for message in &self.waiting {
             dropped += 1;

@@ -30,7 +30,7 @@ pub struct UdpOptions {
     pub compression: Compression,
     /// The bytes of the largest datagram, beyond which a payload is cut into chunks; 1,420 by default.
     pub datagram_size: DatagramSize,
-    /// What happens to a message that does not fit into 128 datagrams: it is dropped by default. With
+    /// The behaviour for a message that does not fit into 128 datagrams: it is dropped by default. With
     /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they
     /// were.
     pub overflow: Overflow,

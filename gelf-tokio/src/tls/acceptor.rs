@@ -1,4 +1,4 @@
-//! The receiver's side.
+//! TLS connections of receivers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,26 +20,28 @@ use tokio_rustls::server::TlsStream;
 use super::config_error::{Reason, TlsConfigError};
 use super::{files, provider};
 
-/// Who a receiver says it is, and whom it takes messages from: TLS 1.2 and 1.3 for receivers over TCP and HTTP.
+/// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
+/// senders.
 ///
-/// The files are PEM, of up to 4 MiB each. They are looked at before each handshake and read again when one has
-/// changed, so that new certificates need no restart; connections that are open keep theirs. When the new files cannot
-/// be used, the receiver goes on with what it has, warns by [tracing], and tries again: when a file changes, or, where
-/// it was the operating system that refused it, at the next handshake. [`stats`](Self::stats) counts that.
+/// The files are PEM, of up to 4 MiB each. They are checked before each handshake and read again if one has
+/// changed, so that new certificates need no restart; open connections keep theirs. If the new files are
+/// invalid, the receiver goes on with the previous ones, warns by [tracing], and tries again when a file
+/// changes, or at the next handshake if the operating system refused the file. [`stats`](Self::stats) counts
+/// it.
 ///
-/// Clones share everything.
+/// Clones share their state.
 #[derive(Clone, Debug)]
 pub struct ReceiverTls {
     shared: Arc<Shared>,
 }
 
-/// How often the files of a [`ReceiverTls`] have changed.
+/// Counters of the reloads of a [`ReceiverTls`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReceiverTlsStats {
-    /// Times that changed files could not be used, and the receiver went on with what it had.
+    /// Times that changed files were invalid, and the receiver went on with the previous ones.
     pub failed_reloads: u64,
-    /// Times that changed files were taken.
+    /// Times that changed files were loaded.
     pub reloads: u64,
 }
 
@@ -59,36 +61,36 @@ struct Sources {
     client_ca: Option<PathBuf>,
 }
 
-/// What was seen of the files when they were read last.
+/// The result of the last reading of the files.
 #[derive(Debug, Default)]
 struct Seen {
-    /// None when they are to be read in any case.
+    /// `None` if the files are to be read in any case.
     stamps: Option<Vec<Option<files::Stamp>>>,
-    /// Why they could not be used, for that is said once.
+    /// The error of the files, which is logged once.
     error: Option<String>,
 }
 
 impl ReceiverTls {
-    /// Reads the receiver's certificate chain, its own certificate first, and the private key of that: PKCS #8, PKCS #1
-    /// or SEC1, not encrypted. Senders need no certificate.
+    /// Reads the receiver's certificate chain, its own certificate first, and its private key: PKCS #8, PKCS
+    /// #1 or SEC1, not encrypted. Senders need no certificate.
     ///
     /// # Errors
-    /// Says which file cannot be used, and why.
+    /// A file that is missing or invalid.
     pub fn from_pem_files(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         Self::load(Sources { cert: cert.into(), key: key.into(), client_ca: None })
     }
 
-    /// Wants a certificate of each sender, that one of the authorities in a file has signed. A sender without one is
-    /// refused in the handshake.
+    /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
+    /// one is refused in the handshake.
     ///
     /// # Errors
-    /// As for [`from_pem_files`](Self::from_pem_files): a file without a certificate, or with a malformed one, is
-    /// refused.
+    /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
+    /// one.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         Self::load(Sources { client_ca: Some(path.into()), ..self.shared.sources.clone() })
     }
 
-    /// What has happened so far.
+    /// Returns the counters.
     pub fn stats(&self) -> ReceiverTlsStats {
         ReceiverTlsStats {
             failed_reloads: self.shared.failed_reloads.load(Relaxed),
@@ -96,11 +98,14 @@ impl ReceiverTls {
         }
     }
 
-    /// Shakes hands on a connection that was accepted; `None` when that fails or takes longer than `limit`, and the
-    /// connection is closed. It is closed too if the future is dropped before it is ready.
+    /// Performs the handshake on an accepted connection. Returns `None` if it fails or takes longer than
+    /// `limit`; the connection is closed then.
     ///
-    /// With a `protocol` over TLS, such as `http/1.1` (RFC 7301), a sender that names others alone is refused; one that
-    /// names none is not.
+    /// With a `protocol` over TLS, such as `http/1.1` (RFC 7301), a sender that names only others is refused;
+    /// a sender that names none is not.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the connection is closed.
     pub(crate) async fn shake_hands(
         &self,
         protocol: Option<&'static [u8]>,
@@ -110,7 +115,7 @@ impl ReceiverTls {
     ) -> Option<TlsStream<TcpStream>> {
         let tls = self.clone();
         let handshake = async {
-            // The files may be on a file system that does not answer.
+            // The files may be on a file system that hangs.
             let acceptor = spawn_blocking(move || tls.acceptor(protocol)).await.map_err(io::Error::other)?;
             acceptor.accept(stream).await
         };
@@ -127,7 +132,7 @@ impl ReceiverTls {
         }
     }
 
-    /// What shakes hands, by the files as they are. While one thread reads them, others get what was there before.
+    /// Returns an acceptor for the current files. While one thread reads them, others get the previous ones.
     pub(super) fn acceptor(&self, protocol: Option<&[u8]>) -> TlsAcceptor {
         let mut config = self.config();
         if let Some(protocol) = protocol {
@@ -215,8 +220,8 @@ impl Sources {
     }
 }
 
-/// Says that it stores sessions, and does not: a sender then gets the session ticket by which it knows that it is
-/// accepted, and no sender is ever accepted for what it showed on an earlier connection.
+/// Pretends to store sessions: so a sender gets the session ticket that tells it that it is accepted, and no
+/// sender is accepted for the certificate of an earlier connection.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -266,7 +271,7 @@ mod tests {
         assert_eq!(certificate(&open), first.der);
         assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 0));
 
-        // Between the two files of a rotation, and with others that cannot be used, the former ones go on.
+        // Between the two files of a rotation, and with invalid files, the previous ones apply.
         directory.write("server.pem", &second.cert_pem);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
@@ -280,7 +285,7 @@ mod tests {
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
         assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 2));
 
-        // A connection that was open is as it was.
+        // An open connection is not affected.
         open.write_all(b"x").await.unwrap();
         assert_eq!(guard(open.read_u8()).await.unwrap(), b'x');
     }
@@ -327,7 +332,7 @@ mod tests {
         attempt(&mut by_new, address).await.unwrap();
         refusal(&mut by_old, address).await;
 
-        // Bad authorities never open the door.
+        // Invalid authorities never let a sender in.
         directory.write("client-ca.pem", "");
         attempt(&mut by_new, address).await.unwrap();
         assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");

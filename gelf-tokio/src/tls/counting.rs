@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// Performs the server's handshake. Returns the number of the client's bytes.
-    async fn shake_hands(server: &mut ServerConnection, io: &mut DuplexStream) -> u64 {
+    async fn server_handshake(server: &mut ServerConnection, io: &mut DuplexStream) -> u64 {
         let (mut taken, mut buffer) = (0, [0; 4096]);
         while server.is_handshaking() {
             if server.wants_write() {
@@ -177,7 +177,10 @@ mod tests {
             let (inner, mut peer) = duplex(capacity);
             let mut server = ServerConnection::new(config.clone()).unwrap();
             let handshake = async {
-                tokio::join!(connector.connect(Counting::new(inner)), shake_hands(&mut server, &mut peer))
+                tokio::join!(
+                    connector.connect(Counting::new(inner)),
+                    server_handshake(&mut server, &mut peer)
+                )
             };
             let (connected, taken) = timeout(GUARD, handshake).await.unwrap();
             let mut stream = connected.unwrap();

@@ -24,7 +24,8 @@ pub(super) struct Attempt<'a> {
 #[derive(Debug)]
 struct HandshakeError {
     text: String,
-    source: Box<dyn Error + Send + Sync>,
+    /// `None` if the text shows it.
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl fmt::Display for HandshakeError {
@@ -35,7 +36,8 @@ impl fmt::Display for HandshakeError {
 
 impl Error for HandshakeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
+        let source: &(dyn Error + 'static) = self.source.as_deref()?;
+        Some(source)
     }
 }
 
@@ -61,9 +63,10 @@ impl Attempt<'_> {
             None => format!("the connection broke in the TLS handshake: {error}"),
         };
         let source = match error.get_ref() {
-            Some(_) => error.into_inner().unwrap_or_else(|| kind.to_string().into()),
+            _ if text.ends_with(&error.to_string()) => None,
+            Some(_) => error.into_inner(),
             // An error of the operating system has no inner error.
-            None => error.into(),
+            None => Some(error.into()),
         };
         io::Error::new(kind, HandshakeError { text, source })
     }
@@ -164,7 +167,8 @@ mod tests {
         let kind = error.kind();
         let explained = attempt.explain(error);
         assert_eq!(explained.kind(), kind);
-        assert!(explained.get_ref().unwrap().source().is_some());
+        let source = explained.get_ref().unwrap().source();
+        assert!(source.is_none_or(|source| !explained.to_string().contains(&source.to_string())));
         explained.to_string()
     }
 

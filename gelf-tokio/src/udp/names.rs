@@ -54,7 +54,7 @@ impl Names {
 
     /// Returns the addresses of the last lookup, once for each lookup.
     pub(super) fn found(&mut self) -> Option<Vec<SocketAddr>> {
-        // It is an error when the task has ended, with the runtime: nothing more is found then.
+        // An error means that the task has ended with the runtime.
         if !self.found.has_changed().unwrap_or(false) {
             return None;
         }

@@ -7,18 +7,18 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
-use crate::route::Route;
+use crate::route::{Route, default_queue};
 
 const ROUTES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] over UDP, or gelf+tcp://, gelf+tls://, gelf+http://, gelf+https://; the port is 12201
-when none is given. Options follow as in gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
+A ROUTE is a URI: gelf://HOST[:PORT] over UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
+gelf+https://; the port is 12201 when none is given. Options follow as in
+gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
   filter.name=GLOB  only containers with such a name, such as shop-*
   compat=docker|micahhausler|vincit-2017
                     whose fields, levels and timestamps messages have (default docker: Docker's gelf driver)
   host=NAME         the messages' host (default the Engine's host name)
   field.NAME=VALUE  a field _NAME that each message has; any number of them
-Options of the destination; queue and queue_bytes have the defaults 8192 and 8 MiB here, since Docker's log files hold the
-rest:
+Options of the destination:
 ";
 
 const EXAMPLES: &str = "\
@@ -41,9 +41,15 @@ Exit status: 0 after SIGTERM or Ctrl-C, 1 if the Engine refuses, 2 for a wrong c
 /// The text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
     let mut help = ROUTES.to_owned();
+    let queue = default_queue();
     for option in Endpoint::options() {
         let (name, transports, values) = (option.name, option.transports, option.values);
-        help += &format!("  {name:<16}  {transports}: {values} (default {})\n", option.default);
+        let default = match name {
+            "queue" => queue.max_messages.to_string(),
+            "queue_bytes" => queue.max_bytes.to_string(),
+            _ => option.default.to_owned(),
+        };
+        help += &format!("  {name:<16}  {transports}: {values} (default {default})\n");
         help += &format!("{:20}{}\n", "", option.help);
     }
     help + EXAMPLES

@@ -13,7 +13,7 @@ const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
 
 /// Returns the default queue of a route: 8,192 lines and 8 MiB. More would gain nothing, since Docker's log
 /// files hold the lines that are not read yet.
-fn default_queue() -> QueueOptions {
+pub(crate) fn default_queue() -> QueueOptions {
     let mut queue = QueueOptions::default();
     (queue.max_messages, queue.max_bytes) = (8192, 8 * 1024 * 1024);
     queue

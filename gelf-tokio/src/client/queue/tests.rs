@@ -229,7 +229,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
     yield_now().await;
     queue.take(&mut in_flight, 10, 1000);
     queue.settle(&mut in_flight, 1, Outcome::Sent);
-    // It is told of the room, and is gone before it can take it.
+    // It is woken for the room, and is gone before it can use it.
     given_up.abort();
     assert!(given_up.await.unwrap_err().is_cancelled());
     assert_eq!(other.await.unwrap(), Ok(()));

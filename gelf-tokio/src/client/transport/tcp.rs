@@ -23,7 +23,7 @@ use crate::tcp::window::Window;
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
-/// How many messages are taken from the queue at once.
+/// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
 /// After a connection that lived this long and delivered something, the next is made at once; else after a
@@ -89,10 +89,10 @@ pub(crate) async fn run<R>(
 
 /// The state of one connection.
 struct Transfer {
-    /// How many of the in_flight, the oldest, were written to an earlier connection.
+    /// The number of messages, the oldest, that were written to an earlier connection.
     again: usize,
     window: Window,
-    /// Whether anything was acknowledged.
+    /// Whether any message was acknowledged.
     settled: bool,
 }
 

@@ -16,13 +16,13 @@ use crate::udp::UdpSender;
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
-/// How many messages are taken from the queue at once.
+/// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 64;
 
-/// How many bytes they may have.
+/// The number of their bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// How long a refusal is waited for when no other message is sent: many round trips of a local network.
+/// The time to wait for a refusal when no other message is sent: many round trips of a local network.
 const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);

@@ -145,7 +145,7 @@ mod tests {
     /// A socket whose writes fail, and whose reads bring an answer only after that.
     struct Refusing {
         answer: &'static [u8],
-        /// Whether the connection ends behind it.
+        /// Whether the connection ends after the answer.
         ends: bool,
         is_vectored: bool,
         has_refused: bool,
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// What a request makes of an answer that is there though it could not be written, and whether another
+    /// Sends a request whose write fails while an answer is there. Returns the result, and whether another
     /// may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::Message;
+use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome, Resolve, Resolving};
 use tokio::runtime::{self, Runtime};
 
@@ -38,6 +38,25 @@ async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
         sink.wait_for_all().await;
     }
     assert!(sink.report().is_exact(), "{}", sink.report());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_closes_over_udp_has_sent_20_of_20() {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}?compression=none", socket.local_addr().unwrap());
+    for number in 0..20 {
+        let endpoint = uri.parse().unwrap();
+        let program = program(async move || {
+            let client = Client::connect(&endpoint).unwrap();
+            client.send(&Message::new("h", text(number))).await.unwrap();
+            client.close(LIMIT).await
+        });
+        assert_eq!(program.join().unwrap(), Ok(()));
+        let mut datagram = [0; 2048];
+        let len = within("the datagram", socket.recv(&mut datagram)).await.unwrap();
+        let decoded = Decoder::strict().decode(&datagram[..len]).unwrap();
+        assert_eq!(decoded.message.short_message(), text(number));
+    }
 }
 
 #[tokio::test]

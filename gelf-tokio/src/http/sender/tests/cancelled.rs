@@ -56,7 +56,7 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// A body of one byte's repetition, longer than what the sockets hold if it is to be.
+/// Returns a body of one repeated byte.
 fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
@@ -108,7 +108,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
             assert!(done || polls == 0 || bodies.as_slice() == [c.clone()]);
         }
         is_cut |= !rest.is_empty();
-        // What is not whole is a beginning of the second one alone.
+        // Only the second request may be incomplete.
         let head = rest.windows(4).position(|four| four == b"\r\n\r\n").map_or(rest.len(), |at| at + 4);
         let started = &rest[head..];
         assert!(started.len() < b.len() && *started == b[..started.len()]);

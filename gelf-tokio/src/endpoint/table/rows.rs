@@ -1,0 +1,420 @@
+//! The rows of the table.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+
+use super::{Access, Field, MASK, Mistake, Row};
+use crate::endpoint::WhenFull;
+use crate::endpoint::authority::read_host;
+
+const LEVEL: &str = "a number from 1 to 9";
+const PEM_FILE: &str = "the path of a PEM file";
+const SECONDS: &str = "a number of seconds, from 1 to 3600";
+
+/// All options, in the order in which they are read and displayed: `level` follows `compression`.
+pub(in crate::endpoint) static TABLE: [Row; 21] = [
+    Row {
+        name: "compression",
+        values: "gzip, zlib or none",
+        default: "gzip",
+        help: "Compression of each message",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                options.compression = match text {
+                    "gzip" => Compression::Gzip(CompressionLevel::DEFAULT),
+                    "none" => Compression::None,
+                    "zlib" => Compression::Zlib(CompressionLevel::DEFAULT),
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| {
+                let kind = match options.compression {
+                    Compression::Gzip(_) => "gzip",
+                    Compression::None => "none",
+                    Compression::Zlib(_) => "zlib",
+                };
+                Some(kind.to_owned())
+            },
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "level",
+        values: LEVEL,
+        default: "2",
+        help: "Compression level; 1 is the fastest, 9 the smallest",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                let new = level(text)?;
+                match &mut options.compression {
+                    Compression::Gzip(level) | Compression::Zlib(level) => *level = new,
+                    Compression::None => return Err(Mistake::LevelOfNothing),
+                }
+                Ok(())
+            },
+            show: |options| match options.compression {
+                Compression::Gzip(level) | Compression::Zlib(level) => Some(level.as_u8().to_string()),
+                Compression::None => None,
+            },
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "datagram_size",
+        values: "a number from 13 to 65507",
+        default: "1420",
+        help: "Bytes of the largest datagram, chunk header included; 8192 for networks without loss",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                options.datagram_size = DatagramSize::new(number(text)?).ok_or(Mistake::Value)?;
+                Ok(())
+            },
+            show: |options| Some(options.datagram_size.as_usize().to_string()),
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "overflow",
+        values: "error or truncate",
+        default: "error",
+        help: "Behaviour for a message that does not fit into 128 datagrams: dropped, or cut and marked with `_truncated`",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                options.overflow = match text {
+                    "error" => Overflow::Error,
+                    "truncate" => Overflow::Truncate,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| match options.overflow {
+                Overflow::Error => Some("error".to_owned()),
+                Overflow::Truncate => Some("truncate".to_owned()),
+                // A way to overflow that no URI can express.
+                _ => None,
+            },
+            is_valid: |options| matches!(options.overflow, Overflow::Error | Overflow::Truncate),
+        }),
+    },
+    Row {
+        name: "rate",
+        values: "a number of datagrams a second, from 1 to 4294967295",
+        default: "no limit",
+        help: "Limit of the datagrams sent in a second",
+        field: Field::Udp(Access {
+            read: |options, text| {
+                options.rate = Some(number(text)?);
+                Ok(())
+            },
+            show: |options| options.rate.map(|rate| rate.to_string()),
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "compression",
+        values: "none, GELF over TCP is not compressed",
+        default: "none",
+        help: "Accepted so that a URI may say so",
+        field: Field::Tcp(Access {
+            read: |_, text| if text == "none" { Ok(()) } else { Err(Mistake::Value) },
+            show: |_| None,
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "connect_timeout",
+        values: SECONDS,
+        default: "10",
+        help: "Time for one address to accept a connection, and again for the TLS handshake",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.connect_timeout = seconds(text)?;
+                Ok(())
+            },
+            show: |options| Some(show_seconds(options.connect_timeout)),
+            is_valid: |options| is_valid_time(options.connect_timeout),
+        }),
+    },
+    Row {
+        name: "user_timeout",
+        values: SECONDS,
+        default: "30",
+        help: "Time without an acknowledgement after which the connection is given up (Linux)",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.user_timeout = seconds(text)?;
+                Ok(())
+            },
+            show: |options| Some(show_seconds(options.user_timeout)),
+            is_valid: |options| is_valid_time(options.user_timeout),
+        }),
+    },
+    Row {
+        name: "bulk",
+        values: "true or false",
+        default: "false",
+        help: "Several messages in one request; the receiver must be set up for it",
+        field: Field::Http(Access {
+            read: |options, text| {
+                options.bulk = match text {
+                    "false" => false,
+                    "true" => true,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| Some(options.bulk.to_string()),
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "compression",
+        values: "gzip or none",
+        default: "none",
+        help: "Compression of request bodies",
+        field: Field::Http(Access {
+            read: |options, text| {
+                options.gzip = match text {
+                    "gzip" => Some(CompressionLevel::DEFAULT),
+                    "none" => None,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| Some(if options.gzip.is_some() { "gzip" } else { "none" }.to_owned()),
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "level",
+        values: LEVEL,
+        default: "2",
+        help: "Compression level; 1 is the fastest, 9 the smallest",
+        field: Field::Http(Access {
+            read: |options, text| {
+                let new = level(text)?;
+                *options.gzip.as_mut().ok_or(Mistake::LevelOfNothing)? = new;
+                Ok(())
+            },
+            show: |options| {
+                let shown = options.gzip.filter(|level| *level != CompressionLevel::DEFAULT);
+                shown.map(|level| level.as_u8().to_string())
+            },
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "connect_timeout",
+        values: SECONDS,
+        default: "a share of timeout",
+        help: "Time for a connection to one address, the TLS handshake included; no more than its share of timeout",
+        field: Field::Http(Access {
+            read: |options, text| {
+                options.connect_timeout = Some(seconds(text)?);
+                Ok(())
+            },
+            show: |options| options.connect_timeout.map(show_seconds),
+            is_valid: |options| options.connect_timeout.is_none_or(is_valid_time),
+        }),
+    },
+    Row {
+        name: "header",
+        values: "NAME:VALUE",
+        default: "none",
+        help: "Header sent with each request, such as a token; its value is never displayed",
+        field: Field::Http(Access {
+            read: |options, text| {
+                // A header without a colon has no value, which `check` refuses without showing the text.
+                let (name, value) = text.split_once(':').unwrap_or((text, ""));
+                // Spaces around the value are no part of it (RFC 9110, section 5.5).
+                options.header = Some((name.to_owned(), value.trim_matches(' ').to_owned()));
+                Ok(())
+            },
+            show: |options| options.header.as_ref().map(|(name, _)| format!("{name}:{MASK}")),
+            is_valid: |_| true,
+        }),
+    },
+    Row {
+        name: "timeout",
+        values: SECONDS,
+        default: "10",
+        help: "Time for a request, from the connection to the answer",
+        field: Field::Http(Access {
+            read: |options, text| {
+                options.timeout = seconds(text)?;
+                Ok(())
+            },
+            show: |options| Some(show_seconds(options.timeout)),
+            is_valid: |options| is_valid_time(options.timeout),
+        }),
+    },
+    Row {
+        name: "ca",
+        values: PEM_FILE,
+        default: "the authorities of the system",
+        help: "Authorities that may vouch for the receiver; read again when the file changes",
+        field: Field::Tls(Access {
+            read: |options, text| {
+                options.ca = Some(PathBuf::from(text));
+                Ok(())
+            },
+            show: |options| show_path(options.ca.as_deref()),
+            is_valid: |options| is_file_path(options.ca.as_deref()),
+        }),
+    },
+    Row {
+        name: "cert",
+        values: PEM_FILE,
+        default: "none",
+        help: "The sender's own certificate chain, for receivers that ask for one; needs key",
+        field: Field::Tls(Access {
+            read: |options, text| {
+                options.cert = Some(PathBuf::from(text));
+                Ok(())
+            },
+            show: |options| show_path(options.cert.as_deref()),
+            is_valid: |options| is_file_path(options.cert.as_deref()),
+        }),
+    },
+    Row {
+        name: "key",
+        values: PEM_FILE,
+        default: "none",
+        help: "The private key of cert",
+        field: Field::Tls(Access {
+            read: |options, text| {
+                options.key = Some(PathBuf::from(text));
+                Ok(())
+            },
+            show: |options| show_path(options.key.as_deref()),
+            is_valid: |options| is_file_path(options.key.as_deref()),
+        }),
+    },
+    Row {
+        name: "server_name",
+        values: "a name or an address",
+        default: "the host",
+        help: "Name that the receiver's certificate must have",
+        field: Field::Tls(Access {
+            read: |options, text| {
+                let name = if text.starts_with('[') { read_host(text) } else { Some(text.to_owned()) };
+                options.server_name = Some(name.ok_or(Mistake::Value)?);
+                Ok(())
+            },
+            show: |options| options.server_name.clone(),
+            // Only a URI writes an address in brackets.
+            is_valid: |options| {
+                let name = options.server_name.as_deref();
+                name.is_none_or(|name| !name.starts_with('[') && read_host(name).is_some())
+            },
+        }),
+    },
+    Row {
+        name: "queue",
+        values: "a number of messages, from 1 to 16777216",
+        default: "65536",
+        help: "Messages that may be queued, those in flight included",
+        field: Field::Queue(Access {
+            read: |options, text| {
+                options.max_messages = size(text)?;
+                Ok(())
+            },
+            show: |options| Some(options.max_messages.to_string()),
+            is_valid: |options| (1..=1 << 24).contains(&(options.max_messages as u64)),
+        }),
+    },
+    Row {
+        name: "queue_bytes",
+        values: "a number of bytes, from 1024 to 17179869184",
+        default: "67108864",
+        help: "Bytes that may be queued, those in flight included",
+        field: Field::Queue(Access {
+            read: |options, text| {
+                options.max_bytes = size(text)?;
+                Ok(())
+            },
+            show: |options| Some(options.max_bytes.to_string()),
+            is_valid: |options| (1024..=1 << 34).contains(&(options.max_bytes as u64)),
+        }),
+    },
+    Row {
+        name: "when_full",
+        values: "wait, drop_newest or drop_oldest",
+        default: "wait",
+        help: "Behaviour of a full queue: senders wait, or a message is dropped",
+        field: Field::Queue(Access {
+            read: |options, text| {
+                options.when_full = match text {
+                    "drop_newest" => WhenFull::DropNewest,
+                    "drop_oldest" => WhenFull::DropOldest,
+                    "wait" => WhenFull::Wait,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: |options| {
+                let name = match options.when_full {
+                    WhenFull::DropNewest => "drop_newest",
+                    WhenFull::DropOldest => "drop_oldest",
+                    WhenFull::Wait => "wait",
+                };
+                Some(name.to_owned())
+            },
+            is_valid: |_| true,
+        }),
+    },
+];
+
+/// Reads digits; `parse` alone would accept a plus sign.
+fn number<T: FromStr>(text: &str) -> Result<T, Mistake> {
+    let parsed = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+    parsed.ok_or(Mistake::Value)
+}
+
+fn level(text: &str) -> Result<CompressionLevel, Mistake> {
+    CompressionLevel::new(number(text)?).ok_or(Mistake::Value)
+}
+
+/// A size beyond the address space is as good as the largest within it.
+fn size(text: &str) -> Result<usize, Mistake> {
+    number(text).map(|size: u64| usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+fn seconds(text: &str) -> Result<Duration, Mistake> {
+    number(text).map(Duration::from_secs)
+}
+
+fn show_seconds(time: Duration) -> String {
+    time.as_secs_f64().to_string()
+}
+
+/// A time is in whole seconds, since a URI cannot express others.
+fn is_valid_time(time: Duration) -> bool {
+    (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0
+}
+
+fn show_path(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.to_string_lossy().into_owned())
+}
+
+/// Whether such a file can exist, and a URI can name it.
+fn is_file_path(path: Option<&Path>) -> bool {
+    path.is_none_or(|path| path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        for text in ["", "+1", "-1", " 1", "1 ", "1.0", "0x1", "٣", "18446744073709551616"] {
+            assert!(number::<u64>(text).is_err(), "{text:?}");
+        }
+        assert_eq!(number::<u8>("007").unwrap(), 7);
+    }
+}
