@@ -203,12 +203,7 @@ mod tests {
     }
 
     fn routes(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-        parsed(arguments, environment)
-            .unwrap()
-            .routes
-            .iter()
-            .map(|route| route.endpoint.to_string())
-            .collect()
+        parsed(arguments, environment).unwrap().routes.iter().map(Route::to_string).collect()
     }
 
     #[test]

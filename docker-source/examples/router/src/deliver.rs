@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docker_source::Record;
-use docker_source::gelf::{GelfFormat, GelfFormatter};
-use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts};
+use docker_source::gelf::GelfFormatter;
+use gelf_tokio::{Client, Driver, DropReason, NotQueued, Outcome, Receipts};
 
 use crate::print::Window;
 use crate::receipt::LineReceipt;
+use crate::route::Route;
 use crate::tally::Tally;
 
 /// The driver's own limit, practically none: the caller limits the time of delivery after a signal.
@@ -36,20 +37,17 @@ pub(crate) struct Destination {
     receipts: Receipts<LineReceipt>,
 }
 
-/// Opens the delivery to a destination. With a `window`, each line waits until the receiver behind it has
+/// Opens the delivery of a route. If the route has a window, each line waits until the receiver behind it has
 /// room.
 ///
 /// # Errors
 /// Returns an error if the TLS files are missing or invalid.
-pub(crate) fn open(
-    endpoint: &Endpoint,
-    format: GelfFormat,
-    window: Option<Window>,
-) -> io::Result<(Delivery, Destination, Tally)> {
-    let (client, receipts, driver) = Client::builder(endpoint).build_with_receipts()?;
+pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> {
+    let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
     let tally = Tally::new(client.observer());
-    let destination = Destination { name: endpoint.to_string(), driver: driver.with_grace(GRACE), receipts };
-    Ok((Delivery { client, formatter: GelfFormatter::new(format), window }, destination, tally))
+    let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
+    let formatter = GelfFormatter::new(route.format.clone());
+    Ok((Delivery { client, formatter, window: route.window.clone() }, destination, tally))
 }
 
 impl Delivery {

@@ -29,6 +29,17 @@ pub(crate) struct Route {
     name: Option<NamePattern>,
 }
 
+/// The destination, without the queue if it is the default of routes.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut endpoint = self.endpoint.clone();
+        if endpoint.queue() == default_queue() {
+            endpoint = endpoint.with_queue(QueueOptions::default()).map_err(|_| fmt::Error)?;
+        }
+        endpoint.fmt(f)
+    }
+}
+
 impl Route {
     /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {

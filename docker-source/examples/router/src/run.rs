@@ -54,7 +54,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
     let mut stop = Stop::new().map_err(Failure::refused)?;
-    let destinations: Vec<_> = routes.iter().map(|route| route.endpoint.to_string()).collect();
+    let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
     tracing::info!(
         "gelf-router {}: from {address} to {}",
         env!("CARGO_PKG_VERSION"),
@@ -171,9 +171,8 @@ impl Outputs {
         let mut deliveries = JoinSet::new();
         let mut queues = Vec::with_capacity(routes.len());
         for route in routes {
-            let (format, window) = (route.format.clone(), route.window.clone());
-            let (delivery, destination, tally) = deliver::open(&route.endpoint, format, window)
-                .map_err(|error| Failure::refused(format!("{}: {error}", route.endpoint)))?;
+            let (delivery, destination, tally) =
+                deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
             deliveries.spawn(destination.run());
             queues.push(RouteQueue { route, delivery, tally });
         }
@@ -188,7 +187,7 @@ impl Outputs {
     async fn finish(self, stop: &mut Stop) {
         let Self { routes, mut deliveries, printer } = self;
         let tallies: Vec<_> =
-            routes.into_iter().map(|queue| (queue.route.endpoint.to_string(), queue.tally)).collect();
+            routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
         let all = async {
             while deliveries.join_next().await.is_some() {}
             if let Some((task, finish)) = printer {
