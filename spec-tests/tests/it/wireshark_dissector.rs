@@ -145,7 +145,6 @@ struct Capture {
     file: PathBuf,
     /// Keeps the port open, so that no ICMP errors are sent. It is never read.
     sink: UdpSocket,
-    markers: usize,
 }
 
 impl Capture {
@@ -160,7 +159,7 @@ impl Capture {
         let mut tshark = Command::new("tshark")
             .args(["-i", "lo", "-B", "32", "-f", &format!("udp dst port {port}"), "-w"])
             .arg(&file)
-            .args(["-P", "-l", "-T", "fields", "-e", "frame.number"])
+            .args(["-P", "-l", "-T", "fields", "-e", "udp.srcport"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -174,17 +173,14 @@ impl Capture {
                 }
             }
         });
-        let mut capture = Self { tshark, lines, file, sink, markers: 0 };
+        let mut capture = Self { tshark, lines, file, sink };
         let started = Instant::now();
         let marker = UdpSocket::bind("127.0.0.1:0").unwrap();
         // tshark announces the capture before it starts, so marker datagrams are sent until one is seen.
         loop {
             marker.send_to(b"{}", ("127.0.0.1", port)).unwrap();
             match capture.lines.recv_timeout(Duration::from_millis(100)) {
-                Ok(_) => {
-                    capture.markers = 1;
-                    return Some(capture);
-                }
+                Ok(_) => return Some(capture),
                 Err(RecvTimeoutError::Timeout) => {
                     assert!(started.elapsed() < TSHARK_TIMEOUT, "tshark sees nothing");
                 }
@@ -204,19 +200,15 @@ impl Capture {
         self.sink.local_addr().unwrap().port()
     }
 
-    /// Waits for `datagrams` more captured datagrams after the markers, ends the capture, and reads the
-    /// datagrams that came from port `from`.
+    /// Waits until `datagrams` datagrams from port `from` are captured, ends the capture, and reads them.
     fn read(mut self, datagrams: usize, from: u16) -> Vec<Datagram> {
         let port = self.port();
         let started = Instant::now();
-        // A late marker may be counted as a datagram, so reading continues until nothing more arrives.
-        let mut seen = self.markers;
-        loop {
-            let wait =
-                if seen < datagrams + self.markers { TSHARK_TIMEOUT } else { Duration::from_millis(500) };
-            match self.lines.recv_timeout(wait) {
-                Ok(_) => seen += 1,
-                Err(_) if seen >= datagrams + self.markers => break,
+        let mut seen = 0;
+        while seen < datagrams {
+            match self.lines.recv_timeout(TSHARK_TIMEOUT) {
+                // Markers come from other ports.
+                Ok(source) => seen += usize::from(source == from.to_string()),
                 Err(error) => panic!("{error} after {seen} datagrams and {:?}", started.elapsed()),
             }
         }
