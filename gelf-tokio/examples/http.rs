@@ -7,7 +7,8 @@
 use std::error::Error;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, HttpReceiver, HttpReceiverOptions};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::{Client, HttpReceiver};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

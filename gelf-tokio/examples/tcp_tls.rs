@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpReceiverOptions};
+use gelf_tokio::options::TcpReceiverOptions;
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 #[tokio::main(flavor = "current_thread")]

@@ -81,7 +81,8 @@ impl Endpoint {
     ///
     /// ```
     /// use gelf_tokio::gelf_core::Compression;
-    /// use gelf_tokio::{Endpoint, QueueOptions, Transport, UdpOptions, WhenFull};
+    /// use gelf_tokio::options::{QueueOptions, UdpOptions};
+    /// use gelf_tokio::{Endpoint, Transport, WhenFull};
     ///
     /// let mut udp = UdpOptions::default();
     /// udp.compression = Compression::None;
@@ -153,7 +154,8 @@ impl Endpoint {
     /// that the URI states counts, even if it states a default of [`QueueOptions`].
     ///
     /// ```
-    /// use gelf_tokio::{Endpoint, QueueOptions};
+    /// use gelf_tokio::options::QueueOptions;
+    /// use gelf_tokio::Endpoint;
     ///
     /// let mut small = QueueOptions::default();
     /// small.max_messages = 100;

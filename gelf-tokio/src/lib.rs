@@ -8,6 +8,9 @@
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
 //!
+//! [`options`] has the options of endpoints and receivers, [`stats`] the counters, and [`resolve`] the lookup
+//! of host names.
+//!
 //! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow
 //! Docker, and shut down.
 //!
@@ -41,7 +44,7 @@
 //! | HTTP | the receiver has answered 2xx: `Accepted` | if the receiver loses it | if the connection breaks before the answer |
 //!
 //! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
-//!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`].
+//!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`](stats::ClientStats).
 //! * A message is written whole, or cut by the end of its connection; it is never continued on another one.
 //!   Over UDP it arrives whole or not at all.
 //! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never ends a
@@ -64,7 +67,7 @@
 //! | received frames that wait | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
 //! | HTTP request body | 64 KiB, inflated | the same limit as Graylog's |
 //!
-//! [`QueueOptions`], [`UdpReceiverOptions`], [`TcpReceiverOptions`] and [`HttpReceiverOptions`] change them.
+//! The module [`options`] has the types that change them.
 //!
 //! # Logging
 //!
@@ -77,13 +80,12 @@
 //! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and
 //!   assembly.
 //! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 only.
-//! * `serde`: gelf-core's feature of the same name.
+//! * `serde`: `Serialize` and `Deserialize` for all [statistics](stats), and gelf-core's feature `serde`.
 #![cfg_attr(
     not(feature = "http"),
     doc = "
 
 [`HttpReceiver`]: https://docs.rs/gelf-tokio
-[`HttpReceiverOptions`]: https://docs.rs/gelf-tokio
 [`HttpSender`]: https://docs.rs/gelf-tokio"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,11 +102,12 @@ mod codec;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;
+pub mod options;
 mod outcome;
 mod receive;
-mod resolve;
+pub mod resolve;
 mod send;
-mod stats;
+pub mod stats;
 mod sys;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -113,26 +116,18 @@ mod udp;
 
 pub use client::{Client, ClientBuilder, ClientState, Driver, Observer, Receipts, Unflushed, Unsent};
 pub use codec::GelfCodec;
-pub use endpoint::{
-    Endpoint, EndpointOption, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport,
-    UdpOptions, WhenFull,
-};
+pub use endpoint::{Endpoint, InvalidEndpoint, Transport, WhenFull};
 #[cfg(feature = "http")]
-pub use http::{BulkBody, HttpError, HttpSender};
+pub use http::{HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 #[cfg(feature = "http")]
-pub use receive::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
-pub use receive::{
-    ReceiveError, Received, TcpReceiver, TcpReceiverOptions, TcpReceiverStats, UdpReceiver,
-    UdpReceiverOptions, UdpReceiverStats,
-};
-pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use receive::HttpReceiver;
+pub use receive::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 pub use send::SendError;
-pub use stats::{ClientStats, DropCounts, NotQueuedCounts};
 pub use tcp::TcpSender;
 #[cfg(feature = "tls")]
-pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
-pub use udp::{Sent, UdpSender, UdpSenderStats};
+pub use tls::{ReceiverTls, TlsConfigError};
+pub use udp::{Sent, UdpSender};
 
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}

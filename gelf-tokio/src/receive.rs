@@ -16,7 +16,7 @@ use bytes::Bytes;
 use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
 
 #[cfg(feature = "http")]
-pub use http::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
+pub use http::{HttpDropCounts, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejectionCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
 pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 

@@ -1,10 +1,20 @@
-//! The counters of a client.
+//! Counters of clients, senders and receivers.
+//!
+//! With the feature `serde` all of them can be serialized and deserialized.
 
 use crate::outcome::{DropReason, NotQueuedReason, Outcome};
+
+#[cfg(feature = "http")]
+pub use crate::receive::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
+pub use crate::receive::{TcpReceiverStats, UdpReceiverStats};
+#[cfg(feature = "tls")]
+pub use crate::tls::ReceiverTlsStats;
+pub use crate::udp::UdpSenderStats;
 
 /// Counters of a [`Client`](crate::Client), in messages unless stated otherwise. At every moment,
 /// `queued = accepted + acknowledged + sent + dropped.total() + waiting + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ClientStats {
     /// Messages that were queued. `not_queued` counts the others.
@@ -28,7 +38,7 @@ pub struct ClientStats {
     /// made again.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
-    /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub truncated: u64,
     /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
     pub receipts_lost: u64,
@@ -46,6 +56,7 @@ pub struct ClientStats {
 
 /// Counts of dropped messages, by [`DropReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct DropCounts {
     /// [`DropReason::DatagramTooLong`].
@@ -74,6 +85,7 @@ impl DropCounts {
 
 /// Counts of messages that were not queued, by [`NotQueuedReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct NotQueuedCounts {
     /// [`NotQueuedReason::Closed`].
@@ -127,5 +139,21 @@ impl ClientStats {
             },
         };
         *count += 1;
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    #[test]
+    fn all_statistics_have_the_traits_of_serde() {
+        fn check<T: serde::de::DeserializeOwned + serde::Serialize>() {}
+        check::<super::ClientStats>();
+        check::<super::TcpReceiverStats>();
+        check::<super::UdpReceiverStats>();
+        check::<super::UdpSenderStats>();
+        #[cfg(feature = "http")]
+        check::<super::HttpReceiverStats>();
+        #[cfg(feature = "tls")]
+        check::<super::ReceiverTlsStats>();
     }
 }

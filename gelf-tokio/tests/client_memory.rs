@@ -12,7 +12,8 @@ use std::fs::read_to_string;
 use crate::support::account::assert_account;
 use fault_proxy::TcpProxy;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Client, DropReason, Endpoint, Outcome, QueueOptions, WhenFull};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome, WhenFull};
 
 const MIB: usize = 1024 * 1024;
 

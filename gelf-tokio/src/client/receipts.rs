@@ -17,7 +17,7 @@ use super::queue::Queue;
 /// overtake those in flight.
 ///
 /// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further ones are
-/// lost, and counted in [`ClientStats::receipts_lost`](crate::ClientStats::receipts_lost); sending goes on.
+/// lost, and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost); sending goes on.
 /// The first loss is logged. A program that no longer reads receipts drops this.
 pub struct Receipts<R> {
     queue: Arc<Queue<R>>,

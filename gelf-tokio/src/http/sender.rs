@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 use crate::resolve::{Resolve, SystemResolver};
 
-pub use bulk::BulkBody;
+pub(crate) use bulk::BulkBody;
 use connect::Destination;
 use connection::Connection;
 pub use error::HttpError;
@@ -156,13 +156,15 @@ impl HttpSender {
         self.connection.is_some()
     }
 
-    /// Sends one message as one request. If the endpoint has `bulk`, the body is a line.
+    /// Sends one message as one request and waits for the answer. If the endpoint has `bulk`, the body is a line.
     ///
     /// # Errors
-    /// As [`post`](Self::post).
+    /// [`HttpError`]. The sender stays usable. Unless the receiver has answered, it may have accepted the
+    /// message nevertheless.
     ///
     /// # Cancel safety
-    /// As [`post`](Self::post).
+    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
+    /// may have all of the request, or a part of it that nothing follows. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         encode(message, &mut self.buffer);
         if self.lines {
@@ -172,13 +174,13 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request. If the endpoint has `bulk`, the body is a line.
+    /// Sends a payload, JSON text, as one request and waits for the answer. If the endpoint has `bulk`, the body is a line.
     ///
     /// # Errors
-    /// As [`post`](Self::post).
+    /// As [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// As [`post`](Self::post).
+    /// As [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
         if self.lines {
             bulk::write_line(payload, &mut self.buffer);
@@ -189,16 +191,14 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a body, such as a [`BulkBody`], as one request, and waits for the answer. The body is compressed
-    /// if the endpoint says so. After an error the sender stays usable.
+    /// Sends a body as one request, and waits for the answer. The body is compressed if the endpoint says so.
     ///
     /// # Errors
-    /// [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
+    /// As [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
-    /// may have all of the request by then, or a part of it that nothing follows. The sender stays usable.
-    pub async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
+    /// As [`send`](Self::send).
+    pub(crate) async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
         let started = Instant::now();
         let limit = self.timeout;
         let (body, is_gzip) = self.compress(body);

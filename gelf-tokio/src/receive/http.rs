@@ -25,7 +25,7 @@ use crate::tls::ReceiverTls;
 
 pub use options::HttpReceiverOptions;
 use protocol::HttpProtocol;
-pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
+pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 
 /// Receives messages over HTTP/1.1, by Graylog's rules: a request `POST /gelf` carries a message, and the
 /// answer is `202 Accepted`.

@@ -91,6 +91,7 @@ pub struct UdpReceiver {
 
 /// Counters of a [`UdpReceiver`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct UdpReceiverStats {
     /// Datagrams, and the payloads and errors that they gave.

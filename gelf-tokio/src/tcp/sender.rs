@@ -58,7 +58,7 @@ pub struct TcpSender {
 
 impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers, within
-    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS
+    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) for each and as long for the TLS
     /// handshake.
     ///
     /// # Errors

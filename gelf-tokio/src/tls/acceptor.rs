@@ -37,6 +37,7 @@ pub struct ReceiverTls {
 
 /// Counters of the reloads of a [`ReceiverTls`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ReceiverTlsStats {
     /// Times that changed files were invalid, and the receiver went on with the previous ones.

@@ -12,12 +12,13 @@ pub struct Sent {
     /// heard to refuse meanwhile. They are lost, and this message may be.
     pub refused: usize,
     /// Whether the message was cut to fit into 128 chunks, by
-    /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub is_truncated: bool,
 }
 
 /// Counters of a [`UdpSender`](crate::UdpSender).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct UdpSenderStats {
     /// Messages of which the operating system has taken all datagrams.

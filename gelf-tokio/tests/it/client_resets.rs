@@ -107,7 +107,7 @@ struct Resets {
     /// Bytes that were acknowledged and not read, in all; and those of frames that were read in part, then.
     unread: usize,
     in_part: usize,
-    stats: gelf_tokio::ClientStats,
+    stats: gelf_tokio::stats::ClientStats,
     sent: u64,
 }
 

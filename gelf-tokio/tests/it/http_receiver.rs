@@ -282,7 +282,7 @@ async fn a_client_may_shut_down_its_side_and_wait_for_the_answer() {
 #[tokio::test]
 async fn options_that_no_request_could_meet_are_errors() {
     let bind = |path: &str, header: Option<(&str, &str)>| {
-        let mut options = gelf_tokio::HttpReceiverOptions::default();
+        let mut options = gelf_tokio::options::HttpReceiverOptions::default();
         options.path = path.to_owned();
         options.required_header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert!(!format!("{options:?}").contains("s3cret"));

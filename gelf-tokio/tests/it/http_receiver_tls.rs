@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use crate::support::certificates::{Authority, Directory};
 use crate::support::http_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
-use bytes::Bytes;
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{
-    Client as GelfClient, HttpError, HttpReceiver, HttpReceiverOptions, HttpSender, Outcome, ReceiverTls,
-};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::{Client as GelfClient, HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -110,9 +108,9 @@ async fn our_own_sender_posts_over_one_connection() {
     let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
     let body = format!("{M}\n").repeat(20_000);
     let (_, items) = during(&mut secured.receiver, async {
-        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
-        sender.post(Bytes::from(body)).await.unwrap();
-        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
+        sender.send_payload(M.as_bytes()).await.unwrap();
+        sender.send_payload(body.as_bytes()).await.unwrap();
+        sender.send_payload(M.as_bytes()).await.unwrap();
     })
     .await;
     assert_eq!(items.len(), 20_002);
@@ -163,14 +161,14 @@ async fn a_receiver_that_requires_client_certificates_rejects_clients_without_on
     let (known, stranger) = (identity("known", &clients), identity("stranger", &Authority::new("others")));
     for (failed, identity) in [(1, ""), (2, &stranger)] {
         let mut sender = HttpSender::new(&secured.endpoint(identity)).unwrap();
-        let posting = sender.post(Bytes::from_static(M.as_bytes()));
+        let posting = sender.send_payload(M.as_bytes());
         let (result, items) = during(&mut secured.receiver, posting).await;
         assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
         assert_eq!(items, []);
         until(&mut secured.receiver, |stats| stats.failed_handshakes == failed).await;
     }
     let mut sender = HttpSender::new(&secured.endpoint(&known)).unwrap();
-    let posting = sender.post(Bytes::from_static(M.as_bytes()));
+    let posting = sender.send_payload(M.as_bytes());
     let (result, items) = during(&mut secured.receiver, posting).await;
     result.unwrap();
     assert_eq!(items, [Ok(M.to_owned())]);

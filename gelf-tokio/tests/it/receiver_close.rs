@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{FieldName, Message};
+use gelf_tokio::options::TcpReceiverOptions;
 #[cfg(feature = "http")]
 use gelf_tokio::{HttpReceiver, HttpSender};
-use gelf_tokio::{TcpReceiver, TcpReceiverOptions, TcpSender, UdpReceiver};
+use gelf_tokio::{TcpReceiver, TcpSender, UdpReceiver};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

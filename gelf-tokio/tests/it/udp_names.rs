@@ -5,8 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gelf_tokio::UdpSender;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Resolve, Resolving, UdpSender};
+use gelf_tokio::resolve::{Resolve, Resolving};
 use tokio::time::{Instant, sleep};
 
 /// The result of a lookup: addresses, no address, or no answer.

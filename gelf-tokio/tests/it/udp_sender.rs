@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{UdpReceiver, UdpReceiverOptions, UdpSender};
+use gelf_tokio::options::UdpReceiverOptions;
+use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
 async fn sender(to: &UdpReceiver, options: &str) -> UdpSender {

@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crate::process::ROLE;
-use gelf_tokio::{TcpReceiver, TcpReceiverOptions};
+use gelf_tokio::TcpReceiver;
+use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// The role of the process.

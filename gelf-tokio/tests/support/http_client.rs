@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Compression, CompressionLevel, wire::Compressor};
-use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::stats::HttpReceiverStats;
+use gelf_tokio::{HttpReceiver, ReceiveError};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::{
-    Client, ClientStats, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts, Resolve,
-    Resolving, Transport, WhenFull,
-};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::resolve::{Resolve, Resolving};
+use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts, Transport, WhenFull};
 use message_oracle::{Messages, Oracle, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use gelf_spec_tests::{Live, LiveHttp, LiveOptions, Selection, Verdict, embedded, embedded_http, run};
-use gelf_tokio::{HttpReceiver, HttpReceiverOptions};
+use gelf_tokio::HttpReceiver;
+use gelf_tokio::options::HttpReceiverOptions;
 use tokio::runtime::Runtime;
 
 use crate::support::unexpected;

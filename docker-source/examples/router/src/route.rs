@@ -4,7 +4,8 @@ use std::fmt;
 
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
 use docker_source::{Container, InvalidNamePattern, NamePattern};
-use gelf_tokio::{Endpoint, InvalidEndpoint, QueueOptions};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::{Endpoint, InvalidEndpoint};
 
 use crate::print::Window;
 

@@ -124,10 +124,11 @@ async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::HttpReceiverOptions;
     use crate::receive::delivery::{Deliveries, delivery_queue};
     use crate::receive::server::closing::Closer;
     use crate::receive::server::{ConnectionCounts, closing};
-    use crate::{HttpReceiverOptions, HttpReceiverStats};
+    use crate::stats::HttpReceiverStats;
     use bytes::Bytes;
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::JoinHandle;

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct HttpReceiverOptions {
     /// Whether the body of a request may carry several messages: one in each line, or in each element of a
     /// JSON array; no, by default. Graylog's `enable_bulk_receiving`. Without it only the first value of a
-    /// body is handed out, and the others are [counted](crate::HttpDroppedValues::after_first).
+    /// body is handed out, and the others are [counted](crate::stats::HttpDropCounts::after_first).
     pub bulk: bool,
     /// Whether answers tell browsers that pages of any origin may send messages, with credentials, and read
     /// the status (CORS); no, by default. Graylog's `enable_cors`, which is on there.

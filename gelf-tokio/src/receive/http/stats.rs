@@ -16,6 +16,7 @@ use crate::receive::server::ConnectionCounts;
 /// * `requests` = `accepted` + `preflights` + `rejected.total()` + `broken_requests`
 /// * `values` = `payloads` + `dropped.total()`
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct HttpReceiverStats {
     /// Times that the system could not give a connection, as when all file descriptors are in use.
@@ -32,7 +33,7 @@ pub struct HttpReceiverStats {
     /// Connections that the system gave.
     pub connections: u64,
     /// Values that were not handed out, by reason.
-    pub dropped: HttpDroppedValues,
+    pub dropped: HttpDropCounts,
     /// Requests accepted that carried no value at all.
     pub empty_requests: u64,
     /// Connections that their clients ended, be it with a reset between two requests, or that the last answer
@@ -51,7 +52,7 @@ pub struct HttpReceiverStats {
     /// `OPTIONS` requests, answered with 200.
     pub preflights: u64,
     /// Requests that were rejected, by the status of the answer.
-    pub rejected: HttpRejections,
+    pub rejected: HttpRejectionCounts,
     /// Requests whose head has come, or other bytes instead of one.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
@@ -62,8 +63,9 @@ pub struct HttpReceiverStats {
 
 /// Rejected requests, by the status of the answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
-pub struct HttpRejections {
+pub struct HttpRejectionCounts {
     /// 400: it is not HTTP/1, or the body is damaged. HTTP/2 is counted here, and closed without an answer.
     pub bad_request: u64,
     /// 401: the required header is missing, or has another value.
@@ -84,7 +86,7 @@ pub struct HttpRejections {
     pub queue_full: u64,
 }
 
-impl HttpRejections {
+impl HttpRejectionCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self {
@@ -112,8 +114,9 @@ impl HttpRejections {
 
 /// Values of request bodies that were not handed out, by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
-pub struct HttpDroppedValues {
+pub struct HttpDropCounts {
     /// Values behind the first one of a body, where only that is taken.
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
@@ -126,7 +129,7 @@ pub struct HttpDroppedValues {
     pub too_long: u64,
 }
 
-impl HttpDroppedValues {
+impl HttpDropCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self { after_first, cut, no_room, too_long } = self;
@@ -184,7 +187,7 @@ impl Counters {
             broken_requests: self.broken_requests.get(),
             closed_connections: connections.closed,
             connections: connections.accepted,
-            dropped: HttpDroppedValues {
+            dropped: HttpDropCounts {
                 after_first: self.dropped_after_first.get(),
                 cut: self.dropped_cut.get(),
                 no_room: self.dropped_no_room.get(),
@@ -198,7 +201,7 @@ impl Counters {
             over_limit_connections: connections.over_peer_limit,
             payloads: self.payloads.get(),
             preflights: self.preflights.get(),
-            rejected: HttpRejections {
+            rejected: HttpRejectionCounts {
                 bad_request: self.bad_request.get(),
                 unauthorized: self.unauthorized.get(),
                 not_found: self.not_found.get(),

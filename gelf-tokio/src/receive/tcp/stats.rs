@@ -16,6 +16,7 @@ use crate::receive::server::ConnectionCounts;
 /// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is
 /// unfinished on an open connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct TcpReceiverStats {
     /// Times that the system could not give a connection, as when all file descriptors are in use.

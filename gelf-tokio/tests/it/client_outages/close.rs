@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome, Resolve, Resolving};
+use gelf_tokio::resolve::{Resolve, Resolving};
+use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{ClientStats, Outcome, WhenFull};
+use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;

@@ -120,7 +120,7 @@ async fn a_bulk_body_is_sent_as_it_is() {
 async fn an_ipv6_address_is_connected_to_and_stands_in_brackets() {
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    let resolver = Arc::new(crate::SystemResolver);
+    let resolver = Arc::new(crate::resolve::SystemResolver);
     let options = HttpOptions::default();
     let mut sender = HttpSender::from_options(&options, "::1", address.port(), resolver).unwrap();
     let serve = async {
