@@ -14,7 +14,7 @@ use gelf_tokio::{Client, HttpReceiver};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = HttpReceiverOptions::default();
     options.bulk = true;
-    let mut receiver = HttpReceiver::bind_with("127.0.0.1:0", options).await?;
+    let mut receiver = HttpReceiver::bind_with_options("127.0.0.1:0", options).await?;
     let address = receiver.local_addr()?;
 
     let mut decoder = Decoder::lenient();
@@ -23,7 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (client, mut receipts, driver) =
             Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;
         for number in 1..=3 {
-            client.send_with(&Message::new("example-host", format!("message {number}")), number).await?;
+            client
+                .send_with_receipt(&Message::new("example-host", format!("message {number}")), number)
+                .await?;
         }
         drop(client);
         let driver = tokio::spawn(driver.run());

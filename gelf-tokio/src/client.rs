@@ -90,7 +90,7 @@ thread_local! {
 /// # let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
 /// # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 /// let (client, mut receipts) = Client::builder(&endpoint).connect_with_receipts()?;
-/// client.send_with(&Message::new("web-1", "payment refused"), 4711).await?;
+/// client.send_with_receipt(&Message::new("web-1", "payment refused"), 4711).await?;
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
 /// # Ok(())
@@ -130,7 +130,7 @@ impl Client {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
-        self.send_with(message, ()).await
+        self.send_with_receipt(message, ()).await
     }
 
     /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
@@ -141,7 +141,7 @@ impl Client {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
-        self.send_payload_with(payload, ()).await
+        self.send_payload_with_receipt(payload, ()).await
     }
 
     /// Queues a message without waiting. A full queue refuses it even with
@@ -150,7 +150,7 @@ impl Client {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn try_send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
-        self.try_send_with(message, ())
+        self.try_send_with_receipt(message, ())
     }
 
     /// Queues a payload without waiting: JSON text, which is not parsed.
@@ -158,7 +158,7 @@ impl Client {
     /// # Errors
     /// As [`send_payload`](Self::send_payload).
     pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
-        self.try_send_payload_with(payload, ())
+        self.try_send_payload_with_receipt(payload, ())
     }
 }
 
@@ -171,20 +171,20 @@ impl<R> Client<R> {
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the message is not queued, and no receipt comes.
-    pub async fn send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    pub async fn send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.queue(self.encode(message), receipt).await
     }
 
     /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as
-    /// [`send_with`](Self::send_with).
+    /// [`send_with_receipt`](Self::send_with_receipt).
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with), and [`NotQueuedReason::Invalid`] if the payload is blank or has a
+    /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is blank or has a
     /// null byte.
     ///
     /// # Cancel safety
-    /// As [`send_with`](Self::send_with).
-    pub async fn send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with_receipt`](Self::send_with_receipt).
+    pub async fn send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.queue(payload.into(), receipt).await
     }
@@ -193,16 +193,16 @@ impl<R> Client<R> {
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with).
-    pub fn try_send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with_receipt`](Self::send_with_receipt).
+    pub fn try_send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.try_queue(self.encode(message), receipt)
     }
 
     /// Queues a payload with its receipt, without waiting.
     ///
     /// # Errors
-    /// As [`send_payload_with`](Self::send_payload_with).
-    pub fn try_send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_payload_with_receipt`](Self::send_payload_with_receipt).
+    pub fn try_send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.try_queue(payload.into(), receipt)
     }

@@ -43,7 +43,7 @@ impl GelfCodec {
 
     /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a
     /// delimiter.
-    pub fn with_max_frame_len(max_frame_len: usize) -> Self {
+    pub fn new_with_max_frame_len(max_frame_len: usize) -> Self {
         Self { framer: Framer::new(max_frame_len) }
     }
 
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
-        let mut codec = GelfCodec::with_max_frame_len(3);
+        let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(3), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
     }
@@ -172,7 +172,7 @@ mod tests {
     fn the_last_frame_need_not_be_terminated() {
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0b"]), [Ok("a".into()), Ok("b".into())]);
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0\n"]), [Ok("a".into())]);
-        assert_eq!(frames(&mut GelfCodec::with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
+        assert_eq!(frames(&mut GelfCodec::new_with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
     }
 
     #[test]

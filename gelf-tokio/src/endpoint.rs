@@ -135,7 +135,7 @@ impl Endpoint {
     /// ```
     /// use gelf_tokio::Endpoint;
     ///
-    /// let (endpoint, options) = Endpoint::parse_with("gelf://logs?filter.name=shop%2A", &["filter.name"])?;
+    /// let (endpoint, options) = Endpoint::parse_with_options("gelf://logs?filter.name=shop%2A", &["filter.name"])?;
     /// assert_eq!(endpoint.host(), "logs");
     /// assert_eq!(options, [("filter.name".to_owned(), "shop*".to_owned())]);
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
@@ -143,14 +143,14 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`InvalidEndpoint`], which says in one line what to write instead.
-    pub fn parse_with(
+    pub fn parse_with_options(
         uri: &str,
         own_options: &[&str],
     ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
-        Self::parse_over(uri, own_options, QueueOptions::default())
+        Self::parse_with_defaults(uri, own_options, QueueOptions::default())
     }
 
-    /// Parses a URI as [`parse_with`](Self::parse_with) does, with other defaults for the queue. An option
+    /// Parses a URI as [`parse_with_options`](Self::parse_with_options) does, with other defaults for the queue. An option
     /// that the URI states counts, even if it states a default of [`QueueOptions`].
     ///
     /// ```
@@ -159,17 +159,17 @@ impl Endpoint {
     ///
     /// let mut small = QueueOptions::default();
     /// small.max_messages = 100;
-    /// let (unset, _) = Endpoint::parse_over("gelf://logs", &[], small)?;
+    /// let (unset, _) = Endpoint::parse_with_defaults("gelf://logs", &[], small)?;
     /// assert_eq!(unset.queue().max_messages, 100);
-    /// let (set, _) = Endpoint::parse_over("gelf://logs?queue=65536", &[], small)?;
+    /// let (set, _) = Endpoint::parse_with_defaults("gelf://logs?queue=65536", &[], small)?;
     /// assert_eq!(set.queue().max_messages, 65_536);
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
     /// ```
     ///
     /// # Errors
-    /// As [`parse_with`](Self::parse_with), and [`InvalidEndpoint::Value`] for defaults outside of their
+    /// As [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`] for defaults outside of their
     /// range.
-    pub fn parse_over(
+    pub fn parse_with_defaults(
         uri: &str,
         own_options: &[&str],
         queue: QueueOptions,
@@ -224,7 +224,7 @@ impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(uri: &str) -> Result<Self, InvalidEndpoint> {
-        Self::parse_with(uri, &[]).map(|(endpoint, _)| endpoint)
+        Self::parse_with_options(uri, &[]).map(|(endpoint, _)| endpoint)
     }
 }
 
@@ -320,12 +320,12 @@ mod tests {
     fn the_callers_options_are_its_own_and_are_named_among_the_known() {
         let names = ["filter.name", "append_tag"];
         let uri = "gelf+tcp://h?filter.name=a%2Cb+%C3%A4&queue=7&append_tag&filter.name=%25";
-        let (endpoint, options) = Endpoint::parse_with(uri, &names).unwrap();
+        let (endpoint, options) = Endpoint::parse_with_options(uri, &names).unwrap();
         assert_eq!(endpoint.to_string(), "gelf+tcp://h:12201?queue=7");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
-            Endpoint::parse_with("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
+            Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
             "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
              user_timeout, when_full"
         );
@@ -334,11 +334,12 @@ mod tests {
     #[test]
     fn a_group_of_names_is_the_callers() {
         let names = ["field.*"];
-        let (_, options) = Endpoint::parse_with("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
+        let (_, options) =
+            Endpoint::parse_with_options("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(options, [pair("field.a", "1"), pair("field.", "2"), pair("field.b.c", "3")]);
         for name in ["field", "fields.a", "fiel", "Field.a"] {
-            let error = Endpoint::parse_with(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
+            let error = Endpoint::parse_with_options(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!(
@@ -351,10 +352,10 @@ mod tests {
 
     #[test]
     fn a_name_of_the_endpoint_is_never_the_callers() {
-        let (endpoint, options) = Endpoint::parse_with("gelf://h?rate=1", &["rate", "bulk"]).unwrap();
+        let (endpoint, options) = Endpoint::parse_with_options("gelf://h?rate=1", &["rate", "bulk"]).unwrap();
         assert_eq!((endpoint.to_string().as_str(), options.len()), ("gelf://h:12201?rate=1", 0));
         assert!(matches!(
-            Endpoint::parse_with("gelf://h?bulk=1", &["rate", "bulk"]),
+            Endpoint::parse_with_options("gelf://h?bulk=1", &["rate", "bulk"]),
             Err(InvalidEndpoint::OtherScheme { name: "bulk", .. })
         ));
     }

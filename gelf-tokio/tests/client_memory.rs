@@ -43,7 +43,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
     let (mut offered, mut bytes, mut dropped, mut delivered) = (0, 0, 0, 0);
     while bytes < 100 * MIB {
         let len = 1 + (offered as usize * 7919) % text.len();
-        client.send_with(&Message::new("h", &text[..len]), offered).await.unwrap();
+        client.send_with_receipt(&Message::new("h", &text[..len]), offered).await.unwrap();
         offered += 1;
         bytes += len;
         while let Some((_, outcome)) = receipts.try_recv() {

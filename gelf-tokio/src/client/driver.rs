@@ -75,7 +75,7 @@ impl<R> Driver<R> {
             Transport::Udp(_) => Route::Udp(Box::new(endpoint.clone())),
             #[cfg(feature = "http")]
             Transport::Http(options) => {
-                let mut sender = Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?);
+                let mut sender = Box::new(HttpSender::new_with_resolver(endpoint, Arc::clone(&resolver))?);
                 #[cfg(feature = "tls")]
                 if let Some(config) = tls_config {
                     sender.set_tls_config(config)?;

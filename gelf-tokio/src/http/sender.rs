@@ -97,14 +97,14 @@ impl HttpSender {
     /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid;
     /// `Unsupported` for TLS without the feature `tls`.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::with_resolver(endpoint, Arc::new(SystemResolver))
+        Self::new_with_resolver(endpoint, Arc::new(SystemResolver))
     }
 
     /// Creates a sender as [`new`](Self::new) does, with a resolver of the caller's.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
+    pub fn new_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Http(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not HTTP"));
         };

@@ -116,7 +116,7 @@ impl HttpReceiver {
     /// # Errors
     /// Errors of the operating system, such as an address in use.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, HttpReceiverOptions::default()).await
+        Self::bind_with_options(address, HttpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
@@ -124,7 +124,10 @@ impl HttpReceiver {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Errors of
     /// the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: HttpReceiverOptions) -> io::Result<Self> {
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: HttpReceiverOptions,
+    ) -> io::Result<Self> {
         Self::serve(address, options, None).await
     }
 
@@ -133,7 +136,7 @@ impl HttpReceiver {
     /// [counted](HttpReceiverStats::failed_handshakes).
     ///
     /// # Errors
-    /// As for [`bind_with`](Self::bind_with).
+    /// As for [`bind_with_options`](Self::bind_with_options).
     #[cfg(feature = "tls")]
     pub async fn bind_tls(
         address: impl ToSocketAddrs,

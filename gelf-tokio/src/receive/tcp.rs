@@ -74,14 +74,17 @@ impl TcpReceiver {
     /// # Errors
     /// Errors of the operating system, such as an address in use.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, TcpReceiverOptions::default()).await
+        Self::bind_with_options(address, TcpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: TcpReceiverOptions) -> io::Result<Self> {
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: TcpReceiverOptions,
+    ) -> io::Result<Self> {
         Self::serve(address, options, None).await
     }
 

@@ -112,14 +112,17 @@ impl UdpReceiver {
     /// # Errors
     /// Errors of the operating system, such as an address in use.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, UdpReceiverOptions::default()).await
+        Self::bind_with_options(address, UdpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: UdpReceiverOptions,
+    ) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         let receiver = Self {
             socket,
@@ -391,7 +394,7 @@ mod tests {
     async fn the_granted_receive_buffer_is_reported() {
         let granted = |receive_buffer| async move {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
-            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
+            UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
         };
         assert_eq!(granted(32 * 1024).await, 32 * 1024);
         let most = granted(1 << 30).await;
@@ -434,7 +437,7 @@ mod tests {
         let guard = tracing::subscriber::set_default(std::sync::Arc::clone(&warnings));
         for receive_buffer in [32 * 1024, 3 * MAX_RECEIVE_BUFFER] {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
-            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+            UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
         }
         drop(guard);
         let warnings = warnings.0.lock().unwrap();

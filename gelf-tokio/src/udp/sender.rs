@@ -81,7 +81,7 @@ impl UdpSender {
     /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise that of the last
     /// address.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::connect_with(endpoint, Arc::new(SystemResolver)).await
+        Self::connect_with_resolver(endpoint, Arc::new(SystemResolver)).await
     }
 
     /// Connects as [`connect`](Self::connect) does, with a resolver of the caller's for this lookup and later
@@ -89,7 +89,7 @@ impl UdpSender {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_with(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
+    pub async fn connect_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };

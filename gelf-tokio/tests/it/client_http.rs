@@ -20,7 +20,7 @@ async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, Joi
 
 async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
     }
 }
 

@@ -57,7 +57,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
             Client::builder(&endpoint(&listener)).build_with_receipts().unwrap();
         let observer = client.observer();
         for (receipt, text) in texts_sent.iter().enumerate() {
-            client.send_with(&Message::new("h", *text), receipt).await.unwrap();
+            client.send_with_receipt(&Message::new("h", *text), receipt).await.unwrap();
         }
         // Both were queued before there is a connection, so both leave in one segment.
         let driver = tokio::spawn(driver.run());
@@ -225,7 +225,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             let messages = Messages::new(seed).lengths(30..=300);
             let mut number = 0;
             while !*stopped.borrow() {
-                client.send_with(&Message::new("h", messages.text(0, number)), number).await.unwrap();
+                client.send_with_receipt(&Message::new("h", messages.text(0, number)), number).await.unwrap();
                 number += 1;
                 if number % 64 == 0 {
                     tokio::task::yield_now().await;

@@ -101,7 +101,7 @@ async fn nothing_leaves_until_it_is_repaired(
     let (client, mut receipts, driver) = server.client(options);
     let driver = tokio::spawn(driver.run());
     for number in 0..10 {
-        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {

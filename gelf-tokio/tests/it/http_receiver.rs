@@ -286,7 +286,7 @@ async fn options_that_no_request_could_meet_are_errors() {
         options.path = path.to_owned();
         options.required_header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert!(!format!("{options:?}").contains("s3cret"));
-        gelf_tokio::HttpReceiver::bind_with("127.0.0.1:0", options)
+        gelf_tokio::HttpReceiver::bind_with_options("127.0.0.1:0", options)
     };
     for (path, header) in [("gelf", None), ("/gelf", Some(("", "s3cret"))), ("/gelf", Some(("a", "")))] {
         assert_eq!(bind(path, header).await.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);

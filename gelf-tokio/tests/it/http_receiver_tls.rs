@@ -131,7 +131,7 @@ async fn our_own_client_gets_a_receipt_for_each_message() {
         let driver = tokio::spawn(driver.run());
         let (_, items) = during(&mut secured.receiver, async {
             for number in 0..500 {
-                client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+                client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
             }
             for number in 0..500 {
                 assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));

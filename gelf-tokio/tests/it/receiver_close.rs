@@ -289,7 +289,7 @@ mod raw {
 async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_bounds() {
     let mut options = TcpReceiverOptions::default();
     options.max_queued_frames = 3;
-    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
     let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut sender = TcpSender::connect(&endpoint).await.unwrap();
     for number in 0..10 {
@@ -333,7 +333,7 @@ async fn an_http_receiver_that_nobody_polls_answers_up_to_its_bounds() {
 async fn connections_that_wait_to_be_accepted_are_received_too() {
     let mut options = TcpReceiverOptions::default();
     options.max_connections = 1;
-    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
     let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut senders = Vec::new();
     for number in 0..5 {

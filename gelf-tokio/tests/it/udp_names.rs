@@ -83,7 +83,9 @@ fn tick() {
 async fn sender(zone: &Arc<Zone>) -> UdpSender {
     tick();
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(zone);
-    UdpSender::connect_with(&"gelf://logs.example?compression=none".parse().unwrap(), resolver).await.unwrap()
+    UdpSender::connect_with_resolver(&"gelf://logs.example?compression=none".parse().unwrap(), resolver)
+        .await
+        .unwrap()
 }
 
 async fn send(sender: &mut UdpSender) {
@@ -246,10 +248,10 @@ async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_loo
     let zone = Zone::new(&[]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let endpoint = "gelf://logs.example".parse().unwrap();
-    let error = UdpSender::connect_with(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
+    let error = UdpSender::connect_with_resolver(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     let endpoint = "gelf://[::ffff:127.0.0.1]:9".parse().unwrap();
-    UdpSender::connect_with(&endpoint, resolver).await.unwrap();
+    UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap();
     assert_eq!(zone.asked(), 1);
 }
 
@@ -260,7 +262,7 @@ async fn the_first_address_that_there_is_a_way_to_is_taken() {
     let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let mut sender =
-        UdpSender::connect_with(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
+        UdpSender::connect_with_resolver(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
     send(&mut sender).await;
     assert_eq!(received(&good), 1);
 }

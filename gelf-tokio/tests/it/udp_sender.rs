@@ -55,7 +55,7 @@ async fn each_sent_message_was_received_or_counted_as_dropped() {
     for segmentation in [true, false] {
         let mut options = UdpReceiverOptions::default();
         options.receive_buffer = 64 * 1024;
-        let mut receiver = UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+        let mut receiver = UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
         assert_eq!(receiver.stats().kernel_drops, Some(0));
         let mut sender = sender(&receiver, "datagram_size=1420").await;
         sender.set_segmentation(segmentation);

@@ -57,7 +57,7 @@ pub fn post_chunked(headers: &str, body: impl AsRef<[u8]>, len: usize) -> Vec<u8
 pub async fn receiver(change: impl FnOnce(&mut HttpReceiverOptions)) -> HttpReceiver {
     let mut options = HttpReceiverOptions::default();
     change(&mut options);
-    HttpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
+    HttpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap()
 }
 
 /// An item of a receiver.

@@ -73,12 +73,12 @@ pub fn receipt_of(payload: &[u8]) -> Option<u64> {
 
 /// Sends the message with this receipt.
 pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u64>> {
-    client.send_with(&Message::new("h", text(receipt)), receipt).await
+    client.send_with_receipt(&Message::new("h", text(receipt)), receipt).await
 }
 
 /// Sends a message as [`send`] does, with so many bytes more.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
-    client.send_with(&padded(&text(receipt), bytes), receipt).await
+    client.send_with_receipt(&padded(&text(receipt), bytes), receipt).await
 }
 
 /// A message with a field of so many bytes.

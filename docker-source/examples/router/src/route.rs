@@ -45,7 +45,7 @@ impl Route {
     /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {
         let (endpoint, options) =
-            Endpoint::parse_over(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
+            Endpoint::parse_with_defaults(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
         let mut name = None;
         let mut once = Vec::new();

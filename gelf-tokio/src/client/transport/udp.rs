@@ -38,7 +38,7 @@ pub(crate) async fn run<R>(
         let connected = tokio::select! {
             biased;
             () = in_flight.ended() => return,
-            connected = UdpSender::connect_with(endpoint, Arc::clone(&resolver)) => connected,
+            connected = UdpSender::connect_with_resolver(endpoint, Arc::clone(&resolver)) => connected,
         };
         match connected {
             Ok(sender) => break sender,

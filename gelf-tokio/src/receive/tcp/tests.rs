@@ -16,7 +16,7 @@ use super::*;
 async fn receiver(change: impl FnOnce(&mut TcpReceiverOptions)) -> TcpReceiver {
     let mut options = TcpReceiverOptions::default();
     change(&mut options);
-    TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
+    TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap()
 }
 
 async fn connect(receiver: &TcpReceiver) -> TcpStream {

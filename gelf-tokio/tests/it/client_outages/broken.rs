@@ -68,7 +68,7 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     // The runtime has no time between the end and the next messages to tell the driver of it.
     drop(stream);
     for number in 100..200 {
-        sending.client.try_send_with(&Message::new("h", text(number)), number).unwrap();
+        sending.client.try_send_with_receipt(&Message::new("h", text(number)), number).unwrap();
     }
     let sink = Sink::listen(listener);
     sink.expect(0, 100..200);
@@ -257,7 +257,7 @@ async fn who_takes_everything_and_resets_is_not_connected_to_without_a_pause() {
     let client = sending.client.clone();
     let feeding = tokio::spawn(async move {
         let mut number = 0;
-        while client.send_with(&Message::new("h", "m"), number).await.is_ok() {
+        while client.send_with_receipt(&Message::new("h", "m"), number).await.is_ok() {
             number += 1;
             sleep(Duration::from_millis(1)).await;
         }
