@@ -59,7 +59,7 @@ pub use table::EndpointOption;
 /// # Secrets
 ///
 /// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, so an endpoint may be logged. A URI that was displayed needs the value again.
+/// place, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///
@@ -73,7 +73,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// 12201, for all transports.
+    /// The default port of all transports: 12201.
     pub const DEFAULT_PORT: u16 = 12201;
 
     /// Creates an endpoint with the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an
@@ -127,7 +127,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Parses a URI that may have options of the caller's own, with the names in `own_options`. Returns the
+    /// Parses a URI that may contain the caller's own options, with the names in `own_options`. Returns the
     /// caller's options as decoded names and values (`%2C` is a comma and `+` a space), in order and with
     /// repetitions. A name such as `field.*` stands for all names that begin with `field.`. The name of an
     /// endpoint option, of any transport, is never the caller's.
@@ -150,8 +150,8 @@ impl Endpoint {
         Self::parse_with_defaults(uri, own_options, QueueOptions::default())
     }
 
-    /// Parses a URI as [`parse_with_options`](Self::parse_with_options) does, with other defaults for the queue. An option
-    /// that the URI states counts, even if it states a default of [`QueueOptions`].
+    /// Parses a URI as [`parse_with_options`](Self::parse_with_options) does, with other defaults for the
+    /// queue. An option in the URI overrides them, even with a default of [`QueueOptions`].
     ///
     /// ```
     /// use gelf_tokio::options::QueueOptions;

@@ -34,15 +34,14 @@ pub struct ClientStats {
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
     /// Messages written again on a new connection, since the previous one broke before they were
-    /// acknowledged. The receiver may have them twice. Over TCP; over HTTP, messages of requests that were
-    /// made again.
+    /// acknowledged. The receiver may have them twice. Over TCP. Over HTTP, messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub truncated: u64,
     /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
     pub receipts_lost: u64,
-    /// Datagrams that the destination's host was heard to refuse. Over UDP.
+    /// Datagrams for which the destination's host reported a refusal. Over UDP.
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,

@@ -43,10 +43,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
 /// addresses are tried in order. Nothing happens between two calls.
 ///
-/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is on its way,
-/// that is not an error: a request that found a kept connection closed, before any byte of an answer, is sent
-/// once more on a new one. Nothing else is retried here: the caller decides, and [`HttpError::is_retriable`]
-/// says whether a retry may succeed.
+/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is being sent, the
+/// request does not fail: a request whose kept connection ends before any byte of an answer is sent once more
+/// on a new connection. The sender retries nothing else: the caller decides, and [`HttpError::is_retriable`]
+/// returns whether a retry may succeed.
 ///
 /// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
@@ -100,7 +100,7 @@ impl HttpSender {
         Self::new_with_resolver(endpoint, Arc::new(SystemResolver))
     }
 
-    /// Creates a sender as [`new`](Self::new) does, with a resolver of the caller's.
+    /// Creates a sender as [`new`](Self::new) does, with the caller's resolver.
     ///
     /// # Errors
     /// As [`new`](Self::new).
