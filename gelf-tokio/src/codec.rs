@@ -9,9 +9,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
 /// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a null byte.
 ///
-/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream; the
-/// next frames follow. The last frame of a stream need not be terminated. A frame shares the memory of the
-/// read buffer: copy a frame that is to be kept.
+/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream. The
+/// last frame of a stream may lack the null byte. A frame shares the memory of the read buffer: copy a frame
+/// that you keep.
 ///
 /// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a
 /// backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
@@ -114,7 +114,7 @@ pub(crate) fn write_payload(payload: &[u8], dst: &mut BytesMut) -> io::Result<()
     Ok(())
 }
 
-/// Whether a payload can be sent as a frame: it is not blank and has no null byte.
+/// Returns whether a payload can be sent as a frame: it is not blank and has no null byte.
 pub(crate) fn is_framable(payload: &[u8]) -> bool {
     !payload.trim_ascii().is_empty() && !payload.contains(&0)
 }

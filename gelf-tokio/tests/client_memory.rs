@@ -37,7 +37,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
         Client::builder(&endpoint.with_queue(queue).unwrap()).build_with_receipts::<u64>().unwrap();
     let driver = tokio::spawn(driver.run());
 
-    // Of all lengths, so that what one leaves does not just fit the next.
+    // Messages of all lengths, so that freed memory does not exactly fit the next one.
     let text = "0123456789abcdef".repeat(256);
     let before = peak();
     let (mut offered, mut bytes, mut dropped, mut delivered) = (0, 0, 0, 0);
@@ -53,7 +53,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
             }
         }
         if offered % 64 == 0 {
-            // The driver tries on meanwhile.
+            // The driver keeps trying meanwhile.
             tokio::task::yield_now().await;
         }
     }

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{ReceiveError, Received};
 
-/// An item that waits to be handed out.
+/// An item for the caller of `recv`.
 pub(super) type Item = Result<Received, ReceiveError>;
 
 /// Creates a queue of up to `max_items` items, at least 1, of up to `max_bytes` bytes together; a single item
@@ -54,7 +54,7 @@ pub(super) struct Slot<'a> {
 
 impl DeliveryQueue {
     /// Waits for room for an item of so many bytes. Requests are served in order. Returns `None` when the
-    /// receiving side is gone.
+    /// receiving side is dropped.
     ///
     /// # Cancel safety
     /// Reserves nothing if the future is dropped before it is ready.

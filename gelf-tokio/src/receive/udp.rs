@@ -359,8 +359,7 @@ mod tests {
     async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
-        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing
-        // that it knows of; so the first wait takes none of its time.
+        // The paused clock advances while a datagram is in transit, so the first wait does not use it.
         while receiver.stats().datagrams.chunks == 0 {
             tokio::select! {
                 biased;

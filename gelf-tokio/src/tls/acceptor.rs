@@ -221,8 +221,8 @@ impl Sources {
     }
 }
 
-/// Pretends to store sessions: so a sender gets the session ticket that tells it that it is accepted, and no
-/// sender is accepted for the certificate of an earlier connection.
+/// Claims to store sessions, and stores none. So a sender receives a session ticket, which tells it that it
+/// is accepted, and no session is resumed with an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 

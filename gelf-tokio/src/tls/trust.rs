@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn mozillas_are_trusted_only_when_the_system_has_none_at_all() {
+    fn mozillas_authorities_are_trusted_only_when_the_system_has_none() {
         let (roots, trusted) = choose(CertificateResult::default(), false).unwrap();
         assert_eq!((roots.len(), trusted), (webpki_roots::TLS_SERVER_ROOTS.len(), Trusted::Mozilla));
 

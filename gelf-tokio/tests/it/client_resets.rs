@@ -139,7 +139,7 @@ impl Session {
     async fn drain(&mut self, read: &mut Vec<u8>) {
         match self {
             Self::Plain(stream) => drain(stream, read).await,
-            // What there is of a record that is not whole tells its program nothing.
+            // An incomplete record yields nothing to its program.
             #[cfg(feature = "tls")]
             Self::Tls(_) => while timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {},
         }
@@ -260,7 +260,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             timeout(GUARD, session.read(&mut read)).await.expect("nothing comes").unwrap();
         }
         drop_all(session.socket());
-        // What is written meanwhile is with the sender's system, and never arrives.
+        // Bytes written meanwhile stay in the sender's system and never arrive.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if drained {
             session.drain(&mut read).await;

@@ -1,5 +1,4 @@
-//! Receivers that are closed while senders go on: every message that was acknowledged or answered is handed
-//! out.
+//! Receivers that are closed while senders keep sending: every acknowledged or answered message is received.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -72,7 +71,7 @@ async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
 /// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the
 /// kernel of the receiver has acknowledged to the last byte.
 async fn send_over_tcp(endpoint: String, sender: u64, batch: u64) -> Vec<String> {
-    // One that is late finds nobody.
+    // A late sender finds no listener.
     let Ok(mut connection) = TcpSender::connect(&endpoint.parse().unwrap()).await else { return Vec::new() };
     let mut ends = Vec::new();
     let mut end = 0;
@@ -110,7 +109,7 @@ async fn close_over_tcp(mut receiver: TcpReceiver, query: &str, scheme: &str) {
         stats.ended_connections + stats.broken_connections + stats.closed_connections,
         "{stats:?}"
     );
-    // Nobody listens any more.
+    // The listener is closed.
     TcpSender::connect(&endpoint.parse().unwrap()).await.unwrap_err();
 }
 
@@ -176,7 +175,7 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
             let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
             move || {
                 let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-                // As many on their way as the kernel surely holds.
+                // As many datagrams in transit as the kernel surely holds.
                 while received.load(SeqCst) != u64::MAX {
                     let number = sent.load(SeqCst);
                     if number < received.load(SeqCst) + 50 {
@@ -206,7 +205,7 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
         for number in 0..before_close {
             assert!(names.contains(&format!("0/{number}")), "{number} of {before_close}");
         }
-        // The account of all, those after the close included.
+        // The counters of all datagrams, including those after the close.
         if let Some(drops) = receiver.stats().kernel_drops {
             assert_eq!(receiver.stats().datagrams.datagrams + drops, sent.load(SeqCst));
         }

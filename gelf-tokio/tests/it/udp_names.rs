@@ -70,8 +70,8 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not
-/// far.
+/// While a test waits for a socket, its paused clock jumps to the next timer. A timer every 10 ms keeps the
+/// jumps short.
 fn tick() {
     tokio::spawn(async {
         loop {
@@ -89,7 +89,7 @@ async fn sender(zone: &Arc<Zone>) -> UdpSender {
 }
 
 async fn send(sender: &mut UdpSender) {
-    // What a message meets is part of what is tested; that it never ends the sender is, too.
+    // A message may fail or not; no error may end the sender.
     let _ = sender.send(&Message::new("h", "m")).await;
 }
 
@@ -258,7 +258,7 @@ async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_loo
 #[tokio::test]
 async fn the_first_address_that_there_is_a_way_to_is_taken() {
     let (good, good_address) = listener();
-    // To send to all is refused to a socket that is not meant for it.
+    // A socket without `SO_BROADCAST` may not send to a broadcast address.
     let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let mut sender =

@@ -1,4 +1,4 @@
-//! The law of a client's counters.
+//! The equations of a client's counters.
 
 use gelf_tokio::stats::ClientStats;
 

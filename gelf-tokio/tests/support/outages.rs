@@ -159,8 +159,8 @@ impl Sending {
         }
     }
 
-    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known:
-    /// that so many messages were offered, and that each that was queued has one outcome.
+    /// Waits until each message has its outcome, ends the client, and asserts that `offered` messages were
+    /// offered and that each queued message has one outcome.
     pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
         if let Err(unflushed) = self.client.flush(LIMIT).await {
             panic!("{unflushed}: {:?}", self.client.stats());
@@ -176,8 +176,8 @@ impl Sending {
         (stats, ledger)
     }
 
-    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the
-    /// driver's.
+    /// Drops the client, and waits for the driver's end and the last receipt. The driver settles the
+    /// remaining messages.
     pub async fn drop_client(self) -> Ledger {
         drop(self.client);
         within("the driver's end", self.driver).await.unwrap();
@@ -272,7 +272,7 @@ impl Sink {
         self.orders.send_modify(|orders| orders.ends = ends);
     }
 
-    /// Ends all connections in order; when this returns, that has happened. What it has not read is lost.
+    /// Ends all connections in order, and waits until they have ended. Unread data is lost.
     pub async fn hang_up(&self) {
         self.orders.send_modify(|orders| orders.hang_ups += 1);
         self.wait_for("the end of all connections", |heard| heard.open == 0).await;

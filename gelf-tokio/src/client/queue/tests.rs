@@ -229,7 +229,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
     yield_now().await;
     queue.take(&mut in_flight, 10, 1000);
     queue.settle(&mut in_flight, 1, Outcome::Sent);
-    // It is woken for the room, and is gone before it can use it.
+    // The sender is woken for the room, and dropped before it can use it.
     given_up.abort();
     assert!(given_up.await.unwrap_err().is_cancelled());
     assert_eq!(other.await.unwrap(), Ok(()));
@@ -317,8 +317,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and
-    /// in the end each message that was queued has exactly one receipt.
+    /// After any operations the bounds hold, the counters add up at each step, delivered messages are in
+    /// order, and finally each queued message has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

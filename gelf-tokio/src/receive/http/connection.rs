@@ -21,11 +21,11 @@ use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 /// The limit of the head of a request, and of a read: twice what Graylog takes of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// How long a client may go on sending after the last answer. A connection that is closed before all is read
-/// is reset, and the answer is lost with it.
+/// The time that a client may keep sending after the last answer. Closing a connection with unread data
+/// resets it, and the answer is lost.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a connection without a request may stay, and [linger](LINGER), when the receiver closes.
+/// The time that a connection without a request may stay and [linger](LINGER) when the receiver closes.
 const CLOSING_LINGER: Duration = Duration::from_millis(100);
 
 impl Protocol for HttpProtocol {
@@ -96,10 +96,10 @@ where
             tracing::debug!(%error, %from, "an HTTP connection broke");
             (End::Broken, false)
         }
-        // The reset makes the kernel drop the rest of the head, or the answers that nobody takes.
+        // The reset makes the kernel drop the rest of the head, or the answers that the client does not read.
         Err(Late::Head) => (End::Slow, true),
         Err(Late::Answers) => (End::Idle, true),
-        // For a client between two requests it is an end like any other.
+        // Between two requests, a reset counts as an ordinary end.
         Err(Late::Request) => (End::Idle, false),
     };
     let linger = if idle_until.is_some() { CLOSING_LINGER } else { LINGER };

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 /// The phase of a connection, and its beginning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// A request is read or answered. It looks at the time itself, unless the answers before it are not
-    /// taken: then it does not get its turn.
+    /// A request is read or answered. The request watches its own time, unless earlier answers are not read:
+    /// then it is not polled.
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
@@ -28,7 +28,7 @@ struct State {
     is_untaken: bool,
 }
 
-/// Something that a connection did not do in time.
+/// The step that a connection did not complete in time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Late {
     /// Send the head of a request to its end.

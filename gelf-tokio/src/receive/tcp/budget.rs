@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A number of bytes that connections take from for the frames that they read.
+/// The bytes that connections share for the frames that they read.
 ///
 /// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest
-/// first, until enough is free. So a frame that comes fast is safe from any number that are begun and not
-/// finished: they must fill the whole budget anew while it is on its way. Claims of frames that are complete
-/// and wait for the caller of `recv` are never evicted; claims that grow wait for them.
+/// first, until enough is free. So unfinished frames cannot evict a frame that arrives fast: they would have
+/// to fill the whole budget again while it arrives. Claims of frames that are complete and wait for the
+/// caller of `recv` are never evicted; claims that grow wait for them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -170,7 +170,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    /// What comes of asking for more: `None` is a wait.
+    /// Returns the result of asking for more bytes; `None` if it waits.
     fn grow(claim: &mut Claim, more: usize) -> Option<Result<(), Evicted>> {
         match pin!(claim.grow(more)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),

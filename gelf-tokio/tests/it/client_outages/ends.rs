@@ -106,7 +106,7 @@ async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_
 }
 
 #[tokio::test]
-async fn a_driver_that_never_ran_gives_all_up() {
+async fn a_driver_that_never_ran_drops_all_messages() {
     let (client, mut receipts, driver) =
         Client::builder(&tcp("127.0.0.1:9".parse().unwrap())).build_with_receipts().unwrap();
     for number in 0..10 {

@@ -61,8 +61,8 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// Posts, gives up a second post after so many polls, and posts again. Whether the second one was ready by
-/// then, and whether a connection ended amid its request.
+/// Posts, drops a second post after so many polls, and posts again. Returns whether the second one was ready
+/// by then, and whether a connection ended amid its request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Connections have it from the listener.

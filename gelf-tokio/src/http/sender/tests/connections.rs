@@ -72,7 +72,7 @@ async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
         let (result, mut kept) = server.answer_one(&mut sender, ACCEPTED).await;
         result.unwrap();
         let serve = async {
-            // The request is on its way already, when the connection ends.
+            // The request is sent already when the connection ends.
             assert!(kept.request().await.is_some());
             if reset {
                 kept.reset()
@@ -91,7 +91,7 @@ async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn it_is_sent_once_more_and_not_twice() {
+async fn a_request_is_sent_once_more_and_not_twice() {
     for reset in [false, true] {
         let mut server = Server::start().await;
         let mut sender = server.sender(&HttpOptions::default());

@@ -100,7 +100,7 @@ async fn a_body_goes_out_whole_whatever_its_length() {
 }
 
 #[tokio::test]
-async fn where_bodies_are_lines_one_message_is_a_line_too() {
+async fn with_bulk_a_single_message_is_a_line_too() {
     let options = HttpOptions { bulk: true, ..HttpOptions::default() };
     assert_eq!(seen(&options, send).await.body, format!("{PAYLOAD}\n").as_bytes());
     let pretty = seen(&options, async |sender| sender.send_payload(b"{\n\"a\":1\r\n}").await.unwrap()).await;

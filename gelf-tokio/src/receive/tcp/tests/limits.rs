@@ -124,7 +124,7 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // It is no frame that could be cut.
+    // White space is no frame that could be cut.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
@@ -139,7 +139,7 @@ async fn a_frame_that_is_too_long_has_no_longer_to_come_to_its_end() {
         tokio::time::sleep(2 * SECOND).await;
         reading.write(b"more of it").await;
     }
-    // It is counted as too long, and not again.
+    // The frame is counted once, as too long.
     assert_eq!(reading.end().await, (End::Slow, 30.0, 0));
 }
 
