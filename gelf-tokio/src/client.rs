@@ -179,8 +179,8 @@ impl<R> Client<R> {
     /// [`send_with_receipt`](Self::send_with_receipt).
     ///
     /// # Errors
-    /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is blank or has a
-    /// null byte.
+    /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is
+    /// blank or has a null byte.
     ///
     /// # Cancel safety
     /// As [`send_with_receipt`](Self::send_with_receipt).

@@ -81,7 +81,7 @@ impl Encoder<Bytes> for GelfCodec {
 
     /// # Errors
     /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream
-    /// goes on.
+    /// stays usable.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
         write_payload(&payload, dst)
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds a stream in pieces, as `FramedRead` does, and gives each frame, or the cap that it broke.
+    /// Feeds a stream in pieces, as `FramedRead` does. Returns each frame, or the limit that it exceeds.
     fn frames(codec: &mut GelfCodec, pieces: &[&[u8]]) -> Vec<Result<Bytes, usize>> {
         let mut buffer = BytesMut::new();
         let mut frames = Vec::new();

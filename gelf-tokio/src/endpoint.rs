@@ -88,7 +88,8 @@ impl Endpoint {
     /// udp.compression = Compression::None;
     /// let mut queue = QueueOptions::default();
     /// queue.when_full = WhenFull::DropOldest;
-    /// let endpoint = Endpoint::new(Transport::Udp(udp), "logs.example")?.with_port(5555)?.with_queue(queue)?;
+    /// let endpoint = Endpoint::new(Transport::Udp(udp), "logs.example")?;
+    /// let endpoint = endpoint.with_port(5555)?.with_queue(queue)?;
     /// assert_eq!(endpoint.to_string(), "gelf://logs.example:5555?compression=none&when_full=drop_oldest");
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
     /// ```
@@ -135,7 +136,8 @@ impl Endpoint {
     /// ```
     /// use gelf_tokio::Endpoint;
     ///
-    /// let (endpoint, options) = Endpoint::parse_with_options("gelf://logs?filter.name=shop%2A", &["filter.name"])?;
+    /// let uri = "gelf://logs?filter.name=shop%2A";
+    /// let (endpoint, options) = Endpoint::parse_with_options(uri, &["filter.name"])?;
     /// assert_eq!(endpoint.host(), "logs");
     /// assert_eq!(options, [("filter.name".to_owned(), "shop*".to_owned())]);
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
@@ -167,8 +169,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// As [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`] for defaults outside of their
-    /// range.
+    /// As [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`] for defaults
+    /// outside of their range.
     pub fn parse_with_defaults(
         uri: &str,
         own_options: &[&str],

@@ -58,7 +58,7 @@ pub enum ReceiveError {
         /// The fault of the datagram.
         error: DatagramError,
     },
-    /// A frame is too long. It is skipped, and the connection goes on.
+    /// A frame is too long. It is skipped, and the connection stays open.
     Frame {
         /// The address of the sender.
         from: SocketAddr,

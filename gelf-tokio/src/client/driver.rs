@@ -21,9 +21,9 @@ use super::transport;
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
 /// The driver connects when it starts, and again when a connection has broken and there are messages to send.
-/// It never stops trying: between two attempts it waits for a random time up to a bound that doubles from
-/// 100 ms to 30 s. It also waits after a connection that lasted less than a second, up to 0.1 s if that connection
-/// delivered something.
+/// It never stops trying: between two attempts it waits for a random time up to a bound that doubles from 100
+/// ms to 30 s. It also waits after a connection that lasted less than a second, up to 0.1 s if that
+/// connection delivered something.
 ///
 /// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
 /// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,

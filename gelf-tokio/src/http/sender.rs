@@ -156,7 +156,8 @@ impl HttpSender {
         self.connection.is_some()
     }
 
-    /// Sends one message as one request and waits for the answer. If the endpoint has `bulk`, the body is a line.
+    /// Sends one message as one request and waits for the answer. If the endpoint has `bulk`, the body is a
+    /// line.
     ///
     /// # Errors
     /// [`HttpError`]. The sender stays usable. Unless the receiver has answered, it may have accepted the
@@ -174,7 +175,8 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request and waits for the answer. If the endpoint has `bulk`, the body is a line.
+    /// Sends a payload, JSON text, as one request and waits for the answer. If the endpoint has `bulk`, the
+    /// body is a line.
     ///
     /// # Errors
     /// As [`send`](Self::send).

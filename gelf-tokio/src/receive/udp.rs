@@ -273,7 +273,7 @@ impl UdpReceiver {
 
     async fn pause(&mut self, error: &io::Error) {
         self.socket_errors += 1;
-        tracing::debug!(%error, "the UDP socket failed; receiving goes on");
+        tracing::debug!(%error, "the UDP socket failed; receiving continues");
         time::sleep(PAUSE_AFTER_ERROR).await;
     }
 }

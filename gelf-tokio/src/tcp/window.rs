@@ -20,7 +20,7 @@ impl Window {
         self.ends.len()
     }
 
-    /// Notes that a frame of so many bytes, its delimiter included, was written.
+    /// Notes that a frame of `bytes` bytes, with its delimiter, was written.
     pub(crate) fn write(&mut self, bytes: usize) {
         self.written += bytes as u64;
         self.ends.push_back(self.written);

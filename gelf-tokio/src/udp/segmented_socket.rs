@@ -22,8 +22,8 @@ pub(super) trait Socket {
     /// Returns whether datagrams of one size may be sent together.
     fn can_segment(&self) -> bool;
 
-    /// Sends one datagram, or with a `size` several of so many bytes each (the last may have fewer): all of
-    /// them, by one system call, or none. `WouldBlock` if there is no room.
+    /// Sends one datagram, or with a `size` several of `size` bytes each (the last may be shorter), all or
+    /// none, by one system call. `WouldBlock` if there is no room.
     fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
 
     /// Waits until there may be room.

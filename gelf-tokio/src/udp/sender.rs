@@ -317,8 +317,8 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * u64::from(rate);
-            // A bucket full more, the message that ends it, and what the first wait for a new socket takes of
-            // a clock that goes on by itself.
+            // One bucket more, the message that ends the span, and the time that the paused clock advances
+            // during the first wait for a new socket.
             let most = expected + 1 + u64::from(rate) / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

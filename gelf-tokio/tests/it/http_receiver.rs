@@ -76,7 +76,7 @@ async fn a_required_header_must_have_exactly_its_value() {
     let (statuses, items) = exchange(&mut receiver, &requests).await;
     assert_eq!(statuses, [401, 401, 401, 401, 202]);
     assert_eq!(items, good([M]));
-    // A client that does not know it learns no other fault.
+    // A client without the header is told of no other fault.
     let (statuses, _) = exchange(&mut receiver, &[request("GET /wrong", "", "")]).await;
     assert_eq!(statuses, [401]);
     assert_eq!(receiver.stats().rejected.unauthorized, 5);

@@ -278,7 +278,7 @@ async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_r
     until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
     assert_eq!(secured.receiver.stats().ended_connections, 1);
 
-    // A body whose length nobody has said ends with its last chunk, not with the connection.
+    // A body without a stated length ends with its last chunk, not with the connection.
     let mut client = secured.shake_hands(&[]).await.unwrap();
     client.send(format!("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n30\r\n{M}\r\n")).await;
     client.stream.get_mut().0.shutdown().await.unwrap();

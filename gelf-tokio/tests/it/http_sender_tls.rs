@@ -163,7 +163,7 @@ async fn a_connection_that_was_ended_in_between_is_made_again() {
     }
 }
 
-/// Polls a future so many times; its output, if it was ready by then.
+/// Polls a future `polls` times. Returns its output, if it was ready by then.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut left = times;

@@ -18,7 +18,7 @@ const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
 
-/// The time in which a receiver is to close. It is done earlier unless a sender goes on.
+/// The time in which a receiver must close. It closes earlier unless a sender keeps sending.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A generous bound for the time in which nothing happens that a test waits for.
@@ -56,7 +56,7 @@ macro_rules! close_after {
     }};
 }
 
-/// Checks that every message that a sender knows of was received.
+/// Checks that every message known to be acknowledged was received.
 async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
     let mut count = 0;
     while let Some(names) = timeout(GUARD, known.join_next()).await.expect("senders end") {
@@ -212,7 +212,7 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
     }
 }
 
-/// Senders that never read, and so never learn that the receiver closes, until it resets them.
+/// Senders that never read, so that they learn of the close only by a reset.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_receiver_hands_out_what_was_acknowledged_to_senders_that_go_on() {

@@ -121,7 +121,7 @@ async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_addres
         let took = reached(&mut sender, &new).await;
         println!("{before} s after the start: {took:?}");
         assert!(took <= Duration::from_secs(31), "{took:?}");
-        // None was lost: those before are at the old one.
+        // No message was lost: the earlier ones arrived at the old address.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
         assert_eq!(sender.peer_addr().unwrap(), new_address);
         assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));
@@ -197,7 +197,7 @@ async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Two messages at each: the first is lost, the second hears of it.
+    // Two messages at each address: the first is lost, the second returns the refusal.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);
     assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));

@@ -12,7 +12,7 @@ async fn sender(to: &UdpReceiver, options: &str) -> UdpSender {
     UdpSender::connect(&uri.parse().unwrap()).await.unwrap()
 }
 
-/// A payload of so many bytes.
+/// Returns a payload of `len` bytes.
 fn payload(len: usize) -> Vec<u8> {
     let mut payload = br#"{"version":"1.1","host":"h","short_message":""#.to_vec();
     payload.resize(len - 2, b'x');

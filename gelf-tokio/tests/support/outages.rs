@@ -76,7 +76,7 @@ pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u6
     client.send_with_receipt(&Message::new("h", text(receipt)), receipt).await
 }
 
-/// Sends a message as [`send`] does, with so many bytes more.
+/// Sends a message as [`send`] does, with a field of `bytes` bytes.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
     client.send_with_receipt(&padded(&text(receipt), bytes), receipt).await
 }
@@ -262,7 +262,7 @@ impl Sink {
         Self { address, heard, orders, accepting }
     }
 
-    /// Does not read its first so many connections, for now.
+    /// Stops reading its first connections, for now.
     pub fn leave_unread(&self, connections: usize) {
         self.orders.send_modify(|orders| orders.unread = connections);
     }

@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(peer.payload().await, "{}");
         assert_eq!(peer.answer().await, OK);
         assert_eq!(peer.seconds(), 29.0);
-        // The third has its turn then, and nobody receives the second.
+        // The third request is then served, and the second is not received.
         let answer = peer.answer().await;
         assert_eq!(answer, "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n");
         assert_eq!(peer.seconds(), 59.0);

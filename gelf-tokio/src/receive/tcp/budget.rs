@@ -39,7 +39,7 @@ struct Holding {
 pub(super) struct Claim {
     budget: Arc<Budget>,
     bytes: usize,
-    /// Its key among the unfinished, unless it has nothing yet or its frame is complete.
+    /// The key among the unfinished claims; `None` if the claim is empty or its frame is complete.
     turn: Option<u64>,
     evicted: Arc<Notify>,
 }
@@ -75,7 +75,7 @@ impl Budget {
 }
 
 impl Claim {
-    /// Returns the bytes that it has.
+    /// Returns the number of bytes of the claim.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -86,7 +86,7 @@ impl Claim {
     /// The claim has to be dropped in favour of others.
     ///
     /// # Cancel safety
-    /// Takes nothing if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, nothing is taken.
     pub(super) async fn grow(&mut self, more: usize) -> Result<(), Evicted> {
         let budget = Arc::clone(&self.budget);
         loop {
@@ -109,7 +109,7 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks its frame as complete: the claim is not evicted any more.
+    /// Marks the frame as complete, so that the claim is no longer evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {

@@ -48,7 +48,7 @@ async fn an_idle_connection_that_is_ended_is_made_again_for_the_next_message_alo
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// Reads so many messages.
+/// Reads `count` messages.
 async fn read_messages(stream: &mut TcpStream, count: usize) {
     let mut bytes = Vec::new();
     while bytes.iter().filter(|byte| **byte == 0).count() < count {
@@ -135,7 +135,7 @@ async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame
     );
 }
 
-/// Resets a connection after so many bytes, in which so many messages are whole.
+/// Resets a connection after a number of bytes, which contain a known number of whole messages.
 async fn reset_after(bytes: u64, passed: u64) -> Report {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();

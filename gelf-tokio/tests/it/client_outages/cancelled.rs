@@ -12,7 +12,7 @@ use crate::support::outages::{
     LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
 };
 
-/// Polls a future so many times, whenever it asks for it, and drops it.
+/// Polls a future a number of times, each time after it was woken, and drops it.
 async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
@@ -22,7 +22,7 @@ async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<
         times -= 1;
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            // The last time nobody waits to be woken.
+            // After the last poll, no wake-up is awaited.
             Poll::Pending if times == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }

@@ -1,4 +1,4 @@
-//! A destination that takes its time.
+//! Slow destinations.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const BUDGET: usize = 16 * 1024;
 /// The minimum length of a message in bytes.
 const SHORTEST: usize = 70;
 
-/// A proxy that passes so many bytes in a second, and holds few.
+/// A proxy with a limited rate in bytes per second, and small buffers.
 async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
     let plan = TcpPlan::new().throttle(bytes_per_second);
     let options = TcpOptions { plan, max_held: 16 * 1024, ..TcpOptions::default() };

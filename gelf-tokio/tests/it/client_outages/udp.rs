@@ -42,7 +42,7 @@ async fn messages_without_a_listener_are_lost_and_counted_and_all_others_arrive(
     send_slowly(&sending, 20..70).await;
     let stats = sending.stats();
     assert_account(&stats, 70);
-    // Each of the fifty, the last too, behind which nothing was sent.
+    // Each of the fifty, including the last, after which nothing was sent.
     assert_eq!((stats.sent, stats.dropped.refused, stats.dropped.total()), (20, 50, 50));
 
     proxy.accept_again().await.unwrap();

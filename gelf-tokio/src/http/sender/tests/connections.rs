@@ -139,8 +139,8 @@ async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
     }
 }
 
-/// A server that ends the connection after so many bytes of its answer: on the first request or, with `kept`,
-/// on the second. Gives the result, and how often the request was seen.
+/// Runs a server that ends the connection in the middle of its answer: on the first request or, with `kept`,
+/// on the second. Returns the result, and how often the request was seen.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());
