@@ -259,7 +259,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn http_has_a_path_and_slash_is_none() {
+    fn http_has_a_path_and_a_slash_is_no_path() {
         for (uri, path) in [
             ("gelf+http://h", "/gelf"),
             ("gelf+http://h/", "/gelf"),

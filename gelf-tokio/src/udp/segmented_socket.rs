@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn news_of_an_earlier_datagram_costs_none_of_this_message() {
+    async fn an_error_of_an_earlier_datagram_loses_nothing_of_this_message() {
         for error in [REFUSED, TOO_LONG, UNREACHABLE] {
             for failing in 0..8 {
                 let socket = Faulty::failing([(failing, error)]).without_segments();

@@ -104,7 +104,7 @@ async fn retriable_statuses_are_retried_and_final_ones_drop_the_message() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_says_when_is_not_asked_before() {
+async fn retry_after_is_respected() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..1).await;

@@ -78,7 +78,7 @@ async fn without_a_listener_each_message_is_refused_the_last_one_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_heard_before_the_driver_ends() {
+async fn a_refusal_is_received_before_the_driver_ends() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -91,7 +91,7 @@ async fn a_refusal_is_heard_before_the_driver_ends() {
 }
 
 #[tokio::test]
-async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
+async fn a_message_too_large_for_128_datagrams_loses_no_other() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");

@@ -103,7 +103,7 @@ fn texts(items: Vec<Item>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn our_own_sender_posts_over_one_connection() {
+async fn the_http_sender_posts_over_one_connection() {
     let mut secured = Secured::start(|options| options.bulk = true).await;
     let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
     let body = format!("{M}\n").repeat(20_000);
@@ -123,7 +123,7 @@ async fn our_own_sender_posts_over_one_connection() {
 }
 
 #[tokio::test]
-async fn our_own_client_gets_a_receipt_for_each_message() {
+async fn the_client_gets_a_receipt_for_each_message() {
     for more in ["", "&bulk=true", "&compression=gzip"] {
         let mut secured = Secured::start(|options| options.bulk = more.contains("bulk")).await;
         let (client, mut receipts, driver) =
@@ -194,7 +194,7 @@ async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_speak_tls_costs_its_own_connection_alone() {
+async fn a_client_without_tls_closes_only_its_own_connection() {
     let mut secured = Secured::start(|_| {}).await;
     let mut good = secured.shake_hands(&[]).await.unwrap();
     let junk = [

@@ -285,7 +285,7 @@ mod raw {
 }
 
 #[tokio::test]
-async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_bounds() {
+async fn an_unpolled_receiver_takes_connections_and_messages_up_to_its_bounds() {
     let mut options = TcpReceiverOptions::default();
     options.max_queued_frames = 3;
     let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
@@ -312,7 +312,7 @@ async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_b
 
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn an_http_receiver_that_nobody_polls_answers_up_to_its_bounds() {
+async fn an_unpolled_http_receiver_answers_up_to_its_bounds() {
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut sender = HttpSender::new(&endpoint).unwrap();

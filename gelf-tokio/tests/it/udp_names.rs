@@ -155,7 +155,7 @@ async fn an_address_that_the_name_still_has_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_gone_keeps_its_address_and_is_looked_up_again() {
+async fn a_name_that_disappears_keeps_its_address_and_is_looked_up_again() {
     for gone in [Record::Fails, Record::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
         let zone = Zone::new(&[old_address]);
@@ -256,7 +256,7 @@ async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_loo
 }
 
 #[tokio::test]
-async fn the_first_address_that_there_is_a_way_to_is_taken() {
+async fn the_first_reachable_address_is_used() {
     let (good, good_address) = listener();
     // A socket without `SO_BROADCAST` may not send to a broadcast address.
     let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);

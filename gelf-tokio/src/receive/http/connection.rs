@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_says_nothing_is_closed_after_10_s() {
+    async fn a_silent_connection_is_closed_after_10_s() {
         let mut peer = Client::new(|_| {});
         peer.assert_closed().await;
         assert_eq!(peer.seconds(), 10.0);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_goes_on_sending_after_the_last_answer_is_left_after_2_s() {
+    async fn a_client_that_keeps_sending_after_the_last_answer_is_disconnected_after_2_s() {
         let mut peer = Client::new(|_| {});
         peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100000\r\n\r\n").await;
         let answer = peer.answer().await;
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_take_the_answers_is_left_after_60_s() {
+    async fn a_client_that_does_not_read_the_answers_is_disconnected_after_60_s() {
         let mut peer = Client::with_buffer(100, |_| {});
         let mut sent = 0;
         while peer.stream.write_all(format!("{HEAD}{{}}").as_bytes()).await.is_ok() {

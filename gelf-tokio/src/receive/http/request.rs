@@ -197,7 +197,7 @@ async fn receive_all(
     Ok(())
 }
 
-/// Cuts a body into values, and counts the one that is lost if the body does not come to its end.
+/// Cuts a body into values, and counts the value that is lost if the body is incomplete.
 struct Cutter<'a> {
     values: Values,
     counters: &'a Counters,

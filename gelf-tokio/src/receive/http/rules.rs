@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_told_what_graylog_tells_it() {
+    fn a_page_of_another_origin_gets_the_headers_of_graylog() {
         let described = |cors, required, origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             let rules = Rules::new("/gelf", required, cors).unwrap();

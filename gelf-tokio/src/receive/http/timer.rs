@@ -99,13 +99,13 @@ impl Timer {
     }
 }
 
-/// Returns a point in time, or one so far away that it never comes.
+/// Returns `since + time`, or a distant instant if that is beyond the range of the clock.
 pub(super) fn after(since: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     since + time.min(NEVER)
 }
 
-/// A stream that tells the timer when bytes come, and whether they go.
+/// A stream that reports to the timer when bytes are read, and whether writes are blocked.
 #[derive(Debug)]
 pub(super) struct TimedStream<IO> {
     pub(super) io: IO,
@@ -153,7 +153,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // That of TLS holds bytes that are written.
+        // A TLS stream buffers written bytes.
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.timer.wrote(flushed.is_pending());
         flushed

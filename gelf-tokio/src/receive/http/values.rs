@@ -165,8 +165,8 @@ pub(super) struct FirstValue<'a> {
 
 /// Finds the first value of a body; `None` if there is nothing but white space.
 ///
-/// An object or array ends with its last brace or bracket. Anything else, and one that does not end, is all
-/// of the body.
+/// An object or array ends with its last brace or bracket. Any other value, and an unterminated one, extends
+/// to the end of the body.
 pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
     let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;

@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 
 /// The bytes that connections share for the frames that they read.
 ///
-/// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest
-/// first, until enough is free. So unfinished frames cannot evict a frame that arrives fast: they would have
-/// to fill the whole budget again while it arrives. Claims of frames that are complete and wait for the
-/// caller of `recv` are never evicted; claims that grow wait for them.
+/// When they are used up, the claims of unfinished frames are evicted, oldest first, until enough is free. So
+/// unfinished frames cannot evict a frame that arrives fast: they would have to fill the whole budget again
+/// while it arrives. Claims of frames that are complete and wait for the caller of `recv` are never evicted;
+/// claims that grow wait for them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_has_so_long_for_its_first_byte_and_then_may_be_idle() {
+    async fn the_first_byte_has_a_deadline_and_then_the_connection_may_be_idle() {
         let mut deadlines = new(None);
         tokio::time::advance(4 * SECOND).await;
         assert_eq!(deadline(&deadlines), Some((6 * SECOND, End::Silent)));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_frame_has_so_long_however_often_bytes_of_it_come() {
+    async fn a_frame_has_a_deadline_however_often_its_bytes_come() {
         let mut deadlines = new(Some(5 * SECOND));
         deadlines.hear(false, true);
         for waited in 1..=28 {

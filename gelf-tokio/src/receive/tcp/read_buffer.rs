@@ -15,7 +15,8 @@ use super::budget::{Budget, Claim, Evicted};
 /// The maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The bytes that each connection may hold without asking: the rest of a read behind a frame fits in.
+/// The bytes that each connection may hold outside of the budget: the rest of a read behind a frame fits into
+/// them.
 const OWN_BYTES: usize = READ_BYTES;
 
 /// A buffer that has as much memory as it holds bytes, at most twice that.
@@ -79,7 +80,7 @@ impl ReadBuffer {
         self.claim.get_or_insert_with(|| self.budget.claim()).grow(more).await
     }
 
-    /// Waits until its share of the budget is wanted back.
+    /// Waits until its claim on the budget is evicted.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = self.claim.as_ref().map(Claim::evicted);
         async move {

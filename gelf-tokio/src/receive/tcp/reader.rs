@@ -231,7 +231,7 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Waits for bytes and reads them. Returns `None` at the end of the rest of a connection, instead of waiting.
+/// Waits for bytes and reads them. Once the connection is drained, returns `None` instead of waiting.
 async fn read<S: Stream>(
     buffer: &mut ReadBuffer,
     stream: &mut S,

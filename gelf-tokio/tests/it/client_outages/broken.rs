@@ -215,7 +215,7 @@ async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_ag
 
 /// A sender cannot know what a receiver has read: acknowledged messages are lost if the receiver ends.
 #[tokio::test]
-async fn a_receiver_that_dies_takes_no_more_with_it_than_what_its_system_had_acknowledged() {
+async fn a_receiver_that_dies_loses_only_acknowledged_messages() {
     let sink = Sink::start().await;
     let sending = connected(&sink).await;
     sink.leave_unread(1);

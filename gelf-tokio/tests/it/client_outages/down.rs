@@ -59,7 +59,7 @@ async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_wait_senders_wait_through_five_minutes_and_nothing_is_lost() {
+async fn with_wait_senders_wait_for_five_minutes_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
     let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
     let sending = Sending::start(&endpoint);

@@ -17,7 +17,7 @@ fn start_with_grace(endpoint: &Endpoint, grace: Duration) -> Sending {
 }
 
 #[tokio::test]
-async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_gives_all_up() {
+async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_drops_all() {
     let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
     proxy.refuse().await;
     let sending = start_with_grace(&tcp(proxy.address()), Duration::from_secs(1));

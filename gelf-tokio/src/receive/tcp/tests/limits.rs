@@ -156,7 +156,7 @@ async fn a_frame_behind_one_that_was_skipped_has_all_of_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_which_nobody_receives_does_not_count() {
+async fn time_without_a_recv_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
     // The second frame has no room, so the third is not read.
