@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(line) = lines.next_line().await? {
         number += 1;
         // With a full queue this waits, unless the URI says `when_full=drop_oldest` or `drop_newest`.
-        client.send_with(&Message::new("example-host", line), number).await?;
+        client.send_with_receipt(&Message::new("example-host", line), number).await?;
     }
 
     if let Err(unsent) = client.close(Duration::from_secs(10)).await {

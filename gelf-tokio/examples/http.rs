@@ -7,13 +7,14 @@
 use std::error::Error;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, HttpReceiver, HttpReceiverOptions};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::{Client, HttpReceiver};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = HttpReceiverOptions::default();
     options.bulk = true;
-    let mut receiver = HttpReceiver::bind_with("127.0.0.1:0", options).await?;
+    let mut receiver = HttpReceiver::bind_with_options("127.0.0.1:0", options).await?;
     let address = receiver.local_addr()?;
 
     let mut decoder = Decoder::lenient();
@@ -22,7 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (client, mut receipts, driver) =
             Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;
         for number in 1..=3 {
-            client.send_with(&Message::new("example-host", format!("message {number}")), number).await?;
+            client
+                .send_with_receipt(&Message::new("example-host", format!("message {number}")), number)
+                .await?;
         }
         drop(client);
         let driver = tokio::spawn(driver.run());

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 type Item = Result<Received, ReceiveError>;
 
-/// Forwards what a receiver hands out, until it is closed by Ctrl-C and empty.
+/// Forwards received payloads until the receiver is closed by Ctrl-C and empty.
 macro_rules! forward {
     ($receiver:expr, $items:expr) => {{
         let (mut receiver, items) = ($receiver, $items.clone());

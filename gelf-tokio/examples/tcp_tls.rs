@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpReceiverOptions};
+use gelf_tokio::options::TcpReceiverOptions;
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,7 +40,7 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     let (client, mut receipts, driver) = Client::builder(&uri.parse()?).build_with_receipts()?;
     let driver = tokio::spawn(driver.run());
     for number in 1..=3 {
-        client.send_with(&Message::new("example-host", format!("message {number}")), number).await?;
+        client.send_with_receipt(&Message::new("example-host", format!("message {number}")), number).await?;
     }
     drop(client);
 

@@ -50,7 +50,7 @@ thread_local! {
 /// Sends messages to one destination, from any number of tasks.
 ///
 /// A client puts messages into a queue, which is bounded in messages and in bytes. Its [`Driver`] connects,
-/// again and again if need be, and sends them in order. Clients are cheap to clone.
+/// reconnects when a connection breaks, and sends the messages in order. Clients are cheap to clone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,13 +73,13 @@ thread_local! {
 /// # The end of a program
 ///
 /// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends
-/// what is left before that, and says how many messages could not be sent. If all clones are dropped instead,
-/// the driver has 10 s to send what is left, as long as the runtime lives.
+/// the queued messages before that, and returns how many could not be sent. If all clones are dropped
+/// instead, the driver has 10 s to send the queued messages, if the runtime lives that long.
 ///
 /// # Receipts
 ///
-/// A client made by [`ClientBuilder::connect_with_receipts`] tells the [`Outcome`](crate::Outcome) of each
-/// message:
+/// [`ClientBuilder::connect_with_receipts`] returns a client and the [`Outcome`](crate::Outcome) of each of
+/// its messages:
 ///
 /// ```
 /// # use gelf_tokio::gelf_core::Message;
@@ -90,7 +90,7 @@ thread_local! {
 /// # let endpoint = format!("gelf+tcp://{}", receiver.local_addr()?).parse()?;
 /// # tokio::spawn(async move { while receiver.recv().await.is_some() {} });
 /// let (client, mut receipts) = Client::builder(&endpoint).connect_with_receipts()?;
-/// client.send_with(&Message::new("web-1", "payment refused"), 4711).await?;
+/// client.send_with_receipt(&Message::new("web-1", "payment refused"), 4711).await?;
 /// # #[cfg(target_os = "linux")]
 /// assert_eq!(receipts.recv().await, Some((4711, Outcome::Acknowledged)));
 /// # Ok(())
@@ -111,13 +111,13 @@ impl Client {
     /// for a connection: see [`state`](Self::state).
     ///
     /// # Errors
-    /// An error that names the file, if a file of TLS is missing or invalid; and an error if the caller is
-    /// not within a tokio runtime. The files are read at once, blocking the thread for as long as that takes.
+    /// An error that names the file if a TLS file is missing or invalid, and an error outside of a tokio
+    /// runtime. The files are read during the call, which blocks the thread.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::builder(endpoint).connect()
     }
 
-    /// Returns a builder, for a client with receipts, or one whose driver the caller runs.
+    /// Returns a builder, for a client with receipts, or with a driver that the caller runs.
     pub fn builder(endpoint: &Endpoint) -> ClientBuilder {
         ClientBuilder::new(endpoint)
     }
@@ -130,7 +130,7 @@ impl Client {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
-        self.send_with(message, ()).await
+        self.send_with_receipt(message, ()).await
     }
 
     /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
@@ -141,7 +141,7 @@ impl Client {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
-        self.send_payload_with(payload, ()).await
+        self.send_payload_with_receipt(payload, ()).await
     }
 
     /// Queues a message without waiting. A full queue refuses it even with
@@ -150,7 +150,7 @@ impl Client {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn try_send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
-        self.try_send_with(message, ())
+        self.try_send_with_receipt(message, ())
     }
 
     /// Queues a payload without waiting: JSON text, which is not parsed.
@@ -158,7 +158,7 @@ impl Client {
     /// # Errors
     /// As [`send_payload`](Self::send_payload).
     pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
-        self.try_send_payload_with(payload, ())
+        self.try_send_payload_with_receipt(payload, ())
     }
 }
 
@@ -171,20 +171,20 @@ impl<R> Client<R> {
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the message is not queued, and no receipt comes.
-    pub async fn send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    pub async fn send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.queue(self.encode(message), receipt).await
     }
 
     /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as
-    /// [`send_with`](Self::send_with).
+    /// [`send_with_receipt`](Self::send_with_receipt).
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with), and [`NotQueuedReason::Invalid`] if the payload is blank or has a
-    /// null byte.
+    /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is
+    /// blank or has a null byte.
     ///
     /// # Cancel safety
-    /// As [`send_with`](Self::send_with).
-    pub async fn send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with_receipt`](Self::send_with_receipt).
+    pub async fn send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.queue(payload.into(), receipt).await
     }
@@ -193,25 +193,28 @@ impl<R> Client<R> {
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with).
-    pub fn try_send_with(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_with_receipt`](Self::send_with_receipt).
+    pub fn try_send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.try_queue(self.encode(message), receipt)
     }
 
     /// Queues a payload with its receipt, without waiting.
     ///
     /// # Errors
-    /// As [`send_payload_with`](Self::send_payload_with).
-    pub fn try_send_payload_with(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
+    /// As [`send_payload_with_receipt`](Self::send_payload_with_receipt).
+    pub fn try_send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.try_queue(payload.into(), receipt)
     }
 
-    /// Waits until each message that is queued now has its outcome. The driver never holds messages back, so
-    /// a flush only waits. Messages that are queued meanwhile are not waited for.
+    /// Waits until each message that was queued before the call has its outcome. The driver never delays
+    /// messages, so a flush only waits.
     ///
     /// # Errors
-    /// [`Unflushed`] after `within`: the number of messages without an outcome. They stay queued.
+    /// [`Unflushed`] if messages have no outcome after `within`. These messages stay queued.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the messages stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unflushed> {
         self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
@@ -225,15 +228,15 @@ impl<R> Client<R> {
         self.flushed(block_on(within, self.queue.flushed()))
     }
 
-    /// Refuses all further messages, of all clones, sends what is left, and ends the driver.
+    /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
     ///
     /// # Errors
-    /// [`Unsent`] if messages were dropped meanwhile, or were not sent after `within`; then they are dropped
-    /// as [`DropReason::Ended`](crate::DropReason::Ended).
+    /// [`Unsent`] if messages were dropped during the call. Messages that are not sent after `within` are
+    /// dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send
-    /// what is left.
+    /// the queued messages.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         let dropped = self.begin_close(within);
         self.closed(dropped, timeout(within, self.queue.ended()).await.ok())
@@ -259,7 +262,8 @@ impl<R> Client<R> {
         self.queue.link()
     }
 
-    /// Returns the last error of connecting or sending as text, whether or not the destination is up again.
+    /// Returns the text of the last error of connecting or sending. It remains after the destination has
+    /// recovered.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.queue.last_error()
     }
@@ -273,7 +277,7 @@ impl<R> Client<R> {
         flushed.ok_or_else(|| Unflushed { messages: self.queue.unsettled() })
     }
 
-    /// Returns how many messages were dropped before.
+    /// Begins to close. Returns how many messages were dropped before.
     fn begin_close(&self, within: Duration) -> u64 {
         let dropped = self.stats().dropped.total();
         self.queue.close(within);
@@ -285,7 +289,7 @@ impl<R> Client<R> {
             self.queue.abort();
         }
         let stats = self.stats();
-        // Of messages in flight nothing more will be known: the driver is about to drop them.
+        // The driver is about to drop the messages in flight.
         match stats.dropped.total() - dropped + stats.in_flight as u64 {
             0 => Ok(()),
             messages => Err(Unsent { messages }),
@@ -348,7 +352,8 @@ impl<R> Observer<R> {
         self.queue.link()
     }
 
-    /// Returns the last error of connecting or sending as text, whether or not the destination is up again.
+    /// Returns the text of the last error of connecting or sending. It remains after the destination has
+    /// recovered.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.queue.last_error()
     }
@@ -366,7 +371,7 @@ impl<R> fmt::Debug for Observer<R> {
     }
 }
 
-/// Messages had no outcome when the time of a flush was over.
+/// The error of a flush: messages had no outcome when its time was over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unflushed {
@@ -382,7 +387,7 @@ impl fmt::Display for Unflushed {
 
 impl std::error::Error for Unflushed {}
 
-/// Messages could not be sent when a client was closed.
+/// The error of a close: messages could not be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {

@@ -9,9 +9,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
 /// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a null byte.
 ///
-/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream; the
-/// next frames follow. The last frame of a stream need not be terminated. A frame shares the memory of the
-/// read buffer: copy a frame that is to be kept.
+/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream. The
+/// last frame of a stream may lack the null byte. A frame shares the memory of the read buffer: copy a frame
+/// that you keep.
 ///
 /// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a
 /// backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
@@ -43,7 +43,7 @@ impl GelfCodec {
 
     /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a
     /// delimiter.
-    pub fn with_max_frame_len(max_frame_len: usize) -> Self {
+    pub fn new_with_max_frame_len(max_frame_len: usize) -> Self {
         Self { framer: Framer::new(max_frame_len) }
     }
 
@@ -81,7 +81,7 @@ impl Encoder<Bytes> for GelfCodec {
 
     /// # Errors
     /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream
-    /// goes on.
+    /// stays usable.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
         write_payload(&payload, dst)
     }
@@ -114,7 +114,7 @@ pub(crate) fn write_payload(payload: &[u8], dst: &mut BytesMut) -> io::Result<()
     Ok(())
 }
 
-/// Whether a payload can be sent as a frame: it is not blank and has no null byte.
+/// Returns whether a payload can be sent as a frame: it is not blank and has no null byte.
 pub(crate) fn is_framable(payload: &[u8]) -> bool {
     !payload.trim_ascii().is_empty() && !payload.contains(&0)
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds a stream in pieces, as `FramedRead` does, and gives each frame, or the cap that it broke.
+    /// Feeds a stream in pieces, as `FramedRead` does. Returns each frame, or the limit that it exceeds.
     fn frames(codec: &mut GelfCodec, pieces: &[&[u8]]) -> Vec<Result<Bytes, usize>> {
         let mut buffer = BytesMut::new();
         let mut frames = Vec::new();
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
-        let mut codec = GelfCodec::with_max_frame_len(3);
+        let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(3), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
     }
@@ -172,7 +172,7 @@ mod tests {
     fn the_last_frame_need_not_be_terminated() {
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0b"]), [Ok("a".into()), Ok("b".into())]);
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0\n"]), [Ok("a".into())]);
-        assert_eq!(frames(&mut GelfCodec::with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
+        assert_eq!(frames(&mut GelfCodec::new_with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub use table::EndpointOption;
 /// # Secrets
 ///
 /// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, so an endpoint may be logged. A URI that was displayed needs the value again.
+/// place, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///
@@ -73,7 +73,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// 12201, for all transports.
+    /// The default port of all transports: 12201.
     pub const DEFAULT_PORT: u16 = 12201;
 
     /// Creates an endpoint with the [default port](Self::DEFAULT_PORT) and queue. The host is a name or an
@@ -81,13 +81,15 @@ impl Endpoint {
     ///
     /// ```
     /// use gelf_tokio::gelf_core::Compression;
-    /// use gelf_tokio::{Endpoint, QueueOptions, Transport, UdpOptions, WhenFull};
+    /// use gelf_tokio::options::{QueueOptions, UdpOptions};
+    /// use gelf_tokio::{Endpoint, Transport, WhenFull};
     ///
     /// let mut udp = UdpOptions::default();
     /// udp.compression = Compression::None;
     /// let mut queue = QueueOptions::default();
     /// queue.when_full = WhenFull::DropOldest;
-    /// let endpoint = Endpoint::new(Transport::Udp(udp), "logs.example")?.with_port(5555)?.with_queue(queue)?;
+    /// let endpoint = Endpoint::new(Transport::Udp(udp), "logs.example")?;
+    /// let endpoint = endpoint.with_port(5555)?.with_queue(queue)?;
     /// assert_eq!(endpoint.to_string(), "gelf://logs.example:5555?compression=none&when_full=drop_oldest");
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
     /// ```
@@ -126,7 +128,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Parses a URI that may have options of the caller's own, with the names in `own_options`. Returns the
+    /// Parses a URI that may contain the caller's own options, with the names in `own_options`. Returns the
     /// caller's options as decoded names and values (`%2C` is a comma and `+` a space), in order and with
     /// repetitions. A name such as `field.*` stands for all names that begin with `field.`. The name of an
     /// endpoint option, of any transport, is never the caller's.
@@ -134,7 +136,8 @@ impl Endpoint {
     /// ```
     /// use gelf_tokio::Endpoint;
     ///
-    /// let (endpoint, options) = Endpoint::parse_with("gelf://logs?filter.name=shop%2A", &["filter.name"])?;
+    /// let uri = "gelf://logs?filter.name=shop%2A";
+    /// let (endpoint, options) = Endpoint::parse_with_options(uri, &["filter.name"])?;
     /// assert_eq!(endpoint.host(), "logs");
     /// assert_eq!(options, [("filter.name".to_owned(), "shop*".to_owned())]);
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
@@ -142,32 +145,33 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`InvalidEndpoint`], which says in one line what to write instead.
-    pub fn parse_with(
+    pub fn parse_with_options(
         uri: &str,
         own_options: &[&str],
     ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
-        Self::parse_over(uri, own_options, QueueOptions::default())
+        Self::parse_with_defaults(uri, own_options, QueueOptions::default())
     }
 
-    /// Parses a URI as [`parse_with`](Self::parse_with) does, with other defaults for the queue. An option
-    /// that the URI states counts, even if it states a default of [`QueueOptions`].
+    /// Parses a URI as [`parse_with_options`](Self::parse_with_options) does, with other defaults for the
+    /// queue. An option in the URI overrides them, even with a default of [`QueueOptions`].
     ///
     /// ```
-    /// use gelf_tokio::{Endpoint, QueueOptions};
+    /// use gelf_tokio::options::QueueOptions;
+    /// use gelf_tokio::Endpoint;
     ///
     /// let mut small = QueueOptions::default();
     /// small.max_messages = 100;
-    /// let (unset, _) = Endpoint::parse_over("gelf://logs", &[], small)?;
+    /// let (unset, _) = Endpoint::parse_with_defaults("gelf://logs", &[], small)?;
     /// assert_eq!(unset.queue().max_messages, 100);
-    /// let (set, _) = Endpoint::parse_over("gelf://logs?queue=65536", &[], small)?;
+    /// let (set, _) = Endpoint::parse_with_defaults("gelf://logs?queue=65536", &[], small)?;
     /// assert_eq!(set.queue().max_messages, 65_536);
     /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
     /// ```
     ///
     /// # Errors
-    /// As [`parse_with`](Self::parse_with), and [`InvalidEndpoint::Value`] for defaults outside of their
-    /// range.
-    pub fn parse_over(
+    /// As [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`] for defaults
+    /// outside of their range.
+    pub fn parse_with_defaults(
         uri: &str,
         own_options: &[&str],
         queue: QueueOptions,
@@ -222,7 +226,7 @@ impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(uri: &str) -> Result<Self, InvalidEndpoint> {
-        Self::parse_with(uri, &[]).map(|(endpoint, _)| endpoint)
+        Self::parse_with_options(uri, &[]).map(|(endpoint, _)| endpoint)
     }
 }
 
@@ -255,7 +259,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn http_has_a_path_and_slash_is_none() {
+    fn http_has_a_path_and_a_slash_is_no_path() {
         for (uri, path) in [
             ("gelf+http://h", "/gelf"),
             ("gelf+http://h/", "/gelf"),
@@ -318,12 +322,12 @@ mod tests {
     fn the_callers_options_are_its_own_and_are_named_among_the_known() {
         let names = ["filter.name", "append_tag"];
         let uri = "gelf+tcp://h?filter.name=a%2Cb+%C3%A4&queue=7&append_tag&filter.name=%25";
-        let (endpoint, options) = Endpoint::parse_with(uri, &names).unwrap();
+        let (endpoint, options) = Endpoint::parse_with_options(uri, &names).unwrap();
         assert_eq!(endpoint.to_string(), "gelf+tcp://h:12201?queue=7");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
-            Endpoint::parse_with("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
+            Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
             "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
              user_timeout, when_full"
         );
@@ -332,11 +336,12 @@ mod tests {
     #[test]
     fn a_group_of_names_is_the_callers() {
         let names = ["field.*"];
-        let (_, options) = Endpoint::parse_with("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
+        let (_, options) =
+            Endpoint::parse_with_options("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(options, [pair("field.a", "1"), pair("field.", "2"), pair("field.b.c", "3")]);
         for name in ["field", "fields.a", "fiel", "Field.a"] {
-            let error = Endpoint::parse_with(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
+            let error = Endpoint::parse_with_options(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!(
@@ -349,10 +354,10 @@ mod tests {
 
     #[test]
     fn a_name_of_the_endpoint_is_never_the_callers() {
-        let (endpoint, options) = Endpoint::parse_with("gelf://h?rate=1", &["rate", "bulk"]).unwrap();
+        let (endpoint, options) = Endpoint::parse_with_options("gelf://h?rate=1", &["rate", "bulk"]).unwrap();
         assert_eq!((endpoint.to_string().as_str(), options.len()), ("gelf://h:12201?rate=1", 0));
         assert!(matches!(
-            Endpoint::parse_with("gelf://h?bulk=1", &["rate", "bulk"]),
+            Endpoint::parse_with_options("gelf://h?bulk=1", &["rate", "bulk"]),
             Err(InvalidEndpoint::OtherScheme { name: "bulk", .. })
         ));
     }

@@ -2,4 +2,5 @@
 
 mod sender;
 
-pub use sender::{BulkBody, HttpError, HttpSender};
+pub(crate) use sender::BulkBody;
+pub use sender::{HttpError, HttpSender};

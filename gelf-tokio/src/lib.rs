@@ -8,6 +8,9 @@
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
 //!
+//! [`options`] has the options of endpoints and receivers, [`stats`] the counters, and [`resolve`] the lookup
+//! of host names.
+//!
 //! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow
 //! Docker, and shut down.
 //!
@@ -36,16 +39,16 @@
 //!
 //! | transport | a message counts as delivered when | it may be lost unnoticed | it may arrive twice |
 //! |---|---|---|---|
-//! | UDP | the own operating system has taken all of its datagrams: `Sent` | in the network or at the receiver; drops of the own system and refusals of the other one are counted | if the network duplicates it |
+//! | UDP | the sender's operating system has taken all of its datagrams: `Sent` | in the network or at the receiver; drops by the sender's system and refusals by the receiver's host are counted | if the network duplicates it |
 //! | TCP, TLS | the receiver's operating system has acknowledged its last byte: `Acknowledged` | if the receiver ends before it has read the acknowledged bytes | if the connection breaks before the acknowledgement |
 //! | HTTP | the receiver has answered 2xx: `Accepted` | if the receiver loses it | if the connection breaks before the answer |
 //!
 //! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
-//!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`].
+//!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`](stats::ClientStats).
 //! * A message is written whole, or cut by the end of its connection; it is never continued on another one.
 //!   Over UDP it arrives whole or not at all.
-//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never ends a
-//!   receiver: it is an `Err` or a count, and the next call goes on.
+//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never stops a
+//!   receiver: `recv` returns an `Err`, or a counter is incremented, and the next call continues.
 //! * TLS never falls back to another authority or to plain text.
 //!
 //! # Limits
@@ -54,17 +57,17 @@
 //! |---|---|---|
 //! | queue of a client, messages in flight included | 65,536 messages or 64 MiB | destinations that are down or slow; [`WhenFull`] sets the behaviour |
 //! | unread receipts | as many as the queue holds messages, at least 65,536 | readers that do not read |
-//! | pending chunked messages | 8,192 or 64 MiB, 512 a sender, 5 s | floods of chunks that complete nothing |
+//! | pending chunked messages | 8,192 or 64 MiB, 512 per sender, 5 s | floods of chunks that complete nothing |
 //! | inflated payload | 8 MiB | decompression bombs |
 //! | frame | 2 MiB | streams without a delimiter |
-//! | connections | 1,024, and 64 a peer; further ones wait to be accepted, or are closed | connections without end |
+//! | connections | 1,024, and 64 per peer; further ones wait to be accepted, or are closed | connections without end |
 //! | TLS handshake | 10 s | connections that are not used |
 //! | receipt of a frame | 30 s | frames that come byte by byte |
-//! | unfinished frames | 256 MiB, and 64 KiB a connection | long frames that are begun and not ended |
+//! | unfinished frames | 256 MiB, and 64 KiB per connection | long frames that are begun and not ended |
 //! | received frames that wait | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
-//! | HTTP request body | 64 KiB, inflated | the same limit as Graylog's |
+//! | HTTP request body | 64 KiB, inflated, as Graylog's limit | bodies without end |
 //!
-//! [`QueueOptions`], [`UdpReceiverOptions`], [`TcpReceiverOptions`] and [`HttpReceiverOptions`] change them.
+//! The module [`options`] has the types that change them.
 //!
 //! # Logging
 //!
@@ -77,13 +80,12 @@
 //! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and
 //!   assembly.
 //! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 only.
-//! * `serde`: gelf-core's feature of the same name.
+//! * `serde`: `Serialize` and `Deserialize` for all [statistics](stats), and gelf-core's feature `serde`.
 #![cfg_attr(
     not(feature = "http"),
     doc = "
 
 [`HttpReceiver`]: https://docs.rs/gelf-tokio
-[`HttpReceiverOptions`]: https://docs.rs/gelf-tokio
 [`HttpSender`]: https://docs.rs/gelf-tokio"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,11 +102,12 @@ mod codec;
 mod endpoint;
 #[cfg(feature = "http")]
 mod http;
+pub mod options;
 mod outcome;
 mod receive;
-mod resolve;
+pub mod resolve;
 mod send;
-mod stats;
+pub mod stats;
 mod sys;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -113,26 +116,18 @@ mod udp;
 
 pub use client::{Client, ClientBuilder, ClientState, Driver, Observer, Receipts, Unflushed, Unsent};
 pub use codec::GelfCodec;
-pub use endpoint::{
-    Endpoint, EndpointOption, HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, TlsOptions, Transport,
-    UdpOptions, WhenFull,
-};
+pub use endpoint::{Endpoint, InvalidEndpoint, Transport, WhenFull};
 #[cfg(feature = "http")]
-pub use http::{BulkBody, HttpError, HttpSender};
+pub use http::{HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 #[cfg(feature = "http")]
-pub use receive::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
-pub use receive::{
-    ReceiveError, Received, TcpReceiver, TcpReceiverOptions, TcpReceiverStats, UdpReceiver,
-    UdpReceiverOptions, UdpReceiverStats,
-};
-pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use receive::HttpReceiver;
+pub use receive::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 pub use send::SendError;
-pub use stats::{ClientStats, DropCounts, NotQueuedCounts};
 pub use tcp::TcpSender;
 #[cfg(feature = "tls")]
-pub use tls::{ReceiverTls, ReceiverTlsStats, TlsConfigError};
-pub use udp::{Sent, UdpSender, UdpSenderStats};
+pub use tls::{ReceiverTls, TlsConfigError};
+pub use udp::{Sent, UdpSender};
 
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}

@@ -1,4 +1,4 @@
-//! The outcome of a message, and why a message was not queued.
+//! Outcomes of messages, and reasons why a message was not queued.
 
 use std::{fmt, io};
 
@@ -14,10 +14,10 @@ pub enum Outcome {
     /// The receiver's operating system has acknowledged all bytes of the message. Over TCP and TLS. If the
     /// receiver ends before it has read them, they are lost.
     Acknowledged,
-    /// The message is given up.
+    /// The message was dropped.
     Dropped(DropReason),
-    /// The sender's own operating system has taken the message. Over UDP, nothing more can be known; over
-    /// TCP, where the system does not report acknowledgements (all but Linux).
+    /// The sender's operating system has taken the message. The best outcome over UDP, and over TCP on
+    /// systems that do not report acknowledgements (all but Linux).
     Sent,
 }
 
@@ -28,15 +28,15 @@ impl Outcome {
     }
 }
 
-/// Why a message is given up.
+/// The reason why a message was dropped.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DropReason {
     /// A datagram of the message is larger than the network interface, or the path to the destination, takes.
     /// Over UDP.
     DatagramTooLong,
-    /// The driver has ended before the message was sent. Over TCP the operating system may still send bytes
-    /// that were written and not acknowledged, so the message may arrive nevertheless.
+    /// The driver ended before the message was sent. Over TCP the operating system may still send bytes that
+    /// were written and not acknowledged, so the message may arrive nevertheless.
     Ended,
     /// The queue was full, and a newer message took the room, by
     /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
@@ -53,7 +53,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// The reason why a message is given up after a failed send, over UDP.
+    /// Returns the reason that a failed send over UDP gives.
     pub(crate) fn of_send(error: &SendError) -> Self {
         match error {
             SendError::TooLarge(_) => Self::TooLarge,
@@ -81,18 +81,18 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Why a message was not queued.
+/// The reason why a message was not queued.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum NotQueuedReason {
     /// The client is closed, or its driver has ended.
     Closed,
-    /// The queue is full, and [`WhenFull`](crate::WhenFull) says neither to make room nor to wait. With
-    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) too, if all messages are in flight.
+    /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), only if all messages
+    /// are in flight; with [`WhenFull::Wait`](crate::WhenFull::Wait), only from the methods `try_send*`.
     Full,
     /// The payload is blank or has a null byte, which no transport carries.
     Invalid,
-    /// The message alone is longer than the queue may be.
+    /// The message is longer than the queue's limit of bytes.
     TooLarge,
 }
 

@@ -1,4 +1,4 @@
-//! Receivers, and what they hand out.
+//! Receivers, payloads and errors.
 
 mod counter;
 mod delivery;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
 
 #[cfg(feature = "http")]
-pub use http::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
+pub use http::{HttpDropCounts, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejectionCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
 pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 
@@ -24,8 +24,8 @@ pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The payload: reassembled, inflated, without a delimiter. It is JSON text by the rules, which
-    /// [`decode`](Self::decode) checks. It has memory of its own, so keeping it keeps nothing else.
+    /// The payload: reassembled, inflated, without a delimiter. It should be JSON text, which
+    /// [`decode`](Self::decode) checks. It shares no memory with other payloads.
     pub payload: Bytes,
     /// The address of the sender.
     pub from: SocketAddr,
@@ -47,27 +47,25 @@ impl fmt::Debug for Received {
     }
 }
 
-/// The error of something that came in and is not a payload. Only this is lost: the next call of `recv` goes
-/// on behind it.
+/// Input that is not a payload. Only this input is lost: the next call of `recv` continues behind it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// A datagram is bad, or completes a message that is.
+    /// A datagram is invalid, or completes an invalid message.
     Datagram {
         /// The address of the sender.
         from: SocketAddr,
         /// The fault of the datagram.
         error: DatagramError,
     },
-    /// A frame is too long. It is skipped, and the connection goes on.
+    /// A frame is too long. It is skipped, and the connection stays open.
     Frame {
         /// The address of the sender.
         from: SocketAddr,
         /// The limit that it exceeds.
         error: FrameTooLong,
     },
-    /// A message is too long that came with others in one HTTP request. It is skipped, and the others are
-    /// received.
+    /// One of several messages in an HTTP request is too long. It is skipped, and the others are received.
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,
@@ -85,7 +83,7 @@ impl ReceiveError {
     }
 }
 
-/// The text contains that of the inner error, which is therefore not its source.
+/// Shows the inner error, which is therefore not the source.
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

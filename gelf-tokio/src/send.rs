@@ -8,13 +8,13 @@ use gelf_core::MessageTooLarge;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is over: the other side has ended it, or an earlier write failed. Connect again, and
-    /// send all messages again that were fed since the last flush that succeeded.
+    /// The connection is closed: the receiver has ended it, or an earlier write failed. Connect again, and
+    /// send all messages again that were fed since the last successful flush.
     Closed,
-    /// An error of the operating system. A [`UdpSender`](crate::UdpSender) goes on with the next message; a
+    /// An error of the operating system. A [`UdpSender`](crate::UdpSender) stays usable; a
     /// [`TcpSender`](crate::TcpSender) is closed.
     Io(io::Error),
-    /// The message does not fit into 128 chunks; the caller's fault. The next message may be sent.
+    /// The message does not fit into 128 chunks. The sender stays usable.
     TooLarge(MessageTooLarge),
 }
 

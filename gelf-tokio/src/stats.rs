@@ -1,10 +1,20 @@
-//! The counters of a client.
+//! Counters of clients, senders and receivers.
+//!
+//! With the feature `serde` all of them can be serialized and deserialized.
 
 use crate::outcome::{DropReason, NotQueuedReason, Outcome};
+
+#[cfg(feature = "http")]
+pub use crate::receive::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
+pub use crate::receive::{TcpReceiverStats, UdpReceiverStats};
+#[cfg(feature = "tls")]
+pub use crate::tls::ReceiverTlsStats;
+pub use crate::udp::UdpSenderStats;
 
 /// Counters of a [`Client`](crate::Client), in messages unless stated otherwise. At every moment,
 /// `queued = accepted + acknowledged + sent + dropped.total() + waiting + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ClientStats {
     /// Messages that were queued. `not_queued` counts the others.
@@ -24,15 +34,14 @@ pub struct ClientStats {
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
     /// Messages written again on a new connection, since the previous one broke before they were
-    /// acknowledged. The receiver may have them twice. Over TCP; over HTTP, messages of requests that were
-    /// made again.
+    /// acknowledged. The receiver may have them twice. Over TCP. Over HTTP, messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
-    /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub truncated: u64,
     /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
     pub receipts_lost: u64,
-    /// Datagrams that the destination's host was heard to refuse. Over UDP.
+    /// Datagrams for which the destination's host reported a refusal. Over UDP.
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,
@@ -46,6 +55,7 @@ pub struct ClientStats {
 
 /// Counts of dropped messages, by [`DropReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct DropCounts {
     /// [`DropReason::DatagramTooLong`].
@@ -74,6 +84,7 @@ impl DropCounts {
 
 /// Counts of messages that were not queued, by [`NotQueuedReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct NotQueuedCounts {
     /// [`NotQueuedReason::Closed`].
@@ -127,5 +138,21 @@ impl ClientStats {
             },
         };
         *count += 1;
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    #[test]
+    fn all_statistics_have_the_traits_of_serde() {
+        fn check<T: serde::de::DeserializeOwned + serde::Serialize>() {}
+        check::<super::ClientStats>();
+        check::<super::TcpReceiverStats>();
+        check::<super::UdpReceiverStats>();
+        check::<super::UdpSenderStats>();
+        #[cfg(feature = "http")]
+        check::<super::HttpReceiverStats>();
+        #[cfg(feature = "tls")]
+        check::<super::ReceiverTlsStats>();
     }
 }

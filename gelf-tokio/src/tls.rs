@@ -29,13 +29,13 @@ pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
 pub(crate) use counting::Counting;
 
-/// Returns the algorithms. They are named each time, since a process with several rustls providers has no
-/// default.
+/// Returns the provider of algorithms. It is always explicit, since a process with several rustls providers
+/// has no default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The error for a configuration of TLS without TLS.
+/// Returns the error for a TLS configuration of an endpoint without TLS.
 pub(crate) fn no_tls() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a TLS configuration is given, and the endpoint has no TLS")
 }

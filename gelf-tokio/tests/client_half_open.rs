@@ -85,7 +85,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs a command to its end; what is wrong with it, in a line.
+/// Runs a command to its end. Returns its failure in one line.
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let line = format!("{program} {}", arguments.join(" "));
     let output =
@@ -96,7 +96,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// A client on a connection over which a hundred messages have gone, and from now on no packet goes.
+/// A client on a connection that has carried a hundred messages, and now loses all packets.
 async fn half_open(sink: &Sink) -> (Sending, Instant) {
     sink.expect(0, 0..100);
     let sending = Sending::start(&tcp(sink.address));

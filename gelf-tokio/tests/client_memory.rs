@@ -12,7 +12,8 @@ use std::fs::read_to_string;
 use crate::support::account::assert_account;
 use fault_proxy::TcpProxy;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Client, DropReason, Endpoint, Outcome, QueueOptions, WhenFull};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome, WhenFull};
 
 const MIB: usize = 1024 * 1024;
 
@@ -36,13 +37,13 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
         Client::builder(&endpoint.with_queue(queue).unwrap()).build_with_receipts::<u64>().unwrap();
     let driver = tokio::spawn(driver.run());
 
-    // Of all lengths, so that what one leaves does not just fit the next.
+    // Messages of all lengths, so that freed memory does not exactly fit the next one.
     let text = "0123456789abcdef".repeat(256);
     let before = peak();
     let (mut offered, mut bytes, mut dropped, mut delivered) = (0, 0, 0, 0);
     while bytes < 100 * MIB {
         let len = 1 + (offered as usize * 7919) % text.len();
-        client.send_with(&Message::new("h", &text[..len]), offered).await.unwrap();
+        client.send_with_receipt(&Message::new("h", &text[..len]), offered).await.unwrap();
         offered += 1;
         bytes += len;
         while let Some((_, outcome)) = receipts.try_recv() {
@@ -52,7 +53,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
             }
         }
         if offered % 64 == 0 {
-            // The driver tries on meanwhile.
+            // The driver keeps trying meanwhile.
             tokio::task::yield_now().await;
         }
     }

@@ -207,7 +207,7 @@ async fn half_open_handshakes_take_little_memory_whatever_they_send() {
         .await;
         println!("a half-open handshake that has sent {what}: {} bytes", bytes / streams.len());
         assert!(bytes / streams.len() <= most, "{bytes}");
-        // None has come to its end meanwhile.
+        // No handshake has ended meanwhile.
         assert_eq!(receiver.stats().open_connections, 200);
         drop(streams);
         until(&mut receiver, |stats| stats.open_connections == 0).await;

@@ -17,7 +17,7 @@ impl Wake for Unpark {
 
 /// Blocks the thread until the future is ready, or for `within`. The future must not need a runtime.
 pub(super) fn block_on<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
-    // A time that the clock does not have is as good as none.
+    // A time beyond the range of the clock means no limit.
     let deadline = Instant::now().checked_add(within);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);

@@ -12,11 +12,11 @@ use crate::resolve::{Resolve, SystemResolver};
 use super::queue::Queue;
 use super::{Client, Driver, Receipts};
 
-/// Builds a [`Client`], with or without receipts, whose driver is spawned or left to the caller.
+/// Builds a [`Client`] with or without receipts. The driver is spawned, or returned for the caller to run.
 ///
-/// Each of the four methods that end the building reads the files of TLS, blocking the thread for as long as
-/// that takes. Their errors name a file that is missing or invalid (`TlsConfigError` is the inner error), or
-/// are `Unsupported` for a transport whose cargo feature is off.
+/// The methods `connect*` and `build*` read the TLS files, which blocks the thread. They fail with an error
+/// that names a missing or invalid file (`TlsConfigError` is the inner error), or with `Unsupported` for a
+/// transport whose cargo feature is off.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {
@@ -38,13 +38,13 @@ impl ClientBuilder {
         }
     }
 
-    /// Sets how messages are encoded.
+    /// Sets the encoder of messages.
     pub fn encoder(mut self, encoder: Encoder) -> Self {
         self.encoder = encoder;
         self
     }
 
-    /// Sets how names are looked up; the operating system's resolver by default.
+    /// Sets the resolver of host names; the operating system's by default.
     pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
         self.resolver = resolver;
         self

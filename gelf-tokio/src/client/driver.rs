@@ -20,13 +20,14 @@ use super::transport;
 
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
-/// It connects when it starts, again whenever a connection has broken and there is something to send, and for
-/// ever: between two attempts it waits from 0 s to a bound that doubles from 0.1 s to 30 s. After a
-/// connection that did not last a second it waits too, up to 0.1 s if that connection delivered something.
+/// The driver connects when it starts, and again when a connection has broken and there are messages to send.
+/// It never stops trying: between two attempts it waits for a random time up to a bound that doubles from 100
+/// ms to 30 s. It also waits after a connection that lasted less than a second, up to 0.1 s if that
+/// connection delivered something.
 ///
-/// It ends when its client is [closed](super::Client::close), or when the last clone of the client is dropped
-/// and all messages have their outcome. When it is dropped, or its [`run`](Self::run) is, each message that
-/// has no outcome yet is dropped as [`DropReason::Ended`](crate::DropReason::Ended).
+/// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
+/// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,
+/// each message without an outcome is dropped as [`DropReason::Ended`](crate::DropReason::Ended).
 #[must_use = "nothing is sent unless it runs"]
 pub struct Driver<R = ()> {
     in_flight: InFlight<R>,
@@ -36,7 +37,7 @@ pub struct Driver<R = ()> {
     grace: Duration,
 }
 
-/// The way to the destination.
+/// The transport to the destination.
 enum Route {
     #[cfg(feature = "http")]
     Http {
@@ -48,8 +49,7 @@ enum Route {
 }
 
 impl<R> Driver<R> {
-    /// The time that a driver has to send what is left after the last client is dropped, unless set
-    /// otherwise.
+    /// The default time for sending the queued messages after the last client is dropped.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
@@ -75,7 +75,7 @@ impl<R> Driver<R> {
             Transport::Udp(_) => Route::Udp(Box::new(endpoint.clone())),
             #[cfg(feature = "http")]
             Transport::Http(options) => {
-                let mut sender = Box::new(HttpSender::with_resolver(endpoint, Arc::clone(&resolver))?);
+                let mut sender = Box::new(HttpSender::new_with_resolver(endpoint, Arc::clone(&resolver))?);
                 #[cfg(feature = "tls")]
                 if let Some(config) = tls_config {
                     sender.set_tls_config(config)?;
@@ -91,14 +91,18 @@ impl<R> Driver<R> {
         Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }
 
-    /// Sets the time that the driver has to send what is left after the last client is dropped; 10 s.
+    /// Sets the time for sending the queued messages after the last client is dropped; 10 s by default.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sends until the client is closed, or all clones are dropped, and all messages have their outcome, or
-    /// the time for that is over.
+    /// Sends messages until the client is closed or all of its clones are dropped, then the queued messages
+    /// within the time set for that.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, each message without an outcome is dropped as
+    /// [`DropReason::Ended`](crate::DropReason::Ended).
     pub async fn run(self) {
         let Self { mut in_flight, route, mut link, resolver, grace } = self;
         let queue = in_flight.queue_handle();
@@ -129,7 +133,7 @@ impl<R> Driver<R> {
             () = too_late => {
                 let messages = queue.unsettled();
                 if messages > 0 {
-                    tracing::warn!(messages, "the time to send what is left is over: messages are dropped");
+                    tracing::warn!(messages, "the time for sending the queued messages is over: they are dropped");
                 }
             }
         }

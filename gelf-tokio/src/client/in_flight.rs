@@ -12,14 +12,14 @@ use crate::outcome::{DropReason, Outcome};
 
 use super::queue::{Queue, QueuedMessage};
 
-/// The messages in flight, oldest first. When it is dropped, the messages that are left and all that still
-/// wait get an outcome, however the driver ends.
+/// The messages in flight, oldest first. Dropping it gives these messages and all waiting ones an outcome,
+/// however the driver ends.
 #[derive(Debug)]
 pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<QueuedMessage<R>>,
     /// Whether the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a
-    /// refusal is heard.
+    /// refusal is received.
     has_sent: bool,
 }
 
@@ -36,8 +36,8 @@ impl<R> InFlight<R> {
         Arc::clone(&self.queue)
     }
 
-    /// Takes waiting messages: no more than `max_messages` or, but for the first, `max_bytes`. Returns how
-    /// many.
+    /// Takes up to `max_messages` waiting messages, up to `max_bytes` together; a first message may be
+    /// longer. Returns their number.
     pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
         self.queue.take(&mut self.messages, max_messages, max_bytes)
     }
@@ -48,7 +48,7 @@ impl<R> InFlight<R> {
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
-    /// Waits for `duration`. Returns true as soon as no message is left and none can come any more.
+    /// Waits for `duration`. Returns true as soon as no message is left and no further message can come.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
         timeout(duration, self.ended()).await.is_ok()
     }

@@ -11,8 +11,7 @@ use crate::backoff::Backoff;
 use super::queue::Queue;
 use super::state::ClientState;
 
-/// The state of the link. That the destination is down is logged once for each outage, whatever the number of
-/// attempts.
+/// The state of the link. Each outage is logged once, whatever the number of attempts.
 #[derive(Debug)]
 pub(crate) struct LinkState<R> {
     queue: Arc<Queue<R>>,
@@ -45,7 +44,7 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Notes that a message has arrived: the next pauses are short ones.
+    /// Notes that a message has arrived, which makes the next pauses short.
     pub(crate) fn arrived(&mut self) {
         self.backoff.reset();
     }
@@ -110,7 +109,7 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Reports changes alone to the queue, since `up` is called for each message.
+    /// Reports only changes to the queue, since `up` is called for each message.
     fn set(&mut self, state: ClientState) {
         if self.state != state {
             self.state = state;

@@ -1,7 +1,7 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
-//! A queued message waits, is then in flight, and at last has one outcome. All of it is under one lock, which
-//! is held for moments and never across an await, so the account adds up whenever it is read:
+//! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state.
+//! It is held briefly and never across an await, so the counters always add up:
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -33,19 +33,19 @@ pub(crate) struct QueuedMessage<R> {
     number: u64,
 }
 
-/// The least number of unread receipts that are kept, so that a small queue does not lose those of a reader
-/// that is only a little behind.
+/// The minimum number of unread receipts that are kept, so that a small queue loses none while the reader is
+/// slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
 /// The queue in front of a destination.
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// Wakes the driver: a message waits, or none ever will again.
+    /// Wakes the driver: a message waits, or no further message can come.
     work: Notify,
     /// Wakes the driver: the queue is closed or aborted.
     ending: Notify,
-    /// Wakes a sender: there is room. The sender wakes the next one if some room is left.
+    /// Wakes a sender: there is room. The sender wakes the next one if room remains.
     room: Notify,
     /// Wakes callers that flush or close: messages were settled, or the driver has ended.
     settled: Notify,
@@ -67,7 +67,7 @@ struct State<R> {
     has_to_warn: bool,
     /// The number of clients, clones included.
     clients: usize,
-    /// Set by `close`: how long the driver may go on.
+    /// The time that the driver has left, set by `close`.
     closing: Option<Duration>,
     is_aborted: bool,
     has_driver: bool,
@@ -110,7 +110,7 @@ impl<R> Queue<R> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
-        // Nothing panics while the lock is held, and the state would be whole if something did.
+        // No code panics while the lock is held, and the state would be consistent if it did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -174,8 +174,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Queues a message, or says why not; both are counted. `WhenFull::Wait` gives [`NotQueuedReason::Full`],
-    /// uncounted.
+    /// Queues and counts a message, or returns and counts the reason why not. With `WhenFull::Wait`,
+    /// [`NotQueuedReason::Full`] is not counted.
     pub(crate) fn offer(
         &self,
         payload: Box<[u8]>,
@@ -201,7 +201,7 @@ impl<R> Queue<R> {
             self.work.notify_one();
         }
         if has_room {
-            // This sender used only part of the room that it was told of.
+            // This sender used only part of the room that woke it.
             self.room.notify_one();
         }
         Ok(())
@@ -224,7 +224,7 @@ impl<R> Queue<R> {
                 Err((_, receipt, reason)) => return Err(NotQueued { receipt, reason }),
             };
             let mut room = std::pin::pin!(self.room.notified());
-            // Before the next attempt, so that room which comes meanwhile is not missed.
+            // Registers before the next attempt, so that room which is freed meanwhile is not missed.
             room.as_mut().enable();
             offered = self.offer(payload, receipt);
             if let Err((_, _, NotQueuedReason::Full)) = offered {
@@ -254,7 +254,7 @@ impl<R> Queue<R> {
         self.wait_until(|state| state.oldest_unsettled() >= end).await;
     }
 
-    /// Refuses all messages from now on, and lets the driver go on for `within`.
+    /// Refuses further messages, and lets the driver run for `within`.
     pub(crate) fn close(&self, within: Duration) {
         self.state().closing.get_or_insert(within);
         self.work.notify_one();
@@ -268,7 +268,7 @@ impl<R> Queue<R> {
         self.wait_until(|state| !state.has_driver).await;
     }
 
-    /// Drops what waits, and tells the driver to drop the rest.
+    /// Drops the waiting messages, and tells the driver to drop those in flight.
     pub(crate) fn abort(&self) {
         let mut guard = self.state();
         guard.is_aborted = true;
@@ -299,7 +299,7 @@ impl<R> Queue<R> {
 
     // The driver
 
-    /// Waits until a message waits to be sent. Returns false when none ever will again.
+    /// Waits until a message waits to be sent. Returns false when no further message can come.
     pub(crate) async fn has_work(&self) -> bool {
         loop {
             {
@@ -315,8 +315,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Waits until the queue is closed, or the last client dropped. Returns how long the driver may go on, if
-    /// `close` said so.
+    /// Waits until the queue is closed, or the last client dropped. Returns the time that the driver has
+    /// left, if `close` set it.
     pub(crate) async fn closed(&self) -> Option<Duration> {
         loop {
             {
@@ -336,8 +336,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Moves waiting messages into `in_flight`: at least one if one waits, and no more than `max_messages`
-    /// or, but for the first, `max_bytes`. Returns how many.
+    /// Moves up to `max_messages` waiting messages into `in_flight`, up to `max_bytes` together; a first
+    /// message may be longer. Returns their number.
     pub(crate) fn take(
         &self,
         in_flight: &mut VecDeque<QueuedMessage<R>>,
@@ -385,7 +385,7 @@ impl<R> Queue<R> {
         self.settled.notify_waiters();
     }
 
-    /// Ends the driver's part: drops what waits, and refuses all messages from now on.
+    /// Drops the waiting messages and refuses further ones, since the driver ends.
     pub(crate) fn end(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -402,7 +402,7 @@ impl<R> Queue<R> {
 
     // The reader of receipts
 
-    /// Returns the next receipt; `Ready(None)` when there will be none any more. If it is pending, the waker
+    /// Returns the next receipt; `Ready(None)` when no further receipt can come. If it is pending, the waker
     /// is kept.
     pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
@@ -421,7 +421,7 @@ impl<R> Queue<R> {
         Poll::Pending
     }
 
-    /// Drops all receipts, and keeps none from now on.
+    /// Drops all receipts, and stops keeping further ones.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
         // Outside of the lock, since a receipt may do anything when it is dropped.
@@ -430,7 +430,7 @@ impl<R> Queue<R> {
 }
 
 impl<R> State<R> {
-    /// Whether nothing more can be queued by a client.
+    /// Returns whether clients can queue nothing more.
     fn is_closed(&self) -> bool {
         self.clients == 0 || self.closing.is_some() || self.is_aborted
     }
@@ -475,7 +475,7 @@ impl<R> State<R> {
         Ok(())
     }
 
-    /// Drops all that waits. Returns the messages, so that they are freed outside of the lock.
+    /// Drops the waiting messages, and returns them, so that they are freed outside of the lock.
     fn give_up(&mut self) -> VecDeque<QueuedMessage<R>> {
         let mut given_up = take(&mut self.waiting);
         self.waiting_bytes = 0;
@@ -504,7 +504,7 @@ impl<R> State<R> {
     }
 }
 
-/// Shows no payload: it is private, and there may be megabytes.
+/// Shows no payload: it is private, and may have megabytes.
 impl<R> fmt::Debug for QueuedMessage<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueuedMessage")
@@ -514,7 +514,7 @@ impl<R> fmt::Debug for QueuedMessage<R> {
     }
 }
 
-/// Shows the counters alone.
+/// Shows only the counters.
 impl<R> fmt::Debug for Queue<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")

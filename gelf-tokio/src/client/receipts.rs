@@ -12,13 +12,12 @@ use crate::outcome::Outcome;
 
 use super::queue::Queue;
 
-/// The receipts of a client's messages, each with its [`Outcome`]: one for each message that was queued. They
-/// come in the order in which the messages were queued, but for messages dropped from a full queue, which
-/// overtake those in flight.
+/// Receives a receipt, with its [`Outcome`], for each queued message of a client. The order is that of the
+/// queue, except that messages dropped from a full queue come before messages in flight.
 ///
-/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further ones are
-/// lost, and counted in [`ClientStats::receipts_lost`](crate::ClientStats::receipts_lost); sending goes on.
-/// The first loss is logged. A program that no longer reads receipts drops this.
+/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further receipts are
+/// lost and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost); sending
+/// continues. The first loss is logged. A program that no longer reads receipts drops this value.
 pub struct Receipts<R> {
     queue: Arc<Queue<R>>,
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 pub enum ClientState {
     /// The driver has ended; nothing is sent any more.
     Closed,
-    /// The destination took the last message, or the connection is open. Over UDP, the socket is.
+    /// The destination took the last message, or the connection is open. Over UDP, the socket is open.
     Connected,
     /// There is no connection yet, or the last one ended and the next is about to be made.
     Connecting,

@@ -159,7 +159,7 @@ mod tests {
 
     #[cfg(all(feature = "tls", unix))]
     #[test]
-    fn a_path_that_no_uri_can_say_is_refused() {
+    fn a_path_that_no_uri_can_contain_is_refused() {
         use std::os::unix::ffi::OsStrExt;
         let ca = std::path::Path::new(std::ffi::OsStr::from_bytes(b"/\xff")).to_owned();
         let checked = check_tls(TlsOptions { ca: Some(ca), ..TlsOptions::default() });

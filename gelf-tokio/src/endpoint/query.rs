@@ -42,7 +42,7 @@ pub(super) fn read(
     Ok(taken)
 }
 
-/// Whether a name of the caller's, or a group of names such as `field.*`, stands for this one.
+/// Returns whether an own option of the caller, or a group such as `field.*`, includes this name.
 fn stands_for(known: &str, name: &str) -> bool {
     match known.strip_suffix('*') {
         Some(group) if group.ends_with('.') => name.starts_with(group),

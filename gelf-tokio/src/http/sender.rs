@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 use crate::resolve::{Resolve, SystemResolver};
 
-pub use bulk::BulkBody;
+pub(crate) use bulk::BulkBody;
 use connect::Destination;
 use connection::Connection;
 pub use error::HttpError;
@@ -43,10 +43,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
 /// addresses are tried in order. Nothing happens between two calls.
 ///
-/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is on its way,
-/// that is not an error: a request that found a kept connection closed, before any byte of an answer, is sent
-/// once more on a new one. Nothing else is retried here: the caller decides, and [`HttpError::is_retriable`]
-/// says whether a retry may succeed.
+/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is being sent, the
+/// request does not fail: a request whose kept connection ends before any byte of an answer is sent once more
+/// on a new connection. The sender retries nothing else: the caller decides, and [`HttpError::is_retriable`]
+/// returns whether a retry may succeed.
 ///
 /// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
@@ -97,14 +97,14 @@ impl HttpSender {
     /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid;
     /// `Unsupported` for TLS without the feature `tls`.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::with_resolver(endpoint, Arc::new(SystemResolver))
+        Self::new_with_resolver(endpoint, Arc::new(SystemResolver))
     }
 
-    /// Creates a sender as [`new`](Self::new) does, with a resolver of the caller's.
+    /// Creates a sender as [`new`](Self::new) does, with the caller's resolver.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
+    pub fn new_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Http(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not HTTP"));
         };
@@ -156,13 +156,16 @@ impl HttpSender {
         self.connection.is_some()
     }
 
-    /// Sends one message as one request. If the endpoint has `bulk`, the body is a line.
+    /// Sends one message as one request and waits for the answer. If the endpoint has `bulk`, the body is a
+    /// line.
     ///
     /// # Errors
-    /// As [`post`](Self::post).
+    /// [`HttpError`]. The sender stays usable. Unless the receiver has answered, it may have accepted the
+    /// message nevertheless.
     ///
     /// # Cancel safety
-    /// As [`post`](Self::post).
+    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
+    /// may have all of the request, or a part of it that nothing follows. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         encode(message, &mut self.buffer);
         if self.lines {
@@ -172,13 +175,14 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request. If the endpoint has `bulk`, the body is a line.
+    /// Sends a payload, JSON text, as one request and waits for the answer. If the endpoint has `bulk`, the
+    /// body is a line.
     ///
     /// # Errors
-    /// As [`post`](Self::post).
+    /// As [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// As [`post`](Self::post).
+    /// As [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
         if self.lines {
             bulk::write_line(payload, &mut self.buffer);
@@ -189,16 +193,14 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a body, such as a [`BulkBody`], as one request, and waits for the answer. The body is compressed
-    /// if the endpoint says so. After an error the sender stays usable.
+    /// Sends a body as one request, and waits for the answer. The body is compressed if the endpoint says so.
     ///
     /// # Errors
-    /// [`HttpError`]; unless the receiver has answered, it may have accepted the body nevertheless.
+    /// As [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
-    /// may have all of the request by then, or a part of it that nothing follows. The sender stays usable.
-    pub async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
+    /// As [`send`](Self::send).
+    pub(crate) async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
         let started = Instant::now();
         let limit = self.timeout;
         let (body, is_gzip) = self.compress(body);

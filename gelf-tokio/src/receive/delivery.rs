@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{ReceiveError, Received};
 
-/// An item that waits to be handed out.
+/// An item for the caller of `recv`.
 pub(super) type Item = Result<Received, ReceiveError>;
 
 /// Creates a queue of up to `max_items` items, at least 1, of up to `max_bytes` bytes together; a single item
@@ -53,11 +53,11 @@ pub(super) struct Slot<'a> {
 }
 
 impl DeliveryQueue {
-    /// Waits for room for an item of so many bytes. Requests are served in order. Returns `None` when the
-    /// receiving side is gone.
+    /// Waits for room for an item of `bytes` bytes. Callers are served in order. Returns `None` when the
+    /// receiving side is dropped.
     ///
     /// # Cancel safety
-    /// Reserves nothing if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, nothing is reserved.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<Slot<'_>> {
         let place = self.queue.reserve().await.ok()?;
         let permits = u32::try_from(bytes.min(self.max_bytes)).unwrap_or(u32::MAX);
@@ -78,7 +78,7 @@ impl Deliveries {
     /// dropped.
     ///
     /// # Cancel safety
-    /// No item is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no item is lost.
     pub(super) async fn recv(&mut self) -> Option<Item> {
         let queued = self.queued.recv().await?;
         self.handed_out += 1;

@@ -25,15 +25,15 @@ use crate::tls::ReceiverTls;
 
 pub use options::HttpReceiverOptions;
 use protocol::HttpProtocol;
-pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
+pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 
 /// Receives messages over HTTP/1.1, by Graylog's rules: a request `POST /gelf` carries a message, and the
 /// answer is `202 Accepted`.
 ///
-/// Connections are accepted and served by tasks of the runtime that [`bind`](Self::bind) is called in, up to
-/// the limits of [`HttpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping
-/// the receiver ends everything at once, and loses messages that were not handed out; [`close`](Self::close)
-/// does not.
+/// Tasks of the current tokio runtime accept and serve connections, up to the limits of
+/// [`HttpReceiverOptions`], even while no [`recv`](Self::recv) waits. Dropping the receiver closes all
+/// connections at once and loses the messages that are not returned yet; [`close`](Self::close) lets `recv`
+/// return them first.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
 ///
 /// # Answers
 ///
-/// No answer has a body. The first row that applies, in this order:
+/// No answer has a body. The first row that applies determines the status:
 ///
 /// | status | to |
 /// |---|---|
@@ -83,27 +83,27 @@ pub use stats::{HttpDroppedValues, HttpReceiverStats, HttpRejections};
 /// | 503 | a message for which there was no room in the queue in that time; the connection is closed |
 /// | 202 | a request whose payloads are all in the queue, to be received; also when they are not JSON, as Graylog: the payload is handed out as it is, and [`Received::decode`] reports its faults |
 ///
-/// Graylog answers 202 before it does anything with the message. Here, as long as the queue is full, the
-/// answer waits, and so do clients.
+/// Graylog answers 202 before it processes the message. This receiver answers once the message is in its
+/// queue, so clients wait while the queue is full.
 ///
 /// # Bodies
 ///
-/// gzip and zlib are known by their first bytes, also without a `Content-Encoding` or with a wrong one:
-/// pygelf says `gzip,deflate` and sends zlib, others say nothing. With `deflate`, bare deflate data (RFC
-/// 1951) is known too. A body without any value is accepted, and gives nothing.
+/// Bodies in gzip and zlib are recognized by their first bytes, even without a `Content-Encoding` or with a
+/// wrong one: pygelf declares `gzip,deflate` and sends zlib, others declare nothing. With `deflate`, bare
+/// deflate data (RFC 1951) is recognized too. A body without any value is accepted and yields no payload.
 ///
 /// # Several messages in a body
 ///
 /// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element
-/// of the array is a payload. Elements are told apart by braces, brackets and strings: one that is no GELF is
-/// handed out as it is, and the elements behind it are not disturbed. Any other body is cut into lines, which
-/// end with a line feed, or a carriage return and a line feed; empty ones are left out. The last line may
-/// have no line feed: the end of the body ends it. (Graylog holds it back until the connection ends.) An
-/// element or line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
-/// [`ReceiveError::ValueTooLong`], and the others are handed out.
+/// of the array is a payload. Elements are delimited by braces, brackets and strings: an element that is not
+/// GELF is returned as it is, and does not affect the elements behind it. Any other body is cut into lines,
+/// which end with a line feed, or a carriage return and a line feed; empty lines are skipped. The end of the
+/// body also ends the last line. (Graylog holds such a line back until the connection ends.) An element or
+/// line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
+/// [`ReceiveError::ValueTooLong`], and the others are returned.
 ///
-/// Values are handed out as they come. If such a request is rejected in its middle, as by 413 or 503, the
-/// values before are received, and a client that sends all of it again sends them twice.
+/// Values are returned as they arrive. If such a request is rejected midway, for example with 413 or 503, the
+/// earlier values are received, and a client that repeats the request sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,
@@ -111,12 +111,15 @@ pub struct HttpReceiver {
 }
 
 impl HttpReceiver {
-    /// Listens at an address, with the default options; port 0 is any free one.
+    /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, HttpReceiverOptions::default()).await
+        Self::bind_with_options(address, HttpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
@@ -124,16 +127,25 @@ impl HttpReceiver {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Errors of
     /// the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: HttpReceiverOptions) -> io::Result<Self> {
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: HttpReceiverOptions,
+    ) -> io::Result<Self> {
         Self::serve(address, options, None).await
     }
 
-    /// Listens at an address, for connections with TLS alone. A handshake that fails, as that of a client
-    /// which names other protocols than `http/1.1` alone (RFC 7301), costs its connection and is
-    /// [counted](HttpReceiverStats::failed_handshakes).
+    /// Listens at an address, only for connections with TLS. A failed handshake closes its connection and is
+    /// [counted](HttpReceiverStats::failed_handshakes). The handshake also fails for a client that offers
+    /// protocols (RFC 7301) without `http/1.1`.
     ///
     /// # Errors
-    /// As for [`bind_with`](Self::bind_with).
+    /// As for [`bind_with_options`](Self::bind_with_options).
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
     #[cfg(feature = "tls")]
     pub async fn bind_tls(
         address: impl ToSocketAddrs,
@@ -144,26 +156,25 @@ impl HttpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
-    /// is handed out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
+    /// are returned.
     ///
     /// # Errors
-    /// [`ReceiveError::ValueTooLong`] for a value among several that is too long. The next call goes on
+    /// [`ReceiveError::ValueTooLong`] for one of several values that is too long. The next call continues
     /// behind it. A fault of a request as a whole is answered, and counted by [`stats`](Self::stats).
     ///
     /// # Cancel safety
-    /// No message is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         self.server.recv().await
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
-    /// change nothing.
+    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
+    /// calls of `close` change nothing.
     ///
-    /// No further connection is accepted. Connections without a request are closed, and later requests with
-    /// them. A request that has begun may come to its end and is answered, and its connection is closed
-    /// behind the answer; after the time `within` it is reset without an answer. Each message of a request
-    /// that was answered with 202 is handed out.
+    /// No further connection is accepted, and connections without a request are closed. A request that has
+    /// begun is read and answered, and its connection is then closed; after the time `within` the connection
+    /// is reset without an answer. Each message of a request that was answered with 202 is returned.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }
@@ -173,7 +184,7 @@ impl HttpReceiver {
         self.protocol.counters.stats(self.server.connections())
     }
 
-    /// Returns the address that it listens at.
+    /// Returns the local address.
     ///
     /// # Errors
     /// None at present.

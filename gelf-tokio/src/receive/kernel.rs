@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use socket2::SockRef;
 
-/// Makes the kernel drop every packet for a socket from now on, so that it acknowledges nothing more: the
-/// socket then holds everything that was ever acknowledged and is not read. For a listener, it drops the
-/// packets of new connections.
+/// Makes the kernel drop all further packets for a socket, so that it acknowledges nothing more: the socket
+/// then holds all acknowledged bytes that are not read. For a listener, it drops the packets of new
+/// connections.
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux.

@@ -37,7 +37,7 @@ pub(crate) struct Handshake {
 #[derive(Debug)]
 pub(crate) enum Handshake {}
 
-/// What is spoken on the connections of a [`Server`].
+/// The protocol on the connections of a [`Server`].
 pub(crate) trait Protocol: fmt::Debug + Send + Sync + 'static {
     /// Serves a connection until it ends. It should end soon after [`Peer::closing`] has begun, and is
     /// dropped when the time to close is over.
@@ -58,7 +58,7 @@ pub(crate) struct Peer {
     pub(crate) closing: Closing,
 }
 
-/// How a connection was served.
+/// The result of serving a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Served {
     pub(crate) end: End,
@@ -88,7 +88,7 @@ pub(crate) struct Server {
     closer: Closer,
     counts: Arc<Counts>,
     deliveries: Deliveries,
-    /// The task that accepts, which has the tasks of the connections: dropping it aborts all of them.
+    /// The task that accepts. It owns the tasks of the connections: dropping it aborts all of them.
     _accepting: JoinSet<()>,
 }
 
@@ -124,13 +124,13 @@ impl Server {
     /// Waits for the next item. Returns `None` once the server is closed and its queue is empty.
     ///
     /// # Cancel safety
-    /// No item is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no item is lost.
     pub(crate) async fn recv(&mut self) -> Option<Item> {
         self.deliveries.recv().await
     }
 
-    /// Begins to close: connections that wait in the kernel are accepted, and no others; all are told, and
-    /// those that are open when the time is over are reset.
+    /// Begins to close: only connections that wait in the kernel are still accepted, all connections are
+    /// notified, and those that are open after the time `within` are reset.
     pub(crate) fn close(&self, within: Duration) {
         self.closer.close(within);
     }
@@ -140,12 +140,12 @@ impl Server {
         *self.counts.lock()
     }
 
-    /// Returns how many items were handed out.
+    /// Returns how many items [`recv`](Self::recv) has returned.
     pub(crate) fn handed_out(&self) -> u64 {
         self.deliveries.handed_out()
     }
 
-    /// Returns the address that it listens at.
+    /// Returns the local address.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -158,7 +158,7 @@ impl Drop for Server {
     }
 }
 
-/// What the connections of a server have in common.
+/// The state that the connections of a server share.
 #[derive(Debug)]
 struct Service<P> {
     protocol: Arc<P>,
@@ -176,7 +176,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
         tokio::select! {
             biased;
             _ = closing.begun() => break,
-            // Before the next is accepted, so that there are never more tasks than connections may be open.
+            // Joined before the next accept, so that there are never more tasks than permitted connections.
             Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
             accepted = acceptor.accept() => {
                 connections.spawn(serve(Arc::clone(&service), accepted));

@@ -29,10 +29,10 @@ pub use stats::TcpReceiverStats;
 
 /// Receives messages from any number of TCP connections, in order for each connection.
 ///
-/// Connections are accepted and read by tasks of the runtime that [`bind`](Self::bind) is called in, up to
-/// the limits of [`TcpReceiverOptions`], whether or not somebody waits for [`recv`](Self::recv). Dropping the
-/// receiver ends everything at once, and loses messages that were not handed out; [`close`](Self::close) does
-/// not.
+/// Tasks of the current tokio runtime accept and read connections, up to the limits of
+/// [`TcpReceiverOptions`], even while no [`recv`](Self::recv) waits. Dropping the receiver closes all
+/// connections at once and loses the messages that are not returned yet; [`close`](Self::close) lets `recv`
+/// return them first.
 ///
 /// # Examples
 ///
@@ -69,27 +69,39 @@ pub struct TcpReceiver {
 }
 
 impl TcpReceiver {
-    /// Listens at an address, with the default options; port 0 is any free one.
+    /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, TcpReceiverOptions::default()).await
+        Self::bind_with_options(address, TcpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: TcpReceiverOptions) -> io::Result<Self> {
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: TcpReceiverOptions,
+    ) -> io::Result<Self> {
         Self::serve(address, options, None).await
     }
 
-    /// Listens at an address, for connections with TLS alone. A handshake that fails costs its connection and
-    /// is [counted](TcpReceiverStats::failed_handshakes).
+    /// Listens at an address, only for connections with TLS. A failed handshake closes its connection and is
+    /// [counted](TcpReceiverStats::failed_handshakes).
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
     #[cfg(feature = "tls")]
     pub async fn bind_tls(
         address: impl ToSocketAddrs,
@@ -100,32 +112,31 @@ impl TcpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
-    /// is handed out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
+    /// are returned.
     ///
     /// # Errors
-    /// A frame that is too long. The next call goes on behind it.
+    /// A frame that is too long. The next call continues behind it.
     ///
     /// # Cancel safety
-    /// No message is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         self.server.recv().await
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
-    /// change nothing.
+    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
+    /// calls of `close` change nothing.
     ///
-    /// No further connection is accepted. Senders are told by the end of their incoming stream, and are read
-    /// until they end their connections too, or have been silent for 100 ms, but at most for 1 s and for half
-    /// of the time `within`; whole frames that came until then are handed out. A connection that its sender
-    /// has not ended is then reset, so that the sender knows. Frames that are not in the queue after the time
-    /// `within`, because `recv` was not called often enough, are lost and
+    /// No further connection is accepted. The receiver ends its side of each connection, which tells the
+    /// sender. It reads on until the sender ends the connection or has been silent for 100 ms, but for 1 s
+    /// and half of the time `within` at most, and returns all whole frames. A connection that its sender has
+    /// not ended is then reset, which tells the sender too. Frames that find no room in the queue within the
+    /// time `within`, because `recv` is not called often enough, are lost and
     /// [counted](TcpReceiverStats::cut_frames).
     ///
-    /// On Linux, each whole frame that the kernel has acknowledged to its sender is handed out: before the
-    /// last bytes of a connection are read, the kernel is told to take, and acknowledge, no more of it. On
-    /// other systems a frame may be acknowledged and lost that comes between the last read and the end of its
-    /// connection.
+    /// On Linux, each whole frame that the kernel has acknowledged to its sender is returned: before the last
+    /// read of a connection, the kernel is told to take and acknowledge nothing more. On other systems, a
+    /// frame that arrives between the last read and the end of its connection may be acknowledged and lost.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }
@@ -135,7 +146,7 @@ impl TcpReceiver {
         TcpReceiverStats::new(self.server.connections(), &self.protocol.frames, self.server.handed_out())
     }
 
-    /// Returns the address that it listens at.
+    /// Returns the local address.
     ///
     /// # Errors
     /// None at present.

@@ -21,8 +21,7 @@ const READ_BUFFER_BYTES: usize = 65_535;
 /// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
 const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
-/// How long a receiver waits after an error of its socket, so that one that stays cannot keep a processor
-/// busy.
+/// The pause after an error of the socket, so that a persistent error cannot keep a processor busy.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// Limits of a [`UdpReceiver`].
@@ -46,7 +45,7 @@ impl Default for UdpReceiverOptions {
 
 /// Receives messages from any number of senders, told apart by address and port.
 ///
-/// It never answers. Where a proxy sends the chunks of one message from several ports, they cannot be
+/// The receiver never answers. If a proxy sends the chunks of one message from several ports, they cannot be
 /// reassembled.
 ///
 /// # Examples
@@ -82,7 +81,7 @@ pub struct UdpReceiver {
     socket: UdpSocket,
     reader: DatagramReader<SocketAddr>,
     buffer: Vec<u8>,
-    /// When it ends, once it is told to close.
+    /// The end of reading, once the receiver is closed.
     read_until: Option<Instant>,
     socket_errors: u64,
     /// The last known count of datagrams that the kernel has dropped. Its own count has 32 bits.
@@ -91,34 +90,44 @@ pub struct UdpReceiver {
 
 /// Counters of a [`UdpReceiver`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct UdpReceiverStats {
-    /// Datagrams, and the payloads and errors that they gave.
+    /// Datagrams, payloads and errors.
     pub datagrams: DatagramStats,
     /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer,
-    /// because of a wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss,
-    /// `datagrams.datagrams`, these, and the datagrams that wait to be read add up to all that were sent.
-    /// `None` where the system does not tell: it is known on Linux. To be exact it must be asked for once in
-    /// 2^32 drops.
+    /// because of a wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss, the
+    /// number of sent datagrams is the sum of `datagrams.datagrams`, `kernel_drops` and the datagrams that
+    /// wait to be read. `None` on systems other than Linux. The count is exact if the counters are read at
+    /// least once in 2^32 drops.
     pub kernel_drops: Option<u64>,
-    /// Errors of the socket; no datagram belongs to them.
+    /// Errors of the socket that belong to no datagram.
     pub socket_errors: u64,
 }
 
 impl UdpReceiver {
-    /// Listens at an address, with the default options; port 0 is any free one.
+    /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with(address, UdpReceiverOptions::default()).await
+        Self::bind_with_options(address, UdpReceiverOptions::default()).await
     }
 
     /// Listens at an address.
     ///
     /// # Errors
     /// Errors of the operating system, such as an address in use.
-    pub async fn bind_with(address: impl ToSocketAddrs, options: UdpReceiverOptions) -> io::Result<Self> {
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
+    pub async fn bind_with_options(
+        address: impl ToSocketAddrs,
+        options: UdpReceiverOptions,
+    ) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         let receiver = Self {
             socket,
@@ -132,14 +141,14 @@ impl UdpReceiver {
         Ok(receiver)
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and everything
-    /// is handed out.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
+    /// are returned.
     ///
     /// # Errors
-    /// A datagram that gives no payload. The next call goes on behind it.
+    /// An invalid datagram. The next call continues behind it.
     ///
     /// # Cancel safety
-    /// No message is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         loop {
             // Else a flood of chunks would keep the task's thread for itself.
@@ -168,12 +177,12 @@ impl UdpReceiver {
         }
     }
 
-    /// Begins to close, and is done when [`recv`](Self::recv) returns `None`: go on calling it. Later calls
-    /// change nothing.
+    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
+    /// calls of `close` change nothing.
     ///
-    /// Datagrams that the kernel holds are still received, for up to the time `within`; on Linux it takes no
-    /// further ones, and on other systems those that come before the last is read are received too. Messages
-    /// of which chunks are missing then are lost. The port is free when the receiver is dropped.
+    /// Datagrams that the kernel holds are still received, for the time `within` at most. On Linux the kernel
+    /// takes no further datagrams; on other systems, datagrams that arrive before the last one is read are
+    /// received too. Messages with missing chunks are lost. The port is free when the receiver is dropped.
     pub fn close(&mut self, within: Duration) {
         if self.read_until.is_some() {
             return;
@@ -185,8 +194,8 @@ impl UdpReceiver {
         self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
     }
 
-    /// Returns the next message that was given up because chunks of it are missing, unless it was returned
-    /// already. If more than 1,024 wait to be returned, later ones are only counted.
+    /// Returns the next incomplete message that was dropped because chunks were missing. If more than 1,024
+    /// wait to be returned, later ones are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
         self.reader.reassembler_mut().poll_dropped()
     }
@@ -200,7 +209,7 @@ impl UdpReceiver {
         }
     }
 
-    /// Returns the address that it listens at.
+    /// Returns the local address.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -208,7 +217,7 @@ impl UdpReceiver {
         self.socket.local_addr()
     }
 
-    /// Returns how many bytes the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    /// Returns the number of bytes that the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -248,7 +257,7 @@ impl UdpReceiver {
         Some(new)
     }
 
-    /// Waits until there is something to read or the receiver is closed. Gives up chunks meanwhile that are
+    /// Waits until there is something to read or the receiver is closed. Meanwhile, drops chunks that are
     /// pending for too long.
     async fn wait(&mut self) {
         let reassembler = self.reader.reassembler_mut();
@@ -264,7 +273,7 @@ impl UdpReceiver {
 
     async fn pause(&mut self, error: &io::Error) {
         self.socket_errors += 1;
-        tracing::debug!(%error, "the UDP socket failed; receiving goes on");
+        tracing::debug!(%error, "the UDP socket failed; receiving continues");
         time::sleep(PAUSE_AFTER_ERROR).await;
     }
 }
@@ -350,8 +359,7 @@ mod tests {
     async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
-        // The paused clock goes on only when nothing else is left to do, and a datagram on its way is nothing
-        // that it knows of; so the first wait takes none of its time.
+        // The paused clock advances while a datagram is in transit, so the first wait does not use it.
         while receiver.stats().datagrams.chunks == 0 {
             tokio::select! {
                 biased;
@@ -390,7 +398,7 @@ mod tests {
     async fn the_granted_receive_buffer_is_reported() {
         let granted = |receive_buffer| async move {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
-            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
+            UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap().receive_buffer().unwrap()
         };
         assert_eq!(granted(32 * 1024).await, 32 * 1024);
         let most = granted(1 << 30).await;
@@ -433,7 +441,7 @@ mod tests {
         let guard = tracing::subscriber::set_default(std::sync::Arc::clone(&warnings));
         for receive_buffer in [32 * 1024, 3 * MAX_RECEIVE_BUFFER] {
             let options = UdpReceiverOptions { receive_buffer, ..UdpReceiverOptions::default() };
-            UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+            UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
         }
         drop(guard);
         let warnings = warnings.0.lock().unwrap();

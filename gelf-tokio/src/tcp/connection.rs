@@ -24,7 +24,7 @@ use crate::sys;
 #[cfg(feature = "tls")]
 use crate::tls::{AckMap, Connector, Counting, no_tls};
 
-/// Keepalive: when a silent connection is first probed, how often then, and how many times.
+/// Keepalive: the idle time before the first probe, the interval of probes, and their number.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(10))
     .with_interval(Duration::from_secs(5))
@@ -36,7 +36,7 @@ pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 /// The size of a read whose bytes are discarded; GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
-/// The number of such reads in a row before other tasks have their turn.
+/// The number of such reads in a row before the task yields.
 const MAX_DISCARDS: usize = 16;
 
 /// Makes the connections to one endpoint.
@@ -187,13 +187,13 @@ impl Connection {
     /// The connection is over: `UnexpectedEof` if the other side has ended it.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next call goes on where it stopped.
+    /// If the future is dropped before it is ready, the next call continues where it stopped.
     pub(crate) async fn drive(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_drive(cx)).await
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // First, so that nothing more is written to a connection whose end has been heard.
+        // Polled first, so that nothing more is written to an ended connection.
         if let Poll::Ready(error) = self.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
@@ -259,9 +259,9 @@ impl Connection {
         }
     }
 
-    /// Returns how many of the bytes that went through the buffer the other side's operating system has
-    /// acknowledged; `None` where the own system does not report it. Valid after the end of the connection,
-    /// too.
+    /// Returns the number of bytes written through the buffer that the receiver's operating system has
+    /// acknowledged; `None` on systems that do not report it. The number stays valid after the end of the
+    /// connection.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
         // If the socket cannot be asked, nothing counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
@@ -275,8 +275,8 @@ impl Connection {
         })
     }
 
-    /// Ends the connection once all is acknowledged. Where the system does not report that, it waits for the
-    /// other side to end the connection, as [`shut_down`](Self::shut_down) does.
+    /// Ends the connection once all bytes are acknowledged. On systems that do not report that, it waits as
+    /// [`shut_down`](Self::shut_down) does.
     ///
     /// # Errors
     /// The connection broke.
@@ -287,8 +287,8 @@ impl Connection {
         poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 
-    /// Ends this side of the connection, and waits until the other side has ended it too: a program that
-    /// reads to the end has then read all. Bytes that it sends meanwhile are discarded.
+    /// Ends this side of the connection, and waits until the receiver has ended it too: a receiver that reads
+    /// to the end has then read everything. Bytes that it sends meanwhile are discarded.
     ///
     /// # Errors
     /// The connection broke.

@@ -27,7 +27,7 @@ const MAX_DISCARDED_READS: usize = 16;
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
 /// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the
-/// caller connects a new one and sends again, whole, the messages that were not
+/// caller connects a new sender and sends again, whole, the messages that were not
 /// [acknowledged](Self::acknowledged). Some of them may have arrived, so the receiver may see them twice. A
 /// [`Client`](crate::Client) does all that.
 ///
@@ -57,12 +57,15 @@ pub struct TcpSender {
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers, within
-    /// [`TcpOptions::connect_timeout`](crate::TcpOptions::connect_timeout) for each and as long for the TLS
-    /// handshake.
+    /// Looks the host up and connects to the first of its addresses that answers. Each address, and again the
+    /// TLS handshake, has the time
+    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout).
     ///
     /// # Errors
     /// `InvalidInput` for an endpoint that is not TCP; otherwise the error of the last address.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let Transport::Tcp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
@@ -71,36 +74,39 @@ impl TcpSender {
         Ok(Self { connection, closed: false })
     }
 
-    /// Adds a message to those that the next flush writes. If 64 KiB are collected, it flushes them first.
+    /// Buffers a message for the next flush. If 64 KiB are buffered already, it flushes them first.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush); the message is not added.
+    /// As [`flush`](Self::flush); the message is not buffered.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not added.
+    /// If the future is dropped before it is ready, the message is not buffered.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
         write_message(message, self.connection.buffer());
         Ok(())
     }
 
-    /// Adds a payload: JSON text.
+    /// Buffers a payload, JSON text, as [`feed`](Self::feed) does.
     ///
     /// # Errors
     /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank or
     /// has a null byte; the connection stays open then.
+    ///
+    /// # Cancel safety
+    /// As [`feed`](Self::feed).
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
         Ok(write_payload(payload, self.connection.buffer())?)
     }
 
-    /// Hands all that was fed to the operating system. It waits as long as the other side does not read.
+    /// Writes all buffered messages to the operating system. It waits while the receiver does not read.
     ///
     /// # Errors
     /// [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if it breaks now.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next flush goes on where it stopped.
+    /// If the future is dropped before it is ready, the next flush continues where it stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -114,14 +120,14 @@ impl TcpSender {
         Ok(())
     }
 
-    /// Feeds and flushes one message.
+    /// Buffers a message and flushes.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message may be sent by the next flush, or in part
-    /// already.
+    /// If the future is dropped before it is ready, the message may not be buffered, or be written in part;
+    /// the next flush writes the rest of what is buffered.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
         self.flush().await
@@ -137,22 +143,26 @@ impl TcpSender {
         self.closed
     }
 
-    /// Returns how many of the bytes that were fed, a delimiter behind each message included, the other
-    /// side's operating system has acknowledged. `None` where the own system does not report it: all but
-    /// Linux.
+    /// Returns the number of bytes, delimiters included, that the receiver's operating system has
+    /// acknowledged; `None` on systems that do not report it: all but Linux.
     ///
-    /// Acknowledged bytes are lost only if the program on the other side ends before it has read them. The
-    /// figure is valid after the end of the connection, too.
+    /// Acknowledged bytes are lost only if the receiver ends before it has read them. The number stays valid
+    /// after the end of the connection.
     pub fn acknowledged(&mut self) -> Option<u64> {
         self.connection.acknowledged()
     }
 
-    /// Flushes, ends this side of the connection, and waits until the other side has ended it too: a program
-    /// that reads to the end has then read all. All of it takes no longer than `grace`.
+    /// Flushes, ends the sending side of the connection, and waits until the receiver has ended the
+    /// connection: a receiver that reads to the end has then read everything. The time limit of all steps
+    /// together is `grace`.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; then it is
-    /// unknown how much the other side has read.
+    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; the receiver
+    /// may then have read any part.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the connection is closed, and messages that are not
+    /// written yet are lost.
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {
             self.flush().await?;

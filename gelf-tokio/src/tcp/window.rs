@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 /// The resend window of a connection: the frames that were written and not acknowledged, oldest first, each
 /// by its end in the stream of bytes. It holds no frame itself.
 ///
-/// Bytes that the own operating system has taken may still be lost, if the connection breaks. Bytes that the
-/// other side's has acknowledged are there, as long as the program there goes on to read. The window is what
-/// lies between: its frames are written again, whole, to the next connection.
+/// Bytes that the sender's operating system has taken are lost if the connection breaks. Bytes that the
+/// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window holds
+/// the frames between the two: they are written again, whole, to the next connection.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     ends: VecDeque<u64>,
@@ -20,14 +20,14 @@ impl Window {
         self.ends.len()
     }
 
-    /// Notes that a frame of so many bytes, its delimiter included, was written.
+    /// Notes that a frame of `bytes` bytes, with its delimiter, was written.
     pub(crate) fn write(&mut self, bytes: usize) {
         self.written += bytes as u64;
         self.ends.push_back(self.written);
     }
 
-    /// Notes how many of all bytes written on this connection are acknowledged. Returns how many frames leave
-    /// the window: the frames whose last byte is acknowledged.
+    /// Notes how many of the bytes written on this connection are acknowledged. Returns the number of frames
+    /// that leave the window, since their last byte is acknowledged.
     pub(crate) fn acknowledge(&mut self, bytes: u64) -> usize {
         let frames = self.ends.partition_point(|end| *end <= bytes);
         self.ends.drain(..frames);
@@ -57,8 +57,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written and acknowledged: each frame leaves once, in order, and not before its last
-        /// byte.
+        /// Each frame leaves the window once, in order, and not before its last byte, whatever the
+        /// acknowledgements.
         #[test]
         fn frames_leave_in_order_and_never_early(
             steps in proptest::collection::vec((1usize..100, 0u64..200), 1..100),

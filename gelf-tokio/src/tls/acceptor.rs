@@ -25,9 +25,8 @@ use super::{files, provider};
 ///
 /// The files are PEM, of up to 4 MiB each. They are checked before each handshake and read again if one has
 /// changed, so that new certificates need no restart; open connections keep theirs. If the new files are
-/// invalid, the receiver goes on with the previous ones, warns by [tracing], and tries again when a file
-/// changes, or at the next handshake if the operating system refused the file. [`stats`](Self::stats) counts
-/// it.
+/// invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file changes, or at
+/// the next handshake if the operating system refused the file. [`stats`](Self::stats) counts such failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
@@ -37,9 +36,10 @@ pub struct ReceiverTls {
 
 /// Counters of the reloads of a [`ReceiverTls`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ReceiverTlsStats {
-    /// Times that changed files were invalid, and the receiver went on with the previous ones.
+    /// Times that changed files were invalid, and the receiver kept the previous ones.
     pub failed_reloads: u64,
     /// Times that changed files were loaded.
     pub reloads: u64,
@@ -98,11 +98,11 @@ impl ReceiverTls {
         }
     }
 
-    /// Performs the handshake on an accepted connection. Returns `None` if it fails or takes longer than
-    /// `limit`; the connection is closed then.
+    /// Performs the handshake on an accepted connection. Returns `None`, and closes the connection, if it
+    /// fails or takes longer than `limit`.
     ///
-    /// With a `protocol` over TLS, such as `http/1.1` (RFC 7301), a sender that names only others is refused;
-    /// a sender that names none is not.
+    /// With a `protocol`, such as `http/1.1` (RFC 7301), senders that offer only other protocols are refused;
+    /// senders that offer none are accepted.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed.
@@ -182,7 +182,7 @@ impl Shared {
                 seen.stamps = stamps.filter(|_| !error.is_of_the_system());
                 let error = error.to_string();
                 if seen.error.as_ref() != Some(&error) {
-                    tracing::warn!(%error, "TLS files have changed and cannot be used; the former ones go on");
+                    tracing::warn!(%error, "TLS files have changed and cannot be used; the previous ones stay in use");
                     seen.error = Some(error);
                 }
             }
@@ -220,8 +220,8 @@ impl Sources {
     }
 }
 
-/// Pretends to store sessions: so a sender gets the session ticket that tells it that it is accepted, and no
-/// sender is accepted for the certificate of an earlier connection.
+/// Claims to store sessions, and stores none. So a sender receives a session ticket, which tells it that it
+/// is accepted, and no session is resumed with an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 /// Maps plaintext offsets to ciphertext offsets.
 ///
-/// After a flush all records are written: when their bytes are acknowledged, so is the plaintext written
-/// before the flush.
+/// After a flush all records are written: once their bytes are acknowledged, the plaintext written before the
+/// flush is acknowledged too.
 #[derive(Debug, Default)]
 pub(crate) struct AckMap {
     /// Plaintext and ciphertext written in all, at each flush that is not wholly acknowledged.
@@ -21,7 +21,7 @@ impl AckMap {
         }
     }
 
-    /// Returns how many bytes of plaintext are acknowledged once so many bytes of ciphertext are.
+    /// Returns the number of acknowledged bytes of plaintext, given that of ciphertext.
     pub(crate) fn acknowledge(&mut self, ciphertext: u64) -> u64 {
         while let Some((plaintext, end)) = self.flushes.front()
             && *end <= ciphertext

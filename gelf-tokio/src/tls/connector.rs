@@ -31,8 +31,8 @@ const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
-/// It trusts the authorities of the CA file and no others, or without such a file those of the system, which
-/// are read once. It never trusts others, and never connects without TLS.
+/// The connector trusts only the authorities of the CA file, or without such a file only the system's, which
+/// are read once. It never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
@@ -166,7 +166,7 @@ impl Connector {
 
     /// Loads the files if they have changed, in a thread of its own.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
-        // So a file system that hangs holds one thread, and not one for each attempt. Its result may be
+        // A file system that hangs thus blocks one thread, not one for each attempt. The result may be
         // outdated.
         if let Some(left) = &mut self.reading {
             let _ = left.await;

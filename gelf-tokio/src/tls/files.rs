@@ -77,7 +77,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> 
     Ok(roots)
 }
 
-/// Reads a certificate chain, the own certificate first, and its key.
+/// Reads a certificate chain, which begins with the own certificate, and its key.
 pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsConfigError> {
     let chain = certificates(cert)?;
     let content = read(key)?;

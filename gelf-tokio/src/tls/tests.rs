@@ -308,7 +308,7 @@ async fn a_client_certificate_that_is_replaced_is_shown_at_the_next_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_says_nothing_about_a_certificate_is_waited_for_for_a_second() {
+async fn a_receiver_without_a_verdict_on_the_certificate_is_awaited_for_a_second() {
     let (directory, authority, ca) = authority();
     let server = authority.issue(&["h"]);
     let (cert, key) = directory.write_issued("own", &authority.issue(&["sender"]));

@@ -32,15 +32,15 @@ impl fmt::Display for Trusted {
 /// Returns the system's authorities, or Mozilla's if the system has none, as in a container with one program.
 ///
 /// # Errors
-/// The system has authorities and none can be read: then it asks for no others.
+/// The system has authorities, but none can be read. Mozilla's are not used then.
 pub(super) fn of_the_system() -> Result<(RootCertStore, Trusted), TlsConfigError> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_said = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
-    choose(rustls_native_certs::load_native_certs(), is_said)
+    let is_configured = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
+    choose(rustls_native_certs::load_native_certs(), is_configured)
 }
 
-/// Chooses the authorities. `is_said`: whether an environment variable names their place.
-fn choose(found: CertificateResult, is_said: bool) -> Result<(RootCertStore, Trusted), TlsConfigError> {
+/// Chooses the authorities. `is_configured`: whether an environment variable names their place.
+fn choose(found: CertificateResult, is_configured: bool) -> Result<(RootCertStore, Trusted), TlsConfigError> {
     for error in &found.errors {
         tracing::debug!(%error, "some of the system's certificates are left out");
     }
@@ -56,7 +56,9 @@ fn choose(found: CertificateResult, is_said: bool) -> Result<(RootCertStore, Tru
     match found.errors.first() {
         Some(error) => refuse(error.to_string()),
         None if ignored > 0 => refuse("they are malformed".to_owned()),
-        None if is_said => refuse("there are none where SSL_CERT_FILE and SSL_CERT_DIR lead".to_owned()),
+        None if is_configured => {
+            refuse("there are none where SSL_CERT_FILE and SSL_CERT_DIR lead".to_owned())
+        }
         None => {
             tracing::debug!("the system has no certificates; Mozilla's are trusted");
             Ok((webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), Trusted::Mozilla))
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn mozillas_are_trusted_only_when_the_system_has_none_at_all() {
+    fn mozillas_authorities_are_trusted_only_when_the_system_has_none() {
         let (roots, trusted) = choose(CertificateResult::default(), false).unwrap();
         assert_eq!((roots.len(), trusted), (webpki_roots::TLS_SERVER_ROOTS.len(), Trusted::Mozilla));
 

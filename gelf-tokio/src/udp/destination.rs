@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::names::Names;
 use crate::resolve::Resolve;
 
-/// The size of the send buffer that is asked of the kernel: 128 chunks of 8 KiB.
+/// The size of the send buffer requested from the kernel: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// The shortest time for a round over all addresses, so that a destination that is down does not cost a
@@ -62,8 +62,7 @@ impl Destination {
     }
 
     /// Connects to another address, if the name has other addresses now or the current one has failed.
-    /// Returns whether it did. Called before each message: it never waits, and costs nothing if there is
-    /// nothing new.
+    /// Returns whether it did. It is called before each message, and never waits.
     pub(super) fn follow(&mut self) -> bool {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);

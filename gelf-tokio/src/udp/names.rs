@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::resolve::{Resolve, addresses};
 
-/// The interval of lookups without a reason.
+/// The interval of regular lookups.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// The shortest interval of lookups with a reason.
+/// The minimum interval of requested lookups.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The time for a lookup. After it the resolver is asked again.
+/// The time limit of a lookup, after which the resolver is asked again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The number of addresses that are kept; a resolver may return any number.
@@ -77,7 +77,7 @@ struct Task {
 }
 
 impl Task {
-    /// Never ends.
+    /// Runs until it is dropped.
     async fn run(mut self, publish: &watch::Sender<Vec<SocketAddr>>) {
         let host = &*self.host;
         loop {

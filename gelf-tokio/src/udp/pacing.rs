@@ -103,7 +103,7 @@ mod tests {
                 Err(when) => now = when,
             }
         }
-        // The first is there at once, and the 10 ms that the bucket holds beside it.
+        // The first datagram is permitted at once, with the 10 ms that the bucket holds.
         let took = now - start;
         assert_eq!(took.as_millis(), 99_990);
     }
@@ -137,7 +137,7 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // Then, and not a nanosecond earlier.
+                        // At that instant, and not a nanosecond earlier.
                         prop_assert!(pacing.take(1, when - Duration::from_nanos(1)).is_err());
                         prop_assert_eq!(pacing.take(wanted.min(1), when), Ok(1));
                         now = when;

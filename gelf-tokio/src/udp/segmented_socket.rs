@@ -22,8 +22,8 @@ pub(super) trait Socket {
     /// Returns whether datagrams of one size may be sent together.
     fn can_segment(&self) -> bool;
 
-    /// Sends one datagram, or with a `size` several of so many bytes each (the last may have fewer): all of
-    /// them, by one system call, or none. `WouldBlock` if there is no room.
+    /// Sends one datagram, or with a `size` several of `size` bytes each (the last may be shorter), all or
+    /// none, by one system call. `WouldBlock` if there is no room.
     fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
 
     /// Waits until there may be room.
@@ -72,7 +72,7 @@ impl SegmentedSocket {
         }
     }
 
-    /// Notes that there is another socket, of which nothing is known yet.
+    /// Notes that the socket was replaced.
     pub(super) fn rerouted(&mut self, socket: &impl Socket) {
         self.segments = socket.can_segment();
         self.stats.reroutes += 1;
@@ -82,7 +82,7 @@ impl SegmentedSocket {
         self.segmentation = allowed;
     }
 
-    /// Counts a refusal that was heard without sending another datagram.
+    /// Counts a refusal that was received without sending another datagram.
     pub(super) fn heard_refusal(&mut self) {
         self.stats.refused += 1;
     }
@@ -91,7 +91,7 @@ impl SegmentedSocket {
         self.stats
     }
 
-    /// Counts a message, with what was sent if all of it was taken.
+    /// Counts a message, with its datagrams if all of them were taken.
     pub(super) fn concluded(&mut self, sent: Option<&Sent>) {
         self.stats.messages += u64::from(sent.is_some());
         self.stats.failed += u64::from(sent.is_none());
@@ -105,7 +105,7 @@ impl SegmentedSocket {
         socket: &impl Socket,
         datagrams: Datagrams<'_>,
     ) -> Result<Sent, SendError> {
-        // A socket that has room never waits, and the task would keep its thread for itself.
+        // A socket with room never waits, so without this the task would never yield.
         coop::consume_budget().await;
         let before = self.stats;
         self.send_all(socket, datagrams).await?;
@@ -145,7 +145,7 @@ impl SegmentedSocket {
         &self.buffer
     }
 
-    /// Returns how many of so many datagrams may leave by one system call.
+    /// Returns how many of the datagrams may be sent by one system call.
     fn at_once(&self, left: usize) -> usize {
         if left <= 1 || !(self.segmentation && self.segments) {
             return 1;
@@ -172,7 +172,7 @@ impl SegmentedSocket {
     }
 }
 
-/// Waits until at least one of so many datagrams may leave. Returns how many may.
+/// Waits until the rate permits at least one datagram. Returns the permitted number.
 async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
     loop {
         match pacing.take(wanted, Instant::now().into_std()) {
@@ -184,8 +184,8 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 
 /// Hands datagrams to the operating system, and counts them when it takes them.
 ///
-/// An error may belong to an earlier datagram: then reporting it has cleared it, and these datagrams were not
-/// sent. So they are tried again; a second error is theirs.
+/// An error may belong to an earlier datagram. It is then cleared, and these datagrams were not sent. So they
+/// are tried again; a second error belongs to them.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],
@@ -231,13 +231,13 @@ mod tests {
     const INVALID: i32 = 22;
     const IO: i32 = 5;
 
-    /// Takes datagrams, and fails at calls that are told beforehand.
+    /// Takes datagrams, and fails at predefined calls.
     #[derive(Debug, Default)]
     struct Faulty {
         no_segments: bool,
-        /// The number of the call, counted from 0, and the error of it.
+        /// The number of the failing call, from 0, and its error.
         errors: Mutex<VecDeque<(usize, i32)>>,
-        /// How many datagrams each call had, with 0 for one that failed.
+        /// The number of datagrams of each call, 0 for a failed one.
         calls: Mutex<Vec<usize>>,
         taken: Mutex<Vec<Vec<u8>>>,
     }
@@ -255,7 +255,7 @@ mod tests {
             self.calls.lock().unwrap().clone()
         }
 
-        /// What a receiver makes of what was taken since the last time.
+        /// Returns the messages that a receiver reads from the datagrams taken since the last call.
         fn arrived(&self) -> Vec<Vec<u8>> {
             let mut reader = DatagramReader::default();
             let taken = std::mem::take(&mut *self.taken.lock().unwrap());
@@ -358,13 +358,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_chunk_fails_nothing_wrong_is_complete_and_the_next_message_is_whole() {
+    async fn after_any_failed_chunk_no_wrong_message_is_complete_and_the_next_is_whole() {
         const CHUNKS: usize = 8;
         for error in [NO_BUFFERS, TOO_LONG, NOT_PERMITTED, UNREACHABLE, REFUSED, INVALID, IO] {
             let again = sys::may_be_of_an_earlier_datagram(&io::Error::from_raw_os_error(error));
             for failing in 0..CHUNKS {
                 let socket = Faulty::failing([(failing, error)].into_iter().chain(
-                    // Tried again, it fails again.
+                    // The second attempt fails too.
                     again.then_some((failing + 1, error)),
                 ))
                 .without_segments();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn news_of_an_earlier_datagram_costs_none_of_this_message() {
+    async fn an_error_of_an_earlier_datagram_loses_nothing_of_this_message() {
         for error in [REFUSED, TOO_LONG, UNREACHABLE] {
             for failing in 0..8 {
                 let socket = Faulty::failing([(failing, error)]).without_segments();
@@ -433,7 +433,7 @@ mod tests {
             calls.extend([1; 24]);
             assert_eq!(socket.calls(), calls);
 
-            // Another way is tried anew.
+            // A new route is tried with segments again.
             segmented.rerouted(&socket);
             send(&mut segmented, &socket, &payload(8)).await.unwrap();
             assert_eq!(socket.calls().last(), Some(&8));

@@ -41,18 +41,18 @@ use crate::send::SendError;
 /// # One system call for many chunks
 ///
 /// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`,
-/// udp(7)), which takes half the processor time or less. Where the way to the destination does not take them
-/// so, as with datagrams that are longer than a frame of the interface, the same chunks leave one by one, and
-/// so do all others to that address; [`UdpSenderStats::fallbacks`] counts it. A capture on the sender's own
-/// machine shows them as one datagram, since it sees them before they are cut; see
+/// udp(7)), which takes half the processor time or less. If the route to the destination does not support
+/// that, for example because datagrams are longer than a frame of the interface, these chunks and all later
+/// ones to that address are sent one by one; [`UdpSenderStats::fallbacks`] counts it. A capture on the
+/// sender's own machine shows them as one datagram, since it sees them before they are cut; see
 /// [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
 /// A task looks the host name up every 30 s, and at once, but not more than once a second, when the
-/// destination refuses datagrams or cannot be reached. If the current address is not among those found,
-/// messages go to the first of them; if it fails and there are others, to the next. If the lookup fails, the
-/// addresses stay. Up to 64 of them are kept.
+/// destination refuses datagrams or cannot be reached. If a lookup no longer returns the current address,
+/// messages go to the first address returned. If the current address fails, messages go to the next one, if
+/// there is one. A failed lookup changes nothing. Up to 64 addresses are kept.
 ///
 /// # Errors of the network
 ///
@@ -78,18 +78,24 @@ impl UdpSender {
     /// address. Nothing is sent.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise that of the last
-    /// address.
+    /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise the error of the
+    /// last address.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::connect_with(endpoint, Arc::new(SystemResolver)).await
+        Self::connect_with_resolver(endpoint, Arc::new(SystemResolver)).await
     }
 
-    /// Connects as [`connect`](Self::connect) does, with a resolver of the caller's for this lookup and later
+    /// Connects as [`connect`](Self::connect) does, with the caller's resolver for this lookup and later
     /// ones. If the host of the endpoint is an address, nothing is looked up.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_with(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
         };
@@ -113,13 +119,13 @@ impl UdpSender {
         })
     }
 
-    /// Sets whether several chunks may leave by one system call, where that is possible; they may by default.
-    /// Some network interfaces are said to do it wrongly.
+    /// Sets whether several chunks may be sent by one system call; true by default. Some network interfaces
+    /// are reported to cut them wrongly.
     pub fn set_segmentation(&mut self, allowed: bool) {
         self.socket.set_segmentation(allowed);
     }
 
-    /// Sends a message. It waits while the operating system has no room, and as the rate demands.
+    /// Sends a message. It waits while the operating system has no room, and while the rate is exceeded.
     ///
     /// # Errors
     /// [`SendError::TooLarge`] if the message does not fit into 128 chunks and [`UdpOptions::overflow`] says
@@ -146,7 +152,7 @@ impl UdpSender {
     /// Sends a payload: JSON text, neither compressed nor chunked.
     ///
     /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, it is decoded
-    /// as a message for that.
+    /// first.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`SendError::TooLarge`] also for a payload that has to be cut and is not a
@@ -174,7 +180,7 @@ impl UdpSender {
         result
     }
 
-    /// Returns whether the destination's host was heard to refuse a datagram since the last one was sent.
+    /// Returns whether a refusal by the destination's host was received since the last datagram was sent.
     /// Each refusal is reported once: here, or in the next message's [`Sent::refused`].
     pub fn take_refusal(&mut self) -> bool {
         let error = self.destination.socket().take_error().ok().flatten();
@@ -227,8 +233,8 @@ impl UdpSender {
     }
 }
 
-/// Whether there is no route to the destination, or none from the sender's own address, which may have
-/// changed: Linux calls that invalid.
+/// Returns whether there is no route to the destination, or none from the local address, which may have
+/// changed (`InvalidInput` on Linux).
 fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(
@@ -311,8 +317,8 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * u64::from(rate);
-            // A bucket full more, the message that ends it, and what the first wait for a new socket takes of
-            // a clock that goes on by itself.
+            // One bucket more, the message that ends the span, and the time that the paused clock advances
+            // during the first wait for a new socket.
             let most = expected + 1 + u64::from(rate) / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

@@ -6,18 +6,19 @@
 pub struct Sent {
     /// The number of datagrams: 1, or the number of chunks.
     pub datagrams: usize,
-    /// The number of bytes in all datagrams: headers of chunks included, those of UDP and IP not.
+    /// The number of bytes in all datagrams, with chunk headers, without UDP and IP headers.
     pub bytes: usize,
-    /// The number of earlier datagrams, of this message or the previous one, that the destination's host was
-    /// heard to refuse meanwhile. They are lost, and this message may be.
+    /// The number of refusals by the destination's host that were received during the send. The refused
+    /// datagrams, of this message or the previous one, are lost.
     pub refused: usize,
     /// Whether the message was cut to fit into 128 chunks, by
-    /// [`UdpOptions::overflow`](crate::UdpOptions::overflow).
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub is_truncated: bool,
 }
 
 /// Counters of a [`UdpSender`](crate::UdpSender).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct UdpSenderStats {
     /// Messages of which the operating system has taken all datagrams.
@@ -27,22 +28,22 @@ pub struct UdpSenderStats {
     pub failed: u64,
     /// Messages that were cut to fit into 128 chunks.
     pub truncated: u64,
-    /// Datagrams that the operating system has taken, those of messages that failed later included.
+    /// Datagrams that the operating system has taken, including datagrams of messages that failed later.
     pub datagrams: u64,
-    /// Bytes of these datagrams, headers of chunks included, those of UDP and IP not.
+    /// Bytes of these datagrams, with chunk headers, without UDP and IP headers.
     pub bytes: u64,
-    /// Datagrams that left together with others, by one system call.
+    /// Datagrams that were sent together with others by one system call.
     pub segmented: u64,
-    /// Times that datagrams were found unable to leave together: once for an address.
+    /// Addresses to which several datagrams cannot be sent by one system call.
     pub fallbacks: u64,
-    /// Datagrams that the destination's host was heard to refuse.
+    /// Datagrams for which the destination's host reported a refusal.
     pub refused: u64,
-    /// Times that messages went on to another address, or from another one.
+    /// Changes of the destination's address or of the local address.
     pub reroutes: u64,
 }
 
 impl Sent {
-    /// Returns what was taken between two moments.
+    /// Returns the difference of two states of the counters.
     pub(super) fn between(before: &UdpSenderStats, after: &UdpSenderStats) -> Self {
         let difference = |before, after: u64| usize::try_from(after - before).unwrap_or(usize::MAX);
         Self {

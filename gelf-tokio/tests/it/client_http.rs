@@ -20,7 +20,7 @@ async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, Joi
 
 async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
     }
 }
 
@@ -62,7 +62,7 @@ async fn each_message_is_a_request_and_accepted_by_its_answer() {
 }
 
 #[tokio::test]
-async fn what_the_receiver_cannot_take_now_is_asked_again_and_what_it_does_not_want_is_dropped() {
+async fn retriable_statuses_are_retried_and_final_ones_drop_the_message() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..6).await;
@@ -104,7 +104,7 @@ async fn what_the_receiver_cannot_take_now_is_asked_again_and_what_it_does_not_w
 }
 
 #[tokio::test]
-async fn a_receiver_that_says_when_is_not_asked_before() {
+async fn retry_after_is_respected() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..1).await;
@@ -202,7 +202,7 @@ async fn with_bulk_a_request_carries_what_waits_up_to_64_kib() {
 }
 
 #[tokio::test]
-async fn of_a_bulk_body_that_is_rejected_only_the_message_that_is_to_blame_is_dropped() {
+async fn a_rejected_bulk_body_drops_only_the_message_at_fault() {
     guarded(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf+http://{}?bulk=true", listener.local_addr().unwrap());

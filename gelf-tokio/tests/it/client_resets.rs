@@ -57,7 +57,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
             Client::builder(&endpoint(&listener)).build_with_receipts().unwrap();
         let observer = client.observer();
         for (receipt, text) in texts_sent.iter().enumerate() {
-            client.send_with(&Message::new("h", *text), receipt).await.unwrap();
+            client.send_with_receipt(&Message::new("h", *text), receipt).await.unwrap();
         }
         // Both were queued before there is a connection, so both leave in one segment.
         let driver = tokio::spawn(driver.run());
@@ -107,7 +107,7 @@ struct Resets {
     /// Bytes that were acknowledged and not read, in all; and those of frames that were read in part, then.
     unread: usize,
     in_part: usize,
-    stats: gelf_tokio::ClientStats,
+    stats: gelf_tokio::stats::ClientStats,
     sent: u64,
 }
 
@@ -139,7 +139,7 @@ impl Session {
     async fn drain(&mut self, read: &mut Vec<u8>) {
         match self {
             Self::Plain(stream) => drain(stream, read).await,
-            // What there is of a record that is not whole tells its program nothing.
+            // An incomplete record yields nothing to its program.
             #[cfg(feature = "tls")]
             Self::Tls(_) => while timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {},
         }
@@ -225,7 +225,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             let messages = Messages::new(seed).lengths(30..=300);
             let mut number = 0;
             while !*stopped.borrow() {
-                client.send_with(&Message::new("h", messages.text(0, number)), number).await.unwrap();
+                client.send_with_receipt(&Message::new("h", messages.text(0, number)), number).await.unwrap();
                 number += 1;
                 if number % 64 == 0 {
                     tokio::task::yield_now().await;
@@ -260,7 +260,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             timeout(GUARD, session.read(&mut read)).await.expect("nothing comes").unwrap();
         }
         drop_all(session.socket());
-        // What is written meanwhile is with the sender's system, and never arrives.
+        // Bytes written meanwhile stay in the sender's system and never arrive.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if drained {
             session.drain(&mut read).await;

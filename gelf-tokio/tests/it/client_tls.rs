@@ -93,7 +93,7 @@ impl Server {
 
 /// Sends ten messages, of which none leaves while at least three handshakes fail. After `mend` all arrive,
 /// once and in order. Returns how long that took.
-async fn nothing_leaves_until_it_is_repaired(
+async fn assert_nothing_is_sent_before(
     server: &mut Server,
     options: &str,
     mend: impl FnOnce(&Server),
@@ -101,7 +101,7 @@ async fn nothing_leaves_until_it_is_repaired(
     let (client, mut receipts, driver) = server.client(options);
     let driver = tokio::spawn(driver.run());
     for number in 0..10 {
-        client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+        client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {
@@ -135,7 +135,7 @@ async fn an_expired_certificate_is_refused_until_there_is_a_new_one() {
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let mut server = Server::start(config(&authority.issue_for(&["127.0.0.1"], LONG_AGO), None)).await;
-    let took = nothing_leaves_until_it_is_repaired(&mut server, &format!("ca={}", ca.display()), |server| {
+    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |server| {
         server.show(config(&authority.issue_for(&["127.0.0.1"], ALWAYS), None));
     })
     .await;
@@ -149,7 +149,7 @@ async fn a_certificate_for_another_name_is_refused_until_there_is_one_for_this()
     let ca = directory.write("ca.pem", &authority.pem());
     let options = format!("ca={}&server_name=logs.example", ca.display());
     let mut server = Server::start(config(&authority.issue(&["other.example"]), None)).await;
-    let took = nothing_leaves_until_it_is_repaired(&mut server, &options, |server| {
+    let took = assert_nothing_is_sent_before(&mut server, &options, |server| {
         server.show(config(&authority.issue(&["logs.example"]), None));
     })
     .await;
@@ -162,7 +162,7 @@ async fn a_rotated_authority_is_trusted_once_its_file_says_so_without_a_restart(
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &old.pem());
     let mut server = Server::start(config(&new.issue(&["127.0.0.1"]), None)).await;
-    let took = nothing_leaves_until_it_is_repaired(&mut server, &format!("ca={}", ca.display()), |_| {
+    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |_| {
         directory.write("ca.pem", &new.pem());
     })
     .await;
@@ -177,7 +177,7 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_without_one_of_its_aut
     let (cert, key) = directory.write_issued("client", &stranger.issue(&["client"]));
     let options = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
     let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = nothing_leaves_until_it_is_repaired(&mut server, &options, |_| {
+    let took = assert_nothing_is_sent_before(&mut server, &options, |_| {
         directory.write_issued("client", &authority.issue(&["client"]));
     })
     .await;
@@ -190,7 +190,7 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_n
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = nothing_leaves_until_it_is_repaired(&mut server, &format!("ca={}", ca.display()), |server| {
+    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |server| {
         server.show(config(&authority.issue(&["127.0.0.1"]), None));
     })
     .await;

@@ -22,7 +22,7 @@ fn client_of(address: SocketAddr, options: &str) -> (Client<u64>, Receipts<u64>,
 }
 
 async fn send(client: &Client<u64>, number: u64) {
-    client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+    client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
 }
 
 async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
@@ -78,7 +78,7 @@ async fn without_a_listener_each_message_is_refused_the_last_one_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_heard_before_the_driver_ends() {
+async fn a_refusal_is_received_before_the_driver_ends() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -91,12 +91,12 @@ async fn a_refusal_is_heard_before_the_driver_ends() {
 }
 
 #[tokio::test]
-async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
+async fn a_message_too_large_for_128_datagrams_loses_no_other() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");
     send(&client, 0).await;
-    client.send_with(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
+    client.send_with_receipt(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
     send(&client, 2).await;
     for _ in 0..2 {
         timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
@@ -129,7 +129,7 @@ async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() 
     let options = "compression=none&datagram_size=200&overflow=truncate";
     let (client, mut receipts, _driver) = client_of(address, options);
     let long = "0123456789".repeat(10_000);
-    client.send_with(&Message::new("h", long.as_str()), 0).await.unwrap();
+    client.send_with_receipt(&Message::new("h", long.as_str()), 0).await.unwrap();
     let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap().unwrap();
     let decoded = Decoder::strict().decode(&received.payload).unwrap();
     let text = decoded.message.short_message();

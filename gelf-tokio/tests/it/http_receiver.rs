@@ -76,7 +76,7 @@ async fn a_required_header_must_have_exactly_its_value() {
     let (statuses, items) = exchange(&mut receiver, &requests).await;
     assert_eq!(statuses, [401, 401, 401, 401, 202]);
     assert_eq!(items, good([M]));
-    // A client that does not know it learns no other fault.
+    // A client without the header is told of no other fault.
     let (statuses, _) = exchange(&mut receiver, &[request("GET /wrong", "", "")]).await;
     assert_eq!(statuses, [401]);
     assert_eq!(receiver.stats().rejected.unauthorized, 5);
@@ -282,11 +282,11 @@ async fn a_client_may_shut_down_its_side_and_wait_for_the_answer() {
 #[tokio::test]
 async fn options_that_no_request_could_meet_are_errors() {
     let bind = |path: &str, header: Option<(&str, &str)>| {
-        let mut options = gelf_tokio::HttpReceiverOptions::default();
+        let mut options = gelf_tokio::options::HttpReceiverOptions::default();
         options.path = path.to_owned();
         options.required_header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert!(!format!("{options:?}").contains("s3cret"));
-        gelf_tokio::HttpReceiver::bind_with("127.0.0.1:0", options)
+        gelf_tokio::HttpReceiver::bind_with_options("127.0.0.1:0", options)
     };
     for (path, header) in [("gelf", None), ("/gelf", Some(("", "s3cret"))), ("/gelf", Some(("a", "")))] {
         assert_eq!(bind(path, header).await.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);

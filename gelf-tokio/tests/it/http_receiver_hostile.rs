@@ -28,7 +28,7 @@ async fn is_served(receiver: &mut HttpReceiver) {
 }
 
 #[tokio::test]
-async fn junk_is_400_and_nothing_else_is_hurt() {
+async fn junk_is_400_and_other_connections_are_not_affected() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let mut other = Client::connect(address).await;
@@ -195,7 +195,7 @@ async fn a_request_may_be_cut_at_every_byte() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_takes_its_own_request_along_and_no_other() {
+async fn a_broken_connection_loses_only_its_own_request() {
     for (bulk, received) in [(false, 0), (true, 1)] {
         let mut receiver = receiver(|options| options.bulk = bulk).await;
         let address = receiver.local_addr().unwrap();

@@ -97,7 +97,7 @@ async fn a_slow_head_is_reset_and_a_connection_between_requests_is_not() {
     let mut client = Client::connect(address).await;
     assert_eq!(send(&mut receiver, &mut client).await, 202);
     assert_eq!(end(&mut receiver, &mut client.stream).await, Ok(0));
-    // It is over when the client has ended it, too.
+    // The connection also ends when the client ends it.
     client.stream.shutdown().await.unwrap();
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();

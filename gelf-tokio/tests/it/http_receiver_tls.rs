@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use crate::support::certificates::{Authority, Directory};
 use crate::support::http_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
-use bytes::Bytes;
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{
-    Client as GelfClient, HttpError, HttpReceiver, HttpReceiverOptions, HttpSender, Outcome, ReceiverTls,
-};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::{Client as GelfClient, HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -105,14 +103,14 @@ fn texts(items: Vec<Item>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn our_own_sender_posts_over_one_connection() {
+async fn the_http_sender_posts_over_one_connection() {
     let mut secured = Secured::start(|options| options.bulk = true).await;
     let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
     let body = format!("{M}\n").repeat(20_000);
     let (_, items) = during(&mut secured.receiver, async {
-        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
-        sender.post(Bytes::from(body)).await.unwrap();
-        sender.post(Bytes::from_static(M.as_bytes())).await.unwrap();
+        sender.send_payload(M.as_bytes()).await.unwrap();
+        sender.send_payload(body.as_bytes()).await.unwrap();
+        sender.send_payload(M.as_bytes()).await.unwrap();
     })
     .await;
     assert_eq!(items.len(), 20_002);
@@ -125,7 +123,7 @@ async fn our_own_sender_posts_over_one_connection() {
 }
 
 #[tokio::test]
-async fn our_own_client_gets_a_receipt_for_each_message() {
+async fn the_client_gets_a_receipt_for_each_message() {
     for more in ["", "&bulk=true", "&compression=gzip"] {
         let mut secured = Secured::start(|options| options.bulk = more.contains("bulk")).await;
         let (client, mut receipts, driver) =
@@ -133,7 +131,7 @@ async fn our_own_client_gets_a_receipt_for_each_message() {
         let driver = tokio::spawn(driver.run());
         let (_, items) = during(&mut secured.receiver, async {
             for number in 0..500 {
-                client.send_with(&Message::new("h", number.to_string()), number).await.unwrap();
+                client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
             }
             for number in 0..500 {
                 assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
@@ -163,14 +161,14 @@ async fn a_receiver_that_requires_client_certificates_rejects_clients_without_on
     let (known, stranger) = (identity("known", &clients), identity("stranger", &Authority::new("others")));
     for (failed, identity) in [(1, ""), (2, &stranger)] {
         let mut sender = HttpSender::new(&secured.endpoint(identity)).unwrap();
-        let posting = sender.post(Bytes::from_static(M.as_bytes()));
+        let posting = sender.send_payload(M.as_bytes());
         let (result, items) = during(&mut secured.receiver, posting).await;
         assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
         assert_eq!(items, []);
         until(&mut secured.receiver, |stats| stats.failed_handshakes == failed).await;
     }
     let mut sender = HttpSender::new(&secured.endpoint(&known)).unwrap();
-    let posting = sender.post(Bytes::from_static(M.as_bytes()));
+    let posting = sender.send_payload(M.as_bytes());
     let (result, items) = during(&mut secured.receiver, posting).await;
     result.unwrap();
     assert_eq!(items, [Ok(M.to_owned())]);
@@ -196,7 +194,7 @@ async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_speak_tls_costs_its_own_connection_alone() {
+async fn a_client_without_tls_closes_only_its_own_connection() {
     let mut secured = Secured::start(|_| {}).await;
     let mut good = secured.shake_hands(&[]).await.unwrap();
     let junk = [
@@ -280,7 +278,7 @@ async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_r
     until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
     assert_eq!(secured.receiver.stats().ended_connections, 1);
 
-    // A body whose length nobody has said ends with its last chunk, not with the connection.
+    // A body without a stated length ends with its last chunk, not with the connection.
     let mut client = secured.shake_hands(&[]).await.unwrap();
     client.send(format!("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n30\r\n{M}\r\n")).await;
     client.stream.get_mut().0.shutdown().await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::http_server::{ACCEPTED, Peer, Seen, guarded};
 use gelf_tokio::gelf_core::{Message, wire::Decompressor};
-use gelf_tokio::{BulkBody, HttpError, HttpSender};
+use gelf_tokio::{HttpError, HttpSender};
 use tokio::net::TcpListener;
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
@@ -50,14 +50,12 @@ async fn the_uri_sets_path_header_and_compression() {
 }
 
 #[tokio::test]
-async fn a_bulk_body_has_a_line_for_each_message() {
+async fn with_bulk_a_payload_is_a_line() {
     let (listener, mut sender) = connected("?bulk=true").await;
-    let mut body = BulkBody::new();
-    assert!(body.push(b"{\"a\":\n1}") && body.push(b"{}"));
-    let (result, seen) =
-        guarded(async { tokio::join!(sender.post(body.take()), answer(&listener, ACCEPTED)) }).await;
+    let send = sender.send_payload(b"{\"a\":\n1}");
+    let (result, seen) = guarded(async { tokio::join!(send, answer(&listener, ACCEPTED)) }).await;
     result.unwrap();
-    assert_eq!(seen.body, b"{\"a\": 1}\n{}\n");
+    assert_eq!(seen.body, b"{\"a\": 1}\n");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl Server {
 }
 
 async fn post(sender: &mut HttpSender) -> Result<(), HttpError> {
-    sender.post(Bytes::from_static(b"{}")).await
+    sender.send_payload(b"{}").await
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_long_request_goes_over_tls_whole() {
         peer.write(ACCEPTED).await;
         seen
     };
-    let (result, seen) = guarded(async { tokio::join!(sender.post(body.clone()), serve) }).await;
+    let (result, seen) = guarded(async { tokio::join!(sender.send_payload(&body), serve) }).await;
     result.unwrap();
     assert!(seen.body == body);
 }
@@ -163,7 +163,7 @@ async fn a_connection_that_was_ended_in_between_is_made_again() {
     }
 }
 
-/// Polls a future so many times; its output, if it was ready by then.
+/// Polls a future `polls` times. Returns its output, if it was ready by then.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut left = times;
@@ -201,7 +201,7 @@ async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() 
                 assert!(!peer.unread().windows(2).any(|two| two == b"{}"), "a request follows half of one");
             }
         });
-        let result = guarded(polled(polls, sender.post(first.clone()))).await;
+        let result = guarded(polled(polls, sender.send_payload(&first))).await;
         guarded(post(&mut sender)).await.unwrap();
         guarded(serve).await.unwrap();
         if let Some(result) = result {

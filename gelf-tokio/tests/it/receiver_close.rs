@@ -1,5 +1,4 @@
-//! Receivers that are closed while senders go on: every message that was acknowledged or answered is handed
-//! out.
+//! Receivers that are closed while senders keep sending: every acknowledged or answered message is received.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{FieldName, Message};
+use gelf_tokio::options::TcpReceiverOptions;
 #[cfg(feature = "http")]
 use gelf_tokio::{HttpReceiver, HttpSender};
-use gelf_tokio::{TcpReceiver, TcpReceiverOptions, TcpSender, UdpReceiver};
+use gelf_tokio::{TcpReceiver, TcpSender, UdpReceiver};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
 
-/// The time in which a receiver is to close. It is done earlier unless a sender goes on.
+/// The time in which a receiver must close. It closes earlier unless a sender keeps sending.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A generous bound for the time in which nothing happens that a test waits for.
@@ -56,7 +56,7 @@ macro_rules! close_after {
     }};
 }
 
-/// Checks that every message that a sender knows of was received.
+/// Checks that every message known to be acknowledged was received.
 async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
     let mut count = 0;
     while let Some(names) = timeout(GUARD, known.join_next()).await.expect("senders end") {
@@ -71,7 +71,7 @@ async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
 /// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the
 /// kernel of the receiver has acknowledged to the last byte.
 async fn send_over_tcp(endpoint: String, sender: u64, batch: u64) -> Vec<String> {
-    // One that is late finds nobody.
+    // A late sender finds no listener.
     let Ok(mut connection) = TcpSender::connect(&endpoint.parse().unwrap()).await else { return Vec::new() };
     let mut ends = Vec::new();
     let mut end = 0;
@@ -109,7 +109,7 @@ async fn close_over_tcp(mut receiver: TcpReceiver, query: &str, scheme: &str) {
         stats.ended_connections + stats.broken_connections + stats.closed_connections,
         "{stats:?}"
     );
-    // Nobody listens any more.
+    // The listener is closed.
     TcpSender::connect(&endpoint.parse().unwrap()).await.unwrap_err();
 }
 
@@ -175,7 +175,7 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
             let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
             move || {
                 let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-                // As many on their way as the kernel surely holds.
+                // As many datagrams in transit as the kernel surely holds.
                 while received.load(SeqCst) != u64::MAX {
                     let number = sent.load(SeqCst);
                     if number < received.load(SeqCst) + 50 {
@@ -205,14 +205,14 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
         for number in 0..before_close {
             assert!(names.contains(&format!("0/{number}")), "{number} of {before_close}");
         }
-        // The account of all, those after the close included.
+        // The counters of all datagrams, including those after the close.
         if let Some(drops) = receiver.stats().kernel_drops {
             assert_eq!(receiver.stats().datagrams.datagrams + drops, sent.load(SeqCst));
         }
     }
 }
 
-/// Senders that never read, and so never learn that the receiver closes, until it resets them.
+/// Senders that never read, so that they learn of the close only by a reset.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_receiver_hands_out_what_was_acknowledged_to_senders_that_go_on() {
@@ -285,10 +285,10 @@ mod raw {
 }
 
 #[tokio::test]
-async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_bounds() {
+async fn an_unpolled_receiver_takes_connections_and_messages_up_to_its_bounds() {
     let mut options = TcpReceiverOptions::default();
     options.max_queued_frames = 3;
-    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
     let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut sender = TcpSender::connect(&endpoint).await.unwrap();
     for number in 0..10 {
@@ -312,7 +312,7 @@ async fn a_receiver_that_nobody_polls_takes_connections_and_messages_up_to_its_b
 
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn an_http_receiver_that_nobody_polls_answers_up_to_its_bounds() {
+async fn an_unpolled_http_receiver_answers_up_to_its_bounds() {
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut sender = HttpSender::new(&endpoint).unwrap();
@@ -332,7 +332,7 @@ async fn an_http_receiver_that_nobody_polls_answers_up_to_its_bounds() {
 async fn connections_that_wait_to_be_accepted_are_received_too() {
     let mut options = TcpReceiverOptions::default();
     options.max_connections = 1;
-    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
     let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut senders = Vec::new();
     for number in 0..5 {

@@ -116,7 +116,7 @@ async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_destination_where_nobody_listens_is_an_error_of_the_connect() {
+async fn a_destination_without_a_listener_is_an_error_of_the_connect() {
     let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(receiver.local_addr().unwrap());
     drop(receiver);

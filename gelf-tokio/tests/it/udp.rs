@@ -7,7 +7,7 @@ use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-/// The payload of `Message::new("h", "")` with this text has so many bytes more than the text.
+/// The length of the payload of `Message::new("h", text)` beyond that of the text.
 const FRAMEWORK_LEN: usize = r#"{"version":"1.1","host":"h","short_message":""}"#.len();
 
 async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
@@ -163,7 +163,7 @@ async fn sending_goes_on_without_a_listener_and_arrives_once_there_is_one() {
         assert_eq!(sent.datagrams, 1);
         refused += sent.refused;
     }
-    // The last one was refused too, which the next send learns.
+    // The last datagram was refused too, which the next send reports.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     sender.send(&Message::new("h", "heard")).await.unwrap();
     let payload = received(&mut receiver).await.payload;
@@ -180,7 +180,7 @@ async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
     let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
     assert_eq!(sent.datagrams, chunks);
     assert!(sent.refused > 0, "{sent:?}");
-    // All at once are refused all at once.
+    // Datagrams sent together are refused together.
     sender.set_segmentation(true);
     let started = Instant::now();
     let mut refused = 0;

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gelf_tokio::UdpSender;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Resolve, Resolving, UdpSender};
+use gelf_tokio::resolve::{Resolve, Resolving};
 use tokio::time::{Instant, sleep};
 
 /// The result of a lookup: addresses, no address, or no answer.
@@ -69,8 +70,8 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// While a test waits for a socket, its clock goes on to the next timer. With one every 10 ms that is not
-/// far.
+/// While a test waits for a socket, its paused clock jumps to the next timer. A timer every 10 ms keeps the
+/// jumps short.
 fn tick() {
     tokio::spawn(async {
         loop {
@@ -82,11 +83,13 @@ fn tick() {
 async fn sender(zone: &Arc<Zone>) -> UdpSender {
     tick();
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(zone);
-    UdpSender::connect_with(&"gelf://logs.example?compression=none".parse().unwrap(), resolver).await.unwrap()
+    UdpSender::connect_with_resolver(&"gelf://logs.example?compression=none".parse().unwrap(), resolver)
+        .await
+        .unwrap()
 }
 
 async fn send(sender: &mut UdpSender) {
-    // What a message meets is part of what is tested; that it never ends the sender is, too.
+    // A message may fail or not; no error may end the sender.
     let _ = sender.send(&Message::new("h", "m")).await;
 }
 
@@ -118,7 +121,7 @@ async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_addres
         let took = reached(&mut sender, &new).await;
         println!("{before} s after the start: {took:?}");
         assert!(took <= Duration::from_secs(31), "{took:?}");
-        // None was lost: those before are at the old one.
+        // No message was lost: the earlier ones arrived at the old address.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
         assert_eq!(sender.peer_addr().unwrap(), new_address);
         assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));
@@ -152,7 +155,7 @@ async fn an_address_that_the_name_still_has_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_gone_keeps_its_address_and_is_looked_up_again() {
+async fn a_name_that_disappears_keeps_its_address_and_is_looked_up_again() {
     for gone in [Record::Fails, Record::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
         let zone = Zone::new(&[old_address]);
@@ -194,7 +197,7 @@ async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Two messages at each: the first is lost, the second hears of it.
+    // Two messages at each address: the first is lost, the second returns the refusal.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);
     assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));
@@ -245,21 +248,21 @@ async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_loo
     let zone = Zone::new(&[]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let endpoint = "gelf://logs.example".parse().unwrap();
-    let error = UdpSender::connect_with(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
+    let error = UdpSender::connect_with_resolver(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     let endpoint = "gelf://[::ffff:127.0.0.1]:9".parse().unwrap();
-    UdpSender::connect_with(&endpoint, resolver).await.unwrap();
+    UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap();
     assert_eq!(zone.asked(), 1);
 }
 
 #[tokio::test]
-async fn the_first_address_that_there_is_a_way_to_is_taken() {
+async fn the_first_reachable_address_is_used() {
     let (good, good_address) = listener();
-    // To send to all is refused to a socket that is not meant for it.
+    // A socket without `SO_BROADCAST` may not send to a broadcast address.
     let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let mut sender =
-        UdpSender::connect_with(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
+        UdpSender::connect_with_resolver(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
     send(&mut sender).await;
     assert_eq!(received(&good), 1);
 }

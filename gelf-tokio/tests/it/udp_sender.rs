@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{UdpReceiver, UdpReceiverOptions, UdpSender};
+use gelf_tokio::options::UdpReceiverOptions;
+use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
 async fn sender(to: &UdpReceiver, options: &str) -> UdpSender {
@@ -11,7 +12,7 @@ async fn sender(to: &UdpReceiver, options: &str) -> UdpSender {
     UdpSender::connect(&uri.parse().unwrap()).await.unwrap()
 }
 
-/// A payload of so many bytes.
+/// Returns a payload of `len` bytes.
 fn payload(len: usize) -> Vec<u8> {
     let mut payload = br#"{"version":"1.1","host":"h","short_message":""#.to_vec();
     payload.resize(len - 2, b'x');
@@ -54,7 +55,7 @@ async fn each_sent_message_was_received_or_counted_as_dropped() {
     for segmentation in [true, false] {
         let mut options = UdpReceiverOptions::default();
         options.receive_buffer = 64 * 1024;
-        let mut receiver = UdpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+        let mut receiver = UdpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
         assert_eq!(receiver.stats().kernel_drops, Some(0));
         let mut sender = sender(&receiver, "datagram_size=1420").await;
         sender.set_segmentation(segmentation);

@@ -69,7 +69,7 @@ pub(crate) async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_
         let (round, started) = (round as u64, receiver.processor_time());
         for sent in 0..length {
             peer.write_all(&piece).await.unwrap();
-            // It is an error at the cap, not at the end.
+            // The frame is an error at the limit, not at its end.
             if sent == 7 {
                 receiver.until(|report| report["errors"] == round + 1);
             }

@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crate::process::ROLE;
-use gelf_tokio::{TcpReceiver, TcpReceiverOptions};
+use gelf_tokio::TcpReceiver;
+use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// The role of the process.
@@ -23,7 +24,7 @@ pub(crate) async fn receive(argument: &str) {
     let mut options = TcpReceiverOptions::default();
     options.max_connections = max_connections.parse().unwrap();
     options.frame_timeout = Duration::from_secs(frame_seconds.parse().unwrap());
-    let mut receiver = TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap();
+    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
     println!("listening {}", receiver.local_addr().unwrap());
     let (asks, mut asked) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {

@@ -55,7 +55,7 @@ pub(crate) fn a_flood_of_chunks_costs_16_mib_and_no_good_message() {
     assert!(good - arrived <= drops + good / 100, "{arrived} of {good}, {drops} drops");
 }
 
-/// Sends first chunks of messages that do not go on, each with an id of its own. Returns their number.
+/// Sends first chunks of incomplete messages, each with an id of its own. Returns their number.
 fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     let sockets: Vec<_> = (0..HOSTILE_SOCKETS)
         .map(|_| {
@@ -69,7 +69,7 @@ fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     while !over.load(Relaxed) {
         thread::sleep(Duration::from_millis(1));
         let due = started.elapsed().as_micros() as u64 * HOSTILE_PER_SECOND / 1_000_000;
-        // After a time in which it did not run, it does not make up for all at once.
+        // After a time in which it did not run, it does not send the whole backlog at once.
         for _ in 0..due.saturating_sub(sent).min(HOSTILE_PER_SECOND / 200) {
             let mut chunk = CHUNK_MAGIC.to_vec();
             chunk.extend((sent.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());

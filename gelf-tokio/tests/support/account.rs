@@ -1,6 +1,6 @@
-//! The law of a client's counters.
+//! The equations of a client's counters.
 
-use gelf_tokio::ClientStats;
+use gelf_tokio::stats::ClientStats;
 
 /// `offered = queued + refused` and `queued = delivered + dropped + waiting + in flight`.
 pub(crate) fn assert_account(stats: &ClientStats, offered: u64) {

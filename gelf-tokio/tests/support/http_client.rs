@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Compression, CompressionLevel, wire::Compressor};
-use gelf_tokio::{HttpReceiver, HttpReceiverOptions, HttpReceiverStats, ReceiveError};
+use gelf_tokio::options::HttpReceiverOptions;
+use gelf_tokio::stats::HttpReceiverStats;
+use gelf_tokio::{HttpReceiver, ReceiveError};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -55,7 +57,7 @@ pub fn post_chunked(headers: &str, body: impl AsRef<[u8]>, len: usize) -> Vec<u8
 pub async fn receiver(change: impl FnOnce(&mut HttpReceiverOptions)) -> HttpReceiver {
     let mut options = HttpReceiverOptions::default();
     change(&mut options);
-    HttpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
+    HttpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap()
 }
 
 /// An item of a receiver.

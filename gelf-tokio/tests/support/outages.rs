@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::{
-    Client, ClientStats, Driver, DropReason, Endpoint, NotQueued, Outcome, QueueOptions, Receipts, Resolve,
-    Resolving, Transport, WhenFull,
-};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::resolve::{Resolve, Resolving};
+use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts, Transport, WhenFull};
 use message_oracle::{Messages, Oracle, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,12 +73,12 @@ pub fn receipt_of(payload: &[u8]) -> Option<u64> {
 
 /// Sends the message with this receipt.
 pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u64>> {
-    client.send_with(&Message::new("h", text(receipt)), receipt).await
+    client.send_with_receipt(&Message::new("h", text(receipt)), receipt).await
 }
 
-/// Sends a message as [`send`] does, with so many bytes more.
+/// Sends a message as [`send`] does, with a field of `bytes` bytes.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
-    client.send_with(&padded(&text(receipt), bytes), receipt).await
+    client.send_with_receipt(&padded(&text(receipt), bytes), receipt).await
 }
 
 /// A message with a field of so many bytes.
@@ -159,8 +159,8 @@ impl Sending {
         }
     }
 
-    /// Waits until each message has its outcome, ends the client, and holds the account to all that is known:
-    /// that so many messages were offered, and that each that was queued has one outcome.
+    /// Waits until each message has its outcome, ends the client, and asserts that `offered` messages were
+    /// offered and that each queued message has one outcome.
     pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
         if let Err(unflushed) = self.client.flush(LIMIT).await {
             panic!("{unflushed}: {:?}", self.client.stats());
@@ -176,8 +176,8 @@ impl Sending {
         (stats, ledger)
     }
 
-    /// Drops the client, and waits for the driver's end and the last receipt. What is not settled yet is the
-    /// driver's.
+    /// Drops the client, and waits for the driver's end and the last receipt. The driver settles the
+    /// remaining messages.
     pub async fn drop_client(self) -> Ledger {
         drop(self.client);
         within("the driver's end", self.driver).await.unwrap();
@@ -262,7 +262,7 @@ impl Sink {
         Self { address, heard, orders, accepting }
     }
 
-    /// Does not read its first so many connections, for now.
+    /// Stops reading its first connections, for now.
     pub fn leave_unread(&self, connections: usize) {
         self.orders.send_modify(|orders| orders.unread = connections);
     }
@@ -272,7 +272,7 @@ impl Sink {
         self.orders.send_modify(|orders| orders.ends = ends);
     }
 
-    /// Ends all connections in order; when this returns, that has happened. What it has not read is lost.
+    /// Ends all connections in order, and waits until they have ended. Unread data is lost.
     pub async fn hang_up(&self) {
         self.orders.send_modify(|orders| orders.hang_ups += 1);
         self.wait_for("the end of all connections", |heard| heard.open == 0).await;

@@ -30,7 +30,7 @@ const RETURN_A: u16 = 0x16;
 pub(crate) fn listen() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
-    // Those of the loopback are as long as the buffer, and would wait until all of it is free.
+    // Segments of the loopback are as long as the buffer, and would wait until all of it is free.
     socket.set_tcp_mss(1400).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(64).unwrap();

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use gelf_spec_tests::{Live, LiveHttp, LiveOptions, Selection, Verdict, embedded, embedded_http, run};
-use gelf_tokio::{HttpReceiver, HttpReceiverOptions};
+use gelf_tokio::HttpReceiver;
+use gelf_tokio::options::HttpReceiverOptions;
 use tokio::runtime::Runtime;
 
 use crate::support::unexpected;
@@ -18,7 +19,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     options.path.clone_from(&setup.path);
     options.max_payload_len = setup.max_message.unwrap_or(setup.max_body);
     options.max_bulk_len = setup.max_body;
-    let mut receiver = runtime.block_on(HttpReceiver::bind_with("127.0.0.1:0", options)).unwrap();
+    let mut receiver = runtime.block_on(HttpReceiver::bind_with_options("127.0.0.1:0", options)).unwrap();
     let address = receiver.local_addr().unwrap();
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {

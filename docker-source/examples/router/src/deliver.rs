@@ -58,7 +58,7 @@ impl Delivery {
         }
         let line = LineReceipt { container: Arc::clone(record.container()), time: record.time() };
         let message = self.formatter.message(record);
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with(&message, line).await {
+        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with_receipt(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
         }
     }

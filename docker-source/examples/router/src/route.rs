@@ -4,7 +4,8 @@ use std::fmt;
 
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
 use docker_source::{Container, InvalidNamePattern, NamePattern};
-use gelf_tokio::{Endpoint, InvalidEndpoint, QueueOptions};
+use gelf_tokio::options::QueueOptions;
+use gelf_tokio::{Endpoint, InvalidEndpoint};
 
 use crate::print::Window;
 
@@ -44,7 +45,7 @@ impl Route {
     /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {
         let (endpoint, options) =
-            Endpoint::parse_over(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
+            Endpoint::parse_with_defaults(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
         let mut name = None;
         let mut once = Vec::new();

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gelf_tokio::{ClientStats, Observer};
+use gelf_tokio::Observer;
+use gelf_tokio::stats::ClientStats;
 
 use crate::receipt::LineReceipt;
 

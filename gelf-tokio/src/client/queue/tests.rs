@@ -149,7 +149,7 @@ fn a_small_queue_keeps_65536_unread_receipts() {
 }
 
 #[test]
-fn a_closed_queue_takes_nothing_and_is_done_when_it_is_empty() {
+fn a_closed_queue_takes_nothing_and_ends_when_it_is_empty() {
     let queue = queue(10, 1000, WhenFull::Wait);
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     queue.close(Duration::from_secs(5));
@@ -229,7 +229,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
     yield_now().await;
     queue.take(&mut in_flight, 10, 1000);
     queue.settle(&mut in_flight, 1, Outcome::Sent);
-    // It is woken for the room, and is gone before it can use it.
+    // The sender is woken for the room, and dropped before it can use it.
     given_up.abort();
     assert!(given_up.await.unwrap_err().is_cancelled());
     assert_eq!(other.await.unwrap(), Ok(()));
@@ -237,7 +237,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
 }
 
 #[tokio::test]
-async fn senders_that_wait_for_room_hear_of_the_end() {
+async fn senders_that_wait_for_room_are_notified_of_the_end() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     let waiting: Vec<_> = (1..=3).map(|receipt| sender(&queue, receipt)).collect();
@@ -277,7 +277,7 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
 }
 
 #[tokio::test]
-async fn the_driver_hears_of_work_and_of_the_last_client() {
+async fn the_driver_is_woken_by_work_and_by_the_last_client() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut in_flight = VecDeque::new();
     let has_work = |queue: &Arc<Queue<u64>>| {
@@ -317,8 +317,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever comes: the bounds hold, the account adds up at each step, those delivered are in order, and
-    /// in the end each message that was queued has exactly one receipt.
+    /// After any operations the bounds hold, the counters add up at each step, delivered messages are in
+    /// order, and finally each queued message has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

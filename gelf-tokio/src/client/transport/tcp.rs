@@ -26,12 +26,11 @@ use super::super::link_state::LinkState;
 /// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
-/// After a connection that lived this long and delivered something, the next is made at once; else after a
-/// pause.
+/// The lifetime after which a connection that delivered something is replaced without a pause.
 const LONG_LIVED: Duration = Duration::from_secs(1);
 
-/// The first and the longest pause between two looks at the acknowledged bytes; the system does not report
-/// them.
+/// The first and the longest pause between two queries of the acknowledged bytes, which the system does not
+/// report by itself.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 /// Sends until the queue is closed and all of it is acknowledged, then ends the connection.
@@ -80,7 +79,7 @@ pub(crate) async fn run<R>(
         if in_flight.is_empty() && !in_flight.queue().has_work().await {
             return;
         }
-        // A proxy may accept, acknowledge and discard all that comes, again and again.
+        // A proxy may accept, acknowledge and discard everything on each connection.
         if !(transfer.settled && has_lived) && in_flight.pause(link.pause()).await {
             return;
         }

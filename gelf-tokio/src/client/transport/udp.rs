@@ -1,7 +1,7 @@
 //! From the queue into datagrams.
 //!
-//! The destination's host reports that no program listens only afterwards, with the next datagram or a little
-//! later. So a message that the operating system has taken is settled only then.
+//! If no program listens, the destination's host reports it after the datagram was sent, with the next
+//! datagram or a little later. So a message is settled only after that time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) async fn run<R>(
         let connected = tokio::select! {
             biased;
             () = in_flight.ended() => return,
-            connected = UdpSender::connect_with(endpoint, Arc::clone(&resolver)) => connected,
+            connected = UdpSender::connect_with_resolver(endpoint, Arc::clone(&resolver)) => connected,
         };
         match connected {
             Ok(sender) => break sender,
@@ -58,7 +58,7 @@ pub(crate) async fn run<R>(
                 sleep(HEAR_REFUSAL).await;
             }
             if more != Ok(true) {
-                // There may be no next datagram to report it.
+                // No next datagram may follow that would report the refusal.
                 let is_refused = sender.take_refusal();
                 settle_sent(in_flight, link, u64::from(is_refused));
             }
@@ -94,8 +94,8 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// Settles the message that was sent before, if there is one; `refused` refusals were heard since. Returns
-/// how many of them are not that message's.
+/// Settles the message that was sent before, if there is one. `refused` refusals were received since. Returns
+/// the number of refusals that belong to other messages.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
     if refused > 0 {
         in_flight.queue().count(|stats| stats.refused_datagrams += refused);

@@ -401,7 +401,7 @@ fn show_path(path: Option<&Path>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
-/// Whether such a file can exist, and a URI can name it.
+/// Returns whether such a file can exist, and a URI can name it.
 fn is_file_path(path: Option<&Path>) -> bool {
     path.is_none_or(|path| path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0')))
 }

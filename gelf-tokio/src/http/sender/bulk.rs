@@ -11,21 +11,7 @@ use super::take;
 /// A line feed ends each line, including the last: Graylog holds back a line without one until the connection
 /// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a
 /// string it must be escaped (RFC 8259, section 7).
-///
-/// ```
-/// use gelf_tokio::BulkBody;
-///
-/// let mut body = BulkBody::new();
-/// assert!(body.push(br#"{"version":"1.1","host":"h","short_message":"a"}"#));
-/// assert!(body.push(b"{\n\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"b\"}"));
-/// assert_eq!(body.messages(), 2);
-/// assert_eq!(body.take(), "\
-/// {\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"a\"}
-/// { \"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"b\"}
-/// ");
-/// assert!(body.is_empty());
-/// ```
-pub struct BulkBody {
+pub(crate) struct BulkBody {
     lines: BytesMut,
     messages: usize,
     max_bytes: usize,
@@ -34,27 +20,27 @@ pub struct BulkBody {
 
 impl BulkBody {
     /// The default limit of bytes: 64 KiB, Graylog's default limit, which counts before compression.
-    pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
+    pub(crate) const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
     /// The default limit of messages: 1,024, about as many as 64 KiB of the smallest messages.
-    pub const DEFAULT_MAX_MESSAGES: usize = 1024;
+    pub(crate) const DEFAULT_MAX_MESSAGES: usize = 1024;
 
     /// Creates an empty body with the default limits.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits(Self::DEFAULT_MAX_BYTES, Self::DEFAULT_MAX_MESSAGES)
     }
 
     /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first
     /// message is always added: a message that is too long for any body is sent alone, and the receiver
     /// decides.
-    pub fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
+    pub(crate) fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }
 
     /// Adds a payload: JSON text. Returns `false`, and adds nothing, if there is no room for it. An empty
     /// body has room for any payload.
     #[must_use = "a payload for which there is no room is not added"]
-    pub fn push(&mut self, payload: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
         let bytes = self.lines.len().saturating_add(payload.len()).saturating_add(1);
         if self.messages > 0 && (bytes > self.max_bytes || self.messages >= self.max_messages) {
             return false;
@@ -65,23 +51,13 @@ impl BulkBody {
     }
 
     /// Returns the number of messages.
-    pub fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         self.messages
-    }
-
-    /// Returns whether there are no messages.
-    pub fn is_empty(&self) -> bool {
-        self.messages == 0
-    }
-
-    /// Returns the body so far.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.lines
     }
 
     /// Takes the body and leaves an empty one. Its memory is used again once the returned bytes are dropped,
     /// unless it is much larger than a default body.
-    pub fn take(&mut self) -> Bytes {
+    pub(crate) fn take(&mut self) -> Bytes {
         self.messages = 0;
         take(&mut self.lines)
     }
@@ -125,11 +101,11 @@ mod tests {
         assert!(body.push(&[b'x'; 65_530]));
         assert!(!body.push(b"12345"));
         assert!(body.push(b"1234"));
-        assert_eq!((body.messages(), body.as_bytes().len()), (2, 65_536));
+        assert_eq!((body.messages(), body.lines.len()), (2, 65_536));
         assert!(!body.push(b""));
         assert_eq!(body.take().len(), 65_536);
         assert!(body.push(b"12345"));
-        assert_eq!(body.as_bytes(), b"12345\n");
+        assert_eq!(body.take(), "12345\n");
     }
 
     #[test]
@@ -140,7 +116,7 @@ mod tests {
         }
         assert!(!body.push(b"{}"));
         assert_eq!(body.take(), "{}\n{}\n{}\n");
-        assert_eq!((body.messages(), body.is_empty()), (0, true));
+        assert_eq!(body.messages(), 0);
         assert!(body.push(b"{}"));
     }
 

@@ -15,7 +15,7 @@ use crate::resolve::{Resolve, addresses};
 #[cfg(feature = "tls")]
 use crate::tls::{Connector, no_tls};
 
-/// The receiver and the way to connect to it.
+/// The receiver of requests, with the settings for connecting to it.
 pub(super) struct Destination {
     host: String,
     port: u16,

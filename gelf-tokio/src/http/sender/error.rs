@@ -10,7 +10,7 @@ use hyper::header::{HeaderMap, RETRY_AFTER};
 /// The limit of `Retry-After`, so that a receiver cannot stop a sender for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A request was not answered, or not with a 2xx.
+/// The error of a request: no answer, or a status other than 2xx.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -38,7 +38,7 @@ pub enum HttpError {
 
 impl HttpError {
     /// Returns whether the same request may succeed later: there was no answer, or the status is 408, 429 or
-    /// 5xx. Any other status is final; a redirect (3xx) too, for it is not followed.
+    /// 5xx. Any other status is final, including redirects (3xx), which are not followed.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),

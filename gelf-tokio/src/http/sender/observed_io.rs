@@ -1,4 +1,4 @@
-//! The IO below hyper: it counts what is read, and lets an answer be read that came before a failed write.
+//! The IO below hyper: counts the bytes read, and makes an answer readable that came before a failed write.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -142,7 +142,7 @@ mod tests {
     use http_body_util::Full;
     use hyper::Request;
 
-    /// A socket whose writes fail, and whose reads bring an answer only after that.
+    /// A socket whose writes fail, and whose reads return an answer only after that.
     struct Refusing {
         answer: &'static [u8],
         /// Whether the connection ends after the answer.
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_came_before_the_broken_write_is_heard_and_nothing_is_sent_behind_it() {
+    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_behind_it() {
         for (ends, is_vectored) in [(false, false), (false, true), (true, false), (true, true)] {
             let answer = "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno";
             let (result, is_ready) = refused(answer, ends, is_vectored).await;

@@ -21,11 +21,11 @@ use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 /// The limit of the head of a request, and of a read: twice what Graylog takes of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// How long a client may go on sending after the last answer. A connection that is closed before all is read
-/// is reset, and the answer is lost with it.
+/// The time that a client may keep sending after the last answer. Closing a connection with unread data
+/// resets it, and the answer is lost.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a connection without a request may stay, and [linger](LINGER), when the receiver closes.
+/// The time that a connection without a request may stay and [linger](LINGER) when the receiver closes.
 const CLOSING_LINGER: Duration = Duration::from_millis(100);
 
 impl Protocol for HttpProtocol {
@@ -96,10 +96,10 @@ where
             tracing::debug!(%error, %from, "an HTTP connection broke");
             (End::Broken, false)
         }
-        // The reset makes the kernel drop the rest of the head, or the answers that nobody takes.
+        // The reset makes the kernel drop the rest of the head, or the answers that the client does not read.
         Err(Late::Head) => (End::Slow, true),
         Err(Late::Answers) => (End::Idle, true),
-        // For a client between two requests it is an end like any other.
+        // Between two requests, a reset counts as an ordinary end.
         Err(Late::Request) => (End::Idle, false),
     };
     let linger = if idle_until.is_some() { CLOSING_LINGER } else { LINGER };
@@ -124,10 +124,11 @@ async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::HttpReceiverOptions;
     use crate::receive::delivery::{Deliveries, delivery_queue};
     use crate::receive::server::closing::Closer;
     use crate::receive::server::{ConnectionCounts, closing};
-    use crate::{HttpReceiverOptions, HttpReceiverStats};
+    use crate::stats::HttpReceiverStats;
     use bytes::Bytes;
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::JoinHandle;
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_says_nothing_is_closed_after_10_s() {
+    async fn a_silent_connection_is_closed_after_10_s() {
         let mut peer = Client::new(|_| {});
         peer.assert_closed().await;
         assert_eq!(peer.seconds(), 10.0);
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(peer.payload().await, "{}");
         assert_eq!(peer.answer().await, OK);
         assert_eq!(peer.seconds(), 29.0);
-        // The third has its turn then, and nobody receives the second.
+        // The third request is then served, and the second is not received.
         let answer = peer.answer().await;
         assert_eq!(answer, "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n");
         assert_eq!(peer.seconds(), 59.0);
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_goes_on_sending_after_the_last_answer_is_left_after_2_s() {
+    async fn a_client_that_keeps_sending_after_the_last_answer_is_disconnected_after_2_s() {
         let mut peer = Client::new(|_| {});
         peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100000\r\n\r\n").await;
         let answer = peer.answer().await;
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_take_the_answers_is_left_after_60_s() {
+    async fn a_client_that_does_not_read_the_answers_is_disconnected_after_60_s() {
         let mut peer = Client::with_buffer(100, |_| {});
         let mut sent = 0;
         while peer.stream.write_all(format!("{HEAD}{{}}").as_bytes()).await.is_ok() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct HttpReceiverOptions {
     /// Whether the body of a request may carry several messages: one in each line, or in each element of a
     /// JSON array; no, by default. Graylog's `enable_bulk_receiving`. Without it only the first value of a
-    /// body is handed out, and the others are [counted](crate::HttpDroppedValues::after_first).
+    /// body is received, and the others are [counted](crate::stats::HttpDropCounts::after_first).
     pub bulk: bool,
     /// Whether answers tell browsers that pages of any origin may send messages, with credentials, and read
     /// the status (CORS); no, by default. Graylog's `enable_cors`, which is on there.
@@ -22,8 +22,8 @@ pub struct HttpReceiverOptions {
     /// the request before it may take as long as [`idle_timeout`](Self::idle_timeout).)
     pub head_timeout: Duration,
     /// The time limit of a connection that sends no next request, or leaves answers unread: 60 s, as
-    /// Graylog's `idle_writer_timeout`. In the first case it is closed, in the second reset, for the kernel
-    /// would keep the answers.
+    /// Graylog's `idle_writer_timeout`. The former is closed, the latter reset, since the kernel would keep
+    /// the answers.
     pub idle_timeout: Duration,
     /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
     /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
@@ -47,7 +47,7 @@ pub struct HttpReceiverOptions {
     /// The path, compared as it is written: `/gelf`, as Graylog. Another one, or a query behind it, is
     /// answered with 404.
     pub path: String,
-    /// The time limit of a request from the end of its head, to come and to find room in the queue: 30 s. It
+    /// The time limit of a request from the end of its head until its payloads are in the queue: 30 s. It
     /// stops clients that send a byte now and then.
     pub request_timeout: Duration,
     /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and

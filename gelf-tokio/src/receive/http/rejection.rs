@@ -1,4 +1,4 @@
-//! Why a request is rejected.
+//! Reasons for rejecting a request.
 
 use hyper::StatusCode;
 

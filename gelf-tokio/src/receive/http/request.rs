@@ -54,7 +54,7 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// Why a request is not accepted.
+/// The reason why a request is not accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Failure {
     Rejected(Rejection),
@@ -197,7 +197,7 @@ async fn receive_all(
     Ok(())
 }
 
-/// Cuts a body into values, and counts the one that is lost if the body does not come to its end.
+/// Cuts a body into values, and counts the value that is lost if the body is incomplete.
 struct Cutter<'a> {
     values: Values,
     counters: &'a Counters,
@@ -212,7 +212,7 @@ impl Drop for Cutter<'_> {
     }
 }
 
-/// The way of the values of one request into the queue.
+/// Delivers the values of one request to the queue.
 struct Delivery<'a> {
     protocol: &'a HttpProtocol,
     peer: &'a Peer,
@@ -222,7 +222,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Counts values that are not handed out, because they are behind the first one.
+    /// Counts values that are not received, because they are behind the first one.
     fn skip(&mut self, values: u64) {
         self.values += values;
         self.protocol.counters.values.add(values);
@@ -293,7 +293,7 @@ impl Body {
         usize::try_from(self.incoming.size_hint().lower()).unwrap_or(usize::MAX)
     }
 
-    /// Reads a body that nobody wants, so that the next request can follow. Returns whether it can.
+    /// Reads and discards a body, so that the next request can follow. Returns whether it can.
     async fn discard(&mut self, head: &HeaderMap, max_len: usize) -> bool {
         if self.incoming.is_end_stream() {
             return true;

@@ -22,7 +22,7 @@ pub(super) struct Rules {
     cors: Option<HeaderValue>,
 }
 
-/// What to do with a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Judgement {
     /// Read its body.
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_request_could_have_is_refused_at_once() {
+    fn invalid_paths_and_headers_are_refused_at_once() {
         for path in ["", "gelf", "/ge lf", "/gelf#a", "*", "http://a/gelf"] {
             let error = Rules::new(path, None, true).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_told_what_graylog_tells_it() {
+    fn a_page_of_another_origin_gets_the_headers_of_graylog() {
         let described = |cors, required, origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             let rules = Rules::new("/gelf", required, cors).unwrap();

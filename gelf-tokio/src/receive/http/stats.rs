@@ -11,32 +11,33 @@ use crate::receive::server::ConnectionCounts;
 /// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
 ///   `over_limit_connections` + `failed_handshakes` + `slow_heads` + `idle_connections`
 ///
-/// As long as no request is under way, so do the accounts of requests, and of the values in their bodies:
+/// While no request is in progress, the accounts of requests and of their values add up too:
 ///
 /// * `requests` = `accepted` + `preflights` + `rejected.total()` + `broken_requests`
 /// * `values` = `payloads` + `dropped.total()`
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct HttpReceiverStats {
-    /// Times that the system could not give a connection, as when all file descriptors are in use.
+    /// Failures of the system to accept a connection, for example because all file descriptors are in use.
     pub accept_errors: u64,
     /// Requests that were answered with 202.
     pub accepted: u64,
-    /// Connections that ended in the middle of the head of a request, or with an error when one was to be
+    /// Connections that ended in the middle of the head of a request, or with an error while a request was
     /// answered.
     pub broken_connections: u64,
-    /// Requests whose connection ended before they had come whole, or were answered.
+    /// Requests whose connection ended before they were received completely or answered.
     pub broken_requests: u64,
     /// Connections closed by [`close`](crate::HttpReceiver::close).
     pub closed_connections: u64,
-    /// Connections that the system gave.
+    /// Accepted connections.
     pub connections: u64,
-    /// Values that were not handed out, by reason.
-    pub dropped: HttpDroppedValues,
-    /// Requests accepted that carried no value at all.
+    /// Values that were not received, by reason.
+    pub dropped: HttpDropCounts,
+    /// Accepted requests without any value.
     pub empty_requests: u64,
-    /// Connections that their clients ended, be it with a reset between two requests, or that the last answer
-    /// ended.
+    /// Connections that their clients ended, including by a reset between two requests, and connections that
+    /// the last answer ended.
     pub ended_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
@@ -44,15 +45,15 @@ pub struct HttpReceiverStats {
     pub idle_connections: u64,
     /// Connections that are open now, including those in the TLS handshake.
     pub open_connections: usize,
-    /// Connections reset at once, because their peer had as many as it may have.
+    /// Connections reset at once, because their peer had the permitted number already.
     pub over_limit_connections: u64,
-    /// Payloads handed out, or waiting to be.
+    /// Payloads that `recv` has returned or will return.
     pub payloads: u64,
     /// `OPTIONS` requests, answered with 200.
     pub preflights: u64,
     /// Requests that were rejected, by the status of the answer.
-    pub rejected: HttpRejections,
-    /// Requests whose head has come, or other bytes instead of one.
+    pub rejected: HttpRejectionCounts,
+    /// Requests whose head was received, and input that is no request.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
     pub slow_heads: u64,
@@ -62,9 +63,11 @@ pub struct HttpReceiverStats {
 
 /// Rejected requests, by the status of the answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
-pub struct HttpRejections {
-    /// 400: it is not HTTP/1, or the body is damaged. HTTP/2 is counted here, and closed without an answer.
+pub struct HttpRejectionCounts {
+    /// 400: the input is not HTTP/1, or the body is damaged. HTTP/2 is counted here, and closed without an
+    /// answer.
     pub bad_request: u64,
     /// 401: the required header is missing, or has another value.
     pub unauthorized: u64,
@@ -80,11 +83,11 @@ pub struct HttpRejections {
     pub unknown_encoding: u64,
     /// 431: the head is too long.
     pub head_too_large: u64,
-    /// 503: there was no room in the queue all the time.
+    /// 503: the queue had no room in time.
     pub queue_full: u64,
 }
 
-impl HttpRejections {
+impl HttpRejectionCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self {
@@ -110,11 +113,12 @@ impl HttpRejections {
     }
 }
 
-/// Values of request bodies that were not handed out, by reason.
+/// Values of request bodies that were not received, by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
-pub struct HttpDroppedValues {
-    /// Values behind the first one of a body, where only that is taken.
+pub struct HttpDropCounts {
+    /// Values behind the first one of a body, if only the first is received.
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,
@@ -126,7 +130,7 @@ pub struct HttpDroppedValues {
     pub too_long: u64,
 }
 
-impl HttpDroppedValues {
+impl HttpDropCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
         let Self { after_first, cut, no_room, too_long } = self;
@@ -134,7 +138,7 @@ impl HttpDroppedValues {
     }
 }
 
-/// Counters of requests and values, which all connections count in.
+/// Counters of requests and values, which all connections share.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) accepted: Counter,
@@ -184,7 +188,7 @@ impl Counters {
             broken_requests: self.broken_requests.get(),
             closed_connections: connections.closed,
             connections: connections.accepted,
-            dropped: HttpDroppedValues {
+            dropped: HttpDropCounts {
                 after_first: self.dropped_after_first.get(),
                 cut: self.dropped_cut.get(),
                 no_room: self.dropped_no_room.get(),
@@ -198,7 +202,7 @@ impl Counters {
             over_limit_connections: connections.over_peer_limit,
             payloads: self.payloads.get(),
             preflights: self.preflights.get(),
-            rejected: HttpRejections {
+            rejected: HttpRejectionCounts {
                 bad_request: self.bad_request.get(),
                 unauthorized: self.unauthorized.get(),
                 not_found: self.not_found.get(),

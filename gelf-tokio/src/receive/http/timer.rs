@@ -12,8 +12,8 @@ use tokio::time::Instant;
 /// The phase of a connection, and its beginning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// A request is read or answered. It looks at the time itself, unless the answers before it are not
-    /// taken: then it does not get its turn.
+    /// A request is read or answered. The request watches its own time, unless earlier answers are not read:
+    /// then it is not polled.
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
@@ -28,7 +28,7 @@ struct State {
     is_untaken: bool,
 }
 
-/// Something that a connection did not do in time.
+/// The step that a connection did not complete in time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Late {
     /// Send the head of a request to its end.
@@ -99,13 +99,13 @@ impl Timer {
     }
 }
 
-/// Returns a point in time, or one so far away that it never comes.
+/// Returns `since + time`, or a distant instant if that is beyond the range of the clock.
 pub(super) fn after(since: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     since + time.min(NEVER)
 }
 
-/// A stream that tells the timer when bytes come, and whether they go.
+/// A stream that reports to the timer when bytes are read, and whether writes are blocked.
 #[derive(Debug)]
 pub(super) struct TimedStream<IO> {
     pub(super) io: IO,
@@ -153,7 +153,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // That of TLS holds bytes that are written.
+        // A TLS stream buffers written bytes.
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.timer.wrote(flushed.is_pending());
         flushed

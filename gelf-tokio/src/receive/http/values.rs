@@ -7,11 +7,11 @@ use gelf_core::{Delimiter, Framer};
 /// A buffer larger than this is freed once its values are taken.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The values of a body that comes in parts: the lines of it, or the elements of a JSON array if its first
-/// character is `[`. How the body is cut into parts makes no difference.
+/// The values of a body that arrives in parts: its lines, or the elements of a JSON array if its first
+/// character is `[`. The boundaries of the parts make no difference.
 ///
-/// A value that is too long is an error and is skipped, and the values behind it are read as if it had not
-/// been there. At most the longest value and one part are held.
+/// A value that is too long is an error and is skipped; the values behind it are read. At most the longest
+/// value and one part are held.
 #[derive(Debug)]
 pub(super) struct Values {
     max_len: usize,
@@ -165,8 +165,8 @@ pub(super) struct FirstValue<'a> {
 
 /// Finds the first value of a body; `None` if there is nothing but white space.
 ///
-/// An object or array ends with its last brace or bracket. Anything else, and one that does not end, is all
-/// of the body.
+/// An object or array ends with its last brace or bracket. Any other value, and an unterminated one, extends
+/// to the end of the body.
 pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
     let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_array_is_read_as_lines() {
+    fn text_behind_an_array_is_read_as_lines() {
         assert_eq!(whole("[{}]\n{\"a\":1}\n[{}]"), good(&["{}", "{\"a\":1}", "[{}]"]));
         assert_eq!(whole("[1]]\n"), good(&["1", "]"]));
     }
@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(first("{\"a\":"), found("{\"a\":", 0));
     }
 
-    /// Bytes that mostly mean something to the scanner.
+    /// Bytes, most of which have a meaning for the scanner.
     fn bodies() -> impl Strategy<Value = Vec<u8>> {
         let byte =
             prop_oneof![prop::sample::select(b"{}[]\",\\\n\r 1a\0\xef\xbb\xbf".to_vec()), any::<u8>(),];
@@ -425,7 +425,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_a_body_is_cut_makes_no_difference(
+        fn the_parts_of_a_body_make_no_difference(
             body in bodies(),
             mut cuts in prop::collection::vec(0..200_usize, 0..20),
             max_len in 0..40_usize,

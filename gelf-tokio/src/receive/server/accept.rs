@@ -16,16 +16,15 @@ use super::peers::{PeerPermit, Peers};
 use super::{Counts, ServerOptions};
 use crate::receive::kernel;
 
-/// How many connections the kernel is asked to keep until they are accepted. Linux grants no more than
-/// `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may
+/// The number of connections that the kernel is asked to keep until they are accepted. Linux grants no more
+/// than `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may
 /// fill.
 const BACKLOG: u32 = 1024;
 
-/// How long no connection is accepted after the system could not give one: file descriptors do not come back
-/// faster.
+/// The pause after a failure of the system to accept a connection: file descriptors are not freed faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// When the kernel asks a silent peer whether it is still there: its place may be wanted.
+/// The keepalive of silent connections, whose place may be needed.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
@@ -115,10 +114,10 @@ impl Acceptor {
         }
     }
 
-    /// Waits for the next connection, and until there may be one more.
+    /// Waits for the next connection, and until the limit permits one more.
     ///
     /// # Cancel safety
-    /// No connection is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no connection is lost.
     pub(super) async fn accept(&mut self) -> Accepted {
         loop {
             let permit = self.permit().await;
@@ -141,11 +140,11 @@ impl Acceptor {
         }
     }
 
-    /// Accepts the next connection that waits in the kernel, as soon as there may be one more; `None` when
-    /// none waits.
+    /// Accepts the next connection that waits in the kernel, as soon as the limit permits one more; `None`
+    /// when none waits.
     ///
     /// # Cancel safety
-    /// No connection is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, no connection is lost.
     pub(super) async fn accept_waiting(&mut self) -> Option<Accepted> {
         loop {
             let permit = self.permit().await;
@@ -229,7 +228,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Listens at the first address that can be listened at.
+/// Listens at the first address that permits it.
 async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at"));
     for address in lookup_host(address).await? {
@@ -258,8 +257,8 @@ pub(super) fn reset_on_drop(stream: &TcpStream) {
     }
 }
 
-/// Returns whether the connection that was to be accepted is at fault, and the next one may do: accept(2)
-/// hands on errors of the network that are already known of it.
+/// Returns whether the error belongs to the connection that was to be accepted, so that the next accept may
+/// succeed: accept(2) returns pending network errors of the new connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,

@@ -1,4 +1,4 @@
-//! How the tasks of a server learn that it closes.
+//! Notifies the tasks of a server that it closes.
 
 use std::future::pending;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// How long peers that go on sending are read. A peer that takes notice of the end has ended its side
-/// earlier, and data that was on its way has come.
+/// The maximum time for reading from peers that keep sending. A peer that notices the end has ended its side
+/// earlier, and data in transit has arrived.
 const MAX_READING: Duration = Duration::from_secs(1);
 
 /// The sending side, in the receiver.
@@ -18,13 +18,13 @@ pub(crate) struct Closer(watch::Sender<Option<CloseTimes>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 
-/// The time table of a server that closes.
+/// The deadlines of a server that closes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct CloseTimes {
-    /// When a connection stops reading, however much its peer goes on sending: after half of the time, so
-    /// that the rest is left to hand out what was read, and at most [`MAX_READING`].
+    /// The time at which a connection stops reading, even if its peer keeps sending: half of the time for
+    /// closing, at most [`MAX_READING`]. The rest is for delivering what was read.
     pub(crate) read_until: Instant,
-    /// When a connection that is still open is reset.
+    /// The time at which connections that are still open are reset.
     pub(crate) over: Instant,
 }
 
@@ -65,7 +65,7 @@ impl Closing {
         }
     }
 
-    /// Waits until peers that go on sending are not read any more.
+    /// Waits until the time for reading from peers that keep sending is over.
     #[cfg(feature = "tls")]
     pub(crate) async fn reading_over(&mut self) {
         let times = self.begun().await;

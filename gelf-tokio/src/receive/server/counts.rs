@@ -26,9 +26,9 @@ pub(crate) enum End {
 /// ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ConnectionCounts {
-    /// Connections that the system gave.
+    /// Accepted connections.
     pub(crate) accepted: u64,
-    /// Times that the system could not give one.
+    /// Failures of the system to accept one.
     pub(crate) accept_errors: u64,
     pub(crate) broken: u64,
     pub(crate) closed: u64,
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionCounts {
     pub(crate) failed_handshakes: u64,
     pub(crate) idle: u64,
     pub(crate) open: usize,
-    /// Connections reset at once, because their peer had as many as it may have.
+    /// Connections reset at once, because their peer had the permitted number already.
     pub(crate) over_peer_limit: u64,
     pub(crate) silent: u64,
     pub(crate) slow: u64,

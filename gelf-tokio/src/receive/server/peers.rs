@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_peer_has_more_than_its_share_and_nothing_is_left_of_those_that_left(
+        fn no_peer_exceeds_its_share_and_disconnected_peers_take_no_memory(
             steps in prop::collection::vec((any::<bool>(), 0u8..4, any::<prop::sample::Index>()), 0..200),
         ) {
             let peers = Peers::new(3);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A number of bytes that connections take from for the frames that they read.
+/// The bytes that connections share for the frames that they read.
 ///
-/// When it is used up, the claims of unfinished frames are evicted, those that have been held for the longest
-/// first, until enough is free. So a frame that comes fast is safe from any number that are begun and not
-/// finished: they must fill the whole budget anew while it is on its way. Claims of frames that are complete
-/// and wait for the caller of `recv` are never evicted; claims that grow wait for them.
+/// When they are used up, the claims of unfinished frames are evicted, oldest first, until enough is free. So
+/// unfinished frames cannot evict a frame that arrives fast: they would have to fill the whole budget again
+/// while it arrives. Claims of frames that are complete and wait for the caller of `recv` are never evicted;
+/// claims that grow wait for them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -39,7 +39,7 @@ struct Holding {
 pub(super) struct Claim {
     budget: Arc<Budget>,
     bytes: usize,
-    /// Its key among the unfinished, unless it has nothing yet or its frame is complete.
+    /// The key among the unfinished claims; `None` if the claim is empty or its frame is complete.
     turn: Option<u64>,
     evicted: Arc<Notify>,
 }
@@ -75,7 +75,7 @@ impl Budget {
 }
 
 impl Claim {
-    /// Returns the bytes that it has.
+    /// Returns the number of bytes of the claim.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -86,7 +86,7 @@ impl Claim {
     /// The claim has to be dropped in favour of others.
     ///
     /// # Cancel safety
-    /// Takes nothing if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, nothing is taken.
     pub(super) async fn grow(&mut self, more: usize) -> Result<(), Evicted> {
         let budget = Arc::clone(&self.budget);
         loop {
@@ -109,7 +109,7 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks its frame as complete: the claim is not evicted any more.
+    /// Marks the frame as complete, so that the claim is no longer evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {
@@ -170,7 +170,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    /// What comes of asking for more: `None` is a wait.
+    /// Returns the result of asking for more bytes; `None` if it waits.
     fn grow(claim: &mut Claim, more: usize) -> Option<Result<(), Evicted>> {
         match pin!(claim.grow(more)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),

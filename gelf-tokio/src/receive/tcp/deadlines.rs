@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::receive::server::End;
 
-/// How long a peer may take.
+/// The times that a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
     /// Until the first byte.
@@ -17,15 +17,15 @@ pub(super) struct TimeLimits {
     pub(super) frame: Duration,
 }
 
-/// When a connection has to be closed. The time in which the peer is waited for counts; the time in which the
-/// peer has to wait does not.
+/// The deadlines of a connection. Time in which the receiver waits for the peer counts; time in which the
+/// peer waits for the receiver does not.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,
-    /// When the last bytes came, or at first when the connection was made.
+    /// The time of the last bytes, or of the connection before the first.
     heard: Instant,
     has_heard: bool,
-    /// When the frame that is not finished began.
+    /// The beginning of the unfinished frame.
     frame_since: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl Deadlines {
         }
     }
 
-    /// Takes off time in which the peer had to wait.
+    /// Subtracts time in which the peer had to wait.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.heard += time;
         if let Some(since) = &mut self.frame_since {
@@ -67,7 +67,7 @@ impl Deadlines {
     }
 
     fn deadline(&self) -> Option<(Instant, End)> {
-        // A sum beyond all clocks is no limit.
+        // A time beyond the range of the clock means no limit.
         let after = |since: Instant, limit: Duration, end| Some((since.checked_add(limit)?, end));
         let silent = if self.has_heard {
             self.limits.idle.and_then(|limit| after(self.heard, limit, End::Idle))
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_has_so_long_for_its_first_byte_and_then_may_be_idle() {
+    async fn the_first_byte_has_a_deadline_and_then_the_connection_may_be_idle() {
         let mut deadlines = new(None);
         tokio::time::advance(4 * SECOND).await;
         assert_eq!(deadline(&deadlines), Some((6 * SECOND, End::Silent)));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_frame_has_so_long_however_often_bytes_of_it_come() {
+    async fn a_frame_has_a_deadline_however_often_its_bytes_come() {
         let mut deadlines = new(Some(5 * SECOND));
         deadlines.hear(false, true);
         for waited in 1..=28 {

@@ -21,10 +21,9 @@ pub struct TcpReceiverOptions {
     /// delimiter.
     pub max_frame_len: usize,
     /// The bytes of unfinished frames that all connections may hold together, beyond 64 KiB that each has of
-    /// its own: 256 MiB, and at least one frame. When they are used up, the connections are closed whose
-    /// unfinished frames have held some for the longest, until there is enough for the one that needs more.
-    /// It stops long frames, begun on many connections and never ended; a frame that comes fast is safe from
-    /// them.
+    /// its own: 256 MiB, and at least one frame. When they are used up, connections are closed until there is
+    /// enough, first those whose unfinished frames have held some for the longest. It stops long frames that
+    /// are begun on many connections and never ended; frames that arrive fast are not affected.
     pub max_buffered_bytes: usize,
     /// The frames that may wait to be received: 1,024, at least 1. Connections are not read meanwhile, so
     /// that senders wait too.

@@ -12,10 +12,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::budget::{Budget, Claim, Evicted};
 
-/// The most bytes that are read at once.
+/// The maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The bytes that each connection may hold without asking: the rest of a read behind a frame fits in.
+/// The bytes that each connection may hold outside of the budget: the rest of a read behind a frame fits into
+/// them.
 const OWN_BYTES: usize = READ_BYTES;
 
 /// A buffer that has as much memory as it holds bytes, at most twice that.
@@ -24,7 +25,7 @@ const OWN_BYTES: usize = READ_BYTES;
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
     bytes: BytesMut,
-    /// The most bytes that an unfinished frame can have.
+    /// The maximum length of an unfinished frame.
     max_len: usize,
     budget: Arc<Budget>,
     /// The bytes beyond `OWN_BYTES`.
@@ -72,14 +73,14 @@ impl ReadBuffer {
     /// Takes as much again from the budget.
     ///
     /// # Cancel safety
-    /// Nothing is lost if the future is dropped before it is ready.
+    /// If the future is dropped before it is ready, nothing is lost.
     pub(super) async fn make_room(&mut self) -> Result<(), Evicted> {
         let allowed = self.allowed();
         let more = allowed.min(self.max_len.saturating_sub(allowed)).max(1);
         self.claim.get_or_insert_with(|| self.budget.claim()).grow(more).await
     }
 
-    /// Waits until its share of the budget is wanted back.
+    /// Waits until its claim on the budget is evicted.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = self.claim.as_ref().map(Claim::evicted);
         async move {
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    /// Reads all of a stream, making room where it is wanted.
+    /// Reads all of a stream, making room as needed.
     async fn read(buffer: &mut ReadBuffer, mut stream: &[u8]) {
         while !stream.is_empty() {
             if buffer.is_full() {

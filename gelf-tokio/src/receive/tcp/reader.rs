@@ -21,11 +21,11 @@ use crate::receive::server::closing::{CloseTimes, Closing};
 use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 use crate::receive::{ReceiveError, Received};
 
-/// White space in front of a frame up to this is no beginning of it. Some senders write a newline after each
-/// null byte, and may be silent then.
+/// White space of up to this length does not begin a frame: some senders write a newline after each null
+/// byte, and may then be silent.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// How long a peer must be silent, when the receiver closes, until its connection is taken for drained.
+/// The silence of a peer after which its connection counts as drained when the receiver closes.
 const DRAINED_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits and counters that the connections of a receiver share.
@@ -73,12 +73,11 @@ struct Reader<'a> {
     draining: Draining,
 }
 
-/// How far a connection is on its way to its end, when the receiver closes.
+/// The progress of closing a connection.
 enum Draining {
     /// The receiver is open.
     No(Closing),
-    /// The peer knows that the connection closes, and is read until it ends it, is silent, or its time is
-    /// over.
+    /// The peer is notified, and is read until it ends the connection, is silent, or its time is over.
     Reading { times: CloseTimes, heard: Instant },
     /// The kernel takes nothing more for the connection, and the rest is read.
     Rest,
@@ -177,7 +176,7 @@ impl Reader<'_> {
         is_there
     }
 
-    /// Ends with the stream: the last frame need not be terminated.
+    /// Delivers the last frame, which the end of the stream may terminate.
     async fn finish(&mut self) -> End {
         if let Some(frame) = self.framer.finish(self.buffer.bytes()) {
             self.buffer.complete();
@@ -232,7 +231,7 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Waits for bytes and reads them. Returns `None` at the end of the rest of a connection, instead of waiting.
+/// Waits for bytes and reads them. Once the connection is drained, returns `None` instead of waiting.
 async fn read<S: Stream>(
     buffer: &mut ReadBuffer,
     stream: &mut S,

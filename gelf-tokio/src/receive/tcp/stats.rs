@@ -16,11 +16,12 @@ use crate::receive::server::ConnectionCounts;
 /// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is
 /// unfinished on an open connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct TcpReceiverStats {
-    /// Times that the system could not give a connection, as when all file descriptors are in use.
+    /// Failures of the system to accept a connection, for example because all file descriptors are in use.
     pub accept_errors: u64,
-    /// Connections that the system gave.
+    /// Accepted connections.
     pub connections: u64,
     /// Connections that are open now, including those in the TLS handshake.
     pub open_connections: usize,
@@ -30,7 +31,7 @@ pub struct TcpReceiverStats {
     pub broken_connections: u64,
     /// Connections closed by [`close`](crate::TcpReceiver::close).
     pub closed_connections: u64,
-    /// Connections reset at once, because their peer had as many as it may have.
+    /// Connections reset at once, because their peer had the permitted number already.
     pub over_limit_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
@@ -42,16 +43,16 @@ pub struct TcpReceiverStats {
     pub slow_connections: u64,
     /// Connections closed because the memory of their unfinished frame was needed.
     pub evicted_connections: u64,
-    /// Frames handed out, or waiting to be.
+    /// Frames that `recv` has returned or will return.
     pub frames: u64,
-    /// Frames that were too long, and skipped. Each is handed out as an error.
+    /// Frames that were too long and skipped. `recv` returns an error for each.
     pub too_long_frames: u64,
-    /// Frames and errors that wait to be handed out.
+    /// Frames and errors that wait for `recv`.
     pub waiting_frames: u64,
     /// Frames lost because their connection broke or was closed in the middle of them, or before there was
     /// room for them in the queue.
     pub cut_frames: u64,
-    /// Frames of nothing but white space, which are left out.
+    /// Frames of only white space, which are skipped.
     pub empty_frames: u64,
 }
 

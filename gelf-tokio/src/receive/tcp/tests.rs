@@ -16,7 +16,7 @@ use super::*;
 async fn receiver(change: impl FnOnce(&mut TcpReceiverOptions)) -> TcpReceiver {
     let mut options = TcpReceiverOptions::default();
     change(&mut options);
-    TcpReceiver::bind_with("127.0.0.1:0", options).await.unwrap()
+    TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap()
 }
 
 async fn connect(receiver: &TcpReceiver) -> TcpStream {
@@ -149,7 +149,7 @@ async fn a_connection_beyond_the_limit_waits_until_another_ends() {
 }
 
 #[tokio::test]
-async fn frames_that_nobody_receives_make_the_sender_wait() {
+async fn frames_that_are_not_received_make_the_sender_wait() {
     let mut receiver = receiver(|options| options.max_queued_bytes = 1000).await;
     let mut peer = connect(&receiver).await;
     let frame = [&[b'x'; 400][..], b"\0"].concat();

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_after_a_reset_too() {
+    fn unacknowledged_bytes_are_known_after_a_reset() {
         let (mut client, mut server) = pair();
         client.write_all(&[b'x'; 1000]).unwrap();
         server.read_exact(&mut [0; 1000]).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_figure_begins_at_one_and_says_the_same() {
+    fn tcp_info_reports_the_same_number_plus_one() {
         let (mut client, server) = pair();
         assert_eq!(acknowledged(&client), 1);
         client.write_all(&[b'x'; 1000]).unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_none_is_an_error() {
+    fn a_descriptor_that_is_no_socket_is_an_error() {
         let file = std::fs::File::open("/dev/null").unwrap();
         unacknowledged_bytes(&file).unwrap_err();
     }

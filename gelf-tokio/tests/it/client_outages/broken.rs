@@ -1,4 +1,4 @@
-//! A connection that ends, or goes on without anybody behind it.
+//! Connections that end, or stay open without a reader.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn an_idle_connection_that_is_ended_is_made_again_for_the_next_message_alo
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// Reads so many messages.
+/// Reads `count` messages.
 async fn read_messages(stream: &mut TcpStream, count: usize) {
     let mut bytes = Vec::new();
     while bytes.iter().filter(|byte| **byte == 0).count() < count {
@@ -68,7 +68,7 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     // The runtime has no time between the end and the next messages to tell the driver of it.
     drop(stream);
     for number in 100..200 {
-        sending.client.try_send_with(&Message::new("h", text(number)), number).unwrap();
+        sending.client.try_send_with_receipt(&Message::new("h", text(number)), number).unwrap();
     }
     let sink = Sink::listen(listener);
     sink.expect(0, 100..200);
@@ -81,7 +81,7 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
     println!("{} messages went into a connection that had ended, and arrived after {took:?}", stats.resent);
     assert_eq!(stats.resent, 100);
-    // Nobody was there to read what was written to the old connection.
+    // No program reads what was written to the old connection.
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
@@ -112,8 +112,8 @@ async fn acknowledged_messages_are_not_sent_again() {
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// What the proxy had read is acknowledged, so that a cut may lose it. But what the next connection brings
-/// are whole messages in order, up to the last.
+/// Messages that the proxy has read are acknowledged, so a cut may lose them. But the next connection carries
+/// whole messages in order, up to the last.
 #[tokio::test]
 async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame() {
     let frame = |number| r#"{"version":"1.1","host":"h","short_message":""}"#.len() + text(number).len() + 1;
@@ -135,7 +135,7 @@ async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame
     );
 }
 
-/// Resets a connection after so many bytes, in which so many messages are whole.
+/// Resets a connection after a number of bytes, which contain a known number of whole messages.
 async fn reset_after(bytes: u64, passed: u64) -> Report {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
         sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&19_999)).await.arrivals;
     let acknowledged = 20_000 - written_again.len() as u64;
     assert_eq!(written_again, (acknowledged..20_000).collect::<Vec<_>>());
-    // What was acknowledged on the first connection is there, for whoever reads on.
+    // Messages acknowledged on the first connection can still be read.
     sink.leave_unread(0);
     sink.wait_for_all().await;
     sink.wait_for("the end of the first connection", |heard| heard.open == 1).await;
@@ -194,7 +194,7 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
 }
 
-/// What a proxy has taken into its hole is beyond any sender's knowledge; all else comes by the next
+/// A sender cannot know which acknowledged messages a proxy discards; all others arrive by the next
 /// connection.
 #[tokio::test]
 async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_again() {
@@ -213,9 +213,9 @@ async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_ag
     sending.end(20_000).await;
 }
 
-/// No sender can know what a receiver has read: what its operating system has acknowledged is lost with it.
+/// A sender cannot know what a receiver has read: acknowledged messages are lost if the receiver ends.
 #[tokio::test]
-async fn a_receiver_that_dies_takes_no_more_with_it_than_what_its_system_had_acknowledged() {
+async fn a_receiver_that_dies_loses_only_acknowledged_messages() {
     let sink = Sink::start().await;
     let sending = connected(&sink).await;
     sink.leave_unread(1);
@@ -251,13 +251,13 @@ async fn a_receiver_that_dies_takes_no_more_with_it_than_what_its_system_had_ack
 
 /// As a proxy does that has nothing behind it: it accepts, acknowledges, and resets.
 #[tokio::test]
-async fn who_takes_everything_and_resets_is_not_connected_to_without_a_pause() {
+async fn a_receiver_that_takes_everything_and_resets_is_reconnected_to_after_a_pause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     let client = sending.client.clone();
     let feeding = tokio::spawn(async move {
         let mut number = 0;
-        while client.send_with(&Message::new("h", "m"), number).await.is_ok() {
+        while client.send_with_receipt(&Message::new("h", "m"), number).await.is_ok() {
             number += 1;
             sleep(Duration::from_millis(1)).await;
         }

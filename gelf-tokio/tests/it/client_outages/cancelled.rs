@@ -12,7 +12,7 @@ use crate::support::outages::{
     LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
 };
 
-/// Polls a future so many times, whenever it asks for it, and drops it.
+/// Polls a future a number of times, each time after it was woken, and drops it.
 async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
@@ -22,7 +22,7 @@ async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<
         times -= 1;
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            // The last time nobody waits to be woken.
+            // After the last poll, no wake-up is awaited.
             Poll::Pending if times == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
@@ -66,7 +66,7 @@ async fn a_send_that_is_dropped_has_queued_nothing() {
     assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, queued);
     assert_eq!((stats.connections, stats.resent), (1, 0));
     sink.wait_for_all().await;
-    // None that was dropped has arrived, which would be unexpected.
+    // No message of a dropped future has arrived, which would be unexpected.
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
@@ -81,7 +81,7 @@ async fn a_wait_that_is_dropped_does_not_keep_the_others_waiting() {
                 let mut queued = 0;
                 for number in 0..200 {
                     let receipt = receipt(stream, number);
-                    // Every other sender gives up what it waits for, and perhaps just as it was told of room.
+                    // Every other sender gives up waiting, perhaps just as it is woken for room.
                     let times = if stream % 2 == 0 { usize::MAX } else { times(number, 3) };
                     let ready = polled(send(&client, receipt), times).await.is_some();
                     queued += u64::from(ready);
@@ -111,7 +111,7 @@ async fn a_sender_whose_futures_are_dropped_writes_whole_frames_in_order_and_non
     let mut sender = TcpSender::connect(&tcp(sink.address)).await.unwrap();
     let (mut sent, mut dropped_sends, mut dropped_flushes) = (Vec::new(), 0, 0);
     for number in 0..60 {
-        // Again and again the receiver stops reading, and then nobody is woken who waits for it.
+        // The receiver repeatedly stops reading, and then no waiting sender is woken.
         let is_read = number / 10 % 2 == 1;
         sink.leave_unread(usize::from(!is_read));
         // No buffer of the system takes all of a long one.
@@ -184,7 +184,7 @@ async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
         sink.wait_for("the end of both connections", |heard| heard.open == 0).await;
         let (report, heard) = (sink.report(), sink.heard());
         assert!(report.is_complete(), "{report}");
-        // Those alone may have arrived twice that were given up and sent by the other client.
+        // Only messages that were given up and sent by the other client may arrive twice.
         for receipt in &again {
             assert!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count() <= 2);
         }

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome, Resolve, Resolving};
+use gelf_tokio::resolve::{Resolve, Resolving};
+use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
@@ -68,7 +69,7 @@ async fn a_close_with_the_destination_down_says_how_many_messages_were_not_sent(
             client.send(&Message::new("h", number.to_string())).await.unwrap();
         }
         let error = client.close(Duration::from_millis(200)).await.unwrap_err();
-        // Over UDP a datagram is taken without an error, until a refusal is heard.
+        // Over UDP a datagram is taken without an error, until a refusal is received.
         assert!(error.messages == 10 || scheme == "gelf" && error.messages > 0, "{scheme}: {error}");
         assert_account(&client.stats(), 10);
     }

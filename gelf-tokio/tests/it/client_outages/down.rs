@@ -22,7 +22,7 @@ async fn down() -> (Sink, TcpProxy) {
     (sink, proxy)
 }
 
-/// Lets the destination come back, and time pass as it does.
+/// Lets the destination recover, and time pass as usual.
 async fn come_back(proxy: &TcpProxy, sending: &Sending) {
     let failed = sending.stats().failed_connects;
     // The pauses of 300 s: 51.1 s at most for the first nine, 30 s for each of the others; 15 s on average.
@@ -44,7 +44,7 @@ async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_th
     assert_account(&stats, 5000);
     assert_eq!((stats.waiting, stats.in_flight, stats.connections), (5000, 0, 0));
     assert!(!stats.is_connected);
-    // The first nine pauses are 25 s on average; so many attempts in 2 s would be none.
+    // The first nine pauses are 25 s together on average, so no nine attempts fit into 2 s.
     assert!((1..=15).contains(&stats.failed_connects), "{stats:?}");
 
     proxy.accept_again().await.unwrap();
@@ -59,7 +59,7 @@ async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_wait_senders_wait_through_five_minutes_and_nothing_is_lost() {
+async fn with_wait_senders_wait_for_five_minutes_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
     let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
     let sending = Sending::start(&endpoint);

@@ -17,7 +17,7 @@ fn start_with_grace(endpoint: &Endpoint, grace: Duration) -> Sending {
 }
 
 #[tokio::test]
-async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_gives_all_up() {
+async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_drops_all() {
     let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
     proxy.refuse().await;
     let sending = start_with_grace(&tcp(proxy.address()), Duration::from_secs(1));
@@ -106,7 +106,7 @@ async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_
 }
 
 #[tokio::test]
-async fn a_driver_that_never_ran_gives_all_up() {
+async fn a_driver_that_never_ran_drops_all_messages() {
     let (client, mut receipts, driver) =
         Client::builder(&tcp("127.0.0.1:9".parse().unwrap())).build_with_receipts().unwrap();
     for number in 0..10 {

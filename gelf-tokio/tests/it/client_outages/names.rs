@@ -1,4 +1,4 @@
-//! The destination's name, and what it stands for.
+//! Lookups of the destination's name.
 
 use std::net::SocketAddr;
 
@@ -46,7 +46,7 @@ async fn the_next_address_is_taken_when_the_first_refuses() {
     sending.send(0..100).await;
     sink.wait_for_all().await;
     let (stats, _) = sending.end(100).await;
-    // It is one attempt, whatever the number of addresses.
+    // Any number of addresses counts as one attempt.
     assert_eq!((stats.failed_connects, stats.connections, book.lookups()), (0, 1, 1));
     assert!(sink.report().is_exact(), "{}", sink.report());
 }

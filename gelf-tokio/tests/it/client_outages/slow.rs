@@ -1,21 +1,22 @@
-//! A destination that takes its time.
+//! Slow destinations.
 
 use std::time::Duration;
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{ClientStats, Outcome, WhenFull};
+use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
 
-/// How many bytes may wait for the slow one.
+/// The number of bytes that may wait for the slow receiver.
 const BUDGET: usize = 16 * 1024;
 
-/// How many bytes no message is shorter than.
+/// The minimum length of a message in bytes.
 const SHORTEST: usize = 70;
 
-/// A proxy that passes so many bytes in a second, and holds few.
+/// A proxy with a limited rate in bytes per second, and small buffers.
 async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
     let plan = TcpPlan::new().throttle(bytes_per_second);
     let options = TcpOptions { plan, max_held: 16 * 1024, ..TcpOptions::default() };
@@ -57,7 +58,7 @@ async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
         started.elapsed()
     );
     assert!(!sender.is_finished());
-    // Slowly, but on the same connection, the slow one goes on.
+    // The slow receiver continues on the same connection.
     let more = |stats: &ClientStats| stats.queued > queued;
     let stats = to_slow.wait_for("progress", more).await;
     println!("the next was queued after {:?}", started.elapsed());
@@ -75,7 +76,8 @@ async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
     }
 }
 
-/// The time-out is for a window that stays shut, and not for how long all takes: twice as long, here.
+/// The time-out applies to a window that stays shut, not to the whole transfer, which takes twice as long
+/// here.
 #[tokio::test]
 async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
     // The window of this receiver is shut for about half a second, again and again.

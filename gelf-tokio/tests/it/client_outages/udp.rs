@@ -42,7 +42,7 @@ async fn messages_without_a_listener_are_lost_and_counted_and_all_others_arrive(
     send_slowly(&sending, 20..70).await;
     let stats = sending.stats();
     assert_account(&stats, 70);
-    // Each of the fifty, the last too, behind which nothing was sent.
+    // Each of the fifty, including the last, after which nothing was sent.
     assert_eq!((stats.sent, stats.dropped.refused, stats.dropped.total()), (20, 50, 50));
 
     proxy.accept_again().await.unwrap();
@@ -59,7 +59,7 @@ async fn messages_without_a_listener_are_lost_and_counted_and_all_others_arrive(
     assert_eq!(arrivals(&sink).await, (71..100).collect::<Vec<_>>());
 
     let (stats, ledger) = sending.end(100).await;
-    // What is lost is exactly what the receipts say, and what was sent in the gap.
+    // The lost messages are exactly those that the receipts report and those sent in the gap.
     assert_eq!(ledger.with(Outcome::Dropped(DropReason::Refused)), (20..70).collect::<Vec<_>>());
     assert_eq!((stats.sent, stats.dropped.refused, stats.dropped.total()), (50, 50, 50));
     assert_eq!((stats.connections, stats.failed_connects, stats.broken_connections), (1, 0, 0));

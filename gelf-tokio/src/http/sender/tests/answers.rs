@@ -261,7 +261,7 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_before_the_request_is_read_is_heard_though_writing_fails() {
+async fn an_early_answer_is_read_though_writing_fails() {
     // A receiver that refuses a long body by its length, and closes.
     for _ in 0..20 {
         let mut server = Server::start().await;

@@ -37,7 +37,7 @@ async fn serve(listener: TcpListener, log: Log) {
     }
 }
 
-/// Polls a future so many times. Returns its output, if it was ready by then.
+/// Polls a future `polls` times. Returns its output, if it was ready by then.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut left = times;
@@ -61,8 +61,8 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// Posts, gives up a second post after so many polls, and posts again. Whether the second one was ready by
-/// then, and whether a connection ended amid its request.
+/// Posts, drops a second post after `polls` polls, and posts again. Returns whether the second one was ready
+/// by then, and whether a connection ended amid its request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Connections have it from the listener.
@@ -87,7 +87,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     };
     sender.post(c.clone()).await.unwrap();
     drop(sender);
-    // Of one on which nothing was sent, the server may see nothing.
+    // The server may see nothing of a connection on which nothing was sent.
     let connections = if kept && !done && polls > 0 { 2 } else { 1 };
     while log.lock().unwrap().len() < connections
         || !log.lock().unwrap().iter().any(|(bodies, _)| bodies.contains(&c))

@@ -72,7 +72,7 @@ async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
         let (result, mut kept) = server.answer_one(&mut sender, ACCEPTED).await;
         result.unwrap();
         let serve = async {
-            // The request is on its way already, when the connection ends.
+            // The request is sent already when the connection ends.
             assert!(kept.request().await.is_some());
             if reset {
                 kept.reset()
@@ -91,7 +91,7 @@ async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn it_is_sent_once_more_and_not_twice() {
+async fn a_request_is_sent_once_more_and_not_twice() {
     for reset in [false, true] {
         let mut server = Server::start().await;
         let mut sender = server.sender(&HttpOptions::default());
@@ -139,8 +139,8 @@ async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
     }
 }
 
-/// A server that ends the connection after so many bytes of its answer: on the first request or, with `kept`,
-/// on the second. Gives the result, and how often the request was seen.
+/// Runs a server that ends the connection in the middle of its answer: on the first request or, with `kept`,
+/// on the second. Returns the result, and how often the request was seen.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
     let mut server = Server::start().await;
     let mut sender = server.sender(&HttpOptions::default());

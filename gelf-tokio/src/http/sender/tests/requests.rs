@@ -100,7 +100,7 @@ async fn a_body_goes_out_whole_whatever_its_length() {
 }
 
 #[tokio::test]
-async fn where_bodies_are_lines_one_message_is_a_line_too() {
+async fn with_bulk_a_single_message_is_a_line_too() {
     let options = HttpOptions { bulk: true, ..HttpOptions::default() };
     assert_eq!(seen(&options, send).await.body, format!("{PAYLOAD}\n").as_bytes());
     let pretty = seen(&options, async |sender| sender.send_payload(b"{\n\"a\":1\r\n}").await.unwrap()).await;
@@ -120,7 +120,7 @@ async fn a_bulk_body_is_sent_as_it_is() {
 async fn an_ipv6_address_is_connected_to_and_stands_in_brackets() {
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    let resolver = Arc::new(crate::SystemResolver);
+    let resolver = Arc::new(crate::resolve::SystemResolver);
     let options = HttpOptions::default();
     let mut sender = HttpSender::from_options(&options, "::1", address.port(), resolver).unwrap();
     let serve = async {

@@ -124,7 +124,7 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // It is no frame that could be cut.
+    // White space is no frame that could be cut.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
@@ -139,7 +139,7 @@ async fn a_frame_that_is_too_long_has_no_longer_to_come_to_its_end() {
         tokio::time::sleep(2 * SECOND).await;
         reading.write(b"more of it").await;
     }
-    // It is counted as too long, and not again.
+    // The frame is counted once, as too long.
     assert_eq!(reading.end().await, (End::Slow, 30.0, 0));
 }
 
@@ -156,10 +156,10 @@ async fn a_frame_behind_one_that_was_skipped_has_all_of_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_which_nobody_receives_does_not_count() {
+async fn time_without_a_recv_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
-    // The second has no room, so the third is not read on.
+    // The second frame has no room, so the third is not read.
     tokio::time::sleep(3600 * SECOND).await;
     reading.item().await.unwrap();
     reading.item().await.unwrap();
@@ -171,7 +171,7 @@ async fn time_in_which_nobody_receives_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
-    // A long frame of another connection, that waits to be received.
+    // A long frame of another connection, which waits for `recv`.
     let mut other = reading.protocol.budget.claim();
     other.grow(1 << 20).await.unwrap();
     other.complete();
@@ -327,7 +327,7 @@ async fn a_receiver_that_closes_reads_a_connection_until_it_is_silent() {
     reading.write(b"{\"a\":1}\0{\"b\":").await;
     reading.item().await.unwrap();
     reading.closer.close(30 * SECOND);
-    // The peer is told, and goes on for a while.
+    // The peer is notified, and keeps sending for a while.
     assert_eq!(reading.peer.read(&mut [0]).await.unwrap(), 0);
     for byte in b"1}\0{\"c\":1}\0{" {
         reading.write(&[*byte]).await;
