@@ -120,6 +120,9 @@ pub use endpoint::{
 #[cfg(feature = "http")]
 pub use http::{BulkBody, HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use receive::fuzzing;
 #[cfg(feature = "http")]
 pub use receive::{HttpDroppedValues, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejections};
 pub use receive::{
