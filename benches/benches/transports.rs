@@ -170,9 +170,8 @@ impl Tcp {
             let mut rest = payloads.iter();
             while rest.len() > 0 {
                 let before = processor_time();
-                while framed.write_buffer().len() < BOUNDARY
-                    && let Some(payload) = rest.next()
-                {
+                while framed.write_buffer().len() < BOUNDARY {
+                    let Some(payload) = rest.next() else { break };
                     framed.as_mut().start_send(payload.clone()).unwrap();
                 }
                 let len = framed.write_buffer().len();

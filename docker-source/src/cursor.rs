@@ -191,10 +191,11 @@ impl StreamCursor {
 
     fn forget(&mut self) {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
-        while self.remembered.len() > REMEMBERED_AT_LEAST
-            && let Some(oldest) = self.remembered.front()
-            && (Some(oldest.time) < horizon || self.remembered.len() > REMEMBERED_AT_MOST)
-        {
+        while self.remembered.len() > REMEMBERED_AT_LEAST {
+            let Some(oldest) = self.remembered.front() else { break };
+            if Some(oldest.time) >= horizon && self.remembered.len() <= REMEMBERED_AT_MOST {
+                break;
+            }
             self.forgotten = self.forgotten.max(Some(oldest.time));
             self.remembered.pop_front();
         }
@@ -455,15 +456,15 @@ mod tests {
             let mut body = Vec::new();
             for (index, record) in selected.iter().enumerate() {
                 encode(record, &mut body);
-                if let Some((every, count)) = self.repeat
-                    && index % every == every - 1
-                    && record.repeatable
-                {
-                    let again = &selected[index.saturating_sub(count)..=index];
-                    again
-                        .iter()
-                        .filter(|record| record.repeatable)
-                        .for_each(|record| encode(record, &mut body));
+                match self.repeat {
+                    Some((every, count)) if index % every == every - 1 && record.repeatable => {
+                        let again = &selected[index.saturating_sub(count)..=index];
+                        again
+                            .iter()
+                            .filter(|record| record.repeatable)
+                            .for_each(|record| encode(record, &mut body));
+                    }
+                    _ => {}
                 }
             }
             body

@@ -107,10 +107,9 @@ impl Segment {
     fn find_in<'n>(&self, name: &'n str, is_last: bool) -> Option<&'n str> {
         let mut from = name;
         loop {
-            if let Some(behind) = self.strip_from(from)
-                && (behind.is_empty() || !is_last)
-            {
-                return Some(behind);
+            match self.strip_from(from) {
+                Some(behind) if behind.is_empty() || !is_last => return Some(behind),
+                _ => {}
             }
             let mut skipped = from.chars();
             if !self.after_star || matches!(skipped.next(), None | Some('/')) {

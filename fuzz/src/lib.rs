@@ -1,4 +1,4 @@
-//! Fuzz targets of gelf-core and docker-source: properties that hold for any input.
+//! Fuzz targets of gelf-core, gelf-tokio and docker-source: properties that hold for any input.
 //!
 //! Each function takes bytes and panics if a property does not hold. `scripts/fuzz` runs them under
 //! libFuzzer. The tests replay the seeds in `seeds/`, a folder for each function, and mutations of them; the
@@ -14,6 +14,7 @@
 mod container_logs;
 mod engine_events;
 mod framing;
+mod http_bodies;
 mod inflating;
 mod messages;
 mod parts;
@@ -23,6 +24,7 @@ mod vectors;
 pub use container_logs::{line_joiner, log_frames, log_terminal};
 pub use engine_events::event_stream;
 pub use framing::framer;
+pub use http_bodies::http_body;
 pub use inflating::inflate_capped;
 pub use messages::{datagram_decode, json_decode, round_trip};
 pub use reassembly::reassembler_operations;

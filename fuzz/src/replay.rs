@@ -64,6 +64,7 @@ replays!(
     datagram_decode,
     event_stream,
     framer,
+    http_body,
     inflate_capped,
     json_decode,
     line_joiner,

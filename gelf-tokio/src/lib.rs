@@ -120,6 +120,9 @@ pub use endpoint::{Endpoint, InvalidEndpoint, Transport, WhenFull};
 #[cfg(feature = "http")]
 pub use http::{HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use receive::fuzzing;
 #[cfg(feature = "http")]
 pub use receive::HttpReceiver;
 pub use receive::{ReceiveError, Received, TcpReceiver, UdpReceiver};

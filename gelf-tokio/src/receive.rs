@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
 
+#[cfg(feature = "fuzzing")]
+pub use http::fuzzing;
 #[cfg(feature = "http")]
 pub use http::{HttpDropCounts, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejectionCounts};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};

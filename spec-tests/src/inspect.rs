@@ -247,12 +247,12 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
         .take(2)
         .copied()
         .collect();
-    if let [first @ 0x78, second] = joined[..]
-        && second != 0x9c
-        && Encoding::sniff(&joined) == Encoding::Zlib
-    {
-        let text = format!("zlib begins {first:02x} {second:02x}; Logstash knows 78 9c alone");
-        inspection.note("R40", "CompressionHeader", Severity::Odd, text);
+    match joined[..] {
+        [first @ 0x78, second] if second != 0x9c && Encoding::sniff(&joined) == Encoding::Zlib => {
+            let text = format!("zlib begins {first:02x} {second:02x}; Logstash knows 78 9c alone");
+            inspection.note("R40", "CompressionHeader", Severity::Odd, text);
+        }
+        _ => {}
     }
 }
 

@@ -319,9 +319,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{:?}", expected.errors),
             format!("{} datagrams", datagrams.len()),
         ));
-    } else if let Some(wanted) = wanted
-        && inspection.payload.unwrap_or_default() != wanted
-    {
+    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != *wanted) {
         differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "others, or none"));
     }
     Ok((verdict_of(&differences, true), differences))

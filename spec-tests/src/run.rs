@@ -142,17 +142,20 @@ pub fn run(
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;
-    if let (Reply::Unsupported(_), Input::Send(send)) = (&reply, request.input)
-        && send.compression.is_none()
-        && send.transport == "udp"
-    {
-        for compression in ["gzip", "zlib"] {
-            let mut compressed = send.clone();
-            compressed.compression = Some(compression.to_owned());
-            let reply = subject.ask(Request { input: Input::Send(&compressed), ..request })?;
-            if !matches!(reply, Reply::Unsupported(_)) {
-                return Ok(reply);
-            }
+    let send = match (&reply, request.input) {
+        (Reply::Unsupported(_), Input::Send(send))
+            if send.compression.is_none() && send.transport == "udp" =>
+        {
+            send
+        }
+        _ => return Ok(reply),
+    };
+    for compression in ["gzip", "zlib"] {
+        let mut compressed = send.clone();
+        compressed.compression = Some(compression.to_owned());
+        let reply = subject.ask(Request { input: Input::Send(&compressed), ..request })?;
+        if !matches!(reply, Reply::Unsupported(_)) {
+            return Ok(reply);
         }
     }
     Ok(reply)

@@ -238,9 +238,8 @@ impl Body {
     /// Reads the first `limit` bytes of the body, or all of a shorter one.
     async fn start(&mut self, limit: usize) -> BytesMut {
         let mut start = BytesMut::new();
-        while start.len() < limit
-            && let Some(Ok(part)) = self.next().await
-        {
+        while start.len() < limit {
+            let Some(Ok(part)) = self.next().await else { break };
             start.extend_from_slice(&part);
         }
         start.truncate(limit);

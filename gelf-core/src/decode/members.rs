@@ -44,10 +44,10 @@ impl<'a, 'n> Members<'a, 'n> {
         name: Cow<'a, str>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        if let Cow::Borrowed(name) = name
-            && let Some(bare) = name.strip_prefix('_')
-        {
-            return self.prefixed(reader, visitor, Cow::Borrowed(bare), offset);
+        if let Cow::Borrowed(name) = name {
+            if let Some(bare) = name.strip_prefix('_') {
+                return self.prefixed(reader, visitor, Cow::Borrowed(bare), offset);
+            }
         }
         self.other(reader, visitor, name, offset)
     }
@@ -62,10 +62,10 @@ impl<'a, 'n> Members<'a, 'n> {
         offset: usize,
     ) -> Result<(), DecodeError> {
         let name = FieldName::decoded(bare);
-        if !name.is_foreign()
-            && let Some(text) = reader.plain_string()
-        {
-            return self.field(reader, visitor, name, Value::Str(Cow::Borrowed(text)), offset);
+        if !name.is_foreign() {
+            if let Some(text) = reader.plain_string() {
+                return self.field(reader, visitor, name, Value::Str(Cow::Borrowed(text)), offset);
+            }
         }
         let value = reader.value()?;
         self.prefixed_value(reader, visitor, name, value, offset)

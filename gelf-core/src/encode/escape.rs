@@ -70,10 +70,10 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
         text = &text[clean..];
         long = run_from - text.len() >= 32;
         // Escapes come together: a line feed and the tab of the next line.
-        while let Some((byte, rest)) = text.split_first()
-            && needs_escape(*byte)
-            && room.len() >= 8
-        {
+        while let Some((byte, rest)) = text.split_first() {
+            if !needs_escape(*byte) || room.len() < 8 {
+                break;
+            }
             room = put_escape(room, *byte);
             text = rest;
         }
@@ -84,10 +84,10 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
 /// Writes the clean blocks of 32 bytes at the start, each checked by a few vector instructions.
 #[inline(always)]
 fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    while let Some((block, tail)) = text.split_first_chunk::<32>()
-        && room.len() >= SLACK
-        && is_clean(block)
-    {
+    while let Some((block, tail)) = text.split_first_chunk::<32>() {
+        if room.len() < SLACK || !is_clean(block) {
+            break;
+        }
         room = put(room, *block, block.len());
         text = tail;
     }
@@ -117,9 +117,7 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
 #[inline(always)]
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
-    if let Some(last) = last
-        && bits > 0
-    {
+    if let Some(last) = last.filter(|_| bits > 0) {
         // They are the end of the last word of the text, whose other bytes are written already.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes(word) == 0 {
@@ -237,9 +235,10 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
             return bytes.len() - rest.len() + escapes.trailing_zeros() as usize / 8;
         }
         rest = tail;
-        while let Some((block, tail)) = rest.split_first_chunk::<32>()
-            && is_clean(block)
-        {
+        while let Some((block, tail)) = rest.split_first_chunk::<32>() {
+            if !is_clean(block) {
+                break;
+            }
             rest = tail;
         }
     }
@@ -285,9 +284,10 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
         room = put(room, [short], 1);
         rest = tail;
         // Escapes come together: a line feed and the tab of the next line.
-        while let Some((short, tail)) = short_escape(rest)
-            && room.len() >= SLACK
-        {
+        while let Some((short, tail)) = short_escape(rest) {
+            if room.len() < SLACK {
+                break;
+            }
             room = put(room, [short], 1);
             rest = tail;
         }

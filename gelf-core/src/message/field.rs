@@ -62,13 +62,13 @@ impl<'a> FieldName<'a> {
     )]
     pub const fn from_static(name: &'static str) -> FieldName<'static> {
         let text = match name.as_bytes() {
-            [b'_', ..] => name.split_at(1).1,
-            _ => name,
+            [b'_', bare @ ..] => std::str::from_utf8(bare),
+            _ => Ok(name),
         };
-        if check(text).is_some() {
-            panic!("not a GELF field name");
+        match text {
+            Ok(text) if check(text).is_none() => FieldName { text: Cow::Borrowed(text), foreign: false },
+            _ => panic!("not a GELF field name"),
         }
-        FieldName { text: Cow::Borrowed(text), foreign: false }
     }
 
     /// Makes a name of any text: each character that is not allowed becomes `_`, `id` becomes `id_`, an empty

@@ -240,17 +240,17 @@ fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     let mut rest = text;
     let mut digits = |most: usize| {
         let (mut number, mut len) = (0_i64, 0);
-        while let [digit @ b'0'..=b'9', tail @ ..] = rest
-            && len < most
-        {
+        while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+            if len == most {
+                break;
+            }
             (number, len) = (number * 10 + i64::from(digit - b'0'), len + 1);
             rest = tail;
         }
         let mut point = false;
-        if let [b'.', tail @ ..] = rest
-            && len > 0
-        {
-            (rest, point) = (tail, true);
+        match rest {
+            [b'.', tail @ ..] if len > 0 => (rest, point) = (tail, true),
+            _ => {}
         }
         (number, len, point)
     };

@@ -47,7 +47,7 @@ impl Encoding {
 /// Returns whether the two bytes are a zlib header (RFC 1950, section 2.2): CM 8 is deflate, CINFO up to 7 a
 /// window of up to 32 KiB.
 fn is_zlib_header(method: u8, flags: u8) -> bool {
-    method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(method) * 256 + u16::from(flags)).is_multiple_of(31)
+    method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(method) * 256 + u16::from(flags)) % 31 == 0
 }
 
 #[cfg(test)]

@@ -330,9 +330,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
 
     /// Drops the messages that were not completed in time. [`handle_chunk`](Self::handle_chunk) does so, too.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.first_deadline.is_some_and(|deadline| deadline < now)
-            && let Some(oldest) = self.by_age.first()
-        {
+        while self.first_deadline.is_some_and(|deadline| deadline < now) {
+            let Some(oldest) = self.by_age.first() else { break };
             self.drop_message(oldest, ReassemblyDropReason::Expired);
         }
     }
@@ -351,12 +350,14 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// no message.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
         // No source has more messages than there are.
-        if self.index.len() >= self.limits.max_entries_per_source
-            && let Some(of_source) = self.sources.get(&key.1)
-            && of_source.len() >= self.limits.max_entries_per_source
-            && let Some(oldest) = of_source.first()
-        {
-            self.drop_message(oldest, ReassemblyDropReason::Evicted);
+        if self.index.len() >= self.limits.max_entries_per_source {
+            let full = self
+                .sources
+                .get(&key.1)
+                .filter(|of_source| of_source.len() >= self.limits.max_entries_per_source);
+            if let Some(oldest) = full.and_then(|of_source| of_source.first()) {
+                self.drop_message(oldest, ReassemblyDropReason::Evicted);
+            }
         }
         while self.index.len() >= self.limits.max_entries && self.evict() {}
         if self.free.is_empty() && !self.has_room(Self::SLOT_BYTES) {
@@ -483,10 +484,12 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// Finds the oldest message with one chunk. Each message with a second chunk is passed only once, since
     /// none becomes younger or loses a chunk.
     fn oldest_single(&mut self) -> Option<u32> {
-        while let Some(slot) = self.oldest_single
-            && self.slots.get(slot).chunks.received() > 1
-        {
-            self.oldest_single = self.slots.get(slot).links.after(Kind::Age);
+        while let Some(slot) = self.oldest_single {
+            let place = self.slots.get(slot);
+            if place.chunks.received() <= 1 {
+                break;
+            }
+            self.oldest_single = place.links.after(Kind::Age);
         }
         self.oldest_single
     }

@@ -16,10 +16,11 @@ impl fmt::Display for Endpoint {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port)?,
             false => write!(f, "{scheme}://{}:{}", self.host, self.port)?,
         }
-        if let Transport::Http(options) = &self.transport
-            && options.path != HttpOptions::default().path
-        {
-            f.write_str(&options.path)?;
+        match &self.transport {
+            Transport::Http(options) if options.path != HttpOptions::default().path => {
+                f.write_str(&options.path)?;
+            }
+            _ => {}
         }
         let mut separator = '?';
         for row in &TABLE {

@@ -223,13 +223,13 @@ impl HttpSender {
         is_gzip: bool,
         started: Instant,
     ) -> Result<(Response<Incoming>, Connection), HttpError> {
-        if let Some(mut kept) = self.connection.take()
-            && kept.is_ready().await
-        {
-            match kept.send(self.head.request(body, is_gzip)).await {
-                Ok(response) => return Ok((response, kept)),
-                Err(error) if kept.has_heard() => return Err(error),
-                Err(error) => tracing::debug!(%error, "a kept connection was over, a new one is made"),
+        if let Some(mut kept) = self.connection.take() {
+            if kept.is_ready().await {
+                match kept.send(self.head.request(body, is_gzip)).await {
+                    Ok(response) => return Ok((response, kept)),
+                    Err(error) if kept.has_heard() => return Err(error),
+                    Err(error) => tracing::debug!(%error, "a kept connection was over, a new one is made"),
+                }
             }
         }
         let left = self.timeout.saturating_sub(started.elapsed());

@@ -1,6 +1,9 @@
 //! Receives messages as HTTP requests, from many connections at once.
 
+mod body_values;
 mod connection;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod options;
 mod protocol;
 mod rejection;

@@ -111,11 +111,11 @@ impl TcpSender {
         if self.is_closed() {
             return Err(SendError::Closed);
         }
-        if self.connection.has_to_write()
-            && let Err(error) = self.connection.drive().await
-        {
-            self.closed = true;
-            return Err(error.into());
+        if self.connection.has_to_write() {
+            if let Err(error) = self.connection.drive().await {
+                self.closed = true;
+                return Err(error.into());
+            }
         }
         Ok(())
     }

@@ -23,9 +23,10 @@ impl AckMap {
 
     /// Returns the number of acknowledged bytes of plaintext, given that of ciphertext.
     pub(crate) fn acknowledge(&mut self, ciphertext: u64) -> u64 {
-        while let Some((plaintext, end)) = self.flushes.front()
-            && *end <= ciphertext
-        {
+        while let Some((plaintext, end)) = self.flushes.front() {
+            if *end > ciphertext {
+                break;
+            }
             self.acknowledged = *plaintext;
             self.flushes.pop_front();
         }

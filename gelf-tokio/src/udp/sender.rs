@@ -170,10 +170,10 @@ impl UdpSender {
             }
             Err(error) => error,
         };
-        if self.overflow == Overflow::Truncate
-            && let Ok(decoded) = Decoder::lenient().decode(payload)
-        {
-            return self.send(&decoded.message).await;
+        if self.overflow == Overflow::Truncate {
+            if let Ok(decoded) = Decoder::lenient().decode(payload) {
+                return self.send(&decoded.message).await;
+            }
         }
         let result = Err(error.into());
         self.judge(&result);

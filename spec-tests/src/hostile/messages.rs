@@ -55,12 +55,13 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
         let from = numbers.pick(&['A', 'A', 'A', 'B']);
         let mut datagrams = chunks(&packed(&payload, numbers), numbers);
         numbers.shuffle(&mut datagrams);
-        if let [first, _, ..] = &datagrams[..]
-            && numbers.once_in(4)
-        {
+        match &datagrams[..] {
             // Repeats a datagram before the last one.
-            let first = first.clone();
-            datagrams.insert(1, first);
+            [first, _, ..] if numbers.once_in(4) => {
+                let first = first.clone();
+                datagrams.insert(1, first);
+            }
+            _ => {}
         }
         datagrams.reverse();
         waiting.push((

@@ -88,12 +88,12 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         bound(&mut case);
     }
     // Repeated bombs would only be slow.
-    if numbers.once_in(40)
-        && let Case::Datagrams(datagrams) = &mut case
-    {
-        let at = numbers.below(datagrams.len());
-        if let Some(datagram) = datagrams.get_mut(at) {
-            datagram.bytes = bomb(&datagram.bytes, numbers);
+    if numbers.once_in(40) {
+        if let Case::Datagrams(datagrams) = &mut case {
+            let at = numbers.below(datagrams.len());
+            if let Some(datagram) = datagrams.get_mut(at) {
+                datagram.bytes = bomb(&datagram.bytes, numbers);
+            }
         }
     }
     bound(&mut case);

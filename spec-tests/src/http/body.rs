@@ -41,12 +41,10 @@ pub(super) struct BodyReader {
 
 impl BodyReader {
     pub(super) fn new(framing: Framing, max_bytes: usize) -> Result<Self, Fault> {
-        if let Framing::Length(len) = framing
-            && len > max_bytes
-        {
-            return Err(too_long(max_bytes, &[]));
+        match framing {
+            Framing::Length(len) if len > max_bytes => Err(too_long(max_bytes, &[])),
+            framing => Ok(Self { framing, body: Vec::new(), chunks: 0, max_bytes }),
         }
-        Ok(Self { framing, body: Vec::new(), chunks: 0, max_bytes })
     }
 
     /// Moves the bytes of the body out of the buffer. Returns whether the body is complete.

@@ -92,9 +92,8 @@ impl<'b> Values<'b> {
 
     fn several(body: &'b [u8], mut rest: &'b [u8]) -> Self {
         let mut values = Self::new(Form::Several);
-        while rest.starts_with(b"{")
-            && let Some(len) = object_len(rest)
-        {
+        while rest.starts_with(b"{") {
+            let Some(len) = object_len(rest) else { break };
             let (object, tail) = rest.split_at(len);
             values.add(object);
             rest = trim_start(tail);

@@ -68,9 +68,7 @@ pub(super) fn plan<'v>(
                     .collect();
                 renew_ids(&mut all, key);
                 Ok(Ok(Plan::Datagrams(all)))
-            } else if options.tcp.is_none()
-                && let Some(http) = &options.http
-            {
+            } else if let (None, Some(http)) = (&options.tcp, &options.http) {
                 post(payload, http)
             } else if payload.contains(&0) {
                 refuse("its null byte would end the frame")
@@ -148,10 +146,10 @@ fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };
-        if bytes.starts_with(&[0x1e, 0x0f])
-            && let Some(end) = bytes.get_mut(6..10)
-        {
-            end.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        if bytes.starts_with(&[0x1e, 0x0f]) {
+            if let Some(end) = bytes.get_mut(6..10) {
+                end.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            }
         }
     }
 }

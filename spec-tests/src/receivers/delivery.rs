@@ -36,9 +36,7 @@ impl Delivery {
         if !chunks.is_empty() {
             ways.insert(Way::Chunked);
         }
-        if let [(header, [])] = chunks[..]
-            && header.sequence_count() == 1
-        {
+        if matches!(chunks[..], [(header, [])] if header.sequence_count() == 1) {
             ways.insert(Way::EmptySingleChunk);
         }
         if chunks.is_sorted_by(|(_, one), (_, next)| one.len() >= next.len()) {

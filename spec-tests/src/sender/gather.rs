@@ -91,21 +91,21 @@ impl Gatherer {
                 }
                 None => {}
             }
-        } else if let Some(finished) = self.finished.get(&key)
-            && at.duration_since(finished.at) <= TIMEOUT
-            && finished.hashes.get(&number) == Some(&hash)
-        {
+        } else if self.finished.get(&key).is_some_and(|finished| {
+            at.duration_since(finished.at) <= TIMEOUT && finished.hashes.get(&number) == Some(&hash)
+        }) {
             let text = format!("chunk {number} arrived again");
             let again = Violation::new("R15", "Duplicate", Severity::Odd, text);
             return vec![Judged::violation(source, Transport::Udp, vec![datagram], again, false)];
         }
         let group = self.pending.entry(key).or_insert_with(|| {
             let mut group = Group::new(at, self.datagrams, count);
-            if let Some(finished) = self.finished.remove(&key)
-                && at.duration_since(finished.at) <= TIMEOUT
-            {
-                let text = format!("another message had this id {:?} before", at.duration_since(finished.at));
-                group.note("R16", "ReusedId", Severity::Broken, text);
+            match self.finished.remove(&key).map(|finished| at.duration_since(finished.at)) {
+                Some(before) if before <= TIMEOUT => {
+                    let text = format!("another message had this id {before:?} before");
+                    group.note("R16", "ReusedId", Severity::Broken, text);
+                }
+                _ => {}
             }
             group
         });
@@ -153,10 +153,10 @@ impl Gatherer {
     }
 
     fn complete(&mut self, at: Instant, key: Key) -> Option<Judged> {
-        if self.finished.len() < MAX_FINISHED
-            && let Some(group) = self.pending.get(&key)
-        {
-            self.finished.insert(key, Finished { at, hashes: group.hashes.clone() });
+        if self.finished.len() < MAX_FINISHED {
+            if let Some(group) = self.pending.get(&key) {
+                self.finished.insert(key, Finished { at, hashes: group.hashes.clone() });
+            }
         }
         self.end(key)
     }

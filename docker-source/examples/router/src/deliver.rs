@@ -70,11 +70,12 @@ impl Destination {
         let Self { name, driver, mut receipts } = self;
         let hear = async {
             while let Some((line, outcome)) = receipts.recv().await {
-                if let Outcome::Dropped(reason) = outcome
-                    && is_due_to_line(reason)
-                {
-                    let container = line.container.name();
-                    tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
+                match outcome {
+                    Outcome::Dropped(reason) if is_due_to_line(reason) => {
+                        let container = line.container.name();
+                        tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
+                    }
+                    _ => {}
                 }
             }
         };

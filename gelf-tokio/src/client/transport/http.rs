@@ -74,14 +74,12 @@ async fn post<R>(
             }
             Err(error) => error,
         };
-        if let HttpError::Status { status, .. } = error
-            && !error.is_retriable()
-        {
-            link.rejected(messages, &error);
-            link.arrived();
-            return Err(status);
-        }
         let pause = match &error {
+            HttpError::Status { status, .. } if !error.is_retriable() => {
+                link.rejected(messages, &error);
+                link.arrived();
+                return Err(*status);
+            }
             HttpError::Connect(_) => link.failed(&error),
             _ => {
                 link.down(&error);

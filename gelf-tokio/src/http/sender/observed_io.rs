@@ -120,10 +120,10 @@ impl AsyncWrite for ObservedIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.state.is_broken()
-            && let Err(error) = ready!(Pin::new(&mut self.socket).poll_flush(context))
-        {
-            self.put_off(error);
+        if !self.state.is_broken() {
+            if let Err(error) = ready!(Pin::new(&mut self.socket).poll_flush(context)) {
+                self.put_off(error);
+            }
         }
         Poll::Ready(Ok(()))
     }

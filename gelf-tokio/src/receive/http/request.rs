@@ -14,13 +14,14 @@ use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::body_values::BodyValues;
 use super::protocol::HttpProtocol;
 use super::rejection::Rejection;
 use super::rules::{Judgement, origin};
 use super::stats::Counters;
 use super::timer::{Timer, after};
 use super::unpack::{Declared, UnpackError, Unpacker, max_packed_len};
-use super::values::{TooLong, Values, first_value};
+use super::values::{TooLong, first_value};
 use crate::receive::server::Peer;
 use crate::receive::{ReceiveError, Received};
 
@@ -169,41 +170,31 @@ async fn receive_first(
 /// Reads a body and delivers its values as they come.
 async fn receive_all(
     delivery: &mut Delivery<'_>,
-    mut unpacker: Unpacker,
+    unpacker: Unpacker,
     body: &mut Body,
 ) -> Result<(), Failure> {
     let protocol = delivery.protocol;
-    let mut cutter = Cutter { values: Values::new(protocol.max_payload_len), counters: &protocol.counters };
+    let values = BodyValues::new(unpacker, protocol.max_payload_len);
+    let mut reader = CountedReader { values, counters: &protocol.counters };
     while let Some(part) = body.next().await? {
         let mut part = &part[..];
-        loop {
-            let piece = unpacker.unpack(&mut part)?;
-            if piece.is_empty() {
-                break;
-            }
-            cutter.values.push(piece);
-            while let Some(value) = cutter.values.next_value() {
-                delivery.deliver(value.as_deref().map_err(|error| *error)).await?;
-            }
+        while let Some(value) = reader.values.next_value(&mut part)? {
+            delivery.deliver(value.as_deref().map_err(|error| *error)).await?;
         }
     }
-    cutter.values.push(unpacker.finish()?);
-    while let Some(value) = cutter.values.next_value() {
+    while let Some(value) = reader.values.finish()? {
         delivery.deliver(value.as_deref().map_err(|error| *error)).await?;
-    }
-    if let Some(value) = cutter.values.finish() {
-        delivery.deliver(Ok(&value)).await?;
     }
     Ok(())
 }
 
-/// Cuts a body into values, and counts the value that is lost if the body is incomplete.
-struct Cutter<'a> {
-    values: Values,
+/// Reads the values of a body, and counts the value that is lost if the body is incomplete.
+struct CountedReader<'a> {
+    values: BodyValues,
     counters: &'a Counters,
 }
 
-impl Drop for Cutter<'_> {
+impl Drop for CountedReader<'_> {
     fn drop(&mut self) {
         if self.values.has_begun_value() {
             self.counters.values.add(1);

@@ -76,6 +76,7 @@ enum State {
     Sniffing,
     Plain,
     Compressed(Box<Inflater>),
+    Failed(UnpackError),
 }
 
 /// The number of first bytes that tell the format of a body.
@@ -102,27 +103,34 @@ impl Unpacker {
     }
 
     /// Unpacks from `input`, which is advanced, and returns a piece. The input is used up if the piece is
-    /// empty.
+    /// empty. After an error, every call returns it.
     pub(super) fn unpack<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<&'a [u8], UnpackError> {
         let Self { declared, limit, taken, given, head, state, output } = self;
         let before = input.len();
-        let piece = step(*declared, *limit, head, state, output, input)?;
-        *taken = taken.saturating_add(before - input.len());
-        *given = given.saturating_add(piece.len());
-        if *given > *limit || *taken > max_packed_len(*limit) {
-            return Err(UnpackError::TooLarge);
+        let result = step(*declared, *limit, head, state, output, input).and_then(|piece| {
+            *taken = taken.saturating_add(before - input.len());
+            *given = given.saturating_add(piece.len());
+            let is_within = *given <= *limit && *taken <= max_packed_len(*limit);
+            if is_within { Ok(piece) } else { Err(UnpackError::TooLarge) }
+        });
+        if let Err(error) = result {
+            *state = State::Failed(error);
         }
-        Ok(piece)
+        result
     }
 
-    /// Returns the rest at the end of the body.
-    pub(super) fn finish(&self) -> Result<&[u8], UnpackError> {
+    /// Returns the rest at the end of the body, once.
+    pub(super) fn finish(&mut self) -> Result<&[u8], UnpackError> {
         match &self.state {
+            State::Failed(error) => Err(*error),
             State::Plain => Ok(&[]),
             State::Compressed(inflater) => inflater.finish().map(|()| &[][..]).map_err(UnpackError::from),
             // At most one byte.
             State::Sniffing if self.head.len() > self.limit => Err(UnpackError::TooLarge),
-            State::Sniffing => Ok(&self.head),
+            State::Sniffing => {
+                self.state = State::Plain;
+                Ok(&self.head)
+            }
         }
     }
 }
@@ -158,6 +166,7 @@ fn step<'a, 'i: 'a>(
         }
     }
     match state {
+        State::Failed(error) => Err(*error),
         State::Plain | State::Sniffing => Ok(std::mem::take(input)),
         State::Compressed(inflater) => {
             let len = inflater.inflate(input, output)?;

@@ -22,7 +22,8 @@ pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(Some(u64::try_from(bytes).unwrap_or(0)))
+    // A number that is no length must not count as "all is acknowledged".
+    u64::try_from(bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
                 failed.get_or_insert(error);
             }
         }
-        None if shown && case.is_multiple_of(64) => {
+        None if shown && case % 64 == 0 => {
             eprint!("\rcase {case}, {:.0} s\x1b[K", started.elapsed().as_secs_f64());
             let _ = std::io::stderr().flush();
         }

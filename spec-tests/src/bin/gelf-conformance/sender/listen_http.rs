@@ -165,10 +165,8 @@ impl Connection {
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
-        while drained < MAX_DRAINED_BYTES
-            && Instant::now() < until
-            && let Ok(len @ 1..) = self.stream.read(buffer)
-        {
+        while drained < MAX_DRAINED_BYTES && Instant::now() < until {
+            let Ok(len @ 1..) = self.stream.read(buffer) else { break };
             drained += len;
         }
         self.bytes += drained;

@@ -94,13 +94,12 @@ impl Flow {
             result.forgotten = length + self.forget();
             return result;
         }
-        if let Some((offset, mask)) = plan.corrupt
-            && mask != 0
-            && let Some(place) = offset.checked_sub(start)
-            && let Some(byte) = usize::try_from(place).ok().and_then(|place| bytes.get_mut(place))
-        {
-            *byte ^= mask;
-            result.corrupted = 1;
+        if let Some((offset, mask)) = plan.corrupt.filter(|(_, mask)| *mask != 0) {
+            let place = offset.checked_sub(start).and_then(|place| usize::try_from(place).ok());
+            if let Some(byte) = place.and_then(|place| bytes.get_mut(place)) {
+                *byte ^= mask;
+                result.corrupted = 1;
+            }
         }
         if !plan.delay.is_zero() {
             result.delayed = length;
@@ -123,9 +122,7 @@ impl Flow {
 
     /// Returns the next action.
     pub(crate) fn step(&self, plan: &TcpPlan, now: Instant) -> Step {
-        if let Some(cut) = plan.cut
-            && self.passed >= cut.after
-        {
+        if let Some(cut) = plan.cut.filter(|cut| self.passed >= cut.after) {
             return Step::Cut(cut);
         }
         if plan.black_hole.is_some() {
@@ -335,8 +332,10 @@ mod tests {
             plan.cut = cut.map(Cut::reset);
             plan.corrupt = corrupt;
             let mut expected: Vec<u8> = pieces.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
-            if let Some((offset, mask)) = corrupt && let Some(byte) = expected.get_mut(offset as usize) {
-                *byte ^= mask;
+            if let Some((offset, mask)) = corrupt {
+                if let Some(byte) = expected.get_mut(offset as usize) {
+                    *byte ^= mask;
+                }
             }
             let start = Instant::now();
             let mut now = start;

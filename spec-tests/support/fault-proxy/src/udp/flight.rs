@@ -91,11 +91,11 @@ impl Flight {
             return;
         }
         let mut bytes = bytes.to_vec();
-        if let Some((place, mask)) = fate.corrupt
-            && let Some(byte) = bytes.get_mut(place)
-        {
-            *byte ^= mask;
-            counters.corrupted += 1;
+        if let Some((place, mask)) = fate.corrupt {
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte ^= mask;
+                counters.corrupted += 1;
+            }
         }
         if !fate.delay.is_zero() {
             counters.delayed += 1;
@@ -164,10 +164,12 @@ impl Flight {
                 held.overtaken += 1;
             }
         }
-        for held in self.held.extract_if(.., |held| held.overtaken >= held.datagram.behind) {
-            counters.reordered += 1;
-            self.released.push_back(held.datagram);
-        }
+        let (released, held): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|held| held.overtaken >= held.datagram.behind);
+        self.held = held;
+        counters.reordered += released.len() as u64;
+        self.released.extend(released.into_iter().map(|held| held.datagram));
         self.bytes -= datagram.bytes.len();
         Departure { line: datagram.line, bytes: datagram.bytes }
     }
