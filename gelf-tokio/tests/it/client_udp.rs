@@ -30,7 +30,7 @@ async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
 }
 
 #[tokio::test]
-async fn a_message_that_the_system_has_taken_is_sent() {
+async fn a_message_that_the_kernel_has_taken_is_sent() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     for number in 0..100 {
@@ -47,9 +47,9 @@ async fn a_message_that_the_system_has_taken_is_sent() {
     timeout(GUARD, driver).await.expect("the driver ends").unwrap();
 }
 
-/// Over the loopback a refusal is there when the system call returns.
+/// On the loopback, the refusal has arrived when the system call returns.
 #[tokio::test]
-async fn without_a_listener_each_message_is_refused_the_last_one_too() {
+async fn without_a_listener_each_message_is_refused_including_the_last() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -61,7 +61,7 @@ async fn without_a_listener_each_message_is_refused_the_last_one_too() {
         assert_eq!(next(&mut receipts).await, (number, REFUSED));
     }
     send(&client, 100).await;
-    assert_eq!(next(&mut receipts).await, (100, REFUSED), "with no message behind it");
+    assert_eq!(next(&mut receipts).await, (100, REFUSED), "the last message");
 
     // With a listener, all later messages arrive.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
@@ -78,7 +78,7 @@ async fn without_a_listener_each_message_is_refused_the_last_one_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_heard_before_the_driver_ends() {
+async fn a_refusal_is_reported_before_the_driver_ends() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -91,7 +91,7 @@ async fn a_refusal_is_heard_before_the_driver_ends() {
 }
 
 #[tokio::test]
-async fn a_message_that_128_datagrams_do_not_hold_costs_no_other() {
+async fn a_message_that_exceeds_128_chunks_does_not_affect_others() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");
@@ -122,7 +122,7 @@ async fn a_sent_message_counts_as_sent_though_the_driver_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() {
+async fn overflow_truncate_cuts_and_marks_a_message_that_exceeds_128_chunks() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     // 128 chunks of 188 bytes, uncompressed.
@@ -130,7 +130,7 @@ async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() 
     let (client, mut receipts, _driver) = client_of(address, options);
     let long = "0123456789".repeat(10_000);
     client.send_with(&Message::new("h", long.as_str()), 0).await.unwrap();
-    let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap().unwrap();
+    let received = timeout(GUARD, receiver.recv()).await.expect("the message arrives").unwrap().unwrap();
     let decoded = Decoder::strict().decode(&received.payload).unwrap();
     let text = decoded.message.short_message();
     assert!(

@@ -1,4 +1,4 @@
-//! The HTTP receiver over TLS: with our own senders, other clients, and clients that do not shake hands.
+//! The HTTP receiver over TLS: with our own senders, other clients, and incomplete handshakes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Secured {
         Self { address: receiver.local_addr().unwrap(), receiver, authority, files }
     }
 
-    /// Returns the endpoint for our own senders, with more options.
+    /// Returns the endpoint for our own senders, with `more` options in its query.
     fn endpoint(&self, more: &str) -> gelf_tokio::Endpoint {
         let ca = self.files.path("ca.pem");
         format!("gelf+https://{}?ca={}{more}", self.address, ca.display()).parse().unwrap()
@@ -77,7 +77,7 @@ impl Secured {
         hello
     }
 
-    /// Shakes hands as a client that names these protocols.
+    /// Completes a handshake as a client that offers these ALPN protocols.
     async fn shake_hands(&mut self, protocols: &[&str]) -> io::Result<Client<TlsStream<TcpStream>>> {
         let connector = self.connector(protocols);
         let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -180,7 +180,7 @@ async fn a_receiver_that_requires_client_certificates_rejects_clients_without_on
 }
 
 #[tokio::test]
-async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
+async fn alpn_selects_http_1_1_or_fails() {
     let mut secured = Secured::start(|_| {}).await;
     for (named, spoken) in
         [(&[][..], None), (&["http/1.1"], Some("http/1.1")), (&["h2", "http/1.1"], Some("http/1.1"))]
@@ -196,7 +196,7 @@ async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_speak_tls_costs_its_own_connection_alone() {
+async fn a_client_without_tls_affects_only_its_own_connection() {
     let mut secured = Secured::start(|_| {}).await;
     let mut good = secured.shake_hands(&[]).await.unwrap();
     let junk = [
@@ -209,7 +209,7 @@ async fn a_client_that_does_not_speak_tls_costs_its_own_connection_alone() {
     for (failed, bytes) in (1..).zip(&junk) {
         let mut plain = connect_from(1, secured.address);
         let (answer, items) = during(&mut secured.receiver, async {
-            // The receiver may be done before all is sent.
+            // The receiver may close the connection before everything is sent.
             let _ = plain.write_all(bytes).await;
             let _ = plain.shutdown().await;
             let mut answer = Vec::new();
@@ -238,7 +238,7 @@ async fn a_handshake_may_take_10_s() {
 }
 
 #[tokio::test]
-async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
+async fn two_hundred_incomplete_handshakes_time_out_and_do_not_delay_others() {
     let mut secured = Secured::start(|_| {}).await;
     let mut half_open = Vec::new();
     let hello = secured.client_hello();
@@ -251,7 +251,7 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
         half_open.push(stream);
     }
     until(&mut secured.receiver, |stats| stats.open_connections == 200).await;
-    // 50 of each peer; 14 more of one of them and it has its 64.
+    // Each of the four peers has 50 connections. 14 more bring one of them to its limit of 64.
     for _ in 0..20 {
         half_open.push(connect_from(2, secured.address));
     }
@@ -260,7 +260,7 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
     let started = Instant::now();
     let mut good = secured.shake_hands(&["http/1.1"]).await.unwrap();
     secured.send(&mut good).await;
-    println!("a good handshake and request among 214 half-open ones took {:?}", started.elapsed());
+    println!("a handshake and a request beside 214 incomplete handshakes took {:?}", started.elapsed());
     assert_eq!(secured.receiver.stats().failed_handshakes, 0);
     assert_eq!(secured.receiver.stats().open_connections, 215);
 
@@ -272,7 +272,7 @@ async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() 
 }
 
 #[tokio::test]
-async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_requests() {
+async fn an_end_without_close_notify_breaks_a_request_but_not_a_connection_between_requests() {
     let mut secured = Secured::start(|_| {}).await;
     let mut client = secured.shake_hands(&[]).await.unwrap();
     secured.send(&mut client).await;
@@ -280,7 +280,7 @@ async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_r
     until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
     assert_eq!(secured.receiver.stats().ended_connections, 1);
 
-    // A body whose length nobody has said ends with its last chunk, not with the connection.
+    // A chunked body ends with its last chunk, not with the connection.
     let mut client = secured.shake_hands(&[]).await.unwrap();
     client.send(format!("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n30\r\n{M}\r\n")).await;
     client.stream.get_mut().0.shutdown().await.unwrap();
@@ -289,7 +289,7 @@ async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_r
 }
 
 #[tokio::test]
-async fn the_limits_that_hold_without_tls_hold_with_it() {
+async fn limits_apply_over_tls_too() {
     let mut secured = Secured::start(|options| {
         options.head_timeout = Duration::from_secs(2);
         options.idle_timeout = Duration::from_secs(1);
@@ -309,7 +309,7 @@ async fn the_limits_that_hold_without_tls_hold_with_it() {
     })
     .await;
     assert_eq!(status, 413);
-    // TLS announces the end, there and between two requests.
+    // The receiver sends close_notify here, and between two requests.
     assert!(during(&mut secured.receiver, client.is_closed()).await.0);
     let mut idle = secured.shake_hands(&[]).await.unwrap();
     secured.send(&mut idle).await;

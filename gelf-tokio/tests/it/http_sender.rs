@@ -9,14 +9,14 @@ use tokio::net::TcpListener;
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-/// Returns a listener, and a sender whose URI has `rest` behind host and port.
+/// Returns a listener, and a sender whose URI has `rest` after host and port.
 async fn connected(rest: &str) -> (TcpListener, HttpSender) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}{rest}", listener.local_addr().unwrap());
     (listener, HttpSender::new(&uri.parse().unwrap()).unwrap())
 }
 
-/// Answers one request on a connection of its own.
+/// Accepts a connection and answers one request.
 async fn answer(listener: &TcpListener, answer: &str) -> Seen {
     let mut peer = Peer::new(listener.accept().await.unwrap().0);
     let seen = peer.request().await.unwrap();
@@ -61,7 +61,7 @@ async fn a_bulk_body_has_a_line_for_each_message() {
 }
 
 #[tokio::test]
-async fn a_request_that_failed_is_sent_again_by_the_caller_with_the_same_body() {
+async fn the_caller_can_send_a_failed_request_again_with_the_same_body() {
     let (listener, mut sender) = connected("").await;
     let serve = async {
         let busy = "HTTP/1.1 503 Busy\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

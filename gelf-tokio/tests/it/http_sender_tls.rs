@@ -1,11 +1,10 @@
 //! The HTTP sender over TLS.
 
-use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
 
 use crate::support::certificates::{Authority, Directory, Issued};
 use crate::support::http_server::{ACCEPTED, Peer, guarded};
+use crate::support::polled::polled;
 use bytes::Bytes;
 use gelf_tokio::{HttpError, HttpSender};
 use rustls::ServerConfig;
@@ -66,7 +65,7 @@ async fn post(sender: &mut HttpSender) -> Result<(), HttpError> {
 }
 
 #[tokio::test]
-async fn requests_go_over_one_connection_to_a_receiver_that_the_ca_file_vouches_for() {
+async fn requests_to_a_receiver_trusted_by_the_ca_file_use_one_connection() {
     let server = Server::start().await;
     let mut sender = server.sender();
     let serve = async {
@@ -89,7 +88,7 @@ async fn requests_go_over_one_connection_to_a_receiver_that_the_ca_file_vouches_
 }
 
 #[tokio::test]
-async fn a_long_request_goes_over_tls_whole() {
+async fn a_long_request_arrives_whole_over_tls() {
     let server = Server::start().await;
     let mut sender = server.sender();
     let body: Bytes = (0..3_000_000).map(|at| (at % 251) as u8).collect();
@@ -105,7 +104,7 @@ async fn a_long_request_goes_over_tls_whole() {
 }
 
 #[tokio::test]
-async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
+async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_contains_it() {
     let server = Server::start().await;
     server.files.write("ca.pem", &Authority::new("others").pem());
     let mut sender = server.sender();
@@ -113,7 +112,7 @@ async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
     let error = result.unwrap_err();
     assert!(matches!(error, HttpError::Connect(_)), "{error:?}");
     assert!(error.is_retriable());
-    assert!(accepted.is_err(), "hands were shaken");
+    assert!(accepted.is_err(), "the handshake succeeded");
 
     server.files.write("ca.pem", &server.authority.pem());
     let serve = async {
@@ -140,21 +139,21 @@ async fn a_receiver_without_tls_is_refused_and_gets_no_request() {
     };
     let (result, read) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
     assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
-    // A handshake (RFC 8446, section 5.1), and no word of HTTP.
+    // The record is a handshake (RFC 8446, section 5.1), and the bytes contain no HTTP.
     assert_eq!(read[0], 22);
     assert!(!read.windows(4).any(|four| four == b"POST"));
 }
 
 #[tokio::test]
-async fn a_connection_that_was_ended_in_between_is_made_again() {
+async fn a_connection_that_ended_between_requests_is_reopened() {
     let server = Server::start().await;
     let mut sender = server.sender();
-    for says_so in [true, false, true, false] {
+    for announced in [true, false, true, false] {
         let serve = async {
             let mut peer = server.accept().await.unwrap();
             assert_eq!(peer.request().await.unwrap().body, b"{}");
             peer.write(ACCEPTED).await;
-            if says_so {
+            if announced {
                 peer.stream.shutdown().await.unwrap();
             }
         };
@@ -163,25 +162,10 @@ async fn a_connection_that_was_ended_in_between_is_made_again() {
     }
 }
 
-/// Polls a future so many times; its output, if it was ready by then.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = Box::pin(future);
-    let mut left = times;
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if left <= 1 => Poll::Ready(None),
-        Poll::Pending => {
-            left -= 1;
-            Poll::Pending
-        }
-    })
-    .await
-}
-
 #[tokio::test]
-async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() {
+async fn a_sender_can_be_used_after_a_post_is_dropped_at_any_await_point() {
     let server = Arc::new(Server::start().await);
-    // Longer than what the sockets hold.
+    // Exceeds the buffers of the sockets.
     let first = Bytes::from(vec![b'a'; 8 << 20]);
     for polls in 1.. {
         assert!(polls < 1_000);
@@ -189,7 +173,7 @@ async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() 
         let (serving, whole) = (Arc::clone(&server), first.clone());
         let serve = tokio::spawn(async move {
             loop {
-                // After a failed handshake, the next connection comes.
+                // The sender reconnects after a dropped handshake.
                 let Ok(mut peer) = serving.accept().await else { continue };
                 while let Some(seen) = peer.request().await {
                     assert!(seen.body == b"{}" || seen.body == whole);
@@ -198,15 +182,18 @@ async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() 
                         return;
                     }
                 }
-                assert!(!peer.unread().windows(2).any(|two| two == b"{}"), "a request follows half of one");
+                assert!(
+                    !peer.unread().windows(2).any(|two| two == b"{}"),
+                    "a request follows a partial one on the same connection"
+                );
             }
         });
-        let result = guarded(polled(polls, sender.post(first.clone()))).await;
+        let result = guarded(polled(sender.post(first.clone()), polls)).await;
         guarded(post(&mut sender)).await.unwrap();
         guarded(serve).await.unwrap();
         if let Some(result) = result {
             result.unwrap();
-            assert!(polls > 5, "{polls} polls were all");
+            assert!(polls > 5, "only {polls} polls");
             break;
         }
     }

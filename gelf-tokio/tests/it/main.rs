@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "tests state what they know, and share what they need"
+    reason = "tests may panic, and not every test uses all of the support"
 )]
 
 #[path = "../support/mod.rs"]

@@ -19,7 +19,7 @@ async fn pair() -> (TcpSender, TcpReceiver) {
 }
 
 fn numbered(number: i64) -> Message<'static> {
-    // Up to 2,000 bytes and more, so that frames end anywhere in a read.
+    // Lengths vary by up to 2,000 bytes, so that frames end anywhere in a read.
     let text = format!("{number} {}", "x".repeat((number * 37 % 2000) as usize));
     Message::new("h", text).with_field(FieldName::from_static("number"), number)
 }
@@ -104,7 +104,7 @@ async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
     drop(receiver);
     let started = Instant::now();
     while !sender.is_closed() {
-        assert!(started.elapsed() < GRACE, "the end is not noticed");
+        assert!(started.elapsed() < GRACE, "the sender does not notice the end of the connection");
         tokio::task::yield_now().await;
     }
     assert!(matches!(sender.flush().await, Err(SendError::Closed)));
@@ -116,7 +116,7 @@ async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_destination_where_nobody_listens_is_an_error_of_the_connect() {
+async fn connecting_to_a_destination_without_a_listener_is_an_error() {
     let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(receiver.local_addr().unwrap());
     drop(receiver);
@@ -132,7 +132,7 @@ async fn an_endpoint_of_another_transport_is_refused() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_keep_others_from_being_served() {
+async fn idle_connections_do_not_block_others() {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let sending = tokio::spawn(async move {
@@ -143,7 +143,7 @@ async fn idle_connections_do_not_keep_others_from_being_served() {
         senders[59].send(&numbered(7)).await.unwrap();
         senders
     });
-    let received = timeout(GRACE, receiver.recv()).await.expect("it comes").unwrap().unwrap();
+    let received = timeout(GRACE, receiver.recv()).await.expect("the message arrives").unwrap().unwrap();
     let _idle = sending.await.unwrap();
     assert_eq!(number(&received.payload), 7);
     assert_eq!(receiver.stats().open_connections, 60);

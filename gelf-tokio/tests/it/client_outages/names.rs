@@ -1,4 +1,4 @@
-//! The destination's name, and what it stands for.
+//! Lookups of the destination's name.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ fn addresses(addresses: &[SocketAddr]) -> Answer {
     Answer::Addresses(addresses.to_vec())
 }
 
-/// An address that refuses connections as long as the proxy lives.
+/// Returns an address that refuses connections until the proxy is dropped.
 async fn dead_address() -> (SocketAddr, TcpProxy) {
     let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
     proxy.refuse().await;
@@ -23,7 +23,7 @@ async fn dead_address() -> (SocketAddr, TcpProxy) {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_known_at_first_or_has_no_address_is_looked_up_again() {
+async fn a_name_that_is_unknown_or_has_no_address_is_looked_up_again() {
     let sink = Sink::start().await;
     sink.expect(0, 0..100);
     let nothing = addresses(&[]);
@@ -46,13 +46,13 @@ async fn the_next_address_is_taken_when_the_first_refuses() {
     sending.send(0..100).await;
     sink.wait_for_all().await;
     let (stats, _) = sending.end(100).await;
-    // It is one attempt, whatever the number of addresses.
+    // All addresses together count as one attempt.
     assert_eq!((stats.failed_connects, stats.connections, book.lookups()), (0, 1, 1));
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
 #[tokio::test]
-async fn a_name_that_moves_is_followed_at_the_next_connection() {
+async fn the_next_connection_uses_the_new_address_of_a_name() {
     let (before, after) = (Sink::start().await, Sink::start().await);
     before.expect(0, 0..100);
     after.expect(0, 100..200);
@@ -62,7 +62,7 @@ async fn a_name_that_moves_is_followed_at_the_next_connection() {
     before.wait_for_all().await;
     sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
 
-    // The name is not known for a while, and then moved.
+    // The name is unknown for a while, then has another address.
     book.set([Answer::Unknown, addresses(&[]), addresses(&[after.address])]);
     before.hang_up().await;
     sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
