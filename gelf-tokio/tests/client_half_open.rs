@@ -1,16 +1,14 @@
 //! A client whose connection loses all packets without an error.
 //!
-//! The test creates a network namespace in which `iptables` drops the packets. That needs root, `ip` and
-//! `iptables`; without them the test prints that it was skipped, or fails if `GELF_TESTS_REQUIRE` names `netns`.
+//! The test creates a network namespace in which `iptables` drops the packets, which needs root, `ip` and
+//! `iptables`. Without them it prints that it was skipped, or fails if `GELF_TESTS_REQUIRE` names `netns`.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests may panic, and not every test uses all of the support"
+    reason = "tests may panic"
 )]
 
 #[path = "support/mod.rs"]

@@ -2,7 +2,6 @@
 //! measures the memory of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests may panic")]
-#![allow(dead_code, unreachable_pub, reason = "not every test uses all of the support")]
 
 #[path = "support/mod.rs"]
 mod support;

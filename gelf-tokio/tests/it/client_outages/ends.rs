@@ -120,19 +120,6 @@ async fn a_driver_that_never_ran_drops_all_messages() {
     assert_account(&client.stats(), 10);
 }
 
-#[tokio::test]
-async fn a_driver_without_messages_does_not_wait_for_a_destination_that_is_down() {
-    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
-        let book = Book::new([Answer::Unknown]);
-        let (client, receipts, driver) =
-            Client::builder(&uri.parse().unwrap()).resolver(book).build_with_receipts().unwrap();
-        let sending = Sending::run((client, receipts, driver.with_grace(LIMIT * 4)));
-        sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
-        assert_account(&sending.stats(), 0);
-        assert_eq!(sending.drop_client().await.0.len(), 0);
-    }
-}
-
 /// After 300 s on the paused clock, a pause between attempts takes up to 30 s.
 #[tokio::test(start_paused = true)]
 async fn a_driver_without_messages_ends_with_the_last_client_during_a_pause() {
