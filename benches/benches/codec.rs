@@ -1,6 +1,7 @@
 //! Benchmarks of encoding, decoding, compressing and inflating.
 //!
-//! Each runs over a corpus of 1,000 messages, with the throughput in bytes of JSON; `memcpy` is the limit.
+//! Each benchmark processes a corpus of 1,000 messages. Throughput is in bytes of JSON; `memcpy` is the upper
+//! limit.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::borrow::Cow;

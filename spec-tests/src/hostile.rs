@@ -87,9 +87,9 @@ pub struct Finding {
 pub struct HostileResults {
     /// Number of cases.
     pub cases: u64,
-    /// Number of cases that the subject cannot be asked.
+    /// Number of cases that the subject does not support.
     pub skipped: u64,
-    /// Number of cases that are valid messages, which must be delivered.
+    /// Number of cases with valid messages, which must be delivered.
     pub valid: u64,
     /// Different findings.
     pub findings: Vec<Finding>,

@@ -255,7 +255,11 @@ mod tests {
         flow.pass(5, &plan, start);
         assert_eq!(flow.step(&plan, start), Step::Wait(start + 50 * MS));
         assert_eq!(flow.step(&plan, start + 50 * MS), Step::Write(5));
-        assert_eq!(flow.step(&TcpPlan::new(), start), Step::Write(7), "without a throttle nothing waits");
+        assert_eq!(
+            flow.step(&TcpPlan::new(), start),
+            Step::Write(7),
+            "without a throttle, bytes are passed at once"
+        );
         assert_eq!(TcpPlan::new().throttle(0), TcpPlan::new().throttle(1));
     }
 
@@ -371,7 +375,7 @@ mod tests {
                     }
                     Step::End => break false,
                     Step::Cut(_) => break true,
-                    Step::Idle => prop_assert!(false, "nothing holds it up"),
+                    Step::Idle => prop_assert!(false, "nothing delays the bytes"),
                 }
             };
             let length = cut.map_or(expected.len(), |after| expected.len().min(after as usize));
