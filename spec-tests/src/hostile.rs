@@ -98,7 +98,8 @@ pub struct HostileResults {
 /// Starts the subject, at the beginning and after protocol violations.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
-/// Asks a subject generated cases, seeded by `topics`. `progress` is called with each case and each finding.
+/// Runs generated cases, seeded by `topics`, on a subject. `progress` is called with each case and each
+/// finding.
 ///
 /// # Errors
 /// Returns an error if the subject cannot be started, or if gelf-core itself panics.

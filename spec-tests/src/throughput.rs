@@ -88,7 +88,7 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Asks requests of one kind for some time. Returns `None` if the subject does not support them.
+/// Makes requests of one kind for some time. Returns `None` if the subject does not support them.
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.

@@ -73,7 +73,7 @@ pub struct TcpCounters {
     pub bytes_to_client: u64,
     /// Bytes of both directions that were received and will not be passed: because of a cut, a reset, or a
     /// discarding black hole.
-    pub bytes_forgotten: u64,
+    pub bytes_discarded: u64,
     /// Bytes of both directions that were held back for a delay.
     pub bytes_delayed: u64,
     /// Changed bytes.
@@ -95,18 +95,18 @@ impl TcpCounters {
         } += count as u64;
     }
 
-    fn came(&mut self, direction: Direction, count: usize, taken: Taken) {
+    fn received(&mut self, direction: Direction, count: usize, taken: Taken) {
         *match direction {
             Direction::ToTarget => &mut self.bytes_from_client,
             Direction::ToClient => &mut self.bytes_from_target,
         } += count as u64;
-        self.bytes_forgotten += taken.forgotten;
+        self.bytes_discarded += taken.discarded;
         self.bytes_corrupted += taken.corrupted;
         self.bytes_delayed += taken.delayed;
     }
 
-    fn swallowed(&mut self, direction: Direction, count: usize) {
-        self.came(direction, count, Taken { forgotten: count as u64, ..Taken::default() });
+    fn discarded(&mut self, direction: Direction, count: usize) {
+        self.received(direction, count, Taken { discarded: count as u64, ..Taken::default() });
     }
 }
 

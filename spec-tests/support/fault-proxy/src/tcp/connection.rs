@@ -108,8 +108,8 @@ pub(crate) async fn run(
             }
         }
     };
-    let left = to_target.forget() + to_client.forget();
-    counters.send_modify(|counters| counters.bytes_forgotten += left);
+    let left = to_target.discard() + to_client.discard();
+    counters.send_modify(|counters| counters.bytes_discarded += left);
     match end {
         Ok(()) => {
             keep(&client);
@@ -124,8 +124,8 @@ pub(crate) async fn run(
             let target = cut(target, end, sides.has_target()).await;
             counters.send_modify(|counters| counters.cuts += 1);
             tokio::join!(
-                forget(client, Direction::ToTarget, &counters),
-                forget(target, Direction::ToClient, &counters)
+                discard(client, Direction::ToTarget, &counters),
+                discard(target, Direction::ToClient, &counters)
             );
         }
     }
@@ -176,7 +176,7 @@ async fn pass(
                 Ok(count) => {
                     let (bytes, _) = buffer.split_at_mut(count);
                     let taken = flow.take(bytes, &plan, Instant::now());
-                    counters.send_modify(|counters| counters.came(direction, count, taken));
+                    counters.send_modify(|counters| counters.received(direction, count, taken));
                 }
                 // In a black hole, errors are not passed on.
                 Err(_) if in_hole => flow.end(),
@@ -214,13 +214,13 @@ async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream>
 }
 
 /// Reads and discards until the end.
-async fn forget(socket: Option<TcpStream>, direction: Direction, counters: &watch::Sender<TcpCounters>) {
+async fn discard(socket: Option<TcpStream>, direction: Direction, counters: &watch::Sender<TcpCounters>) {
     let Some(mut socket) = socket else { return };
     let mut buffer = vec![0; READ];
     loop {
         match socket.read(&mut buffer).await {
             Ok(0) => return keep(&socket),
-            Ok(count) => counters.send_modify(|counters| counters.swallowed(direction, count)),
+            Ok(count) => counters.send_modify(|counters| counters.discarded(direction, count)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

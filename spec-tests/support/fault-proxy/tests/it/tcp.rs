@@ -117,7 +117,7 @@ async fn a_reset_occurs_at_its_exact_byte() {
     let counters = test.proxy.counters();
     assert_eq!(counters.cuts, 41);
     assert_eq!(counters.bytes_to_target, (0..=40).sum::<u64>());
-    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_forgotten);
+    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_discarded);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn an_orderly_end_occurs_at_its_exact_byte() {
     assert_eq!(read_all(&mut server).await, (b"hello".to_vec(), Ok(())));
     assert_eq!(read_all(&mut client).await, (vec![], Ok(())));
     client.write_all(b"!").await.unwrap();
-    within(test.proxy.wait_for(|counters| counters.bytes_forgotten == 7)).await;
+    within(test.proxy.wait_for(|counters| counters.bytes_discarded == 7)).await;
     assert_eq!(test.proxy.counters().connections_open, 1, "the peers have not closed the connection yet");
     drop((client, server));
     within(test.proxy.wait_until_idle()).await;
@@ -268,7 +268,7 @@ async fn held_bytes_are_bounded() {
     assert_eq!(test.proxy.counters().bytes_from_client, 1_000);
     test.proxy.cut_open(End::Reset, Sides::Both);
     within(test.proxy.wait_until_idle()).await;
-    assert_eq!(test.proxy.counters().bytes_forgotten, 1_000);
+    assert_eq!(test.proxy.counters().bytes_discarded, 1_000);
 }
 
 #[tokio::test]
@@ -312,7 +312,7 @@ async fn a_discarding_black_hole_leaves_a_gap() {
     test.proxy.set_plan(TcpPlan::new().black_hole(BlackHole::Forget));
     client.write_all(b"lost").await.unwrap();
     server.write_all(b"too").await.unwrap();
-    within(test.proxy.wait_for(|counters| counters.bytes_forgotten == 7)).await;
+    within(test.proxy.wait_for(|counters| counters.bytes_discarded == 7)).await;
     test.proxy.set_plan(TcpPlan::new());
     client.write_all(b"after").await.unwrap();
     drop(client);
@@ -440,5 +440,5 @@ fn any_bytes_in_any_pieces_arrive_up_to_the_cut() {
         });
     });
     let counters = test.proxy.counters();
-    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_forgotten);
+    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_discarded);
 }
