@@ -1,34 +1,16 @@
 //! Benchmarks of encoding, decoding, compressing and inflating.
 //!
-//! Each runs over a corpus of 1,000 messages, with the throughput in bytes of JSON; `memcpy` is the limit.
+//! Each benchmark processes a corpus of 1,000 messages. Throughput is in bytes of JSON; `memcpy` is the upper
+//! limit.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
-use std::borrow::Cow;
 use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gelf_benches::{Corpus, Sample};
+use gelf_benches::{Corpus, ShortMessageLength};
 use gelf_core::wire::{Compressor, Decompressor};
-use gelf_core::{Compression, CompressionLevel, Decoder, Visitor, encode};
-use serde::ser::{SerializeMap, Serializer};
-
-/// Encodes the same members with serde_json, into a reused vector.
-fn encode_with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
-    let (host, fields) = corpus.containers.get(sample.container).unwrap();
-    let mut serializer = serde_json::Serializer::new(payload);
-    let mut map = serializer.serialize_map(None).unwrap();
-    map.serialize_entry("version", "1.1").unwrap();
-    map.serialize_entry("host", host).unwrap();
-    for (name, value) in fields {
-        map.serialize_entry(name, value).unwrap();
-    }
-    let (seconds, nanos) = sample.timestamp.as_unix();
-    map.serialize_entry("timestamp", &(seconds as f64 + f64::from(nanos) / 1e9)).unwrap();
-    map.serialize_entry("level", &sample.level.as_u8()).unwrap();
-    map.serialize_entry("short_message", &sample.text).unwrap();
-    map.end().unwrap();
-}
+use gelf_core::{Compression, CompressionLevel, Decoder, encode};
 
 fn encoding(criterion: &mut Criterion) {
     let corpus = Corpus::new(1000);
@@ -70,22 +52,12 @@ fn encoding(criterion: &mut Criterion) {
         bencher.iter(|| {
             for sample in &corpus.samples {
                 vector.clear();
-                encode_with_serde_json(&corpus, sample, &mut vector);
+                corpus.encode_with_serde_json(sample, &mut vector);
                 black_box(&vector);
             }
         });
     });
     group.finish();
-}
-
-/// Reads only the short message.
-#[derive(Default)]
-struct Glance(usize);
-
-impl<'a> Visitor<'a> for Glance {
-    fn short_message(&mut self, text: Cow<'a, str>) {
-        self.0 += text.len();
-    }
 }
 
 fn decoding(criterion: &mut Criterion) {
@@ -102,11 +74,11 @@ fn decoding(criterion: &mut Criterion) {
     });
     group.bench_function("visitor", |bencher| {
         bencher.iter(|| {
-            let mut glance = Glance::default();
+            let mut visitor = ShortMessageLength::default();
             for payload in &payloads {
-                decoder.decode_with(payload, &mut glance).unwrap();
+                decoder.decode_with(payload, &mut visitor).unwrap();
             }
-            glance.0
+            visitor.0
         });
     });
     group.bench_function("serde_json value", |bencher| {

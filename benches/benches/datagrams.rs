@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gelf_benches::Corpus;
+use gelf_benches::{Corpus, interleaved_chunks};
 use gelf_core::DatagramSize;
 use gelf_core::wire::{ChunkHeader, Chunker, Progress, Reassembler};
 
@@ -29,33 +29,12 @@ fn datagrams(criterion: &mut Criterion) {
         });
     });
 
-    // The chunks of eight messages at a time are interleaved.
-    let mut wires = Vec::new();
-    for eight in payloads.chunks(8) {
-        let mut queues: Vec<Vec<Vec<u8>>> = eight
-            .iter()
-            .map(|payload| {
-                let datagrams = chunker.split(payload).unwrap();
-                let mut wires: Vec<_> = datagrams
-                    .map(|datagram| {
-                        let mut wire = Vec::new();
-                        datagram.write_to(&mut wire);
-                        wire
-                    })
-                    .collect();
-                wires.reverse();
-                wires
-            })
-            .collect();
-        while queues.iter().any(|queue| !queue.is_empty()) {
-            wires.extend(queues.iter_mut().filter_map(Vec::pop));
-        }
-    }
+    let chunks = interleaved_chunks(&payloads);
     let mut reassembler = Reassembler::<u32>::default();
     let now = Instant::now();
     group.bench_function("reassemble", |bencher| {
         bencher.iter(|| {
-            for wire in &wires {
+            for (_, wire) in &chunks {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();
                 if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(now, 7, header, payload) {
                     black_box(message);

@@ -1,8 +1,8 @@
 //! Benchmarks of sending, in processor time of the sending thread, including the kernel's work on the
 //! loopback. Wall time would depend on whether the receiver has its own processor.
 //!
-//! Before the benchmarks, it compares pairs of methods in the same run and in turns: one system call for all
-//! chunks with one call for each, and one write for many frames with one write for each.
+//! Before the benchmarks, pairs of methods are compared in turns: one system call for all chunks of a message
+//! with one call for each, and one write for many frames with one write for each.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -107,9 +107,9 @@ impl Udp {
 
 /// A connection to a thread that reads everything and then waits.
 ///
-/// A write must wake a waiting reader, but costs a third of that while the reader is still busy. In a
-/// free-running loop, chance decides between them, so both are shown. Log senders mostly meet waiting
-/// readers.
+/// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. In a
+/// free-running loop, chance decides between the two, so both are measured. The readers of log senders mostly
+/// wait.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
@@ -190,7 +190,7 @@ impl Tcp {
 /// Time of the next write.
 #[derive(Clone, Copy)]
 enum Pace {
-    /// At once.
+    /// Immediately.
     Free,
     /// After the reader has read everything and waits.
     ReaderWaits,

@@ -1,4 +1,4 @@
-//! A reproducible corpus like the output of containers.
+//! A reproducible corpus like the output of containers, and work that several benchmarks share.
 //!
 //! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 JSON application logs (1,530
 //! bytes), 124 stack traces (4.7 kB) and 6 large ones (20 to 90 kB). Each has twelve additional fields from
@@ -12,10 +12,14 @@
     reason = "benchmarks may panic"
 )]
 
+mod work;
+
 use std::fmt::Write;
 
 use bytes::BytesMut;
 use gelf_core::{FieldName, FieldSet, Level, Message, Timestamp, encode};
+
+pub use work::{ShortMessageLength, interleaved_chunks};
 
 /// Content of a message.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! libFuzzer's entry point of `gelf_fuzz::log_frames`.
+//! Runs `gelf_fuzz::log_frames` under libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| gelf_fuzz::log_frames(data));

@@ -1,4 +1,4 @@
-//! Logs of containers, from bytes to lines.
+//! Container logs, from bytes to lines.
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
@@ -8,10 +8,12 @@ use docker_source::gelf_core::Timestamp;
 
 use crate::parts::parts;
 
-/// The longest log that [`log_terminal`] makes of its input: more than the decoder's window of 64 KiB.
+/// Maximum length of the log that [`log_terminal`] creates from its input: more than the decoder's window of
+/// 64 KiB.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
-/// Frames decode the same however they are split into reads, and pieces can be encoded and decoded again.
+/// Checks that frames have the same pieces however they are split into reads, and that pieces are decoded
+/// again after they were encoded.
 ///
 /// The first four bytes are the lengths of the reads, in turn.
 pub fn log_frames(data: &[u8]) {
@@ -30,10 +32,10 @@ pub fn log_frames(data: &[u8]) {
     assert_eq!(decoded, pieces.into_iter().map(Ok).collect::<Vec<_>>());
 }
 
-/// The log of a terminal decodes the same however it is split into reads.
+/// Checks that the log of a terminal has the same pieces however it is split into reads.
 ///
-/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff is 5,000 letters
-/// and the bytes 0xfc to 0xfe are stamps, so that an input of a few bytes has lines of several records.
+/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff stands for
+/// 5,000 letters and the bytes 0xfc to 0xfe for stamps, so that a few bytes yield lines of several records.
 pub fn log_terminal(data: &[u8]) {
     let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
     let mut log = Vec::new();
@@ -50,7 +52,7 @@ pub fn log_terminal(data: &[u8]) {
     decode(Framing::Terminal, *lengths, &log);
 }
 
-/// Checks the decoding of a log and returns the pieces.
+/// Checks that the split and the whole log have the same pieces, within the buffer limit. Returns the pieces.
 fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     // The log of a terminal is longer than the input.
     let scale = if framing == Framing::Frames { 1 } else { 16 };
@@ -65,9 +67,9 @@ fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// Lines are their pieces joined, and a limit cuts them and changes nothing else.
+/// Checks that lines are their joined pieces, and that a limit only shortens them.
 pub fn line_joiner(data: &[u8]) {
-    // It ends with the input.
+    // The error is the end of the input.
     let _ = join(&mut Unstructured::new(data));
 }
 
@@ -95,7 +97,7 @@ fn join(input: &mut Unstructured<'_>) -> Result<()> {
         let joined = lines.iter().filter(|line| line.stream == stream).map(|line| &line.bytes);
         assert_eq!(letters(joined), letters(written), "{stream}");
         let open = lines.iter().filter(|line| line.stream == stream && !line.ended).count();
-        assert!(open <= 1, "{open} open lines of {stream}");
+        assert!(open <= 1, "{open} incomplete lines of {stream}");
     }
 
     let cut = join_lines(framing, max_line, pieces);
@@ -110,7 +112,7 @@ fn join(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns all characters that are no part of a line's ending.
+/// Returns all characters except line ends.
 fn letters<'a>(texts: impl Iterator<Item = &'a Bytes>) -> String {
     let mut letters = String::new();
     for text in texts {

@@ -1,10 +1,11 @@
-//! Events of an Engine.
+//! Events of a Docker Engine.
 
 use docker_source::fuzzing::{EVENT_BUFFER_MAX, decode_events};
 
 use crate::parts::parts;
 
-/// An event stream decodes the same however it is split into reads, and each line is at most one event.
+/// Checks that an event stream has the same events however it is split into reads, and that each line is at
+/// most one event.
 ///
 /// The first four bytes are the lengths of the reads, in turn.
 pub fn event_stream(data: &[u8]) {

@@ -1,4 +1,4 @@
-//! Decoding, datagrams, and the way of a message through both directions.
+//! Decoding, datagrams, and round trips of messages.
 
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ pub fn datagram_decode(data: &[u8]) {
         let stats = reader.stats();
         assert_eq!(stats.datagrams, stats.payloads + stats.errors.total() + stats.chunks);
     }
-    // The whole input as one datagram.
+    // Reads the whole input as one datagram.
     if let Ok(Some(payload)) = DatagramReader::<u8>::default().read(start, 0, data) {
         decode(payload);
     }
@@ -90,8 +90,8 @@ impl MessageIdSource for Counter {
     }
 }
 
-/// Checks that a message is read back after it was encoded, compressed and split into chunks, which arrive in
-/// any order and some of them twice.
+/// Checks that an encoded message is decoded again after compression and chunking, with chunks in any order
+/// and some of them duplicated.
 pub fn round_trip(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(message) = any_message(&mut input) else { return };

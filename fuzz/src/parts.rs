@@ -1,4 +1,4 @@
-//! Splitting of an input into the parts in which it arrives.
+//! Splits an input into the parts in which it arrives.
 
 /// Splits `stream` into parts whose lengths are, in turn, the given bytes times `scale`, plus one.
 pub(crate) fn parts(lengths: [u8; 4], scale: usize, stream: &[u8]) -> impl Iterator<Item = &[u8]> {

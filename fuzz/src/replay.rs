@@ -1,9 +1,9 @@
-//! Tests that run the targets on seeds and mutations of them, without a fuzzer.
+//! Tests that run the targets on their seeds and on mutations of these, without a fuzzer.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs a target on each seed, and on 2,000 mutations of each that are the same in every run.
+/// Runs a target on each seed and on 2,000 reproducible mutations of it.
 fn replay(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
     let mut state = 0x9e37_79b9_7f4a_7c15u64;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gelf_spec_tests::{Input, load};
 
-/// The maximum length of an input: longer ones slow a fuzzer down.
+/// Maximum length of an input. Longer ones slow down the fuzzer.
 const MAX_BYTES: usize = 8 * 1024;
 
 /// Returns for each input the name of its target, the id of its vector, and its bytes.

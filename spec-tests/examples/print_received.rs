@@ -1,6 +1,6 @@
 //! Prints each message that gelf-tokio's receivers deliver as a line of JSON.
 //!
-//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]`; it ends after ten minutes by default.
+//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]` ends after ten minutes by default.
 //! `gelf-conformance receiver --observe` reads the output.
 
 use std::collections::BTreeMap;

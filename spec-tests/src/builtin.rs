@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::subject::{Answer, Description, Reply, Request, Subject};
 use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
-/// The implementation in this repository.
+/// gelf-core, called within the runner.
 #[derive(Clone, Debug)]
 pub struct Builtin(Description);
 

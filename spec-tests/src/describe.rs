@@ -47,28 +47,28 @@ pub fn describe_input(vector: &Vector) -> String {
 fn of_http(exchange: &HttpExchange) -> String {
     let mut setup = Vec::new();
     match exchange.bulk {
-        Some(true) => setup.push("it takes several messages of a body".to_owned()),
-        Some(false) => setup.push("it takes one message of a body".to_owned()),
+        Some(true) => setup.push("accepts several messages in a body".to_owned()),
+        Some(false) => setup.push("accepts one message in a body".to_owned()),
         None => {}
     }
     if exchange.header {
-        setup.push("it demands a header".to_owned());
+        setup.push("requires a header".to_owned());
     }
     if let Some(most) = exchange.max_body {
-        setup.push(format!("bodies have {most} bytes at most"));
+        setup.push(format!("accepts bodies of at most {most} bytes"));
     }
     if let Some(most) = exchange.max_message {
-        setup.push(format!("each of several messages has {most} bytes at most"));
+        setup.push(format!("accepts bulk messages of at most {most} bytes each"));
     }
     let mut text =
-        if setup.is_empty() { String::new() } else { format!("a receiver: {}\n", setup.join(", ")) };
+        if setup.is_empty() { String::new() } else { format!("a receiver that {}\n", setup.join(", ")) };
     text.push_str(&lines(exchange.requests.iter().map(of_request)));
     text
 }
 
 fn of_request(request: &HttpRequest) -> String {
     if let Some(raw) = &request.raw {
-        let end = if request.end { ", and no more" } else { "" };
+        let end = if request.end { ", then the end of the connection" } else { "" };
         return format!("bytes {}{end}", of_recipe(raw));
     }
     let mut text = format!("{} {} {}", request.method, request.target, request.version);
@@ -76,8 +76,8 @@ fn of_request(request: &HttpRequest) -> String {
         let _ = write!(text, ", {name}: {value}");
     }
     match request.authorization {
-        Authorization::Missing => text.push_str(", the header missing"),
-        Authorization::Wrong => text.push_str(", the header with another value"),
+        Authorization::Missing => text.push_str(", without the required header"),
+        Authorization::Wrong => text.push_str(", the required header with another value"),
         Authorization::Right => {}
     }
     let all = |parts: &[Recipe]| parts.iter().map(of_recipe).collect::<Vec<_>>().join(" ");

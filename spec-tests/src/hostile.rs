@@ -87,9 +87,9 @@ pub struct Finding {
 pub struct HostileResults {
     /// Number of cases.
     pub cases: u64,
-    /// Number of cases that the subject cannot be asked.
+    /// Number of cases that the subject does not support.
     pub skipped: u64,
-    /// Number of cases that are valid messages, which must be delivered.
+    /// Number of cases with valid messages, which must be delivered.
     pub valid: u64,
     /// Different findings.
     pub findings: Vec<Finding>,
@@ -98,7 +98,8 @@ pub struct HostileResults {
 /// Starts the subject, at the beginning and after protocol violations.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
-/// Asks a subject generated cases, seeded by `topics`. `progress` is called with each case and each finding.
+/// Runs generated cases, seeded by `topics`, on a subject. `progress` is called with each case and each
+/// finding.
 ///
 /// # Errors
 /// Returns an error if the subject cannot be started, or if gelf-core itself panics.

@@ -193,7 +193,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
         inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages for one"));
     }
     if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
-        let text = format!("{} datagrams, and no whole message", sent.len());
+        let text = format!("{} datagrams without a complete message", sent.len());
         inspection.note("R15", "Incomplete", Severity::Broken, text);
     }
     inspection
@@ -231,7 +231,7 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
             "R22",
             "EmptyChunk",
             Severity::Odd,
-            "an empty chunk; some readers refuse it, and never complete",
+            "an empty chunk; some receivers refuse it and never complete the message",
         );
     }
 }
@@ -286,7 +286,12 @@ pub fn stream(sent: &[u8]) -> Inspection {
         );
     }
     if inspection.payload.as_deref().is_some_and(|payload| Encoding::sniff(payload) != Encoding::Plain) {
-        inspection.note("R25", "CompressedOnStream", Severity::Broken, "compressed, which streams are not");
+        inspection.note(
+            "R25",
+            "CompressedOnStream",
+            Severity::Broken,
+            "compressed, but frames are never compressed",
+        );
         return inspection;
     }
     inspect_payload(&mut inspection);

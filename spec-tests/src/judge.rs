@@ -192,7 +192,10 @@ fn sent(
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
         None => {
-            return Ok((Verdict::Fails, vec![Difference::new("sent", "something", "nothing is said of it")]));
+            return Ok((
+                Verdict::Fails,
+                vec![Difference::new("sent", "sent bytes or an error", "neither in the reply")],
+            ));
         }
         Some(Sent::Refused(_)) if !expected.errors.is_empty() => return Ok((Verdict::Passes, Vec::new())),
         Some(Sent::Refused(words)) => {
@@ -360,7 +363,7 @@ fn reassemble(sent: &[Vec<u8>], is_stream: bool) -> String {
         let frame = Framer::default().next_frame(&mut buffer);
         return match frame {
             Some(Ok(frame)) if buffer.is_empty() => readable(&frame),
-            other => format!("{other:?}, and {} bytes behind it", buffer.len()),
+            other => format!("{other:?}, followed by {} bytes", buffer.len()),
         };
     }
     let mut reader = DatagramReader::<()>::default();

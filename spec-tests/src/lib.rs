@@ -3,10 +3,10 @@
 //! A [`Vector`] is an input, or a message to send, with the expected results of a strict and of a lenient
 //! implementation. The vectors are JSON files in `vectors/`, documented in its README and usable from any
 //! language. A [`Subject`] is an implementation under test: [`Builtin`] is gelf-core, a [`Process`] is any
-//! program that speaks the protocol of `PROTOCOL.md`. [`run`] asks a subject every vector and [judges](judge)
-//! the replies; [`inspect`] checks the bytes of a sender against the rules. [`Live`] is a running receiver,
-//! asked over the network; only such receivers are asked the HTTP vectors ([`embedded_http`]). The program
-//! `gelf-conformance` offers all of this on the command line.
+//! program that speaks the protocol of `PROTOCOL.md`. [`run`] runs every vector on a subject and
+//! [judges](judge) the replies; [`inspect`] checks the bytes of a sender against the rules. [`Live`] is a
+//! running receiver, tested over the network; the HTTP vectors ([`embedded_http`]) are only for such
+//! receivers. The program `gelf-conformance` offers all of this on the command line.
 //!
 //! `tests/` also runs against installed peers: in `wireshark_dissector`, tshark reads the datagrams of the
 //! UDP sender; in `docker_gelf_driver`, the log driver of a Docker Engine sends to our receivers. A test

@@ -1,4 +1,4 @@
-//! A running receiver as a subject: it is sent the vectors over the network and observed by its output.
+//! A running receiver as a subject: the vectors are sent to it over the network, and its output is observed.
 
 mod http;
 mod line;
@@ -135,7 +135,7 @@ impl Live {
             can: words(&["payload", "datagrams", "stream", "clock"]),
             sends: BTreeSet::new(),
             fixed: BTreeSet::new(),
-            notes: "A running receiver, sent the vectors over the network and observed by its output lines."
+            notes: "A running receiver. The vectors are sent over the network, and its output lines are observed."
                 .to_owned(),
         };
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

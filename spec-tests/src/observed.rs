@@ -45,7 +45,7 @@ pub enum ObservedAnswer {
     Status(u16, usize),
     /// The connection was closed without an answer.
     Closed,
-    /// The received bytes are not a valid answer.
+    /// The received bytes were not a valid answer.
     Malformed(String),
     /// No answer arrived within this time.
     Timeout(Duration),

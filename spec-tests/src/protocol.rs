@@ -91,7 +91,7 @@ struct MessageLine<'r> {
     fields: BTreeMap<&'r str, Box<RawValue>>,
 }
 
-/// Returns the request as a line, or the reason why the subject cannot be asked it.
+/// Returns the request as a line, or the reason why the subject does not support it.
 pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
     let bytes = |recipe: &crate::recipe::Recipe| recipe.bytes().map_err(|error| error.to_string());
     let id = request.id;
@@ -254,5 +254,5 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     }))
 }
 
-/// The mode in which a subject with one mode is asked.
+/// The requested mode for a subject with one mode.
 pub(crate) const ONLY_MODE: Mode = Mode::Lenient;

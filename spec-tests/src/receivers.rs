@@ -307,7 +307,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Names of violations that the vectors do not use, because each vector is about one message.
+/// Names of violations that no vector uses, because they concern several messages or connections.
 const OTHER_NAMES: [&str; 9] = [
     "ChunkId",
     "Conflict",

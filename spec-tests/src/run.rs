@@ -82,7 +82,7 @@ impl<'s> Selection<'s> {
     }
 }
 
-/// Asks the subject each selected vector. `progress` is called with each outcome.
+/// Runs each selected vector on the subject. `progress` is called with each outcome.
 ///
 /// # Errors
 /// Returns the reason why the run cannot continue: a vector is malformed, or the subject violates the

@@ -87,7 +87,7 @@ impl<'r> Judge<'r> {
         }
     }
 
-    /// Gives up messages whose chunks are overdue at this time.
+    /// Gives up messages with overdue chunks.
     pub fn expire(&mut self, now: Instant) {
         for judged in self.gatherer.expire(now) {
             self.tally.judged(&judged);
@@ -109,7 +109,7 @@ impl<'r> Judge<'r> {
         self.tally
     }
 
-    /// Counts a message. `leave` is set if it is incomplete only because the number of messages was reached.
+    /// Counts a message. `leave` is true if it is incomplete only because the number of messages was reached.
     fn count(&mut self, judged: &Judged, leave: bool) {
         if leave {
             self.tally.left += u64::from(judged.is_message);

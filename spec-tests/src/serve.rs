@@ -1,4 +1,4 @@
-//! Serves a subject of this program over the protocol.
+//! Serves a subject over the subject protocol.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};

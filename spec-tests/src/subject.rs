@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
-/// A vector as a subject is asked it.
+/// A request to a subject: a vector in a mode.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Request<'v> {
@@ -66,7 +66,7 @@ pub enum Reply {
     Crashed(String),
     /// No reply arrived within this time.
     NoAnswer(Duration),
-    /// The subject cannot be asked this, for this reason.
+    /// The subject does not support the request, for this reason.
     Unsupported(String),
 }
 
@@ -93,7 +93,7 @@ pub trait Subject {
     /// Returns the name and abilities of the subject.
     fn description(&self) -> &Description;
 
-    /// Asks one request. Earlier requests have no effect on it.
+    /// Makes one request. Earlier requests have no effect on it.
     ///
     /// # Errors
     /// Returns the reason why the run cannot continue: the vector is malformed, or the subject violates the

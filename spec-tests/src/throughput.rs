@@ -1,8 +1,8 @@
 //! Measures how fast a subject decodes and encodes through the protocol.
 //!
 //! Requests and answers are JSON with bytes in hexadecimal, which costs more than GELF itself. The figures
-//! therefore describe the subject with its adapter; [`Way::Empty`] and a minimal subject show the share of
-//! the protocol.
+//! therefore describe the subject with its adapter; [`Workload::Empty`] and a minimal subject show the share
+//! of the protocol.
 
 use std::time::{Duration, Instant};
 
@@ -72,14 +72,14 @@ impl Measured {
     }
 }
 
-/// Number of different messages, and number of messages in a request to receive.
+/// Number of different messages, and number of messages in a `receive` request.
 const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
 /// Payload size of a chunk, that of a sender with small datagrams.
 const CHUNK_PAYLOAD_BYTES: usize = 500;
 
-/// Requests before the measurement starts, for programs that are compiled as they run.
+/// Time for requests before the measurement starts, for programs with a just-in-time compiler.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
@@ -88,21 +88,25 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Asks requests of one kind for some time. Returns `None` if the subject does not support them.
+/// Makes requests of one kind for some time. Returns `None` if the subject does not support them.
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.
-pub fn measure(subject: &mut dyn Subject, way: Workload, time: Duration) -> Result<Option<Measured>, String> {
-    let requests = prepare(way, subject.description().can("datagrams"))?;
-    if ask_for(subject, way, &requests, WARM_UP.min(time))?.is_none() {
+pub fn measure(
+    subject: &mut dyn Subject,
+    workload: Workload,
+    time: Duration,
+) -> Result<Option<Measured>, String> {
+    let requests = prepare(workload, subject.description().can("datagrams"))?;
+    if ask_for(subject, workload, &requests, WARM_UP.min(time))?.is_none() {
         return Ok(None);
     }
-    ask_for(subject, way, &requests, time)
+    ask_for(subject, workload, &requests, time)
 }
 
 fn ask_for(
     subject: &mut dyn Subject,
-    way: Workload,
+    workload: Workload,
     requests: &[(Prepared, u64, u64)],
     time: Duration,
 ) -> Result<Option<Measured>, String> {
@@ -118,18 +122,20 @@ fn ask_for(
             subject.ask(Request { id: "bench", input, limits: Limits::default(), mode: ONLY_MODE })?;
         let done = match &reply {
             Reply::Unsupported(_) => return Ok(None),
-            Reply::Named(answer) if way == Workload::Send => u64::from(!answer.sent.is_empty()),
+            Reply::Named(answer) if workload == Workload::Send => u64::from(!answer.sent.is_empty()),
             Reply::Named(answer) => answer.messages.len() as u64,
-            Reply::Observed(observed) if way == Workload::Send => {
+            Reply::Observed(observed) if workload == Workload::Send => {
                 let is_sent = |datagrams: &Vec<Vec<u8>>| !datagrams.is_empty();
                 u64::from(matches!(&observed.sent, Some(Sent::Datagrams(datagrams)) if is_sent(datagrams)))
             }
             Reply::Observed(observed) => observed.messages.len() as u64,
-            Reply::Crashed(words) => return Err(format!("{}: it crashed: {words}", way.words())),
-            Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", way.words())),
+            Reply::Crashed(words) => {
+                return Err(format!("{}: the subject crashed: {words}", workload.words()));
+            }
+            Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", workload.words())),
         };
         if done != *messages {
-            return Err(format!("{}: {done} of {messages} messages were delivered", way.words()));
+            return Err(format!("{}: {done} of {messages} messages were delivered", workload.words()));
         }
         measured.requests += 1;
         measured.messages += messages;
@@ -143,16 +149,16 @@ fn ask_for(
 }
 
 /// Returns the requests, each with its number of messages and of payload bytes.
-fn prepare(way: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
+fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
     let texts = corpus::messages(MESSAGES);
     let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect::<Result<_, _>>()?;
-    if way == Workload::Empty {
+    if workload == Workload::Empty {
         let nothing = Step { at: 0.0, from: "A".to_owned(), datagram: None };
         let request =
             if takes_datagrams { Prepared::Datagrams(vec![nothing]) } else { Prepared::Stream(Vec::new()) };
         return Ok(vec![(request, 0, 0)]);
     }
-    if way == Workload::Send {
+    if workload == Workload::Send {
         let of = |(text, payload): (MessageText, Vec<u8>)| {
             let send = SendRequest {
                 transport: "udp".to_owned(),
@@ -166,15 +172,15 @@ fn prepare(way: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u
     }
     let of = |(batch, payloads): (usize, &[Vec<u8>])| {
         let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
-        let request = match way {
+        let request = match workload {
             Workload::Stream => Prepared::Stream(
                 payloads.iter().map(|payload| recipe(&[payload.as_slice(), b"\0"].concat())).collect(),
             ),
-            way => Prepared::Datagrams(
+            workload => Prepared::Datagrams(
                 payloads
                     .iter()
                     .enumerate()
-                    .flat_map(|(at, payload)| steps(way, payload, batch, at))
+                    .flat_map(|(at, payload)| steps(workload, payload, batch, at))
                     .collect(),
             ),
         };
@@ -183,9 +189,9 @@ fn prepare(way: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u
     Ok(payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect())
 }
 
-fn steps(way: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
+fn steps(workload: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
     let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(recipe(bytes)) };
-    match way {
+    match workload {
         Workload::Gzip => {
             vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))]
         }
@@ -213,16 +219,17 @@ mod tests {
 
     #[test]
     fn each_kind_of_request_handles_all_messages() {
-        for way in Workload::ALL {
-            let measured = measure(&mut Builtin::default(), way, Duration::from_millis(50)).unwrap().unwrap();
-            assert!(measured.requests > 0, "{way:?}");
-            let in_request = match way {
+        for workload in Workload::ALL {
+            let measured =
+                measure(&mut Builtin::default(), workload, Duration::from_millis(50)).unwrap().unwrap();
+            assert!(measured.requests > 0, "{workload:?}");
+            let in_request = match workload {
                 Workload::Empty => 0,
                 Workload::Send => 1,
                 _ => MESSAGES_IN_REQUEST as u64,
             };
-            assert_eq!(measured.messages, measured.requests * in_request, "{way:?}");
-            assert_eq!(measured.payload_bytes > 0, way != Workload::Empty);
+            assert_eq!(measured.messages, measured.requests * in_request, "{workload:?}");
+            assert_eq!(measured.payload_bytes > 0, workload != Workload::Empty);
         }
     }
 }

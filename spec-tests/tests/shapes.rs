@@ -1,12 +1,13 @@
-//! The shapes that gelf-router gives to messages, as Graylog's own codec and Logstash's input read them.
+//! Graylog's codec and Logstash's input read the message shapes of gelf-router.
 //!
-//! docker-source's tests hold its messages to the golden files byte for byte; here others read the same files.
+//! The tests of docker-source compare its messages with the golden files byte for byte. These tests read the
+//! same files with other implementations.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 use std::io::{BufRead, BufReader, Write};
@@ -23,11 +24,11 @@ const SHAPES: [(&str, &str); 3] = [
     ("vincit-2017", include_str!("../../docker-source/tests/golden/vincit-2017.jsonl")),
 ];
 
-/// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017: names without underscore, a text as
-/// timestamp, the level of stderr for stdout.
+/// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017: names without underscore, a
+/// string as timestamp, and level 3 for stdout.
 const RICKALM: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":"2017-10-06T07:08:09.98765432Z","level":3,"image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","image_name":"registry.example/backend-app:58","container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","container_name":"/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","command":"node server.js"}"#;
 
-/// The same as `micahhausler/logspout-gelf` sends it.
+/// The same line as `micahhausler/logspout-gelf` sends it.
 const MICAHHAUSLER: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":1507273689.987,"level":6,"_command":"node server.js","_container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","_container_name":"ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","_created":"2017-10-05T11:22:33.123456789Z","_image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","_image_name":"registry.example/backend-app:58","_team":"payments"}"#;
 
 fn repository() -> PathBuf {
@@ -76,7 +77,7 @@ fn hex(text: &str) -> String {
 }
 
 #[test]
-fn graylog_takes_each_shape_whole_and_has_its_timestamp() {
+fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
     if !require_path("peers", &repository().join("target/peers/java-graylog-server")) {
         return;
     }
@@ -95,13 +96,13 @@ fn graylog_takes_each_shape_whole_and_has_its_timestamp() {
         for name in ["host", "short_message", "level"] {
             assert_eq!(message[name], sent[name], "{shape}: {name}");
         }
-        // It keeps milliseconds, rounded.
+        // Graylog rounds timestamps to milliseconds.
         let millisecond = if shape == "micahhausler" { 987 } else { 988 };
         assert_eq!(message["timestamp"].to_string(), format!("1507273689.{millisecond}"), "{shape}");
         let fields = message["fields"].as_object().unwrap();
         for (name, value) in sent.iter().filter_map(|(name, value)| Some((name.strip_prefix('_')?, value))) {
             match (shape, name) {
-                // Its own timestamp has that name.
+                // Graylog's own timestamp has this name.
                 ("vincit-2017", "timestamp") => assert_eq!(fields.get(name), None),
                 _ => assert_eq!(fields.get(name), Some(value), "{shape}: {name}"),
             }
@@ -109,7 +110,7 @@ fn graylog_takes_each_shape_whole_and_has_its_timestamp() {
     }
 }
 
-/// Logstash's input and the pipeline of the case study, on a port of its own.
+/// A simulation of Logstash's GELF input with the pipeline in `deploy/logstash`, on a free port.
 struct Logstash {
     program: Program,
     socket: UdpSocket,
@@ -139,7 +140,7 @@ impl Logstash {
     }
 }
 
-/// An event without what no other program sends.
+/// Removes the members that only gelf-router sends.
 fn common(mut event: Map<String, Value>) -> Map<String, Value> {
     event.retain(|name, _| {
         !name.starts_with("ecs_") && !["@timestamp", "task", "team"].contains(&name.as_str())
@@ -148,7 +149,7 @@ fn common(mut event: Map<String, Value>) -> Map<String, Value> {
 }
 
 #[test]
-fn logstash_sees_the_events_that_the_programs_of_each_shape_gave_it() {
+fn logstash_creates_the_same_events_as_from_the_original_programs() {
     let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
     let mut logstash = Logstash::start(&python);
     for (theirs, ours) in [(RICKALM, SHAPES[2].1), (MICAHHAUSLER, SHAPES[1].1)] {
@@ -159,7 +160,7 @@ fn logstash_sees_the_events_that_the_programs_of_each_shape_gave_it() {
 }
 
 #[test]
-fn logstash_takes_each_shape_and_has_dockers_time() {
+fn logstash_reads_each_shape_with_the_time_of_docker() {
     let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
     let mut logstash = Logstash::start(&python);
     for (shape, text) in messages() {
@@ -169,7 +170,7 @@ fn logstash_takes_each_shape_and_has_dockers_time() {
         assert_eq!((&event["type"], &event["host"]), (&json!("ecs"), &json!("engine-1")));
         let fraction = if shape == "micahhausler" { "987000000" } else { "987654320" };
         assert_eq!(event["@timestamp"], format!("2017-10-06T07:08:09.{fraction}Z"), "{shape}");
-        // The grok needs the slash before the name.
+        // The grok pattern requires the slash before the container's name.
         let grok =
             ["environment", "service", "container"].map(|name| event.get(name).and_then(Value::as_str));
         let is_task = sent.contains_key("_ecs_task_family");

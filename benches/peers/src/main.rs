@@ -5,16 +5,14 @@
 
 mod measure;
 
-use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use gelf_benches::{Corpus, Sample};
-use gelf_core::wire::{ChunkHeader, Chunker, Compressor, Decompressor, Progress, Reassembler};
-use gelf_core::{Compression, CompressionLevel, DatagramSize, Decoder, Visitor, encode};
+use gelf_benches::{Corpus, ShortMessageLength, interleaved_chunks};
+use gelf_core::wire::{ChunkHeader, Compressor, Decompressor, Progress, Reassembler};
+use gelf_core::{Compression, CompressionLevel, Decoder, encode};
 use measure::Table;
-use serde::ser::{SerializeMap, Serializer};
 use tracing_subscriber::layer::SubscriberExt;
 
 const MESSAGES: usize = 1000;
@@ -99,7 +97,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
         .variant("serde_json, into the same Vec", || {
             for sample in &corpus.samples {
                 vector.clear();
-                with_serde_json(corpus, sample, &mut vector);
+                corpus.encode_with_serde_json(sample, &mut vector);
                 black_box(&vector);
             }
         })
@@ -149,27 +147,11 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
         .variant("serde_json, into the same Vec", || {
             for sample in &corpus.samples {
                 vector.clear();
-                with_serde_json(corpus, sample, &mut vector);
+                corpus.encode_with_serde_json(sample, &mut vector);
                 black_box(&vector);
             }
         })
         .run(rounds);
-}
-
-fn with_serde_json(corpus: &Corpus, sample: &Sample, payload: &mut Vec<u8>) {
-    let (host, fields) = &corpus.containers[sample.container];
-    let mut serializer = serde_json::Serializer::new(payload);
-    let mut map = serializer.serialize_map(None).unwrap();
-    map.serialize_entry("version", "1.1").unwrap();
-    map.serialize_entry("host", host).unwrap();
-    for (name, value) in fields {
-        map.serialize_entry(name, value).unwrap();
-    }
-    let (seconds, nanos) = sample.timestamp.as_unix();
-    map.serialize_entry("timestamp", &(seconds as f64 + f64::from(nanos) / 1e9)).unwrap();
-    map.serialize_entry("level", &sample.level.as_u8()).unwrap();
-    map.serialize_entry("short_message", &sample.text).unwrap();
-    map.end().unwrap();
 }
 
 /// Compares levels of gzip with the same buffer, and inflating.
@@ -206,16 +188,6 @@ fn compressing(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// Reads only the short message.
-#[derive(Default)]
-struct Glance(usize);
-
-impl<'a> Visitor<'a> for Glance {
-    fn short_message(&mut self, text: Cow<'a, str>) {
-        self.0 += text.len();
-    }
-}
-
 fn decoding(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let (mut decoder, mut strict, mut visiting) = (Decoder::lenient(), Decoder::strict(), Decoder::lenient());
@@ -231,11 +203,11 @@ fn decoding(corpus: &Corpus, rounds: usize) {
             }
         })
         .variant("gelf-core, visitor", || {
-            let mut glance = Glance::default();
+            let mut visitor = ShortMessageLength::default();
             for payload in &payloads {
-                visiting.decode_with(payload, &mut glance).unwrap();
+                visiting.decode_with(payload, &mut visitor).unwrap();
             }
-            black_box(glance.0);
+            black_box(visitor.0);
         })
         .variant("serde_json Value", || {
             for payload in &payloads {
@@ -245,7 +217,6 @@ fn decoding(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// The chunks of eight messages at a time are interleaved.
 fn reassembling(_: &Corpus, rounds: usize) {
     let payloads: Vec<_> = Corpus::new(3000)
         .payloads()
@@ -253,32 +224,7 @@ fn reassembling(_: &Corpus, rounds: usize) {
         .filter(|payload| payload.len() > 1420)
         .take(MESSAGES)
         .collect();
-    let mut chunker = Chunker::new(DatagramSize::WAN);
-    // Index among the eight, and the chunk.
-    let mut turns: Vec<(usize, Vec<u8>)> = Vec::new();
-    for eight in payloads.chunks(8) {
-        let mut queues: Vec<Vec<Vec<u8>>> = eight
-            .iter()
-            .map(|payload| {
-                let mut wires: Vec<_> = chunker
-                    .split(payload)
-                    .unwrap()
-                    .map(|datagram| {
-                        let mut wire = Vec::new();
-                        datagram.write_to(&mut wire);
-                        wire
-                    })
-                    .collect();
-                wires.reverse();
-                wires
-            })
-            .collect();
-        while queues.iter().any(|queue| !queue.is_empty()) {
-            for (at, queue) in queues.iter_mut().enumerate() {
-                turns.extend(queue.pop().map(|wire| (at, wire)));
-            }
-        }
-    }
+    let turns = interleaved_chunks(&payloads);
     let wires: Vec<_> = turns.iter().map(|(_, wire)| wire).collect();
     println!("\n{} messages in {} chunks", payloads.len(), wires.len());
     let mut reassembler = Reassembler::<u32>::default();

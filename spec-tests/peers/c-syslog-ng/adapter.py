@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-DATAGRAM_SIZE = 1420  # the default of requests
-SECONDS = 3  # for an answer; more than it ever takes unless a message is stuck
+DATAGRAM_SIZE = 1420  # default of the protocol
+SECONDS = 3  # time limit for an answer; longer waits mean that a message is lost
 
 # The parser sets HOST, MESSAGE and the fields, which graylog2() sends if their names start with an underscore.
 CONFIGURATION = """
@@ -39,7 +39,7 @@ log {{
 
 
 class Literal(str):
-    """The text of a number with all its digits."""
+    """JSON text of a number with all its digits."""
 
 
 def to_text(value):
@@ -80,7 +80,7 @@ class SyslogNg:
         configuration.write_text(CONFIGURATION.format(root=root, folder=folder, **ports))
         self.log = self.cleanup.enter_context(open(Path(folder, "log"), "w+"))
         self.child = subprocess.Popen(
-            # It ends with this program in any case.
+            # The kernel kills the child when this program ends, even if it is killed.
             ["setpriv", "--pdeathsig", "KILL", *program_of(root), "--foreground", "--stderr", "--no-caps"]
             + [f"--cfgfile={configuration}", f"--persist-file={folder}/persist", f"--pidfile={folder}/pid"]
             + [f"--control={folder}/control"],
@@ -115,12 +115,12 @@ class SyslogNg:
         self.child.wait()
 
     def last_words(self):
-        """Returns its last error message."""
+        """Returns the last error message of syslog-ng."""
         self.log.seek(0)
         return self.log.read().strip().rpartition("\n")[2] or "nothing came"
 
     def write(self, transport, message):
-        """Sends it a message and a sentinel. Returns the mark of the sentinel."""
+        """Sends a message and a sentinel to syslog-ng. Returns the mark of the sentinel."""
         self.messages += 1
         mark = f"the end of message {self.messages}."
         lines = to_text(message) + "\n" + json.dumps({"MESSAGE": mark}) + "\n"

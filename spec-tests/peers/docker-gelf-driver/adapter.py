@@ -15,7 +15,7 @@ import sys
 import tarfile
 
 DATAGRAM_SIZE = 1420
-FORCED_RECEIVE_BUFFER = getattr(socket, "SO_RCVBUFFORCE", 33)  # beyond the system's limit; for root
+FORCED_RECEIVE_BUFFER = getattr(socket, "SO_RCVBUFFORCE", 33)  # exceeds the system's limit; needs root
 
 
 class Refused(Exception):

@@ -174,7 +174,8 @@ impl Case {
     /// Returns the case as a vector.
     pub(super) fn vector(&self, id: &str, strict: &Answer, lenient: &Answer) -> Result<Vector, String> {
         let json = self.json(id, "fuzzed", strict, lenient);
-        let vector: Vector = serde_json::from_value(json).map_err(|error| format!("a vector of {error}"))?;
+        let vector: Vector =
+            serde_json::from_value(json).map_err(|error| format!("invalid vector: {error}"))?;
         debug_assert_eq!(vector.expected(Mode::Lenient).messages, lenient.messages);
         Ok(vector)
     }
@@ -201,7 +202,7 @@ fn step(datagram: &Datagram) -> Value {
     step
 }
 
-/// Returns readable text as a string, other bytes in hexadecimal.
+/// Returns a recipe: readable text as a string, other bytes in hexadecimal.
 fn recipe(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|character| character.is_control() && character != '\n') => json!(text),

@@ -13,7 +13,7 @@ const MAX_PART_BYTES: usize = 1 << 20;
 const MAX_STEPS: usize = 300;
 const MAX_BYTES: usize = 2 << 20;
 
-/// Bytes that many parsers handle wrongly.
+/// Byte sequences that parsers often handle wrongly.
 const MORSELS: [&[u8]; 28] = [
     b"\0",
     b"\n",
@@ -222,7 +222,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
         nested.push('1');
         nested.push_str(&close.repeat(levels));
     }
-    // In place of a value more often than anywhere else.
+    // Mostly in the place of a value.
     let colon = part.iter().skip(at).position(|byte| *byte == b':').map(|colon| at + colon + 1);
     match colon {
         Some(colon) if !numbers.once_in(4) => {

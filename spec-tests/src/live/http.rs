@@ -64,7 +64,7 @@ impl LiveHttp {
         Ok(Self { host: host.to_owned(), path: path.to_owned(), ..Self::new(address) })
     }
 
-    /// Returns the setups for a receiver under test that are needed to ask it all HTTP vectors.
+    /// Returns the setups of a receiver under test that together cover all HTTP vectors.
     pub fn setups(address: SocketAddr) -> Vec<Self> {
         let plain = Self::new(address);
         let header = Some(("X-Gelf-Token".to_owned(), "s3cret".to_owned()));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn each_vector_is_asked_of_one_of_the_setups() {
+    fn the_setups_cover_every_vector() {
         let setups = LiveHttp::setups(address());
         for vector in vectors() {
             let asked = setups.iter().filter(|setup| setup.refuses(exchange_of(&vector)).is_none()).count();

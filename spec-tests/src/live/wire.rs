@@ -40,10 +40,10 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 /// Size of the chunks of a payload that exceeds a datagram. Every known receiver accepts it.
 const CHUNK_BYTES: u16 = 1420;
 
-/// Relative errors of a real clock. A vector whose result changes with them is not asked.
+/// Relative errors of a real clock. A vector whose result depends on them is not asked.
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
-/// Plans how to send a request, or returns the reason why it cannot be sent. `key` makes its chunk ids
+/// Converts a request to a plan, or returns the reason why it cannot be sent. `key` makes its chunk ids
 /// unique.
 pub(super) fn plan<'v>(
     request: &Request<'v>,
@@ -109,7 +109,7 @@ pub(super) fn plan<'v>(
     }
 }
 
-/// Plans a payload as the body of a request, if the receiver takes the body as one payload.
+/// Converts a payload to the body of a request, if the receiver reads the body as one payload.
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if payload.len() >= http.max_body {

@@ -6,8 +6,8 @@ use crate::judge::Verdict;
 use crate::run::Results;
 use crate::vector::Topic;
 
-/// Returns one test suite for each topic with one test case for each vector and mode. Known failures do not
-/// count.
+/// Returns one test suite for each topic with one test case for each vector and mode. Known failures are
+/// not counted as failures.
 pub fn junit(topics: &[Topic], results: &Results) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(xml, "<testsuites name=\"{}\">", escaped(&results.subject.name));
@@ -48,7 +48,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
                 ),
                 (verdict, Some(reason)) => writeln!(
                     xml,
-                    "    <testcase classname=\"{class}\" name=\"{name}\"><system-out>{}, as is known: {}</system-out></testcase>",
+                    "    <testcase classname=\"{class}\" name=\"{name}\"><system-out>{}, known: {}</system-out></testcase>",
                     verdict.word(),
                     escaped(reason)
                 ),

@@ -114,7 +114,7 @@ pub fn explain(vector: &Vector, outcome: Option<&Outcome>, style: Style) -> Stri
         }
     }
     if let Some(origin) = &vector.origin {
-        let _ = writeln!(out, "  seen with: {origin}");
+        let _ = writeln!(out, "  origin: {origin}");
     }
     indented(&mut out, "given", &describe_input(vector));
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));

@@ -12,7 +12,7 @@ use crate::text::{counted, grouped};
 /// Maximum number of different `Content-Encoding` values.
 const MAX_ENCODINGS: usize = 16;
 
-/// Maximum length of such a value.
+/// Maximum length of a `Content-Encoding` value, in characters.
 const ENCODING_CHARS: usize = 40;
 
 /// Statistics of requests and answers.
@@ -27,13 +27,13 @@ pub(crate) struct HttpTally {
     most_bytes: usize,
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
-    /// Messages that were not accepted at first.
+    /// Number of messages whose first delivery was not accepted.
     pub(super) refused: u64,
-    /// Messages among them that were repeated, and the shortest and longest time until then.
+    /// Number of those that were retried, and the shortest and longest time until then.
     again: u64,
     quickest: Option<Duration>,
     slowest: Duration,
-    /// Messages that were not accepted too late for a retry.
+    /// Number of those that arrived too late for a retry.
     pub(super) too_late: u64,
 }
 
@@ -118,7 +118,7 @@ impl HttpTally {
                 ));
             }
             if self.too_late > 0 {
-                text.push_str(&format!("; {} had no time for a retry", grouped(self.too_late)));
+                text.push_str(&format!("; {} arrived too late for a retry", grouped(self.too_late)));
             }
             lines.push(("retries", text));
         }

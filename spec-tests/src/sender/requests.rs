@@ -104,7 +104,7 @@ impl Requests {
         if self.tally.is_to_be_retried() {
             return (202, Vec::new());
         }
-        let text = format!("it was retried, though it was answered with {}", self.status);
+        let text = format!("retried, although the answer was {}", self.status);
         let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
         again.excerpt = excerpt_of(&inspection);
         (202, vec![violation(source, again, false)])

@@ -44,7 +44,7 @@ pub struct Tally<'r> {
     pub(crate) chunks: BTreeMap<usize, u64>,
     pub(crate) violations: BTreeMap<Kind, Violations>,
     pub(crate) receivers: Vec<ReceiverTally<'r>>,
-    /// Statistics of HTTP, set at the end.
+    /// Statistics of HTTP. Set at the end.
     pub(crate) http: Option<HttpTally>,
     connection_sources: BTreeMap<usize, SocketAddr>,
 }
@@ -104,7 +104,8 @@ pub(crate) struct Example {
 #[derive(Debug)]
 pub(crate) struct ReceiverTally<'r> {
     pub(crate) receiver: &'r Receiver,
-    /// Number of messages over transports with known behaviour, and number of those that it accepts.
+    /// Number of messages over transports with known behaviour, and number of those that the receiver
+    /// accepts.
     pub(crate) known: u64,
     pub(crate) messages: u64,
     /// Number of messages by rule.

@@ -142,7 +142,7 @@ pub enum Afterwards {
     Closed,
 }
 
-/// Returns the HTTP vectors, embedded at build time. Only running receivers are asked them, so they are not
+/// Returns the HTTP vectors, embedded at build time. They are only for running receivers, so they are not
 /// part of [`embedded`](super::embedded).
 ///
 /// # Errors

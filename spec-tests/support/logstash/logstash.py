@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Logstash's side of a GELF pipeline, as far as deploy/logstash/ecs.conf goes.
+"""Simulates a Logstash pipeline with a GELF input, with the features that deploy/logstash/ecs.conf uses.
 
 Usage: logstash.py PIPELINE.conf [HOST:PORT]
 
-Takes GELF over UDP (127.0.0.1:12201 unless another address is given; port 0 is a free one, told on stderr) as Logstash's
-input of version 3.4.0 does with gelfd2 0.4.2, runs the filters of the file, and writes each event as one JSON line on
-stdout. Ends when its stdin does.
+Receives GELF over UDP like Logstash's input 3.4.0 with gelfd2 0.4.2, runs the filters of the file, and writes each
+event to stdout as one line of JSON. The default address is 127.0.0.1:12201; for port 0, the system chooses a free
+port. The address is printed to stderr. Ends when stdin ends.
 
-The input has the habits of the original, for they decide whether a message arrives: it reads 8,192 bytes of a datagram;
-knows gzip and of zlib the header 78 9c alone; joins the bytes of a chunk's id as decimals; takes a timestamp for the
-event's time only where it is a number; moves full_message or short_message to message; and strips one underscore from each
-name, last of all, so that _host overwrites host.
+The input reproduces the behaviour of the original that decides whether a message arrives: it reads 8,192 bytes of a
+datagram; accepts gzip, and zlib only with the header 78 9c; joins the bytes of a chunk id as decimals; uses a
+timestamp as the time of the event only if it is a number; renames full_message or short_message to message; and
+finally removes one underscore from each name, so that _host overwrites host.
 
-The filters grok (by pygrok), dissect and mutate's copy are those that the file has; another filter or option is an error.
+Supported filters are grok (with pygrok), dissect, and mutate with copy. Any other filter or option is an error.
 """
 
 import datetime
@@ -33,7 +33,7 @@ MAX_PENDING = 10_000
 
 
 class Config:
-    """Reads the configuration language: blocks, hashes, arrays, strings, words, and `if` with `==` and `and`."""
+    """Parses the configuration language: blocks, hashes, arrays, strings, words, and `if` with `==` and `and`."""
 
     TOKEN = re.compile(r"""\s*(?:\#[^\n]*\n\s*)*("(?:[^"])*"|'(?:[^'])*'|=>|==|[{}\[\],]|[\w.-]+|$)""")
 
@@ -42,7 +42,7 @@ class Config:
         while at < len(text):
             match = self.TOKEN.match(text, at)
             if not match:
-                raise SystemExit(f"cannot read the pipeline from {text[at:at + 40]!r} on")
+                raise SystemExit(f"cannot parse the pipeline at {text[at:at + 40]!r}")
             at = match.end()
             if match.group(1):
                 self.tokens.append(match.group(1))
@@ -54,12 +54,12 @@ class Config:
     def take(self, expected=None):
         token = self.peek()
         if token is None or expected not in (None, token):
-            raise SystemExit(f"the pipeline has {token!r} where {expected or 'something'!r} is expected")
+            raise SystemExit(f"invalid pipeline: expected {expected or 'a token'!r}, found {token!r}")
         self.at += 1
         return token
 
     def sections(self):
-        """Each section's name and statements: ("plugin", name, options) or ("if", conditions, statements)."""
+        """Yields section names with their statements: ("plugin", name, options) or ("if", conditions, statements)."""
         while self.peek() is not None:
             yield self.take(), self.statements()
 
@@ -76,7 +76,7 @@ class Config:
         return found
 
     def conditions(self):
-        """All of them must hold: a field, and the value it must have or None for any."""
+        """Returns the conditions, all of which must hold: a field and its required value, or None for any value."""
         found = []
         while True:
             field, value = self.field(), None
@@ -148,7 +148,7 @@ class Event(dict):
 
 
 class Input:
-    """Datagrams to events."""
+    """Converts datagrams to events."""
 
     def __init__(self, options):
         self.type = options.get("type")
@@ -157,7 +157,7 @@ class Input:
     def events(self, datagram, sender):
         try:
             payload = self.payload(datagram)
-        except Exception as error:  # as the original: one message is skipped, whatever is wrong with it
+        except Exception as error:  # like the original, which skips a message after any error
             print(f"skipped a message from {sender}: {error}", file=sys.stderr, flush=True)
             return
         if payload is not None:
@@ -267,7 +267,7 @@ def mutate(options):
 def only(options, *known):
     for name in options:
         if name not in known:
-            raise SystemExit(f"the pipeline's option {name!r} is not known here")
+            raise SystemExit(f"unsupported option {name!r} in the pipeline")
 
 
 def conditional(conditions, filters):
@@ -290,7 +290,7 @@ def compiled(statements):
         elif head in plugins:
             filters.append(plugins[head](body))
         else:
-            raise SystemExit(f"the pipeline's filter {head!r} is not known here")
+            raise SystemExit(f"unsupported filter {head!r} in the pipeline")
     return filters
 
 
@@ -304,7 +304,7 @@ def main():
                 ((_, plugin, options),) = statements
                 only(options, "type")
                 if plugin != "gelf":
-                    raise SystemExit(f"the pipeline's input {plugin!r} is not known here")
+                    raise SystemExit(f"unsupported input {plugin!r} in the pipeline")
                 source = Input(options)
             elif section == "filter":
                 filters += compiled(statements)

@@ -80,7 +80,7 @@ async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<R
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         let received = timeout(MESSAGE_TIMEOUT, recv()).await;
-        all.push(received.unwrap_or_else(|_| panic!("only {} of {count} messages came", all.len())));
+        all.push(received.unwrap_or_else(|_| panic!("only {} of {count} messages arrived", all.len())));
     }
     all
 }
@@ -102,7 +102,7 @@ fn check(messages: &[Received], container: &RunningContainer) {
         assert_eq!(field("container_name"), container.name());
         assert_eq!(field("tag"), &container.id()[..12]);
         assert!(message.host().is_some_and(|host| !host.is_empty()));
-        // In 2025 or later.
+        // The timestamp is in 2025 or later.
         assert!(message.timestamp().is_some_and(|timestamp| timestamp.as_unix().0 > 1_750_000_000));
         streams[stream].push(message.short_message().to_owned());
     }
@@ -113,6 +113,21 @@ fn check(messages: &[Received], container: &RunningContainer) {
     }
 }
 
+/// Runs a container to its end and checks that each of its lines arrives once. Returns the messages.
+async fn every_line_arrives(
+    engine: &Engine,
+    driver_options: &[String],
+    mut recv: impl AsyncFnMut() -> Received,
+) -> Vec<Received> {
+    let (container, messages) =
+        tokio::join!(run(engine, script(), driver_options), receive(&mut recv, 2 * LINES));
+    check(&messages, &container);
+    spawn_blocking(move || assert_eq!(container.wait(), 0)).await.unwrap();
+    let extra = timeout(Duration::from_millis(100), recv()).await;
+    assert!(extra.is_err(), "{extra:?}");
+    messages
+}
+
 /// Runs a container whose driver sends over UDP and checks the messages. Returns `None` without an Engine.
 async fn every_line_arrives_over_udp(compression: &str) -> Option<(UdpReceiver, Vec<Received>)> {
     let engine = Engine::find()?;
@@ -121,14 +136,8 @@ async fn every_line_arrives_over_udp(compression: &str) -> Option<(UdpReceiver, 
         format!("gelf-address=udp://{}", receiver.local_addr().unwrap()),
         format!("gelf-compression-type={compression}"),
     ];
-    let (container, messages) = tokio::join!(
-        run(&engine, script(), &driver_options),
-        receive(async || receiver.recv().await.unwrap().unwrap(), 2 * LINES),
-    );
-    check(&messages, &container);
-    spawn_blocking(move || assert_eq!(container.wait(), 0)).await.unwrap();
-    let nothing = timeout(Duration::from_millis(100), receiver.recv()).await;
-    assert!(nothing.is_err(), "{nothing:?}");
+    let messages =
+        every_line_arrives(&engine, &driver_options, async || receiver.recv().await.unwrap().unwrap()).await;
     let stats = receiver.stats().datagrams;
     assert_eq!(
         (stats.payloads, stats.errors.total(), stats.deviations.trailing_data),
@@ -168,22 +177,15 @@ async fn every_line_arrives_over_tcp() {
     let Some(engine) = Engine::find() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let driver_options = [format!("gelf-address=tcp://{}", receiver.local_addr().unwrap())];
-    let (container, messages) = tokio::join!(
-        run(&engine, script(), &driver_options),
-        receive(async || receiver.recv().await.unwrap().unwrap(), 2 * LINES),
-    );
-    check(&messages, &container);
-    spawn_blocking(move || assert_eq!(container.wait(), 0)).await.unwrap();
-    let nothing = timeout(Duration::from_millis(100), receiver.recv()).await;
-    assert!(nothing.is_err(), "{nothing:?}");
+    every_line_arrives(&engine, &driver_options, async || receiver.recv().await.unwrap().unwrap()).await;
     let stats = receiver.stats();
     assert_eq!((stats.frames, stats.too_long_frames, stats.cut_frames), (2 * LINES as u64, 0, 0));
     assert_eq!(stats.connections, 1);
 }
 
-/// go-gelf sends an empty chunk too many when a payload fills its chunks exactly.
+/// go-gelf sends an additional empty chunk when a payload fills its chunks exactly.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payload_that_fills_two_chunks_arrives_with_its_empty_third() {
+async fn a_payload_of_two_full_chunks_arrives_with_an_empty_third_chunk() {
     const PROBED: usize = 2000;
     const ROUNDS: usize = 8;
     let Some(engine) = Engine::find() else { return };
@@ -203,8 +205,8 @@ async fn a_payload_that_fills_two_chunks_arrives_with_its_empty_third() {
         run(&engine, script(PROBED, PROBED), &driver_options),
         receive(async || receiver.recv().await.unwrap().unwrap(), ROUNDS),
     );
-    // The other members vary by a few bytes, because trailing zeros of times are omitted. So many lengths are
-    // tried; in each round one of them fits, unless its time has fewer digits.
+    // The other members vary by a few bytes, because trailing zeros of times are omitted. Therefore many
+    // lengths are tried; in each round one of them fits, unless its time has fewer digits.
     let longest = probe.iter().map(|received| received.payload.len()).max().unwrap();
     let fitting = 2 * CHUNK - (longest - PROBED);
     let (first, last) = (fitting - 16, fitting + 16);

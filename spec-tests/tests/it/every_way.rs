@@ -1,5 +1,5 @@
-//! Delivers every payload of the vectors in every way: plain, compressed, chunked in any order, and on a
-//! stream in pieces of any size. The message, or the error, must always be the same.
+//! Sends every payload of the vectors plain, compressed, in chunks in any order, and on a stream in pieces of
+//! any size. The received payload must always be the same.
 
 use std::path::Path;
 use std::time::Instant;

@@ -24,7 +24,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
         while let Some(received) = receiver.recv().await {
-            // Errors do not appear in any receiver's output.
+            // The output of a receiver contains no errors.
             let Ok(received) = received else { continue };
             if sender.send(received.payload.to_vec()).is_err() {
                 return;
@@ -59,7 +59,7 @@ fn gelf_tokio_passes_the_http_vectors_in_every_setup() {
     let all: BTreeSet<_> =
         topics.iter().flat_map(|topic| &topic.vectors).map(|vector| vector.id.clone()).collect();
     assert_eq!(all.difference(&passed).collect::<Vec<_>>(), [""; 0]);
-    println!("{} vectors of HTTP pass, in {} setups", passed.len(), setups().len());
+    println!("{} HTTP vectors pass in {} setups", passed.len(), setups().len());
 }
 
 #[test]

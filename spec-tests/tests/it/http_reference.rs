@@ -1,5 +1,5 @@
-//! An HTTP receiver of GELF with Graylog's rules, for tests only. Each connection has a thread, and payloads
-//! are sent to a channel. It can be made to break a rule.
+//! An HTTP receiver with Graylog's rules, which can be configured to break one of them. Each connection has a
+//! thread, and payloads are sent to a channel.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -30,7 +30,7 @@ pub(crate) enum Broken {
     NoMagic,
     /// Inflates by the first bytes only, and refuses the header.
     NoEncoding,
-    /// Has no limit.
+    /// Does not limit bodies.
     NoLimit,
     /// Checks the limit before inflating.
     LimitBeforeInflating,
@@ -42,7 +42,7 @@ pub(crate) enum Broken {
     SplitsAtCarriageReturn,
     /// Does not read arrays.
     NoArrays,
-    /// Gives up an array at the first malformed element.
+    /// Ignores the rest of an array after a malformed element.
     GivesArrayUp,
     /// Delivers truncated requests.
     TakesHalf,
@@ -56,7 +56,7 @@ pub(crate) enum Broken {
     NoChunks,
 }
 
-/// Starts a receiver that lives as long as the test. Delivered payloads are sent to the channel.
+/// Starts a receiver that runs until the process ends. Delivered payloads are sent to the channel.
 pub(crate) fn start(
     setup: impl FnOnce(SocketAddr) -> LiveHttp,
     broken: Broken,
@@ -75,7 +75,8 @@ pub(crate) fn start(
     (http, payloads)
 }
 
-/// Exceeds every body of the vectors, so that the setup's own limit applies.
+/// Maximum body size of the reader. It exceeds every body of the vectors, so that the limit of the setup
+/// applies.
 const READ_BYTES: usize = 1 << 20;
 
 struct Connection {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-/// Maximum time for an answer or an arrival.
+/// Maximum time for an answer, or for a message to arrive.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Lengths of a message's text: short, about one datagram, a few chunks, many chunks, and nearly 128 chunks.
@@ -35,7 +35,7 @@ struct Known {
     reason: String,
 }
 
-/// Returns a text that hardly compresses, so that its length is about that of the sent bytes.
+/// Returns a text that hardly compresses, so that about as many bytes are sent.
 fn text(len: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     let mut state = len as u64 + 1;
@@ -77,7 +77,7 @@ fn is_required() -> bool {
 async fn only_known_failures_occur_between_peers_and_us() {
     let peers = peers();
     if peers.is_empty() {
-        let _ = writeln!(std::io::stderr(), "skipped: no peer is installed (scripts/peers does it)");
+        let _ = writeln!(std::io::stderr(), "skipped: no peer is installed; run scripts/peers");
         return;
     }
     let known: Vec<Known> = serde_json::from_str(include_str!("../../interop.json")).unwrap();
@@ -119,7 +119,7 @@ async fn only_known_failures_occur_between_peers_and_us() {
             }
             (Cell::Wrong(how), None) => problems.push(format!("{direction} {peer}, {cell}: {how}")),
             (Cell::Arrived, Some(_)) => {
-                problems.push(format!("{direction} {peer}, {cell}: arrives, and is listed"))
+                problems.push(format!("{direction} {peer}, {cell}: arrives, but is listed as a failure"))
             }
         }
     }
@@ -129,7 +129,7 @@ async fn only_known_failures_occur_between_peers_and_us() {
     for known in &known {
         println!("{} {}, {}: {}", known.direction, known.peer, known.cells.join("; "), known.reason);
     }
-    println!("{} peers, {arrived} cells arrived, {listed} are known not to", peers.len());
+    println!("{} peers: {arrived} cells arrived, {listed} known failures", peers.len());
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
     assert!(arrived >= 5 * (peers.len() - skipped), "{arrived} cells");
 }
@@ -192,7 +192,7 @@ fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec
         return Cell::Wrong(format!("another text, of {len} bytes"));
     }
     if decoded.field("k").and_then(|value| value.as_str()) != Some("v") {
-        return Cell::Wrong("the field is not there".to_owned());
+        return Cell::Wrong("the field is missing".to_owned());
     }
     if !sets("host") && decoded.host() != Some("h") {
         return Cell::Wrong(format!("host {:?}", decoded.host()));

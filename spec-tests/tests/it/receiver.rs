@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{LineOutput, conformance, example, stderr, stdout, unexpected};
 
-/// Returns an address on which nothing listens.
+/// Returns an unused address.
 fn free_tcp() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -19,45 +19,50 @@ fn free_udp() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// Starts the example `print_received` with these addresses for some seconds, as a subject.
+fn print_received(
+    udp: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+    seconds: u64,
+    change: impl FnOnce(&mut LiveOptions),
+) -> Live {
+    let mut command = format!("{} --for {seconds}", example("print_received"));
+    for (option, address) in [("udp", udp), ("tcp", tcp)] {
+        if let Some(address) = address {
+            command.push_str(&format!(" --{option} {address}"));
+        }
+    }
+    let mut options = LiveOptions::default();
+    (options.udp, options.tcp) = (udp, tcp);
+    change(&mut options);
+    Live::start(options, Observe::Command(command)).unwrap()
+}
+
 fn results(live: &mut Live, filter: Option<&str>) -> Results {
     run(&embedded().unwrap(), live, None, Selection::new(filter, None), &mut |_, _| {}).unwrap()
 }
 
 #[test]
 fn gelf_tokio_passes_the_vectors_over_sockets() {
-    let (udp, tcp) = (free_udp(), free_tcp());
-    let command = format!("{} --udp {udp} --tcp {tcp} --for 120", example("print_received"));
-    let mut options = LiveOptions::default();
-    options.udp = Some(udp);
-    options.tcp = Some(tcp);
-    let mut live = Live::start(options, Observe::Command(command)).unwrap();
+    let mut live = print_received(Some(free_udp()), Some(free_tcp()), 120, |_| {});
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
     assert_eq!(live.late(), 0);
-    // All vectors except those about sending, limits and time.
+    // Not asked are the vectors about sending, limits and time.
     assert!(results.count(Verdict::Passes) >= 420, "{}", results.count(Verdict::Passes));
 }
 
 #[test]
 fn payloads_are_sent_as_frames_over_tcp_only() {
-    let tcp = free_tcp();
-    let command = format!("{} --tcp {tcp} --for 120", example("print_received"));
-    let mut options = LiveOptions::default();
-    options.tcp = Some(tcp);
-    let mut live = Live::start(options, Observe::Command(command)).unwrap();
+    let mut live = print_received(None, Some(free_tcp()), 120, |_| {});
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
     assert!(results.count(Verdict::Passes) >= 280, "{}", results.count(Verdict::Passes));
 }
 
 #[test]
-fn slow_vectors_wait() {
-    let udp = free_udp();
-    let command = format!("{} --udp {udp} --for 120", example("print_received"));
-    let mut options = LiveOptions::default();
-    options.udp = Some(udp);
-    options.slow = true;
-    let mut live = Live::start(options, Observe::Command(command)).unwrap();
+fn slow_vectors_wait_in_real_time() {
+    let mut live = print_received(Some(free_udp()), None, 120, |options| options.slow = true);
     let started = Instant::now();
     let results = results(&mut live, Some("C67"));
     assert_eq!(unexpected(&results), [""; 0]);
@@ -65,7 +70,7 @@ fn slow_vectors_wait() {
     assert!(started.elapsed() >= Duration::from_secs(7));
 }
 
-/// A receiver that changes level 7 to 6, drops timestamps, and writes its output to a connection.
+/// The receiver changes level 7 to 6, drops timestamps, and writes its output to a connection.
 #[test]
 fn lost_and_changed_members_are_found() {
     let observe = free_tcp();
@@ -106,14 +111,10 @@ fn lost_and_changed_members_are_found() {
 }
 
 #[test]
-fn an_ended_receiver_has_crashed_and_is_restarted() {
-    let udp = free_udp();
-    // One second is enough for the first vectors only.
-    let command = format!("{} --udp {udp} --for 1", example("print_received"));
-    let mut options = LiveOptions::default();
-    options.udp = Some(udp);
-    options.settle = Duration::from_millis(25);
-    let mut live = Live::start(options, Observe::Command(command)).unwrap();
+fn a_receiver_that_ends_has_crashed_and_is_restarted() {
+    // The program ends after one second, in which only the first vectors are asked.
+    let mut live =
+        print_received(Some(free_udp()), None, 1, |options| options.settle = Duration::from_millis(25));
     let results = results(&mut live, Some("fields"));
     let crashed = results.count(Verdict::Crashes);
     assert!((1..=10).contains(&crashed), "{:?}", unexpected(&results));

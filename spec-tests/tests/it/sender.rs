@@ -16,7 +16,7 @@ use crate::support::conformance;
 
 const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-/// The program while it listens.
+/// The running program.
 struct Listening {
     program: Child,
     udp: Option<SocketAddr>,
@@ -27,7 +27,7 @@ struct Listening {
 }
 
 /// Exit status and reports of the program.
-struct Said {
+struct Ended {
     status: ExitStatus,
     text: String,
     report: Value,
@@ -55,7 +55,7 @@ impl Listening {
                 ["listening", "on", "udp", address, ..] => udp = Some(address.parse().unwrap()),
                 ["listening", "on", "tcp", address, ..] => tcp = Some(address.parse().unwrap()),
                 ["listening", "on", "http", address, ..] => http = Some(address.parse().unwrap()),
-                _ => panic!("it said {line:?}"),
+                _ => panic!("unexpected output: {line:?}"),
             }
         }
         Self { program, udp, tcp, http, report, said }
@@ -82,7 +82,7 @@ impl Listening {
         answers
     }
 
-    fn end(mut self) -> Said {
+    fn end(mut self) -> Ended {
         let mut text = String::new();
         self.program.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         let mut errors = String::new();
@@ -91,11 +91,11 @@ impl Listening {
         let status = self.program.wait().unwrap();
         let report = serde_json::from_slice(&std::fs::read(&self.report).unwrap()).unwrap();
         std::fs::remove_file(&self.report).unwrap();
-        Said { status, text, report }
+        Ended { status, text, report }
     }
 }
 
-impl Said {
+impl Ended {
     /// Returns rule, name, severity and count of all violations.
     fn violations(&self) -> Vec<(String, String, String, u64)> {
         let violations = self.report["violations"].as_array().unwrap();
@@ -450,7 +450,7 @@ fn retries_and_missing_retries_are_reported() {
     assert!(said.example("NotRetried")["bytes"].as_str().unwrap().contains("\\\"n\\\""));
     let retries = &said.report["http"]["retries"];
     assert_eq!((&retries["messages"], &retries["came_again"]), (&json!(2), &json!(1)));
-    assert_eq!(said.report["messages"], 2, "what came again is no new message");
+    assert_eq!(said.report["messages"], 2, "a retried message is not counted again");
     assert!(said.text.contains("of 2 messages answered with 503, 1 retried"), "{}", said.text);
 }
 

@@ -97,7 +97,7 @@ fn known_failures_are_expected_and_stale_ones_are_errors() {
 }
 
 #[test]
-fn a_hanging_subject_gets_no_answer_and_is_restarted() {
+fn a_hanging_subject_is_restarted_and_the_verdict_is_no_answer() {
     let folder = Folder::new("hangs");
     let output = run_with(&[
         "run",
@@ -118,7 +118,7 @@ fn a_hanging_subject_gets_no_answer_and_is_restarted() {
 }
 
 #[test]
-fn an_ended_subject_has_crashed_with_its_last_output() {
+fn a_subject_that_ends_has_crashed_and_its_last_output_is_reported() {
     let folder = Folder::new("ends");
     let output = run(&subject(&folder, "echo 'no memory left' >&2; exit 3"), &[]);
     assert_eq!(output.status.code(), Some(1));

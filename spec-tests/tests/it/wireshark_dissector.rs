@@ -79,7 +79,7 @@ fn problems(capture: &[Datagram], datagrams: usize, expected: &[Numbered]) -> Ve
             && datagram["gelf.reassembled.in"].is_empty()
             && datagram["gelf.fragment.count"] != datagram["gelf.chunk.count"]
         {
-            problems.push(format!("datagram {index}: a chunk of no message"));
+            problems.push(format!("datagram {index}: a chunk without a message"));
         }
         match datagram.message() {
             Some(Ok(message)) => messages.push(message),
@@ -101,7 +101,7 @@ impl std::ops::Index<&str> for Datagram {
     type Output = String;
 
     fn index(&self, field: &str) -> &String {
-        &self.0[FIELDS.iter().position(|name| *name == field).expect("a field that was asked for")]
+        &self.0[FIELDS.iter().position(|name| *name == field).expect("a requested field")]
     }
 }
 
@@ -143,7 +143,7 @@ struct Capture {
     tshark: Child,
     lines: Receiver<String>,
     file: PathBuf,
-    /// Keeps the port open, so that no ICMP errors are sent. It is never read.
+    /// Keeps the port open, so that no ICMP errors are sent. Never read.
     sink: UdpSocket,
 }
 
@@ -182,7 +182,7 @@ impl Capture {
             match capture.lines.recv_timeout(Duration::from_millis(100)) {
                 Ok(_) => return Some(capture),
                 Err(RecvTimeoutError::Timeout) => {
-                    assert!(started.elapsed() < TSHARK_TIMEOUT, "tshark sees nothing");
+                    assert!(started.elapsed() < TSHARK_TIMEOUT, "tshark captures nothing");
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let mut reason = String::new();
@@ -345,7 +345,7 @@ async fn messages_of_60_kb_in_one_datagram_are_read_from_zlib() {
 
 /// The check finds a corrupt byte of a compressed payload, a missing chunk and a truncated message.
 #[test]
-fn wrong_datagrams_are_found() {
+fn invalid_datagrams_are_found() {
     let Some(capture) = Capture::start() else { return };
     let good = Numbered::new(0, 100);
     let mut payload = bytes(&good);
@@ -359,14 +359,14 @@ fn wrong_datagrams_are_found() {
     socket.send(b"\x1e\x0fmessage1\x00\x02half").unwrap();
     payload.truncate(payload.len() / 2);
     socket.send(&payload).unwrap();
-    socket.send(b"no GELF").unwrap();
+    socket.send(b"not GELF").unwrap();
     let read = capture.read(5, socket.local_addr().unwrap().port());
     let found = problems(&read, 5, &[good.clone(), good.clone()]);
     assert_eq!(
         found,
         [
             "datagram 1: gelf.broken_compression: Can't uncompress message",
-            "datagram 2: a chunk of no message",
+            "datagram 2: a chunk without a message",
             "datagram 4: gelf.invalid_header: Invalid header magic",
             "1 messages read, 2 expected",
         ]

@@ -23,11 +23,11 @@ pub(crate) struct BenchArguments {
 
 /// Explanation below the figures.
 const EXPLANATION: &str = "\
-A request to receive has 16 messages of about 1.2 kB, one to send has one; MB are millions of bytes of uncompressed payload.
+A receive request has 16 messages of about 1.2 kB, a send request has one. MB are millions of bytes of uncompressed payload.
 Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures include the
-adapter and its JSON, and no transport. They compare subjects that are asked in the same way, and are less exact than a
-library's own benchmark. The floor is gelf-core behind the same protocol in this program's own adapter: a subject that is
-not faster may have a slow adapter. An empty request is a round trip to the subject.";
+adapter and its JSON, but no transport. They compare subjects under equal conditions, and are less exact than a library's
+own benchmark. The floor is gelf-core with this program's own adapter: a subject that is not faster may have a slow
+adapter. An empty request measures the round trip.";
 
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     let timeout = Duration::from_secs(arguments.timeout);
@@ -39,7 +39,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         command => Some(Process::start(command, timeout)?),
     };
     if cfg!(debug_assertions) {
-        println!("This program is built without optimisation; the figures are meaningless.\n");
+        println!("warning: this program was built without optimisation, so the figures are meaningless\n");
     }
     let about = |subject: &Process| {
         let of = subject.description();

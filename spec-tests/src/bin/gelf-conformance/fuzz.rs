@@ -1,4 +1,4 @@
-//! `fuzz`: asks a subject hostile cases.
+//! `fuzz`: sends hostile cases to a subject.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

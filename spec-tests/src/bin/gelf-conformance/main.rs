@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Ask a subject every vector, and judge the replies
+    /// Run every vector on a subject, and judge the replies
     Run(run::RunArguments),
     /// Explain a vector: rule, input and expected result
     Explain {
@@ -38,7 +38,7 @@ enum Command {
     Sender(sender::SenderArguments),
     /// Send the vectors to a running receiver, and compare its output
     Receiver(Box<receiver::ReceiverArguments>),
-    /// Ask a subject hostile cases, and write each failure as a vector
+    /// Send hostile cases to a subject, and write each failure as a vector
     Fuzz(fuzz::FuzzArguments),
     /// Measure how fast a subject decodes and encodes
     Bench(bench::BenchArguments),
@@ -64,7 +64,7 @@ impl VectorsArguments {
         .map_err(|error| error.to_string())
     }
 
-    /// Loads the vectors that only HTTP receivers are asked.
+    /// Loads the HTTP vectors, which are only for running receivers.
     fn load_http(&self) -> Result<Vec<Topic>, String> {
         match &self.vectors {
             Some(folder) => load_http(folder),

@@ -20,7 +20,7 @@ each left out or null if missing; the additional fields with their underscore (\
 skipped.
 
 Each vector is followed by a sentinel, a message with a unique short_message: the messages observed before it belong to \
-the vector. Therefore no other program may send to the receiver meanwhile, and it must write every message.
+the vector. Therefore no other program may send to the receiver meanwhile, and the receiver must write every message.
 
   gelf-conformance receiver --udp 127.0.0.1:12201 --observe 'docker logs --follow --tail 0 vector'
   gelf-conformance receiver --tcp graylog:12201 --observe-tcp 0.0.0.0:5555 --ignore-field 'gl2_*'
@@ -37,8 +37,8 @@ pub(crate) struct ReceiverArguments {
     /// Address of the receiver for TCP connections; payloads are sent over UDP if both are given
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     tcp: Option<SocketAddr>,
-    /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. The HTTP vectors are sent,
-    /// too; without --udp and --tcp, so are the payloads of the others
+    /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. Also sends the HTTP
+    /// vectors and, without --udp and --tcp, the payloads of all other vectors as requests
     #[arg(long, value_name = "URL", value_parser = LiveHttp::at)]
     http: Option<LiveHttp>,
     /// The receiver accepts several messages in a body
@@ -50,20 +50,20 @@ pub(crate) struct ReceiverArguments {
     /// Maximum size of an inflated body, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_body: Option<usize>,
-    /// Maximum size of each message in a bulk body, in bytes; its vectors need 1024
+    /// Maximum size of each message in a bulk body, in bytes. Vectors about this limit need 1024
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_message: Option<usize>,
-    /// Program that writes the received messages; it may be the receiver itself, and is restarted when it
+    /// Program that prints the received messages, which may be the receiver itself. It is restarted when it
     /// ends
     #[arg(long, value_name = "COMMAND")]
     observe: Option<String>,
     /// Listen on this address for connections with the received messages
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     observe_tcp: Option<SocketAddr>,
-    /// Field that the receiver adds itself, without underscore; `gl2_*` is a prefix
+    /// Field that the receiver adds itself, without underscore; `gl2_*` matches a prefix
     #[arg(long, value_name = "NAME")]
     ignore_field: Vec<String>,
-    /// Also send vectors with passing time; takes half a minute longer
+    /// Also send vectors whose steps are seconds apart, which takes half a minute longer
     #[arg(long)]
     slow: bool,
     /// Maximum time until a sentinel is observed, in seconds

@@ -1,4 +1,4 @@
-//! `run`: asks one subject the vectors.
+//! `run`: runs the vectors on a subject.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

@@ -28,8 +28,8 @@ const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(crate) struct SenderArguments {
-    /// Listen for datagrams on this address; port 0 is any. Without --udp, --tcp and --http, listen on UDP
-    /// and TCP on 127.0.0.1:12201
+    /// Listen for datagrams on this address; port 0 is a free port. Without --udp, --tcp and --http, the
+    /// default is UDP and TCP on 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS")]
     udp: Option<SocketAddr>,
     /// Listen for TCP connections on this address
@@ -38,11 +38,12 @@ pub(crate) struct SenderArguments {
     /// Listen for HTTP/1.1 requests on this address, by default 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     http: Option<SocketAddr>,
-    /// Accept several messages in a body, one per line, as a receiver in bulk mode
+    /// Accept several messages in a body, one per line, like a receiver in bulk mode
     #[arg(long, requires = "http")]
     bulk: bool,
-    /// Answer the first delivery of each message with this status, and a repeated one with 202. Senders must
-    /// retry 408, 429 and 5xx, and no other 4xx. Messages of the last second are not judged
+    /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
+    /// after 408, 429 and 5xx, and after no other 4xx. Missing retries of messages of the last second are not
+    /// judged
     #[arg(
         long,
         value_name = "STATUS",

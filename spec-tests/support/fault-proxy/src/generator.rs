@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_row_is_the_one_of_splitmix64() {
+    fn the_sequence_is_that_of_splitmix64() {
         // The published first outputs for the seed 1234567.
         let mut generator = Generator { state: 1_234_567 };
         assert_eq!(
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_differ_in_order_or_length_have_other_rows() {
+    fn keys_that_differ_in_order_or_length_have_different_sequences() {
         let first = |key: &[u64]| Generator::keyed(key).next();
         let rows = [first(&[]), first(&[0]), first(&[0, 0]), first(&[1, 2]), first(&[2, 1]), first(&[3])];
         for (place, row) in rows.iter().enumerate() {

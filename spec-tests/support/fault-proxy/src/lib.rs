@@ -1,9 +1,10 @@
-//! A TCP and a UDP proxy for tests with the faults of a network: delay, low bandwidth, reset, closed, refused
-//! or swallowed connections, and lost, duplicated, reordered or corrupted datagrams.
+//! A TCP and a UDP proxy that inject network faults in tests: delay, low bandwidth, reset, closed, refused or
+//! stalled connections, and lost, duplicated, reordered or corrupted datagrams.
 //!
-//! Each proxy listens on its own port on `127.0.0.1` and passes input to one target, and answers back, under
-//! a plan that the test may change at any time. Its counters let a test wait for events and assert exact
-//! figures. Its buffers are bounded. Only dropping a proxy ends it, together with its tasks and connections.
+//! Each proxy listens on its own port on `127.0.0.1`, forwards input to one target and returns the answers,
+//! under a plan that the test may change at any time. Its counters let a test wait for events and assert
+//! exact figures. Its buffers are bounded. A proxy runs until it is dropped, which ends its tasks and
+//! connections.
 //!
 //! TCP faults occur at exact bytes. UDP faults are drawn from a seed, so the [`Fate`] of each datagram is
 //! known in advance.

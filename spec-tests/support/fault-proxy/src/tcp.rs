@@ -27,7 +27,7 @@ const BACKLOG: u32 = 1_024;
 /// Maximum number of plans that wait for connections.
 const MAX_PLANS: usize = 4_096;
 
-/// Pause after a failed accept, for example for lack of file descriptors.
+/// Pause after a failed accept, for example without free file descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// Options of a [`TcpProxy`].
@@ -51,7 +51,7 @@ impl Default for TcpOptions {
 
 /// Counters of a [`TcpProxy`] since its start.
 ///
-/// `bytes_from_client = bytes_to_target + discarded ones of them + held ones`, and the same for the answers.
+/// For each direction, the received bytes are the passed, the discarded and the currently held ones.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpCounters {
@@ -73,7 +73,7 @@ pub struct TcpCounters {
     pub bytes_to_client: u64,
     /// Bytes of both directions that were received and will not be passed: because of a cut, a reset, or a
     /// discarding black hole.
-    pub bytes_forgotten: u64,
+    pub bytes_discarded: u64,
     /// Bytes of both directions that were held back for a delay.
     pub bytes_delayed: u64,
     /// Changed bytes.
@@ -95,24 +95,24 @@ impl TcpCounters {
         } += count as u64;
     }
 
-    fn came(&mut self, direction: Direction, count: usize, taken: Taken) {
+    fn received(&mut self, direction: Direction, count: usize, taken: Taken) {
         *match direction {
             Direction::ToTarget => &mut self.bytes_from_client,
             Direction::ToClient => &mut self.bytes_from_target,
         } += count as u64;
-        self.bytes_forgotten += taken.forgotten;
+        self.bytes_discarded += taken.discarded;
         self.bytes_corrupted += taken.corrupted;
         self.bytes_delayed += taken.delayed;
     }
 
-    fn swallowed(&mut self, direction: Direction, count: usize) {
-        self.came(direction, count, Taken { forgotten: count as u64, ..Taken::default() });
+    fn discarded(&mut self, direction: Direction, count: usize) {
+        self.received(direction, count, Taken { discarded: count as u64, ..Taken::default() });
     }
 }
 
 /// Instructions for all connections.
 #[derive(Clone, Copy, Debug)]
-struct Orders {
+struct Instructions {
     /// Number of the common plan. The plan of a single connection is valid while this does not change.
     number: u64,
     plan: TcpPlan,
@@ -125,7 +125,7 @@ struct Orders {
 #[derive(Debug)]
 pub struct TcpProxy {
     remote: Remote<TcpCounters>,
-    orders: watch::Sender<Orders>,
+    instructions: watch::Sender<Instructions>,
     shared: Arc<Shared>,
 }
 
@@ -164,7 +164,7 @@ impl TcpProxy {
         let reservation = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = reservation.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;
-        let orders = watch::Sender::new(Orders {
+        let instructions = watch::Sender::new(Instructions {
             number: 0,
             plan: options.plan,
             cuts: 0,
@@ -177,14 +177,14 @@ impl TcpProxy {
             _reservation: reservation,
             address,
             listener: Some(listener),
-            orders: orders.subscribe(),
+            instructions: instructions.subscribe(),
             counters: counters.clone(),
             shared: shared.clone(),
             max_connections: options.max_connections,
             max_held: options.max_held.max(1),
         };
         let task = tokio::spawn(server.serve(receiver));
-        Ok(Self { remote: Remote { address, counters, commands, task }, orders, shared })
+        Ok(Self { remote: Remote { address, counters, commands, task }, instructions, shared })
     }
 
     /// Returns the listening address, also while the proxy [refuses](Self::refuse).
@@ -194,15 +194,15 @@ impl TcpProxy {
 
     /// Sets the plan of all open and future connections.
     pub fn set_plan(&self, plan: TcpPlan) {
-        self.orders.send_modify(|orders| {
-            orders.number += 1;
-            orders.plan = plan;
+        self.instructions.send_modify(|instructions| {
+            instructions.number += 1;
+            instructions.plan = plan;
         });
     }
 
     /// Returns the plan that was [set](Self::set_plan) last.
     pub fn plan(&self) -> TcpPlan {
-        self.orders.borrow().plan
+        self.instructions.borrow().plan
     }
 
     /// Queues a plan for a single future connection, valid until a plan is [set](Self::set_plan). Returns
@@ -223,9 +223,9 @@ impl TcpProxy {
 
     /// Cuts every open connection at any byte. A connection that was not accepted yet is not open.
     pub fn cut_open(&self, end: End, sides: Sides) {
-        self.orders.send_modify(|orders| {
-            orders.cuts += 1;
-            orders.cut = (end, sides);
+        self.instructions.send_modify(|instructions| {
+            instructions.cuts += 1;
+            instructions.cut = (end, sides);
         });
     }
 
@@ -265,7 +265,7 @@ struct Server {
     _reservation: TcpSocket,
     address: SocketAddr,
     listener: Option<TcpListener>,
-    orders: watch::Receiver<Orders>,
+    instructions: watch::Receiver<Instructions>,
     counters: watch::Sender<TcpCounters>,
     shared: Arc<Shared>,
     max_connections: usize,
@@ -321,7 +321,7 @@ impl Server {
             return;
         }
         let own = lock(&self.shared.plans).pop_front();
-        let control = Control::new(self.orders.clone(), own);
+        let control = Control::new(self.instructions.clone(), own);
         let target = *lock(&self.shared.target);
         connections.spawn(connection::run(client, target, self.max_held, control, self.counters.clone()));
         let open = connections.len() as u64;

@@ -3,13 +3,13 @@
 /// Alphabet of a payload, with 64 characters.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Content {
-    /// ASCII letters and digits, `-` and `_`, which nothing has a reason to change.
+    /// ASCII letters and digits, `-` and `_`, which no program has a reason to change.
     #[default]
     Plain,
     /// Characters of ordinary log lines: spaces, quotes, backslashes and other ASCII signs, and characters of
     /// two to four bytes.
     Printable,
-    /// Characters that text may contain and log lines should not: NUL and other control characters, line
+    /// Characters that text may contain but log lines should not: NUL and other control characters, line
     /// ends, terminal sequences, a byte order mark, bidirectional overrides, and characters of many scripts.
     Hostile,
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_a_letter_of_its_own() {
+    fn each_kind_has_a_unique_letter() {
         assert_eq!(Content::ALL.map(Content::letter), ['a', 'p', 'h']);
     }
 }

@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 
 use crate::content::Content;
 
-/// Minimum length of a payload, in characters. With 64 possible characters each, a changed text passes for
-/// intact once in 2^96 times.
+/// Minimum length of a payload, in characters. With 64 possible characters each, a changed text is taken as
+/// intact with a probability of 2^-96.
 pub const SHORTEST: usize = 16;
 
 /// Identity of a message.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_the_same_everywhere_and_always() {
+    fn texts_are_reproducible() {
         let plain = "a7.2.3.mb3ROsY6IXGCXTGVP2hUrDYYdPz1fQyq-qUYS8Ztq63cEUp-YWfvN-C_OBcGZU_UroQw";
         assert_eq!(Messages::new(7).text(2, 3), plain);
         let printable = "p7.0.0.&é;+u9z@é𝄞@\u{a0}{אt!";

@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(one in any_ranges(), other in any_ranges()) {
+        fn the_set_equals_its_model(one in any_ranges(), other in any_ranges()) {
             let (set, model) = both(&one);
             assert_ranges(&ranges(&set), model.iter().copied());
             for number in 0..250 {

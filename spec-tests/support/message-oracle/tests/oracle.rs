@@ -1,4 +1,4 @@
-//! The oracle counts and classifies messages exactly.
+//! Tests of the oracle: messages are classified and counted exactly.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +20,7 @@ fn place(stream: u32, number: u64) -> Place {
     Place { stream, number }
 }
 
-/// Returns the report on ten messages of stream 3 of which these arrived.
+/// Returns the report after these of ten messages of stream 3 have arrived.
 fn report(numbers: &[u64]) -> Report {
     let messages = Messages::new(SEED);
     let mut oracle = Oracle::new(SEED);
@@ -31,7 +31,7 @@ fn report(numbers: &[u64]) -> Report {
     oracle.report()
 }
 
-/// Returns a report of counts, without lists.
+/// Returns a report with these counts and without lists.
 fn counts(expected: u64, arrived: u64, delivered: u64) -> Report {
     let mut report = Report::default();
     (report.expected, report.arrived, report.delivered) = (expected, arrived, delivered);
@@ -82,7 +82,7 @@ fn unexpected_messages_are_reported() {
 }
 
 #[test]
-fn an_altered_message_is_altered_and_lost_until_it_arrives_whole() {
+fn an_altered_message_is_lost_until_it_arrives_intact() {
     let messages = Messages::new(SEED).lengths(1_000..=1_000);
     let mut oracle = Oracle::new(SEED);
     oracle.expect(0, 0..1);
@@ -118,17 +118,17 @@ fn streams_do_not_disturb_each_other() {
             assert_eq!(oracle.arrived(&messages.text(stream, number)), Arrival::New(place(stream, number)));
         }
     }
-    // Expectations may follow arrivals, and in parts.
+    // Messages may be expected after their arrival, and in parts.
     for stream in [0, 7, u32::MAX] {
         oracle.expect(stream, 50..100);
         oracle.expect(stream, 0..50);
     }
     assert_eq!(oracle.report(), counts(300, 300, 300));
-    assert_eq!(oracle.lost(1).count(), 0, "a stream of which nobody has heard");
+    assert_eq!(oracle.lost(1).count(), 0, "an unknown stream");
 }
 
 #[test]
-fn only_the_first_few_are_named() {
+fn a_report_lists_only_the_first_events() {
     let messages = Messages::new(SEED);
     let mut oracle = Oracle::new(SEED);
     oracle.expect(0, 0..1_000);
@@ -165,7 +165,7 @@ fn messages_in_any_order_are_counted() {
 }
 
 #[test]
-fn numbers_that_lie_far_apart_are_bounded() {
+fn ranges_are_bounded() {
     let messages = Messages::new(SEED).lengths(16..=16);
     let mut oracle = Oracle::new(SEED);
     let far = |place: usize| place as u64 * 1_000_000;
@@ -175,7 +175,11 @@ fn numbers_that_lie_far_apart_are_bounded() {
     assert_eq!(oracle.ranges(), MAX_RANGES);
     let one_more = oracle.arrived(&messages.text(0, far(MAX_RANGES)));
     assert_eq!(one_more, Arrival::OverLimit(place(0, far(MAX_RANGES))));
-    assert_eq!(oracle.arrived(&messages.text(0, 1)), Arrival::Reordered(place(0, 1)), "it extends a range");
+    assert_eq!(
+        oracle.arrived(&messages.text(0, 1)),
+        Arrival::Reordered(place(0, 1)),
+        "the number extends a range"
+    );
     assert_eq!(oracle.arrived(&messages.text(0, 0)), Arrival::Duplicate(place(0, 0)));
     let report = oracle.report();
     assert_eq!((report.over_limit, report.unexpected), (1, MAX_RANGES as u64 + 1));

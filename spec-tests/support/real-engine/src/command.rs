@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time limit of a command. At the limit it is killed, and the test fails.
+/// A time limit of a command. At the limit, the command is killed and the test fails.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit(Duration);
 
@@ -76,9 +76,12 @@ fn wait(child: &mut Child, Limit(limit): Limit) -> io::Result<std::process::Exit
         if started.elapsed() > limit {
             child.kill()?;
             child.wait()?;
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end within {limit:?}")));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the command did not end within {limit:?}"),
+            ));
         }
-        // The standard library can wait for a child's end, or for a time, but not for both.
+        // The standard library cannot wait for a child with a time limit.
         thread::sleep(Duration::from_millis(5));
     }
 }

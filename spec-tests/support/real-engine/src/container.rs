@@ -1,4 +1,4 @@
-//! Containers that exist as long as their handle.
+//! Containers that are removed with their handle.
 
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,7 +100,7 @@ impl RunningContainer {
     /// Returns the current log of stdout and of stderr, each line with the Engine's timestamp in front:
     /// `2026-01-02T03:04:05.123456789Z the line`. Bytes that are not UTF-8 are replaced by U+FFFD.
     ///
-    /// With `--tty`, the first has all lines.
+    /// With `--tty`, the first of the two has all lines.
     pub fn logs_with_timestamps(&self) -> (String, String) {
         let output = self.engine.docker(["logs", "--timestamps", &self.id]);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -144,8 +144,8 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // By name: a container that could not start has no id here. A failure must not hide that of the
-            // test.
+            // By name, because the id of a container that could not start is unknown. A failure is ignored,
+            // so that it does not hide that of the test.
             let arguments = ["rm", "--force", "--volumes", &self.name];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
         }

@@ -13,7 +13,7 @@ const REPOSITORY: &str = "gelf-tests-busybox";
 
 /// Returns the name of the image, and imports it unless the Engine has it.
 pub(crate) fn busybox(engine: &Engine) -> String {
-    // Tests of one process run in threads: one imports, the others wait for it.
+    // Tests run in threads of one process. One thread imports the image, the others wait for it.
     static IMPORTING: Mutex<()> = Mutex::new(());
     let _importing = IMPORTING.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -55,16 +55,16 @@ fn import(engine: &Engine, binary: &Path, image: &str) {
 /// Creates `bin/busybox` with a link for each of its commands, and `tmp`, which some of them use.
 fn lay_out(binary: &Path, root: &Path) {
     let bin = root.join("bin");
-    fs::create_dir_all(&bin).expect("the temporary directory takes a directory");
-    fs::create_dir_all(root.join("tmp")).expect("the temporary directory takes a directory");
+    fs::create_dir_all(&bin).expect("a directory can be created");
+    fs::create_dir_all(root.join("tmp")).expect("a directory can be created");
     fs::copy(binary, bin.join("busybox")).expect("busybox can be copied");
     let commands = Command::new(binary).arg("--list").output().expect("busybox runs");
     for name in String::from_utf8_lossy(&commands.stdout).lines().filter(|name| *name != "busybox") {
-        std::os::unix::fs::symlink("busybox", bin.join(name)).expect("the temporary directory takes links");
+        std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link can be created");
     }
 }
 
-/// Returns a hash of the binary, so that an upgraded busybox gets an image of its own.
+/// Returns a hash of the binary, so that an upgraded busybox gets another image.
 fn content_hash(binary: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     fs::read(binary).expect("busybox can be read").hash(&mut hasher);

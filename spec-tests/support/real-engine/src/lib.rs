@@ -2,7 +2,7 @@
 //! containers.
 //!
 //! All access is through the `docker` command, so that the reference of a test (`docker logs --timestamps`)
-//! comes from another program than the one under test. All calls block; in an async test, use
+//! comes from a program other than the one under test. All calls block; in an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with
@@ -42,7 +42,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns the Engine at `DOCKER_HOST`, else the one at the default socket.
+    /// Returns the Engine at `DOCKER_HOST`, or otherwise at the default socket.
     ///
     /// Returns `None`, with the reason on stderr, if the Engine does not answer within 10 s, or if there is
     /// no `docker` command or no busybox to make an image of.
@@ -95,7 +95,7 @@ impl Engine {
     }
 }
 
-/// Checks that tests can run containers at `host`; else returns the reason.
+/// Checks that tests can run containers at `host`, or returns the reason why not.
 fn answer(host: &str) -> Result<(), String> {
     let no_engine = |reason: &str| format!("no Docker Engine at {host}: {reason}");
     let output = command::try_docker(host, ["version"], command::Limit::seconds(10))

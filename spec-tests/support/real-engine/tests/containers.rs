@@ -1,4 +1,4 @@
-//! Tests of the helper with a real Engine.
+//! Tests of the package with a real Engine.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use real_engine::{Engine, RunOptions};

@@ -1,4 +1,4 @@
-//! The part of HTTP/1.1 that an Engine needs: one request a connection, and chunked answers.
+//! The part of HTTP/1.1 that an Engine needs: one request per connection, and chunked answers.
 
 use std::io;
 

@@ -4,7 +4,7 @@
 //! It answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and `containers/{id}/logs`
 //! as Docker does, from containers that the test creates, starts, writes into and removes, on a clock of its
 //! own. It records every request, and injects faults: refusals, invalid frames, cut connections, streams that
-//! end too early, lost events, an Engine that stops.
+//! end too early, lost events, and an Engine that stops.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -57,12 +57,12 @@ pub enum Stream {
     Stderr,
 }
 
-/// The meaning of `since` to an Engine.
+/// An Engine's interpretation of `since`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// As in Docker 20.10: each piece with an older stamp is left out, wherever it is in the log.
+    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log.
     EachPiece,
-    /// As in Docker 24 and later: all pieces are sent from the first one on whose stamp is not older.
+    /// As in Docker 24 and later: sends all pieces from the first one whose stamp is not older.
     UntilFirst,
 }
 
@@ -73,7 +73,7 @@ pub struct Options {
     pub api_version: String,
     /// Whether it sends the content type of a log, as Engines do from version 1.42 on. Default: no.
     pub names_content_type: bool,
-    /// The meaning of `since`. Default: as in Docker 20.10.
+    /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
     /// The size of the chunks in which it sends a log. Default: 4,096 bytes.
     pub chunk: usize,
@@ -98,7 +98,7 @@ impl Default for Options {
 pub struct ContainerOptions {
     /// The name, without a slash.
     pub name: String,
-    /// The environment, `NAME=value` each.
+    /// The environment, in the form `NAME=value`.
     pub env: Vec<String>,
     /// The labels.
     pub labels: Vec<(String, String)>,
@@ -134,11 +134,11 @@ impl ContainerOptions {
 /// A fault of one answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// Sends these bytes after a number of pieces, and then the other pieces.
+    /// Sends these bytes after a number of pieces, then the remaining pieces.
     BytesAfter(usize, Vec<u8>),
-    /// Closes the connection after a number of bytes of the body, without the end that HTTP requires.
+    /// Closes the connection after a number of bytes of the body, without the final chunk.
     CutAfter(usize),
-    /// Ends the answer after a number of pieces, as if there were no more.
+    /// Ends the answer after a number of pieces, as if they were all.
     EndAfter(usize),
     /// Never answers.
     Hang,
@@ -221,7 +221,7 @@ impl SimulatedEngine {
         self.shared.change(|state| state.clock = nanos);
     }
 
-    /// Ends all event streams regularly, as a proxy does.
+    /// Ends all event streams in order, as a proxy does.
     pub fn end_events(&self) {
         self.shared.change(|state| state.events_ended += 1);
     }
@@ -231,12 +231,12 @@ impl SimulatedEngine {
         self.shared.change(|state| state.loses_events = lost);
     }
 
-    /// Sends any line, with a newline added, on all event streams.
+    /// Sends a line, followed by a line feed, on all event streams. It need not be an event.
     pub fn send_event(&self, line: &str) {
         self.shared.change(|state| state.events.push(line.into()));
     }
 
-    /// Sets whether the list of containers stays as it is now.
+    /// Sets whether the list of containers stays in its current state.
     pub fn freeze_list(&self, frozen: bool) {
         self.shared.change(|state| state.frozen_list = frozen.then(|| state.list()));
     }
@@ -251,7 +251,8 @@ impl SimulatedEngine {
         self.shared.change(|state| state.list_faults.push_back(fault));
     }
 
-    /// Removes the socket and closes every connection, as an Engine that stops. The containers go on.
+    /// Removes the socket and closes every connection, like an Engine that stops. The containers keep
+    /// running.
     pub async fn go_away(&self) {
         let server = self.server.lock().unwrap().take();
         if let Some(server) = server {
@@ -296,29 +297,29 @@ impl Container {
         &self.id
     }
 
-    /// Starts the container, and sends the event.
+    /// Starts the container and sends the event.
     pub fn start(&self) {
         self.shared.change(|state| state.start(&self.id));
     }
 
-    /// Ends the container's processes, and sends the event. Streams that follow its log end after its last
+    /// Ends the container's processes and sends the event. Streams that follow its log end after its last
     /// line.
     pub fn die(&self) {
         self.shared.change(|state| state.die(&self.id));
     }
 
-    /// Renames the container, and sends the event.
+    /// Renames the container and sends the event.
     pub fn rename(&self, name: &str) {
         self.shared.change(|state| state.rename(&self.id, name));
     }
 
-    /// Removes the container, after ending it if it still runs, and sends the event. Open streams of its log
-    /// go on to the end.
+    /// Ends the container if it still runs, removes it and sends the event. Open streams of its log continue
+    /// to the end.
     pub fn destroy(&self) {
         self.shared.change(|state| state.destroy(&self.id));
     }
 
-    /// Writes a line, in pieces of 16 KiB like Docker if it is long, and returns its stamp.
+    /// Writes a line, in pieces of at most 16 KiB as Docker does, and returns its stamp.
     pub fn line(&self, stream: Stream, text: impl AsRef<[u8]>) -> i64 {
         self.shared.change(|state| {
             let stamp = state.tick();
@@ -336,7 +337,8 @@ impl Container {
         self.shared.change(|state| state.write(&self.id, stream, stamp, bytes.as_ref()));
     }
 
-    /// Injects a fault into the next answer with its log. Several faults go to one answer each, in order.
+    /// Injects a fault into the next answer with the container's log. Further calls apply to the answers
+    /// after it.
     pub fn fail_logs(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
     }
@@ -346,12 +348,12 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).inspect_faults.push_back(fault));
     }
 
-    /// Makes its log unreadable: each request for it is answered with status 501.
+    /// Makes the log unreadable: each request for it is answered with status 501.
     pub fn unreadable(&self) {
         self.shared.change(|state| state.container_mut(&self.id).unreadable = true);
     }
 
-    /// Makes the next piece that it writes undecodable. Streams that reach it get the Engine's message
+    /// Makes the next written piece undecodable. Streams that reach it send the Engine's error message
     /// instead, and end.
     pub fn damage_next(&self) {
         self.shared.change(|state| {
@@ -360,12 +362,12 @@ impl Container {
         });
     }
 
-    /// Returns the number of requests for its log.
+    /// Returns the number of requests for the container's log.
     pub fn log_requests(&self) -> usize {
         self.shared.look(|state| count(state, &format!("/{}/logs", self.id)))
     }
 
-    /// Waits until at least `count_wanted` requests for its log have arrived.
+    /// Waits until at least `count_wanted` requests for the container's log have arrived.
     pub async fn wait_for_log_requests(&self, count_wanted: usize) {
         let part = format!("/{}/logs", self.id);
         self.shared.wait(|state| count(state, &part) >= count_wanted).await;

@@ -119,13 +119,13 @@ async fn respond(
             let body = body().to_string();
             http::chunk(socket, &body.as_bytes()[..count.min(body.len())]).await
         }
-        Some(fault) => panic!("{fault:?} is for logs"),
+        Some(fault) => panic!("{fault:?} applies only to logs"),
     }
 }
 
 async fn events(socket: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     let mut changes = shared.changes();
-    // The subscription begins before the headers are sent.
+    // Subscribes before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.events.len(), state.events_ended));
     http::start_chunks(socket, "Content-Type: application/json\r\n").await?;
     loop {
@@ -160,7 +160,7 @@ async fn logs(
     id: &str,
     parameters: &HashMap<&str, &str>,
 ) -> io::Result<()> {
-    assert_eq!(parameters.get("timestamps"), Some(&"1"), "only logs with stamps are simulated");
+    assert_eq!(parameters.get("timestamps"), Some(&"1"), "only logs with timestamps are simulated");
     assert_eq!((parameters.get("stdout"), parameters.get("stderr")), (Some(&"1"), Some(&"1")));
     let mut changes = shared.changes();
     let (fault, unreadable) = shared.change(|state| {
@@ -198,7 +198,7 @@ async fn logs(
     loop {
         let (pieces, is_over, damaged) = shared.look(|state| {
             let container = state.container(id);
-            // Lines of a later run belong to later requests.
+            // Lines of a later run of the container belong to later requests.
             let is_over = !follow || !container.is_running || container.runs != runs;
             (container.log[next..].to_vec(), is_over, container.damaged)
         });

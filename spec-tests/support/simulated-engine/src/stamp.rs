@@ -10,7 +10,7 @@ pub(crate) fn rfc3339(nanos: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
 }
 
-/// Returns the Gregorian date a number of days after 1970-01-01, counted a year and a month at a time.
+/// Returns the Gregorian date that is a number of days after 1970-01-01.
 fn date(mut days: i64) -> (i64, i64, i64) {
     let mut year = 1970;
     loop {

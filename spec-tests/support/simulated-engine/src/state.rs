@@ -143,7 +143,7 @@ impl State {
     pub(crate) fn start(&mut self, id: &str) {
         self.tick();
         let container = self.container_mut(id);
-        assert!(!container.is_running && !container.is_removed, "started twice or after its removal");
+        assert!(!container.is_running && !container.is_removed, "the container is running or removed");
         container.is_running = true;
         container.runs += 1;
         self.event(id, "start", &[]);
@@ -152,7 +152,7 @@ impl State {
     pub(crate) fn die(&mut self, id: &str) {
         let now = self.tick();
         let container = self.container_mut(id);
-        assert!(container.is_running, "died twice");
+        assert!(container.is_running, "the container is not running");
         container.is_running = false;
         container.finished = Some(now);
         self.event(id, "die", &[("exitCode", "0")]);
@@ -176,7 +176,7 @@ impl State {
 
     pub(crate) fn write(&mut self, id: &str, stream: Stream, stamp: i64, bytes: &[u8]) {
         let container = self.container_mut(id);
-        assert!(container.is_running, "written while it was not running");
+        assert!(container.is_running, "the container is not running");
         let stream = if container.options.tty { Stream::Stdout } else { stream };
         container.log.push(Piece { stream, stamp, bytes: bytes.into() });
     }

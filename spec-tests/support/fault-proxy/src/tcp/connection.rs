@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::flow::{Flow, Step};
 use super::plan::{End, Sides, TcpPlan};
 use super::settle::settle;
-use super::{Orders, TcpCounters};
+use super::{Instructions, TcpCounters};
 use crate::Direction;
 
 /// Maximum number of bytes per read.
@@ -24,32 +24,32 @@ const READ: usize = 16 * 1024;
 /// Instructions for a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
-    orders: watch::Receiver<Orders>,
+    instructions: watch::Receiver<Instructions>,
     /// The connection's own plan, and the number of the common plan that it replaces.
     own: Option<(u64, TcpPlan)>,
-    /// Number of cuts ordered before the connection started.
+    /// Number of cuts requested before the connection started.
     cuts: u64,
 }
 
 impl Control {
     /// Creates the instructions of a new connection, with or without its own plan.
-    pub(crate) fn new(orders: watch::Receiver<Orders>, own: Option<TcpPlan>) -> Self {
+    pub(crate) fn new(instructions: watch::Receiver<Instructions>, own: Option<TcpPlan>) -> Self {
         let (number, cuts) = {
-            let orders = orders.borrow();
-            (orders.number, orders.cuts)
+            let instructions = instructions.borrow();
+            (instructions.number, instructions.cuts)
         };
-        Self { orders, own: own.map(|plan| (number, plan)), cuts }
+        Self { instructions, own: own.map(|plan| (number, plan)), cuts }
     }
 
     /// Returns the current plan, or a cut.
     fn now(&mut self, direction: Direction) -> Result<TcpPlan, Break> {
-        let orders = *self.orders.borrow_and_update();
-        if orders.cuts != self.cuts {
-            return Err(Break::Cut(orders.cut.0, orders.cut.1));
+        let instructions = *self.instructions.borrow_and_update();
+        if instructions.cuts != self.cuts {
+            return Err(Break::Cut(instructions.cut.0, instructions.cut.1));
         }
         let plan = match self.own {
-            Some((number, plan)) if number == orders.number => plan,
-            _ => orders.plan,
+            Some((number, plan)) if number == instructions.number => plan,
+            _ => instructions.plan,
         };
         Ok(match direction {
             Direction::ToTarget => plan,
@@ -108,8 +108,8 @@ pub(crate) async fn run(
             }
         }
     };
-    let left = to_target.forget() + to_client.forget();
-    counters.send_modify(|counters| counters.bytes_forgotten += left);
+    let left = to_target.discard() + to_client.discard();
+    counters.send_modify(|counters| counters.bytes_discarded += left);
     match end {
         Ok(()) => {
             keep(&client);
@@ -124,8 +124,8 @@ pub(crate) async fn run(
             let target = cut(target, end, sides.has_target()).await;
             counters.send_modify(|counters| counters.cuts += 1);
             tokio::join!(
-                forget(client, Direction::ToTarget, &counters),
-                forget(target, Direction::ToClient, &counters)
+                discard(client, Direction::ToTarget, &counters),
+                discard(target, Direction::ToClient, &counters)
             );
         }
     }
@@ -165,7 +165,7 @@ async fn pass(
         let (into, _) = buffer.split_at_mut(room);
         tokio::select! {
             biased;
-            changed = control.orders.changed() => changed.map_err(|_| Break::Reset)?,
+            changed = control.instructions.changed() => changed.map_err(|_| Break::Reset)?,
             written = writer.write(flow.front(write)), if write > 0 => {
                 let count = written.map_err(|_| Break::Reset)?;
                 flow.pass(count, &plan, Instant::now());
@@ -176,7 +176,7 @@ async fn pass(
                 Ok(count) => {
                     let (bytes, _) = buffer.split_at_mut(count);
                     let taken = flow.take(bytes, &plan, Instant::now());
-                    counters.send_modify(|counters| counters.came(direction, count, taken));
+                    counters.send_modify(|counters| counters.received(direction, count, taken));
                 }
                 // In a black hole, errors are not passed on.
                 Err(_) if in_hole => flow.end(),
@@ -214,13 +214,13 @@ async fn cut(mut socket: TcpStream, end: End, wanted: bool) -> Option<TcpStream>
 }
 
 /// Reads and discards until the end.
-async fn forget(socket: Option<TcpStream>, direction: Direction, counters: &watch::Sender<TcpCounters>) {
+async fn discard(socket: Option<TcpStream>, direction: Direction, counters: &watch::Sender<TcpCounters>) {
     let Some(mut socket) = socket else { return };
     let mut buffer = vec![0; READ];
     loop {
         match socket.read(&mut buffer).await {
             Ok(0) => return keep(&socket),
-            Ok(count) => counters.send_modify(|counters| counters.swallowed(direction, count)),
+            Ok(count) => counters.send_modify(|counters| counters.discarded(direction, count)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -52,7 +52,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Taken {
     /// Discarded bytes, including those that were held before.
-    pub(crate) forgotten: u64,
+    pub(crate) discarded: u64,
     /// Changed bytes.
     pub(crate) corrupted: u64,
     /// Bytes held back for a delay.
@@ -91,7 +91,7 @@ impl Flow {
         let length = bytes.len() as u64;
         self.taken += length;
         if plan.black_hole == Some(BlackHole::Forget) {
-            result.forgotten = length + self.forget();
+            result.discarded = length + self.discard();
             return result;
         }
         if let Some((offset, mask)) = plan.corrupt.filter(|(_, mask)| *mask != 0) {
@@ -171,7 +171,7 @@ impl Flow {
     }
 
     /// Discards the held bytes and returns their number.
-    pub(crate) fn forget(&mut self) -> u64 {
+    pub(crate) fn discard(&mut self) -> u64 {
         let count = self.held.len() as u64;
         self.held.clear();
         self.pieces.clear();
@@ -252,7 +252,11 @@ mod tests {
         flow.pass(5, &plan, start);
         assert_eq!(flow.step(&plan, start), Step::Wait(start + 50 * MS));
         assert_eq!(flow.step(&plan, start + 50 * MS), Step::Write(5));
-        assert_eq!(flow.step(&TcpPlan::new(), start), Step::Write(7), "without a throttle nothing waits");
+        assert_eq!(
+            flow.step(&TcpPlan::new(), start),
+            Step::Write(7),
+            "without a throttle, bytes are passed at once"
+        );
         assert_eq!(TcpPlan::new().throttle(0), TcpPlan::new().throttle(1));
     }
 
@@ -300,7 +304,7 @@ mod tests {
         let (plan, now) = (TcpPlan::new().black_hole(BlackHole::Forget), Instant::now());
         let mut flow = flow(b"abc", &TcpPlan::new(), now);
         assert_eq!(flow.room(&plan), 1_000);
-        assert_eq!(flow.take(&mut [0; 4], &plan, now), Taken { forgotten: 7, ..Taken::default() });
+        assert_eq!(flow.take(&mut [0; 4], &plan, now), Taken { discarded: 7, ..Taken::default() });
         assert_eq!(flow.step(&TcpPlan::new(), now), Step::Idle);
     }
 
@@ -370,13 +374,13 @@ mod tests {
                     }
                     Step::End => break false,
                     Step::Cut(_) => break true,
-                    Step::Idle => prop_assert!(false, "nothing holds it up"),
+                    Step::Idle => prop_assert!(false, "nothing delays the bytes"),
                 }
             };
             let length = cut.map_or(expected.len(), |after| expected.len().min(after as usize));
             prop_assert_eq!(&got[..], &expected[..length]);
             prop_assert_eq!(was_cut, cut.is_some_and(|after| after <= expected.len() as u64));
-            prop_assert_eq!(flow.forget(), (expected.len() - length) as u64);
+            prop_assert_eq!(flow.discard(), (expected.len() - length) as u64);
         }
     }
 }

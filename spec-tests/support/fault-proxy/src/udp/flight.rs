@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(test.flight.due(), Some(test.start + HOLD));
         assert_eq!(test.passed(99), []);
         assert_eq!(test.passed(100), [0]);
-        assert_eq!(test.counters, UdpCounters::default(), "it was not reordered");
+        assert_eq!(test.counters, UdpCounters::default(), "the datagram is not counted as reordered");
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
                 prop_assert!(test.flight.len() <= max_datagrams);
                 passed.extend(test.passed(at));
                 let now = test.start + MS * at;
-                prop_assert!(test.flight.due().is_none_or(|due| due > now), "what is due was passed");
+                prop_assert!(test.flight.due().is_none_or(|due| due > now), "all due datagrams were passed");
             }
             passed.extend(test.passed(at + 31));
             passed.extend(test.passed(at + 31 + 100));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fault_does_not_move_another() {
+    fn a_fault_does_not_change_the_others() {
         let lost = |plan: &UdpPlan| fates(plan, 9).iter().map(|fate| fate.lost).collect::<Vec<_>>();
         let plan = UdpPlan::new().loss(0.5);
         let with_more =
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn fates_belong_to_seed_client_way_and_number() {
+    fn a_fate_depends_on_seed_client_direction_and_number() {
         let plan = UdpPlan::new().loss(0.5);
         let row = |seed, client, direction| -> Vec<bool> {
             (0..64).map(|number| plan.fate(seed, client, direction, number, 1).lost).collect()
@@ -202,6 +202,6 @@ mod tests {
         assert!(all.iter().any(|fate| fate.delay < least + ms));
         assert!(all.iter().any(|fate| fate.delay > most - ms));
         let swapped = UdpPlan::new().delay_between(most, least);
-        assert_eq!(swapped, UdpPlan::new().delay(most), "a most below the least is the least");
+        assert_eq!(swapped, UdpPlan::new().delay(most), "a maximum below the minimum counts as the minimum");
     }
 }

@@ -12,10 +12,10 @@ mod udp;
 
 use std::time::Duration;
 
-/// Maximum time of a step, generous for any machine.
+/// Time limit of each step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Fails a test that hangs.
+/// Panics if a future takes longer than [`STEP_TIMEOUT`].
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(STEP_TIMEOUT, future).await.expect("no timeout")
+    tokio::time::timeout(STEP_TIMEOUT, future).await.expect("the step ends in time")
 }

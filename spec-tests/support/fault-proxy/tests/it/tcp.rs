@@ -1,4 +1,4 @@
-//! Connections through the TCP proxy have exactly the faults of their plan.
+//! Tests of the TCP proxy: connections have exactly the faults of their plan.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ async fn read(socket: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Asserts that nothing arrives for a while. A slow machine cannot make this fail.
+/// Asserts that nothing arrives for a while. A slow machine cannot cause a failure.
 async fn assert_silent(socket: &mut TcpStream) {
     let read = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0])).await;
     assert!(read.is_err(), "{read:?}");
@@ -117,7 +117,7 @@ async fn a_reset_occurs_at_its_exact_byte() {
     let counters = test.proxy.counters();
     assert_eq!(counters.cuts, 41);
     assert_eq!(counters.bytes_to_target, (0..=40).sum::<u64>());
-    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_forgotten);
+    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_discarded);
 }
 
 #[tokio::test]
@@ -139,8 +139,8 @@ async fn an_orderly_end_occurs_at_its_exact_byte() {
     assert_eq!(read_all(&mut server).await, (b"hello".to_vec(), Ok(())));
     assert_eq!(read_all(&mut client).await, (vec![], Ok(())));
     client.write_all(b"!").await.unwrap();
-    within(test.proxy.wait_for(|counters| counters.bytes_forgotten == 7)).await;
-    assert_eq!(test.proxy.counters().connections_open, 1, "its peers have not closed it yet");
+    within(test.proxy.wait_for(|counters| counters.bytes_discarded == 7)).await;
+    assert_eq!(test.proxy.counters().connections_open, 1, "the peers have not closed the connection yet");
     drop((client, server));
     within(test.proxy.wait_until_idle()).await;
 }
@@ -182,7 +182,7 @@ async fn a_later_plan_cuts_an_open_connection() {
     client.write_all(b"abc").await.unwrap();
     assert_eq!(read(&mut server, 3).await, b"abc");
     test.proxy.set_plan(TcpPlan::new().cut(Cut::fin(2)));
-    assert_eq!(read_all(&mut server).await, (vec![], Ok(())), "it has passed more already");
+    assert_eq!(read_all(&mut server).await, (vec![], Ok(())), "the connection has passed more bytes already");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn throttled_bytes_arrive_no_faster() {
     test.proxy.set_plan(TcpPlan::new().throttle(1));
     client.write_all(&text(100_000)).await.unwrap();
     test.proxy.set_plan(TcpPlan::new());
-    assert_eq!(read(&mut server, 100_000).await, text(100_000), "it goes on at once with another plan");
+    assert_eq!(read(&mut server, 100_000).await, text(100_000), "another plan takes effect at once");
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn held_bytes_are_bounded() {
     assert_eq!(test.proxy.counters().bytes_from_client, 1_000);
     test.proxy.cut_open(End::Reset, Sides::Both);
     within(test.proxy.wait_until_idle()).await;
-    assert_eq!(test.proxy.counters().bytes_forgotten, 1_000);
+    assert_eq!(test.proxy.counters().bytes_discarded, 1_000);
 }
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn a_blocking_black_hole_blocks_the_sender() {
             break;
         }
         taken += client.try_write(&[0; 64 * 1024]).unwrap_or(0);
-        assert!(taken < 64 * 1024 * 1024, "the buffers of the kernel have an end");
+        assert!(taken < 64 * 1024 * 1024, "the kernel's buffers are bounded");
     }
     assert_eq!(test.proxy.counters().bytes_from_client, 0);
 }
@@ -312,7 +312,7 @@ async fn a_discarding_black_hole_leaves_a_gap() {
     test.proxy.set_plan(TcpPlan::new().black_hole(BlackHole::Forget));
     client.write_all(b"lost").await.unwrap();
     server.write_all(b"too").await.unwrap();
-    within(test.proxy.wait_for(|counters| counters.bytes_forgotten == 7)).await;
+    within(test.proxy.wait_for(|counters| counters.bytes_discarded == 7)).await;
     test.proxy.set_plan(TcpPlan::new());
     client.write_all(b"after").await.unwrap();
     drop(client);
@@ -343,7 +343,7 @@ async fn connections_are_refused_and_accepted_again() {
         within(test.proxy.refuse()).await;
         assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         client.write_all(b"open").await.unwrap();
-        assert_eq!(read(&mut server, 4).await, b"open", "an open connection goes on");
+        assert_eq!(read(&mut server, 4).await, b"open", "an open connection continues");
         within(test.proxy.accept_again()).await.unwrap();
         within(test.proxy.accept_again()).await.unwrap();
         assert_eq!(test.proxy.address(), address);
@@ -440,5 +440,5 @@ fn any_bytes_in_any_pieces_arrive_up_to_the_cut() {
         });
     });
     let counters = test.proxy.counters();
-    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_forgotten);
+    assert_eq!(counters.bytes_from_client, counters.bytes_to_target + counters.bytes_discarded);
 }

@@ -1,4 +1,4 @@
-//! Datagrams through the UDP proxy have exactly the fates of their plan and seed.
+//! Tests of the UDP proxy: datagrams have exactly the fates of their plan and seed.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -172,7 +172,7 @@ async fn each_datagram_has_the_fate_of_its_seed() {
 }
 
 #[tokio::test]
-async fn answers_have_fates_of_their_own() {
+async fn answers_have_their_own_fates() {
     let test = Test::start(UdpPlan::new()).await;
     let client = test.client().await;
     client.send(b"ask").await.unwrap();
@@ -222,7 +222,7 @@ async fn reordered_datagrams_are_overtaken_as_planned() {
         reordered += u64::from(behind > 0);
         assert!(later_before >= behind as usize, "{number}");
         if behind == 0 {
-            assert_eq!(later_before, 0, "{number} was not to be overtaken");
+            assert_eq!(later_before, 0, "{number} was overtaken against its plan");
         }
     }
     let counters = test.proxy.counters();
@@ -261,12 +261,12 @@ async fn datagrams_over_a_limit_are_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn datagrams_are_refused_and_taken_again_on_the_same_port() {
+async fn datagrams_are_refused_and_accepted_again_on_the_same_port() {
     let test = Test::start(UdpPlan::new()).await;
     let client = test.client().await;
     let address = test.proxy.address();
     within(test.proxy.refuse()).await;
-    assert!(UdpSocket::bind(address).await.is_err(), "the port is kept");
+    assert!(UdpSocket::bind(address).await.is_err(), "the port stays bound");
     client.send(b"lost").await.unwrap();
     assert_eq!(within(client.recv(&mut [0])).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     within(test.proxy.accept_again()).await.unwrap();
@@ -299,7 +299,7 @@ async fn a_missing_target_does_not_end_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_dropped_frees_its_port() {
+async fn a_dropped_proxy_frees_its_port() {
     let test = Test::start(UdpPlan::new().delay(Duration::from_secs(3_600))).await;
     let address = test.proxy.address();
     let client = test.client().await;
