@@ -1,7 +1,7 @@
 //! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
 //!
-//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. So the output has a limit: a
-//! longer payload is an error and is not truncated. A size that a header claims allocates nothing.
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. So the output has a limit:
+//! a longer payload is an error and is not truncated. A size that a header claims allocates nothing.
 
 use std::fmt;
 

@@ -5,8 +5,8 @@
 //!
 //! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages, some twice
 //! and some never. So a pending message is identified by its source and its id. The table of pending messages
-//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not remembered,
-//! since some senders reuse an id at once.
+//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
+//! remembered, since some senders reuse an id at once.
 
 mod chunks;
 mod limits;
