@@ -13,11 +13,11 @@ const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
 gelf+https://. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
-filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*
-compat=docker|micahhausler|vincit-2017
-use the fields, levels and timestamps of this program (default docker: Docker's gelf driver)
-host=NAME         the host of messages (default the Engine's host name)
-field.NAME=VALUE  add the field _NAME to each message; may be given for several names
+  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*
+  compat=docker|micahhausler|vincit-2017
+                    the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
+  host=NAME         the host of messages (default the Engine's host name)
+  field.NAME=VALUE  add the field _NAME to each message; may be given for several names
 Options of the destination:
 ";
 
