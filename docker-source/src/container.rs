@@ -48,7 +48,7 @@ impl Container {
         &self.engine_host
     }
 
-    /// Returns the name by which the container's creator named the image, such as `nginx:1.27`.
+    /// Returns the image name that the container was created with, such as `nginx:1.27`.
     pub fn image(&self) -> &str {
         &self.image
     }
@@ -79,7 +79,7 @@ impl Container {
         &self.labels
     }
 
-    /// Returns the environment, `NAME=value` each; empty if unknown.
+    /// Returns the environment as `NAME=value` entries; empty if unknown.
     pub fn env(&self) -> &[String] {
         &self.env
     }
@@ -98,8 +98,8 @@ impl Container {
         self.tty
     }
 
-    /// Returns whether the container asks not to be followed, by Logspout's rule: `LOGSPOUT=ignore` in its
-    /// environment, with the value in any case.
+    /// Returns whether the container asks not to be followed. As in Logspout, it does so by `LOGSPOUT=ignore`
+    /// in its environment; the value may be in any case.
     pub fn is_ignored(&self) -> bool {
         self.env_var("LOGSPOUT").is_some_and(|value| value.eq_ignore_ascii_case("ignore"))
     }
@@ -131,7 +131,7 @@ impl Container {
         }
     }
 
-    /// Creates a container that cannot be inspected any more from an event or a list.
+    /// Creates a container from an event or a list, for one that can no longer be inspected.
     pub(crate) fn from_partial(id: &ContainerId, partial: PartialMetadata, engine_host: Arc<str>) -> Self {
         Self {
             id: id.to_shared(),
@@ -177,8 +177,8 @@ impl PartialMetadata {
         }
     }
 
-    /// Creates the metadata from the attributes of an event: the labels, with attributes of the Engine's own
-    /// among them.
+    /// Creates the metadata from the attributes of an event: the labels, mixed with some attributes that the
+    /// Engine adds.
     pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();

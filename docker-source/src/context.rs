@@ -11,8 +11,7 @@ use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
 
-/// The largest number of reads to the end of a log that run at once: each makes the Engine decode whole
-/// files.
+/// The maximum number of concurrent reads to the end of a log: each makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
 
 /// The state that all followers of a source share.

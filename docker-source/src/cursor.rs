@@ -1,28 +1,28 @@
-//! The position of reading in a container's log, from which reading resumes after a break without loss or
+//! The reading position in a container's log, from which reading resumes after a break without loss or
 //! repetition.
 //!
 //! The Engine does not number lines. There are only stamps and `since=`, which is inclusive and exact to the
-//! nanosecond. These properties are reliable:
+//! nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Between stdout and stderr the order of
-//!   the log is not that of the stamps: some milliseconds either way, and a long line that is still open
-//!   carries its first piece's stamp, however old.
+//! * Within one stream, whole lines have strictly increasing stamps. Lines of stdout and stderr may follow
+//!   each other against the order of their stamps, by some milliseconds. The pieces of a long line carry the
+//!   stamp of its first piece, however old it is.
 //! * Docker 20.10 repeats lines on a follow request when a log file is rotated, with stamps that go back.
-//! * Docker leaves lines out of a follow request, when files are rotated fast or the container ends, that a
-//!   later request brings.
-//! * The stamps are the wall clock's, which may be set back.
+//! * When files are rotated fast, or the container ends, Docker omits lines from a follow request. A later
+//!   request returns them.
+//! * Stamps are taken from the wall clock, which may be set back.
 //!
 //! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the
-//! newest line of both, and lines are recognised by their identity (stamp, length, hash), not by their order
+//! newest line of both, and lines are recognized by their identity (stamp, length, hash), not by their order
 //! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
-//! 65,536; order decides only on older lines, and the result [tells](Novelty::TooOld).
+//! 65,536. Older lines are judged by their order, and reported as [too old](Novelty::TooOld).
 //!
 //! These cases are uncertain:
 //!
-//! * If the clock is set back *and* the request breaks before it has caught up, the next request starts too
-//!   late by the step: Docker leaves the lines in between out, or, if it sends them, those not newer than the
-//!   forgotten ones count as repeated. Without a break, a clock set back loses nothing.
-//! * A line that Docker repeats on a live request after the cursor forgot it counts as new.
+//! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
+//!   starts too late by that difference. Docker omits the lines in between; if it sends them, those that are
+//!   not newer than the forgotten lines count as too old. Without a break, no line is lost.
+//! * A line that Docker repeats on a live request after the cursor has forgotten it counts as new.
 //! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
 //!   distinct; those of the `journald` driver have only microseconds.
 
@@ -34,19 +34,19 @@ use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
-/// The time from the start of a request to the newest line. Stamps of the two streams were measured out of
+/// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
 /// order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The time for which lines are remembered: twice [`MARGIN`].
 const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
-/// The number of lines that are remembered of a slow stream, however old. Docker 20.10 repeats some when it
-/// rotates its files.
+/// The minimum number of lines that are remembered of a stream, however old they are. Docker 20.10 repeats
+/// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The number of lines that are remembered of a fast stream: 24 bytes each, so 1.5 MiB. An Engine sends about
-/// 180,000 lines a second of all its containers together.
+/// The maximum number of lines that are remembered of a stream: 24 bytes each, so 1.5 MiB. An Engine sends
+/// about 180,000 lines a second, of all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// Whether a line was read before.
@@ -61,7 +61,7 @@ pub(crate) enum Novelty {
     TooOld,
 }
 
-/// The position of reading in the log of one container, restarts included. It is kept in memory only.
+/// The reading position in the log of one container, restarts included. It is kept in memory only.
 ///
 /// The default is the beginning of the log: every line is new.
 #[derive(Clone, Debug, Default)]
@@ -70,20 +70,21 @@ pub(crate) struct Cursor {
     stderr: StreamCursor,
     /// The `since` of the current request: lines with a later stamp arrive with all their pieces.
     since: Option<Timestamp>,
-    /// The oldest line that was open when a request broke, until a request has come as far again.
+    /// The stamp of the oldest line that was open when a request broke, kept until a later request has read
+    /// beyond the earlier ones.
     open: Option<Timestamp>,
 }
 
 impl Cursor {
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
-    /// The request starts one second before the newest line of both streams (before the open line, if there
-    /// is no other), or at the oldest line that the previous request left open if that is earlier, but not
-    /// before `floor`, where the reading of this log began. From there each stream *replays*, up to its first
-    /// line that is newer than all before.
+    /// The request starts one second before the newest line of both streams, or before the open line if there
+    /// is no other line. If an earlier request left an older line open, the request starts at that line. It
+    /// never starts before `floor`, at which the reading of this log began. Each stream then *replays* up to
+    /// its first line that is newer than all earlier ones.
     ///
-    /// Pass `oldest_open` to each request that follows one with an open line, or the line is lost. The cursor
-    /// keeps it as long as requests break before they have come as far again.
+    /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
+    /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
     pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
@@ -102,13 +103,13 @@ impl Cursor {
 
     /// Remembers a line and returns whether it was read before.
     ///
-    /// A line that is newer than all others of its stream is new, and so is one that is not remembered, with
-    /// two exceptions while the stream replays:
+    /// A line is new if it is newer than all others of its stream, or if it is not remembered. While the
+    /// stream replays, there are two exceptions for lines that are not remembered:
     ///
-    /// * It is not newer than the forgotten lines: then it is too old to tell.
-    /// * A remembered line has the same stamp: then it is the rest of that line, since the request started
-    ///   between its pieces. (Not so at the stream's newest stamp, if the request had that line whole: then
-    ///   another line has the same stamp, or the end of this one was missing.)
+    /// * A line that is not newer than the forgotten lines is too old to tell.
+    /// * A line with the stamp of a remembered line is the rest of that line, because the request started
+    ///   between its pieces. This does not apply to the newest stamp of the stream if the request contains
+    ///   that line whole: then another line has the same stamp, or the end of the line was missing before.
     pub(crate) fn accept(&mut self, line: &Line) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
@@ -116,8 +117,8 @@ impl Cursor {
         };
         let novelty = stream.novelty(line, self.since);
         if novelty == Novelty::New && stream.remember(line) {
-            // No request has come as far before. So every line that was open then has been read again, and
-            // the joiner of this request knows those that still are.
+            // No earlier request has read this far. Every line that was open then has been read again, and
+            // the joiner of this request holds the lines that are still open.
             self.open = None;
         }
         novelty
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_repeated_on_a_live_request_are_recognised() {
+    fn lines_repeated_on_a_live_request_are_recognized() {
         let mut cursor = cursor(1..=100);
         let results = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results.filter(|result| *result == New).count(), 1);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_stamp_and_different_text_are_different_lines() {
+    fn lines_with_one_stamp_and_different_texts_are_different() {
         let mut cursor = cursor([]);
         assert_eq!(accept(&mut cursor, Stdout, 1, "a"), New);
         assert_eq!(accept(&mut cursor, Stdout, 1, "b"), New);
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_slow_stream_4096_lines_are_remembered() {
+    fn a_slow_stream_has_4096_remembered_lines() {
         let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         // On a live request, a repeated line that is forgotten looks like one written after the clock was set
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_fast_stream_the_last_two_seconds_are_remembered() {
+    fn a_fast_stream_has_two_seconds_of_remembered_lines() {
         let each = SECOND / 10_000;
         let mut cursor = cursor((1..=50_000).map(|line| line * each));
         assert_eq!(cursor.stdout.remembered.len(), 20_001);
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_fastest_stream_65536_lines_are_remembered() {
+    fn the_fastest_stream_has_65536_remembered_lines() {
         let mut cursor = cursor(1..=100_000);
         assert_eq!(cursor.stdout.remembered.len(), 65_536);
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_line_is_kept_until_a_request_has_come_as_far_again() {
+    fn an_open_line_is_kept_until_a_request_reads_beyond_it() {
         let mut cursor = cursor([5 * SECOND]);
         assert_eq!(cursor.begin_request(None, Some(at(SECOND))), Some(at(SECOND)));
         assert_eq!(cursor.begin_request(None, None), Some(at(SECOND)));
@@ -442,7 +443,7 @@ mod tests {
     struct Log {
         records: Vec<Record>,
         since: Since,
-        /// Repeats this many records after each of this many, as on rotation.
+        /// `(every, count)`: after each `every` records, the last `count` are repeated, as on rotation.
         repeat: Option<(usize, usize)>,
     }
 
@@ -496,7 +497,8 @@ mod tests {
         let mut records: Vec<Record> = Vec::new();
         let mut texts: [Vec<(i64, usize)>; 2] = Default::default();
         let mut last = [0; 2];
-        // Of each stream, the pieces still to come of its open line, and before how many lines of the other.
+        // For each stream: the remaining pieces of its open line, and the number of lines of the other
+        // stream that precede them.
         let mut open: [(Vec<Record>, usize); 2] = Default::default();
         let mut now = SECOND;
         for (is_stdout, pause, early, length, wait) in lines {

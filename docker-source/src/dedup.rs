@@ -1,4 +1,4 @@
-//! Puts the lines of one container into the queue, each of them once and each of them counted.
+//! Puts each line of one container into the queue once, and counts every line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::log::Line;
 use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
 
-/// Takes the lines of one container over all requests for its log.
+/// Receives the lines of one container from all requests for its log.
 #[derive(Debug)]
 pub(crate) struct DedupSink {
     queue: RecordQueue,

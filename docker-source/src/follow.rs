@@ -1,7 +1,7 @@
 //! Follows one container: requests its log, passes its lines on, and requests the log again whenever the
 //! Engine stops sending.
 //!
-//! The end of a stream means little: streams end when the container ends, but also when the Engine restarts,
+//! The end of a stream proves little: streams end when the container ends, but also when the Engine restarts,
 //! when a proxy cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
@@ -29,8 +29,8 @@ use crate::stats::ContainerStats;
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
-/// The largest number of reads to the end in a row. The log of an ended container does not grow, so that the
-/// second read mostly brings nothing new.
+/// The maximum number of consecutive reads to the end. The log of an ended container does not grow, so the
+/// second read usually brings nothing new.
 const CATCH_UPS_IN_A_ROW: usize = 16;
 
 /// The number of requests that fail at an unreadable part of the log before it is skipped.
@@ -52,7 +52,7 @@ pub(crate) struct FollowCommands {
     pub(crate) removed: bool,
 }
 
-/// The reason why a follower starts. It decides on the first step.
+/// The reason why a follower starts, which determines the first step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StartReason {
     /// The container ran before the source connected.
@@ -61,7 +61,7 @@ pub(crate) enum StartReason {
     Started,
     /// The container was not running before the source connected.
     Stopped,
-    /// The container was found later and not running; it may have run unseen.
+    /// The container was found later and not running; it may have run unnoticed.
     Unclear,
 }
 
@@ -72,7 +72,7 @@ pub(crate) enum ExitReason {
     Removed,
     /// The source was dropped.
     Stopped,
-    /// The container is not to be followed.
+    /// The container is not selected.
     NotSelected,
 }
 
@@ -135,14 +135,14 @@ struct Following {
     drained: Timestamp,
     /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
-    /// The number of requests in a row that a format error ended before they brought a new line.
+    /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     has_warned: bool,
     /// Whether the Engine does not know the container any more.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
-    /// The commands that are executed already.
+    /// The commands that have been executed.
     seen: FollowCommands,
 }
 
@@ -155,7 +155,7 @@ enum Step {
     Decide(LogReader),
     /// The container does not run: read its log until a read brings nothing new.
     CatchUp(LogReader),
-    /// Ask whether the container ran unseen.
+    /// Ask whether the container ran unnoticed.
     Check,
     Wait(Waiting),
     End(ExitReason),
@@ -199,8 +199,8 @@ impl Following {
         self.seen = self.commands.borrow_and_update().clone();
         let query = self.query(true, tail);
         let context = self.context.clone();
-        // A container, and its log with it, may be gone before an inspection is answered: a log that is open
-        // by then can still be read whole.
+        // A container may be removed, with its log, before an inspection is answered. A log that is open by
+        // then can still be read to its end.
         let opened = match self.metadata.is_inspected() {
             true => context.client.logs(&self.id, query).await,
             false => {
@@ -312,9 +312,9 @@ impl Following {
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
-            // If the container is started again, the terminal's next line follows this one with nothing in
-            // between, and both would be taken for one line that was read before. So this one must not be
-            // requested again.
+            // If the container is started again, the terminal's next line follows this one without a
+            // separator. If this line were requested again, both would be taken for one line that was read
+            // before.
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(next_moment(line.time));
             }
@@ -373,7 +373,7 @@ impl Following {
         }
     }
 
-    /// Reads a response to its end. Without `silence` there is no limit to the time between two parts.
+    /// Reads a response to its end. `silence` limits the time between two parts.
     async fn read(
         &mut self,
         content_type: Option<String>,
@@ -479,7 +479,7 @@ impl Following {
 
     fn announce(&mut self, follows: bool) {
         if let Some(decided) = self.decided.take() {
-            // The receiver may have given up.
+            // The receiver may have been dropped.
             let _ = decided.send(follows);
         }
     }
@@ -493,7 +493,7 @@ impl Following {
 
     fn unreadable(&self, error: &EngineError) -> Step {
         self.sink.stats().unreadable();
-        tracing::warn!(container = self.metadata.name(), %error, "the log driver cannot be read; no lines of this container");
+        tracing::warn!(container = self.metadata.name(), %error, "the log driver cannot be read; lines of this container are not read");
         Step::Wait(Waiting::Unreadable)
     }
 
@@ -502,9 +502,9 @@ impl Following {
     }
 }
 
-/// Returns the number of pieces to request from the end of the log, once a format error recurs. From the
-/// beginning, the Engine meets the damage each time; from the end it may not. The pieces in between are given
-/// up step by step.
+/// Returns the number of pieces to request from the end of the log once a format error recurs. An Engine
+/// that reads from the beginning meets the damage each time; from the end it may not. Each further attempt
+/// requests fewer pieces and gives up the others.
 fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -1,4 +1,4 @@
-//! The decoders, for the fuzz targets of this workspace. Not a part of the public API.
+//! Access to the decoders for the fuzz targets of this workspace. It is not part of the public API.
 
 use bytes::{Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -6,11 +6,11 @@ use gelf_core::Timestamp;
 use crate::engine::{Action, EventReader};
 use crate::log::{self, LogStream};
 
-/// The largest number of bytes that a decoder of logs buffers after a read: one frame, or a terminal's
-/// window.
+/// The maximum number of bytes that a log decoder buffers after a read: one frame, or the window of a
+/// terminal.
 pub const LOG_BUFFER_MAX: usize = 1024 * 1024 + 8;
 
-/// The largest number of bytes that the decoder of events buffers after a read.
+/// The maximum number of bytes that the event decoder buffers after a read.
 pub const EVENT_BUFFER_MAX: usize = 1024 * 1024;
 
 /// The framing of a log.
@@ -50,12 +50,12 @@ pub struct Line {
     pub ended: bool,
 }
 
-/// The result of decoding a log: pieces, and format errors as texts.
+/// The result of decoding a log: pieces, and the texts of format errors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[allow(missing_docs, reason = "not a part of the public API")]
 pub struct Decoded {
     pub items: Vec<Result<Piece, String>>,
-    /// The largest number of bytes that were buffered after a read.
+    /// The maximum number of bytes that were buffered after a read.
     pub buffered: usize,
 }
 
@@ -75,7 +75,7 @@ pub fn decode_log<'a>(framing: Framing, parts: impl IntoIterator<Item = &'a [u8]
     decoded
 }
 
-/// Adds items until the decoder needs more; returns whether the stream goes on.
+/// Decodes until more bytes are needed; returns whether the stream goes on.
 fn drain(
     decoded: &mut Decoded,
     mut next: impl FnMut() -> Result<Option<log::Piece>, log::LogFormatError>,
@@ -120,7 +120,7 @@ pub struct Event {
 }
 
 /// Decodes an event stream that arrives in parts. Returns the events, the number of invalid ones, and the
-/// largest number of bytes that were buffered after a read.
+/// maximum number of bytes that were buffered after a read.
 pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, u64, usize) {
     let mut reader = EventReader::default();
     let (mut events, mut buffered) = (Vec::new(), 0);

@@ -1,6 +1,6 @@
 //! Conversion of records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages; a [`GelfFormatter`] makes messages, and encodes the
+//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records, and encodes the
 //! fields that all messages of a container share only once.
 //!
 //! By default the fields have the names of Docker's own `gelf` log driver, so that readers of its messages
@@ -14,13 +14,13 @@
 //! | `short_message` | the line; bytes that are not UTF-8 become U+FFFD |
 //! | `_container_id` | all 64 digits |
 //! | `_container_name` | without a leading slash |
-//! | `_image_id`, `_image_name` | the image's id, and the name by which the container's creator named it |
+//! | `_image_id`, `_image_name` | the image's id, and the image name that the container was created with |
 //! | `_command` | entry point and arguments |
 //! | `_created` | the container's time of creation, RFC 3339 |
 //! | `_tag` | the first 12 digits of the id, the driver's default |
 //! | `_source_stream` | `stdout` or `stderr`; the driver does not have it |
 //!
-//! Every shape has, besides,
+//! Every shape also has these fields:
 //!
 //! | field | value |
 //! |---|---|
@@ -30,9 +30,9 @@
 //! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
 //! | `_partial` | `true`, if the container ended within the line |
 //!
-//! A label cannot replace another of these fields, nor a member that Logstash gives to its event once it has
-//! stripped the underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become
-//! `_`, and the later of two labels with the same name, in alphabetical order, gets the suffix `_2`.
+//! A label cannot replace one of the other fields, or a member of Logstash's event, whose fields have no
+//! underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become `_`, and the
+//! later of two labels with the same name, in alphabetical order, gets the suffix `_2`.
 
 mod compat;
 mod ecs;
@@ -80,7 +80,7 @@ impl GelfFormat {
     /// Sets `host`. The default is the host name of the Engine.
     ///
     /// # Errors
-    /// Returns [`InvalidHost`] if the name is empty or white space: Graylog refuses messages with such a
+    /// Returns [`InvalidHost`] if the name is empty or only white space: Graylog refuses messages with such a
     /// host.
     pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidHost> {
         let host = host.into();
@@ -121,7 +121,7 @@ impl GelfFormat {
     fn field_set(&self, container: &Container, stream: LogStream) -> FieldSet {
         let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
         for (name, value) in self.compat.fields(container, stream) {
-            // The metadata of a container that was gone too soon are incomplete.
+            // The metadata of a container that was removed before its inspection are incomplete.
             if !value.is_empty() {
                 set = set.field(name, value);
             }
@@ -136,7 +136,7 @@ impl GelfFormat {
     }
 }
 
-/// A host name is empty or white space.
+/// The error for a host name that is empty or only white space.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidHost;
@@ -149,7 +149,7 @@ impl fmt::Display for InvalidHost {
 
 impl std::error::Error for InvalidHost {}
 
-/// A name is not that of a constant field.
+/// The error for a name that a constant field cannot have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidField {
@@ -173,7 +173,7 @@ impl fmt::Display for InvalidField {
 
 impl std::error::Error for InvalidField {}
 
-/// Makes messages of records, with one [`GelfFormat`].
+/// Converts records to messages, with one [`GelfFormat`].
 ///
 /// The formatter keeps the encoded [`FieldSet`]s of containers that have records: a few kilobytes each, freed
 /// some time after the last record and the source have dropped the container.
@@ -197,8 +197,8 @@ impl std::error::Error for InvalidField {}
 #[derive(Debug)]
 pub struct GelfFormatter {
     format: GelfFormat,
-    /// The key is the container's address, which is unique as long as the `Weak` exists. A renamed container
-    /// is another.
+    /// The key is the container's address in memory, which is unique as long as the `Weak` exists. A renamed
+    /// container has another address.
     containers: HashMap<usize, Formatted>,
     /// The number of containers at which dropped ones are removed.
     prune_at: usize,
@@ -221,7 +221,7 @@ impl GelfFormatter {
         Self { format, containers: HashMap::new(), prune_at: Self::PRUNE_AT }
     }
 
-    /// Makes a message of a record.
+    /// Converts a record to a message.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
         let mut message = self

@@ -1,6 +1,6 @@
 //! Decoding of the body of `GET /containers/{id}/logs?timestamps=1`.
 //!
-//! Decoding is sans-IO: bytes in, lines out. Boundaries of HTTP chunks and of reads mean nothing.
+//! Decoding is sans-IO: bytes in, lines out. The boundaries of HTTP chunks and reads have no meaning.
 //!
 //! ```text
 //! bytes --LogDecoder--> pieces --LineJoiner--> lines

@@ -76,8 +76,8 @@ impl ContainerMetadata {
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
     ///
-    /// That is decided again only if the metadata were partial before. Records keep sharing a container that
-    /// did not change.
+    /// The selection is made again only if the metadata were partial before. Records go on sharing a
+    /// container that did not change.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
         let container = self.container_from(inspect);
         let was_partial = self.completeness == Completeness::Partial;

@@ -11,12 +11,12 @@ use std::str::{CharIndices, FromStr};
 /// ?        one character except '/'
 /// [a-z]    one character of the class, which has at least one character or range and may contain '/'
 /// [^a-z]   one character outside of the class
-/// \x       the character x itself, in a class and outside
+/// \x       the character x itself, inside and outside of a class
 /// x        the character x itself
 /// ```
 ///
-/// A pattern matches the whole name or not at all. One difference to Logspout: an invalid pattern is an error
-/// when it is parsed; in Logspout it silently selects nothing.
+/// A pattern matches the whole name or not at all. Unlike in Logspout, where an invalid pattern silently
+/// selects nothing, parsing an invalid pattern is an error.
 ///
 /// ```
 /// use docker_source::NamePattern;
@@ -175,11 +175,12 @@ fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidNam
     }
 }
 
-/// A text is not a [`NamePattern`]. `at` is a position in bytes from the start of the pattern.
+/// The error for a text that is not a [`NamePattern`]. `at` is a position in bytes from the start of the
+/// text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidNamePattern {
-    /// The class that opens at `at` has `-` or `]` in place of a character. `\-` and `\]` are the characters.
+    /// The class that opens at `at` has `-` or `]` in place of a character; the characters are `\-` and `\]`.
     MisplacedInClass {
         /// The position of the class.
         at: usize,

@@ -10,7 +10,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Logs the error, unless an outage lasts already.
+    /// Logs the error as the beginning of an outage, unless one has already begun.
     pub(crate) fn failed(&mut self, error: &EngineError) {
         if self.since.is_none() {
             self.since = Some(Instant::now());
@@ -18,7 +18,7 @@ impl Outage {
         }
     }
 
-    /// Logs the end of the outage, if one lasts.
+    /// Logs the end of the outage, if there is one.
     pub(crate) fn over(&mut self) {
         if let Some(since) = self.since.take() {
             tracing::info!("the Engine answers again after {:.1} s", since.elapsed().as_secs_f64());

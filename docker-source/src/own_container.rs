@@ -1,8 +1,8 @@
 //! Detection of the container that this process runs in, so that it never follows its own output.
 //!
-//! An agent that ships its own diagnostics feeds itself for ever. The host name does not tell the container
-//! (`--hostname` and `--network host` change it), and under cgroup v2 neither does `/proc/self/cgroup`. But
-//! the Engine mounts three files into every container, and their source paths contain the id:
+//! An agent that ships its own diagnostics feeds itself for ever. The host name does not identify the
+//! container (`--hostname` and `--network host` change it), and under cgroup v2 `/proc/self/cgroup` does not,
+//! either. But the Engine mounts three files into every container, and their source paths contain the id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_folder_is_recognised() {
+    fn podmans_folder_is_recognized() {
         let folder = "/containers/storage/overlay-containers";
         let text = mount(&format!("{folder}/{ID}/userdata/hosts"), "/etc/hosts");
         assert_eq!(container_id_in(&text), Some(ID));

@@ -9,19 +9,19 @@ use crate::container::Container;
 use crate::log::{Line, LogStream};
 use crate::stats::ContainerStats;
 
-/// The largest number of lines that wait to be yielded. At the limit, reading pauses: the Engine's own log
-/// files are the better place to wait in.
+/// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
+/// files hold the lines that follow.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
-/// The largest number of bytes in the lines of all containers that wait, or are yielded and not yet dropped.
-/// The limit stops a few containers with long lines from filling the memory.
+/// The maximum number of bytes of the lines that wait, or are yielded and not yet dropped, for all containers
+/// together. The limit stops a few containers with long lines from filling the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
 /// A line that a container wrote.
 ///
-/// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of this size
-/// gets no further ones.
+/// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of 16 MiB in
+/// all gets no further ones.
 ///
 /// # Examples
 ///
@@ -108,7 +108,7 @@ pub(crate) struct RecordQueue {
     budget: Arc<Semaphore>,
 }
 
-/// The source was dropped, so that no record will be read again.
+/// The error for a queue whose source was dropped, so that nothing reads records from it any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct QueueClosed;
 

@@ -1,4 +1,4 @@
-//! The public face: a builder, and the stream of records.
+//! The stream of records, and its builder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,8 +134,8 @@ impl SourceBuilder {
     /// Sets the filter that selects containers. The default selects all.
     ///
     /// The filter is called once for each container, when it is first followed; a later renaming changes
-    /// nothing. Two kinds of containers are never followed: the one that this process runs in, and those that
-    /// [ask for it](Container::is_ignored).
+    /// nothing. Two kinds of containers are never followed: the container that this process runs in, and
+    /// containers that [ask not to be followed](Container::is_ignored).
     pub fn select(mut self, select: impl Fn(&Container) -> bool + Send + Sync + 'static) -> Self {
         self.select = Box::new(select);
         self
@@ -149,12 +149,12 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits for an Engine that does not answer, without a limit. Of a container that runs already, only
-    /// lines written from now on are read.
+    /// Waits without a limit for an Engine that does not answer. If a container already runs, only lines that
+    /// are written from now on are read.
     ///
     /// # Errors
-    /// Returns the errors that are [permanent](EngineError::is_permanent). Others are logged once per outage
-    /// and retried.
+    /// Returns errors that are [permanent](EngineError::is_permanent). After any other error, which is logged
+    /// once per outage, the request is sent again.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -208,7 +208,8 @@ impl fmt::Debug for SourceBuilder {
     }
 }
 
-/// Reads the Engine's clock, from which the stamps of lines are; else takes that of this machine.
+/// Returns the time of the Engine's clock, which stamps the lines, or of this machine's clock if the Engine
+/// reports an invalid time.
 fn engine_time(text: &str) -> Timestamp {
     Timestamp::from_rfc3339(text).unwrap_or_else(|error| {
         tracing::warn!("the Engine reports the time {text:?} ({error}); using the clock of this machine");
@@ -222,7 +223,10 @@ fn own_container(mountinfo: &Path) -> Option<ContainerId> {
         Ok(mounts) => container_id_in(&String::from_utf8_lossy(&mounts)).and_then(ContainerId::parse),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            tracing::warn!("{}: {error}; a container of this process would be followed", mountinfo.display());
+            tracing::warn!(
+                "{}: {error}; if this process runs in a container, that container is followed",
+                mountinfo.display()
+            );
             None
         }
     }

@@ -1,7 +1,7 @@
 //! Counters of lines and requests.
 //!
-//! The counters of a container change together, under a lock of its own that is never held for long.
-//! Independent atomics would be as fast, but their sums would not hold between two changes.
+//! The counters of a container change together, under a lock for each container that is never held for long.
+//! Independent atomics would be as fast, but their sum would not hold between two changes.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -27,8 +27,8 @@ pub struct LineCounts {
     /// log is requested again; Docker 20.10 also does so when it rotates its files.
     pub skipped_repeated: u64,
     /// Lines that were skipped because they arrived when a log was requested again and are older than all
-    /// remembered lines of their stream, so that by the order of the stamps they were read before. More than
-    /// 65,536 lines of one stream in a second cause such lines, and a clock that was set back.
+    /// remembered lines of their stream. By the order of the stamps, they were read before. Such lines occur
+    /// when one stream has more than 65,536 lines in a second, or when the clock was set back.
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
@@ -82,13 +82,13 @@ pub struct StatsSnapshot {
     pub containers: Vec<ContainerCounts>,
     /// Requests of all kinds that were sent to the Engine.
     pub engine_requests: u64,
-    /// Times that the event stream was opened: one more than it was lost.
+    /// The number of times that the event stream was opened: once at first, and once after each loss.
     pub events_connections: u64,
     /// Invalid events.
     pub events_bad: u64,
     /// Invalid entries of the list of containers.
     pub list_bad: u64,
-    /// Times that a list of all containers was compared with the followed ones.
+    /// The number of times that a list of all containers was compared with the followed ones.
     pub lists: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,

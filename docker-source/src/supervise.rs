@@ -1,9 +1,9 @@
 //! Runs one follower for each container, even if events are lost.
 //!
-//! The supervisor subscribes to the events first and lists the containers second: a container that starts in
-//! between is in the list, in the events or in both, and being told twice does no harm. But the Engine drops
-//! events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s and
-//! whenever the events were interrupted.
+//! The supervisor subscribes to the events before it lists the containers. A container that starts in between
+//! is in the list, in the events or in both, and a report that comes twice changes nothing. But the Engine
+//! drops events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s
+//! and after each interruption of the events.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -24,11 +24,11 @@ use crate::engine::{Action, ContainerId, ContainerSummary, EngineError, Event, E
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::outage::Outage;
 
-/// The time that the first followers have to open their logs before the source logs that it is ready without
-/// them.
+/// The time that the first followers have to open their logs. After it, the source logs that it is ready
+/// without them.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// The number of lists in a row that must miss a container for it to count as removed: it may have been
-/// created while the first was written.
+/// The number of consecutive lists without a container after which it counts as removed. It may have been
+/// created while the first list was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// A request for the list of containers.
@@ -67,7 +67,7 @@ struct Entry {
     is_excluded: bool,
     /// The number of applied events when the name was last set.
     named_at: u64,
-    /// The number of lists in a row that missed the container.
+    /// The number of consecutive lists without the container.
     missing: u32,
     /// The waits before a follower that panicked is started again.
     restarts: Backoff,
@@ -162,7 +162,7 @@ impl Supervisor {
                 self.add(id, partial, true, StartReason::Started, None);
             }
             (Action::Die, Some(entry)) => {
-                // A follower that reads the log sees the end there. If the start was missed, none does.
+                // A follower that reads the log sees its end. If the start was missed, no follower reads it.
                 if !std::mem::take(&mut entry.is_running) {
                     entry.commands.send_modify(|commands| commands.starts += 1);
                 }
@@ -182,7 +182,7 @@ impl Supervisor {
         }
     }
 
-    /// Makes the followers agree with a list that was requested after `events_before` events.
+    /// Updates the followers from a list that was requested after `events_before` events.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
@@ -212,7 +212,7 @@ impl Supervisor {
             if entry.named_at <= events_before && !partial.name.is_empty() {
                 entry.rename(&partial.name);
             }
-            // An event after the request knows better, but the next list corrects this.
+            // An event after the request may be more recent than the list; the next list corrects this.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
@@ -289,7 +289,7 @@ impl Supervisor {
         self.tasks.insert(started.id(), id.clone());
     }
 
-    /// Notes that the container was removed: its follower reads the rest of the log and ends.
+    /// Handles the removal of a container: its follower reads the rest of the log and ends.
     fn removed(&mut self, id: &ContainerId) {
         if let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) {
             entry.get().commands.send_modify(|commands| commands.removed = true);

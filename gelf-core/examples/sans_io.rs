@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 return Ok(());
             }
             Ok(None) => println!("{from}: a chunk of {len} bytes"),
-            // One bad datagram is no reason to stop.
+            // A bad datagram does not end the receiver.
             Err(error) => eprintln!("{from}: {error}"),
         }
     }

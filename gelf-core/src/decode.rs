@@ -24,8 +24,8 @@ use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
 
-/// The maximum nesting of arrays and objects, including the message: 128. It limits the work of programs that
-/// parse them.
+/// The maximum nesting of arrays and objects, including the message: 128. It also limits the work of programs
+/// that parse them later.
 const MAX_DEPTH: usize = 128;
 
 /// A buffer larger than this is freed after the payload that needed it.
@@ -87,15 +87,14 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The default maximum number of members of a message: 1,024. A datagram could contain 100,000 tiny ones,
+    /// The default maximum number of members of a message: 1,024. A datagram can contain 100,000 tiny members
     /// to keep a reader busy.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. Stores keep a table of all field names
-    /// for ever.
+    /// The default maximum length of a member's name in bytes: 1,024. Stores keep all field names for ever.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, the same as of an inflated one.
+    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// Creates a decoder that corrects and reports deviations.
@@ -208,8 +207,8 @@ impl Decoder {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the member's name, or of the character. In a payload that is not UTF-8, the offset
-    /// in the corrected text.
+    /// The byte offset of the member's name, or of the character. If the payload is not UTF-8, this is the
+    /// offset in the corrected text.
     pub offset: usize,
 }
 

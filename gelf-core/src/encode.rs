@@ -65,7 +65,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Creates an encoder whose messages every known reader takes.
+    /// Creates an encoder whose messages every known reader accepts.
     pub const fn new() -> Self {
         Self { booleans: Booleans::Strings }
     }
@@ -219,7 +219,7 @@ impl std::error::Error for FieldsTooLarge {}
 struct Texts<'m> {
     short_message: &'m str,
     full_message: Option<&'m str>,
-    /// The length of both in bytes, if they were truncated and the message is to say so.
+    /// The original length of both texts in bytes, if `_truncated` is added.
     truncated: Option<u64>,
 }
 
@@ -241,7 +241,7 @@ impl<'m> Texts<'m> {
         let truncated = message.field(TRUNCATED).is_none().then_some(texts_len);
         let marker = truncated.map_or(0, |len| r#","_truncated":"#.len() + decimal_digits(len));
         let rest = len - short_len - full_len + marker;
-        // A short message has one byte at least.
+        // A short message has at least one byte.
         if limit < rest + PLACEHOLDER.len() {
             return Err(FieldsTooLarge { len: rest + PLACEHOLDER.len(), max: limit });
         }
@@ -267,10 +267,10 @@ fn decimal_digits(integer: u64) -> usize {
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
 /// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first
-/// keeps the name, the next gets `_2` appended, then `_3`, without the numbers that make a name that exists.
-/// A name that needs no sanitizing is never changed.
+/// keeps the name, and `_2`, `_3` and so on are appended to the others. Numbers that would make an existing
+/// name are skipped. A name that needs no sanitizing is never changed.
 ///
-/// This is needed only if a name is foreign. Each name is hashed once, for a message may have a thousand
+/// This is needed only if a name is foreign. Each name is hashed once, since a message may have a thousand
 /// names that were made to collide.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
@@ -284,7 +284,7 @@ fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
         let base = sanitized(name.as_str());
         let number = numbers.entry(base.clone()).or_insert(1);
         let mut sent = base.clone();
-        // The loop ends, for there are fewer names than numbers.
+        // The loop ends, since there are fewer names than numbers.
         while !taken.insert(Cow::Owned(sent.clone())) {
             *number += 1;
             sent = numbered(&base, *number);
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn every_integer_goes_out_exactly() {
+    fn every_integer_is_sent_exactly() {
         for integer in [0, 7, -1, 10, i64::MAX, i64::MIN, 1_000_000_007] {
             let expected = format!(r#"{{"version":"1.1","host":"h","short_message":"s","_i":{integer}}}"#);
             assert_eq!(encoded(&Message::new("h", "s").with_field(name("i"), integer)), expected);
@@ -509,8 +509,8 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // The longest character here has two bytes; only a full message that would be empty
-                    // leaves more room.
+                    // The longest character here has two bytes. More room is left only if the full message
+                    // would be empty.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(FieldsTooLarge { len, max, .. }) => {

@@ -1,5 +1,5 @@
-//! The parts that [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter) are
-//! made of, for programs that need one of them alone.
+//! The parts of [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter), for
+//! programs that need one part alone.
 //!
 //! A [`Compressor`] compresses payloads, a [`Chunker`] splits them into datagrams; a [`Reassembler`] joins
 //! chunks, a [`Decompressor`] inflates whole payloads and an [`Inflater`] data that arrives in pieces.

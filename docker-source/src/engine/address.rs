@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The socket of every Docker installation.
+/// The default socket of a Docker installation.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The path at which command lines written for Logspout mount that socket.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
@@ -41,8 +41,8 @@ pub enum EngineAddress {
 impl EngineAddress {
     /// Returns the address in `DOCKER_HOST`, else `/var/run/docker.sock`.
     ///
-    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist and
-    /// `/tmp/docker.sock`, where Logspout's users mount it, does, returns the latter.
+    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist, returns
+    /// `/tmp/docker.sock` if that exists: users of Logspout mount the socket there.
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or is a `tcp://` address while
@@ -124,7 +124,7 @@ fn parse_tcp(text: &str) -> Option<EngineAddress> {
     (!bare.is_empty() && bare.bytes().all(allowed)).then(|| EngineAddress::Tcp { host: host.into(), port })
 }
 
-/// A text is not the address of an Engine that can be reached.
+/// The error for a text that is not a supported address of an Engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {

@@ -26,7 +26,7 @@ use super::{ApiVersion, EngineAddress, EngineError};
 
 /// The size of hyper's buffer of a connection, in bytes: for the headers of the answer, and for read-ahead.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-/// The part of an error's body that is read, in bytes; an Engine's has about a hundred.
+/// The maximum number of bytes that are read of the body of an error. An Engine sends about a hundred.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
 /// Timeouts of requests.
@@ -34,7 +34,7 @@ const ERROR_BODY_MAX: usize = 16 * 1024;
 pub(crate) struct Limits {
     /// The time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// The time between two parts of a body that must end.
+    /// The time between two parts of a body that is read whole.
     pub(crate) body: Duration,
 }
 
@@ -43,8 +43,8 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 
 type Connection = http1::Connection<TokioIo<Box<dyn Socket>>, Empty<Bytes>>;
 
-/// A client of the Engine that can only send GET: its one method that sends has no parameter for another HTTP
-/// method.
+/// A client of the Engine that can only send GET: the method that sends requests has no parameter for the
+/// HTTP method.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineClient {
     shared: Arc<Shared>,
@@ -79,8 +79,8 @@ impl EngineClient {
         self.shared.limits
     }
 
-    /// Returns the API version of requests: that of [`set_version`](Self::set_version), before its first call
-    /// the oldest.
+    /// Returns the API version of requests: the version given to [`set_version`](Self::set_version), or the
+    /// oldest one before that call.
     pub(crate) fn version(&self) -> ApiVersion {
         ApiVersion::from_bits(self.shared.version.load(Ordering::Relaxed))
     }

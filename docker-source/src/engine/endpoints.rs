@@ -8,9 +8,9 @@ use super::client::{Answer, Body, EngineClient};
 use super::types::{ContainerId, ContainerSummary, Info, Inspect, Lenient};
 use super::{ApiVersion, EngineError};
 
-/// The longest list of containers, in bytes: room for more than ten thousand containers with many labels.
+/// The maximum length of the list of containers in bytes: enough for 10,000 containers with many labels.
 const LIST_MAX: usize = 16 * 1024 * 1024;
-/// The longest other answer, in bytes; an inspection has about 5,000.
+/// The maximum length of any other answer in bytes. An inspection has about 5,000.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 
 /// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
@@ -20,8 +20,8 @@ pub(crate) struct LogsQuery {
     pub(crate) follow: bool,
     /// The earliest stamp.
     pub(crate) since: Option<Timestamp>,
-    /// The largest number of pieces, counted from the end. Unlike `since` alone, it spares the Engine from
-    /// decoding whole files.
+    /// The maximum number of pieces, counted from the end. With `since` alone the Engine decodes whole
+    /// files.
     pub(crate) tail: Option<u32>,
 }
 
@@ -103,7 +103,7 @@ impl LogsQuery {
     fn to_query_string(self) -> String {
         let mut text = format!("follow={}&stdout=1&stderr=1&timestamps=1", u8::from(self.follow));
         if let Some(since) = self.since {
-            // All nine digits: the Engine pads what is missing on the right.
+            // Write all nine digits, since the Engine pads missing ones on the right.
             let (seconds, nanos) = since.as_unix();
             text.push_str(&format!("&since={}.{nanos:09}", seconds.max(0)));
         }

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::{ApiVersion, EngineAddress, InvalidEngineAddress};
 
-/// The longest part of an Engine's message that an error holds, in bytes.
+/// The maximum length of an Engine's message in an error, in bytes.
 const MESSAGE_MAX: usize = 512;
 
 /// An error of the communication with the Engine.
 ///
-/// `Display` writes the whole reason on one line; there is no [`source`](std::error::Error::source) to print
-/// besides.
+/// `Display` writes the whole reason on one line, so [`source`](std::error::Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {

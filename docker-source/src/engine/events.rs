@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::types::ContainerId;
 
-/// The longest event, in bytes. Most of an event are labels; one without an end must not fill the memory.
+/// The maximum length of an event in bytes, most of which are labels. The limit stops an event without an end
+/// from filling the memory.
 const EVENT_MAX: usize = 1024 * 1024;
 
 /// The kind of an event.
@@ -32,7 +33,7 @@ pub(crate) struct Event {
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
     buffer: BytesMut,
-    /// The number of bytes at the front of the buffer that hold no newline.
+    /// The number of bytes at the front of the buffer that are known to contain no newline.
     searched: usize,
     /// Whether the buffer starts within an event that is too long and is skipped.
     skipping: bool,

@@ -11,7 +11,7 @@ use gelf_core::Timestamp;
 
 /// The id of a container: 12 to 64 lower-case hexadecimal digits; the Engine's own have 64.
 ///
-/// Nothing else gets into the path of a request.
+/// No other text from the Engine is put into the path of a request.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ContainerId(Arc<str>);
 
@@ -104,7 +104,7 @@ impl ContainerSummary {
         self.names.iter().filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
     }
 
-    /// Returns whether its processes exist, so that its log can grow.
+    /// Returns whether the container's processes exist, so that its log can grow.
     pub(crate) fn is_running(&self) -> bool {
         matches!(&*self.state, "running" | "paused")
     }
@@ -145,13 +145,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Returns whether its processes exist, so that its log can grow. The Engine also reports a container
-    /// that waits for its restart policy as running.
+    /// Returns whether the container's processes exist, so that its log can grow. The Engine also reports a
+    /// container as running while it waits for its restart policy.
     pub(crate) fn is_running(&self) -> bool {
         self.running && !self.restarting
     }
 
-    /// Returns when its last run ended, if one ever did.
+    /// Returns the end of the container's last run, if a run has ended.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
         Timestamp::from_rfc3339(&self.finished_at).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
     }
@@ -164,7 +164,7 @@ pub(crate) struct Config {
     pub(crate) cmd: Vec<String>,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) env: Vec<String>,
-    /// The name by which the container's creator named the image.
+    /// The image name that the container was created with.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) image: String,
     #[serde(deserialize_with = "null_is_default")]
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_year_one_is_no_end() {
+    fn the_year_one_means_that_no_run_has_ended() {
         let end = |text: &str| State { finished_at: text.into(), ..State::default() }.finished_at();
         assert_eq!(end("0001-01-01T00:00:00Z"), None);
         assert_eq!(end(""), None);

@@ -11,11 +11,11 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// The oldest supported version, that of Docker 19.03. Older Engines give the pieces of a long line
-    /// different stamps, so that the line could not be joined.
+    /// The oldest supported version: Docker 19.03. Older Engines give the pieces of a long line different
+    /// stamps, so that the line cannot be joined.
     pub const OLDEST: Self = Self { major: 1, minor: 40 };
 
-    /// The newest supported version, that of Docker 27. It is also used with newer Engines.
+    /// The newest supported version: Docker 27. It is also used with newer Engines.
     pub const NEWEST: Self = Self { major: 1, minor: 47 };
 
     /// Returns the version to use with an Engine whose newest version is `self`; `None` if that is older than
@@ -61,7 +61,7 @@ impl TryFrom<&str> for ApiVersion {
     }
 }
 
-/// A text is not an API version: two numbers with a point between them.
+/// The error for a text that is not an API version: two numbers with a point between them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidApiVersion;

@@ -9,12 +9,12 @@ use gelf_core::{FieldName, Level, Timestamp};
 use crate::container::Container;
 use crate::log::LogStream;
 
-/// The longest part of a command that is sent: 8 KiB. A command line may contain a whole script.
+/// The maximum length of a command that is sent: 8 KiB. A command line may contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
-/// The shape of messages: that of another program.
+/// The shape of messages, which is that of another program.
 ///
-/// Dashboards, filters and grok patterns that were written for the program keep working.
+/// Dashboards, filters and grok patterns that were written for that program keep working.
 ///
 /// | | [`Docker`](Self::Docker) | [`Micahhausler`](Self::Micahhausler) | [`Vincit2017`](Self::Vincit2017) |
 /// |---|---|---|---|
@@ -32,17 +32,18 @@ pub enum Compat {
     /// Docker's own log driver `gelf`, with `_source_stream` in addition. The default.
     #[default]
     Docker,
-    /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has it since
-    /// February 2018.
+    /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has contained it
+    /// since February 2018.
     Micahhausler,
     /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017, as Logstash saw its
     /// messages.
     ///
-    /// Those messages were not valid GELF: the fields had no underscore, so that Graylog dropped them, and
-    /// `timestamp` was a text, which Graylog does not read and Logstash keeps as a field of the event. Here
-    /// each field has its underscore, which Logstash strips, and the text is in `_timestamp` beside a numeric
-    /// `timestamp`: the event in Logstash has the fields of 2017, and `@timestamp` is the time of the line
-    /// instead of that of its arrival. The levels of the two streams are swapped, as they were.
+    /// Those messages were not valid GELF. Their fields had no underscore, so Graylog dropped them, and their
+    /// `timestamp` was a text, which Graylog does not read and Logstash keeps as a field of the event. In
+    /// this shape each field has its underscore, which Logstash strips, `timestamp` is a number, and the text
+    /// is in `_timestamp`. The event in Logstash then has the fields of 2017, and its `@timestamp` is the
+    /// time of the line instead of the time of arrival. The levels of the two streams are swapped, as they
+    /// were.
     Vincit2017,
 }
 
@@ -88,7 +89,7 @@ impl Compat {
         }
     }
 
-    /// Returns the fields of the container and the stream. Unknown ones have an empty value.
+    /// Returns the fields of the container and the stream. Unknown fields have an empty value.
     pub(super) fn fields(
         self,
         container: &Container,
@@ -151,7 +152,7 @@ impl TryFrom<&str> for Compat {
     }
 }
 
-/// A text is not the name of a [`Compat`].
+/// The error for a text that is not the name of a [`Compat`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidCompat;

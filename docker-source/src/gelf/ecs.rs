@@ -1,7 +1,7 @@
 //! Fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
-//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), and similar ones
-//! for fields that it lacks. The labels are those of the ECS container agent since 1.16.
+//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), with similar names
+//! for the fields that FireLens lacks. The ECS container agent sets the labels since its version 1.16.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) const NAMES: [&str; 7] = [
     "ecs_task_revision",
 ];
 
-/// Returns the fields of the labels. A missing label, or one that ECS would not write, has no field.
+/// Returns the fields of the labels. A label that is missing, or that ECS would not write, has no field.
 pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'static>, Value<'static>)> {
     const CLUSTER: FieldName<'static> = FieldName::from_static("ecs_cluster");
     const TASK_ARN: FieldName<'static> = FieldName::from_static("ecs_task_arn");

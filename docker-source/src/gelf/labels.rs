@@ -5,15 +5,15 @@ use gelf_core::FieldName;
 use super::names::is_reserved;
 use crate::container::Container;
 
-/// The largest number of labels that become fields: 64. A container with 10,000 labels would make each of its
-/// lines a megabyte.
+/// The maximum number of labels that become fields: 64. With 10,000 labels, each line of a container would
+/// make a message of a megabyte.
 const MAX_LABELS: usize = 64;
 
-/// The largest size of all of them, names and values: 32 KiB.
+/// The maximum size of the labels that become fields, names and values together: 32 KiB.
 const MAX_LABEL_BYTES: usize = 32 * 1024;
 
-/// Returns the fields of the labels. `is_taken` tells whether a name is reserved, besides those of this
-/// crate.
+/// Returns the fields of the labels. `is_taken` returns whether a name is reserved in addition to the names
+/// of this crate.
 pub(super) fn fields(
     container: &Container,
     is_taken: impl Fn(&str) -> bool,

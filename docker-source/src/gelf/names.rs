@@ -2,7 +2,7 @@
 
 use super::ecs;
 
-/// Names of the fields of [`Compat`](super::Compat), and of those that describe a line.
+/// Names of the fields of [`Compat`](super::Compat), and of the fields that describe a line.
 const OWN: [&str; 10] = [
     "command",
     "container_id",

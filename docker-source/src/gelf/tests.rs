@@ -69,9 +69,9 @@ fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
 
-/// Tests of other readers of GELF use the same files.
+/// The golden files are also used by tests with other readers of GELF.
 #[test]
-fn each_shape_is_its_golden_file_byte_for_byte() {
+fn messages_of_each_shape_equal_its_golden_file() {
     let golden = [
         (Compat::Docker, include_str!("../../tests/golden/docker.jsonl")),
         (Compat::Micahhausler, include_str!("../../tests/golden/micahhausler.jsonl")),
@@ -166,7 +166,7 @@ fn every_field_of_every_shape_is_reserved() {
 }
 
 #[test]
-fn a_cut_line_and_an_unfinished_one_are_marked_in_every_shape() {
+fn cut_and_unfinished_lines_are_marked_in_every_shape() {
     let container = Arc::new(plain_container());
     let line = |length, ended| Line {
         stream: LogStream::Stdout,

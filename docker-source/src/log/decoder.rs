@@ -30,8 +30,9 @@ impl LogDecoder {
     /// `Ok(None)` after each read, it leaves at most one frame (with a terminal, 64 KiB) in `input`.
     ///
     /// # Errors
-    /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns it
-    /// again. After another, the bytes at fault are gone from `input`, and the next call goes on behind them.
+    /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the
+    /// same error. After another error, the invalid bytes have been removed from `input`, and the next call
+    /// goes on behind them.
     pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::decode(input),
@@ -39,13 +40,14 @@ impl LogDecoder {
         }
     }
 
-    /// Takes the next piece at the end of the body. Call it until it returns `Ok(None)` or an error that ends
-    /// the stream.
+    /// Takes the next piece once the body has ended. Call it until it returns `Ok(None)` or an error that
+    /// ends the stream.
     ///
     /// The unfinished line of a terminal is a piece without a newline.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode), and [`LogFormatError::Truncated`] where the end cuts a frame or a stamp.
+    /// The errors of [`decode`](Self::decode), and [`LogFormatError::Truncated`] if the body ends within a
+    /// frame or a stamp.
     pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),
@@ -68,7 +70,7 @@ mod tests {
             let mut decoder = LogDecoder::new(framing);
             let mut input = BytesMut::from(&bytes[..]);
             let mut emitted = 0;
-            // Each turn consumes a byte at least, so that this ends.
+            // Each turn consumes at least one byte, so the loop ends.
             for _ in 0..=bytes.len() {
                 match decoder.finish(&mut input) {
                     Ok(Some(piece)) => emitted += piece.bytes.len(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The longest part of the Engine's message that is kept, in bytes.
+/// The maximum length of an Engine's message that is kept, in bytes.
 pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
 
 /// An error in the format of a log response.
@@ -12,20 +12,21 @@ pub(crate) enum LogFormatError {
     Engine(EngineMessage),
     /// A record does not start with an RFC 3339 stamp and a space.
     ///
-    /// The record (with a terminal, up to its newline) is skipped. Only this error lets the stream go on.
+    /// The record is skipped; with a terminal, up to its newline. This is the only error after which the
+    /// stream goes on.
     MissingTimestamp,
-    /// The second to fourth byte of a frame header are not zero: these bytes are no frame.
+    /// The second to fourth bytes of a frame header are not zero, so the bytes are not a frame.
     Padding,
-    /// A frame is longer than the limit, or these bytes are no frame.
+    /// A frame is longer than the limit, or the bytes are not a frame.
     TooLong { length: usize, max: usize },
     /// The response ended within a frame or a stamp: the connection was cut.
     Truncated,
-    /// The first byte of a frame header is no known stream: these bytes are no frame.
+    /// The first byte of a frame header is not a known stream, so the bytes are not a frame.
     UnknownStream { kind: u8 },
 }
 
 impl LogFormatError {
-    /// Returns whether nothing behind the error can be read, so that the log has to be requested again.
+    /// Returns whether the rest of the response is unreadable, so that the log must be requested again.
     pub(crate) const fn ends_stream(&self) -> bool {
         !matches!(self, Self::MissingTimestamp)
     }
@@ -52,8 +53,7 @@ impl std::error::Error for LogFormatError {}
 
 /// The message with which the Engine ended a response: its first 512 bytes, on one line.
 ///
-/// Control characters are replaced by U+FFFD, so that a message cannot steer the terminal that it is printed
-/// on.
+/// Control characters are replaced by U+FFFD, so that a message cannot control the terminal that shows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EngineMessage(Box<str>);
 

@@ -19,8 +19,8 @@ use super::stream::LogStream;
 
 /// The longest frame that is accepted: 1 MiB, stamp included.
 ///
-/// Docker's frames stay below 50 KB; Podman joins the pieces of a line into one frame. Lines are cut at 1 MiB
-/// in any case. The limit stops a false header, read from damaged or foreign bytes, from making the reader
+/// Docker's frames are shorter than 50 KB; Podman sends a line of any length as one frame. Lines are cut at
+/// 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could make the reader
 /// collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
@@ -44,7 +44,7 @@ pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     let Some(stream) = stream else {
-        // The Engine ends the response after its message: wait for the part that is kept, not for all of it.
+        // The Engine ends the response after its message, so wait only for the part that is kept.
         return match rest.split_at_checked(length.min(ENGINE_MESSAGE_MAX)) {
             Some((text, _)) => Err(LogFormatError::Engine(EngineMessage::new(text))),
             None => Ok(None),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_without_a_stamp_is_passed_over_and_the_next_one_is_read() {
+    fn a_frame_without_a_stamp_is_skipped_and_the_next_one_is_read() {
         let far_space = format!("2026-11-22T22:44:18.{}Z ", "1".repeat(STAMP_MAX));
         for text in [
             "",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn finish_hands_out_what_is_whole_before_it_tells_of_the_cut() {
+    fn finish_returns_whole_pieces_before_the_error_of_a_cut_one() {
         let mut input =
             BytesMut::from(&[frame(1, &stamped("one\n")), frame(1, &stamped("two\n"))].concat()[..]);
         input.truncate(input.len() - 1);

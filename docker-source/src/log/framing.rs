@@ -19,8 +19,9 @@ impl Framing {
     ///
     /// Only the content type `application/vnd.docker.multiplexed-stream` is proof. An Engine labels *every*
     /// log `application/vnd.docker.raw-stream` for a client that uses an API version below 1.42; Engines
-    /// before 23.0 and Podman set no content type. The first bytes decide, since the log is requested with
-    /// stamps: bare lines start with the first digit of a year, a frame with a type (0 to 3) and three zeros.
+    /// before 23.0 and Podman set no content type. The first bytes differ, since the log is requested with
+    /// stamps: a bare line starts with the first digit of a year, a frame with a type (0 to 3) and three
+    /// zeros.
     pub(crate) fn detect(
         content_type: Option<&str>,
         has_terminal: Option<bool>,
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_telling_content_type_the_containers_tty_setting_decides() {
+    fn the_tty_setting_decides_if_the_content_type_does_not() {
         for content_type in [None, Some("text/plain"), Some("")] {
             assert_eq!(Framing::detect(content_type, Some(true), b""), Ok(Some(Framing::Terminal)));
             assert_eq!(Framing::detect(content_type, Some(false), b""), Ok(Some(Framing::Frames)));
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_decide_where_nothing_else_does() {
+    fn the_first_bytes_decide_if_nothing_else_does() {
         assert_eq!(Framing::detect(None, None, b"2"), Ok(Some(Framing::Terminal)));
         for kind in 0..=3 {
             for length in 0..4 {

@@ -1,15 +1,14 @@
-//! Joins the pieces of a log to the lines that the container wrote.
+//! Joins the pieces of a log into the lines that the container wrote.
 //!
 //! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two
 //! of them. Lines are joined per stream, by these rules:
 //!
 //! * A newline at the end of a record closes the line.
-//! * So does a framed record below 16,384 bytes: it is the last of its line, whose newline the `local` driver
-//!   leaves out, or the last that the container wrote.
+//! * A framed record of fewer than 16,384 bytes closes the line, too. It is the last record of a line whose
+//!   newline the `local` driver omits, or the last record that the container wrote.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
-//! Bytes are joined as they are: a character cut in two at 16 KiB is whole again, and only then can the line
-//! be checked for UTF-8.
+//! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
@@ -26,14 +25,15 @@ const LINE_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp: when it took the line's first 16 KiB, or all of a shorter line.
+    /// The Engine's stamp: the time at which it received the first 16 KiB of the line, or all of a shorter
+    /// line.
     pub(crate) time: Timestamp,
-    /// The line without its ending (`\n`, or `\r\n` of a terminal), at most 1 MiB of it. Any bytes, UTF-8 or
-    /// not.
+    /// The first 1 MiB of the line, without its ending (`\n`, or `\r\n` of a terminal). It may not be UTF-8.
     pub(crate) bytes: Bytes,
-    /// The length of the whole line without its ending. Greater than that of `bytes` if the line was cut.
+    /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
+    /// cut.
     pub(crate) length: usize,
-    /// Whether the end of the line was seen. `false` if the log ended before, so that the rest may come
+    /// Whether the end of the line was seen. If `false`, the log ended within the line, and the rest may come
     /// later.
     pub(crate) ended: bool,
 }
@@ -45,7 +45,7 @@ impl Line {
     }
 }
 
-/// Joins the pieces of one response to lines.
+/// Joins the pieces of one response into lines.
 ///
 /// Holds at most one open line per stream: twice 1 MiB (and as much again while a buffer grows).
 #[derive(Debug)]
@@ -68,7 +68,8 @@ impl LineJoiner {
         Self { framing, max_line, stdout: None, stderr: None }
     }
 
-    /// Takes a piece and passes the lines that it closes to `out`: the one before it, itself, both or none.
+    /// Takes a piece and passes the lines that it closes to `out`: the previous line, its own line, both or
+    /// none.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let (framing, max_line) = (self.framing, self.max_line);
         let slot = self.slot(piece.stream);
@@ -76,7 +77,7 @@ impl LineJoiner {
             out(other.close(framing, true));
         }
         let has_newline = piece.bytes.ends_with(b"\n");
-        // A terminal's pieces may end anywhere: there, a short piece says nothing.
+        // A terminal's pieces may end anywhere, so a short one does not end its line.
         let is_last = has_newline || (framing == Framing::Frames && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
             Some(mut open) => {
@@ -98,13 +99,14 @@ impl LineJoiner {
     /// Returns the earliest stamp of an open line; `None` if no line is open.
     ///
     /// A request that resumes the log must start at this stamp or before it. If it starts later, the Engine
-    /// leaves out the start of the line, or all of it.
+    /// omits the start of the line, or all of it.
     /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care of that.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
         self.stdout.iter().chain(&self.stderr).map(|open| open.time).min()
     }
 
-    /// Passes the lines that are still open to `out`, the earlier first, as not [ended](Line::ended).
+    /// Passes the lines that are still open to `out`, the earlier one first. They are not
+    /// [ended](Line::ended).
     pub(crate) fn finish(&mut self, out: &mut impl FnMut(Line)) {
         let mut open = [self.stdout.take(), self.stderr.take()];
         open.sort_by_key(|open| open.as_ref().map(|open| open.time));
@@ -119,11 +121,11 @@ impl LineJoiner {
     }
 }
 
-/// Makes a line of the one piece that it came in: the bytes are the piece's, not copied.
+/// Converts a piece that is a whole line to a line, which shares the piece's bytes.
 fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let length = length_without_ending(&piece.bytes, framing);
     let kept = piece.bytes.slice(..length.min(max_line));
-    // A copy of a line that is cut: a slice would keep all of it in memory.
+    // Copy a line that is cut: a slice would keep the whole piece in memory.
     let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
     Line { stream: piece.stream, time: piece.time, bytes, length, ended: true }
 }
@@ -145,8 +147,8 @@ struct OpenLine {
     kept: Vec<u8>,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of the line: the ending may be split between two pieces, or lie behind the kept
-    /// bytes.
+    /// The last two bytes of the line, since its ending may be split between two pieces, or lie behind the
+    /// kept bytes.
     last_two: [u8; 2],
 }
 
@@ -171,7 +173,7 @@ impl OpenLine {
         let ending = self.last_two.len() - length_without_ending(&self.last_two, framing);
         let length = self.length.saturating_sub(ending);
         self.kept.truncate(length);
-        // A boxed slice: a vector may have room for twice as much.
+        // A boxed slice, since a vector may have room for twice as much.
         let bytes = Bytes::from(self.kept.into_boxed_slice());
         Line { stream: self.stream, time: self.time, bytes, length, ended }
     }
@@ -436,7 +438,7 @@ mod tests {
             }
         }
         assert_eq!(decoder.finish(&mut input), Ok(None));
-        // Only the next line ends a line of whole pieces of the `local` driver.
+        // With the `local` driver, a line of whole pieces is ended only by the next line.
         joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
         read
     }

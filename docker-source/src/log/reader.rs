@@ -8,7 +8,7 @@ use super::error::LogFormatError;
 use super::framing::Framing;
 use super::line::{Line, LineJoiner};
 
-/// Decodes one response: detects its framing, splits it into pieces, joins them to lines.
+/// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     content_type: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) enum Decoded {
 }
 
 impl LogReader {
-    /// Creates a reader. `content_type` and `has_terminal` tell the framing where they are known.
+    /// Creates a reader. `content_type` and `has_terminal` determine the framing if they are known.
     pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>) -> Self {
         Self { content_type, has_terminal, input: BytesMut::new(), decoding: None }
     }
@@ -76,7 +76,7 @@ impl LogReader {
         self.decoding.as_ref().and_then(|decoding| decoding.joiner.oldest_open())
     }
 
-    /// Adds the lines whose end will never come, because nothing more will be written or can be read.
+    /// Adds the unfinished lines, once the rest of the log will not be written or cannot be read.
     pub(crate) fn finish(self, lines: &mut Vec<Line>) {
         let Some(Decoding { mut decoder, mut joiner, .. }) = self.decoding else {
             return;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_framing_where_nothing_else_does() {
+    fn the_first_bytes_determine_the_framing_if_nothing_else_does() {
         let mut reader = LogReader::new(None, None);
         assert_eq!(lines(&mut reader), []);
         reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n");

@@ -1,6 +1,6 @@
 //! The framing of a container with a terminal: bare lines, each behind a stamp.
 //!
-//! Nothing but the text tells where a record ends, and a record is not always a line:
+//! Only the text shows where a record ends, and a record is not always a line:
 //!
 //! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
 //! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has
@@ -11,8 +11,8 @@
 //! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
 //! bytes, and for a later one only behind a `\r` in the last record of a long line.
 //!
-//! One case is ambiguous: when a container ends without a newline and is started again, the log has its next
-//! line appended to the last one, stamp included, and it is read like that.
+//! One case is ambiguous. When a container ends without a newline and is started again, its next line, stamp
+//! included, follows the last line directly. The two are read as one line.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -116,7 +116,7 @@ impl TerminalDecoder {
 
 /// Takes a piece of `length` bytes, which `input` has.
 fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
-    // A copy: a slice would keep the whole read buffer in memory.
+    // Copy: a slice would keep the whole read buffer in memory.
     let bytes = Bytes::copy_from_slice(input.split_at(length).0);
     input.advance(length);
     Piece { stream: LogStream::Stdout, time, bytes }
@@ -155,7 +155,8 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // The first of them ends the record: the same in every split of the log into reads.
+        // The first of the two ends the record, so that every split of the log into reads gives the same
+        // pieces.
         let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
         let later = self.later_stamp_in(line, stamp.len()).map(|at| (End::LaterStamp, at));
         if let Some(end) = same.into_iter().chain(later).min_by_key(|(_, at)| *at) {
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_stamp_or_one_of_another_shape_is_text_in_a_long_line_too() {
+    fn an_earlier_or_malformed_stamp_is_text_in_a_long_line_too() {
         let first = "x".repeat(16_384);
         for rest in [
             format!("\r{T1}\r\n"),
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_later_and_the_same_stamp_the_first_ends_a_record_in_every_split() {
+    fn the_first_of_a_later_and_the_same_stamp_ends_a_record_in_every_split() {
         let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
         let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
         let next = format!("{text}{T1}z\r\n");
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_stamp_is_passed_over_up_to_its_newline() {
+    fn a_line_without_a_stamp_is_skipped_up_to_its_newline() {
         for bad in ["bad\r\n", "\r\n", "2026-11-22 22:44:18 \n", &format!("{}\n", "z".repeat(100_000))] {
             let mut input = BytesMut::from(&*format!("{bad}{T1}one\r\n"));
             let mut decoder = TerminalDecoder::new();

@@ -57,7 +57,7 @@ async fn lines_of_both_streams_have_their_container_stream_and_stamp() {
 }
 
 #[tokio::test]
-async fn of_a_container_that_ran_before_only_later_lines_are_read() {
+async fn only_later_lines_of_a_container_that_ran_before_are_read() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -161,7 +161,7 @@ async fn a_stream_that_ends_without_its_last_lines_is_caught_up() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
         let job = engine.create(ContainerOptions::named("job"));
-        // The first two answers end too early, as if that were all.
+        // The first two answers end too early, without an error.
         job.fail_logs(Fault::EndAfter(3));
         job.fail_logs(Fault::EndAfter(10));
         engine.freeze_list(true);
@@ -171,7 +171,7 @@ async fn a_stream_that_ends_without_its_last_lines_is_caught_up() {
         }
         job.die();
         assert_eq!(texts(&mut source, 30).await, numbers(0..30));
-        // Only a read that brings nothing new shows that there is nothing.
+        // Only a read that brings nothing new shows that the log is read to its end.
         job.wait_for_log_requests(4).await;
         assert_nothing_left(&mut source).await;
     }
@@ -244,7 +244,7 @@ async fn a_terminals_log_is_read_without_a_content_type() {
 }
 
 #[tokio::test]
-async fn a_terminals_log_is_recognised_by_its_first_byte_alone() {
+async fn a_terminals_log_is_recognized_by_its_first_byte_alone() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let shell = engine.create(ContainerOptions::named("shell").tty());

@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::DefaultGuard;
 
-/// The time limit of anything that is expected to happen: generous, for a loaded machine.
+/// The time limit for each expected event: generous, for a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the shortest waits, with lists only at the beginning and after an outage.

@@ -80,7 +80,7 @@ impl<'a, 'n> Members<'a, 'n> {
         offset: usize,
     ) -> Result<(), DecodeError> {
         match name.fault() {
-            // A name that is only long is accepted up to the decoder's limit.
+            // A valid but long name is accepted up to the decoder's limit.
             None | Some(InvalidFieldName::TooLong { .. }) => {}
             Some(InvalidFieldName::Reserved) => reader.deviate(DeviationKind::ReservedField, offset)?,
             Some(_) => reader.deviate(DeviationKind::FieldName, offset)?,
@@ -171,7 +171,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
         reader.deviate(DeviationKind::UnprefixedField, offset)?;
         match field_value(reader, value, offset)? {
-            // It may have to replace a missing short message, which is known at the end.
+            // It may replace a missing short message, which is known only at the end.
             Some(Value::Str(text)) if name == "message" => {
                 repeated(reader, self.message.is_some(), offset)?;
                 self.message = Some(text);
@@ -201,7 +201,7 @@ impl<'a, 'n> Members<'a, 'n> {
         Ok(())
     }
 
-    /// Passes the members that GELF defines on, once all have been read.
+    /// Passes on the members that GELF defines, once all members have been read.
     pub(super) fn finish(
         mut self,
         reader: &mut Reader<'a, '_>,
@@ -220,7 +220,7 @@ impl<'a, 'n> Members<'a, 'n> {
         let full_message = self.full_message.take().flatten();
         let short_message = match self.short_message.take().flatten() {
             Some(text) if !is_blank(&text) => text,
-            // Graylog uses `message` for a blank or missing one, and Logstash `full_message`.
+            // In place of a blank or missing text, Graylog uses `message`, and Logstash uses `full_message`.
             blank => match (self.message.take_if(|text| !is_blank(text)), blank, &full_message) {
                 (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,
@@ -282,7 +282,7 @@ fn number_value<'a>(
     Ok(number.map(Value::Number))
 }
 
-/// Converts a JSON number, unless it is beyond the range of a float: several readers make it infinity.
+/// Converts a JSON number, unless it is beyond the range of a float: several readers convert it to infinity.
 fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
     Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
 }
@@ -330,7 +330,7 @@ fn text<'a>(
     }
 }
 
-/// Converts a number of seconds; leniently also one in quotes, or an RFC 3339 date.
+/// Converts a number of seconds. In lenient mode, also converts a number in quotes or an RFC 3339 date.
 fn timestamp(
     reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
@@ -343,7 +343,7 @@ fn timestamp(
             match Timestamp::from_decimal(text) {
                 Err(InvalidTimestamp::Syntax) => match Timestamp::from_rfc3339(text) {
                     Ok(timestamp) => Ok(timestamp),
-                    // Reported above already.
+                    // The deviation is recorded above.
                     Err(_) => return Ok(None),
                 },
                 read => read,
@@ -363,7 +363,7 @@ fn timestamp(
     }
 }
 
-/// Converts a severity. A value that is none of the eight is returned as the value of a field.
+/// Converts a severity. A value that is not a severity is returned as the value of a field.
 fn level<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,

@@ -8,13 +8,13 @@ const FEW: usize = 32;
 
 /// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// Two names have the same fingerprint, and the second is wrongly reported as repeated, once in 2^64 pairs. A
-/// sender cannot provoke this, since the fingerprints are keyed.
+/// In one of 2^64 pairs, two different names have the same fingerprint, and the second is wrongly reported as
+/// repeated. A sender cannot provoke this, since the fingerprints are keyed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// The key.
     state: RandomKey,
-    /// A bit for the lowest bits of each of the few. If it is not set, no search is needed.
+    /// A bit set of the lowest bits of the fingerprints in `few`. A name whose bit is not set is new.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,

@@ -89,7 +89,7 @@ fn versions_other_than_1_1_are_deviations() {
 }
 
 #[test]
-fn a_host_that_graylog_would_refuse_is_nothing() {
+fn a_host_that_graylog_would_refuse_is_left_out() {
     let host = |host: &str| format!(r#"{{"version":"1.1","host":{host},"short_message":"m"}}"#).into_bytes();
     assert_eq!(deviates(&host("\"      \""), D::Blank(Member::Host)).host(), None);
     assert_eq!(deviates(&host("42"), D::WrongType(Member::Host)).host(), Some("42"));
@@ -126,7 +126,7 @@ fn a_missing_short_message_is_replaced_or_an_error() {
 }
 
 #[test]
-fn null_never_becomes_the_word() {
+fn null_never_becomes_the_text_null() {
     let payload = with(r#","full_message":null"#);
     assert_eq!(deviates(&payload, D::WrongType(Member::FullMessage)).full_message(), None);
     let payload = with(r#","facility":null"#);
@@ -152,7 +152,7 @@ fn timestamps_are_exact_and_invalid_ones_left_out() {
 }
 
 #[test]
-fn levels_are_the_eight_and_nothing_wraps() {
+fn only_0_to_7_are_levels_and_no_number_wraps() {
     for number in 0..8u8 {
         let payload = with(&format!(r#","level":{number}"#));
         assert_eq!(conforms(&payload).level().map(Level::as_u8), Some(number));
@@ -220,7 +220,7 @@ fn field_values_outside_of_gelf_keep_their_type() {
 }
 
 #[test]
-fn of_a_repeated_name_the_last_counts() {
+fn the_last_value_of_a_repeated_name_counts() {
     assert_eq!(deviates(&with(r#","_x":1,"_x":2"#), D::DuplicateKey).field("x").unwrap().as_i64(), Some(2));
     assert_eq!(deviates(&with(r#","host":"b""#), D::DuplicateKey).host(), Some("b"));
 }
@@ -401,7 +401,7 @@ fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
         let mut expected = vec!["b=1", "a=x", "again b=2", "a name occurs twice"];
         expected.extend([host.as_str(), "short m", "full f", "at 1.500", "level 3"]);
         if !tail.is_empty() {
-            // Found first, and passed on with the first member.
+            // The deviation is found first, and passed on with the first member.
             expected.insert(1, "the text is not UTF-8");
         }
         assert_eq!(log.0, expected);

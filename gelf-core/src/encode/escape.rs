@@ -17,7 +17,7 @@ pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> us
     let mut extra = rest.len() / 8;
     let last = rest.last_chunk().map(|word| u64::from_le_bytes(*word));
     loop {
-        // Extended before it is written: pieces of a constant length are then stored, not copied by a call.
+        // Extend before writing, so that pieces of a constant length are stored and not copied by a call.
         reserve(dst, at + rest.len() + extra + 2 * SLACK);
         let (unread, room) = fill(rest, last, &mut dst[at..]);
         let left = room.len();
@@ -64,7 +64,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
             long = true;
             continue;
         }
-        // All eight bytes are stored, and the escape overwrites the first that needs one.
+        // All eight bytes are stored, and the escape overwrites the first byte that needs one.
         let clean = escapes.trailing_zeros() as usize / 8;
         room = put(room, *word, clean);
         text = &text[clean..];
@@ -118,7 +118,7 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
     if let Some(last) = last.filter(|_| bits > 0) {
-        // They are the end of the last word of the text, whose other bytes are written already.
+        // They are the end of the last word of the text, whose other bytes have been written.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
@@ -183,7 +183,7 @@ fn word_of(byte: u8) -> ([u8; 8], usize) {
     (word.to_le_bytes(), (word >> 56) as usize)
 }
 
-/// For each byte the bytes it is written as, the first one lowest, and in the highest byte their number.
+/// For each byte, the bytes that it is written as, the first one lowest. The highest byte is their number.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
     let mut rest: &mut [u64] = &mut words;
@@ -311,8 +311,8 @@ fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// For each byte behind a backslash the byte that the escape stands for; 0 if it is not an escape of two
-/// bytes.
+/// For each byte behind a backslash, the byte that the escape stands for, or 0 if this is not an escape of
+/// two bytes.
 static UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;

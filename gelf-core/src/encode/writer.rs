@@ -14,7 +14,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 
 /// How a boolean field is written.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "JSON has no third way")]
+#[allow(clippy::exhaustive_enums, reason = "there is no third way to write a boolean")]
 pub enum Booleans {
     /// As the strings `"true"` and `"false"`, the default: GELF has no booleans, and Graylog drops them.
     #[default]
@@ -76,7 +76,7 @@ impl<'a> Writer<'a> {
         self.at += 3 + name.len();
         match value {
             Value::Str(text) => {
-                // Step over the `":"` that is there already.
+                // Skip the `":"`, which has been written.
                 self.at += 3;
                 self.escaped(text);
                 self.json(br#"""#);
@@ -115,7 +115,7 @@ impl<'a> Writer<'a> {
     /// Writes the digits of an integer.
     #[allow(clippy::indexing_slicing, reason = "the loop counts at most the digits that there are")]
     pub(crate) fn integer(&mut self, mut integer: u64) {
-        // As many as u64::MAX has, filled from the end.
+        // As many digits as u64::MAX has, filled from the end.
         let mut digits = [0; 20];
         let mut len = 0;
         for place in digits.iter_mut().rev() {

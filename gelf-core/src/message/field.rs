@@ -51,14 +51,14 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Checks a literal, as [`new`](Self::new) does. A wrong name fails to compile if it initializes a
-    /// `const`.
+    /// Checks a literal, as [`new`](Self::new) does. If it initializes a `const`, an invalid name does not
+    /// compile.
     ///
     /// # Panics
-    /// If the name is wrong and the function is called at run time.
+    /// If the name is invalid and the function is called at run time.
     #[allow(
         clippy::panic,
-        reason = "a wrong literal is the programmer's error, and a compile error in a const"
+        reason = "an invalid literal is a programming error, and a compile error in a const"
     )]
     pub const fn from_static(name: &'static str) -> FieldName<'static> {
         let text = match name.as_bytes() {
@@ -71,8 +71,8 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Makes a name of any text: each character that is not allowed becomes `_`, `id` becomes `id_`, an empty
-    /// text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
+    /// Converts any text to a name: each character that is not allowed becomes `_`, `id` becomes `id_`, an
+    /// empty text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
     ///
     /// Two texts may become the same name: `a/b` and `a b` both become `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {
@@ -83,13 +83,13 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Takes the name that a decoder found after the underscore, whatever its characters.
+    /// Creates a name from the text that a decoder found after the underscore. It may have any characters.
     pub(crate) fn decoded(text: Cow<'a, str>) -> Self {
         let foreign = is_foreign(&text);
         Self { text, foreign }
     }
 
-    /// Returns the name itself, or the name with the first number appended that makes it free.
+    /// Returns the name itself, or the name with the first number appended that gives an unused name.
     pub(crate) fn first_free(self, is_taken: impl Fn(&str) -> bool) -> Self {
         if !is_taken(&self.text) {
             return self;
@@ -250,7 +250,7 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
-/// Returns whether `check` finds a fault; without its position, and so without a branch for each byte.
+/// Returns whether `check` finds a fault. It does not find the position, so it needs no branch for each byte.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn is_foreign(name: &str) -> bool {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn sanitize_makes_a_name_of_any_text() {
+    fn sanitize_converts_any_text_to_a_name() {
         let sanitize = |text: &'static str| FieldName::sanitize(text).as_str().to_owned();
         assert_eq!(sanitize("app.kubernetes.io/name"), "app.kubernetes.io_name");
         assert_eq!(sanitize("_a/b c"), "a_b_c");

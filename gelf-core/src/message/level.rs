@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// assert_eq!(Level::try_from(4), Ok(Level::Warning));
 /// assert!(Level::Error < Level::Debug);
 /// ```
-#[allow(clippy::exhaustive_enums, reason = "the RFC has closed the list")]
+#[allow(clippy::exhaustive_enums, reason = "the RFC defines all levels")]
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Level {

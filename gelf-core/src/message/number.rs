@@ -42,7 +42,7 @@ impl<'a> Number<'a> {
 
     /// Converts text that a JSON parser has found to be a number.
     pub(crate) fn from_valid(text: Cow<'a, str>) -> Self {
-        // "-0" is a number of its own; as an integer it would lose its sign.
+        // "-0" is kept as text; as an integer it would lose its sign.
         if text != "-0" {
             if let Ok(integer) = text.parse::<i64>() {
                 return Self(Repr::Int(integer));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_graylog_would_wrap_are_recognised() {
+    fn integers_that_graylog_would_wrap_are_recognized() {
         let beyond = |text: &'static str| Number::parse(text).unwrap().is_beyond_i64();
         assert!(beyond("9223372036854775808"));
         assert!(beyond("-9223372036854775809"));

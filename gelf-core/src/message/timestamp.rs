@@ -43,8 +43,8 @@ impl Timestamp {
     /// outside, and so are the values that made receivers overflow.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
-    /// Makes a timestamp of seconds and nanoseconds after the epoch. Returns `None` if the nanoseconds are a
-    /// second or more, or the seconds are beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
+    /// Creates a timestamp from seconds since the epoch and nanoseconds after them. Returns `None` if the
+    /// nanoseconds are a second or more, or the seconds are beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub const fn from_unix(seconds: i64, nanos: u32) -> Option<Self> {
         if nanos >= 1_000_000_000 || seconds > Self::MAX_SECONDS || seconds < -Self::MAX_SECONDS {
             return None;
@@ -52,7 +52,7 @@ impl Timestamp {
         Some(Self { seconds, nanos })
     }
 
-    /// Makes a timestamp of nanoseconds after the epoch. Every `i64` is in range.
+    /// Creates a timestamp from nanoseconds since the epoch. Every `i64` is in range.
     pub const fn from_unix_nanos(nanos: i64) -> Self {
         Self { seconds: nanos.div_euclid(1_000_000_000), nanos: nanos.rem_euclid(1_000_000_000) as u32 }
     }

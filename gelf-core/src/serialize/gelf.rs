@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::decode::Decoder;
 use crate::message::{FieldName, Level, Message, Number, Timestamp, Value};
 
-/// Serializes the message with the members that GELF defines, additional fields with their underscore.
+/// Serializes the members that GELF defines, and the additional fields with their underscore.
 ///
 /// [`encode`](crate::encode()) remains the way to send a message: this impl does not adapt it to its readers.
 impl Serialize for Message<'_> {
@@ -136,8 +136,8 @@ impl<'de> Deserialize<'de> for Level {
     }
 }
 
-/// Serializes the seconds since the epoch: as a number if a float represents them exactly to the nanosecond,
-/// as it does microseconds at today's dates, otherwise as a string of the decimal.
+/// Serializes the seconds since the epoch: as a number if a float is exact to the nanosecond, as for whole
+/// microseconds at today's dates, otherwise as a string of the decimal.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (seconds, nanos) = self.as_unix();

@@ -126,7 +126,7 @@ fn names_are_sanitized_and_none_is_replaced() {
 }
 
 #[test]
-fn keys_that_are_numbers_have_text_and_others_none() {
+fn keys_that_are_numbers_become_text_and_other_keys_are_errors() {
     assert_eq!(fields(&BTreeMap::from([(7, "x")])), ["7=x"]);
     assert_eq!(fields(&BTreeMap::from([(true, "x")])), ["true=x"]);
     let of_lists = BTreeMap::from([(vec![1], "x")]);

@@ -38,8 +38,8 @@ pub trait MessageIdSource {
 /// operating system.
 ///
 /// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
-/// bytes one after another, so that `01 17` and `0c 03` are both 123, and would put chunks of one message
-/// into the other. With three digits each, all ids are distinct; 156⁸ of them, or about 2⁵⁸, are left.
+/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
+/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
 ///
 /// Ids made from the clock and the host's name, as the specification proposes, have collided in several
 /// libraries, and the messages were lost.
@@ -171,8 +171,8 @@ impl std::error::Error for InvalidChunk {}
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default: fits an Ethernet frame through a VPN or two, and is go-gelf's reader's
-    /// maximum.
+    /// 1,420 bytes, the default: fits an Ethernet frame through one or two VPNs, and is the maximum of
+    /// go-gelf's reader.
     pub const WAN: Self = Self(1420);
 
     /// 8,192 bytes, for networks without loss. Logstash's reader takes no more.
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_three_decimal_digits_a_byte_for_logstash() {
+    fn each_byte_of_an_id_has_three_decimal_digits_for_logstash() {
         let mut ids = RandomIds::default();
         let mut decimals = HashSet::new();
         for _ in 0..100_000 {

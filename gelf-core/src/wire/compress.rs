@@ -19,12 +19,12 @@ const RETAINED_BYTES: usize = 256 * 1024;
 /// assert_eq!("gzip".parse(), Ok(Compression::default()));
 /// assert_eq!("none".parse(), Ok(Compression::None));
 /// ```
-#[allow(clippy::exhaustive_enums, reason = "GELF 1.1 has closed the list")]
+#[allow(clippy::exhaustive_enums, reason = "GELF 1.1 defines all of them")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Compression {
     /// No compression.
     None,
-    /// gzip (RFC 1952), which is GELF's default and which every reader of UDP takes.
+    /// gzip (RFC 1952), which is GELF's default and which every UDP reader accepts.
     Gzip(CompressionLevel),
     /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input knows no other.
     Zlib(CompressionLevel),
@@ -142,12 +142,12 @@ impl Compressor {
         if self.buffer.capacity() > RETAINED_BYTES {
             self.buffer = Vec::new();
         }
-        // Compression in memory has no reason to fail. If it did, the plain payload would be as good a
-        // message.
+        // Compression in memory does not fail. If it did, the plain payload would be a valid message,
+        // too.
         self.filled = fill(deflate, self.compression, payload, &mut self.buffer).is_some();
     }
 
-    /// Makes the payload be sent plain.
+    /// Selects the plain payload for sending.
     pub(crate) fn skip(&mut self) {
         self.filled = false;
     }

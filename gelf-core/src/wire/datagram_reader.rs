@@ -59,7 +59,7 @@ pub struct DatagramReader<S> {
     stats: DatagramStats,
 }
 
-/// A deviation of a datagram from GELF 1.1 as senders use it, in spite of which it can be read.
+/// A deviation of a datagram from GELF 1.1 that a lenient reader tolerates.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramDeviation {

@@ -16,8 +16,8 @@ use crate::message::Message;
 /// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The number of lengths that are tried to make a truncated message fit once it is compressed. After that it
-/// is sent plain.
+/// The number of lengths that are tried until a truncated message fits in compressed form. After that it is
+/// sent plain.
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.
@@ -37,7 +37,7 @@ pub enum Overflow {
     /// Return an error, the default.
     #[default]
     Error,
-    /// Truncate its texts until it fits, and add their length as `_truncated`; see
+    /// Truncate its texts until it fits, and add their original length as `_truncated`; see
     /// [`Encoder::encode_within`].
     Truncate,
 }
@@ -149,7 +149,7 @@ impl<I: MessageIdSource> DatagramWriter<I> {
             if packed <= limit {
                 return Ok(());
             }
-            // As if the rest compressed like the whole, less a sixteenth: it may compress worse.
+            // The shorter message should compress like the whole one. A sixteenth is for a worse ratio.
             let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
             let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
             self.payload.clear();

@@ -78,7 +78,7 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     // One byte beyond the limit shows that there is more.
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
-    // Exactly, for a vector that doubles would go beyond the limit.
+    // Reserve exactly, since a vector that doubles would exceed the limit.
     buffer.reserve_exact(more);
     buffer.resize(len + more, 0);
 }

@@ -1,7 +1,7 @@
 //! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
 //!
-//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks to a gigabyte. So the output ends at a limit,
-//! with an error and not with a truncated message; and nothing is allocated because a header claims a size.
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. So the output has a limit:
+//! a longer payload is an error and is not truncated. A size that a header claims allocates nothing.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ pub struct Inflater {
 enum State {
     ZlibHeader(Part<2>),
     ZlibTrailer(Part<4>),
-    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). The optional parts follow in this order.
+    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow in this order.
     GzipHeader(Part<10>),
     ExtraLen(Part<2>),
     Extra(u16),
@@ -125,7 +125,7 @@ impl Inflater {
         inflater
     }
 
-    /// Starts anew with other data, and keeps the memory and the limit.
+    /// Prepares the inflater for other data. The memory and the limit are kept.
     pub fn reset(&mut self, format: InflateFormat) {
         self.produced = 0;
         self.trailing = 0;
@@ -272,7 +272,7 @@ impl Inflater {
         loop {
             let before = (self.deflate.total_in(), self.deflate.total_out());
             let status = self.deflate.decompress(input, output, FlushDecompress::None);
-            // Neither is longer than the slice that it is a part of.
+            // Each is at most the length of its slice.
             let taken = (self.deflate.total_in() - before.0) as usize;
             let given = (self.deflate.total_out() - before.1) as usize;
             *input = input.split_at_checked(taken).ok_or(DecompressError::Corrupt)?.1;
@@ -296,7 +296,7 @@ impl Inflater {
                 return Ok((given, ended));
             }
             if taken == 0 {
-                // There is input and room, and neither is used.
+                // There is input and room, but no progress.
                 return Err(DecompressError::Corrupt);
             }
         }

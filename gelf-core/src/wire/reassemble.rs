@@ -3,10 +3,10 @@
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
 //! > arrived already and are still arriving."
 //!
-//! Chunks arrive in any order, interleaved with the chunks of other messages, some twice and some never, and
-//! from any sender. So a pending message is identified by its source and its id, the table of pending messages
-//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not remembered,
-//! since some senders reuse an id at once.
+//! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages, some twice
+//! and some never. So a pending message is identified by its source and its id. The table of pending messages
+//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
+//! remembered, since some senders reuse an id at once.
 
 mod chunks;
 mod limits;
@@ -33,14 +33,14 @@ const MAX_DROPPED_EVENTS: usize = 1024;
 /// The memory of a larger message is freed after it.
 const RETAINED_BYTES: usize = 128 * 1024;
 
-/// As long as fewer messages are pending, each may reuse the memory that a larger one has left.
+/// If fewer messages than this are pending, each may reuse the memory of a larger one.
 const FEW_PENDING: usize = 64;
 
-/// If more are pending, memory beyond this is reused only if it is about as large as the message needs.
+/// Otherwise, memory beyond this size is reused only if it is about as large as the message needs.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
-/// The maximum size of memory that all free slots keep for the next messages. More are rarely pending at
-/// once, and the memory of one source's completed messages must not take the room of the other sources.
+/// The maximum memory that all free slots together keep for later messages. More is rarely needed at once,
+/// and the completed messages of one source must not occupy the memory of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
 /// Joins the chunks of messages, for any number of sources at once.
@@ -72,7 +72,7 @@ pub struct Reassembler<S> {
     /// The slots without a message. The one that was freed last, whose memory is in the processor's cache, is
     /// taken first.
     free: Vec<u32>,
-    /// The memory that they keep for the next messages.
+    /// The memory that the free slots keep for later messages.
     free_bytes: usize,
     /// The free slot that has the last completed message, until the next call.
     finished: Option<u32>,
@@ -81,7 +81,8 @@ pub struct Reassembler<S> {
     first_deadline: Option<Instant>,
     /// The number of messages with one chunk.
     singles: usize,
-    /// All messages older than this one have several chunks; `None` if all have.
+    /// The oldest message that may have only one chunk: all older messages have several. `None` if all
+    /// messages have several.
     oldest_single: Option<u32>,
     sources: Table<S, List>,
     /// The memory of the slots and of the chunks in them, including free slots.
@@ -92,7 +93,7 @@ pub struct Reassembler<S> {
     stats: ReassemblyStats,
 }
 
-/// The slots by their number. None is ever removed, so that a number stays valid.
+/// The slots by their number. Slots are never removed, so a number stays valid.
 #[derive(Debug)]
 struct Slots<S>(Vec<Slot<S>>);
 
@@ -349,7 +350,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// Takes a slot for a new message whose first chunk has `first` bytes. Returns `None` if the limits allow
     /// no message.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
-        // No source has more messages than there are.
+        // A source can be at its limit only if there are that many messages in all.
         if self.index.len() >= self.limits.max_entries_per_source {
             let full = self
                 .sources
@@ -376,8 +377,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
-        // Otherwise each completed message would leave its memory to the next first chunk of a flood, until
-        // all the memory is used by first chunks.
+        // Without this, the first chunks of a flood would take over the memory of each completed message,
+        // until they hold all the memory.
         let is_flood = self.index.len() >= FEW_PENDING;
         if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
             self.bytes -= place.chunks.memory();
@@ -448,7 +449,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         while !self.has_room(0) && self.evict() {}
     }
 
-    /// Recycles the message that was returned last, which may have exceeded the limits.
+    /// Recycles the memory of the message that was returned last, which may exceed the limits.
     fn reclaim(&mut self) {
         if let Some(slot) = self.finished.take() {
             self.recycle(slot);
@@ -481,8 +482,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Finds the oldest message with one chunk. Each message with a second chunk is passed only once, since
-    /// none becomes younger or loses a chunk.
+    /// Finds the oldest message with one chunk. Each message with several chunks is passed only once, since
+    /// no message becomes younger or loses a chunk.
     fn oldest_single(&mut self) -> Option<u32> {
         while let Some(slot) = self.oldest_single {
             let place = self.slots.get(slot);
@@ -530,7 +531,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// Removes a message from all tables. Its slot becomes free, and still has the chunks.
     fn unlink(&mut self, slot: u32) -> Option<Key<S>> {
         let place = self.slots.get_mut(slot);
-        // Not `take`, which is slower here: it loads what it has just stored.
+        // `take` is slower here, since it loads the value that has just been stored.
         let key = place.key.clone()?;
         place.key = None;
         self.free_bytes += place.chunks.memory();

@@ -14,7 +14,7 @@ impl<'a> Visitor<'a> for Count {
 }
 
 #[test]
-fn decode_with_allocates_nothing_and_decode_the_list_of_fields() {
+fn decode_with_allocates_nothing_and_decode_allocates_the_lists() {
     let few = r#","full_message":"f","timestamp":1.123456789,"level":6,"_a":"x","_b":1,"_c":1.5,"_d":true,"_e":{"f":[1]}"#;
     let many: String = (0..500).map(|at| format!(r#","_field_{at}":"value {at}","_n{at}":{at}.5"#)).collect();
     for (members, count) in [(few, 5), (&many, 1000)] {

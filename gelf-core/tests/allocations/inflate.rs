@@ -27,7 +27,7 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
         assert_eq!(error, DatagramError::Decompress(DecompressError::LimitExceeded { limit }));
         let peak = account().peak - before.live;
         assert!(peak <= limit + 256 * 1024, "{peak}");
-        // The limit ended it, and nothing before.
+        // The limit is the only reason for the end.
         assert!(peak >= limit, "{peak}");
         // The memory is freed with the next datagram.
         assert!(reader.read(Instant::now(), (), b"{}").is_ok());

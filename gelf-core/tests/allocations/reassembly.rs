@@ -16,7 +16,7 @@ fn chunk(id: u32, number: u8, count: u8, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn memory_is_bounded_under_a_flood() {
-    // A million first chunks of 13 bytes, each of another message and another source.
+    // A million first chunks of 13 bytes, each with a message and a source of its own.
     let start = Instant::now();
     reset_peak();
     let before = account().live;

@@ -59,7 +59,7 @@ fn timestamps_convert_to_system_time_and_text() {
 }
 
 #[test]
-fn messages_are_written_without_a_buffer_of_the_callers() {
+fn messages_are_written_without_a_buffer_from_the_caller() {
     let message = Message::new("h", "m").with_level(Level::Error);
     let json = r#"{"version":"1.1","host":"h","level":3,"short_message":"m"}"#;
     assert_eq!(message.to_string(), json);

@@ -1,4 +1,4 @@
-//! The command line: that of Logspout, with further options.
+//! The command line: Logspout's, with further options.
 
 use std::ffi::OsString;
 
@@ -10,14 +10,14 @@ use tracing::Level;
 use crate::route::{Route, default_queue};
 
 const ROUTES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] over UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
-gelf+https://; the port is 12201 when none is given. Options follow as in
+A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
+gelf+https://. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
-  filter.name=GLOB  only containers with such a name, such as shop-*
+  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*
   compat=docker|micahhausler|vincit-2017
-                    whose fields, levels and timestamps messages have (default docker: Docker's gelf driver)
-  host=NAME         the messages' host (default the Engine's host name)
-  field.NAME=VALUE  a field _NAME that each message has; any number of them
+                    the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
+  host=NAME         the host of messages (default the Engine's host name)
+  field.NAME=VALUE  add the field _NAME to each message; may be given for several names
 Options of the destination:
 ";
 
@@ -36,7 +36,7 @@ Environment:
                the host of messages for routes without host=; the file /etc/host_hostname takes precedence
 
 Containers with LOGSPOUT=ignore in their environment are not read.
-Exit status: 0 after SIGTERM or Ctrl-C, 1 if the Engine refuses, 2 for a wrong command line.";
+Exit status: 0 after SIGTERM or Ctrl-C, 1 after a permanent error, 2 for a wrong command line.";
 
 /// The text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
@@ -63,20 +63,20 @@ struct Arguments {
     #[arg(value_name = "ROUTE[,ROUTE...]")]
     routes: Vec<String>,
 
-    /// Print each message as it leaves an embedded receiver, one JSON line each on stdout
+    /// Print each message that an embedded receiver returns, as one JSON line on stdout
     #[arg(
         long,
         value_name = "OPTIONS",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        long_help = "Print each message as it leaves an embedded receiver, one JSON line each on stdout. The receiver \
+        long_help = "Print each message that an embedded receiver returns, as one JSON line on stdout. The receiver \
                      listens on a free UDP port of the loopback interface. OPTIONS are those of its route, as in \
                      --print=filter.name=shop-*"
     )]
     print: Option<String>,
 
-    /// If started as root, change to user 65534 and the group of the Engine's socket; the image does
+    /// If started as root, change to user 65534 and the group of the Engine's socket; set in the image
     #[arg(long)]
     drop_root: bool,
 
@@ -112,7 +112,7 @@ pub(crate) struct Options {
 pub(crate) enum Exit {
     /// `--help` or `--version`: the text goes to stdout, and the exit status is 0.
     Help(String),
-    /// A mistake in one line: it goes to stderr, and the exit status is 2.
+    /// A mistake, described in one line: it goes to stderr, and the exit status is 2.
     Mistake(String),
     /// Neither a route nor `--print`: the usage goes to stderr, and the exit status is 2.
     Usage(String),
@@ -130,7 +130,7 @@ pub(crate) fn parse(
     }
     let mut routes = Vec::new();
     for text in &texts {
-        // Expanded before the split, as in Logspout: a variable may hold several routes.
+        // Variables are expanded before the split, as in Logspout, so one may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
             let route =
@@ -166,8 +166,8 @@ fn exit(error: clap::Error) -> Exit {
     Exit::Mistake(mistake)
 }
 
-/// Replaces `$NAME` and `${NAME}`. Unset variables are empty, as in Logspout; a dollar sign without a name
-/// stays.
+/// Replaces `$NAME` and `${NAME}`. Unset variables are empty, as in Logspout. A dollar sign without a name
+/// is kept.
 fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_are_help() {
+    fn help_and_version_return_a_text_for_stdout() {
         assert!(matches!(parsed(&["--help"], &[]), Err(Exit::Help(text)) if text.contains("ROUTE_URIS")));
         assert!(
             matches!(parsed(&["--version"], &[]), Err(Exit::Help(text)) if text.starts_with("gelf-router 0."))

@@ -1,10 +1,10 @@
 //! Delivery of a route's records to its destination.
 //!
 //! A destination that is down is retried without a limit, and logged once. Meanwhile records wait: the queue
-//! fills, reading pauses, and the Engine's own log files hold the rest. Over TCP and TLS a record is kept
-//! until the destination's system has acknowledged all of it, and is sent again on the next connection if it
-//! has not. Over UDP a host without a listener refuses datagrams; such a line is dropped and counted, since
-//! nothing tells when one would be accepted.
+//! fills, reading pauses, and the Engine's log files hold the rest. Over TCP and TLS a record is kept until
+//! the destination's operating system has acknowledged all of it. If the connection breaks first, the record
+//! is sent again on the next one. Over UDP a host without a listener refuses datagrams. Their lines are
+//! dropped and counted, since no sign tells when the host would accept them.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The driver's own limit, practically none: the caller limits the time of delivery after a signal.
+/// The grace period of the driver: practically unlimited, since `run` limits the time after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The sending handle of a route.
@@ -83,7 +83,7 @@ impl Destination {
     }
 }
 
-/// Returns whether the line was dropped because of itself, not because of the state of the destination.
+/// Returns whether the reason is the line itself, not the state of the destination.
 fn is_due_to_line(reason: DropReason) -> bool {
     matches!(reason, DropReason::TooLarge | DropReason::DatagramTooLong | DropReason::Rejected(_))
 }

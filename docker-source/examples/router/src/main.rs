@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let options = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
         Ok(options) => options,
         Err(cli::Exit::Help(text)) => {
-            // A closed stdout is no reason to fail.
+            // A closed stdout is not an error.
             let _ = std::io::stdout().write_all(with_newline(text).as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -54,14 +54,14 @@ fn main() -> ExitCode {
         }
     }
     // On one thread, the tasks that read, route and send take turns, and each turn handles many lines. On
-    // several threads they wake each other for every line, which costs a multiple of the processor time and
-    // gains nothing: the Engine is slower than either.
+    // several threads they would wake each other for every line. That takes a multiple of the processor time
+    // and ships no more lines, since the Engine is slower than the router.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
     let outcome = runtime.block_on(run::run(engine, options));
-    // A blocked write to stdout must not keep the process.
+    // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,8 @@
 //! The embedded receiver, which prints messages to stdout.
 //!
-//! Over UDP nothing slows a sender down, and a terminal or a pipe is slower than any sender: the kernel would
-//! drop datagrams. So the route to the receiver has a [`Window`], which limits the messages on their way to
-//! it.
+//! UDP does not slow a sender down, and a terminal or a pipe is slower than the sender, so that the kernel
+//! would drop datagrams. The route to the receiver therefore has a [`Window`], which limits the messages in
+//! flight to it.
 
 use std::future::ready;
 use std::io;
@@ -17,14 +17,14 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// The largest number of messages on their way to the receiver. Its socket holds a dozen of the largest, with
+/// The maximum number of messages in flight to the receiver. Its socket holds a dozen of the largest, with
 /// 128 datagrams each, and the receiver reads while they arrive.
 const WINDOW: usize = 16;
 
-/// The time after which a message on its way counts as lost.
+/// The time after which a message in flight counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// The receiver's room for messages.
+/// Limits the messages in flight to the receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Window(Arc<Semaphore>);
 
@@ -97,7 +97,8 @@ impl Printer {
                         received = self.receiver.recv() => received,
                         _ = &mut finish, if !finishing => {
                             finishing = true;
-                            // Over the loopback interface a datagram is there when its sender's call returns.
+                            // On the loopback interface, a datagram has arrived when the call that sent it
+                            // returns.
                             self.receiver.close(Duration::MAX);
                             continue;
                         }
@@ -124,7 +125,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         Self { out: BufWriter::new(out), line: BytesMut::new() }
     }
 
-    /// Decodes the payload and encodes the message again, so that it is one line for any sender.
+    /// Decodes the payload and encodes the message again, so that the output is one line for any sender.
     async fn print(&mut self, received: Result<Received, ReceiveError>) -> io::Result<()> {
         match received {
             Ok(received) => self.print_payload(&received.payload).await,

@@ -1,4 +1,4 @@
-//! Drops root, and keeps only the right to use the Engine's socket.
+//! Drops root and keeps only the permission to use the Engine's socket.
 //!
 //! The group that owns the socket differs from host to host, so an image cannot name it. A container that
 //! starts as root can find the group and become user `nobody` in it.
@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 
 use docker_source::EngineAddress;
 
-/// The user without rights, usually named `nobody`.
+/// The user without privileges, usually named `nobody`.
 const NOBODY: u32 = 65534;
 
 /// The result of [`drop_root`].
@@ -23,9 +23,9 @@ pub(crate) enum Root {
     Kept(String),
 }
 
-/// Changes from root to nobody and the group of the Engine's socket, unless the socket would be out of reach.
+/// Changes from root to nobody and the group of the Engine's socket, unless nobody could not use the socket.
 ///
-/// Affects the calling thread and the threads that it starts later, so call it before there are others.
+/// Affects the calling thread and the threads that it starts later, so call it before other threads exist.
 pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
     if !is_root() {
         return Root::Absent;
@@ -63,7 +63,7 @@ fn become_nobody(group: u32) -> io::Result<()> {
     use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
     use rustix::{process::Gid, process::Uid};
 
-    // The user last: without root, the groups cannot be changed.
+    // The user is set last, since only root can change the groups.
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(group))?;
     set_thread_uid(Uid::from_raw(NOBODY))?;

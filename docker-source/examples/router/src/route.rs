@@ -12,7 +12,7 @@ use crate::print::Window;
 /// The options of a route besides those of its endpoint.
 const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
 
-/// Returns the default queue of a route: 8,192 lines and 8 MiB. More would gain nothing, since Docker's log
+/// Returns the default queue of a route: 8,192 lines and 8 MiB. A longer queue has no use, since Docker's log
 /// files hold the lines that are not read yet.
 pub(crate) fn default_queue() -> QueueOptions {
     let mut queue = QueueOptions::default();
@@ -20,12 +20,12 @@ pub(crate) fn default_queue() -> QueueOptions {
     queue
 }
 
-/// A destination of lines.
+/// A destination, with a selection of containers and a format.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
     pub(crate) format: GelfFormat,
-    /// The limit of messages on their way, if the destination is the embedded receiver.
+    /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
     name: Option<NamePattern>,
 }
@@ -81,13 +81,13 @@ impl Route {
         Ok(())
     }
 
-    /// Returns whether the route takes the container's lines.
+    /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.name.as_ref().is_none_or(|pattern| pattern.matches(container.name()))
     }
 }
 
-/// A text is not a route.
+/// The error for a text that is not a route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
     Compat { value: String, error: InvalidCompat },

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: u8,
-    /// The reason, one line.
+    /// The reason, on one line.
     pub(crate) reason: String,
 }
 
@@ -110,8 +110,8 @@ fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     Ok(())
 }
 
-/// Passes each record to the routes that take it. After a signal, ends with the last record that was read by
-/// then.
+/// Passes each record to the routes that select its container. After a signal, returns once the records that
+/// were read by then are passed on.
 async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
     let mut stopping = false;
     loop {
@@ -125,8 +125,8 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
             }
         };
         let Some(record) = record else { return };
-        // A destination that is down holds up the others once its queue is full: no line is dropped because a
-        // destination is slow, unless the route says so.
+        // A destination that is down holds up the others once its queue is full. Only a route whose
+        // `when_full` says so drops lines because its destination is slow.
         for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
             route.tally.routed();
             if stop.unless_over(route.delivery.send(&record)).await.is_none() {
@@ -183,7 +183,7 @@ impl Outputs {
         Ok(Self { routes: queues, deliveries, printer })
     }
 
-    /// Waits until all lines are delivered and printed, or the grace is over.
+    /// Waits until all lines are delivered and printed, or the grace period is over.
     async fn finish(self, stop: &mut Stop) {
         let Self { routes, mut deliveries, printer } = self;
         let tallies: Vec<_> =
@@ -203,7 +203,7 @@ impl Outputs {
         for (destination, tally) in tallies {
             let lost = tally.in_flight();
             if lost > 0 || !complete {
-                tracing::warn!(destination, "the grace is over: {lost} lines were not delivered");
+                tracing::warn!(destination, "the grace period is over: {lost} lines were not delivered");
             }
             tracing::info!(destination, "{tally}");
         }
@@ -221,7 +221,7 @@ enum Stage {
     Running,
     /// A signal arrived.
     Asked,
-    /// The grace is over, or a second signal arrived.
+    /// The grace period is over, or a second signal arrived.
     Over,
 }
 
@@ -254,12 +254,12 @@ impl Stop {
         self.reached(Stage::Asked).await;
     }
 
-    /// Returns the result of `work`, or `None` if the first signal arrives before it.
+    /// Returns the result of `work`, or `None` if the first signal arrives first.
     async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Asked, work).await
     }
 
-    /// Returns the result of `work`, or `None` if the grace is over before it.
+    /// Returns the result of `work`, or `None` if the grace period is over first.
     async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Over, work).await
     }

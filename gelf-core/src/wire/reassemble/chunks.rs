@@ -1,12 +1,12 @@
 //! The chunks of one pending message.
 
-/// The chunks in order of arrival, one behind the other, and the position of each.
+/// The chunks, joined in order of arrival, and the position of each.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     /// A bit for each chunk that has arrived, by its number.
     numbers: u128,
     out_of_order: bool,
-    /// An entry for each of them, at most 128.
+    /// An entry for each chunk that has arrived, at most 128.
     parts: Vec<Part>,
     data: Vec<u8>,
 }
@@ -83,8 +83,8 @@ impl Chunks {
         grown
     }
 
-    /// Makes room for a chunk, and for as much more as there is already. The sequence count alone allocates
-    /// nothing, since it costs a sender nothing, but it limits how much is allocated ahead.
+    /// Makes room for a chunk, and ahead for at most as much as has arrived and as the sequence count
+    /// announces. The sequence count alone allocates nothing, since it costs a sender nothing.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

@@ -9,8 +9,8 @@ pub struct ReassemblyLimits {
     /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
     pub timeout: Duration,
     /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
-    /// no more, and a good message survives it if its second chunk arrives before half as many hostile
-    /// messages have begun.
+    /// no more memory. A good message survives the flood if its second chunk arrives before half as many
+    /// hostile messages have begun.
     pub max_entries: usize,
     /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
     /// others.

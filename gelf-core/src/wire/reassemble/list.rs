@@ -1,5 +1,5 @@
-//! Linked lists of slots: all by age, and those of one source. A slot is in both at once, and is removed from
-//! each in constant time, without allocating.
+//! Linked lists of slots: one of all slots, by age, and one for each source. A slot is in two lists at once,
+//! and is removed from each in constant time, without allocating.
 
 /// The kind of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

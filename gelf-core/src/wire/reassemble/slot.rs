@@ -19,7 +19,7 @@ pub(super) struct Slot<S> {
     pub(super) deadline: Option<Instant>,
     /// The number of chunks of the message.
     pub(super) count: u8,
-    /// The chunks that have arrived. A free slot has those of its last message, or their memory.
+    /// The chunks that have arrived. A free slot has the chunks of its last message, or only their memory.
     pub(super) chunks: Chunks,
 }
 

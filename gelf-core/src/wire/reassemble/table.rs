@@ -1,7 +1,7 @@
-//! A map that searches a few entries one by one, and hashes if there are many.
+//! A map that searches a few entries one by one, and hashes further ones.
 //!
 //! Few messages are pending at the same time, and comparing eight keys costs less than hashing one. A flood
-//! makes them many; then the hash is the standard library's, whose keys are not known outside of the process.
+//! makes many pending. They are hashed by the standard library, with keys that other processes cannot know.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 const A: char = 'A';
 const B: char = 'B';
 
-struct Bench {
+struct Harness {
     reassembler: Reassembler<char>,
     start: Instant,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
         Self::with(|_| ())
     }
@@ -34,7 +34,7 @@ impl Bench {
         let now = self.start + Duration::from_millis(millis);
         let progress = self.reassembler.handle_chunk(now, source, header, payload).map(Got::of);
         if matches!(progress, Ok(Got::Complete(_))) {
-            // The payload is not needed any more.
+            // `Got` has a copy of the payload.
             self.reassembler.reclaim();
         }
         self.check();
@@ -116,176 +116,176 @@ fn complete(payload: &[u8]) -> Got {
 
 #[test]
 fn a_single_chunk_completes_at_once_and_leaves_no_state() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
-    assert_eq!(bench.reassembler.stats().pending, 0);
+    let mut harness = Harness::new();
+    assert_eq!(harness.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
+    assert_eq!(harness.reassembler.stats().pending, 0);
 }
 
 #[test]
 fn any_order_gives_the_same_message() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut bench = Bench::new();
+        let mut harness = Harness::new();
         let parts: [&[u8]; 3] = [b"Hello", b" World", b"!"];
-        let mut results = order.map(|at| bench.chunk(A, 1, at, 3, parts[usize::from(at)]));
+        let mut results = order.map(|at| harness.chunk(A, 1, at, 3, parts[usize::from(at)]));
         assert_eq!(results[2], complete(b"Hello World!"), "{order:?}");
         results[2] = Got::Pending;
         assert_eq!(results, [Got::Pending, Got::Pending, Got::Pending]);
-        assert_eq!(bench.reassembler.stats().pending, 0);
+        assert_eq!(harness.reassembler.stats().pending, 0);
     }
 }
 
 #[test]
 fn an_empty_last_chunk_completes_as_go_gelf_sends_it() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 3, &[b'a'; 1408]);
-    bench.chunk(A, 1, 1, 3, &[b'b'; 1408]);
-    assert_eq!(bench.chunk(A, 1, 2, 3, b""), complete(&[[b'a'; 1408], [b'b'; 1408]].concat()));
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 3, &[b'a'; 1408]);
+    harness.chunk(A, 1, 1, 3, &[b'b'; 1408]);
+    assert_eq!(harness.chunk(A, 1, 2, 3, b""), complete(&[[b'a'; 1408], [b'b'; 1408]].concat()));
 }
 
 #[test]
 fn interleaved_ids_do_not_interfere() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 2, b"a");
-    bench.chunk(A, 2, 1, 2, b"d");
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    assert_eq!(bench.chunk(A, 2, 0, 2, b"c"), complete(b"cd"));
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 2, b"a");
+    harness.chunk(A, 2, 1, 2, b"d");
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    assert_eq!(harness.chunk(A, 2, 0, 2, b"c"), complete(b"cd"));
 }
 
 #[test]
 fn the_same_id_from_another_source_is_another_message() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Pending);
-    assert_eq!(bench.chunk(B, 1, 1, 2, b"b"), Got::Pending);
-    assert_eq!(bench.reassembler.stats().pending, 2);
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"A"), complete(b"aA"));
+    let mut harness = Harness::new();
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Pending);
+    assert_eq!(harness.chunk(B, 1, 1, 2, b"b"), Got::Pending);
+    assert_eq!(harness.reassembler.stats().pending, 2);
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"A"), complete(b"aA"));
 }
 
 #[test]
-fn of_a_repeated_chunk_the_first_stays() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    assert_eq!(bench.reassembler.stats().duplicates, 2);
+fn the_first_copy_of_a_repeated_chunk_is_kept() {
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    assert_eq!(harness.reassembler.stats().duplicates, 2);
 }
 
 #[test]
 fn a_chunk_with_another_count_is_refused() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 3, b"a");
-    let refused = bench.at(0, A, 1, 1, 2, b"x");
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 3, b"a");
+    let refused = harness.at(0, A, 1, 1, 2, b"x");
     assert_eq!(refused, Err(ReassemblyError::CountMismatch { expected: 3, found: 2 }));
-    bench.chunk(A, 1, 1, 3, b"b");
-    assert_eq!(bench.chunk(A, 1, 2, 3, b"c"), complete(b"abc"));
+    harness.chunk(A, 1, 1, 3, b"b");
+    assert_eq!(harness.chunk(A, 1, 2, 3, b"c"), complete(b"abc"));
 }
 
 #[test]
 fn a_chunk_is_in_time_up_to_five_seconds_after_the_first() {
-    let mut bench = Bench::new();
-    bench.at(0, A, 1, 0, 2, b"a").unwrap();
-    assert_eq!(bench.at(5000, A, 1, 1, 2, b"b"), Ok(complete(b"ab")));
+    let mut harness = Harness::new();
+    harness.at(0, A, 1, 0, 2, b"a").unwrap();
+    assert_eq!(harness.at(5000, A, 1, 1, 2, b"b"), Ok(complete(b"ab")));
 
-    let mut bench = Bench::new();
-    bench.at(0, A, 1, 0, 3, b"a").unwrap();
-    bench.at(4000, A, 1, 1, 3, b"b").unwrap();
-    assert_eq!(bench.at(5001, A, 1, 2, 3, b"c"), Ok(Got::Pending));
-    let dropped = bench.reassembler.poll_dropped().unwrap();
+    let mut harness = Harness::new();
+    harness.at(0, A, 1, 0, 3, b"a").unwrap();
+    harness.at(4000, A, 1, 1, 3, b"b").unwrap();
+    assert_eq!(harness.at(5001, A, 1, 2, 3, b"c"), Ok(Got::Pending));
+    let dropped = harness.reassembler.poll_dropped().unwrap();
     assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, ReassemblyDropReason::Expired));
-    assert_eq!(bench.reassembler.poll_dropped(), None);
-    assert_eq!(bench.reassembler.stats().pending, 1);
+    assert_eq!(harness.reassembler.poll_dropped(), None);
+    assert_eq!(harness.reassembler.stats().pending, 1);
 }
 
 #[test]
 fn handle_timeout_frees_incomplete_messages() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     for id in 0..10 {
-        bench.chunk(A, id, 0, 2, b"x");
+        harness.chunk(A, id, 0, 2, b"x");
     }
-    let deadline = bench.reassembler.poll_timeout().unwrap();
-    assert_eq!(deadline, bench.start + Duration::from_secs(5) + Duration::from_nanos(1));
-    bench.reassembler.handle_timeout(deadline - Duration::from_nanos(1));
-    assert_eq!(bench.reassembler.stats().pending, 10);
-    bench.reassembler.handle_timeout(deadline);
-    bench.check();
-    let stats = bench.reassembler.stats();
+    let deadline = harness.reassembler.poll_timeout().unwrap();
+    assert_eq!(deadline, harness.start + Duration::from_secs(5) + Duration::from_nanos(1));
+    harness.reassembler.handle_timeout(deadline - Duration::from_nanos(1));
+    assert_eq!(harness.reassembler.stats().pending, 10);
+    harness.reassembler.handle_timeout(deadline);
+    harness.check();
+    let stats = harness.reassembler.stats();
     assert_eq!((stats.pending, stats.expired), (0, 10));
-    assert_eq!(bench.reassembler.poll_timeout(), None);
-    assert_eq!(std::iter::from_fn(|| bench.reassembler.poll_dropped()).count(), 10);
+    assert_eq!(harness.reassembler.poll_timeout(), None);
+    assert_eq!(std::iter::from_fn(|| harness.reassembler.poll_dropped()).count(), 10);
 }
 
 #[test]
 fn a_completed_id_may_be_used_again() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    bench.chunk(A, 1, 0, 2, b"c");
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"d"), complete(b"cd"));
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
+    harness.chunk(A, 1, 0, 2, b"c");
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"d"), complete(b"cd"));
 }
 
 #[test]
 fn a_full_table_drops_the_oldest_and_completes_the_rest() {
-    let mut bench = Bench::with(|limits| limits.max_entries = 2);
-    bench.chunk(A, 1, 0, 2, b"a");
-    bench.chunk(A, 2, 0, 2, b"b");
-    bench.chunk(A, 3, 0, 2, b"c");
-    let dropped = bench.reassembler.poll_dropped().unwrap();
+    let mut harness = Harness::with(|limits| limits.max_entries = 2);
+    harness.chunk(A, 1, 0, 2, b"a");
+    harness.chunk(A, 2, 0, 2, b"b");
+    harness.chunk(A, 3, 0, 2, b"c");
+    let dropped = harness.reassembler.poll_dropped().unwrap();
     assert_eq!((dropped.id.0[7], dropped.reason), (1, ReassemblyDropReason::Evicted));
-    assert_eq!(bench.chunk(A, 2, 1, 2, b"B"), complete(b"bB"));
-    assert_eq!(bench.chunk(A, 3, 1, 2, b"C"), complete(b"cC"));
+    assert_eq!(harness.chunk(A, 2, 1, 2, b"B"), complete(b"bB"));
+    assert_eq!(harness.chunk(A, 3, 1, 2, b"C"), complete(b"cC"));
 }
 
 #[test]
 fn one_source_cannot_crowd_out_another() {
-    let mut bench = Bench::with(|limits| limits.max_entries_per_source = 4);
-    bench.chunk(B, 200, 0, 2, b"good");
+    let mut harness = Harness::with(|limits| limits.max_entries_per_source = 4);
+    harness.chunk(B, 200, 0, 2, b"good");
     for id in 0..100 {
-        bench.chunk(A, id, 0, 2, b"x");
+        harness.chunk(A, id, 0, 2, b"x");
     }
-    assert_eq!(bench.reassembler.stats().pending, 5);
-    assert_eq!(bench.reassembler.stats().evicted, 96);
-    assert_eq!(bench.chunk(B, 200, 1, 2, b"!"), complete(b"good!"));
+    assert_eq!(harness.reassembler.stats().pending, 5);
+    assert_eq!(harness.reassembler.stats().evicted, 96);
+    assert_eq!(harness.chunk(B, 200, 1, 2, b"!"), complete(b"good!"));
 }
 
 #[test]
-fn bytes_are_bounded_with_the_bookkeeping() {
-    let mut bench = Bench::with(|limits| limits.max_bytes = 64 * 1024);
+fn memory_including_bookkeeping_is_bounded() {
+    let mut harness = Harness::with(|limits| limits.max_bytes = 64 * 1024);
     for id in 0..50 {
-        bench.chunk(A, id, 0, 128, &[b'x'; 5000]);
+        harness.chunk(A, id, 0, 128, &[b'x'; 5000]);
     }
-    let stats = bench.reassembler.stats();
+    let stats = harness.reassembler.stats();
     assert_eq!(stats.pending as u64 + stats.evicted, 50);
     assert!(stats.pending >= 9, "{stats:?}");
 }
 
 #[test]
 fn a_message_larger_than_the_limit_is_dropped_and_reported() {
-    let mut bench = Bench::with(|limits| limits.max_bytes = 10_000);
-    bench.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
-    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
-    assert_eq!((bench.reassembler.stats().pending, bench.reassembler.stats().too_large), (0, 1));
+    let mut harness = Harness::with(|limits| limits.max_bytes = 10_000);
+    harness.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
+    assert_eq!(harness.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
+    assert_eq!((harness.reassembler.stats().pending, harness.reassembler.stats().too_large), (0, 1));
 }
 
 #[test]
-fn room_for_nothing_holds_nothing() {
-    let mut bench = Bench::with(|limits| limits.max_entries = 0);
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Pending);
-    assert_eq!(bench.reassembler.stats().evicted, 1);
-    assert_eq!(bench.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
+fn limits_of_zero_hold_no_message() {
+    let mut harness = Harness::with(|limits| limits.max_entries = 0);
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Pending);
+    assert_eq!(harness.reassembler.stats().evicted, 1);
+    assert_eq!(harness.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
 }
 
 #[test]
 fn unpolled_drops_are_bounded_and_counted() {
-    let mut bench = Bench::with(|limits| limits.max_entries = 1);
+    let mut harness = Harness::with(|limits| limits.max_entries = 1);
     for id in 0..5000u32 {
         let mut wire = vec![0x1e, 0x0f, 0, 0, 0, 0];
         wire.extend_from_slice(&id.to_be_bytes());
         wire.extend_from_slice(&[0, 2]);
         let (header, payload) = ChunkHeader::parse(&wire).unwrap();
-        bench.reassembler.handle_chunk(bench.start, A, header, payload).unwrap();
+        harness.reassembler.handle_chunk(harness.start, A, header, payload).unwrap();
     }
-    assert_eq!(bench.reassembler.stats().evicted, 4999);
-    assert_eq!(std::iter::from_fn(|| bench.reassembler.poll_dropped()).count(), MAX_DROPPED_EVENTS);
+    assert_eq!(harness.reassembler.stats().evicted, 4999);
+    assert_eq!(std::iter::from_fn(|| harness.reassembler.poll_dropped()).count(), MAX_DROPPED_EVENTS);
 }
 
 proptest! {
@@ -306,132 +306,133 @@ proptest! {
             let other = pick.index(total);
             chunks.swap(at % total, other);
         }
-        let mut bench = Bench::new();
+        let mut harness = Harness::new();
         let mut done = vec![0; counts.len()];
         for (id, number, count) in chunks {
             let source = char::from(b'A' + id % sources);
             if count > 1 && number % 3 == 0 {
                 // A repeat before the last chunk changes nothing; after it, it would begin a new message.
                 let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
-                let table = &bench.reassembler;
+                let table = &harness.reassembler;
                 let pending = table.index.get(&key).map(|slot| table.slots.get(*slot));
                 let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
                 if !last {
-                    prop_assert_eq!(bench.chunk(source, id, number, count, &[id, number]), Got::Pending);
+                    prop_assert_eq!(harness.chunk(source, id, number, count, &[id, number]), Got::Pending);
                     prop_assert_eq!(
-                        bench.chunk(source, id, number, count, &[id, number]),
+                        harness.chunk(source, id, number, count, &[id, number]),
                         Got::Duplicate { identical: true }
                     );
                     continue;
                 }
             }
-            if let Got::Complete(payload) = bench.chunk(source, id, number, count, &[id, number]) {
+            if let Got::Complete(payload) = harness.chunk(source, id, number, count, &[id, number]) {
                 let expected: Vec<u8> = (0..count).flat_map(|number| [id, number]).collect();
                 prop_assert_eq!(payload, expected);
                 done[usize::from(id)] += 1;
             }
         }
         prop_assert!(done.iter().all(|times| *times == 1), "{:?}", done);
-        prop_assert_eq!(bench.reassembler.stats().pending, 0);
+        prop_assert_eq!(harness.reassembler.stats().pending, 0);
     }
 }
 
 #[test]
 fn a_message_with_two_chunks_outlives_any_flood_of_first_chunks() {
-    let mut bench = Bench::with(|limits| limits.max_entries = 100);
-    bench.chunk(B, 200, 0, 3, b"a");
-    bench.chunk(B, 200, 1, 3, b"b");
+    let mut harness = Harness::with(|limits| limits.max_entries = 100);
+    harness.chunk(B, 200, 0, 3, b"a");
+    harness.chunk(B, 200, 1, 3, b"b");
     for id in 0..10_000u32 {
-        bench.hostile(id, 0);
+        harness.hostile(id, 0);
     }
-    assert_eq!(bench.reassembler.stats().pending, 100);
-    assert_eq!(bench.chunk(B, 200, 2, 3, b"c"), complete(b"abc"));
+    assert_eq!(harness.reassembler.stats().pending, 100);
+    assert_eq!(harness.chunk(B, 200, 2, 3, b"c"), complete(b"abc"));
 }
 
 #[test]
-fn a_first_chunk_outlives_a_table_full_of_hoarded_messages() {
-    let mut bench = Bench::with(|limits| limits.max_entries = 100);
+fn a_first_chunk_outlives_a_table_full_of_messages_with_two_chunks() {
+    let mut harness = Harness::with(|limits| limits.max_entries = 100);
     for id in 0..1000 {
-        bench.hostile(id, 0);
-        bench.hostile(id, 1);
+        harness.hostile(id, 0);
+        harness.hostile(id, 1);
     }
-    bench.chunk(B, 200, 0, 2, b"a");
+    harness.chunk(B, 200, 0, 2, b"a");
     // Half of the table is for messages with one chunk, whatever fills the other half.
     for id in 2000..2040 {
-        bench.hostile(id, 0);
+        harness.hostile(id, 0);
     }
-    assert_eq!(bench.chunk(B, 200, 1, 2, b"b"), complete(b"ab"));
+    assert_eq!(harness.chunk(B, 200, 1, 2, b"b"), complete(b"ab"));
 }
 
 #[test]
 fn a_conflict_can_drop_the_message() {
-    let mut bench = Bench::with(|limits| limits.on_conflict = OnConflict::Discard);
-    bench.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
-    assert_eq!(bench.reassembler.stats().pending, 1);
-    assert_eq!(bench.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
-    let dropped = bench.reassembler.poll_dropped().unwrap();
+    let mut harness = Harness::with(|limits| limits.on_conflict = OnConflict::Discard);
+    harness.chunk(A, 1, 0, 2, b"a");
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
+    assert_eq!(harness.reassembler.stats().pending, 1);
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    let dropped = harness.reassembler.poll_dropped().unwrap();
     assert_eq!((dropped.received, dropped.reason), (1, ReassemblyDropReason::Conflict));
-    assert_eq!(bench.chunk(A, 1, 1, 2, b"b"), Got::Pending);
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), Got::Pending);
 }
 
 #[test]
 fn a_message_that_is_too_large_does_not_displace_others() {
-    let mut bench = Bench::with(|limits| limits.max_bytes = 20_000);
-    bench.chunk(B, 1, 0, 2, b"good");
-    bench.chunk(A, 1, 0, 2, &[b'x'; 30_000]);
-    assert_eq!(bench.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
-    assert_eq!(bench.chunk(B, 1, 1, 2, b"!"), complete(b"good!"));
+    let mut harness = Harness::with(|limits| limits.max_bytes = 20_000);
+    harness.chunk(B, 1, 0, 2, b"good");
+    harness.chunk(A, 1, 0, 2, &[b'x'; 30_000]);
+    assert_eq!(harness.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
+    assert_eq!(harness.chunk(B, 1, 1, 2, b"!"), complete(b"good!"));
 }
 
 #[test]
 fn many_large_messages_leave_little_memory_behind() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     for number in 0..2 {
         for id in 0..100 {
-            bench.chunk(A, id, number, 2, &[b'x'; 50_000]);
+            harness.chunk(A, id, number, 2, &[b'x'; 50_000]);
         }
     }
-    assert_eq!((bench.reassembler.stats().completed, bench.reassembler.stats().pending), (100, 0));
-    let held = bench.reassembler.stats().held_bytes;
+    assert_eq!((harness.reassembler.stats().completed, harness.reassembler.stats().pending), (100, 0));
+    let held = harness.reassembler.stats().held_bytes;
     assert!((512 * 1024..RETAINED_BYTES_OF_ALL + 100_000).contains(&held), "{held}");
 }
 
 #[test]
 fn a_flood_of_first_chunks_does_not_reuse_large_memory() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let mut flood = 0;
     for round in 0..10_000_u32 {
         let id = (round % 256) as u8;
-        assert_eq!(bench.reassembler.stats().completed, u64::from(round));
+        assert_eq!(harness.reassembler.stats().completed, u64::from(round));
         for number in 0..8 {
             let wire = [&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, id, number, 8][..], &[b'x'; 1408]].concat();
             let (header, payload) = ChunkHeader::parse(&wire).unwrap();
-            let _ = bench.reassembler.handle_chunk(bench.start, A, header, payload);
+            let _ = harness.reassembler.handle_chunk(harness.start, A, header, payload);
         }
         for _ in 0..2 {
-            bench.hostile(flood, 0);
+            harness.hostile(flood, 0);
             flood += 1;
         }
     }
-    bench.check();
-    let held = bench.reassembler.stats().held_bytes;
+    harness.check();
+    let held = harness.reassembler.stats().held_bytes;
     assert!(held < 8192 * (Reassembler::<char>::SLOT_BYTES + 64) + RETAINED_BYTES_OF_ALL, "{held}");
 }
 
 #[test]
 fn a_message_that_was_very_large_gives_its_memory_back() {
-    let mut bench = Bench::new();
-    bench.chunk(A, 1, 0, 4, b"");
+    let mut harness = Harness::new();
+    harness.chunk(A, 1, 0, 4, b"");
     for number in 1..3 {
-        bench.chunk(A, 1, number, 4, &[b'x'; 60_000]);
+        harness.chunk(A, 1, number, 4, &[b'x'; 60_000]);
     }
-    assert_eq!(bench.chunk(A, 1, 3, 4, &[b'x'; 60_000]).len(), 180_000);
-    bench.chunk(A, 2, 0, 2, b"small");
-    assert!(bench.reassembler.stats().held_bytes < 20_000, "{:?}", bench.reassembler.stats());
+    assert_eq!(harness.chunk(A, 1, 3, 4, &[b'x'; 60_000]).len(), 180_000);
+    harness.chunk(A, 2, 0, 2, b"small");
+    assert!(harness.reassembler.stats().held_bytes < 20_000, "{:?}", harness.reassembler.stats());
 }
 
-/// Good messages of eight chunks within 20 ms, among 100,000 first chunks a second from as many sources.
+/// Sends good messages of eight chunks, each within 20 ms, among 100,000 first chunks a second from as many
+/// sources.
 #[test]
 fn good_messages_survive_a_flood_from_spoofed_sources() {
     const CHUNKS: u8 = 8;
@@ -444,13 +445,13 @@ fn good_messages_survive_a_flood_from_spoofed_sources() {
         wire
     };
     let (mut good, mut done) = (0, 0);
-    // In steps of 10 µs: a hostile chunk in each, and every 5 ms the first chunk of a good message.
+    // Each step is 10 µs and has a hostile chunk. Every 5 ms, a good message begins.
     for step in 0..300_000u32 {
         let now = start + Duration::from_micros(u64::from(step) * 10);
         let hostile = chunk(step, 0, 2);
         let (header, payload) = ChunkHeader::parse(&hostile).unwrap();
         reassembler.handle_chunk(now, 1_000_000 + step, header, payload).unwrap();
-        // A chunk every 2.5 ms, so that four messages are pending at a time.
+        // A good message has a chunk every 2.5 ms, so that four are pending at a time.
         if step % 250 == 0 {
             for message in (0..CHUNKS).filter_map(|back| (step / 250).checked_sub(u32::from(back))) {
                 if message % 2 == 1 {
@@ -487,17 +488,17 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    /// For any operations, completed messages are those that were sent, memory is bounded, and every message
-    /// is counted.
+    /// For any operations, completed messages equal the sent ones, memory is bounded, and every message is
+    /// counted.
     #[test]
-    fn any_operations_keep_the_tables_and_the_account(
+    fn any_operations_keep_the_tables_consistent_and_every_message_counted(
         operations in operations(),
         max_entries in 1usize..10,
         max_entries_per_source in 1usize..10,
         max_bytes in 2_000usize..6_000,
         discard in any::<bool>(),
     ) {
-        let mut bench = Bench::with(|limits| {
+        let mut harness = Harness::with(|limits| {
             limits.max_entries = max_entries;
             limits.max_entries_per_source = max_entries_per_source;
             limits.max_bytes = max_bytes;
@@ -516,13 +517,13 @@ proptest! {
                 payload.push(0xff);
             }
             let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
-            bench.reassembler.handle_timeout(bench.start + Duration::from_millis(now));
-            begun += u64::from(bench.reassembler.index.get(&key).is_none());
-            if let Ok(Got::Complete(payload)) = bench.at(now, source, id, number, count, &payload) {
+            harness.reassembler.handle_timeout(harness.start + Duration::from_millis(now));
+            begun += u64::from(harness.reassembler.index.get(&key).is_none());
+            if let Ok(Got::Complete(payload)) = harness.at(now, source, id, number, count, &payload) {
                 let longest = 4 * (100 * usize::from(id % 4) + 1);
                 prop_assert!(payload.len() <= longest);
             }
-            let stats = bench.reassembler.stats();
+            let stats = harness.reassembler.stats();
             let ended = stats.completed + stats.conflicts + stats.evicted + stats.expired + stats.too_large;
             prop_assert_eq!(ended + stats.pending as u64, begun);
         }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time limit of anything that is expected to happen: generous, for a loaded machine.
+/// The time limit for each expected event: generous, for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running router; dropping it kills the process.
@@ -78,7 +78,7 @@ impl Router {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// Returns the lines on stdout until a silence of this length.
+    /// Returns the lines on stdout until none arrives for this time.
     pub(crate) fn lines_until_silent(&self, silence: Duration) -> Vec<String> {
         std::iter::from_fn(|| self.stdout.recv_timeout(silence).ok()).collect()
     }
@@ -140,7 +140,7 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Returns the number before ` name` in the last line of the log that has one.
+/// Returns the number in front of ` name` in the last line of the log that has one.
 #[track_caller]
 pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     let before = format!(" {name}");

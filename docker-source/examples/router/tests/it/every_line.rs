@@ -56,10 +56,10 @@ fn container(engine: &Engine, transport: &str) -> RunningContainer {
     engine.run(RunOptions::shell(&format!("numbers-{transport}"), NUMBERS))
 }
 
-/// Receives as many messages as lines were written, and then until a second of silence, in which a repeated
-/// one would arrive.
+/// Receives a message for each line that was written, and then further ones until nothing arrives for a
+/// second: a repeated line would arrive in that time.
 async fn all(mut receive: impl AsyncFnMut() -> Received) -> Vec<Arrived> {
-    // Decoded only afterwards: a slow receiver of datagrams would lose some.
+    // Decode only afterwards: a slow receiver would lose datagrams.
     let mut received = Vec::new();
     loop {
         let limit = if received.len() < LINES { 60 } else { 1 };

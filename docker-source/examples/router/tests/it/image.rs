@@ -1,5 +1,4 @@
-//! The agent in its image, as a container beside those that it reads: its least privileges, and rolling
-//! updates.
+//! The agent in its image, as a container on the host that it reads: least privileges and rolling updates.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -54,8 +53,8 @@ fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64>
     line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Receives `count` lines, and then until a second of silence. Returns the container and the number of each
-/// line.
+/// Receives `count` lines, and then further ones until nothing arrives for a second. Returns the container
+/// and the number of each line.
 async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)> {
     let mut lines = Vec::new();
     loop {
@@ -158,7 +157,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     for (_, number) in arrived {
         times[number] += 1;
     }
-    // Lines that are written while both run arrive from both, and no others twice.
+    // Lines that are written while both agents run arrive from both. No other line arrives twice.
     assert!(times.iter().all(|times| (1..=2).contains(times)), "{times:?}");
     let overlaps =
         times.chunk_by(|a, b| a == b).filter(|run| run[0] == 2).map(<[_]>::len).collect::<Vec<_>>();

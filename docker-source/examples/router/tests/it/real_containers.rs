@@ -191,7 +191,8 @@ fn the_routers_own_container_is_never_followed() {
     }
     let name = Path::new(socket).file_name().unwrap().to_str().unwrap();
     arguments[1] = format!("DOCKER_HOST=unix:///engine/{name}");
-    // Each line on stdout is one of its own container: if followed, each would cause the next.
+    // Each line that it prints is a line of its own container. If it followed that container, each line
+    // would cause the next.
     let own = engine.run(
         RunOptions::new("own-router", ["/app/gelf-router", "--print=filter.name=own-*", "--log-level=debug"])
             .docker_arguments(arguments)

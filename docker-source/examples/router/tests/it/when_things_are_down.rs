@@ -1,5 +1,4 @@
 //! An Engine or a destination that is down is logged once and retried; a permanent error ends the router.
-//! router.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -25,7 +24,7 @@ fn count(logged: &[String], word: &str) -> usize {
     logged.iter().filter(|line| line.contains(word)).count()
 }
 
-/// Returns the numbers of the next lines, `line N` each.
+/// Returns the numbers of the next lines, each of which is `line N`.
 async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
@@ -54,7 +53,7 @@ async fn a_missing_socket_is_logged_once_and_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_stops_and_starts_again_costs_no_line() {
+async fn a_restart_of_the_engine_loses_no_line() {
     let (engine, container) = engine_with("web").await;
     let mut router = Router::start(&engine.docker_host(), &["--print"]);
     router.wait_until_ready();
@@ -73,7 +72,7 @@ async fn an_engine_that_stops_and_starts_again_costs_no_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invalid_frame_costs_no_line() {
+async fn an_invalid_frame_loses_no_line() {
     let (engine, container) = engine_with("web").await;
     container.fail_logs(Fault::BytesAfter(2, b"\x07\x00\x00\x00\x00\x00\x00\x05abcde".to_vec()));
     let mut router = Router::start(&engine.docker_host(), &["--print"]);
