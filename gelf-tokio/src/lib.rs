@@ -120,11 +120,11 @@ pub use endpoint::{Endpoint, InvalidEndpoint, Transport, WhenFull};
 #[cfg(feature = "http")]
 pub use http::{HttpError, HttpSender};
 pub use outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
+#[cfg(feature = "http")]
+pub use receive::HttpReceiver;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use receive::fuzzing;
-#[cfg(feature = "http")]
-pub use receive::HttpReceiver;
 pub use receive::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 pub use send::SendError;
 pub use tcp::TcpSender;
