@@ -12,7 +12,7 @@ mod query;
 mod scheme;
 mod table;
 
-use error::without_options;
+use error::{shown, without_options};
 use scheme::Scheme;
 
 pub use error::InvalidEndpoint;
@@ -177,9 +177,11 @@ impl Endpoint {
         queue: QueueOptions,
     ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
         let Some((scheme, rest)) = uri.split_once("://") else {
-            return Err(InvalidEndpoint::NoScheme { uri: scheme::shown(uri) });
+            return Err(InvalidEndpoint::NoScheme { uri: shown(uri) });
         };
-        let scheme = Scheme::parse(scheme)?;
+        let unknown = || InvalidEndpoint::Scheme { scheme: shown(scheme) };
+        let scheme = Scheme::parse(scheme).ok_or_else(unknown)?;
+        check::features(scheme)?;
         if rest.contains('#') {
             return Err(InvalidEndpoint::Fragment);
         }
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_port_is_12201_for_every_scheme_of_this_build() {
-        for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.check_features().is_ok()) {
+        for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.missing_features().is_empty()) {
             for (host, uri_host) in [("h", "h"), ("10.0.0.7", "10.0.0.7"), ("2001:db8::7", "[2001:db8::7]")] {
                 for (path, port, expected) in [("", "", 12201), ("/", "", 12201), ("/", ":99", 99)] {
                     let endpoint = parse(&format!("{}://{uri_host}{port}{path}", scheme.name()));

@@ -20,10 +20,18 @@ const HEADERS_OF_REQUESTS: [&str; 11] = [
     "upgrade",
 ];
 
+/// Checks that this build has the transport of a scheme.
+pub(super) fn features(scheme: Scheme) -> Result<(), InvalidEndpoint> {
+    match scheme.missing_features() {
+        [] => Ok(()),
+        missing => Err(InvalidEndpoint::Feature { scheme: scheme.name(), missing }),
+    }
+}
+
 /// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the
 /// default one.
 pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEndpoint> {
-    Scheme::of(&transport).check_features()?;
+    features(Scheme::of(&transport))?;
     if let Transport::Http(options) = &mut transport {
         if matches!(options.path.as_str(), "" | "/") {
             options.path = HttpOptions::default().path;

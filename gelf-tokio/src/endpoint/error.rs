@@ -153,6 +153,11 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
+/// Returns the part of a text without a known scheme that may be shown. The rest may have a password, or options.
+pub(super) fn shown(text: &str) -> String {
+    without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
+}
+
 /// Returns the part before the options, even if their `?` is missing: they may have a secret.
 pub(super) fn without_options(text: &str) -> String {
     text.split(['?', '&']).next().unwrap_or_default().to_owned()

@@ -1,7 +1,6 @@
 //! URI schemes, each of which stands for a transport.
 
-use crate::endpoint::error::without_options;
-use crate::endpoint::{HttpOptions, InvalidEndpoint, TcpOptions, TlsOptions, Transport, UdpOptions};
+use crate::endpoint::{HttpOptions, TcpOptions, TlsOptions, Transport, UdpOptions};
 
 /// The part of a URI before `://`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,17 +15,13 @@ pub(super) enum Scheme {
 impl Scheme {
     pub(super) const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Http, Self::Https];
 
-    /// Reads a scheme, in any case, whose transport this build has.
-    pub(super) fn parse(name: &str) -> Result<Self, InvalidEndpoint> {
+    /// Parses a scheme in any case. Returns `None` if there is no such scheme.
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let lower_case = name.to_ascii_lowercase();
-        let named = Self::ALL.into_iter().find(|scheme| scheme.name() == lower_case);
-        let scheme = match named {
-            None if lower_case == "gelf+udp" => Self::Udp,
-            None => return Err(InvalidEndpoint::Scheme { scheme: shown(name) }),
-            Some(scheme) => scheme,
-        };
-        scheme.check_features()?;
-        Ok(scheme)
+        match Self::ALL.into_iter().find(|scheme| scheme.name() == lower_case) {
+            None if lower_case == "gelf+udp" => Some(Self::Udp),
+            named => named,
+        }
     }
 
     /// The transport of the scheme, with default options.
@@ -64,16 +59,12 @@ impl Scheme {
         matches!(self, Self::Http | Self::Https)
     }
 
-    /// Checks that this build has the transport.
-    pub(super) fn check_features(self) -> Result<(), InvalidEndpoint> {
-        match self.missing_features(cfg!(feature = "http"), cfg!(feature = "tls")) {
-            [] => Ok(()),
-            missing => Err(InvalidEndpoint::Feature { scheme: self.name(), missing }),
-        }
+    /// Returns the cargo features that the scheme needs and this build does not have.
+    pub(super) fn missing_features(self) -> &'static [&'static str] {
+        self.missing_in(cfg!(feature = "http"), cfg!(feature = "tls"))
     }
 
-    /// The cargo features that the scheme needs and a build does not have.
-    fn missing_features(self, has_http: bool, has_tls: bool) -> &'static [&'static str] {
+    fn missing_in(self, has_http: bool, has_tls: bool) -> &'static [&'static str] {
         let needs_http = matches!(self, Self::Http | Self::Https) && !has_http;
         let needs_tls = matches!(self, Self::Tls | Self::Https) && !has_tls;
         match (needs_http, needs_tls) {
@@ -85,14 +76,9 @@ impl Scheme {
     }
 }
 
-/// The part of a text without a known scheme that may be shown: the rest may be a password, or options.
-pub(super) fn shown(text: &str) -> String {
-    without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
-}
-
 /// The schemes of this build: `a, b or c`.
 pub(super) fn forms() -> String {
-    let has_transport = |scheme: &Scheme| scheme.check_features().is_ok();
+    let has_transport = |scheme: &Scheme| scheme.missing_features().is_empty();
     let others = Scheme::ALL.into_iter().skip(1).filter(has_transport);
     let others = others.map(|scheme| format!("{}://", scheme.name()));
     let all: Vec<_> =
@@ -120,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_scheme_needs_the_features_of_its_transport() {
-        let missing = |http, tls| Scheme::ALL.map(|scheme| scheme.missing_features(http, tls));
+        let missing = |http, tls| Scheme::ALL.map(|scheme| scheme.missing_in(http, tls));
         let none: &[&str] = &[];
         assert_eq!(missing(true, true), [none; 5]);
         assert_eq!(missing(true, false), [none, none, &["tls"], none, &["tls"]]);
@@ -129,14 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_of_this_build_is_read_in_any_case() {
+    fn a_scheme_is_parsed_in_any_case() {
         for scheme in Scheme::ALL {
-            let read = Scheme::parse(&scheme.name().to_uppercase());
-            assert_eq!(read, scheme.check_features().map(|()| scheme));
+            assert_eq!(Scheme::parse(&scheme.name().to_uppercase()), Some(scheme));
         }
-        assert_eq!(Scheme::parse("gelf+udp"), Ok(Scheme::Udp));
-        assert_eq!(Scheme::parse("Gelf"), Ok(Scheme::Udp));
-        assert_eq!(Scheme::parse("http"), Err(InvalidEndpoint::Scheme { scheme: "http".into() }));
+        assert_eq!(Scheme::parse("gelf+udp"), Some(Scheme::Udp));
+        assert_eq!(Scheme::parse("Gelf"), Some(Scheme::Udp));
+        assert_eq!(Scheme::parse("http"), None);
     }
 
     #[test]
