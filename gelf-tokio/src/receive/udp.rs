@@ -252,7 +252,7 @@ impl UdpReceiver {
         let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
         let known = self.kernel_drops.load(Relaxed);
         let new = known + u64::from(count.wrapping_sub(known as u32));
-        // Another thread may have asked at the same time, and then has a count that is as good.
+        // Another thread may have stored a count at the same time, which is equally valid.
         self.kernel_drops.fetch_max(new, Relaxed);
         Some(new)
     }
