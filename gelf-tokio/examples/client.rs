@@ -1,5 +1,5 @@
-//! Sends each line of standard input, and prints how many were delivered. The destination may be down or come
-//! and go: over TCP and TLS no line is lost by that.
+//! Sends each line of standard input, and prints how many were delivered. Over TCP and TLS no line is lost
+//! while the destination is down.
 //!
 //! ```text
 //! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let uri = env::args().nth(1).unwrap_or_else(|| "gelf+tcp://127.0.0.1:12201".to_owned());
     let (client, mut receipts) = Client::builder(&uri.parse()?).connect_with_receipts()?;
 
-    // Receipts tell the outcome of each message; here by the number of its line.
+    // Receipts return the outcome of each message, here with the number of its line.
     let reading = tokio::spawn(async move {
         let mut delivered: u64 = 0;
         while let Some((line, outcome)) = receipts.recv().await {

@@ -1,4 +1,4 @@
-//! Sends messages over HTTP, one a request and several a request, and answers them.
+//! Sends messages over HTTP, one per request and several per request, and receives them.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example http
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = receiver.local_addr()?;
 
     let mut decoder = Decoder::lenient();
-    // Graylog takes several messages of a request only where its input is configured for bulk requests.
+    // Graylog accepts several messages in a request only if its input is configured for bulk requests.
     for query in ["", "?bulk=true&compression=gzip"] {
         let (client, mut receipts, driver) =
             Client::builder(&format!("gelf+http://{address}{query}").parse()?).build_with_receipts()?;

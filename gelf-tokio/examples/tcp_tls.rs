@@ -1,6 +1,6 @@
-//! Sends messages over TLS, from a client that trusts one authority to a receiver that asks for a certificate
-//! of it. The example makes the authority; in production its files come from `openssl`, a mesh or a
-//! certificate service.
+//! Sends messages over TLS, from a client that trusts one authority to a receiver that requires a certificate
+//! of the same authority. The example makes the authority; in production its files come from `openssl`, a
+//! mesh or a certificate service.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features tls --example tcp_tls
@@ -33,7 +33,7 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
         ReceiverTls::from_pem_files(&files.server_cert, &files.server_key)?.with_client_ca(&files.ca)?;
     let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls).await?;
 
-    // The client has the authority that it trusts, and its own certificate and key. The URI has them all.
+    // The URI states the authority that the client trusts, and the client's own certificate and key.
     let address = receiver.local_addr()?;
     let [ca, cert, key] = [&files.ca, &files.client_cert, &files.client_key].map(|path| path.display());
     let uri = format!("gelf+tls://{address}?server_name=logs.example&ca={ca}&cert={cert}&key={key}");

@@ -424,7 +424,7 @@ impl<R> Queue<R> {
     /// Drops all receipts, and stops keeping further ones.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
-        // Outside of the lock, since a receipt may do anything when it is dropped.
+        // Dropped outside of the lock, since the drop of a receipt may run any code.
         drop(receipts);
     }
 }

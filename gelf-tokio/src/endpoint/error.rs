@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::endpoint::scheme::{enumerate, forms};
 
-/// A URI, or the parts that a program has given, are not a valid [`Endpoint`](crate::Endpoint). Each error
-/// displays as one line that says what to write instead. Passwords and the value of a `header` are left out.
+/// The error of an invalid URI, or of invalid parts of an [`Endpoint`](crate::Endpoint). Each error displays
+/// as one line that says what to write instead, without passwords and the value of a `header`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {
@@ -25,7 +25,7 @@ pub enum InvalidEndpoint {
     Feature {
         /// The scheme.
         scheme: &'static str,
-        /// The cargo features that are needed and off.
+        /// The missing cargo features.
         missing: &'static [&'static str],
     },
     /// The URI has a fragment.
@@ -61,7 +61,7 @@ pub enum InvalidEndpoint {
         /// The known options, with commas between them.
         known: String,
     },
-    /// The option is one of other schemes.
+    /// The option belongs to other schemes.
     OtherScheme {
         /// The name of the option.
         name: &'static str,
@@ -70,7 +70,7 @@ pub enum InvalidEndpoint {
         /// The schemes that have the option, as in a sentence.
         schemes: String,
     },
-    /// The URI has a path, and the scheme has none.
+    /// The URI has a path, which its scheme does not permit.
     Path {
         /// The path.
         path: String,
@@ -92,13 +92,13 @@ pub enum InvalidEndpoint {
     },
     /// The URI has a user name, and perhaps a password. The error shows neither.
     User,
-    /// The value is not one of the option.
+    /// The value is not valid for the option.
     Value {
         /// The name of the option.
         name: String,
         /// The value.
         value: String,
-        /// The values of the option.
+        /// The valid values.
         expected: &'static str,
     },
 }

@@ -34,7 +34,7 @@ pub struct UdpOptions {
     /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they
     /// were.
     pub overflow: Overflow,
-    /// The limit of datagrams a second, which keeps a burst from overrunning the receiver's buffer; none by
+    /// The limit of datagrams per second, which keeps a burst from overrunning the receiver's buffer; none by
     /// default.
     pub rate: Option<NonZeroU32>,
 }
@@ -43,15 +43,15 @@ pub struct UdpOptions {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
-    /// The time for one address to accept a connection, and again for the TLS handshake: 10 s, whole seconds
-    /// up to 3,600.
+    /// The time limit for connecting to one address, and again for the TLS handshake: 10 s by default, whole
+    /// seconds up to 3,600.
     pub connect_timeout: Duration,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
-    /// The time that written bytes may stay unacknowledged before the connection is given up: 30 s, whole
-    /// seconds up to 3,600. It is Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies to the
-    /// keepalive of an idle connection too. A receiver that takes nothing for this time is given up as well,
-    /// though it may only be slow; the unacknowledged messages are then sent again on the next connection.
+    /// The time that written bytes may stay unacknowledged before the connection is closed: 30 s by default,
+    /// whole seconds up to 3,600. It sets Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies
+    /// to the keepalive of an idle connection too. A slow receiver that takes nothing for this time is also
+    /// disconnected; the unacknowledged messages are then sent again on the next connection.
     pub user_timeout: Duration,
 }
 
@@ -84,19 +84,20 @@ pub struct HttpOptions {
     /// Whether a request may carry several messages, a line for each; false by default. The receiver must be
     /// set up for it: otherwise Graylog takes only the first.
     pub bulk: bool,
-    /// The time for a connection to one address, the TLS handshake included, in whole seconds up to 3,600.
-    /// Without it, and at most, each address has an equal share of [`timeout`](Self::timeout).
+    /// The time limit for connecting to one address, with the TLS handshake, in whole seconds up to 3,600.
+    /// The default, and the maximum, is an equal share of [`timeout`](Self::timeout) for each address.
     pub connect_timeout: Option<Duration>,
-    /// The gzip level of request bodies; not compressed by default.
+    /// The gzip level of request bodies; `None`, without compression, by default.
     pub gzip: Option<CompressionLevel>,
     /// A header that identifies the sender to the receiver, as name and value; none by default. The name is
-    /// an HTTP token, and none that the sender sets, such as `Host` and `Content-Length`. The value is
-    /// visible ASCII, and a secret.
+    /// an HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`. The
+    /// value is visible ASCII, and is treated as a secret.
     pub header: Option<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// mean the same.
     pub path: String,
-    /// The time for a request, from the connection to the answer: 10 s, whole seconds up to 3,600.
+    /// The time limit of a request, from the connection to the answer: 10 s by default, whole seconds up to
+    /// 3,600.
     pub timeout: Duration,
     /// TLS below HTTP; none by default.
     pub tls: Option<TlsOptions>,
@@ -136,9 +137,10 @@ impl Default for HttpOptions {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// The number of messages without an outcome, in flight or waiting: 65,536, from 1 to 16,777,216.
+    /// The limit of messages without an outcome, in flight or waiting: 65,536 by default, from 1 to
+    /// 16,777,216.
     pub max_messages: usize,
-    /// The number of bytes of these messages, as JSON: 64 MiB, from 1 KiB to 16 GiB.
+    /// The limit of bytes of these messages, as JSON: 64 MiB by default, from 1 KiB to 16 GiB.
     pub max_bytes: usize,
     /// The behaviour when there is no room; senders wait by default.
     pub when_full: WhenFull,

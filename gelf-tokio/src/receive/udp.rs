@@ -29,9 +29,9 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
     /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log
-    /// lines. It grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the
-    /// process has `CAP_NET_ADMIN`), and drops datagrams that do not fit; see
-    /// [`UdpReceiver::receive_buffer`]. A warning is logged for less than half.
+    /// lines. The kernel grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB,
+    /// unless the process has `CAP_NET_ADMIN`), and drops datagrams that do not fit; see
+    /// [`UdpReceiver::receive_buffer`]. A warning is logged if it grants less than half.
     pub receive_buffer: usize,
     /// Limits of pending chunks and of inflated payloads.
     pub limits: DatagramLimits,
@@ -252,7 +252,7 @@ impl UdpReceiver {
         let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
         let known = self.kernel_drops.load(Relaxed);
         let new = known + u64::from(count.wrapping_sub(known as u32));
-        // Another thread may have asked at the same time, and then has a count that is as good.
+        // Another thread may have stored a count at the same time, which is equally valid.
         self.kernel_drops.fetch_max(new, Relaxed);
         Some(new)
     }

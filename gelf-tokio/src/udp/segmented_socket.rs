@@ -98,8 +98,8 @@ impl SegmentedSocket {
         self.stats.truncated += u64::from(sent.is_some_and(|sent| sent.is_truncated));
     }
 
-    /// Sends the datagrams of one message. If one is not taken, the rest is not sent: the message cannot
-    /// become whole any more.
+    /// Sends the datagrams of one message. If one is not taken, the rest is not sent, since the message can
+    /// no longer become complete.
     pub(super) async fn send(
         &mut self,
         socket: &impl Socket,

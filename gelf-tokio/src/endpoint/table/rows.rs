@@ -379,7 +379,7 @@ fn level(text: &str) -> Result<CompressionLevel, Mistake> {
     CompressionLevel::new(number(text)?).ok_or(Mistake::Value)
 }
 
-/// A size beyond the address space is as good as the largest within it.
+/// A size beyond the address space means the largest size within it.
 fn size(text: &str) -> Result<usize, Mistake> {
     number(text).map(|size: u64| usize::try_from(size).unwrap_or(usize::MAX))
 }

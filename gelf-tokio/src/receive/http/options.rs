@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver), with the abuse that each limit stops.
+/// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver). Each field states its default, and each
+/// limit the abuse that it stops.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
@@ -41,11 +42,11 @@ pub struct HttpReceiverOptions {
     pub max_payload_len: usize,
     /// The bytes of the payloads that wait to be received: 16 MiB. A single one may be larger.
     pub max_queued_bytes: usize,
-    /// The payloads that may wait to be received: 1,024, at least 1. Requests are not answered meanwhile, and
-    /// their bodies not read.
+    /// The payloads that may wait to be received: 1,024, at least 1. While there is no room, requests are
+    /// neither read nor answered.
     pub max_queued_payloads: usize,
-    /// The path, compared as it is written: `/gelf`, as Graylog. Another one, or a query behind it, is
-    /// answered with 404.
+    /// The path, compared literally: `/gelf`, as Graylog. Any other path, or a query behind it, is answered
+    /// with 404.
     pub path: String,
     /// The time limit of a request from the end of its head until its payloads are in the queue: 30 s. It
     /// stops clients that send a byte now and then.

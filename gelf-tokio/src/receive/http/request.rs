@@ -127,7 +127,7 @@ async fn receive(
     declared: Declared,
     body: &mut Body,
 ) -> Result<(), Failure> {
-    // A client that waits for `100 Continue` is told before it has sent anything.
+    // A client that waits for `100 Continue` gets the answer before it has sent anything.
     if body.least_len() > max_packed_len(protocol.max_body_len) {
         return Err(Failure::Rejected(Rejection::BodyTooLarge));
     }

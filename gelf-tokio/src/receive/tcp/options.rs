@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use gelf_core::Framer;
 
-/// Limits of a [`TcpReceiver`](crate::TcpReceiver), with the abuse that each stops.
+/// Limits of a [`TcpReceiver`](crate::TcpReceiver). Each field states its default and the abuse that it
+/// stops.
 ///
-/// A connection that is closed for a limit is reset, so that the next write of its sender fails: after a
-/// plain end of the stream that write would succeed, and its messages would be lost without notice.
+/// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
+/// end of the stream that write would succeed, and its messages would be lost unnoticed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
@@ -25,8 +26,8 @@ pub struct TcpReceiverOptions {
     /// enough, first those whose unfinished frames have held some for the longest. It stops long frames that
     /// are begun on many connections and never ended; frames that arrive fast are not affected.
     pub max_buffered_bytes: usize,
-    /// The frames that may wait to be received: 1,024, at least 1. Connections are not read meanwhile, so
-    /// that senders wait too.
+    /// The frames that may wait to be received: 1,024, at least 1. While there is no room, connections are
+    /// not read, so that senders wait.
     pub max_queued_frames: usize,
     /// The bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
     pub max_queued_bytes: usize,
@@ -34,15 +35,15 @@ pub struct TcpReceiverOptions {
     pub handshake_timeout: Duration,
     /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
     /// because senders connect when they start, and their first message may come hours later. It stops
-    /// connections that are never used, where many are made.
+    /// connections that are never used.
     pub first_byte_timeout: Option<Duration>,
-    /// The time limit from the last byte of a connection to the next: none, because a quiet host is no fault,
-    /// and keepalive finds peers that are gone after two and a half minutes. It stops connections that are
+    /// The time limit from the last byte of a connection to the next: none, because an idle host is no fault,
+    /// and keepalive detects a vanished peer within two and a half minutes. It stops connections that are
     /// used once and kept.
     pub idle_timeout: Option<Duration>,
     /// The time limit of a frame from its first byte, or its 17th if it begins with white space, to its end:
-    /// 30 s. The time in which the connection is not read, for want of room, does not count. It stops frames
-    /// that come byte by byte.
+    /// 30 s. Time in which the connection is not read because the queue or the memory is full does not count.
+    /// It stops frames that come byte by byte.
     pub frame_timeout: Duration,
 }
 

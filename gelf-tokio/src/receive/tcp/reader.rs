@@ -161,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Delivers the frames that are whole. Returns whether the receiver is still there.
+    /// Delivers the whole frames. Returns whether the receiver still exists.
     async fn take_frames(&mut self) -> bool {
         let empty_frames = self.framer.empty_frames();
         let mut is_there = true;
@@ -195,7 +195,7 @@ impl Reader<'_> {
         End::Broken
     }
 
-    /// Waits for room in the queue, and puts a frame there. Returns whether the receiver is still there.
+    /// Waits for room in the queue, and puts a frame there. Returns whether the receiver still exists.
     async fn deliver(&self, frame: Result<Bytes, FrameTooLong>) -> bool {
         let frames = &self.protocol.frames;
         let lost = frames.cut.unless_disarmed();

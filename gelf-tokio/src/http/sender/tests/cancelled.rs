@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, yield_now};
 use super::server::{Peer, guarded, sender_to};
 use crate::endpoint::HttpOptions;
 
-/// The whole requests of each connection, by their bodies, and the bytes left when it ended.
+/// The bodies of the complete requests of each connection, and the bytes left when it ended.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
 /// Answers all requests on all connections, reading little at a time, and writing a byte.

@@ -10,7 +10,7 @@ use crate::receive::server::{End, Peer, Protocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Longer than anything takes, by the clock of the test.
+/// A time longer than any limit, by the clock of the test.
 const GUARD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A reader of one stream in memory.
