@@ -438,7 +438,7 @@ impl Following {
         }
     }
 
-    /// Returns the next part of a stream that may be silent without a limit, unless its container was
+    /// Returns the next part of a stream. The stream may be silent without a limit until its container is
     /// removed.
     async fn next_part(&mut self, body: &mut Body) -> Option<Result<Bytes, EngineError>> {
         loop {

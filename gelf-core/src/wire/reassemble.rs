@@ -215,7 +215,7 @@ impl fmt::Display for ReassemblyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CountMismatch { expected, found } => {
-                write!(f, "the chunk's sequence count is {found}, and that of its message {expected}")
+                write!(f, "the chunk's sequence count is {found}, but earlier chunks have {expected}")
             }
         }
     }
