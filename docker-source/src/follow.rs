@@ -138,7 +138,7 @@ struct Following {
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     has_warned: bool,
-    /// Whether the Engine does not know the container any more.
+    /// Whether the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,

@@ -188,8 +188,7 @@ impl Stats {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
     }
 
-    /// Notes that the container was removed. Its counters become part of the sum when its last line is
-    /// yielded.
+    /// Handles the removal of a container. Its counters become part of the sum when its last line is yielded.
     pub(crate) fn forget(&self, id: &ContainerId) {
         let mut all = lock(&self.containers);
         if let Some(stats) = all.known.remove(id) {

@@ -207,7 +207,7 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
 }
 
 #[tokio::test]
-async fn a_list_that_lags_behind_ends_no_follower() {
+async fn an_outdated_list_ends_no_follower() {
     let engine = SimulatedEngine::start().await;
     engine.freeze_list(true);
     let mut source = connect(&engine).await;
