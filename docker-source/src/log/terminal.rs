@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_or_malformed_stamp_is_text_in_a_long_line_too() {
+    fn an_earlier_stamp_or_one_in_another_format_is_text_in_a_long_line_too() {
         let first = "x".repeat(16_384);
         for rest in [
             format!("\r{T1}\r\n"),
