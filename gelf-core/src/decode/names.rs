@@ -14,7 +14,7 @@ const FEW: usize = 32;
 pub(super) struct Names {
     /// The key.
     state: RandomKey,
-    /// A bit set of the lowest bits of the fingerprints in `few`. If a name's bit is not set, `few` has no such name.
+    /// A bit set of the lowest bits of the fingerprints in `few`. A name without its bit is not in `few`.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,
