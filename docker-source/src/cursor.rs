@@ -15,7 +15,7 @@
 //! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the
 //! newest line of both, and lines are recognized by their identity (stamp, length, hash), not by their order
 //! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
-//! 65,536. Older lines are judged by their order, and reported as [too old](Novelty::TooOld).
+//! 65,536. When a request repeats older lines, their order decides, and they are [too old](Novelty::TooOld).
 //!
 //! These cases are uncertain:
 //!
@@ -443,7 +443,7 @@ mod tests {
     struct Log {
         records: Vec<Record>,
         since: Since,
-        /// `(every, count)`: after each `every` records, the last `count` are repeated, as on rotation.
+        /// `(every, count)`: after each `every` records, the last `count` + 1 are repeated, as on rotation.
         repeat: Option<(usize, usize)>,
     }
 

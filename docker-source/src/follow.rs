@@ -138,7 +138,7 @@ struct Following {
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     has_warned: bool,
-    /// Whether the Engine does not know the container any more.
+    /// Whether the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
@@ -438,7 +438,7 @@ impl Following {
         }
     }
 
-    /// Returns the next part of a stream that may be silent without a limit, unless its container was
+    /// Returns the next part of a stream. The stream may be silent without a limit until its container is
     /// removed.
     async fn next_part(&mut self, body: &mut Body) -> Option<Result<Bytes, EngineError>> {
         loop {

@@ -175,8 +175,8 @@ impl std::error::Error for InvalidField {}
 
 /// Converts records to messages, with one [`GelfFormat`].
 ///
-/// The formatter keeps the encoded [`FieldSet`]s of containers that have records: a few kilobytes each, freed
-/// some time after the last record and the source have dropped the container.
+/// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. They
+/// are freed some time after the last record and the source have dropped the container.
 ///
 /// # Examples
 ///

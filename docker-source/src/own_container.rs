@@ -19,8 +19,8 @@ const MOUNTED_FILES: [(&str, &str); 3] =
 ///
 /// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
 /// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,
-/// since a user may mount others over them. In a Kubernetes pod, the folder is that of the pod's sandbox, or
-/// of no container at all.
+/// since a user may mount others over them. In a Kubernetes pod, the folder belongs to the pod's sandbox, or
+/// to no container at all.
 ///
 /// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
 /// file system, the fifth the mount point.

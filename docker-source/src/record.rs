@@ -73,8 +73,8 @@ impl Record {
         &self.line.bytes
     }
 
-    /// Returns the length of the line. It exceeds that of [`bytes`](Self::bytes) if the line was longer than
-    /// 1 MiB and was cut.
+    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was longer
+    /// than 1 MiB and was cut.
     pub fn length(&self) -> usize {
         self.line.length
     }

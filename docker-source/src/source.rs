@@ -153,8 +153,8 @@ impl SourceBuilder {
     /// are written from now on are read.
     ///
     /// # Errors
-    /// Returns errors that are [permanent](EngineError::is_permanent). After any other error, which is logged
-    /// once per outage, the request is sent again.
+    /// Returns an error if it is [permanent](EngineError::is_permanent). Other errors are logged once per
+    /// outage, and the request is sent again.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

@@ -21,7 +21,7 @@ pub struct LineCounts {
     pub read: u64,
     /// Lines that [`Source::next`](crate::Source::next) yielded.
     pub yielded: u64,
-    /// Lines that were skipped because they are empty or white space.
+    /// Lines that were skipped because they are empty or only white space.
     pub skipped_empty: u64,
     /// Lines that were skipped because they had been read before. The Engine sends some lines again when a
     /// log is requested again; Docker 20.10 also does so when it rotates its files.
@@ -38,7 +38,7 @@ pub struct LineCounts {
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that resumed an earlier one, or looked for lines that it had left out.
+    /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
     pub resumes: u64,
     /// Starts of a container whose log driver does not support reading (status 501).
     pub unreadable: u64,
@@ -188,8 +188,7 @@ impl Stats {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
     }
 
-    /// Notes that the container was removed. Its counters become part of the sum when its last line is
-    /// yielded.
+    /// Handles the removal of a container. Its counters become part of the sum when its last line is yielded.
     pub(crate) fn forget(&self, id: &ContainerId) {
         let mut all = lock(&self.containers);
         if let Some(stats) = all.known.remove(id) {

@@ -50,7 +50,7 @@ pub(crate) struct Supervisor {
     followers: JoinSet<ExitReason>,
     /// The containers of the followers' tasks.
     tasks: HashMap<task::Id, ContainerId>,
-    /// The number of applied events, to tell whether a list is older than an event.
+    /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
@@ -342,7 +342,7 @@ impl Entry {
     }
 }
 
-/// Waits for the list; without a request, for ever.
+/// Waits for the list; if none was requested, waits for ever.
 async fn finished(listing: &mut Option<Listing>) -> Result<Listed, EngineError> {
     match listing {
         Some(list) => list.await,

@@ -16,8 +16,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The timeout of a request until the headers of its answer: 10 s. An Engine that hangs must not block
-    /// its callers.
+    /// The timeout until the headers of an answer arrive: 10 s. An Engine that hangs must not block its
+    /// callers.
     pub headers: Duration,
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
@@ -26,15 +26,15 @@ pub struct Timing {
     pub catch_up: Duration,
     /// The silence after which the log stream of a removed container counts as ended: 10 s.
     pub removed: Duration,
-    /// The interval between two lists of all containers: 30 s. The Engine may drop events, so they are
-    /// checked against a list.
+    /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
+    /// compared with the followed containers.
     pub list_interval: Duration,
-    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait doubles.
+    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before.
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
-    /// The first wait before a container's log is requested again: 100 ms. Each wait doubles until a new line
-    /// arrives.
+    /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
+    /// until a new line arrives.
     pub resume_min: Duration,
     /// The longest wait before a container's log is requested again: 5 s.
     pub resume_max: Duration,

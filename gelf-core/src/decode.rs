@@ -346,7 +346,7 @@ impl fmt::Display for DeviationKind {
             Self::ControlCharacter => f.write_str("a string contains a raw control character"),
             Self::DuplicateKey => f.write_str("a name occurs twice"),
             Self::FieldName => {
-                f.write_str("a field's name has other characters than letters, digits, '_', '.' and '-'")
+                f.write_str("a field's name has characters other than letters, digits, '_', '.' and '-'")
             }
             Self::FieldValue => f.write_str("a field's value is neither a string nor a number"),
             Self::InvalidUtf8 => f.write_str("the text is not UTF-8"),
@@ -375,7 +375,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::NameTooLong => f.write_str("a member's name is too long")?,
             DecodeErrorKind::PayloadTooLarge => f.write_str("the payload is too long")?,
             DecodeErrorKind::NotAnObject => f.write_str("the payload is not a JSON object")?,
-            DecodeErrorKind::TooDeep => write!(f, "the payload is nested more than {MAX_DEPTH} deep")?,
+            DecodeErrorKind::TooDeep => write!(f, "the payload is nested more than {MAX_DEPTH} levels deep")?,
             DecodeErrorKind::TooManyMembers => f.write_str("the message has too many members")?,
         }
         write!(f, " (byte {})", self.offset)

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_message_replaces_that_of_its_field_set() {
+    fn a_field_of_the_message_replaces_the_field_of_its_field_set() {
         let set = FieldSet::builder("h").field(name("a"), 1).field(name("b"), 2).field(name("c"), 3).build();
         let message = set.message("s").with_field(name("b"), "mine");
         assert_eq!(
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn full_message_is_cut_first_and_its_own_marker_stays() {
+    fn full_message_is_cut_first_and_a_field_named_truncated_is_kept() {
         let message =
             Message::new("h", "short").with_full_message("f".repeat(100)).with_field(name("truncated"), 999);
         let of = |full: &str| {

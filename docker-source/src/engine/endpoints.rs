@@ -29,7 +29,7 @@ impl EngineClient {
     /// Requests the Engine's newest API version and chooses one that both sides support.
     ///
     /// # Errors
-    /// Returns [`EngineError::TooOld`] if there is none, besides the errors of every request.
+    /// Returns [`EngineError::TooOld`] if there is none. Other errors are the same as for every request.
     pub(crate) async fn negotiate(&self) -> Result<ApiVersion, EngineError> {
         let answer = self.get("_ping", "/_ping").await?;
         let newest: ApiVersion = answer
@@ -72,7 +72,7 @@ impl EngineClient {
         Ok(answer.body)
     }
 
-    /// Requests a container's log. The first value is the content type, which may tell the framing.
+    /// Requests a container's log. The first value is the content type, which may indicate the framing.
     pub(crate) async fn logs(
         &self,
         id: &ContainerId,

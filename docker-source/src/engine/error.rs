@@ -143,7 +143,7 @@ impl fmt::Display for EngineError {
         match self {
             Self::Address(error) => error.fmt(f),
             Self::Answer { endpoint, reason } => {
-                write!(f, "invalid response of the Engine to GET {endpoint}: {reason}")
+                write!(f, "invalid response from the Engine to GET {endpoint}: {reason}")
             }
             Self::Connect { address, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => write!(
@@ -171,11 +171,11 @@ impl fmt::Display for EngineError {
                 write!(f, "the Engine did not answer GET {endpoint} within {} s", after.as_secs_f64())
             }
             Self::TooLarge { endpoint, limit } => {
-                write!(f, "the response of the Engine to GET {endpoint} is longer than {limit} bytes")
+                write!(f, "the Engine's response to GET {endpoint} is longer than {limit} bytes")
             }
             Self::TooOld { engine } => write!(
                 f,
-                "the Engine supports API versions up to {engine}, {} is required: upgrade to Docker 19.03 or later",
+                "the Engine supports API versions up to {engine}, but {} is required: upgrade to Docker 19.03 or later",
                 ApiVersion::OLDEST
             ),
         }

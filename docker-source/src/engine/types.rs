@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for ContainerId {
     }
 }
 
-/// An element of a list that may be invalid without making the list invalid.
+/// An element of a list. If it is invalid, the rest of the list is still read.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Lenient<T> {

@@ -12,7 +12,7 @@ use crate::log::LogStream;
 /// The maximum length of a command that is sent: 8 KiB. A command line may contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
-/// The shape of messages, which is that of another program.
+/// The shape of messages: the program whose messages they imitate.
 ///
 /// Dashboards, filters and grok patterns that were written for that program keep working.
 ///

@@ -17,10 +17,10 @@ use super::piece::Piece;
 use super::stamp::{MissingTimestamp, split_stamp};
 use super::stream::LogStream;
 
-/// The longest frame that is accepted: 1 MiB, stamp included.
+/// The maximum length of a frame: 1 MiB, stamp included.
 ///
-/// Docker's frames are shorter than 50 KB; Podman sends a line of any length as one frame. Lines are cut at
-/// 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could make the reader
+/// Docker's frames are shorter than 50 KB; Podman joins the pieces of a line into one frame. Lines are cut
+/// at 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could make the reader
 /// collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 

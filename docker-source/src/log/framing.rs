@@ -14,8 +14,8 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// Detects the framing by the response's `Content-Type`, else by `Config.Tty` of the container, else by
-    /// the first bytes of the body. `Ok(None)` asks for more of those.
+    /// Detects the framing by the response's `Content-Type`, by `Config.Tty` of the container, or by the
+    /// first bytes of the body, in this order. `Ok(None)` asks for more bytes.
     ///
     /// Only the content type `application/vnd.docker.multiplexed-stream` is proof. An Engine labels *every*
     /// log `application/vnd.docker.raw-stream` for a client that uses an API version below 1.42; Engines

@@ -17,8 +17,8 @@ use super::framing::Framing;
 use super::piece::{PIECE_LENGTH, Piece};
 use super::stream::LogStream;
 
-/// The longest line that is kept whole: 1 MiB. The limit stops a container that never ends its line from
-/// filling the memory.
+/// The maximum length of a line that is kept whole: 1 MiB. The limit stops a container that never ends its
+/// line from filling the memory.
 const LINE_MAX: usize = 1024 * 1024;
 
 /// A line, as the container wrote it.
@@ -28,7 +28,7 @@ pub(crate) struct Line {
     /// The Engine's stamp: the time at which it received the first 16 KiB of the line, or all of a shorter
     /// line.
     pub(crate) time: Timestamp,
-    /// The first 1 MiB of the line, without its ending (`\n`, or `\r\n` of a terminal). It may not be UTF-8.
+    /// The first 1 MiB of the line, without its ending (`\n`, or `\r\n` of a terminal). It need not be UTF-8.
     pub(crate) bytes: Bytes,
     /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
     /// cut.
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_of_both_streams_are_joined_apart() {
+    fn long_lines_of_both_streams_are_joined_separately() {
         let (x, y) = ("x".repeat(16_384), "y".repeat(16_384));
         let (lines, _) = framed([
             piece(Stdout, 1, &x),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminals_line_cut_within_its_ending_counts_no_ending() {
+    fn a_terminals_line_cut_within_its_ending_has_a_length_without_it() {
         let mut joiner = LineJoiner::with_max_line(Framing::Terminal, 4);
         let lines =
             join(&mut joiner, [piece(Stdout, 1, "abc"), piece(Stdout, 1, "\r"), piece(Stdout, 1, "\n")]);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_open_line_is_that_of_either_stream() {
+    fn the_oldest_open_line_may_be_on_either_stream() {
         let x = "x".repeat(16_384);
         let (_, mut joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
         assert_eq!(joiner.oldest_open(), Some(at(5)));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_open_at_the_end_are_emitted_as_not_ended_earlier_first() {
+    fn finish_emits_open_lines_in_order_as_not_ended() {
         let x = "x".repeat(16_384);
         let (_, joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
         let open = |stream, nanos| Line { ended: false, ..line(stream, nanos, &x) };

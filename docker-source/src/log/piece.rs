@@ -16,7 +16,7 @@ pub(crate) const PIECE_LENGTH: usize = 16 * 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Piece {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp; all pieces of a line carry the same.
+    /// The Engine's stamp; all pieces of a line carry the same stamp.
     pub(crate) time: Timestamp,
     /// The bytes that the container wrote, including the newline that ends a line.
     ///

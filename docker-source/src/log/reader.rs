@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_at_the_end_is_a_line_without_an_end() {
+    fn the_rest_of_the_log_is_a_line_that_has_not_ended() {
         let mut reader = LogReader::new(None, Some(true));
         reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest");
         assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);

@@ -3,7 +3,7 @@
 use gelf_core::Timestamp;
 use memchr::memchr2;
 
-/// The largest length of a stamp, including the space behind it.
+/// The maximum length of a stamp, including the space behind it.
 ///
 /// The longest stamp in use, with nanoseconds and an offset from UTC, takes 36 bytes.
 pub(super) const STAMP_MAX: usize = 40;
@@ -17,7 +17,7 @@ pub(super) struct Stamped<'a> {
     pub(super) text: &'a [u8],
 }
 
-/// The text does not start with a stamp.
+/// The error for a text that does not start with a stamp.
 #[derive(Debug)]
 pub(super) struct MissingTimestamp;
 

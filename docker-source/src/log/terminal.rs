@@ -5,8 +5,8 @@
 //! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
 //! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has
 //!   replaced bytes that are not UTF-8) *the same stamp* stands in the middle of the line.
-//! * The `local` driver drops the newline of such a line's last record: the *later stamp* of the next line
-//!   follows its `\r` at once.
+//! * The `local` driver omits the newline of the last record of such a line, so that the *later stamp* of the
+//!   next line directly follows its `\r`.
 //!
 //! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
 //! bytes, and for a later one only behind a `\r` in the last record of a long line.
@@ -29,8 +29,8 @@ use super::stream::LogStream;
 /// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes that stay behind when a part is emitted, to be searched again when more has
-/// arrived. It is more than a `\r` and a stamp, so that a stamp which is cut there is still found.
+/// The number of bytes that are kept when a part is emitted, and searched again when more has arrived. A
+/// `\r` and a stamp are shorter, so a stamp that is cut there is still found.
 const OVERLAP: usize = 64;
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ struct Record {
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,
-    /// The number of bytes at the front of the input that hold no end of the record.
+    /// The number of bytes at the front of the input that do not contain the end of the record.
     searched: usize,
 }
 
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_or_malformed_stamp_is_text_in_a_long_line_too() {
+    fn an_earlier_stamp_or_one_in_another_format_is_text_in_a_long_line_too() {
         let first = "x".repeat(16_384);
         for rest in [
             format!("\r{T1}\r\n"),

@@ -118,7 +118,7 @@ async fn later_records_have_the_new_name() {
     web.line(Stream::Stdout, "one");
     assert_eq!(next(&mut source).await.container().name(), "old");
     web.rename("new");
-    // The event and the log come by different connections. Lines until then may still have the old name.
+    // The event and the log arrive on different connections. Earlier lines may still have the old name.
     let named = async {
         loop {
             web.line(Stream::Stdout, "more");
@@ -198,7 +198,7 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
     engine.wait_for(1, &format!("{}/json", old.id())).await;
     // At its start, at its end, and now.
     engine.wait_for(3, &format!("{}/json", read.id())).await;
-    // When the line of another container has arrived, the follower has handled the answers.
+    // Once the line of another container arrives, the follower has handled the answers.
     let other = engine.create(ContainerOptions::named("other"));
     other.start();
     other.line(Stream::Stdout, "other");
@@ -207,7 +207,7 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
 }
 
 #[tokio::test]
-async fn a_list_that_lags_behind_ends_no_follower() {
+async fn an_outdated_list_ends_no_follower() {
     let engine = SimulatedEngine::start().await;
     engine.freeze_list(true);
     let mut source = connect(&engine).await;

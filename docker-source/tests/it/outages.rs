@@ -15,7 +15,7 @@ async fn an_engine_that_is_too_old_is_a_permanent_error() {
     assert!(error.is_permanent());
     assert_eq!(
         error.to_string(),
-        "the Engine supports API versions up to 1.39, 1.40 is required: upgrade to Docker 19.03 or later"
+        "the Engine supports API versions up to 1.39, but 1.40 is required: upgrade to Docker 19.03 or later"
     );
 }
 

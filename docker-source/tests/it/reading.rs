@@ -156,7 +156,7 @@ async fn a_connection_cut_at_any_byte_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_without_its_last_lines_is_caught_up() {
+async fn last_lines_that_a_stream_omits_are_read_afterwards() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
@@ -401,7 +401,7 @@ async fn a_temporary_refusal_is_retried() {
 }
 
 #[tokio::test]
-async fn without_an_inspection_the_metadata_are_those_of_the_event() {
+async fn without_an_inspection_the_metadata_are_from_the_event() {
     for status in [404, 409] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -438,7 +438,7 @@ async fn a_log_that_is_gone_is_not_requested_again() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_every_line_and_bounds_those_in_flight() {
+async fn a_slow_reader_gets_every_line_and_lines_in_flight_are_bounded() {
     let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
     let mut source = connect(&engine).await;
     let stats = source.stats();

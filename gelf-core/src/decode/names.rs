@@ -14,7 +14,7 @@ const FEW: usize = 32;
 pub(super) struct Names {
     /// The key.
     state: RandomKey,
-    /// A bit set of the lowest bits of the fingerprints in `few`. A name whose bit is not set is new.
+    /// A bit set of the lowest bits of the fingerprints in `few`. A name without its bit is not in `few`.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,

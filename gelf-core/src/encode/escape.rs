@@ -9,8 +9,8 @@ use bytes::BytesMut;
 /// the capacity is not checked in between.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the text, without quotes, to a buffer whose written part ends at `at`; the bytes behind it are
-/// overwritten. Returns the new end. The buffer is then again at least [`SLACK`] bytes longer.
+/// Writes the text, without quotes, to a buffer whose written part ends at `at`, and overwrites the bytes
+/// behind it. Returns the new end. Afterwards the buffer is at least [`SLACK`] bytes longer than that.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
@@ -214,8 +214,8 @@ const fn written(byte: u8) -> [u8; 8] {
     [b'\\', short, 0, 0, 0, 0, 0, 2]
 }
 
-/// Sets the high bit of the first byte, the lowest first, that needs an escape. Higher bits may be wrong
-/// because of a borrow, and must not be used.
+/// Sets the high bit of the lowest byte that needs an escape. Higher bits may be wrong because of a borrow,
+/// and must not be used.
 #[inline(always)]
 const fn escapes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -245,9 +245,9 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
 
-/// Unescapes the text into the buffer behind its first `at` bytes, up to the end of the string, an escape of
-/// the long form (`\u`), a byte that a string must not contain, or the last few bytes. Returns the number of
-/// bytes read, and the end of the written part; the bytes behind it are undefined.
+/// Unescapes the text into the buffer behind its first `at` bytes. Stops at the end of the string, at an
+/// escape of the long form (`\u`), at a byte that a string must not contain, or before the last few bytes.
+/// Returns the number of bytes read and the end of the written part; the bytes behind it are undefined.
 #[allow(
     clippy::indexing_slicing,
     reason = "the buffer is extended beyond `at`, and the clean bytes are a part of the word that the text begins with"

@@ -199,7 +199,7 @@ impl fmt::Display for InvalidFieldName {
             Self::Character { at } => {
                 write!(
                     f,
-                    "a field name has only ASCII letters, digits, '_', '.' and '-'; byte {at} is another"
+                    "a field name may have only ASCII letters, digits, '_', '.' and '-'; byte {at} is none of these"
                 )
             }
             Self::Empty => f.write_str("the field name is empty"),

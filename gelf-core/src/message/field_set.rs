@@ -44,7 +44,7 @@ struct Inner {
 struct Field {
     name: FieldName<'static>,
     value: Value<'static>,
-    /// `,"_name":value`, a part of the set's `encoded`.
+    /// The text `,"_name":value`, a slice of the set's `encoded`.
     encoded: Bytes,
 }
 

@@ -68,7 +68,7 @@ impl Level {
         }
     }
 
-    /// Finds the level that a word names.
+    /// Returns the level that a keyword names.
     pub(crate) fn from_keyword(word: &str) -> Option<Self> {
         const KEYWORDS: [(&str, Level); 18] = [
             ("emerg", Level::Emergency),
@@ -136,7 +136,7 @@ impl fmt::Display for InvalidLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name => f.write_str("not the name of a syslog severity"),
-            Self::Number(number) => write!(f, "{number} is not a syslog severity, which are 0 to 7"),
+            Self::Number(number) => write!(f, "{number} is not a syslog severity from 0 to 7"),
         }
     }
 }

@@ -30,7 +30,7 @@ impl fmt::Display for MessageId {
 
 /// A source of message ids for a [`Chunker`].
 pub trait MessageIdSource {
-    /// Returns an id that no other message, from this sender or another, has had within the last seconds.
+    /// Returns an id that no other message of any sender has had within the last seconds.
     fn next_id(&mut self) -> MessageId;
 }
 
@@ -150,7 +150,7 @@ impl fmt::Display for InvalidChunk {
             Self::HeaderTruncated { len } => write!(f, "the chunk has {len} bytes, fewer than its header"),
             Self::Magic => f.write_str("not a chunk"),
             Self::SequenceOutOfRange { number, count } => {
-                write!(f, "the chunk's sequence number is {number}, and its sequence count {count}")
+                write!(f, "the chunk's sequence number is {number}, but its sequence count is {count}")
             }
         }
     }
@@ -353,7 +353,7 @@ pub struct PayloadTooLarge {
 
 impl fmt::Display for PayloadTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload has {} bytes, and {MAX_CHUNKS} chunks hold at most {}", self.len, self.max)
+        write!(f, "the payload has {} bytes, but {MAX_CHUNKS} chunks hold at most {}", self.len, self.max)
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Compression {
     None,
     /// gzip (RFC 1952), which is GELF's default and which every UDP reader accepts.
     Gzip(CompressionLevel),
-    /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input knows no other.
+    /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input accepts no other.
     Zlib(CompressionLevel),
 }
 

@@ -16,8 +16,8 @@ use crate::message::Message;
 /// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The number of lengths that are tried until a truncated message fits in compressed form. After that it is
-/// sent plain.
+/// The maximum number of lengths that are tried to make a truncated message fit in compressed form. After
+/// that it is sent plain.
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.

@@ -11,7 +11,7 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub struct Decompressor {
     limit: usize,
     inflater: Inflater,
-    /// The output buffer. Its length is that of the longest output, not of the last.
+    /// The output buffer, as long as the longest output so far.
     buffer: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
 //! The encoding of a payload, by its first bytes.
 
-/// The encoding of a payload or datagram, which its first bytes tell (GELF: "magic bytes").
+/// The encoding of a payload or datagram, determined by its first bytes (GELF: "magic bytes").
 ///
 /// ```
 /// use gelf_core::wire::Encoding;

@@ -87,7 +87,7 @@ impl Framer {
     /// [`FrameTooLong`]; the frame is skipped.
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
         loop {
-            // A buffer that became shorter is another one: it is searched from its beginning.
+            // A buffer that became shorter is a different one, and is searched from its beginning.
             let (searched, unsearched) = src.split_at_checked(self.searched).unwrap_or((&[], &src[..]));
             let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| searched.len() + at)
             else {
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(lines(&[b"Test", b"Line\r\ng\r\n"]), expect(&[Ok(b"TestLine"), Ok(b"g")]));
         assert_eq!(lines(&[b"a\r", b"\nb\n\r\n\n"]), expect(&[Ok(b"a"), Ok(b"b")]));
         assert_eq!(lines(&[b"a\0b\r\r\n"]), expect(&[Ok(b"a\0b\r")]));
-        // However it is split, a line is too long or not.
+        // The split of the stream does not change which lines are too long.
         for pieces in [&[&b"abc\r\nd\n"[..]][..], &[b"abc\r", b"\nd\n"]] {
             let mut framer = Framer::new(3).with_delimiter(Delimiter::Newline);
             assert_eq!(frames(&mut framer, pieces), expect(&[TOO_LONG, Ok(b"d")]));

@@ -316,7 +316,7 @@ impl Inflater {
     /// Returns the first part of the header, from this one on, that the flags say is there; or the data
     /// behind it.
     fn header_part(&self, first: u8) -> State {
-        // The order of the parts is not that of the flags' bits.
+        // The parts are not in the order of the flags' bits.
         let mut skipped = true;
         for part in [EXTRA, NAME, COMMENT, HEADER_CHECKSUM] {
             skipped &= part != first;
@@ -387,7 +387,7 @@ impl fmt::Debug for Inflater {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecompressError {
-    /// A checksum or length in the data is not that of its content.
+    /// A checksum or length in the data does not match the content.
     Checksum,
     /// The deflate data is malformed.
     Corrupt,

@@ -202,7 +202,7 @@ pub struct ReassemblyStats {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReassemblyError {
-    /// The sequence count differs from that of the earlier chunks.
+    /// The sequence count differs from the count in the earlier chunks.
     CountMismatch {
         /// The sequence count of the first chunk.
         expected: u8,
@@ -215,7 +215,7 @@ impl fmt::Display for ReassemblyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CountMismatch { expected, found } => {
-                write!(f, "the chunk's sequence count is {found}, and that of its message {expected}")
+                write!(f, "the chunk's sequence count is {found}, but earlier chunks have {expected}")
             }
         }
     }
@@ -268,7 +268,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     /// Handles a chunk that arrived at `now` from `source`. The payload of a message that it completes is
-    /// valid until the next call. The payload of a message of one chunk is that of the chunk.
+    /// valid until the next call. For a message of one chunk, it is the payload of the chunk.
     ///
     /// # Errors
     /// [`ReassemblyError`] if the chunk does not belong to the earlier chunks of its message.

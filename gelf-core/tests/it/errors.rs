@@ -34,7 +34,7 @@ fn decoding() {
     assert_eq!(with(r#""host":"h""#), "a name occurs twice (byte 48)");
     assert_eq!(
         with(r#""_a/b":1"#),
-        "a field's name has other characters than letters, digits, '_', '.' and '-' (byte 48)"
+        "a field's name has characters other than letters, digits, '_', '.' and '-' (byte 48)"
     );
     assert_eq!(with(r#""_a":true"#), "a field's value is neither a string nor a number (byte 48)");
     assert_eq!(with(r#""level":8"#), "level is not 0 to 7 (byte 48)");
@@ -50,7 +50,7 @@ fn decoding() {
     assert_eq!(strict(&format!("{PAYLOAD}x")), "text follows the object (byte 48)");
     assert_eq!(strict(&format!("{PAYLOAD}\0")), "null bytes follow the object (byte 48)");
     let brackets = format!(r#""_a":{}{}"#, "[".repeat(200), "]".repeat(200));
-    assert_eq!(with(&brackets), "the payload is nested more than 128 deep (byte 180)");
+    assert_eq!(with(&brackets), "the payload is nested more than 128 levels deep (byte 180)");
     assert_eq!(text_of(Decoder::strict().decode(b"{\"\xff\":1}")), "the text is not UTF-8 (byte 2)");
     let blank = r#"{"version":"1.1","host":"h","short_message":""}"#;
     assert_eq!(strict(blank), "short_message is blank (byte 28)");
@@ -94,7 +94,7 @@ fn datagrams() {
     assert_eq!(read(b"\x1e\x0f123"), "the chunk has 5 bytes, fewer than its header");
     assert_eq!(read(&chunk(0, 0)), "the chunk's sequence count is 0");
     assert_eq!(read(&chunk(0, 200)), "the chunk's sequence count is 200, more than 128");
-    assert_eq!(read(&chunk(3, 3)), "the chunk's sequence number is 3, and its sequence count 3");
+    assert_eq!(read(&chunk(3, 3)), "the chunk's sequence number is 3, but its sequence count is 3");
     assert_eq!(read(&chunk(0, 1)), "an empty payload");
     let nested = [chunk(0, 1), chunk(0, 1)].concat();
     assert_eq!(read(&nested), "the payload of a message is a chunk");
@@ -113,7 +113,7 @@ fn datagrams() {
     let mut reader = DatagramReader::<()>::default();
     assert_eq!(reader.read(Instant::now(), (), &chunk(0, 2)), Ok(None));
     let error = reader.read(Instant::now(), (), &chunk(1, 3)).unwrap_err();
-    assert_eq!(error.to_string(), "the chunk's sequence count is 3, and that of its message 2");
+    assert_eq!(error.to_string(), "the chunk's sequence count is 3, but earlier chunks have 2");
     assert_eq!(text_of(ChunkHeader::parse(b"{}")), "not a chunk");
     let gzip = Compressor::new(Compression::default()).compress(&[b' '; 100]).to_vec();
     assert_eq!(
@@ -128,16 +128,16 @@ fn sizes() {
     let mut chunker = Chunker::new(size);
     assert_eq!(
         text_of(chunker.split(&[b'a'; 200])),
-        "the payload has 200 bytes, and 128 chunks hold at most 128"
+        "the payload has 200 bytes, but 128 chunks hold at most 128"
     );
     let mut writer = DatagramWriter::new(Compression::None, size).with_encoder(Encoder::new());
     let message = Message::new("h", "m".repeat(200));
     let error = writer.write(&message).unwrap_err();
     assert!(error.source().is_none());
-    assert_eq!(error.to_string(), "the payload has 247 bytes, and 128 chunks hold at most 128");
+    assert_eq!(error.to_string(), "the payload has 247 bytes, but 128 chunks hold at most 128");
     assert_eq!(
         text_of(writer.write_payload(&[b'a'; 129])),
-        "the payload has 129 bytes, and 128 chunks hold at most 128"
+        "the payload has 129 bytes, but 128 chunks hold at most 128"
     );
     let mut writer = DatagramWriter::new(Compression::None, size).with_overflow(Overflow::Truncate);
     let message = message.try_field("x", "y".repeat(200)).unwrap();
@@ -162,9 +162,9 @@ fn values() {
     assert_eq!(text_of(FieldName::new("n".repeat(2000))), "the field name has 2000 bytes, more than 1023");
     assert_eq!(
         text_of(FieldName::new("a b")),
-        "a field name has only ASCII letters, digits, '_', '.' and '-'; byte 1 is another"
+        "a field name may have only ASCII letters, digits, '_', '.' and '-'; byte 1 is none of these"
     );
-    assert_eq!(text_of(Level::try_from(8u8)), "8 is not a syslog severity, which are 0 to 7");
+    assert_eq!(text_of(Level::try_from(8u8)), "8 is not a syslog severity from 0 to 7");
     assert_eq!(text_of(Timestamp::from_decimal("noon")), "not a timestamp");
     assert_eq!(text_of(Timestamp::from_decimal("1e99")), "the timestamp is out of range");
 }

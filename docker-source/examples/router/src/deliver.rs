@@ -4,7 +4,7 @@
 //! fills, reading pauses, and the Engine's log files hold the rest. Over TCP and TLS a record is kept until
 //! the destination's operating system has acknowledged all of it. If the connection breaks first, the record
 //! is sent again on the next one. Over UDP a host without a listener refuses datagrams. Their lines are
-//! dropped and counted, since no sign tells when the host would accept them.
+//! dropped and counted, since nothing indicates when the host would accept them.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! The default `host` of messages, from the file and the variables by which images of Logspout are
-//! configured.
+//! The default `host` of messages, from the file and the variables that configure images of Logspout.
 
 use std::io;
 
@@ -16,7 +15,7 @@ pub(crate) struct Host {
     pub(crate) source: &'static str,
 }
 
-/// Finds the name in the file, else in a variable; blank names are ignored.
+/// Finds the name in the file or, if that has none, in a variable; blank names are ignored.
 ///
 /// `file` is the result of reading [`HOST_FILE`], `variable` looks up the environment. The second result is a
 /// warning about an unusable file, such as the directory that Docker creates for a mount whose source is

@@ -23,7 +23,8 @@ pub(crate) enum Root {
     Kept(String),
 }
 
-/// Changes from root to nobody and the group of the Engine's socket, unless nobody could not use the socket.
+/// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if that
+/// user could not use the socket.
 ///
 /// Affects the calling thread and the threads that it starts later, so call it before other threads exist.
 pub(crate) fn drop_root(engine: &EngineAddress) -> Root {

@@ -95,7 +95,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     Ok(())
 }
 
-/// Sets the host of routes without one to that of the host file or the environment, if any.
+/// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
 fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     let (host, warning) = host::find(std::fs::read_to_string(HOST_FILE), |name| std::env::var(name).ok());
     if let Some(warning) = warning {

@@ -16,7 +16,7 @@ pub struct DatagramStats {
     pub chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads returned in spite of a deviation, by deviation.
+    /// Payloads returned although their datagrams deviated, by deviation.
     pub deviations: DatagramDeviationCounts,
     /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,
@@ -76,7 +76,7 @@ impl DatagramErrorCounts {
     }
 }
 
-/// The number of payloads that were returned in spite of each [`DatagramDeviation`].
+/// The number of payloads that were returned with each [`DatagramDeviation`].
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

@@ -83,8 +83,9 @@ impl Chunks {
         grown
     }
 
-    /// Makes room for a chunk, and ahead for at most as much as has arrived and as the sequence count
-    /// announces. The sequence count alone allocates nothing, since it costs a sender nothing.
+    /// Makes room for a chunk, and reserves memory for later chunks: at most as much as has arrived, and no
+    /// more than the sequence count announces. The count alone allocates nothing, since it costs a sender
+    /// nothing.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

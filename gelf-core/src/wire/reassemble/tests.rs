@@ -135,7 +135,7 @@ fn any_order_gives_the_same_message() {
 }
 
 #[test]
-fn an_empty_last_chunk_completes_as_go_gelf_sends_it() {
+fn an_empty_last_chunk_from_go_gelf_completes_its_message() {
     let mut harness = Harness::new();
     harness.chunk(A, 1, 0, 3, &[b'a'; 1408]);
     harness.chunk(A, 1, 1, 3, &[b'b'; 1408]);
@@ -477,7 +477,7 @@ struct Operation {
     source: bool,
     id: u8,
     number: u8,
-    /// A payload or a count that differs from those of the other chunks.
+    /// A payload or a count that differs from the other chunks.
     wrong: u8,
 }
 
