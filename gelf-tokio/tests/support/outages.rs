@@ -123,8 +123,8 @@ impl Sending {
         Self::run(Client::builder(endpoint).build_with_receipts().unwrap())
     }
 
-    pub fn start_with(endpoint: &Endpoint, book: &Arc<Book>) -> Self {
-        Self::run(Client::builder(endpoint).resolver(book.clone()).build_with_receipts().unwrap())
+    pub fn start_with(endpoint: &Endpoint, resolver: &Arc<ScriptedResolver>) -> Self {
+        Self::run(Client::builder(endpoint).resolver(resolver.clone()).build_with_receipts().unwrap())
     }
 
     pub fn run((client, receipts, driver): (Client<u64>, Receipts<u64>, Driver<u64>)) -> Self {
@@ -405,12 +405,12 @@ pub enum Answer {
 
 /// A resolver that returns its answers in order, and repeats the last one.
 #[derive(Debug)]
-pub struct Book {
+pub struct ScriptedResolver {
     answers: Mutex<VecDeque<Answer>>,
     lookups: AtomicU64,
 }
 
-impl Book {
+impl ScriptedResolver {
     pub fn new(answers: impl Into<VecDeque<Answer>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into()), lookups: AtomicU64::new(0) })
     }
@@ -424,7 +424,7 @@ impl Book {
     }
 }
 
-impl Resolve for Book {
+impl Resolve for ScriptedResolver {
     fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
         assert_eq!(host, "logs.example");
         self.lookups.fetch_add(1, Ordering::SeqCst);

@@ -16,7 +16,7 @@ async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// Runs a program in a runtime of its own, which is dropped when `main` returns.
+/// Runs a program in a separate runtime, which is dropped when the program returns.
 fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())

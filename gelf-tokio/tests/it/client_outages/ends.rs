@@ -7,7 +7,7 @@ use gelf_tokio::{Client, DropReason, Endpoint, NotQueuedReason, Outcome};
 use tokio::time::Instant;
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
+use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, send, tcp};
 
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
@@ -124,8 +124,8 @@ async fn a_driver_that_never_ran_drops_all_messages() {
 #[tokio::test(start_paused = true)]
 async fn a_driver_without_messages_ends_with_the_last_client_during_a_pause() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
-        let book = Book::new([Answer::Unknown]);
-        let sending = Sending::start_with(&uri.parse().unwrap(), &book);
+        let resolver = ScriptedResolver::new([Answer::Unknown]);
+        let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);
         tokio::time::sleep(Duration::from_secs(300)).await;
         assert!(sending.stats().failed_connects >= 5, "{:?}", sending.stats());
         assert_account(&sending.stats(), 0);
