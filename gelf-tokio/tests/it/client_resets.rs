@@ -12,26 +12,23 @@ use gelf_tokio::{Client, Endpoint, Outcome};
 use message_oracle::{Messages, Oracle};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, within};
 use crate::support::sink::{cut_segment, drain, drop_all, listen, pass_all, reset, texts, unread};
-
-/// Time limit of each step.
-const GUARD: Duration = Duration::from_secs(30);
 
 fn endpoint(listener: &TcpListener) -> Endpoint {
     format!("gelf+tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
-    timeout(GUARD, listener.accept()).await.expect("the client connects").unwrap().0
+    within("the connection", listener.accept()).await.unwrap().0
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < GUARD, "timeout: {what}");
+        assert!(started.elapsed() < LIMIT, "timeout: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -65,7 +62,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowle
         pass_all(&listener);
         let mut read = Vec::new();
         while read.len() < kept {
-            timeout(GUARD, stream.read_buf(&mut read)).await.expect("all kept bytes arrive").unwrap();
+            within("the kept bytes", stream.read_buf(&mut read)).await.unwrap();
         }
         let whole = usize::from(kept >= first) + usize::from(kept >= both);
         until("acknowledged", || client.stats().acknowledged == whole as u64).await;
@@ -82,7 +79,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowle
             slowest = slowest.max(was_reset.elapsed());
             drop(client);
             let mut read = Vec::new();
-            timeout(GUARD, next.read_to_end(&mut read)).await.expect("the connection ends").unwrap();
+            within("the end of the connection", next.read_to_end(&mut read)).await.unwrap();
             arrived.extend(texts(&read));
         } else {
             drop(client);
@@ -91,7 +88,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowle
             assert_eq!(receipts.recv().await, Some((receipt, Outcome::Acknowledged)));
         }
         assert_eq!(arrived, texts_sent, "after {kept} bytes");
-        timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+        within("the driver's end", driver).await.unwrap();
         assert_eq!(receipts.recv().await, None);
         let stats = observer.stats();
         assert_account(&stats, 2);
@@ -141,7 +138,9 @@ impl Session {
             Self::Plain(stream) => drain(stream, read).await,
             // The bytes of an incomplete record cannot be read.
             #[cfg(feature = "tls")]
-            Self::Tls(_) => while timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {},
+            Self::Tls(_) => {
+                while tokio::time::timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {}
+            }
         }
     }
 
@@ -205,9 +204,7 @@ impl Sink {
         let stream = accept(&self.listener).await;
         #[cfg(feature = "tls")]
         if let Some((tls, _)) = &self.tls {
-            return Session::Tls(Box::new(
-                timeout(GUARD, tls.accept(stream)).await.expect("the handshake completes").unwrap(),
-            ));
+            return Session::Tls(Box::new(within("the handshake", tls.accept(stream)).await.unwrap()));
         }
         Session::Plain(stream)
     }
@@ -257,7 +254,7 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
         let mut session = sink.accept().await;
         let mut read = Vec::new();
         while read.len() < wanted {
-            timeout(GUARD, session.read(&mut read)).await.expect("bytes arrive").unwrap();
+            within("bytes", session.read(&mut read)).await.unwrap();
         }
         drop_all(session.socket());
         // Bytes that are written from now on stay in the sender's kernel and never arrive.
@@ -283,20 +280,19 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
         let sent = sending.await.unwrap();
         let stats = {
             let client = client;
-            client.flush(GUARD).await.unwrap();
+            client.flush(LIMIT).await.unwrap();
             client.stats()
         };
         (sent, stats)
     };
     let mut read = Vec::new();
     let to_its_end = async { while session.read(&mut read).await.unwrap() > 0 {} };
-    let ((sent, stats), end) = tokio::join!(finish, timeout(GUARD, to_its_end));
-    end.expect("the connection ends");
+    let ((sent, stats), ()) = tokio::join!(finish, within("the end of the connection", to_its_end));
     drop(session);
     for text in texts(&read) {
         arrive(&text);
     }
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
     let outcomes = reading.await.unwrap();
     assert_eq!(outcomes.len() as u64, sent);
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Acknowledged));

@@ -13,14 +13,11 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::account::assert_account;
 use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
-
-/// Time limit of each step.
-const GUARD: Duration = Duration::from_secs(30);
+use crate::support::outages::{LIMIT, within};
 
 /// Returns the configuration of a receiver. With `client_authority` it requires client certificates.
 fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerConfig> {
@@ -104,7 +101,7 @@ async fn nothing_is_sent_until_the_repair(
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {
-        assert!(started.elapsed() < GUARD, "{:?}", client.stats());
+        assert!(started.elapsed() < LIMIT, "{:?}", client.stats());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let stats = client.stats();
@@ -114,7 +111,7 @@ async fn nothing_is_sent_until_the_repair(
     repair(server);
     let repaired = Instant::now();
     for number in 0..10 {
-        let text = timeout(GUARD, server.texts.recv()).await.expect("all messages arrive").unwrap();
+        let text = within("a message", server.texts.recv()).await.unwrap();
         assert_eq!(text, number.to_string());
         assert_eq!(receipts.recv().await, Some((number, Outcome::Acknowledged)));
     }
@@ -123,7 +120,7 @@ async fn nothing_is_sent_until_the_repair(
     assert_account(&stats, 10);
     assert_eq!((stats.acknowledged, stats.connections, stats.is_connected), (10, 1, true));
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
     assert!(server.texts.try_recv().is_err(), "a message arrived twice");
     took
 }
@@ -265,8 +262,8 @@ async fn a_custom_rustls_configuration_replaces_the_files() {
     let endpoint = format!("gelf+tls://{}", server.address).parse().unwrap();
     let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
     client.send(&Message::new("h", "m")).await.unwrap();
-    assert_eq!(timeout(GUARD, server.texts.recv()).await.expect("the message arrives").unwrap(), "m");
-    client.close(GUARD).await.unwrap();
+    assert_eq!(within("the message", server.texts.recv()).await.unwrap(), "m");
+    client.close(LIMIT).await.unwrap();
 
     for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
         let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));

@@ -4,9 +4,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests may panic, and not every test uses all of the support"
+    reason = "tests may panic"
 )]
 
 #[path = "../support/mod.rs"]

@@ -106,7 +106,7 @@ pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
     let mut long = TcpStream::connect(receiver.address).await.unwrap();
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     long.write_all(&frame).await.unwrap();
-    // The budget of 256 MiB has room for 132 of them.
+    // The budget of 256 MiB holds at most 132 frames of 2 MiB less 64 KiB.
     let (report, _) = receiver.until(|report| report["other"] == 1 && report["evicted"] >= 300 - 132);
     let growth = receiver.peak().saturating_sub(before);
     let sent = good.stop();
