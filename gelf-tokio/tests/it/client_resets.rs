@@ -335,7 +335,8 @@ async fn resets_with_unread_data_lose_only_messages_that_were_acknowledged_and_u
     let lost = (0..resets.sent).filter(|number| !resets.arrived.contains(number));
     let lost_bytes: usize = lost.map(|number| frame_len(&messages.text(0, number))).sum();
     println!(
-        "{} messages, 100 resets: {} bytes acknowledged and unread; {} messages of {lost_bytes} bytes lost, {} duplicated, {} resent",
+        "{} messages, 100 resets: {} bytes acknowledged and unread; {} messages lost ({lost_bytes} bytes), {} duplicated, \
+         {} resent",
         resets.sent, resets.unread, report.lost, report.duplicated, resets.stats.resent
     );
     assert!(resets.unread > 0, "no reset discarded unread data");
