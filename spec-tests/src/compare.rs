@@ -1,7 +1,7 @@
 //! Compares the messages of a subject with the expected ones.
 //!
-//! Subjects represent values differently, and that is no difference: a missing member may be an empty string,
-//! a boolean may be its word, an array its JSON text. Numbers are compared as decimals.
+//! The representation of a value is not compared: a missing member may be an empty string, a boolean its
+//! word, an array its JSON text. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
         (None, Some(level)) => {
-            // A subject may keep a level that is no severity as a field named `level`.
+            // A subject may keep a level that is not a severity as a field named `level`.
             fields.insert("level", level);
         }
         (expected, level) => {

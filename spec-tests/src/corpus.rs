@@ -44,7 +44,7 @@ pub(crate) fn payload(text: &MessageText) -> Result<Vec<u8>, &'static str> {
 }
 
 fn fields(container: usize) -> Vec<(String, FieldValue)> {
-    // A stream of its own, so that a container has the same fields in all of its messages.
+    // A separate stream of numbers, so that a container has the same fields in all of its messages.
     let mut numbers = Numbers::new(20_261_122, 1 + container as u64);
     let id = hex(&mut numbers, 64);
     let fields = [

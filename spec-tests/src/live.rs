@@ -22,7 +22,7 @@ use wire::{Datagram, Plan};
 pub use http::LiveHttp;
 pub use observer::Observe;
 
-/// Addresses of a receiver, and how it is asked.
+/// Addresses of a receiver, and options for the vectors sent to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LiveOptions {
@@ -96,7 +96,7 @@ impl Live {
     /// Connects to the receiver's output and waits until a sentinel is observed.
     ///
     /// # Errors
-    /// Returns one line with the reason why the receiver cannot be asked.
+    /// Returns one line with the reason why no sentinel was observed.
     pub fn start(options: LiveOptions, observe: Observe) -> Result<Self, String> {
         let observer = Observer::start(&observe)?;
         Self::observed_by(observer, Some(observe), options)
@@ -106,7 +106,7 @@ impl Live {
     /// the next payload that the receiver delivers, and returns it uncompressed.
     ///
     /// # Errors
-    /// Returns one line with the reason why the receiver cannot be asked.
+    /// Returns one line with the reason why no sentinel was observed.
     pub fn within(
         options: LiveOptions,
         received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static,

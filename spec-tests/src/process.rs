@@ -47,7 +47,7 @@ impl Process {
     /// Starts a program by a shell command line and asks for its description.
     ///
     /// # Errors
-    /// Returns one line with the reason why the program cannot be asked.
+    /// Returns one line with the reason why the program is not usable as a subject.
     pub fn start(command: &str, timeout: Duration) -> Result<Self, String> {
         let explain = |reason: &dyn fmt::Display| format!("subject '{command}': {reason}");
         let mut running = Running::start(command).map_err(|error| explain(&error))?;

@@ -46,7 +46,7 @@ impl Program {
 
     /// Kills the program.
     pub(crate) fn kill(&mut self) {
-        // It may have ended already.
+        // The program may have ended already.
         let _ = self.child.kill();
     }
 

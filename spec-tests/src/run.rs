@@ -137,7 +137,7 @@ pub fn run(
     Ok(Results { subject: description, outcomes, stale })
 }
 
-/// Asks a request. A sender that cannot send uncompressed datagrams is asked again with compression, unless
+/// Makes a request. A sender that cannot send uncompressed datagrams is asked again with compression, unless
 /// compression is under test.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;

@@ -22,7 +22,7 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // Single bytes take many requests, so they come last.
+    // Removing single bytes takes many requests, so it is the last step.
     let mut least = 64;
     loop {
         let before = search.size();

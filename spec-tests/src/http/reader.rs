@@ -355,7 +355,7 @@ mod tests {
                 match next {
                     Ok(request) => requests.push(request),
                     Err(fault) => {
-                        assert!(reader.next().is_none(), "nothing comes after a fault");
+                        assert!(reader.next().is_none(), "a fault is final");
                         return (requests, Some(fault));
                     }
                 }

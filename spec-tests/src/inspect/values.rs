@@ -1,7 +1,7 @@
 //! Splits a body with several JSON values as Graylog does: by lines, or by counting brackets.
 //!
-//! gelf-tokio's receiver has a splitter of its own, on purpose: the suite must not share code with the
-//! receiver under test.
+//! gelf-tokio's receiver has a separate splitter, because the suite must not share code with the receiver
+//! under test.
 
 use crate::brackets::{Scanner, Token};
 

@@ -48,7 +48,7 @@ fn gelf_tokio_passes_the_vectors_over_sockets() {
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
     assert_eq!(live.late(), 0);
-    // Not asked are the vectors about sending, limits and time.
+    // Vectors about sending, limits and time are skipped.
     assert!(results.count(Verdict::Passes) >= 420, "{}", results.count(Verdict::Passes));
 }
 

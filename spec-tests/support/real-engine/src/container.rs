@@ -144,8 +144,8 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // By name, because the id of a container that could not start is unknown. A failure is ignored,
-            // so that it does not hide that of the test.
+            // Removes by name, because the id of a container that could not start is unknown. A failure is
+            // ignored, so that it does not hide that of the test.
             let arguments = ["rm", "--force", "--volumes", &self.name];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
         }
