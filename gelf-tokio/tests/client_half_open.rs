@@ -1,16 +1,14 @@
 //! A client whose connection loses all packets without an error.
 //!
-//! It takes a network namespace of its own, in which `iptables` drops the packets: root, `ip` and `iptables`.
-//! Without them the test is skipped, with a line that says so, unless `GELF_TESTS_REQUIRE` names `netns`.
+//! The test creates a network namespace in which `iptables` drops the packets, which needs root, `ip` and
+//! `iptables`. Without them it prints that it was skipped, or fails if `GELF_TESTS_REQUIRE` names `netns`.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests state what they know, and share what they need"
+    reason = "tests may panic"
 )]
 
 #[path = "support/mod.rs"]
@@ -29,10 +27,10 @@ use crate::support::outages::{Sending, Sink, tcp};
 
 const NAME: &str = "a_connection_whose_packets_vanish_is_given_up_within_35_seconds";
 
-/// Set where this program runs in its own namespace.
+/// Environment variable that is set in the process that runs inside the namespace.
 const INSIDE: &str = "GELF_TEST_INSIDE_NETNS";
 
-/// The limit, and what a busy machine may take to look at the clock.
+/// The client's limit, with a margin for a busy machine.
 const DEAD_AFTER: Duration = Duration::from_secs(35);
 
 #[test]
@@ -48,7 +46,7 @@ fn a_connection_whose_packets_vanish_is_given_up_within_35_seconds() {
             let required = env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
             let is_required = required.split(',').any(|name| name.trim() == "netns");
             assert!(!is_required, "required by GELF_TESTS_REQUIRE={required}: {reason}");
-            let _ = writeln!(std::io::stderr(), "skipped: no network namespace can be had: {reason}");
+            let _ = writeln!(std::io::stderr(), "skipped: cannot create a network namespace: {reason}");
             return;
         }
     };
@@ -63,7 +61,7 @@ fn a_connection_whose_packets_vanish_is_given_up_within_35_seconds() {
     assert!(status.success(), "{status}");
 }
 
-/// A network namespace with a loopback; it is gone when this is dropped.
+/// A network namespace with a loopback interface, deleted on drop.
 struct Namespace(String);
 
 impl Namespace {
@@ -80,12 +78,12 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if let Err(error) = run("ip", &["netns", "delete", &self.0]) {
-            let _ = writeln!(std::io::stderr(), "a network namespace is left: {error}");
+            let _ = writeln!(std::io::stderr(), "cannot delete the network namespace: {error}");
         }
     }
 }
 
-/// Runs a command to its end. Returns its failure in one line.
+/// Runs a command to its end. Returns a failure as one line.
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let line = format!("{program} {}", arguments.join(" "));
     let output =
@@ -96,14 +94,15 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// A client on a connection that has carried a hundred messages, and now loses all packets.
+/// Returns a client on a connection that has delivered a hundred messages and now loses every packet, and the
+/// time at which the loss began.
 async fn half_open(sink: &Sink) -> (Sending, Instant) {
     sink.expect(0, 0..100);
     let sending = Sending::start(&tcp(sink.address));
     sending.send(0..100).await;
     sink.wait_for_all().await;
     sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
-    // The test is inside of the namespace that is to have these rules.
+    // The rules must not reach the machine's own network.
     assert!(env::var_os(INSIDE).is_some());
     let port = sink.heard().peers[0].port().to_string();
     for side in ["--source-port", "--destination-port"] {
@@ -112,7 +111,7 @@ async fn half_open(sink: &Sink) -> (Sending, Instant) {
     (sending, Instant::now())
 }
 
-/// Waits until the client has given up its connection, and says how long that took.
+/// Waits until the client gives up its connection. Returns the time since `since`.
 async fn given_up(sending: &Sending, since: Instant, mut meanwhile: impl AsyncFnMut()) -> Duration {
     while sending.stats().broken_connections == 0 {
         assert!(since.elapsed() < Duration::from_secs(60), "{:?}", sending.stats());
@@ -126,7 +125,7 @@ async fn idle() {
     let sink = Sink::start().await;
     let (sending, since) = half_open(&sink).await;
     let took = given_up(&sending, since, async || {}).await;
-    println!("idle: given up {took:?} after the last packet");
+    println!("idle: connection given up {took:?} after the last packet");
     assert!((Duration::from_secs(10)..DEAD_AFTER).contains(&took), "{took:?}");
     let stats = sending.stats();
     assert_account(&stats, 100);
@@ -152,7 +151,10 @@ async fn busy() {
     .await;
     let stats = sending.stats();
     assert_account(&stats, sent);
-    println!("busy: given up {took:?} after the last packet, {} messages sent meanwhile", sent - 100);
+    println!(
+        "busy: connection given up {took:?} after the last packet, {} messages sent meanwhile",
+        sent - 100
+    );
     assert!((Duration::from_secs(10)..DEAD_AFTER).contains(&took), "{took:?}");
 
     sink.expect(0, 100..sent);
@@ -160,8 +162,8 @@ async fn busy() {
     let (stats, ledger) = sending.end(sent).await;
     assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, sent);
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
-    println!("busy: {} were sent again", stats.resent);
+    println!("busy: {} messages were sent again", stats.resent);
     assert!(stats.resent > 0);
-    // None of them had arrived before.
+    // No message arrived twice: the first connection delivered none of the resent ones.
     assert!(sink.report().is_exact(), "{}", sink.report());
 }

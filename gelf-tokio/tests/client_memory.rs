@@ -1,8 +1,7 @@
-//! The memory of a client while its destination is down. The test has a process of its own, since it measures
-//! all of it.
+//! The memory of a client while its destination is down. The test runs in a separate process, because it
+//! measures the memory of the whole process.
 #![cfg(target_os = "linux")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
-#![allow(dead_code, unreachable_pub, reason = "tests share what they need")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests may panic")]
 
 #[path = "support/mod.rs"]
 mod support;
@@ -19,7 +18,7 @@ const MIB: usize = 1024 * 1024;
 
 const BUDGET: usize = 8 * MIB;
 
-/// The most memory that this process has had at once, in bytes.
+/// Returns the peak resident memory of this process, in bytes.
 fn peak() -> usize {
     let status = read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -37,7 +36,7 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
         Client::builder(&endpoint.with_queue(queue).unwrap()).build_with_receipts::<u64>().unwrap();
     let driver = tokio::spawn(driver.run());
 
-    // Messages of all lengths, so that freed memory does not exactly fit the next one.
+    // Lengths vary, so that a freed message does not leave exactly the room for the next.
     let text = "0123456789abcdef".repeat(256);
     let before = peak();
     let (mut offered, mut bytes, mut dropped, mut delivered) = (0, 0, 0, 0);
@@ -53,14 +52,14 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
             }
         }
         if offered % 64 == 0 {
-            // The driver keeps trying meanwhile.
+            // Lets the driver attempt to connect.
             tokio::task::yield_now().await;
         }
     }
     let growth = peak() - before;
     let stats = client.stats();
     println!(
-        "{offered} messages of {} MiB offered, {} wait: the peak of memory rose by {:.1} MiB",
+        "{offered} messages of {} MiB offered, {} waiting: peak memory rose by {:.1} MiB",
         bytes / MIB,
         stats.waiting,
         growth as f64 / MIB as f64

@@ -1,12 +1,12 @@
-//! The memory that the HTTP receiver takes at most, and the handshakes of all receivers with TLS. It is a
-//! program of its own, since it counts all allocations.
+//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver. The tests run in a separate
+//! process, because they count all allocations.
 #![cfg(feature = "http")]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 
 #[cfg(feature = "tls")]
@@ -38,7 +38,7 @@ fn grow(bytes: usize) {
     PEAK.fetch_max(NOW.fetch_add(bytes, Relaxed) + bytes, Relaxed);
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
@@ -58,25 +58,25 @@ static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
 
-/// Makes the tests run one after another, so that a figure belongs to one.
+/// Serialises the tests, so that each figure belongs to one test.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Receives while clients work, and drops the items. Returns the growth of allocated bytes at the worst
-/// moment.
+/// Receives and drops items until the clients are done. Returns the peak growth of allocated bytes, and the
+/// clients' output.
 async fn peak<T>(receiver: &mut HttpReceiver, clients: impl Future<Output = T>) -> (usize, T) {
     let mut clients = Box::pin(timeout(GUARD, clients));
     let before = NOW.load(Relaxed);
     PEAK.store(before, Relaxed);
     let done = loop {
         tokio::select! {
-            done = &mut clients => break done.expect("the clients are done in time"),
+            done = &mut clients => break done.expect("the clients end in time"),
             _ = receiver.recv() => {}
         }
     };
     (PEAK.load(Relaxed) - before, done)
 }
 
-/// Sends a request many times without waiting for an answer. Returns the number of answers.
+/// Sends a request `times` times without waiting for answers. Returns the number of answers.
 async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -92,7 +92,7 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
         let mut answers = 0;
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = reading.read(&mut buffer).await {
-            // Once in "HTTP/1.1", and nowhere else in an answer.
+            // Each answer contains it once, in "HTTP/1.1".
             answers += buffer[..len].iter().filter(|byte| **byte == b'H').count();
         }
         answers
@@ -101,7 +101,7 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
 }
 
 #[tokio::test]
-async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
+async fn memory_depends_on_the_limits_and_not_on_the_input() {
     let _alone = ALONE.lock().await;
     let mut single = receiver(|_| {}).await;
     let mut bulk = receiver(|options| {
@@ -129,7 +129,7 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
         sent
     })
     .await;
-    println!("{sent} pipelined requests whose answers nobody reads: {bytes} bytes");
+    println!("{sent} pipelined requests with unread answers: {bytes} bytes");
     assert!(sent > 1000 && bytes <= 256 * KIB, "{sent}, {bytes}");
 
     let bomb = gzip(&vec![b' '; 16 * KIB * KIB]);
@@ -158,8 +158,7 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
     assert_eq!((answers, values), (1, (8 * KIB * KIB / line.len()) as u64));
     assert!(bytes <= 1024 * KIB, "{bytes}");
 
-    // Each connection is left with all that it can hold: the head, a body in the middle, and a value in the
-    // middle.
+    // Each connection stays at its maximum: it holds the head, a partial body and a partial value.
     let text: Vec<_> = (0..64 * KIB).map(|at| b"0123456789abcdef"[at * at / 7 % 16]).collect();
     let body = gzip(&[b"{\"a\":\"", &text[..60 * KIB]].concat());
     let half = post(packed, &body);
@@ -180,7 +179,7 @@ async fn memory_depends_on_the_limits_and_not_on_what_is_sent() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn half_open_handshakes_take_little_memory_whatever_they_send() {
+async fn incomplete_handshakes_take_little_memory() {
     let _alone = ALONE.lock().await;
     let (authority, files) = (certificates::Authority::new("ours"), certificates::Directory::new());
     let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
@@ -188,8 +187,8 @@ async fn half_open_handshakes_take_little_memory_whatever_they_send() {
     let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
     let address = receiver.local_addr().unwrap();
 
-    // The header of a handshake of 64 KiB, the most that is read of one before it is whole, and most of it in
-    // records of 16 KiB.
+    // The header of a handshake message of 64 KiB, the maximum that rustls buffers, and most of its content
+    // in records of 16 KiB.
     let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
     hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
     hello.truncate(65_000);
@@ -205,9 +204,9 @@ async fn half_open_handshakes_take_little_memory_whatever_they_send() {
             streams
         })
         .await;
-        println!("a half-open handshake that has sent {what}: {} bytes", bytes / streams.len());
+        println!("an incomplete handshake that has sent {what}: {} bytes", bytes / streams.len());
         assert!(bytes / streams.len() <= most, "{bytes}");
-        // No handshake has ended meanwhile.
+        // All handshakes are still incomplete.
         assert_eq!(receiver.stats().open_connections, 200);
         drop(streams);
         until(&mut receiver, |stats| stats.open_connections == 0).await;

@@ -1,4 +1,4 @@
-//! A client over HTTP: the outcomes of its messages by the answers.
+//! A client over HTTP: each answer decides the outcome of its messages.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::account::assert_account;
 
-/// Returns a listener, a client of it, its receipts and its running driver.
+/// Returns a listener, and a client that sends to it, with its receipts and its running driver.
 async fn started(options: &str) -> (TcpListener, Client<u64>, Receipts<u64>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+http://{}?{options}", listener.local_addr().unwrap());
@@ -24,7 +24,7 @@ async fn send(client: &Client<u64>, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// The short messages of a body, one or one for each line.
+/// Returns the short messages of a body with one message per line.
 fn texts(body: &[u8]) -> Vec<String> {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| Decoder::strict().decode(line).unwrap().message.short_message().to_owned()).collect()
@@ -42,7 +42,7 @@ fn status(status: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_message_is_a_request_and_accepted_by_its_answer() {
+async fn each_message_is_one_request_and_accepted_by_its_answer() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..50).await;
@@ -62,7 +62,7 @@ async fn each_message_is_a_request_and_accepted_by_its_answer() {
 }
 
 #[tokio::test]
-async fn retriable_statuses_are_retried_and_final_ones_drop_the_message() {
+async fn retriable_statuses_are_retried_and_other_errors_drop_the_message() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..6).await;
@@ -104,7 +104,7 @@ async fn retriable_statuses_are_retried_and_final_ones_drop_the_message() {
 }
 
 #[tokio::test]
-async fn retry_after_is_respected() {
+async fn no_request_is_sent_before_retry_after() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..1).await;
@@ -122,13 +122,13 @@ async fn retry_after_is_respected() {
 }
 
 #[tokio::test]
-async fn a_request_whose_connection_breaks_is_made_again() {
+async fn a_request_is_repeated_after_its_connection_breaks() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("").await;
         send(&client, 0..2).await;
         let mut peer = Peer::new(listener.accept().await.unwrap().0);
         assert_eq!(texts(&peer.request().await.unwrap().body), ["0"]);
-        // A part of an answer, and then none.
+        // The answer is incomplete.
         peer.write("HTTP/1.1 20").await;
         drop(peer);
         let mut peer = Peer::new(listener.accept().await.unwrap().0);
@@ -147,7 +147,7 @@ async fn a_request_whose_connection_breaks_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_destination_that_comes_late_gets_everything_once() {
+async fn a_destination_that_starts_late_receives_each_message_once() {
     guarded(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -175,7 +175,7 @@ async fn a_destination_that_comes_late_gets_everything_once() {
 }
 
 #[tokio::test]
-async fn with_bulk_a_request_carries_what_waits_up_to_64_kib() {
+async fn a_bulk_request_carries_waiting_messages_up_to_64_kib() {
     guarded(async {
         let (listener, client, mut receipts, driver) = started("bulk=true").await;
         send(&client, 0..5000).await;
@@ -202,7 +202,7 @@ async fn with_bulk_a_request_carries_what_waits_up_to_64_kib() {
 }
 
 #[tokio::test]
-async fn a_rejected_bulk_body_drops_only_the_message_at_fault() {
+async fn only_the_offending_message_of_a_rejected_bulk_body_is_dropped() {
     guarded(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf+http://{}?bulk=true", listener.local_addr().unwrap());

@@ -1,4 +1,5 @@
-//! A client while its destination is down, slow or unreachable, and at its end: arrivals and counters.
+//! Arrivals and counters of a client while its destination is down, slow or unreachable, and while the client
+//! ends.
 
 mod broken;
 mod cancelled;

@@ -1,8 +1,8 @@
 //! A client whose connections are reset.
 //!
-//! Messages that the receiver's system has acknowledged and the receiver has read are there. All others are
-//! written again, whole, to the next connection. Messages that were acknowledged and never read are lost,
-//! which no sender can know.
+//! Messages that the receiver's kernel has acknowledged are not sent again. All others are written again,
+//! whole, to the next connection. Messages that were acknowledged and never read are lost, which no sender
+//! can detect.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,26 +12,23 @@ use gelf_tokio::{Client, Endpoint, Outcome};
 use message_oracle::{Messages, Oracle};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, within};
 use crate::support::sink::{cut_segment, drain, drop_all, listen, pass_all, reset, texts, unread};
-
-/// The limit of a test that hangs.
-const GUARD: Duration = Duration::from_secs(30);
 
 fn endpoint(listener: &TcpListener) -> Endpoint {
     format!("gelf+tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
-    timeout(GUARD, listener.accept()).await.expect("no connection").unwrap().0
+    within("the connection", listener.accept()).await.unwrap().0
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < GUARD, "not in time: {what}");
+        assert!(started.elapsed() < LIMIT, "timeout: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -42,10 +39,10 @@ fn frame_len(text: &str) -> usize {
     frame.len() + 1
 }
 
-/// Resets the connection after each number of bytes of two frames: whole frames are not sent again, the rest
-/// is, once and whole.
+/// Resets the connection after each number of bytes of two frames: frames that arrived whole are not sent
+/// again, the others are, once and whole.
 #[tokio::test]
-async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
+async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowledged_frame() {
     let texts_sent = ["the first of two", "and the other one"];
     let first = frame_len(texts_sent[0]);
     let both = first + frame_len(texts_sent[1]);
@@ -59,13 +56,13 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
         for (receipt, text) in texts_sent.iter().enumerate() {
             client.send_with_receipt(&Message::new("h", *text), receipt).await.unwrap();
         }
-        // Both were queued before there is a connection, so both leave in one segment.
+        // Both are queued before the connection exists, so both are sent in one segment.
         let driver = tokio::spawn(driver.run());
         let mut stream = accept(&listener).await;
         pass_all(&listener);
         let mut read = Vec::new();
         while read.len() < kept {
-            timeout(GUARD, stream.read_buf(&mut read)).await.expect("not all of what is kept").unwrap();
+            within("the kept bytes", stream.read_buf(&mut read)).await.unwrap();
         }
         let whole = usize::from(kept >= first) + usize::from(kept >= both);
         until("acknowledged", || client.stats().acknowledged == whole as u64).await;
@@ -82,7 +79,7 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
             slowest = slowest.max(was_reset.elapsed());
             drop(client);
             let mut read = Vec::new();
-            timeout(GUARD, next.read_to_end(&mut read)).await.expect("no end").unwrap();
+            within("the end of the connection", next.read_to_end(&mut read)).await.unwrap();
             arrived.extend(texts(&read));
         } else {
             drop(client);
@@ -91,27 +88,27 @@ async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_nothing_tha
             assert_eq!(receipts.recv().await, Some((receipt, Outcome::Acknowledged)));
         }
         assert_eq!(arrived, texts_sent, "after {kept} bytes");
-        timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+        within("the driver's end", driver).await.unwrap();
         assert_eq!(receipts.recv().await, None);
         let stats = observer.stats();
         assert_account(&stats, 2);
         assert_eq!((stats.acknowledged, stats.resent), (2, 2 - whole as u64), "after {kept} bytes");
     }
-    println!("{} offsets; the slowest new connection came after {slowest:?}", both + 1);
+    println!("{} offsets; the slowest reconnection took {slowest:?}", both + 1);
 }
 
 /// The effects of resets, each after a random number of bytes.
 struct Resets {
     oracle: Oracle,
     arrived: HashSet<u64>,
-    /// Bytes that were acknowledged and not read, in all; and those of frames that were read in part, then.
+    /// Number of bytes that were acknowledged and not read, and number of bytes of partly read frames.
     unread: usize,
     in_part: usize,
     stats: gelf_tokio::stats::ClientStats,
     sent: u64,
 }
 
-/// A sink's side of a connection, as its program reads it.
+/// The sink's side of a connection, with TLS or without.
 enum Session {
     Plain(TcpStream),
     #[cfg(feature = "tls")]
@@ -135,13 +132,15 @@ impl Session {
         }
     }
 
-    /// Reads what has arrived, to its end. Nothing must arrive meanwhile.
+    /// Reads all bytes that have arrived. No bytes may arrive meanwhile.
     async fn drain(&mut self, read: &mut Vec<u8>) {
         match self {
             Self::Plain(stream) => drain(stream, read).await,
-            // An incomplete record yields nothing to its program.
+            // The bytes of an incomplete record cannot be read.
             #[cfg(feature = "tls")]
-            Self::Tls(_) => while timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {},
+            Self::Tls(_) => {
+                while tokio::time::timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {}
+            }
         }
     }
 
@@ -154,7 +153,7 @@ impl Session {
     }
 }
 
-/// Where the sink listens, with TLS or without.
+/// A listener, with TLS or without.
 struct Sink {
     listener: TcpListener,
     #[cfg(feature = "tls")]
@@ -205,9 +204,7 @@ impl Sink {
         let stream = accept(&self.listener).await;
         #[cfg(feature = "tls")]
         if let Some((tls, _)) = &self.tls {
-            return Session::Tls(Box::new(
-                timeout(GUARD, tls.accept(stream)).await.expect("no handshake").unwrap(),
-            ));
+            return Session::Tls(Box::new(within("the handshake", tls.accept(stream)).await.unwrap()));
         }
         Session::Plain(stream)
     }
@@ -257,10 +254,10 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
         let mut session = sink.accept().await;
         let mut read = Vec::new();
         while read.len() < wanted {
-            timeout(GUARD, session.read(&mut read)).await.expect("nothing comes").unwrap();
+            within("bytes", session.read(&mut read)).await.unwrap();
         }
         drop_all(session.socket());
-        // Bytes written meanwhile stay in the sender's system and never arrive.
+        // Bytes that are written from now on stay in the sender's kernel and never arrive.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if drained {
             session.drain(&mut read).await;
@@ -276,27 +273,26 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
             arrive(&text);
         }
     }
-    // As long as there is something to send, there is a next connection.
+    // The client reconnects while it has messages to send.
     let mut session = sink.accept().await;
     stop.send(true).unwrap();
     let finish = async {
         let sent = sending.await.unwrap();
         let stats = {
             let client = client;
-            client.flush(GUARD).await.unwrap();
+            client.flush(LIMIT).await.unwrap();
             client.stats()
         };
         (sent, stats)
     };
     let mut read = Vec::new();
     let to_its_end = async { while session.read(&mut read).await.unwrap() > 0 {} };
-    let ((sent, stats), end) = tokio::join!(finish, timeout(GUARD, to_its_end));
-    end.expect("no end");
+    let ((sent, stats), ()) = tokio::join!(finish, within("the end of the connection", to_its_end));
     drop(session);
     for text in texts(&read) {
         arrive(&text);
     }
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
     let outcomes = reading.await.unwrap();
     assert_eq!(outcomes.len() as u64, sent);
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Acknowledged));
@@ -310,21 +306,21 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
 fn assert_nothing_lost(resets: &Resets) {
     let report = resets.oracle.report();
     println!(
-        "{} messages, 200 resets: {} lost, {} duplicated, {} sent again",
+        "{} messages, 200 resets: {} lost, {} duplicated, {} resent",
         resets.sent, report.lost, report.duplicated, resets.stats.resent
     );
     assert_eq!(resets.unread, 0);
     assert_eq!((report.lost, report.altered, report.unexpected), (0, 0, 0), "{report}");
     assert!(report.duplicated <= resets.stats.resent, "{report}");
-    assert!(resets.stats.resent > 0, "nothing was under way at any reset");
+    assert!(resets.stats.resent > 0, "no message was in flight at any reset");
 }
 
 #[tokio::test]
-async fn two_hundred_resets_by_a_sink_that_has_read_all_lose_nothing() {
+async fn two_hundred_resets_without_unread_data_lose_nothing() {
     assert_nothing_lost(&reset_again_and_again(Sink::plain(), 200, 1, true).await);
 }
 
-/// Records are acknowledged, and not frames: the window covers the records of a frame.
+/// TCP acknowledges TLS records, not frames, so receipts must map records to frames.
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn two_hundred_resets_under_tls_lose_nothing() {
@@ -332,18 +328,18 @@ async fn two_hundred_resets_under_tls_lose_nothing() {
 }
 
 #[tokio::test]
-async fn resets_by_a_sink_with_unread_data_lose_no_more_than_was_acknowledged_and_unread() {
+async fn resets_with_unread_data_lose_only_messages_that_were_acknowledged_and_unread() {
     let resets = reset_again_and_again(Sink::plain(), 100, 2, false).await;
     let report = resets.oracle.report();
     let messages = Messages::new(2).lengths(30..=300);
     let lost = (0..resets.sent).filter(|number| !resets.arrived.contains(number));
     let lost_bytes: usize = lost.map(|number| frame_len(&messages.text(0, number))).sum();
     println!(
-        "{} messages, 100 resets: {} bytes acknowledged and unread; {} messages of {lost_bytes} bytes lost, {} duplicated, {} sent \
-         again",
+        "{} messages, 100 resets: {} bytes acknowledged and unread; {} messages lost ({lost_bytes} bytes), {} duplicated, \
+         {} resent",
         resets.sent, resets.unread, report.lost, report.duplicated, resets.stats.resent
     );
-    assert!(resets.unread > 0, "the sink had read all each time");
+    assert!(resets.unread > 0, "no reset discarded unread data");
     assert!(lost_bytes <= resets.unread + resets.in_part, "{report}");
     assert_eq!((report.altered, report.unexpected), (0, 0), "{report}");
     assert!(report.duplicated <= resets.stats.resent, "{report}");

@@ -13,17 +13,13 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::account::assert_account;
 use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
+use crate::support::outages::{LIMIT, within};
 
-/// The limit of a test that hangs.
-const GUARD: Duration = Duration::from_secs(30);
-
-/// Returns the configuration of a receiver, which asks senders for certificates if it has an authority for
-/// them.
+/// Returns the configuration of a receiver. With `client_authority` it requires client certificates.
 fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -47,7 +43,7 @@ fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerCo
 struct Server {
     address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
-    /// The whole frames of all connections.
+    /// Texts of the whole frames of all connections.
     texts: mpsc::UnboundedReceiver<String>,
 }
 
@@ -91,12 +87,12 @@ impl Server {
     }
 }
 
-/// Sends ten messages, of which none leaves while at least three handshakes fail. After `mend` all arrive,
-/// once and in order. Returns how long that took.
-async fn assert_nothing_is_sent_before(
+/// Sends ten messages and checks that none is sent while three handshakes fail, and that all arrive once and
+/// in order after `repair`. Returns the time between the repair and the last arrival.
+async fn nothing_is_sent_until_the_repair(
     server: &mut Server,
     options: &str,
-    mend: impl FnOnce(&Server),
+    repair: impl FnOnce(&Server),
 ) -> Duration {
     let (client, mut receipts, driver) = server.client(options);
     let driver = tokio::spawn(driver.run());
@@ -105,37 +101,37 @@ async fn assert_nothing_is_sent_before(
     }
     let started = Instant::now();
     while client.stats().failed_connects < 3 {
-        assert!(started.elapsed() < GUARD, "{:?}", client.stats());
+        assert!(started.elapsed() < LIMIT, "{:?}", client.stats());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let stats = client.stats();
     assert_account(&stats, 10);
     assert_eq!((stats.delivered(), stats.connections, stats.is_connected), (0, 0, false));
-    assert!(server.texts.try_recv().is_err(), "a message has left");
-    mend(server);
-    let mended = Instant::now();
+    assert!(server.texts.try_recv().is_err(), "a message was sent");
+    repair(server);
+    let repaired = Instant::now();
     for number in 0..10 {
-        let text = timeout(GUARD, server.texts.recv()).await.expect("all arrive").unwrap();
+        let text = within("a message", server.texts.recv()).await.unwrap();
         assert_eq!(text, number.to_string());
         assert_eq!(receipts.recv().await, Some((number, Outcome::Acknowledged)));
     }
-    let took = mended.elapsed();
+    let took = repaired.elapsed();
     let stats = client.stats();
     assert_account(&stats, 10);
     assert_eq!((stats.acknowledged, stats.connections, stats.is_connected), (10, 1, true));
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
-    assert!(server.texts.try_recv().is_err(), "a message came twice");
+    within("the driver's end", driver).await.unwrap();
+    assert!(server.texts.try_recv().is_err(), "a message arrived twice");
     took
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_until_there_is_a_new_one() {
+async fn an_expired_certificate_is_refused_until_it_is_renewed() {
     let authority = Authority::new("tests");
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let mut server = Server::start(config(&authority.issue_for(&["127.0.0.1"], LONG_AGO), None)).await;
-    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |server| {
+    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |server| {
         server.show(config(&authority.issue_for(&["127.0.0.1"], ALWAYS), None));
     })
     .await;
@@ -143,13 +139,13 @@ async fn an_expired_certificate_is_refused_until_there_is_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused_until_there_is_one_for_this() {
+async fn a_certificate_for_another_name_is_refused_until_it_is_replaced() {
     let authority = Authority::new("tests");
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let options = format!("ca={}&server_name=logs.example", ca.display());
     let mut server = Server::start(config(&authority.issue(&["other.example"]), None)).await;
-    let took = assert_nothing_is_sent_before(&mut server, &options, |server| {
+    let took = nothing_is_sent_until_the_repair(&mut server, &options, |server| {
         server.show(config(&authority.issue(&["logs.example"]), None));
     })
     .await;
@@ -157,12 +153,12 @@ async fn a_certificate_for_another_name_is_refused_until_there_is_one_for_this()
 }
 
 #[tokio::test]
-async fn a_rotated_authority_is_trusted_once_its_file_says_so_without_a_restart() {
+async fn a_rotated_authority_is_trusted_without_a_restart_once_the_file_contains_it() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &old.pem());
     let mut server = Server::start(config(&new.issue(&["127.0.0.1"]), None)).await;
-    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |_| {
+    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |_| {
         directory.write("ca.pem", &new.pem());
     })
     .await;
@@ -170,14 +166,14 @@ async fn a_rotated_authority_is_trusted_once_its_file_says_so_without_a_restart(
 }
 
 #[tokio::test]
-async fn a_receiver_that_wants_a_certificate_gets_nothing_without_one_of_its_authority() {
+async fn nothing_is_sent_with_a_client_certificate_of_an_unknown_authority() {
     let (authority, stranger) = (Authority::new("tests"), Authority::new("stranger"));
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let (cert, key) = directory.write_issued("client", &stranger.issue(&["client"]));
     let options = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
     let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = assert_nothing_is_sent_before(&mut server, &options, |_| {
+    let took = nothing_is_sent_until_the_repair(&mut server, &options, |_| {
         directory.write_issued("client", &authority.issue(&["client"]));
     })
     .await;
@@ -185,12 +181,12 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_without_one_of_its_aut
 }
 
 #[tokio::test]
-async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_none() {
+async fn nothing_is_sent_without_a_required_client_certificate() {
     let authority = Authority::new("tests");
     let directory = Directory::new();
     let ca = directory.write("ca.pem", &authority.pem());
     let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = assert_nothing_is_sent_before(&mut server, &format!("ca={}", ca.display()), |server| {
+    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |server| {
         server.show(config(&authority.issue(&["127.0.0.1"]), None));
     })
     .await;
@@ -198,7 +194,7 @@ async fn a_receiver_that_wants_a_certificate_gets_nothing_of_a_sender_that_has_n
 }
 
 #[tokio::test]
-async fn a_missing_or_invalid_file_is_an_error_of_the_call_that_makes_the_client() {
+async fn a_missing_or_invalid_file_is_an_error_of_the_constructor() {
     let directory = Directory::new();
     let invalid = directory.write("ca.pem", "no certificate");
     let mut schemes = vec!["gelf+tls"];
@@ -219,9 +215,9 @@ async fn a_missing_or_invalid_file_is_an_error_of_the_call_that_makes_the_client
     }
 }
 
-/// On a clock of its own: the default would take 10 s over TCP, and half of a minute over HTTP.
+/// On a paused clock. The default limits are 10 s over TCP and 30 s over HTTP.
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_does_not_answer_a_handshake_is_given_up_after_the_connect_timeout() {
+async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let directory = Directory::new();
@@ -246,7 +242,7 @@ async fn a_receiver_that_does_not_answer_a_handshake_is_given_up_after_the_conne
 }
 
 #[tokio::test]
-async fn a_configuration_of_the_callers_replaces_the_files() {
+async fn a_custom_rustls_configuration_replaces_the_files() {
     let (authority, clients) = (Authority::new("tests"), Authority::new("clients"));
     let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&clients))).await;
     let mut roots = RootCertStore::empty();
@@ -266,8 +262,8 @@ async fn a_configuration_of_the_callers_replaces_the_files() {
     let endpoint = format!("gelf+tls://{}", server.address).parse().unwrap();
     let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
     client.send(&Message::new("h", "m")).await.unwrap();
-    assert_eq!(timeout(GUARD, server.texts.recv()).await.expect("it arrives").unwrap(), "m");
-    client.close(GUARD).await.unwrap();
+    assert_eq!(within("the message", server.texts.recv()).await.unwrap(), "m");
+    client.close(LIMIT).await.unwrap();
 
     for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
         let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));

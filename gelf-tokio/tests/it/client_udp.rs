@@ -1,17 +1,15 @@
 //! A client over UDP and its receipts.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, DropReason, Outcome, Receipts, UdpReceiver};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::support::account::assert_account;
+use crate::support::outages::within;
 
-const GUARD: Duration = Duration::from_secs(30);
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
 fn client_of(address: SocketAddr, options: &str) -> (Client<u64>, Receipts<u64>, JoinHandle<()>) {
@@ -26,16 +24,16 @@ async fn send(client: &Client<u64>, number: u64) {
 }
 
 async fn next(receipts: &mut Receipts<u64>) -> (u64, Outcome) {
-    timeout(GUARD, receipts.recv()).await.expect("a receipt").unwrap()
+    within("a receipt", receipts.recv()).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_message_that_the_system_has_taken_is_sent() {
+async fn a_message_that_the_kernel_has_taken_is_sent() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     for number in 0..100 {
         send(&client, number).await;
-        let received = timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
+        let received = within("a message", receiver.recv()).await.unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap().message.into_owned();
         assert_eq!(decoded.short_message(), number.to_string());
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
@@ -44,12 +42,12 @@ async fn a_message_that_the_system_has_taken_is_sent() {
     assert_account(&stats, 100);
     assert_eq!((stats.sent, stats.refused_datagrams, stats.connections), (100, 0, 1));
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
 }
 
-/// Over the loopback a refusal is there when the system call returns.
+/// On the loopback, the refusal has arrived when the system call returns.
 #[tokio::test]
-async fn without_a_listener_each_message_is_refused_the_last_one_too() {
+async fn without_a_listener_each_message_is_refused_including_the_last() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
@@ -61,37 +59,37 @@ async fn without_a_listener_each_message_is_refused_the_last_one_too() {
         assert_eq!(next(&mut receipts).await, (number, REFUSED));
     }
     send(&client, 100).await;
-    assert_eq!(next(&mut receipts).await, (100, REFUSED), "with no message behind it");
+    assert_eq!(next(&mut receipts).await, (100, REFUSED), "the last message");
 
     // With a listener, all later messages arrive.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     for number in 101..150 {
         send(&client, number).await;
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
+        within("a message", receiver.recv()).await.unwrap().unwrap();
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
     }
     let stats = client.stats();
     assert_account(&stats, 150);
     assert_eq!((stats.sent, stats.dropped.refused, stats.refused_datagrams), (49, 101, 101));
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_refusal_is_received_before_the_driver_ends() {
+async fn a_refusal_is_reported_before_the_driver_ends() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
     let (client, mut receipts, driver) = client_of(address, "");
     send(&client, 0).await;
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
     assert_eq!(next(&mut receipts).await, (0, REFUSED));
     assert_eq!(receipts.recv().await, None);
 }
 
 #[tokio::test]
-async fn a_message_too_large_for_128_datagrams_loses_no_other() {
+async fn a_message_that_exceeds_128_chunks_does_not_affect_others() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let (client, mut receipts, driver) = client_of(address, "compression=none&datagram_size=100");
@@ -99,14 +97,14 @@ async fn a_message_too_large_for_128_datagrams_loses_no_other() {
     client.send_with_receipt(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
     send(&client, 2).await;
     for _ in 0..2 {
-        timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
+        within("a message", receiver.recv()).await.unwrap().unwrap();
     }
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
     assert_eq!(next(&mut receipts).await, (1, Outcome::Dropped(DropReason::TooLarge)));
     assert_eq!(next(&mut receipts).await, (2, Outcome::Sent));
     assert_account(&client.stats(), 3);
     drop(client);
-    timeout(GUARD, driver).await.expect("the driver ends").unwrap();
+    within("the driver's end", driver).await.unwrap();
 }
 
 #[tokio::test]
@@ -114,7 +112,7 @@ async fn a_sent_message_counts_as_sent_though_the_driver_is_dropped() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (client, mut receipts, driver) = client_of(receiver.local_addr().unwrap(), "");
     send(&client, 0).await;
-    timeout(GUARD, receiver.recv()).await.expect("a message").unwrap().unwrap();
+    within("a message", receiver.recv()).await.unwrap().unwrap();
     driver.abort();
     assert!(driver.await.unwrap_err().is_cancelled());
     assert_eq!(next(&mut receipts).await, (0, Outcome::Sent));
@@ -122,7 +120,7 @@ async fn a_sent_message_counts_as_sent_though_the_driver_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() {
+async fn overflow_truncate_cuts_and_marks_a_message_that_exceeds_128_chunks() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     // 128 chunks of 188 bytes, uncompressed.
@@ -130,7 +128,7 @@ async fn a_message_that_does_not_fit_is_cut_and_marked_with_overflow_truncate() 
     let (client, mut receipts, _driver) = client_of(address, options);
     let long = "0123456789".repeat(10_000);
     client.send_with_receipt(&Message::new("h", long.as_str()), 0).await.unwrap();
-    let received = timeout(GUARD, receiver.recv()).await.expect("it arrives").unwrap().unwrap();
+    let received = within("the message", receiver.recv()).await.unwrap().unwrap();
     let decoded = Decoder::strict().decode(&received.payload).unwrap();
     let text = decoded.message.short_message();
     assert!(

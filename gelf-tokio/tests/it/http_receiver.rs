@@ -1,5 +1,5 @@
-//! The HTTP receiver's options, counters and connections. The conformance vectors of HTTP have its answers
-//! and payloads.
+//! Options, counters and connections of the HTTP receiver. The HTTP vectors of the conformance suite test its
+//! answers and payloads.
 
 use crate::support::http_client::{
     Client, Item, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request, until, zlib,
@@ -39,7 +39,7 @@ async fn each_request_and_each_value_is_counted_by_its_outcome() {
 }
 
 #[tokio::test]
-async fn an_answer_to_another_method_names_those_that_are_allowed() {
+async fn an_answer_to_another_method_lists_the_allowed_methods() {
     let mut receiver = receiver(|_| {}).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     let (answer, _) = during(&mut receiver, async {
@@ -52,7 +52,7 @@ async fn an_answer_to_another_method_names_those_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn deflate_means_zlib_and_bare_deflate_data() {
+async fn deflate_is_zlib_or_bare_deflate_data() {
     let mut receiver = receiver(|_| {}).await;
     let zlib = zlib(M.as_bytes());
     let bare = &zlib[2..zlib.len() - 4];
@@ -76,7 +76,7 @@ async fn a_required_header_must_have_exactly_its_value() {
     let (statuses, items) = exchange(&mut receiver, &requests).await;
     assert_eq!(statuses, [401, 401, 401, 401, 202]);
     assert_eq!(items, good([M]));
-    // A client without the header is told of no other fault.
+    // Without the header, no other fault is revealed.
     let (statuses, _) = exchange(&mut receiver, &[request("GET /wrong", "", "")]).await;
     assert_eq!(statuses, [401]);
     assert_eq!(receiver.stats().rejected.unauthorized, 5);
@@ -84,7 +84,7 @@ async fn a_required_header_must_have_exactly_its_value() {
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_without_the_header_where_cors_is_on() {
+async fn with_cors_a_preflight_request_needs_no_header() {
     let mut receiver = receiver(|options| {
         options.cors = true;
         options.required_header = Some(("X-Token".to_owned(), "s3cret".to_owned()));
@@ -167,7 +167,7 @@ async fn a_body_of_more_than_65536_bytes_is_413_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn in_bulk_values_are_handed_out_as_they_come() {
+async fn values_of_a_bulk_body_are_delivered_as_they_arrive() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     client.send("POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n").await;
@@ -188,7 +188,7 @@ async fn in_bulk_values_are_handed_out_as_they_come() {
 }
 
 #[tokio::test]
-async fn in_bulk_a_value_that_is_too_long_is_an_error_and_counted() {
+async fn a_value_of_a_bulk_body_that_is_too_long_is_a_counted_error() {
     let long = format!("{{\"a\":\"{}\"}}", "}".repeat(65_529));
     assert_eq!(long.len(), 65_537);
     for (at, body) in [
@@ -214,7 +214,7 @@ async fn in_bulk_a_value_that_is_too_long_is_an_error_and_counted() {
 }
 
 #[tokio::test]
-async fn in_bulk_a_body_may_have_8_mib_and_not_a_byte_more() {
+async fn a_bulk_body_has_at_most_8_mib() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(500));
     let mut body = line.repeat(8 * 1024 * 1024 / line.len());
@@ -225,7 +225,7 @@ async fn in_bulk_a_body_may_have_8_mib_and_not_a_byte_more() {
         assert_eq!((statuses, items.len()), (vec![202], lines));
         let longer = post_chunked("", pack(format!("{body} ").as_bytes()), 10_000);
         let (statuses, items) = exchange(&mut receiver, &[longer]).await;
-        // The values before the last part were received as they came.
+        // The values before the last part were delivered as they arrived.
         assert_eq!(statuses, [413]);
         assert!(items.len() > lines * 9 / 10 && items.len() <= lines, "{} of {lines}", items.len());
     }
@@ -280,7 +280,7 @@ async fn a_client_may_shut_down_its_side_and_wait_for_the_answer() {
 }
 
 #[tokio::test]
-async fn options_that_no_request_could_meet_are_errors() {
+async fn options_that_no_request_can_satisfy_are_errors() {
     let bind = |path: &str, header: Option<(&str, &str)>| {
         let mut options = gelf_tokio::options::HttpReceiverOptions::default();
         options.path = path.to_owned();

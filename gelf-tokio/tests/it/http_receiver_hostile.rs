@@ -1,5 +1,5 @@
-//! The HTTP receiver among hostile clients and clients of other protocols: a bad one costs its own request
-//! alone.
+//! The HTTP receiver with hostile clients and clients of other protocols: an invalid request affects no other
+//! request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Sends bytes, and reads what is answered until the connection ends.
+/// Sends bytes and returns everything that is received until the connection ends.
 async fn answered(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The receiver may be done before all is sent.
+    // The receiver may close the connection before everything is sent.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -28,7 +28,7 @@ async fn is_served(receiver: &mut HttpReceiver) {
 }
 
 #[tokio::test]
-async fn junk_is_400_and_other_connections_are_not_affected() {
+async fn invalid_requests_are_answered_with_400_and_affect_no_others() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let mut other = Client::connect(address).await;
@@ -65,7 +65,7 @@ async fn junk_is_400_and_other_connections_are_not_affected() {
 }
 
 #[tokio::test]
-async fn http_2_is_not_spoken() {
+async fn http_2_is_not_supported() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -77,7 +77,7 @@ async fn http_2_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn a_huge_head_is_431_whichever_part_of_it_is_huge() {
+async fn a_huge_head_is_431_whichever_part_is_huge() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let headers = |count: usize, len: usize| {
@@ -101,7 +101,7 @@ async fn a_huge_head_is_431_whichever_part_of_it_is_huge() {
 }
 
 #[tokio::test]
-async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_meanwhile() {
+async fn slow_clients_are_closed_and_do_not_delay_others() {
     let mut receiver = receiver(|options| {
         options.max_connections_per_peer = 101;
         options.head_timeout = Duration::from_secs(2);
@@ -113,7 +113,7 @@ async fn clients_that_send_a_byte_now_and_then_are_closed_and_others_are_served_
     let head_len = request.len() - 1000;
     let mut slow = Vec::new();
     for number in 0..100 {
-        // Half of them are slow in the head, the others in the body.
+        // Half of the clients are slow in the head, the others in the body.
         let begun = if number % 2 == 0 { &request[..1] } else { &request[..head_len] };
         slow.push(tokio::spawn({
             let (begun, rest) = (begun.to_vec(), request[begun.len()..].to_vec());
@@ -237,7 +237,7 @@ async fn a_flood_of_bombs_is_rejected_one_by_one() {
 async fn a_rejected_request_with_a_body_of_any_length_is_answered() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
-    // A client that still sends when the connection is closed would lose the answer with it.
+    // Closing the connection while the client still sends would reset it and lose the answer.
     for len in [0, 1, 60_000, 80_000, 10_000_000] {
         for (line, status) in [("POST /wrong", 404), ("GET /gelf", 405), ("POST /gelf", 413)] {
             if status == 413 && len <= 65_536 {

@@ -1,4 +1,4 @@
-//! The limits of the HTTP receiver's connections, and their ends.
+//! Limits of the HTTP receiver's connections, and the counters of their ends.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn send(receiver: &mut HttpReceiver, client: &mut Client) -> u16 {
 }
 
 #[tokio::test]
-async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_others_are_served() {
+async fn a_peer_has_at_most_64_connections_and_does_not_block_other_peers() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let mut open = Vec::new();
@@ -43,7 +43,7 @@ async fn a_peer_has_64_connections_and_further_ones_are_reset_at_once_while_othe
     assert_eq!((stats.connections, stats.over_limit_connections, stats.open_connections), (74, 10, 64));
     adds_up(&stats);
 
-    // Another peer, an open connection, and the peer again once one of its connections has ended.
+    // Served are another peer, an open connection, and the same peer once one of its connections has ended.
     let mut other = Client::over(connect_from(3, address));
     assert_eq!(send(&mut receiver, &mut other).await, 202);
     let mut first = Client::over(open.pop().unwrap());
@@ -74,7 +74,7 @@ async fn a_connection_beyond_the_limit_waits_until_another_ends() {
     adds_up(&stats);
 }
 
-/// Reads to the end of a connection.
+/// Receives until a connection ends. Returns the result of reading it to its end.
 async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usize, ErrorKind> {
     let mut rest = Vec::new();
     let read = during(receiver, stream.read_to_end(&mut rest)).await.0;
@@ -97,7 +97,7 @@ async fn a_slow_head_is_reset_and_a_connection_between_requests_is_not() {
     let mut client = Client::connect(address).await;
     assert_eq!(send(&mut receiver, &mut client).await, 202);
     assert_eq!(end(&mut receiver, &mut client.stream).await, Ok(0));
-    // The connection also ends when the client ends it.
+    // The connection stays open until the client closes its side, too.
     client.stream.shutdown().await.unwrap();
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();
@@ -106,7 +106,7 @@ async fn a_slow_head_is_reset_and_a_connection_between_requests_is_not() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_answers_are_not_taken_is_reset() {
+async fn a_connection_with_unread_answers_is_reset() {
     let mut receiver = receiver(|options| {
         options.idle_timeout = Duration::from_secs(1);
         options.request_timeout = Duration::from_secs(1);
@@ -137,10 +137,10 @@ async fn each_end_of_a_connection_is_counted_once() {
     let half = post("", M);
     for (sent, ended, broken) in [
         (&b""[..], 1, 0),
-        // An answer ends it. HTTP/2 gets none.
+        // The first is answered with 400, HTTP/2 is not answered; both end the connection.
         (b"nothing of HTTP\r\n\r\n", 2, 0),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 3, 0),
-        // In the middle of a head. In the middle of a body the request is broken, and answered.
+        // An incomplete head is a broken connection, an incomplete body a broken request, which is answered.
         (&half[..10], 3, 1),
         (&half[..half.len() - 1], 4, 1),
     ] {
@@ -157,7 +157,7 @@ async fn each_end_of_a_connection_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_reset_between_requests_is_an_end_and_in_the_middle_of_a_head_it_is_none() {
+async fn a_reset_ends_a_connection_between_requests_and_breaks_it_within_a_head() {
     let mut receiver = receiver(|_| {}).await;
     for (begun, ended, broken) in [("", 1, 0), ("POST", 1, 1)] {
         let mut client = Client::connect(receiver.local_addr().unwrap()).await;

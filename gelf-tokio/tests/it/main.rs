@@ -4,9 +4,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests state what they know, and share what they need"
+    reason = "tests may panic"
 )]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,5 @@
-//! Receivers that are closed while senders keep sending: every acknowledged or answered message is received.
+//! Receivers that are closed while senders are active: every message that was acknowledged or answered is
+//! delivered.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,15 +14,15 @@ use gelf_tokio::{TcpReceiver, TcpSender, UdpReceiver};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How often a receiver is closed in each test.
+/// Number of times that each test closes a receiver.
 const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
 
-/// The time in which a receiver must close. It closes earlier unless a sender keeps sending.
+/// Time within which a receiver closes. It closes earlier unless a sender keeps sending.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// A generous bound for the time in which nothing happens that a test waits for.
+/// Time limit of each step.
 const GUARD: Duration = Duration::from_secs(60);
 
 fn message(sender: u64, number: u64) -> Message<'static> {
@@ -29,20 +30,20 @@ fn message(sender: u64, number: u64) -> Message<'static> {
     Message::new("h", text).with_field(FieldName::from_static("sender"), sender)
 }
 
-/// Returns the part of a message's text that tells it from all others.
+/// Returns the part of a message's text that identifies it.
 fn name(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
     let (_, rest) = text.split_once("\"short_message\":\"").unwrap();
     rest.split_once(' ').unwrap().0.to_owned()
 }
 
-/// Receives until `after` messages have come, closes the receiver, and receives the rest. Evaluates to the
-/// names of all messages.
+/// Receives `after` messages, closes the receiver, and receives the rest. Evaluates to the names of all
+/// messages.
 macro_rules! close_after {
     ($receiver:expr, $after:expr, $within:expr) => {{
         let mut names = HashSet::new();
         while names.len() < $after {
-            let received = timeout(GUARD, $receiver.recv()).await.expect("messages come").unwrap();
+            let received = timeout(GUARD, $receiver.recv()).await.expect("messages arrive").unwrap();
             names.insert(name(&received.unwrap().payload));
         }
         $receiver.close($within);
@@ -56,12 +57,12 @@ macro_rules! close_after {
     }};
 }
 
-/// Checks that every message known to be acknowledged was received.
+/// Checks that every message that is `known` to its sender as acknowledged or answered was received.
 async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
     let mut count = 0;
     while let Some(names) = timeout(GUARD, known.join_next()).await.expect("senders end") {
         for name in names.unwrap() {
-            assert!(received.contains(&name), "{name} was acknowledged and is not received");
+            assert!(received.contains(&name), "{name} was acknowledged but not received");
             count += 1;
         }
     }
@@ -71,7 +72,7 @@ async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
 /// Sends over TCP or TLS until the connection ends, `batch` messages at a time. Returns the messages that the
 /// kernel of the receiver has acknowledged to the last byte.
 async fn send_over_tcp(endpoint: String, sender: u64, batch: u64) -> Vec<String> {
-    // A late sender finds no listener.
+    // The receiver may be closed already.
     let Ok(mut connection) = TcpSender::connect(&endpoint.parse().unwrap()).await else { return Vec::new() };
     let mut ends = Vec::new();
     let mut end = 0;
@@ -109,13 +110,13 @@ async fn close_over_tcp(mut receiver: TcpReceiver, query: &str, scheme: &str) {
         stats.ended_connections + stats.broken_connections + stats.closed_connections,
         "{stats:?}"
     );
-    // The listener is closed.
+    // The port is closed.
     TcpSender::connect(&endpoint.parse().unwrap()).await.unwrap_err();
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tcp_receiver_hands_out_what_was_acknowledged() {
+async fn a_tcp_receiver_delivers_all_acknowledged_messages() {
     for _ in 0..RUNS {
         close_over_tcp(TcpReceiver::bind("127.0.0.1:0").await.unwrap(), "", "gelf+tcp").await;
     }
@@ -123,7 +124,7 @@ async fn a_tcp_receiver_hands_out_what_was_acknowledged() {
 
 #[cfg(all(feature = "tls", target_os = "linux"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tls_receiver_hands_out_what_was_acknowledged() {
+async fn a_tls_receiver_delivers_all_acknowledged_messages() {
     let (authority, files) = (
         crate::support::certificates::Authority::new("ours"),
         crate::support::certificates::Directory::new(),
@@ -139,7 +140,7 @@ async fn a_tls_receiver_hands_out_what_was_acknowledged() {
 
 #[cfg(feature = "http")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_http_receiver_hands_out_what_was_answered() {
+async fn an_http_receiver_delivers_all_answered_messages() {
     for _ in 0..RUNS {
         let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap());
@@ -166,7 +167,7 @@ async fn an_http_receiver_hands_out_what_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
+async fn a_udp_receiver_delivers_all_datagrams_in_its_receive_buffer() {
     for _ in 0..RUNS {
         let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
         let address = receiver.local_addr().unwrap();
@@ -175,7 +176,7 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
             let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
             move || {
                 let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-                // As many datagrams in transit as the kernel surely holds.
+                // At most 50 datagrams are unread, which fit any receive buffer.
                 while received.load(SeqCst) != u64::MAX {
                     let number = sent.load(SeqCst);
                     if number < received.load(SeqCst) + 50 {
@@ -205,17 +206,17 @@ async fn a_udp_receiver_hands_out_what_its_kernel_had_taken() {
         for number in 0..before_close {
             assert!(names.contains(&format!("0/{number}")), "{number} of {before_close}");
         }
-        // The counters of all datagrams, including those after the close.
+        // Datagrams sent after the close are counted, too.
         if let Some(drops) = receiver.stats().kernel_drops {
             assert_eq!(receiver.stats().datagrams.datagrams + drops, sent.load(SeqCst));
         }
     }
 }
 
-/// Senders that never read, so that they learn of the close only by a reset.
+/// The senders never read, so they notice the close only when the receiver resets them.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tcp_receiver_hands_out_what_was_acknowledged_to_senders_that_go_on() {
+async fn a_tcp_receiver_delivers_all_acknowledged_messages_of_senders_that_keep_sending() {
     for _ in 0..RUNS / 4 {
         let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
         let address = receiver.local_addr().unwrap();
@@ -247,10 +248,11 @@ mod raw {
     use std::net::TcpStream;
     use std::os::fd::AsRawFd;
 
-    /// Sends frames until the connection is reset. Returns the frames that the other kernel had acknowledged.
+    /// Sends frames until the connection is reset. Returns the frames that the receiver's kernel
+    /// acknowledged.
     pub(super) fn send_until_reset(mut stream: TcpStream, sender: u64) -> Vec<String> {
         stream.set_nonblocking(true).unwrap();
-        // The end of each frame, in bytes of the stream.
+        // The offset of the end of each frame in the stream.
         let mut ends = Vec::new();
         let mut written = 0;
         let mut frame = Vec::new();
@@ -285,7 +287,7 @@ mod raw {
 }
 
 #[tokio::test]
-async fn an_unpolled_receiver_takes_connections_and_messages_up_to_its_bounds() {
+async fn an_unpolled_receiver_accepts_connections_and_messages_up_to_its_limits() {
     let mut options = TcpReceiverOptions::default();
     options.max_queued_frames = 3;
     let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
@@ -300,7 +302,7 @@ async fn an_unpolled_receiver_takes_connections_and_messages_up_to_its_bounds() 
         tokio::task::yield_now().await;
     }
     assert_eq!((receiver.stats().connections, receiver.stats().frames), (1, 3));
-    // The others wait in the kernel and in the connection.
+    // The other messages wait in the kernel and in the connection's buffer.
     receiver.close(WITHIN);
     let mut count = 0;
     while let Some(received) = receiver.recv().await {
@@ -312,12 +314,12 @@ async fn an_unpolled_receiver_takes_connections_and_messages_up_to_its_bounds() 
 
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn an_unpolled_http_receiver_answers_up_to_its_bounds() {
+async fn an_unpolled_http_receiver_answers_up_to_its_limits() {
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let mut sender = HttpSender::new(&endpoint).unwrap();
     for number in 0..10 {
-        timeout(GUARD, sender.send(&message(0, number))).await.expect("an answer").unwrap();
+        timeout(GUARD, sender.send(&message(0, number))).await.expect("the request is answered").unwrap();
     }
     receiver.close(WITHIN);
     for number in 0..10 {
@@ -329,7 +331,7 @@ async fn an_unpolled_http_receiver_answers_up_to_its_bounds() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn connections_that_wait_to_be_accepted_are_received_too() {
+async fn connections_in_the_listen_backlog_are_received_too() {
     let mut options = TcpReceiverOptions::default();
     options.max_connections = 1;
     let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
@@ -350,7 +352,7 @@ async fn connections_that_wait_to_be_accepted_are_received_too() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn a_handshake_that_does_not_go_on_does_not_delay_the_end() {
+async fn a_stalled_handshake_does_not_delay_the_end() {
     let (authority, files) = (
         crate::support::certificates::Authority::new("ours"),
         crate::support::certificates::Directory::new(),

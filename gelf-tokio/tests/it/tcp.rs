@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp};
+use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
 use gelf_tokio::{Endpoint, SendError, TcpReceiver, TcpSender};
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ async fn pair() -> (TcpSender, TcpReceiver) {
 }
 
 fn numbered(number: i64) -> Message<'static> {
-    // Up to 2,000 bytes and more, so that frames end anywhere in a read.
+    // Lengths vary by up to 2,000 bytes, so that frames end anywhere in a read.
     let text = format!("{number} {}", "x".repeat((number * 37 % 2000) as usize));
     Message::new("h", text).with_field(FieldName::from_static("number"), number)
 }
@@ -34,6 +34,7 @@ fn number(payload: &[u8]) -> i64 {
 #[tokio::test]
 async fn ten_thousand_messages_arrive_once_and_in_order() {
     let (mut sender, mut receiver) = pair().await;
+    let from = sender.local_addr().unwrap();
     let sending = tokio::spawn(async move {
         for number in 0..10_000 {
             sender.feed(&numbered(number)).await.unwrap();
@@ -41,7 +42,8 @@ async fn ten_thousand_messages_arrive_once_and_in_order() {
         sender.close(GRACE).await.unwrap();
     });
     for expected in 0..10_000 {
-        assert_eq!(number(&receiver.recv().await.unwrap().unwrap().payload), expected);
+        let received = receiver.recv().await.unwrap().unwrap();
+        assert_eq!((number(&received.payload), received.from), (expected, from));
     }
     sending.await.unwrap();
     let stats = receiver.stats();
@@ -81,20 +83,6 @@ async fn each_connection_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn every_member_arrives_unchanged() {
-    let (mut sender, mut receiver) = pair().await;
-    let message = Message::new("host-1", "quote \" backslash \\ nul \0 umlaut ü")
-        .with_full_message("a\nb")
-        .with_level(Level::Emergency)
-        .with_timestamp(Timestamp::from_unix_nanos(1_700_000_000_123_456_789));
-    sender.send(&message).await.unwrap();
-    let received = receiver.recv().await.unwrap().unwrap();
-    assert_eq!(received.from, sender.local_addr().unwrap());
-    let decoded = Decoder::strict().decode(&received.payload).unwrap();
-    assert_eq!(decoded.message, message);
-}
-
-#[tokio::test]
 async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
     let (mut sender, mut receiver) = pair().await;
     let address = receiver.local_addr().unwrap();
@@ -104,7 +92,7 @@ async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
     drop(receiver);
     let started = Instant::now();
     while !sender.is_closed() {
-        assert!(started.elapsed() < GRACE, "the end is not noticed");
+        assert!(started.elapsed() < GRACE, "the sender does not notice the end of the connection");
         tokio::task::yield_now().await;
     }
     assert!(matches!(sender.flush().await, Err(SendError::Closed)));
@@ -116,7 +104,7 @@ async fn unflushed_messages_can_be_sent_again_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_destination_without_a_listener_is_an_error_of_the_connect() {
+async fn connecting_to_a_destination_without_a_listener_is_an_error() {
     let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(receiver.local_addr().unwrap());
     drop(receiver);
@@ -132,7 +120,7 @@ async fn an_endpoint_of_another_transport_is_refused() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_keep_others_from_being_served() {
+async fn idle_connections_do_not_block_others() {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let sending = tokio::spawn(async move {
@@ -143,7 +131,7 @@ async fn idle_connections_do_not_keep_others_from_being_served() {
         senders[59].send(&numbered(7)).await.unwrap();
         senders
     });
-    let received = timeout(GRACE, receiver.recv()).await.expect("it comes").unwrap().unwrap();
+    let received = timeout(GRACE, receiver.recv()).await.expect("the message arrives").unwrap().unwrap();
     let _idle = sending.await.unwrap();
     assert_eq!(number(&received.payload), 7);
     assert_eq!(receiver.stats().open_connections, 60);

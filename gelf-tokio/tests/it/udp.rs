@@ -7,7 +7,7 @@ use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-/// The length of the payload of `Message::new("h", text)` beyond that of the text.
+/// Length of the payload of `Message::new("h", "")`. A text adds its own length.
 const FRAMEWORK_LEN: usize = r#"{"version":"1.1","host":"h","short_message":""}"#.len();
 
 async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
@@ -16,12 +16,16 @@ async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
     (UdpSender::connect(&uri.parse().unwrap()).await.unwrap(), receiver)
 }
 
-/// Waits for a message. The loopback loses none.
+/// Receives the next message. The loopback loses no datagrams.
 async fn received(receiver: &mut UdpReceiver) -> Received {
-    timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap().expect("it is good")
+    timeout(Duration::from_secs(30), receiver.recv())
+        .await
+        .expect("a message arrives")
+        .unwrap()
+        .expect("it is valid")
 }
 
-/// Text that compresses to about two thirds, the same for the same seed.
+/// Returns text of a seed that compresses to about two thirds.
 fn noise(seed: u64, len: usize) -> String {
     let mut state = seed.wrapping_mul(2) + 1;
     let mut next = || {
@@ -32,7 +36,7 @@ fn noise(seed: u64, len: usize) -> String {
 }
 
 #[tokio::test]
-async fn every_compression_and_size_of_datagram_carries_short_and_long_messages() {
+async fn short_and_long_messages_arrive_with_every_compression_and_datagram_size() {
     for compression in ["none", "gzip", "zlib", "gzip&level=9", "zlib&level=1"] {
         for datagram_size in [200, 1420, 8192, 65_507] {
             let options = format!("?compression={compression}&datagram_size={datagram_size}");
@@ -62,14 +66,14 @@ async fn every_compression_and_size_of_datagram_carries_short_and_long_messages(
             }
             let stats = receiver.stats().datagrams;
             assert_eq!((stats.payloads, stats.errors.total(), stats.deviations), (5, 0, Default::default()));
-            // A chunk that completes a message counts as its payload.
+            // The last chunk of a message counts as a payload, not as a chunk.
             assert_eq!(stats.chunks, datagrams - 5);
         }
     }
 }
 
 #[tokio::test]
-async fn a_message_of_128_chunks_arrives_and_one_byte_more_is_refused_by_name() {
+async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
     for (datagram_size, share) in [(100, 88), (1420, 1408)] {
         let (mut sender, mut receiver) =
             pair(&format!("?compression=none&datagram_size={datagram_size}")).await;
@@ -96,7 +100,7 @@ async fn a_message_of_128_chunks_arrives_and_one_byte_more_is_refused_by_name() 
 }
 
 #[tokio::test]
-async fn a_datagram_carries_the_payload_and_no_byte_more() {
+async fn datagrams_contain_exactly_the_bytes_of_the_payload() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf://{}?compression=none&datagram_size=40", peer.local_addr().unwrap());
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
@@ -121,7 +125,7 @@ async fn a_datagram_carries_the_payload_and_no_byte_more() {
 }
 
 #[tokio::test]
-async fn an_ipv6_destination_is_reached_from_an_ipv6_port() {
+async fn an_ipv6_destination_is_reached() {
     let Ok(mut receiver) = UdpReceiver::bind("[::1]:0").await else {
         eprintln!("skipped: this machine has no IPv6 loopback");
         return;
@@ -134,7 +138,7 @@ async fn an_ipv6_destination_is_reached_from_an_ipv6_port() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up() {
+async fn a_host_name_is_resolved() {
     let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
     let sender = UdpSender::connect(&format!("gelf://localhost:{port}").parse().unwrap()).await.unwrap();
@@ -151,7 +155,7 @@ async fn an_endpoint_of_another_transport_is_refused() {
 }
 
 #[tokio::test]
-async fn sending_goes_on_without_a_listener_and_arrives_once_there_is_one() {
+async fn sending_continues_without_a_listener_and_messages_arrive_once_there_is_one() {
     let (mut sender, receiver) = pair("").await;
     let address = receiver.local_addr().unwrap();
     drop(receiver);
@@ -159,20 +163,20 @@ async fn sending_goes_on_without_a_listener_and_arrives_once_there_is_one() {
     let started = Instant::now();
     while refused < 10 {
         assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
-        let sent = sender.send(&Message::new("h", "nobody hears")).await.unwrap();
+        let sent = sender.send(&Message::new("h", "lost")).await.unwrap();
         assert_eq!(sent.datagrams, 1);
         refused += sent.refused;
     }
-    // The last datagram was refused too, which the next send reports.
+    // The next send reports the refusal of the last datagram.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
-    sender.send(&Message::new("h", "heard")).await.unwrap();
+    sender.send(&Message::new("h", "received")).await.unwrap();
     let payload = received(&mut receiver).await.payload;
-    assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"heard"}"#);
+    assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"received"}"#);
     assert_eq!(receiver.stats().datagrams.datagrams, 1);
 }
 
 #[tokio::test]
-async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
+async fn all_chunks_of_a_message_are_sent_although_some_are_refused() {
     let (mut sender, receiver) = pair("?compression=none&datagram_size=100").await;
     drop(receiver);
     sender.set_segmentation(false);
@@ -180,7 +184,7 @@ async fn a_chunked_message_whose_chunks_are_refused_is_sent_to_its_end() {
     let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
     assert_eq!(sent.datagrams, chunks);
     assert!(sent.refused > 0, "{sent:?}");
-    // Datagrams sent together are refused together.
+    // Chunks that are sent by one system call are refused together.
     sender.set_segmentation(true);
     let started = Instant::now();
     let mut refused = 0;
@@ -211,7 +215,8 @@ async fn a_flood_of_bad_datagrams_is_counted_and_good_messages_are_received() {
         let text = format!("good {round}");
         sender.send(&Message::new("h", text.as_str())).await.unwrap();
         let payload = loop {
-            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("it comes").unwrap() {
+            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("a message arrives").unwrap()
+            {
                 Ok(received) => break received.payload,
                 Err(error) => assert!(error.to_string().starts_with("from 127.0.0.1:"), "{error}"),
             }

@@ -10,7 +10,7 @@ use gelf_tokio::gelf_core::Message;
 use gelf_tokio::resolve::{Resolve, Resolving};
 use tokio::time::{Instant, sleep};
 
-/// The result of a lookup: addresses, no address, or no answer.
+/// Result of a lookup.
 #[derive(Clone, Debug)]
 enum Record {
     Addresses(Vec<SocketAddr>),
@@ -53,7 +53,7 @@ impl Resolve for Zone {
     }
 }
 
-/// A listener, to which the loopback delivers while it is sent to.
+/// Returns a socket and its address. The loopback delivers a datagram before the send returns.
 fn listener() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -70,8 +70,7 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// While a test waits for a socket, its paused clock jumps to the next timer. A timer every 10 ms keeps the
-/// jumps short.
+/// Keeps a timer of 10 ms running: while a test waits for a socket, its paused clock jumps to the next timer.
 fn tick() {
     tokio::spawn(async {
         loop {
@@ -89,11 +88,11 @@ async fn sender(zone: &Arc<Zone>) -> UdpSender {
 }
 
 async fn send(sender: &mut UdpSender) {
-    // A message may fail or not; no error may end the sender.
+    // An error must not make the sender unusable.
     let _ = sender.send(&Message::new("h", "m")).await;
 }
 
-/// Sends a message each second until `listener` has one; how long that took.
+/// Sends a message each second until `listener` receives one. Returns the elapsed time.
 async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
     let started = Instant::now();
     for _ in 0..1000 {
@@ -103,11 +102,11 @@ async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
         }
         sleep(Duration::from_secs(1)).await;
     }
-    panic!("the sender does not come");
+    panic!("the sender does not use the new address");
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_address() {
+async fn the_new_address_of_a_name_is_used_within_31_s() {
     for before in [0, 1, 29, 30, 31, 59, 100] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
         let zone = Zone::new(&[old_address]);
@@ -121,7 +120,7 @@ async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_addres
         let took = reached(&mut sender, &new).await;
         println!("{before} s after the start: {took:?}");
         assert!(took <= Duration::from_secs(31), "{took:?}");
-        // No message was lost: the earlier ones arrived at the old address.
+        // No message was lost: the old address received all earlier ones.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
         assert_eq!(sender.peer_addr().unwrap(), new_address);
         assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));
@@ -129,7 +128,7 @@ async fn when_the_record_changes_the_messages_of_31_s_later_go_to_the_new_addres
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_was_silent_for_long_knows_the_new_address_at_once() {
+async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
     let ((old, old_address), (new, new_address)) = (listener(), listener());
     let zone = Zone::new(&[old_address]);
     let mut sender = sender(&zone).await;
@@ -140,7 +139,7 @@ async fn a_sender_that_was_silent_for_long_knows_the_new_address_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_the_name_still_has_is_kept() {
+async fn an_address_that_is_still_in_the_answer_is_kept() {
     let ((one, one_address), (other, other_address)) = (listener(), listener());
     let zone = Zone::new(&[one_address]);
     let mut sender = sender(&zone).await;
@@ -155,7 +154,7 @@ async fn an_address_that_the_name_still_has_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_disappears_keeps_its_address_and_is_looked_up_again() {
+async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again() {
     for gone in [Record::Fails, Record::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
         let zone = Zone::new(&[old_address]);
@@ -185,26 +184,26 @@ async fn no_message_waits_for_a_resolver() {
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(received(&old), 200);
-    // Each is given up after 30 s, when the next is due.
+    // Each lookup is given up after 30 s, when the next one is due.
     assert!((4..=8).contains(&zone.asked()), "{}", zone.asked());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_refuses_gives_way_to_the_next_and_all_are_tried() {
+async fn after_a_refusal_the_next_address_is_tried() {
     let (good, good_address) = listener();
     let zone = Zone::new(&[without_listener(), without_listener(), without_listener(), good_address]);
     let mut sender = sender(&zone).await;
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Two messages at each address: the first is lost, the second returns the refusal.
+    // Each refusing address loses one message; the next send reports the refusal and moves on.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);
     assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_that_all_refuse_are_tried_once_in_a_second_and_so_is_the_name() {
+async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
     let zone = Zone::new(&[without_listener(), without_listener(), without_listener()]);
     let mut sender = sender(&zone).await;
     for _ in 0..10 {
@@ -220,7 +219,7 @@ async fn addresses_that_all_refuse_are_tried_once_in_a_second_and_so_is_the_name
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_has_the_name_looked_up_at_once() {
+async fn a_refusal_triggers_a_lookup_at_once() {
     let (new, new_address) = listener();
     let zone = Zone::new(&[without_listener()]);
     let mut sender = sender(&zone).await;
@@ -244,7 +243,7 @@ async fn a_single_address_that_refuses_keeps_its_socket() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_looked_up() {
+async fn an_unknown_name_is_an_error_and_an_ip_address_is_not_looked_up() {
     let zone = Zone::new(&[]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let endpoint = "gelf://logs.example".parse().unwrap();
@@ -258,7 +257,7 @@ async fn a_name_that_is_not_found_at_first_is_an_error_and_an_address_is_not_loo
 #[tokio::test]
 async fn the_first_reachable_address_is_used() {
     let (good, good_address) = listener();
-    // A socket without `SO_BROADCAST` may not send to a broadcast address.
+    // A socket without SO_BROADCAST cannot connect to the broadcast address.
     let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
     let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
     let mut sender =

@@ -1,4 +1,4 @@
-//! `UdpSender`: system calls, time and room.
+//! `UdpSender`: segmentation, oversized messages and lost datagrams.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn payload(len: usize) -> Vec<u8> {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn chunks_leave_together_and_single_datagrams_by_themselves() {
+async fn chunks_are_sent_by_segmented_calls() {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let mut sender = sender(&receiver, "datagram_size=1420").await;
     for (chunks, segmented) in [(1, 0), (8, 8), (1, 8), (47, 8 + 46), (1, 8 + 46)] {
@@ -40,7 +40,7 @@ async fn chunks_leave_together_and_single_datagrams_by_themselves() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_has_failed_and_sent_nothing() {
+async fn a_message_that_is_too_large_is_counted_as_failed_and_not_sent() {
     let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let mut sender = sender(&receiver, "datagram_size=100").await;
     sender.send(&Message::new("h", "x".repeat(20_000))).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn each_sent_message_was_received_or_counted_as_dropped() {
             for _ in 0..100 {
                 sender.send_payload(&payload(8 * 1408)).await.unwrap();
             }
-            // The receiver reads what is there; of most messages that is not all.
+            // The receiver reads all buffered datagrams, which is not all of most messages.
             while timeout(Duration::from_millis(50), receiver.recv()).await.is_ok() {}
             let stats = receiver.stats();
             let sent = sender.stats();

@@ -1,5 +1,5 @@
-//! A receiver over HTTP that runs out of file descriptors. It is in a process of its own, since the test
-//! takes all of them.
+//! An HTTP receiver that runs out of file descriptors. The test runs in a separate process, because it uses
+//! up all descriptors.
 
 use std::fs::File;
 use std::process::Command;
@@ -10,7 +10,7 @@ use gelf_tokio::HttpReceiver;
 use tokio::time::timeout;
 
 pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
-    // Where the limit cannot be lowered, the test takes more files, and longer.
+    // If the limit cannot be lowered, the test opens more files and takes longer.
     let lowered =
         Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();
     println!("prlimit: {lowered:?}");

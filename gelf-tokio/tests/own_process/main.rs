@@ -1,14 +1,15 @@
-//! Tests that need processes of their own: for their memory, their file descriptors, or a network namespace.
+//! Tests that need separate processes, to measure memory, limit file descriptors or enter a network
+//! namespace.
 //!
-//! This program is its own harness, since it starts itself again as the other process of a test. Tests run
-//! one after another, so that a figure belongs to one test alone. An argument that is no option selects the
-//! tests whose names contain it.
+//! This program has its own harness, because it also runs as the other process of a test. Tests run one after
+//! another, so that each figure belongs to one test. An argument that is not an option selects the tests
+//! whose names contain it.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "tests state what they know"
+    reason = "tests may panic"
 )]
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the tests are for Linux"))]
 
@@ -33,7 +34,7 @@ use std::future::Future;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-/// Names a test, which may be asynchronous.
+/// Creates the entry of a test, which may be asynchronous.
 macro_rules! test {
     ($module:ident :: $name:ident) => {
         (concat!(stringify!($module), "::", stringify!($name)), $module::$name as fn())
@@ -45,26 +46,26 @@ macro_rules! test {
 
 const TESTS: &[(&str, fn())] = &[
     #[cfg(target_os = "linux")]
-    test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_its_connections_and_waits_for_more),
+    test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_open_connections),
     #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_thousand_connections_with_a_byte_a_second_are_closed_and_cost_little),
+    test!(async tcp_hostile::a_thousand_slow_connections_are_closed_and_cost_little),
     #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_stream_without_a_delimiter_is_one_error_and_costs_no_more_than_a_frame),
+    test!(async tcp_hostile::a_stream_without_a_delimiter_is_one_error_and_costs_at_most_one_frame),
     #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::long_frames_that_are_never_ended_cost_no_more_than_their_budget),
+    test!(async tcp_hostile::unfinished_long_frames_cost_at_most_their_budget),
     #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_open),
+    test!(async tcp_hostile::a_flood_of_connections_does_not_affect_open_ones),
     #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::one_peer_that_connects_without_end_keeps_nobody_out),
+    test!(async tcp_hostile::a_peer_that_connects_endlessly_does_not_block_others),
     #[cfg(target_os = "linux")]
-    test!(udp_flood::a_flood_of_chunks_costs_16_mib_and_no_good_message),
+    test!(udp_flood::a_flood_of_chunks_costs_at_most_16_mib_and_no_valid_message),
     #[cfg(target_os = "linux")]
-    test!(udp_namespaces::datagrams_of_1420_leave_together_and_arrive_whole),
+    test!(udp_namespaces::datagrams_of_1420_are_sent_by_segmentation),
     #[cfg(target_os = "linux")]
-    test!(udp_namespaces::datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one),
+    test!(udp_namespaces::after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by_one),
     #[cfg(target_os = "linux")]
-    test!(udp_namespaces::without_a_way_messages_fail_by_name_and_go_on_when_there_is_one),
-    // The last, since it lowers the file limit of this process.
+    test!(udp_namespaces::sending_fails_without_a_route_and_continues_when_there_is_one),
+    // This test is last, because it lowers the file limit of this process.
     #[cfg(all(feature = "http", target_os = "linux"))]
     test!(async http_file_limit::a_receiver_without_file_descriptors_waits_until_there_are_some),
 ];
@@ -100,7 +101,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Plays the part of the other process of a test.
+/// Runs this process in a role of a test.
 #[cfg(target_os = "linux")]
 fn play(role: &str, argument: &str) {
     match role {
@@ -108,7 +109,7 @@ fn play(role: &str, argument: &str) {
         udp_flood::RECEIVER => udp_flood::receive(),
         udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),
         udp_namespaces::SENDER => block_on(udp_namespaces::send(argument)),
-        udp_namespaces::SENDER_WITHOUT_A_WAY => block_on(udp_namespaces::send_without_a_way(argument)),
+        udp_namespaces::SENDER_WITHOUT_ROUTE => block_on(udp_namespaces::send_without_route(argument)),
         _ => panic!("no role is called {role}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Starts this program again, as another process with a role in a test.
+//! Starts this program as another process, with a role in a test.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -8,17 +8,17 @@ use std::thread;
 use std::time::Duration;
 
 pub(crate) const ROLE: &str = "GELF_TEST_ROLE";
-/// A generous bound for the time in which the other process answers.
+/// Time limit for an answer of the other process.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// Returns the role of this process, and its argument; `None` in the process that was started first.
+/// Returns the role of this process and its argument, or `None` in the process that runs the tests.
 pub(crate) fn role() -> Option<(String, String)> {
     let (role, argument) = env::var(ROLE).ok()?.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
     Some((role, argument))
 }
 
-/// Returns when the process that started this one closes its standard input.
-pub(crate) fn until_told_to_end() {
+/// Waits until the standard input of this process is closed, which ends its role.
+pub(crate) fn wait_until_stdin_closes() {
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// Starts this program in a role, behind a command such as `ip netns exec NAME`.
+    /// Starts this program in a role, run by a command such as `ip netns exec NAME`.
     pub(crate) fn start(command: &[&str], role: &str, argument: &str) -> Self {
         let program = env::current_exe().unwrap();
         let mut words: Vec<_> = command.iter().map(Into::into).collect();
@@ -49,10 +49,10 @@ impl Other {
         Self { input: process.stdin.take(), process, lines }
     }
 
-    /// Waits for a line that begins with a word, and returns the rest of it.
+    /// Waits for a line that starts with `word`, and returns the rest of it.
     pub(crate) fn says(&self, word: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(MAX_ANSWER_TIME).expect("the other process says something");
+            let line = self.lines.recv_timeout(MAX_ANSWER_TIME).expect("the other process writes a line");
             match line.strip_prefix(word) {
                 Some(rest) => return rest.trim().to_owned(),
                 None => println!("another process: {line}"),
@@ -60,7 +60,7 @@ impl Other {
         }
     }
 
-    /// Tells it to end.
+    /// Tells the process to end, by closing its standard input.
     pub(crate) fn end(&mut self) {
         self.input = None;
     }

@@ -1,4 +1,4 @@
-//! A receiver over TCP that runs out of file descriptors. The figures are printed.
+//! A TCP receiver that runs out of file descriptors. The test prints its figures.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::tcp_receiver::{GoodSender, ReceiverProcess, connect_from, limit_files, timed_frame};
 
-pub(crate) async fn a_receiver_without_file_descriptors_serves_its_connections_and_waits_for_more() {
+pub(crate) async fn a_receiver_without_file_descriptors_serves_open_connections() {
     limit_files(std::process::id(), 4096);
     let mut receiver = ReceiverProcess::start(1024, 30);
     limit_files(receiver.id(), 256);
@@ -30,12 +30,12 @@ pub(crate) async fn a_receiver_without_file_descriptors_serves_its_connections_a
     let errors = after["accept_errors"] - before["accept_errors"];
     let timed = after["timed"] - before["timed"];
     let worst = Duration::from_micros(after["worst_us"]);
-    println!("256 files, {} connections open of 1,001: {:.1} % of a processor", after["open"], share * 100.0);
-    println!("in {waited:?} {errors} tries to accept, and {timed} messages of the connection that was there");
-    println!("the slowest of them came after {worst:?}");
+    println!("256 files, {} of 1,001 connections open: {:.1} % of a processor", after["open"], share * 100.0);
+    println!("in {waited:?}: {errors} failed accepts, {timed} messages on the open connection");
+    println!("the slowest message took {worst:?}");
     assert!((200..256).contains(&after["open"]), "{after:?}");
     assert!(share < 0.2, "{share}");
-    // One try each 100 ms.
+    // The receiver retries every 100 ms.
     assert!((1..=waited.as_millis() as u64 / 100 + 1).contains(&errors), "{errors} in {waited:?}");
     assert!(timed > 0);
 
@@ -43,11 +43,11 @@ pub(crate) async fn a_receiver_without_file_descriptors_serves_its_connections_a
     drop(crowd);
     let mut late = connect_from(1, receiver.address).await.unwrap();
     late.write_all(&timed_frame()).await.unwrap();
-    // The waiting connections are accepted and their frames received, and at last this one.
+    // The waiting connections are accepted and their frames received, then this one.
     let (_, took) = receiver.until(|report| report["connections"] == 1002 && report["open"] == 2);
-    println!("{waiting} waiting connections and a new one were served {took:?} after files were free");
+    println!("{waiting} waiting connections and a new one were served {took:?} after descriptors were freed");
     let sent = good.stop();
     let (report, _) = receiver.until(|report| report["timed"] == sent + 1);
-    println!("the connection that was there: {} of {sent} messages", report["timed"] - 1);
+    println!("the open connection: {} of {sent} messages received", report["timed"] - 1);
     assert_eq!([report["other"], report["cut"], report["over_limit"]], [1000, 0, 0]);
 }

@@ -1,5 +1,5 @@
-//! A receiver over TCP against hostile peers: their cost in memory and processor time is bounded, and good
-//! senders lose nothing. The figures are printed.
+//! A TCP receiver with hostile peers: their cost in memory and processor time is bounded, and other senders
+//! lose nothing. The tests print their figures.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use crate::tcp_receiver::{GoodSender, ReceiverProcess, connect_from, limit_files
 const MIB: u64 = 1 << 20;
 
 fn start(max_connections: usize, frame_seconds: u64) -> ReceiverProcess {
-    // The receiver's limit is that of the process that starts it.
+    // The receiver inherits the limit of this process.
     limit_files(std::process::id(), 4096);
     ReceiverProcess::start(max_connections, frame_seconds)
 }
 
-/// Returns whether the receiver has ended a connection; it never sends anything.
+/// Returns whether the receiver has closed a connection. It never sends anything.
 fn is_closed(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-pub(crate) async fn a_thousand_connections_with_a_byte_a_second_are_closed_and_cost_little() {
+pub(crate) async fn a_thousand_slow_connections_are_closed_and_cost_little() {
     let mut receiver = start(1024, 6);
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["timed"] >= 10);
@@ -35,9 +35,9 @@ pub(crate) async fn a_thousand_connections_with_a_byte_a_second_are_closed_and_c
     }
     let started = Instant::now();
     while !slow.is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(120), "{} are open", slow.len());
+        assert!(started.elapsed() < Duration::from_secs(120), "{} connections are open", slow.len());
         for stream in &slow {
-            // An error is a connection that is closed, which is seen below.
+            // An error means that the connection is closed, which is checked below.
             let _ = stream.try_write(b"x");
         }
         sleep(Duration::from_secs(1)).await;
@@ -48,15 +48,15 @@ pub(crate) async fn a_thousand_connections_with_a_byte_a_second_are_closed_and_c
     let sent = good.stop();
     let (report, _) = receiver.until(|report| report["timed"] >= sent && report["open"] == 0);
     let worst = Duration::from_micros(report["worst_us"]);
-    println!("1,000 slow connections: all closed after {took:?}, at most {:.1} MiB more memory", mib(growth));
-    println!("a good one meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
+    println!("1,000 slow connections: all closed after {took:?}, peak memory {:.1} MiB higher", mib(growth));
+    println!("a good sender meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
     assert!(growth <= 40 * MIB);
     assert_eq!(report["timed"], sent);
     assert!(sent > 0);
     assert_eq!([report["slow"], report["cut"], report["other"], report["over_limit"]], [1000, 1000, 0, 0]);
 }
 
-pub(crate) async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_than_a_frame() {
+pub(crate) async fn a_stream_without_a_delimiter_is_one_error_and_costs_at_most_one_frame() {
     let mut receiver = start(1024, 30);
     let mut peer = TcpStream::connect(receiver.address).await.unwrap();
     peer.write_all(&timed_frame()).await.unwrap();
@@ -69,7 +69,7 @@ pub(crate) async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_
         let (round, started) = (round as u64, receiver.processor_time());
         for sent in 0..length {
             peer.write_all(&piece).await.unwrap();
-            // The frame is an error at the limit, not at its end.
+            // The error is reported at the cap, not at the end of the frame.
             if sent == 7 {
                 receiver.until(|report| report["errors"] == round + 1);
             }
@@ -81,21 +81,21 @@ pub(crate) async fn a_stream_without_a_delimiter_is_one_error_and_costs_no_more_
     }
     let growth = receiver.peak().saturating_sub(before);
     println!(
-        "100 MiB and 300 MiB without a delimiter: {times:?} on a processor, {:.1} MiB more memory",
+        "100 MiB and 300 MiB without a delimiter: processor time {times:?}, peak memory {:.1} MiB higher",
         mib(growth)
     );
     assert!(growth <= 12 * MIB, "{growth}");
-    // Three times the bytes take three times as long, not nine times.
+    // Processor time is linear in the number of bytes, not quadratic.
     assert!(times[1] <= times[0] * 5 + Duration::from_millis(100), "{times:?}");
 }
 
-pub(crate) async fn long_frames_that_are_never_ended_cost_no_more_than_their_budget() {
+pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
     let mut receiver = start(1024, 30);
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["timed"] >= 10);
     let before = receiver.resident();
     receiver.forget_peak();
-    // 570 MiB of 2 MiB less 100 KiB each.
+    // 300 frames of 2 MiB less 100 KiB each, 570 MiB in all.
     let unfinished = vec![b'x'; (2 << 20) - (100 << 10)];
     let mut hoarders = Vec::new();
     for number in 0..300_u32 {
@@ -106,29 +106,29 @@ pub(crate) async fn long_frames_that_are_never_ended_cost_no_more_than_their_bud
     let mut long = TcpStream::connect(receiver.address).await.unwrap();
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     long.write_all(&frame).await.unwrap();
-    // Frames that have room stay: 256 MiB are 132 times 2 MiB less 64 KiB.
+    // The budget of 256 MiB holds at most 132 frames of 2 MiB less 64 KiB.
     let (report, _) = receiver.until(|report| report["other"] == 1 && report["evicted"] >= 300 - 132);
     let growth = receiver.peak().saturating_sub(before);
     let sent = good.stop();
     let (after, _) = receiver.until(|report| report["timed"] >= sent);
     let worst = Duration::from_micros(after["worst_us"]);
     println!(
-        "300 unfinished frames of 1.9 MiB: at most {:.1} MiB more memory, {} evicted",
+        "300 unfinished frames of 1.9 MiB: peak memory {:.1} MiB higher, {} evicted",
         mib(growth),
         report["evicted"]
     );
     println!(
-        "good ones meanwhile: one of 2 MiB, and {} of {sent} small ones, the slowest after {worst:?}",
+        "good frames meanwhile: one of 2 MiB, and {} of {sent} small ones, the slowest after {worst:?}",
         after["timed"]
     );
-    // The budget, 64 KiB of each connection, and the allocator's own.
+    // The budget, 64 KiB per connection, and the overhead of the allocator.
     assert!(growth <= (256 + 20 + 44) * MIB, "{growth}");
     assert_eq!(after["timed"], sent);
     assert_eq!([after["cut"], after["slow"]], [after["evicted"], 0]);
     assert!(after["evicted"] < 300 - 120, "{after:?}");
 }
 
-pub(crate) async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_that_are_open() {
+pub(crate) async fn a_flood_of_connections_does_not_affect_open_ones() {
     let mut receiver = start(200, 30);
     let good: Vec<_> = (0..10).map(|_| GoodSender::start(receiver.address)).collect();
     receiver.until(|report| report["open"] == 10);
@@ -136,7 +136,7 @@ pub(crate) async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_
     for number in 0..2000 {
         let address = receiver.address;
         tasks.spawn(async move {
-            // Without room in the kernel's queue, a connect takes longer than the test.
+            // When the listen backlog is full, a connect takes longer than the test.
             let mut stream =
                 timeout(Duration::from_secs(5), connect_from(2 + (number % 100) as u8, address)).await;
             if let Ok(Ok(stream)) = &mut stream {
@@ -153,12 +153,11 @@ pub(crate) async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_
     let sent: u64 = good.into_iter().map(GoodSender::stop).sum();
     let (report, _) = receiver.until(|report| report["timed"] >= sent);
     let worst = Duration::from_micros(report["worst_us"]);
+    println!("2,000 connections attempted, {} accepted by the kernel, {} open", flood.len(), full["open"]);
     println!(
-        "a flood of 2,000 connections, of which the kernel took {}: {} are open",
-        flood.len(),
-        full["open"]
+        "ten good senders meanwhile: {} of {sent} messages, the slowest after {worst:?}",
+        report["timed"]
     );
-    println!("ten good ones meanwhile: {} of {sent} messages, the slowest after {worst:?}", report["timed"]);
     assert!(flood.len() > 1000, "{} connections", flood.len());
     assert_eq!([full["open"], full["over_limit"], full["accept_errors"]], [200, 0, 0]);
     assert_eq!(report["timed"], sent);
@@ -169,14 +168,14 @@ pub(crate) async fn a_flood_of_connections_beyond_the_limit_does_not_hurt_those_
     receiver.until(|report| report["timed"] == sent + 1);
 }
 
-pub(crate) async fn one_peer_that_connects_without_end_keeps_nobody_out() {
+pub(crate) async fn a_peer_that_connects_endlessly_does_not_block_others() {
     let mut receiver = start(1024, 30);
     let address = receiver.address;
     let flood = tokio::spawn(async move {
         let mut streams = Vec::new();
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(3) {
-            // Connections beyond the limit are reset at once, some before the connect has returned.
+            // Connections beyond the limit are reset at once, some before the connect returns.
             let Ok(mut stream) = connect_from(2, address).await else { continue };
             if streams.len() < 64 {
                 stream.write_all(b"{}\0").await.unwrap();
@@ -198,8 +197,8 @@ pub(crate) async fn one_peer_that_connects_without_end_keeps_nobody_out() {
     let _flood = flood.await.unwrap();
     let (report, _) = receiver.until(|report| report["timed"] == connects);
     let worst = Duration::from_micros(report["worst_us"]);
-    println!("{} connections of one peer refused, {connects} of another served", report["over_limit"]);
-    println!("the slowest message of those after {worst:?}");
+    println!("{} connections of one peer reset, {connects} of another served", report["over_limit"]);
+    println!("the slowest message of the other peer after {worst:?}");
     assert!(report["over_limit"] > 100, "{report:?}");
     assert_eq!([report["open"], report["other"]], [64, 64]);
 }

@@ -1,7 +1,7 @@
-//! A receiver over TCP in a process of its own, so that its memory, processor time and file descriptors are
-//! its own, too.
+//! A TCP receiver in a separate process, so that its memory, processor time and file descriptors can be
+//! measured.
 //!
-//! It counts the frames that it receives, and measures how long a [`timed_frame`] took.
+//! It counts the received frames and measures the delay of each [`timed_frame`].
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,10 +15,10 @@ use gelf_tokio::TcpReceiver;
 use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// The role of the process.
+/// Role of the process.
 pub(crate) const RECEIVER: &str = "tcp-receiver";
 
-/// Receives, and reports for each line of standard input, until that ends.
+/// Receives until standard input ends, and writes a report for each line of it.
 pub(crate) async fn receive(argument: &str) {
     let (max_connections, frame_seconds) = argument.split_once(' ').unwrap();
     let mut options = TcpReceiverOptions::default();
@@ -82,7 +82,7 @@ pub(crate) async fn receive(argument: &str) {
     }
 }
 
-/// A receiver in a process of its own, until it is dropped.
+/// A receiver in a separate process, killed on drop.
 pub(crate) struct ReceiverProcess {
     child: Child,
     stdin: ChildStdin,
@@ -108,7 +108,7 @@ impl ReceiverProcess {
         self.child.id()
     }
 
-    /// Returns its counters, by name.
+    /// Returns the receiver's counters by name.
     pub(crate) fn report(&mut self) -> HashMap<String, u64> {
         self.stdin.write_all(b"report\n").unwrap();
         let figures = line_after(&mut self.stdout, "report ");
@@ -116,7 +116,7 @@ impl ReceiverProcess {
         figures.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
     }
 
-    /// Waits until its report is as wanted, and returns the report and the time that it took.
+    /// Waits until the report meets a condition. Returns the report and the elapsed time.
     pub(crate) fn until(
         &mut self,
         wanted: impl Fn(&HashMap<String, u64>) -> bool,
@@ -133,12 +133,12 @@ impl ReceiverProcess {
         }
     }
 
-    /// Returns the bytes of its resident memory.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// Returns the most bytes since the last [`forget_peak`](Self::forget_peak).
+    /// Returns the peak resident memory since the last [`forget_peak`](Self::forget_peak), in bytes.
     pub(crate) fn peak(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -147,7 +147,7 @@ impl ReceiverProcess {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
     }
 
-    /// Returns its time on a processor.
+    /// Returns the used processor time.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit_once(')').unwrap().1;
@@ -184,12 +184,12 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
-/// Returns a frame that says when it was sent.
+/// Returns a frame with the current time.
 pub(crate) fn timed_frame() -> Vec<u8> {
     format!("t={}\0", now()).into_bytes()
 }
 
-/// Sends a [`timed_frame`] every 10 ms on one connection, until it is stopped.
+/// Sends a [`timed_frame`] every 10 ms on one connection until [stopped](Self::stop).
 pub(crate) struct GoodSender {
     stop: std::sync::mpsc::Sender<()>,
     thread: JoinHandle<u64>,
@@ -211,21 +211,21 @@ impl GoodSender {
         Self { stop, thread }
     }
 
-    /// Stops it. Returns how many frames it has sent.
+    /// Stops sending. Returns the number of sent frames.
     pub(crate) fn stop(self) -> u64 {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap()
     }
 }
 
-/// Connects from an address of the loopback, 127.0.0.`host`.
+/// Connects from the loopback address 127.0.0.`host`.
 pub(crate) async fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
     socket.connect(to).await
 }
 
-/// Sets how many files a process may have open.
+/// Sets the maximum number of open files of a process.
 pub(crate) fn limit_files(process: u32, limit: u32) {
     let limit = format!("--nofile={limit}:");
     let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();

@@ -1,28 +1,28 @@
-//! A receiver over UDP, flooded with chunks that complete nothing, beside good messages.
+//! A UDP receiver under a flood of first chunks, beside valid messages.
 //!
-//! It takes 5 s, or as many as `GELF_FLOOD_SECONDS` says.
+//! The flood takes 5 s, or the number of seconds in `GELF_FLOOD_SECONDS`.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Other, until_told_to_end};
+use crate::process::{Other, wait_until_stdin_closes};
 use gelf_tokio::gelf_core::wire::CHUNK_MAGIC;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::runtime::Builder;
 
-/// The role of the process that receives.
+/// Role of the receiving process.
 pub(crate) const RECEIVER: &str = "udp-flood-receiver";
 
-/// As many senders as it takes to fill the table, at 512 a sender.
+/// Number of hostile senders: enough to fill the table of 8,192 entries with 512 entries per sender.
 const HOSTILE_SOCKETS: usize = 16;
-/// Code that is not optimised cannot read as many.
+/// Rate of hostile chunks. A build without optimisation reads fewer.
 const HOSTILE_PER_SECOND: u64 = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
 const GOOD_PER_SECOND: u64 = 200;
 const MAX_GROWTH_KIB: u64 = 16 * 1024;
 
-pub(crate) fn a_flood_of_chunks_costs_16_mib_and_no_good_message() {
+pub(crate) fn a_flood_of_chunks_costs_at_most_16_mib_and_no_valid_message() {
     let seconds = std::env::var("GELF_FLOOD_SECONDS").map_or(5, |text| text.parse().unwrap());
     let duration = Duration::from_secs(seconds);
     let mut receiver = Other::start(&[], RECEIVER, "");
@@ -46,16 +46,15 @@ pub(crate) fn a_flood_of_chunks_costs_16_mib_and_no_good_message() {
         hostile / seconds,
         share * 100.0,
     );
-    assert_eq!(datagrams + drops, hostile + good * 8, "each datagram is received or known to be dropped");
+    assert_eq!(datagrams + drops, hostile + good * 8, "each datagram is received or counted as dropped");
     assert_eq!(errors, 0);
     assert!(pending <= 8192, "{pending} pending");
     assert!(peak - before <= MAX_GROWTH_KIB, "{} KiB more", peak - before);
-    // The kernel drops datagrams of good and bad messages alike; each message that is missing lacks one of
-    // them.
+    // The kernel drops datagrams of both kinds; each missing message lost at least one datagram.
     assert!(good - arrived <= drops + good / 100, "{arrived} of {good}, {drops} drops");
 }
 
-/// Sends first chunks of incomplete messages, each with an id of its own. Returns their number.
+/// Sends first chunks with unique ids, whose messages are never completed. Returns the number of chunks.
 fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     let sockets: Vec<_> = (0..HOSTILE_SOCKETS)
         .map(|_| {
@@ -69,7 +68,7 @@ fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     while !over.load(Relaxed) {
         thread::sleep(Duration::from_millis(1));
         let due = started.elapsed().as_micros() as u64 * HOSTILE_PER_SECOND / 1_000_000;
-        // After a time in which it did not run, it does not send the whole backlog at once.
+        // After a pause of this thread, the missed chunks are sent gradually.
         for _ in 0..due.saturating_sub(sent).min(HOSTILE_PER_SECOND / 200) {
             let mut chunk = CHUNK_MAGIC.to_vec();
             chunk.extend((sent.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());
@@ -81,7 +80,7 @@ fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
     sent
 }
 
-/// Sends messages of eight chunks. Returns their number.
+/// Sends messages of eight chunks. Returns the number of messages.
 fn send_good(to: SocketAddr, duration: Duration) -> u64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -102,12 +101,12 @@ fn send_good(to: SocketAddr, duration: Duration) -> u64 {
     })
 }
 
-/// Receives until it is told to end.
+/// Receives until standard input is closed, then writes a report.
 pub(crate) fn receive() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (ended, mut end) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
-        until_told_to_end();
+        wait_until_stdin_closes();
         let _ = ended.send(());
     });
     runtime.block_on(async {
@@ -144,7 +143,7 @@ pub(crate) fn receive() {
     });
 }
 
-/// Reads a line of `/proc/self/status`, in KiB.
+/// Returns a figure of `/proc/self/status`, in KiB.
 fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();

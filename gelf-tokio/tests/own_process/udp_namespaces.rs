@@ -1,34 +1,34 @@
-//! Datagrams over an Ethernet of 1,500 bytes a frame: two network namespaces and a cable between them.
+//! Datagrams over Ethernet with an MTU of 1,500 bytes: two network namespaces, connected by a veth pair.
 //!
-//! It needs root and `ip` of iproute2. Without them it says so and passes; `GELF_TESTS_REQUIRE=netns` makes
-//! it fail.
+//! The tests need root and `ip` of iproute2. Without them they print that they were skipped, or fail if
+//! `GELF_TESTS_REQUIRE` names `netns`.
 
 use std::io::Write;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::process::{Other, until_told_to_end};
+use crate::process::{Other, wait_until_stdin_closes};
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{SendError, UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
-/// The roles of the other processes.
+/// Roles of the other processes.
 pub(crate) const RECEIVER: &str = "cable-receiver";
 pub(crate) const SENDER: &str = "cable-sender";
-pub(crate) const SENDER_WITHOUT_A_WAY: &str = "cable-sender-without-a-way";
+pub(crate) const SENDER_WITHOUT_ROUTE: &str = "cable-sender-without-route";
 
 const MESSAGES: u64 = 20;
 
-/// Two namespaces with a cable between them, removed on drop.
+/// Two namespaces, connected by a veth pair and deleted on drop.
 struct Cable {
     near: String,
     far: String,
 }
 
 impl Cable {
-    /// Creates them. Returns `None` where that is not possible.
+    /// Creates the namespaces. Returns `None`, with the reason on stderr, if that is not possible.
     fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("gelf-{}-{}", process::id(), NUMBER.fetch_add(1, Relaxed));
@@ -43,7 +43,7 @@ impl Cable {
             let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
             let is_required = required.split(',').any(|name| name.trim() == "netns");
             assert!(!is_required, "required by GELF_TESTS_REQUIRE={required}: {reason}");
-            let _ = writeln!(std::io::stderr(), "skipped: no network namespaces: {reason}");
+            let _ = writeln!(std::io::stderr(), "skipped: cannot create network namespaces: {reason}");
             return None;
         }
         for (end, address) in [(&cable.near, "10.99.0.1/24"), (&cable.far, "10.99.0.2/24")] {
@@ -73,7 +73,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Returns 100,000 characters, the same for the same number.
+/// Returns the text of a message, 100,000 characters that depend on its number.
 fn text(number: u64) -> String {
     let mut state = number.wrapping_mul(2) + 1;
     let mut next = || {
@@ -102,42 +102,45 @@ pub(crate) async fn receive() {
     let mut receiver = UdpReceiver::bind("0.0.0.0:0").await.unwrap();
     eprintln!("listens at {}", receiver.local_addr().unwrap().port());
     for number in 0..MESSAGES {
-        let received =
-            timeout(Duration::from_secs(20), receiver.recv()).await.expect("it comes").unwrap().unwrap();
+        let received = timeout(Duration::from_secs(20), receiver.recv())
+            .await
+            .expect("a message arrives")
+            .unwrap()
+            .unwrap();
         let decoded = Decoder::lenient().decode(&received.payload).unwrap();
         assert!(decoded.message.short_message() == text(number), "{number}");
     }
     let datagrams = receiver.stats().datagrams;
     eprintln!("received {} {}", datagrams.payloads, datagrams.datagrams);
-    until_told_to_end();
+    wait_until_stdin_closes();
 }
 
 pub(crate) async fn send(uri: &str) {
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
     for number in 0..MESSAGES {
         sender.send(&Message::new("h", text(number))).await.unwrap();
-        // The other end has room for some of them.
+        // The receive buffer has room for several messages.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let stats = sender.stats();
     eprintln!("sent {} {} {}", stats.datagrams, stats.fallbacks, stats.segmented);
-    until_told_to_end();
+    wait_until_stdin_closes();
 }
 
-pub(crate) fn datagrams_of_1420_leave_together_and_arrive_whole() {
+pub(crate) fn datagrams_of_1420_are_sent_by_segmentation() {
     let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(1420);
     assert_eq!((datagrams, fallbacks, segmented), (messages * 72, 0, messages * 72));
 }
 
-pub(crate) fn datagrams_of_8192_are_refused_together_once_and_arrive_whole_one_by_one() {
+pub(crate) fn after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by_one() {
     let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(8192);
     assert_eq!((datagrams, fallbacks, segmented), (messages * 13, messages.min(1), 0));
 }
 
-pub(crate) fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() {
+pub(crate) fn sending_fails_without_a_route_and_continues_when_there_is_one() {
     let Some(cable) = Cable::new() else { return };
-    // Another address of the sender's, as from another lease, takes the place of the one that the socket has.
-    let sender = cable.start(&cable.near, SENDER_WITHOUT_A_WAY, "gelf://10.99.0.2:9?compression=none");
+    // The sender's address changes, as with a new DHCP lease.
+    let sender = cable.start(&cable.near, SENDER_WITHOUT_ROUTE, "gelf://10.99.0.2:9?compression=none");
     sender.says("connected");
     ip(&["-n", &cable.near, "address", "flush", "dev", "cable"]).unwrap();
     println!("without an address: {}", sender.says("failed "));
@@ -145,7 +148,7 @@ pub(crate) fn without_a_way_messages_fail_by_name_and_go_on_when_there_is_one() 
     assert_eq!(sender.says("sent from "), "10.99.0.3");
 }
 
-pub(crate) async fn send_without_a_way(uri: &str) {
+pub(crate) async fn send_without_route(uri: &str) {
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
     eprintln!("connected");
     let mut has_failed = false;
@@ -157,7 +160,7 @@ pub(crate) async fn send_without_a_way(uri: &str) {
             }
             Ok(_) if has_failed => {
                 eprintln!("sent from {}", sender.local_addr().unwrap().ip());
-                until_told_to_end();
+                wait_until_stdin_closes();
                 return;
             }
             _ => {}

@@ -1,7 +1,7 @@
-//! Certificates for tests: authorities, their certificates, and a directory of PEM files that is removed when
-//! it is dropped.
-#![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests state what they know")]
+//! Certificates for tests: authorities, their certificates, and a directory of PEM files that is removed on
+//! drop.
+#![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests may panic")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,10 +12,10 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
-/// A day: year, month, day.
+/// Year, month and day.
 pub type Day = (i32, u8, u8);
 
-/// Days that no test runs at.
+/// Validity periods: always valid, expired, and not yet valid.
 pub const ALWAYS: (Day, Day) = ((1975, 1, 1), (4096, 1, 1));
 pub const LONG_AGO: (Day, Day) = ((1975, 1, 1), (2001, 1, 1));
 pub const ONE_DAY: (Day, Day) = ((4000, 1, 1), (4096, 1, 1));
@@ -24,7 +24,7 @@ pub const ONE_DAY: (Day, Day) = ((4000, 1, 1), (4096, 1, 1));
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The certificates between those that it issues and the root.
+    /// Intermediate certificates up to the root.
     between: String,
 }
 
@@ -33,12 +33,12 @@ pub struct Authority {
 pub struct Issued {
     pub cert_pem: String,
     pub key_pem: String,
-    /// The certificate alone.
+    /// The certificate without its chain.
     pub der: Vec<u8>,
 }
 
 impl Authority {
-    /// Creates a root of that name. Two roots of one name have different keys.
+    /// Creates a root authority. Each call creates another key, even for the same name.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::self_signed(Self::params(name), key).unwrap();
@@ -93,7 +93,7 @@ impl Authority {
     }
 }
 
-/// A directory for the files of one test.
+/// A directory for the files of one test, removed on drop.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -113,7 +113,7 @@ impl Directory {
         self.path.join(name)
     }
 
-    /// Writes a file, or replaces it at once by another one.
+    /// Writes a file, replacing an existing one atomically.
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         fs::write(&new, content).unwrap();

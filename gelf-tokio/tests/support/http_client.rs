@@ -1,5 +1,5 @@
-//! A client that writes its requests by hand.
-#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+//! An HTTP client that sends given bytes.
+#![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub fn zlib(text: &[u8]) -> Vec<u8> {
     Compressor::new(Compression::Zlib(CompressionLevel::default())).compress(text).to_vec()
 }
 
-/// Writes `POST /gelf` with more headers, each with its line end, and a body.
+/// Returns a request `POST /gelf` with a body. `headers` are further headers, each with its line end.
 pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     request("POST /gelf", headers, body)
 }
@@ -40,7 +40,7 @@ pub fn request(line: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Writes `POST /gelf` with a body in chunks of `len` bytes.
+/// Returns a request `POST /gelf` with a body in chunks of `len` bytes.
 pub fn post_chunked(headers: &str, body: impl AsRef<[u8]>, len: usize) -> Vec<u8> {
     let mut request =
         format!("POST /gelf HTTP/1.1\r\nhost: localhost\r\n{headers}transfer-encoding: chunked\r\n\r\n")
@@ -60,10 +60,10 @@ pub async fn receiver(change: impl FnOnce(&mut HttpReceiverOptions)) -> HttpRece
     HttpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap()
 }
 
-/// An item of a receiver.
+/// An item of a receiver, with the payload as text.
 pub type Item = Result<String, ReceiveError>;
 
-/// Receives until the client is done and nothing more waits. Returns the client's output and the items.
+/// Receives until the client ends and no item is left. Returns the client's output and the items.
 pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output = T>) -> (T, Vec<Item>) {
     let mut items = Vec::new();
     let mut take = |received: Option<Result<gelf_tokio::Received, _>>| {
@@ -74,7 +74,7 @@ pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output =
     let done = loop {
         tokio::select! {
             biased;
-            done = &mut client => break done.expect("the client is done in time"),
+            done = &mut client => break done.expect("the client ends in time"),
             received = receiver.recv() => take(received),
         }
     };
@@ -82,7 +82,7 @@ pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output =
         tokio::select! {
             biased;
             received = receiver.recv() => take(received),
-            // Not at once: a task that has used up its turn gets no item for a while.
+            // One attempt is not enough: a task that has used up its budget gets no item until it yields.
             () = tokio::task::yield_now() => break,
         }
     }
@@ -103,7 +103,7 @@ pub async fn exchange(receiver: &mut HttpReceiver, requests: &[Vec<u8>]) -> (Vec
     .await
 }
 
-/// Receives until the counters are as wanted, and checks that they add up. Returns the items.
+/// Receives until the counters meet a condition, and checks that they add up. Returns the items.
 pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverStats) -> bool) -> Vec<Item> {
     let started = std::time::Instant::now();
     let mut items = Vec::new();
@@ -152,9 +152,9 @@ impl Answer {
     }
 }
 
-/// Connects from an address of the loopback, 127.0.0.`host`.
+/// Connects from the loopback address 127.0.0.`host`.
 pub fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
-    // Without an await, so that a connection is not reset, for being one too many, while it is made.
+    // Blocking, because a connection beyond a limit may be reset before an asynchronous connect returns.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
     socket.connect(&to.into()).unwrap();
@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 break at;
             }
             let len = self.stream.read_buf(&mut self.buffer).await.unwrap();
-            assert!(len > 0, "closed behind {:?}", String::from_utf8_lossy(&self.buffer));
+            assert!(len > 0, "the connection was closed after {:?}", String::from_utf8_lossy(&self.buffer));
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let head = String::from_utf8(head).unwrap();
@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         answer
     }
 
-    /// Returns whether nothing follows but the end of the connection.
+    /// Returns whether the connection ends without further bytes.
     pub async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.stream.read_buf(&mut self.buffer).await.unwrap() == 0
     }

@@ -1,11 +1,6 @@
-//! An HTTP server whose bytes are written by the test.
-#![allow(dead_code, unreachable_pub, reason = "each test that includes it uses some of it")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "tests state what they know"
-)]
+//! An HTTP server that sends the bytes that the test gives it.
+#![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests may panic")]
 
 use std::future::Future;
 use std::io;
@@ -14,15 +9,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// Graylog's answer.
+/// Graylog's answer to an accepted message.
 pub const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
 
-/// Fails a test that hangs. For tests that do not pause the clock.
+/// Limits the time of a test that does not pause the clock.
 pub async fn guarded<T>(test: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), test).await.expect("the test hangs")
 }
 
-/// One request as it was on the wire.
+/// A request as received.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Seen {
     pub head: String,
@@ -47,13 +42,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Returns the next request; `None` if the connection has ended before it was whole.
+    /// Returns the next request, or `None` if the connection ends before it is complete.
     pub async fn request(&mut self) -> Option<Seen> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = String::from_utf8(self.unread[..end + 4].to_vec()).unwrap();
                 let seen = Seen { head, body: Vec::new() };
-                let len: usize = seen.header("content-length").expect("a length").parse().unwrap();
+                let len: usize =
+                    seen.header("content-length").expect("the request has a length").parse().unwrap();
                 if self.unread.len() >= end + 4 + len {
                     let body = self.unread[end + 4..end + 4 + len].to_vec();
                     self.unread.drain(..end + 4 + len);
@@ -66,17 +62,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Reads some bytes. Returns their number; 0 at the end.
+    /// Reads some bytes. Returns their number, 0 at the end of the connection.
     pub async fn read(&mut self) -> io::Result<usize> {
         self.stream.read_buf(&mut self.unread).await
     }
 
-    /// Returns the bytes that were read and are not a whole request.
+    /// Returns the received bytes of an incomplete request.
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
 
-    /// Writes, as far as the other side reads it.
+    /// Writes text. Errors are ignored, because the other side may have closed the connection.
     pub async fn write(&mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes()).await;
         let _ = self.stream.flush().await;

@@ -1,4 +1,4 @@
-//! Support that the test binaries share.
+//! Support shared by the test binaries.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "tests state what they know, and each uses some of it"
+    reason = "tests may panic, and not every test uses all of the support"
 )]
 
 pub mod account;
@@ -17,5 +17,6 @@ pub mod http_client;
 #[cfg(feature = "http")]
 pub mod http_server;
 pub mod outages;
+pub mod polled;
 #[cfg(target_os = "linux")]
 pub mod sink;

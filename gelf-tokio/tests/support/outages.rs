@@ -1,4 +1,4 @@
-//! Support for tests of outages: a client, a receiver that judges it, and a resolver.
+//! Support for tests of outages: a client, a receiver that checks its messages, and a resolver.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,14 +21,14 @@ use tokio::time::timeout;
 
 use super::account::assert_account;
 
-/// The limit of a test that hangs.
+/// Time limit of each step.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 const SEED: u64 = 11;
 
-/// Waits no longer than [`LIMIT`].
+/// Panics if a future takes longer than [`LIMIT`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("it takes too long: {what}"))
+    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("timeout: {what}"))
 }
 
 pub fn tcp(address: SocketAddr) -> Endpoint {
@@ -48,13 +48,13 @@ pub fn with_queue(
 
 pub fn with_user_timeout(endpoint: Endpoint, user_timeout: Duration) -> Endpoint {
     let mut transport = endpoint.transport().clone();
-    let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not TCP") };
+    let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not a TCP endpoint") };
     options.user_timeout = user_timeout;
     let (port, queue) = (endpoint.port(), endpoint.queue());
     Endpoint::new(transport, endpoint.host()).unwrap().with_port(port).unwrap().with_queue(queue).unwrap()
 }
 
-/// The receipt of a message: its place in the stream of one sender.
+/// Returns the receipt of a message, which identifies its stream and its number in the stream.
 pub fn receipt(stream: u32, number: u64) -> u64 {
     u64::from(stream) << 32 | number
 }
@@ -64,7 +64,7 @@ pub fn text(receipt: u64) -> String {
     Messages::new(SEED).text((receipt >> 32) as u32, receipt & u64::from(u32::MAX))
 }
 
-/// Returns the receipt of a payload's message, if it is a whole one.
+/// Returns the receipt of a payload's message, if the payload is an intact message.
 pub fn receipt_of(payload: &[u8]) -> Option<u64> {
     let decoded = Decoder::strict().decode(payload).ok()?;
     let message = message_oracle::Message::parse(decoded.message.short_message())?;
@@ -76,12 +76,12 @@ pub async fn send(client: &Client<u64>, receipt: u64) -> Result<(), NotQueued<u6
     client.send_with_receipt(&Message::new("h", text(receipt)), receipt).await
 }
 
-/// Sends a message as [`send`] does, with a field of `bytes` bytes.
+/// Sends the message with this receipt, with a field of `bytes` bytes.
 pub async fn send_padded(client: &Client<u64>, receipt: u64, bytes: usize) -> Result<(), NotQueued<u64>> {
     client.send_with_receipt(&padded(&text(receipt), bytes), receipt).await
 }
 
-/// A message with a field of so many bytes.
+/// Returns a message with a field of `bytes` bytes.
 pub fn padded(text: &str, bytes: usize) -> Message<'_> {
     Message::new("h", text).with_field(FieldName::from_static("padding"), "x".repeat(bytes))
 }
@@ -95,12 +95,12 @@ impl Ledger {
         assert_eq!(self.0.insert(receipt, outcome), None, "message {receipt} has two outcomes");
     }
 
-    /// The receipts with this outcome, in order.
+    /// Returns the receipts with this outcome, in order.
     pub fn with(&self, outcome: Outcome) -> Vec<u64> {
         self.0.iter().filter(|(_, known)| **known == outcome).map(|(receipt, _)| *receipt).collect()
     }
 
-    /// Asserts that the counters agree.
+    /// Asserts that the counters agree with the outcomes.
     pub fn assert_matches(&self, stats: &ClientStats) {
         let count = |outcome| self.with(outcome).len() as u64;
         let dropped = |reason| count(Outcome::Dropped(reason));
@@ -123,15 +123,15 @@ impl Sending {
         Self::run(Client::builder(endpoint).build_with_receipts().unwrap())
     }
 
-    pub fn start_with(endpoint: &Endpoint, book: &Arc<Book>) -> Self {
-        Self::run(Client::builder(endpoint).resolver(book.clone()).build_with_receipts().unwrap())
+    pub fn start_with(endpoint: &Endpoint, resolver: &Arc<ScriptedResolver>) -> Self {
+        Self::run(Client::builder(endpoint).resolver(resolver.clone()).build_with_receipts().unwrap())
     }
 
     pub fn run((client, receipts, driver): (Client<u64>, Receipts<u64>, Driver<u64>)) -> Self {
         Self { client, driver: tokio::spawn(driver.run()), receipts: tokio::spawn(read(receipts)) }
     }
 
-    /// Sends these messages of the first stream, all of which are to be queued.
+    /// Sends messages of the first stream, all of which must be queued.
     pub async fn send(&self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             send(&self.client, number).await.unwrap();
@@ -142,7 +142,7 @@ impl Sending {
         self.client.stats()
     }
 
-    /// Waits until the figures are as wanted.
+    /// Waits until the counters meet a condition.
     pub async fn wait_for(&self, what: &str, mut wanted: impl FnMut(&ClientStats) -> bool) -> ClientStats {
         let looking = async {
             loop {
@@ -155,12 +155,12 @@ impl Sending {
         };
         match timeout(LIMIT, looking).await {
             Ok(stats) => stats,
-            Err(_) => panic!("it takes too long: {what}: {:?}", self.client.stats()),
+            Err(_) => panic!("timeout: {what}: {:?}", self.client.stats()),
         }
     }
 
-    /// Waits until each message has its outcome, ends the client, and asserts that `offered` messages were
-    /// offered and that each queued message has one outcome.
+    /// Waits until each message has its outcome, then ends the client. Asserts that the counters agree with
+    /// the number of offered messages, and that each queued message has one outcome.
     pub async fn end(self, offered: u64) -> (ClientStats, Ledger) {
         if let Err(unflushed) = self.client.flush(LIMIT).await {
             panic!("{unflushed}: {:?}", self.client.stats());
@@ -176,8 +176,8 @@ impl Sending {
         (stats, ledger)
     }
 
-    /// Drops the client, and waits for the driver's end and the last receipt. The driver settles the
-    /// remaining messages.
+    /// Drops the client while messages may still lack their outcome, and waits for the driver's end and the
+    /// last receipt.
     pub async fn drop_client(self) -> Ledger {
         drop(self.client);
         within("the driver's end", self.driver).await.unwrap();
@@ -204,39 +204,39 @@ async fn read(mut receipts: Receipts<u64>) -> Ledger {
     ledger
 }
 
-/// The observations of a [`Sink`], on all of its connections.
+/// Observations of a [`Sink`] on all of its connections.
 #[derive(Clone, Debug)]
 pub struct Heard {
     oracle: Oracle,
-    /// The receipts of the messages, as they arrived.
+    /// The receipts of the messages, in order of arrival.
     pub arrivals: Vec<u64>,
-    /// The addresses that connected.
+    /// The addresses of all accepted connections.
     pub peers: Vec<SocketAddr>,
     pub open: usize,
-    /// Connections that the other side ended in order.
+    /// Number of connections that the client ended in order.
     pub ended: u64,
-    /// Connections that it reset.
+    /// Number of connections that the client reset.
     pub reset: u64,
-    /// Ends in the middle of a frame.
+    /// Number of connections that ended within a frame.
     pub cut_frames: u64,
-    /// Frames that are no message.
+    /// Frames that are not messages.
     pub bad_frames: Vec<String>,
 }
 
-/// The orders to all connections of a [`Sink`].
+/// Instructions for all connections of a [`Sink`].
 #[derive(Clone, Copy)]
-struct Orders {
-    /// How many connections, the first ones, are not read.
+struct Instructions {
+    /// Number of connections, from the first, that are not read.
     unread: usize,
     ends: bool,
     hang_ups: u64,
 }
 
-/// A receiver of frames, strict and without any of the code under test but the decoder.
+/// A strict receiver of frames. It shares no code with the code under test except the decoder.
 pub struct Sink {
     pub address: SocketAddr,
     heard: watch::Sender<Heard>,
-    orders: watch::Sender<Orders>,
+    instructions: watch::Sender<Instructions>,
     accepting: JoinHandle<()>,
 }
 
@@ -257,24 +257,24 @@ impl Sink {
             cut_frames: 0,
             bad_frames: Vec::new(),
         });
-        let orders = watch::Sender::new(Orders { unread: 0, ends: true, hang_ups: 0 });
-        let accepting = tokio::spawn(accept(listener, heard.clone(), orders.subscribe()));
-        Self { address, heard, orders, accepting }
+        let instructions = watch::Sender::new(Instructions { unread: 0, ends: true, hang_ups: 0 });
+        let accepting = tokio::spawn(accept(listener, heard.clone(), instructions.subscribe()));
+        Self { address, heard, instructions, accepting }
     }
 
-    /// Stops reading its first connections, for now.
+    /// Stops reading the first `connections` connections, and reads all others.
     pub fn leave_unread(&self, connections: usize) {
-        self.orders.send_modify(|orders| orders.unread = connections);
+        self.instructions.send_modify(|instructions| instructions.unread = connections);
     }
 
-    /// Sets whether the sink ends a connection that the other side has ended; it does by default.
+    /// Sets whether the sink closes its side of a connection that the client has ended. Default: yes.
     pub fn set_ending(&self, ends: bool) {
-        self.orders.send_modify(|orders| orders.ends = ends);
+        self.instructions.send_modify(|instructions| instructions.ends = ends);
     }
 
-    /// Ends all connections in order, and waits until they have ended. Unread data is lost.
+    /// Closes all connections and waits until they are closed. Unread bytes are lost.
     pub async fn hang_up(&self) {
-        self.orders.send_modify(|orders| orders.hang_ups += 1);
+        self.instructions.send_modify(|instructions| instructions.hang_ups += 1);
         self.wait_for("the end of all connections", |heard| heard.open == 0).await;
     }
 
@@ -292,16 +292,16 @@ impl Sink {
         let result = timeout(LIMIT, heard.wait_for(wanted)).await.map(|heard| heard.unwrap().clone());
         match result {
             Ok(heard) => heard,
-            Err(_) => panic!("it takes too long: {what}: {}", self.report()),
+            Err(_) => panic!("timeout: {what}: {}", self.report()),
         }
     }
 
-    /// Waits until all that is expected has arrived.
+    /// Waits until all expected messages have arrived.
     pub async fn wait_for_all(&self) {
         self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
     }
 
-    /// Returns the report on all messages so far, and asserts that every frame was a message.
+    /// Asserts that every frame was a message, and returns the report so far.
     pub fn report(&self) -> Report {
         let heard = self.heard.borrow();
         assert_eq!(heard.bad_frames, [""; 0]);
@@ -315,7 +315,11 @@ impl Drop for Sink {
     }
 }
 
-async fn accept(listener: TcpListener, heard: watch::Sender<Heard>, orders: watch::Receiver<Orders>) {
+async fn accept(
+    listener: TcpListener,
+    heard: watch::Sender<Heard>,
+    instructions: watch::Receiver<Instructions>,
+) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (stream, peer) = listener.accept().await.unwrap();
@@ -323,7 +327,7 @@ async fn accept(listener: TcpListener, heard: watch::Sender<Heard>, orders: watc
             heard.peers.push(peer);
             heard.open += 1;
         });
-        connections.spawn(hear(number, stream, heard.clone(), orders.clone()));
+        connections.spawn(hear(number, stream, heard.clone(), instructions.clone()));
     }
 }
 
@@ -331,18 +335,18 @@ async fn hear(
     number: usize,
     mut stream: TcpStream,
     heard: watch::Sender<Heard>,
-    mut orders: watch::Receiver<Orders>,
+    mut instructions: watch::Receiver<Instructions>,
 ) {
-    let hang_ups = orders.borrow().hang_ups;
+    let hang_ups = instructions.borrow().hang_ups;
     let mut bytes = Vec::new();
     loop {
-        let now = *orders.borrow_and_update();
+        let now = *instructions.borrow_and_update();
         if now.hang_ups != hang_ups {
             stream.shutdown().await.unwrap();
             break;
         }
         tokio::select! {
-            changed = orders.changed() => changed.unwrap(),
+            changed = instructions.changed() => changed.unwrap(),
             read = stream.read_buf(&mut bytes), if number >= now.unread => match read {
                 Ok(0) => {
                     heard.send_modify(|heard| heard.ended += 1);
@@ -392,21 +396,21 @@ fn hear_payload(payload: &[u8], heard: &mut Heard) {
     }
 }
 
-/// The result of a lookup.
+/// Result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Addresses(Vec<SocketAddr>),
     Unknown,
 }
 
-/// A resolver that returns one answer after the other, and repeats the last one.
+/// A resolver that returns its answers in order, and repeats the last one.
 #[derive(Debug)]
-pub struct Book {
+pub struct ScriptedResolver {
     answers: Mutex<VecDeque<Answer>>,
     lookups: AtomicU64,
 }
 
-impl Book {
+impl ScriptedResolver {
     pub fn new(answers: impl Into<VecDeque<Answer>>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into()), lookups: AtomicU64::new(0) })
     }
@@ -420,7 +424,7 @@ impl Book {
     }
 }
 
-impl Resolve for Book {
+impl Resolve for ScriptedResolver {
     fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
         assert_eq!(host, "logs.example");
         self.lookups.fetch_add(1, Ordering::SeqCst);

@@ -1,9 +1,9 @@
-//! Sinks that reset connections at exact places.
+//! Receivers that reset connections at exact bytes.
 //!
-//! A socket filter (packet(7), `SO_ATTACH_FILTER`) applies before TCP itself: dropped packets are never
-//! acknowledged, and cut bytes have never arrived. So a test knows to the byte how much the sink's system had
-//! of a connection when it was reset. A proxy does not, since its own system acknowledges bytes that the
-//! proxy then discards.
+//! A socket filter (`SO_ATTACH_FILTER`, socket(7)) applies before TCP: a dropped packet is never
+//! acknowledged, and neither are bytes that were cut off. A test therefore knows exactly which bytes the
+//! receiver's kernel had when the connection was reset. A proxy cannot be as exact, because its kernel
+//! acknowledges bytes that the proxy then discards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,12 +25,12 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
 
-/// A listener on a free port of the loopback whose connections have a small receive buffer, so that little is
-/// under way.
+/// Listens on a free port of the loopback. Connections have a small receive buffer, so that few bytes are in
+/// flight.
 pub(crate) fn listen() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
-    // Segments of the loopback are as long as the buffer, and would wait until all of it is free.
+    // Segments on the loopback are as long as the buffer, and would be sent only while it is empty.
     socket.set_tcp_mss(1400).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(64).unwrap();
@@ -38,13 +38,13 @@ pub(crate) fn listen() -> TcpListener {
     TcpListener::from_std(socket.into()).unwrap()
 }
 
-/// Of a segment with exactly `len` bytes of data the first `kept` arrive, and no other segment with data
-/// does. For a listener: its connections have it from their beginning.
+/// Cuts a segment with exactly `len` bytes of data to its first `kept` bytes, and drops all other segments
+/// with data. New connections inherit the filter of their listener.
 pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
     let filter = [
-        // X = the TCP header's length, in the upper half of its byte 12, in words.
+        // X = length of the TCP header, which is in words in the upper half of byte 12.
         op(LOAD_BYTE, 0, 0, 12),
         op(SHIFT_RIGHT, 0, 0, 4),
         op(SHIFT_LEFT, 0, 0, 2),
@@ -67,12 +67,12 @@ pub(crate) fn pass_all(listener: &TcpListener) {
     SockRef::from(listener).detach_filter().unwrap();
 }
 
-/// Drops all packets: the connection is a black hole.
+/// Drops all packets of a connection.
 pub(crate) fn drop_all(stream: &TcpStream) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
-/// Returns how much has arrived and is not read. Nothing must arrive meanwhile.
+/// Returns the number of unread bytes. No bytes may arrive meanwhile.
 pub(crate) fn unread(stream: &TcpStream) -> usize {
     let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
     match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {
@@ -82,7 +82,7 @@ pub(crate) fn unread(stream: &TcpStream) -> usize {
     }
 }
 
-/// Reads what has arrived, to its end. Nothing must arrive meanwhile.
+/// Reads all bytes that have arrived. No bytes may arrive meanwhile.
 pub(crate) async fn drain(stream: &mut TcpStream, read: &mut Vec<u8>) {
     let rest = read.len() + unread(stream);
     while read.len() < rest {
@@ -90,16 +90,16 @@ pub(crate) async fn drain(stream: &mut TcpStream, read: &mut Vec<u8>) {
     }
 }
 
-/// Ends the connection by a reset.
+/// Resets the connection.
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// The texts of the whole frames of a stream of bytes; each must be JSON.
+/// Returns the short messages of the whole frames in a stream, which must be valid GELF.
 pub(crate) fn texts(stream: &[u8]) -> Vec<String> {
     let mut decoder = gelf_core::Decoder::strict();
     let mut frames: Vec<_> = stream.split(|byte| *byte == 0).collect();
-    // Behind the last delimiter is no whole frame.
+    // The bytes after the last delimiter are not a whole frame.
     frames.pop();
     frames
         .into_iter()

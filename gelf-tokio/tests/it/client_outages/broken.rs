@@ -1,4 +1,4 @@
-//! Connections that end, or stay open without a reader.
+//! Connections that end, stall or are reset.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
 
-/// A client that is connected, and whose first hundred messages have arrived and are acknowledged.
+/// Returns a connected client whose first hundred messages have arrived and were acknowledged.
 async fn connected(sink: &Sink) -> Sending {
     sink.expect(0, 0..200);
     let sending = Sending::start(&tcp(sink.address));
@@ -25,7 +25,7 @@ async fn connected(sink: &Sink) -> Sending {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_is_ended_is_made_again_for_the_next_message_alone() {
+async fn an_idle_connection_that_ended_is_reopened_only_for_the_next_message() {
     let sink = Sink::start().await;
     let sending = connected(&sink).await;
     sink.hang_up().await;
@@ -33,14 +33,18 @@ async fn an_idle_connection_that_is_ended_is_made_again_for_the_next_message_alo
     assert!(!stats.is_connected);
     sleep(Duration::from_secs(1)).await;
     let stats = sending.stats();
-    assert_eq!((stats.connections, sink.heard().peers.len()), (1, 1), "there is nothing to connect for");
+    assert_eq!(
+        (stats.connections, sink.heard().peers.len()),
+        (1, 1),
+        "no connection without a message to send"
+    );
     assert_account(&stats, 100);
 
     let started = Instant::now();
     sending.send(100..200).await;
     sink.wait_for_all().await;
     let took = started.elapsed();
-    println!("an idle connection was ended; the next messages arrived after {took:?}");
+    println!("an idle connection ended; the next messages arrived after {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     let (stats, ledger) = sending.end(200).await;
     assert_eq!(ledger.with(Outcome::Acknowledged).len(), 200);
@@ -65,7 +69,7 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     read_messages(&mut stream, 100).await;
     sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
 
-    // The runtime has no time between the end and the next messages to tell the driver of it.
+    // Without an await in between, the driver cannot notice the end before the messages are queued.
     drop(stream);
     for number in 100..200 {
         sending.client.try_send_with_receipt(&Message::new("h", text(number)), number).unwrap();
@@ -79,9 +83,12 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     let (stats, ledger) = sending.end(200).await;
     assert_eq!(ledger.with(Outcome::Acknowledged).len(), 200);
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
-    println!("{} messages went into a connection that had ended, and arrived after {took:?}", stats.resent);
+    println!(
+        "{} messages were written to an ended connection, and arrived on the next one after {took:?}",
+        stats.resent
+    );
     assert_eq!(stats.resent, 100);
-    // No program reads what was written to the old connection.
+    // Nothing that was written to the old connection was read.
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
@@ -91,8 +98,8 @@ async fn acknowledged_messages_are_not_sent_again() {
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.wait_for("the connection", |stats| stats.is_connected).await;
     let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
-    // After the first few a system takes its time to acknowledge, so that the last acknowledgement comes with
-    // the end.
+    // After the first few segments the kernel delays acknowledgements, so the last one arrives together with
+    // the FIN.
     for number in 0..40 {
         sending.send(number..number + 1).await;
         read_messages(&mut stream, 1).await;
@@ -112,8 +119,8 @@ async fn acknowledged_messages_are_not_sent_again() {
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// Messages that the proxy has read are acknowledged, so a cut may lose them. But the next connection carries
-/// whole messages in order, up to the last.
+/// The proxy's kernel has acknowledged all bytes that the proxy read, so a cut may lose messages. The next
+/// connection carries whole messages in order, up to the last one.
 #[tokio::test]
 async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame() {
     let frame = |number| r#"{"version":"1.1","host":"h","short_message":""}"#.len() + text(number).len() + 1;
@@ -130,12 +137,10 @@ async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame
             duplicated += report.duplicated;
         }
     }
-    println!(
-        "{lost} had been acknowledged and were lost with the proxy's buffer, {duplicated} arrived twice"
-    );
+    println!("{lost} messages were acknowledged and lost in the proxy's buffer, {duplicated} arrived twice");
 }
 
-/// Resets a connection after a number of bytes, which contain a known number of whole messages.
+/// Resets a connection after `bytes` bytes, which contain `passed` whole messages.
 async fn reset_after(bytes: u64, passed: u64) -> Report {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
@@ -158,9 +163,9 @@ async fn reset_after(bytes: u64, passed: u64) -> Report {
     report
 }
 
-/// The window of the receiver is shut. It lives, and answers each probe that it is.
+/// The receiver's window is closed, and its kernel acknowledges each probe of it.
 #[tokio::test]
-async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_again() {
+async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent_again() {
     let user_timeout = Duration::from_secs(2);
     let sink = Sink::start().await;
     sink.leave_unread(1);
@@ -171,7 +176,7 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
     let stats = sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
     let took = started.elapsed();
     assert_account(&stats, 20_000);
-    println!("given up after {took:?}");
+    println!("connection given up after {took:?}");
     assert!(took >= user_timeout, "{took:?}");
 
     let stats = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;
@@ -179,13 +184,13 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
         sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&19_999)).await.arrivals;
     let acknowledged = 20_000 - written_again.len() as u64;
     assert_eq!(written_again, (acknowledged..20_000).collect::<Vec<_>>());
-    // Messages acknowledged on the first connection can still be read.
+    // The acknowledged messages of the first connection are still in its receive buffer.
     sink.leave_unread(0);
     sink.wait_for_all().await;
     sink.wait_for("the end of the first connection", |heard| heard.open == 1).await;
     let report = sink.report();
     println!(
-        "{acknowledged} were not sent again, {} were, {} arrived twice",
+        "{acknowledged} messages were not sent again, {} were, {} arrived twice",
         stats.resent, report.duplicated
     );
     assert!(stats.resent > 0 && report.is_complete() && report.duplicated <= stats.resent, "{report}");
@@ -194,8 +199,8 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up_and_all_is_sent_ag
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
 }
 
-/// A sender cannot know which acknowledged messages a proxy discards; all others arrive by the next
-/// connection.
+/// Messages that the kernel of a black hole has acknowledged are lost, which no sender can detect. All others
+/// arrive on the next connection.
 #[tokio::test]
 async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_again() {
     let sink = Sink::start().await;
@@ -209,19 +214,19 @@ async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_ag
     let arrived = sink.wait_for("the last", |heard| heard.arrivals.last() == Some(&19_999)).await.arrivals;
     let taken = 20_000 - arrived.len() as u64;
     assert_eq!(arrived, (taken..20_000).collect::<Vec<_>>());
-    println!("{taken} messages are in the hole");
+    println!("{taken} messages were acknowledged in the black hole");
     sending.end(20_000).await;
 }
 
-/// A sender cannot know what a receiver has read: acknowledged messages are lost if the receiver ends.
+/// A sender cannot know whether the receiver has read the bytes that its kernel acknowledged.
 #[tokio::test]
-async fn a_receiver_that_dies_loses_only_acknowledged_messages() {
+async fn a_receiver_that_dies_loses_only_messages_that_its_kernel_acknowledged() {
     let sink = Sink::start().await;
     let sending = connected(&sink).await;
     sink.leave_unread(1);
     sending.send(100..20_000).await;
     sink.expect(0, 200..20_000);
-    // Its buffers are full when nothing more is acknowledged.
+    // Once nothing more is acknowledged, all buffers are full.
     let mut stats = sending.wait_for("acknowledgements", |stats| stats.acknowledged > 100).await;
     loop {
         sleep(Duration::from_millis(500)).await;
@@ -230,28 +235,28 @@ async fn a_receiver_that_dies_loses_only_acknowledged_messages() {
             break;
         }
     }
-    // It has unread data, so that its end is a reset.
+    // Closing a socket with unread data resets the connection.
     sink.hang_up().await;
     let last = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;
     sink.wait_for("the last message", |heard| heard.arrivals.last() == Some(&19_999)).await;
     let report = sink.report();
     println!(
-        "{} messages had been acknowledged and not read, {} are lost, {} were sent again",
+        "{} messages were acknowledged and not read, {} were lost, {} were sent again",
         stats.acknowledged - 100,
         report.lost,
         last.resent
     );
     assert_eq!(report.lost, stats.acknowledged - 100, "{report}");
     assert_eq!((report.duplicated, report.reordered, report.altered), (0, 0, 0), "{report}");
-    // The first hundred before, and then all that was not acknowledged.
+    // The first hundred, and then all messages that were not acknowledged.
     let arrivals = sink.heard().arrivals;
     assert_eq!(arrivals, (0..100).chain(stats.acknowledged..20_000).collect::<Vec<_>>());
     sending.end(20_000).await;
 }
 
-/// As a proxy does that has nothing behind it: it accepts, acknowledges, and resets.
+/// The receiver accepts, acknowledges and resets, like a proxy whose target is down.
 #[tokio::test]
-async fn a_receiver_that_takes_everything_and_resets_is_reconnected_to_after_a_pause() {
+async fn the_client_pauses_between_connections_that_a_receiver_resets() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     let client = sending.client.clone();
@@ -271,7 +276,7 @@ async fn a_receiver_that_takes_everything_and_resets_is_reconnected_to_after_a_p
     let stats = sending.stats();
     assert_account(&stats, stats.queued);
     println!("{} connections in 2 s", stats.connections);
-    // Pauses are 50 ms on the average: 40 are expected, and without them ten times as many.
+    // Pauses take 50 ms on average, so 40 connections are expected, and ten times as many without pauses.
     assert!((5..120).contains(&stats.connections), "{stats:?}");
     feeding.abort();
     sending.driver.abort();

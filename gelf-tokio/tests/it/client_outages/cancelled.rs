@@ -1,8 +1,4 @@
-//! Futures that are dropped before they are ready, at every point where they wait.
-
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+//! Futures that are dropped before they are ready, at each of their await points.
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Outcome, TcpSender, WhenFull};
@@ -11,26 +7,9 @@ use crate::support::account::assert_account;
 use crate::support::outages::{
     LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
 };
+use crate::support::polled::polled;
 
-/// Polls a future a number of times, each time after it was woken, and drops it.
-async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if times == 0 {
-            return Poll::Ready(None);
-        }
-        times -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // After the last poll, no wake-up is awaited.
-            Poll::Pending if times == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// How often a future is polled before it is dropped: in no step with anything else.
+/// Returns a pseudo-random number of polls, from 1 to `most`.
 fn times(number: u64, most: usize) -> usize {
     1 + (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % most
 }
@@ -42,7 +21,7 @@ async fn slow_proxy(sink: &Sink) -> TcpProxy {
 }
 
 #[tokio::test]
-async fn a_send_that_is_dropped_has_queued_nothing() {
+async fn a_dropped_send_queues_nothing() {
     let sink = Sink::start().await;
     let proxy = slow_proxy(&sink).await;
     let sending = Sending::start(&with_queue(tcp(proxy.address()), 4, 1024 * 1024, WhenFull::Wait));
@@ -60,18 +39,18 @@ async fn a_send_that_is_dropped_has_queued_nothing() {
             }
         }
     }
-    println!("{queued} sends were ready, {dropped} were dropped");
+    println!("{queued} sends completed, {dropped} were dropped");
     assert!(queued > 100 && dropped > 100);
     let (stats, ledger) = sending.end(queued).await;
     assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, queued);
     assert_eq!((stats.connections, stats.resent), (1, 0));
     sink.wait_for_all().await;
-    // No message of a dropped future has arrived, which would be unexpected.
+    // The oracle would report a message of a dropped send as unexpected.
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
 #[tokio::test]
-async fn a_wait_that_is_dropped_does_not_keep_the_others_waiting() {
+async fn a_dropped_wait_for_room_does_not_block_other_senders() {
     let sink = Sink::start().await;
     let sending = Sending::start(&with_queue(tcp(sink.address), 1, 1024 * 1024, WhenFull::Wait));
     let senders: Vec<_> = (0..8)
@@ -81,7 +60,7 @@ async fn a_wait_that_is_dropped_does_not_keep_the_others_waiting() {
                 let mut queued = 0;
                 for number in 0..200 {
                     let receipt = receipt(stream, number);
-                    // Every other sender gives up waiting, perhaps just as it is woken for room.
+                    // Every other sender drops its future, sometimes just after it was woken.
                     let times = if stream % 2 == 0 { usize::MAX } else { times(number, 3) };
                     let ready = polled(send(&client, receipt), times).await.is_some();
                     queued += u64::from(ready);
@@ -106,15 +85,15 @@ async fn a_wait_that_is_dropped_does_not_keep_the_others_waiting() {
 }
 
 #[tokio::test]
-async fn a_sender_whose_futures_are_dropped_writes_whole_frames_in_order_and_none_twice() {
+async fn a_sender_whose_futures_are_dropped_writes_whole_frames_once_and_in_order() {
     let sink = Sink::start().await;
     let mut sender = TcpSender::connect(&tcp(sink.address)).await.unwrap();
     let (mut sent, mut dropped_sends, mut dropped_flushes) = (Vec::new(), 0, 0);
     for number in 0..60 {
-        // The receiver repeatedly stops reading, and then no waiting sender is woken.
+        // The receiver repeatedly stops reading; meanwhile a future that waits to write is not woken.
         let is_read = number / 10 % 2 == 1;
         sink.leave_unread(usize::from(!is_read));
-        // No buffer of the system takes all of a long one.
+        // The long messages do not fit the kernel's buffers.
         let bytes = if number % 2 == 0 { 5_000_000 } else { 50_000 };
         let times = if is_read { times(number, 2) } else { 1 };
         match polled(sender.send(&padded(&text(number), bytes)), times).await {
@@ -124,7 +103,7 @@ async fn a_sender_whose_futures_are_dropped_writes_whole_frames_in_order_and_non
             }
             None => dropped_sends += 1,
         }
-        // The next begins in the middle of this one, or behind it.
+        // The next send starts after the flush has written a part of this frame, or all of it.
         for _ in 0..5 {
             match polled(sender.flush(), 1).await {
                 Some(result) => result.unwrap(),
@@ -133,18 +112,21 @@ async fn a_sender_whose_futures_are_dropped_writes_whole_frames_in_order_and_non
             tokio::task::yield_now().await;
         }
     }
-    println!("{} sends were ready; {dropped_sends} and {dropped_flushes} flushes were dropped", sent.len());
+    println!(
+        "{} sends completed; {dropped_sends} sends and {dropped_flushes} flushes were dropped",
+        sent.len()
+    );
     assert!(dropped_sends >= 10 && dropped_flushes >= 50);
     within("the close", sender.close(LIMIT)).await.unwrap();
     let heard = sink.wait_for("the end", |heard| heard.ended == 1).await;
     assert_eq!(heard.cut_frames, 0);
     assert_eq!((sink.report().duplicated, sink.report().reordered, sink.report().altered), (0, 0, 0));
     assert!(sent.iter().all(|number| heard.arrivals.binary_search(number).is_ok()));
-    println!("{} arrived of those that were dropped", heard.arrivals.len() - sent.len());
+    println!("{} messages of dropped sends arrived", heard.arrivals.len() - sent.len());
 }
 
 #[tokio::test]
-async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
+async fn another_client_takes_over_from_a_driver_dropped_at_any_await_point() {
     let (mut duplicated, mut cut_frames, mut given_up) = (0, 0, 0);
     for times in (1..16).chain([25, 40, 65]) {
         let sink = Sink::start().await;
@@ -184,7 +166,7 @@ async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
         sink.wait_for("the end of both connections", |heard| heard.open == 0).await;
         let (report, heard) = (sink.report(), sink.heard());
         assert!(report.is_complete(), "{report}");
-        // Only messages that were given up and sent by the other client may arrive twice.
+        // Only the messages that were given up and sent again by the other client may arrive twice.
         for receipt in &again {
             assert!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count() <= 2);
         }
@@ -196,6 +178,8 @@ async fn after_a_driver_that_is_dropped_anywhere_another_client_goes_on() {
         duplicated += report.duplicated;
         cut_frames += heard.cut_frames;
     }
-    println!("{given_up} given up and sent again, {duplicated} arrived twice, {cut_frames} frames were cut");
+    println!(
+        "{given_up} messages given up and sent again, {duplicated} arrived twice, {cut_frames} frames cut"
+    );
     assert!(given_up > 0);
 }

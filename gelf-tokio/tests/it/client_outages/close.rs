@@ -12,12 +12,12 @@ use tokio::runtime::{self, Runtime};
 use crate::support::account::assert_account;
 use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, text, within};
 
-/// An address that refuses connections, since its listener is gone.
+/// Returns an address that refuses connections, because its listener was dropped.
 async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// Runs a program in a runtime of its own, which is dropped when `main` returns.
+/// Runs a program in a separate runtime, which is dropped when the program returns.
 fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())
@@ -69,7 +69,7 @@ async fn a_close_with_the_destination_down_says_how_many_messages_were_not_sent(
             client.send(&Message::new("h", number.to_string())).await.unwrap();
         }
         let error = client.close(Duration::from_millis(200)).await.unwrap_err();
-        // Over UDP a datagram is taken without an error, until a refusal is received.
+        // Over UDP, datagrams are sent without an error until the first refusal arrives.
         assert!(error.messages == 10 || scheme == "gelf" && error.messages > 0, "{scheme}: {error}");
         assert_account(&client.stats(), 10);
     }
@@ -112,7 +112,7 @@ async fn a_close_tells_senders_that_wait_for_room() {
 }
 
 #[tokio::test]
-async fn after_the_time_of_a_close_each_message_left_is_dropped_with_a_receipt() {
+async fn messages_left_at_the_deadline_of_a_close_are_dropped_with_receipts() {
     let sending = Sending::start(&tcp(refusing().await));
     sending.send(0..10).await;
     assert_eq!(sending.client.close(Duration::from_millis(50)).await.unwrap_err().messages, 10);
@@ -161,7 +161,7 @@ async fn the_state_and_the_last_error_say_why_a_destination_is_down() {
 }
 
 #[tokio::test]
-async fn unread_receipts_do_not_stop_the_sending() {
+async fn unread_receipts_do_not_stop_the_client() {
     let sink = Sink::start().await;
     let endpoint = format!("gelf+tcp://{}?queue=10", sink.address).parse().unwrap();
     let (client, _receipts) = Client::builder(&endpoint).connect_with_receipts().unwrap();
@@ -184,9 +184,9 @@ impl Resolve for Silent {
     }
 }
 
-/// On a clock of its own, which tells whether anything was waited for.
+/// The paused clock shows whether the close waited for anything.
 #[tokio::test(start_paused = true)]
-async fn a_close_with_nothing_left_does_not_wait_for_a_connection() {
+async fn a_close_without_messages_does_not_wait_for_a_connection() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
         let client =
             Client::builder(&uri.parse().unwrap()).resolver(std::sync::Arc::new(Silent)).connect().unwrap();

@@ -1,4 +1,4 @@
-//! Nobody listens at the destination.
+//! A destination without a listener.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_que
 
 const MIB: usize = 1024 * 1024;
 
-/// How long the destination is down, by a clock that does not wait.
+/// Time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);
 
-/// A destination that is down, and the receiver that will be behind it.
+/// Returns a destination that is down, and the receiver to which it will lead.
 async fn down() -> (Sink, TcpProxy) {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
@@ -22,10 +22,10 @@ async fn down() -> (Sink, TcpProxy) {
     (sink, proxy)
 }
 
-/// Lets the destination recover, and time pass as usual.
+/// Brings the destination back and resumes the clock.
 async fn come_back(proxy: &TcpProxy, sending: &Sending) {
     let failed = sending.stats().failed_connects;
-    // The pauses of 300 s: 51.1 s at most for the first nine, 30 s for each of the others; 15 s on average.
+    // The first nine pauses take at most 51.1 s in all; each later one takes up to 30 s, 15 s on average.
     assert!((17..=60).contains(&failed), "{failed} attempts");
     println!("{failed} attempts in {OUTAGE:?}");
     proxy.accept_again().await.unwrap();
@@ -34,7 +34,7 @@ async fn come_back(proxy: &TcpProxy, sending: &Sending) {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_there() {
+async fn a_destination_that_is_down_at_the_start_receives_all_messages_when_it_is_up() {
     let (sink, proxy) = down().await;
     sink.expect(0, 0..5000);
     let sending = Sending::start(&tcp(proxy.address()));
@@ -44,13 +44,18 @@ async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_th
     assert_account(&stats, 5000);
     assert_eq!((stats.waiting, stats.in_flight, stats.connections), (5000, 0, 0));
     assert!(!stats.is_connected);
-    // The first nine pauses are 25 s together on average, so no nine attempts fit into 2 s.
+    // The first nine pauses take 25 s on average, so more attempts within 2 s would mean that there were
+    // none.
     assert!((1..=15).contains(&stats.failed_connects), "{stats:?}");
 
     proxy.accept_again().await.unwrap();
     let back = Instant::now();
     sink.wait_for_all().await;
-    println!("{} attempts in 2 s, all arrived {:?} after the return", stats.failed_connects, back.elapsed());
+    println!(
+        "{} attempts in 2 s, all messages arrived {:?} after the return",
+        stats.failed_connects,
+        back.elapsed()
+    );
     assert!(sending.stats().is_connected);
     let (stats, ledger) = sending.end(5000).await;
     assert_eq!(ledger.with(Outcome::Acknowledged).len(), 5000);
@@ -59,7 +64,7 @@ async fn a_destination_that_is_down_at_the_start_gets_all_messages_once_it_is_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_wait_senders_wait_for_five_minutes_and_nothing_is_lost() {
+async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
     let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
     let sending = Sending::start(&endpoint);
@@ -141,7 +146,7 @@ async fn with_drop_oldest_the_newest_arrive_and_earlier_ones_are_counted() {
 }
 
 #[tokio::test]
-async fn a_flush_says_exactly_how_many_messages_have_no_outcome() {
+async fn a_flush_error_has_the_exact_number_of_messages_without_an_outcome() {
     let (sink, proxy) = down().await;
     sink.expect(0, 0..37);
     let sending = Sending::start(&tcp(proxy.address()));

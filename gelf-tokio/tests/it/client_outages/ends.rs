@@ -1,4 +1,4 @@
-//! The end of the driver, and the outcome of the messages that are left.
+//! The end of the driver, and the outcomes of the remaining messages.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use gelf_tokio::{Client, DropReason, Endpoint, NotQueuedReason, Outcome};
 use tokio::time::Instant;
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Answer, Book, LIMIT, Sending, Sink, send, tcp};
+use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, send, tcp};
 
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
@@ -17,7 +17,7 @@ fn start_with_grace(endpoint: &Endpoint, grace: Duration) -> Sending {
 }
 
 #[tokio::test]
-async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_drops_all() {
+async fn with_the_destination_down_the_driver_drops_all_messages_after_its_grace() {
     let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
     proxy.refuse().await;
     let sending = start_with_grace(&tcp(proxy.address()), Duration::from_secs(1));
@@ -33,7 +33,7 @@ async fn while_the_destination_is_down_the_driver_ends_after_its_grace_and_drops
 }
 
 #[tokio::test]
-async fn a_driver_sends_all_and_ends_its_connection_in_order() {
+async fn a_driver_sends_all_messages_and_closes_its_connection_in_order() {
     let sink = Sink::start().await;
     sink.expect(0, 0..5000);
     let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);
@@ -49,10 +49,10 @@ async fn a_driver_sends_all_and_ends_its_connection_in_order() {
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
-/// The grace is longer than the test may take.
+/// The grace exceeds the time limit of the test.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_receiver_that_does_not_end_its_side_is_not_waited_for_once_it_has_acknowledged_all() {
+async fn the_driver_does_not_wait_for_the_fin_of_a_receiver_that_has_acknowledged_all() {
     let sink = Sink::start().await;
     sink.set_ending(false);
     sink.expect(0, 0..100);
@@ -66,7 +66,7 @@ async fn a_receiver_that_does_not_end_its_side_is_not_waited_for_once_it_has_ack
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_read_is_waited_for_no_longer_than_the_grace() {
+async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_read() {
     let sink = Sink::start().await;
     sink.leave_unread(1);
     let sending = start_with_grace(&tcp(sink.address), Duration::from_secs(1));
@@ -83,7 +83,7 @@ async fn a_receiver_that_does_not_read_is_waited_for_no_longer_than_the_grace() 
 }
 
 #[tokio::test]
-async fn a_driver_that_is_dropped_leaves_each_message_one_outcome_and_queues_no_more() {
+async fn after_the_drop_of_a_driver_each_message_has_one_outcome_and_no_more_are_queued() {
     let sink = Sink::start().await;
     let plan = TcpPlan::new().throttle(500_000);
     let options = TcpOptions { plan, max_held: 1024, ..TcpOptions::default() };
@@ -120,25 +120,12 @@ async fn a_driver_that_never_ran_drops_all_messages() {
     assert_account(&client.stats(), 10);
 }
 
-#[tokio::test]
-async fn a_driver_with_nothing_to_send_does_not_wait_for_a_destination_that_is_down() {
-    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
-        let book = Book::new([Answer::Unknown]);
-        let (client, receipts, driver) =
-            Client::builder(&uri.parse().unwrap()).resolver(book).build_with_receipts().unwrap();
-        let sending = Sending::run((client, receipts, driver.with_grace(LIMIT * 4)));
-        sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
-        assert_account(&sending.stats(), 0);
-        assert_eq!(sending.drop_client().await.0.len(), 0);
-    }
-}
-
-/// On a clock of its own, whose bound of pauses has grown to 30 s.
+/// After 300 s on the paused clock, a pause between attempts takes up to 30 s.
 #[tokio::test(start_paused = true)]
-async fn with_nothing_left_the_driver_ends_with_the_last_client_though_it_waits_to_connect() {
+async fn a_driver_without_messages_ends_with_the_last_client_during_a_pause() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
-        let book = Book::new([Answer::Unknown]);
-        let sending = Sending::start_with(&uri.parse().unwrap(), &book);
+        let resolver = ScriptedResolver::new([Answer::Unknown]);
+        let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);
         tokio::time::sleep(Duration::from_secs(300)).await;
         assert!(sending.stats().failed_connects >= 5, "{:?}", sending.stats());
         assert_account(&sending.stats(), 0);

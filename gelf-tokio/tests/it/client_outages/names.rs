@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use fault_proxy::TcpProxy;
 use gelf_tokio::Endpoint;
 
-use crate::support::outages::{Answer, Book, Sending, Sink};
+use crate::support::outages::{Answer, ScriptedResolver, Sending, Sink};
 
 fn endpoint() -> Endpoint {
     "gelf+tcp://logs.example".parse().unwrap()
@@ -15,7 +15,7 @@ fn addresses(addresses: &[SocketAddr]) -> Answer {
     Answer::Addresses(addresses.to_vec())
 }
 
-/// An address that refuses connections as long as the proxy lives.
+/// Returns an address that refuses connections until the proxy is dropped.
 async fn dead_address() -> (SocketAddr, TcpProxy) {
     let proxy = TcpProxy::start("127.0.0.1:9".parse().unwrap()).await.unwrap();
     proxy.refuse().await;
@@ -23,16 +23,17 @@ async fn dead_address() -> (SocketAddr, TcpProxy) {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_known_at_first_or_has_no_address_is_looked_up_again() {
+async fn a_name_that_is_unknown_or_has_no_address_is_looked_up_again() {
     let sink = Sink::start().await;
     sink.expect(0, 0..100);
     let nothing = addresses(&[]);
-    let book = Book::new([Answer::Unknown, Answer::Unknown, nothing, addresses(&[sink.address])]);
-    let sending = Sending::start_with(&endpoint(), &book);
+    let resolver =
+        ScriptedResolver::new([Answer::Unknown, Answer::Unknown, nothing, addresses(&[sink.address])]);
+    let sending = Sending::start_with(&endpoint(), &resolver);
     sending.send(0..100).await;
     sink.wait_for_all().await;
     let (stats, _) = sending.end(100).await;
-    assert_eq!((stats.failed_connects, stats.connections, book.lookups()), (3, 1, 4));
+    assert_eq!((stats.failed_connects, stats.connections, resolver.lookups()), (3, 1, 4));
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
@@ -41,29 +42,29 @@ async fn the_next_address_is_taken_when_the_first_refuses() {
     let sink = Sink::start().await;
     sink.expect(0, 0..100);
     let (dead, _proxy) = dead_address().await;
-    let book = Book::new([addresses(&[dead, sink.address])]);
-    let sending = Sending::start_with(&endpoint(), &book);
+    let resolver = ScriptedResolver::new([addresses(&[dead, sink.address])]);
+    let sending = Sending::start_with(&endpoint(), &resolver);
     sending.send(0..100).await;
     sink.wait_for_all().await;
     let (stats, _) = sending.end(100).await;
-    // Any number of addresses counts as one attempt.
-    assert_eq!((stats.failed_connects, stats.connections, book.lookups()), (0, 1, 1));
+    // All addresses together count as one attempt.
+    assert_eq!((stats.failed_connects, stats.connections, resolver.lookups()), (0, 1, 1));
     assert!(sink.report().is_exact(), "{}", sink.report());
 }
 
 #[tokio::test]
-async fn a_name_that_moves_is_followed_at_the_next_connection() {
+async fn the_next_connection_uses_the_new_address_of_a_name() {
     let (before, after) = (Sink::start().await, Sink::start().await);
     before.expect(0, 0..100);
     after.expect(0, 100..200);
-    let book = Book::new([addresses(&[before.address])]);
-    let sending = Sending::start_with(&endpoint(), &book);
+    let resolver = ScriptedResolver::new([addresses(&[before.address])]);
+    let sending = Sending::start_with(&endpoint(), &resolver);
     sending.send(0..100).await;
     before.wait_for_all().await;
     sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 100).await;
 
-    // The name is not known for a while, and then moved.
-    book.set([Answer::Unknown, addresses(&[]), addresses(&[after.address])]);
+    // The name is unknown for a while, then has another address.
+    resolver.set([Answer::Unknown, addresses(&[]), addresses(&[after.address])]);
     before.hang_up().await;
     sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;
     sending.send(100..200).await;

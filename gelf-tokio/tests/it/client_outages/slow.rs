@@ -1,4 +1,4 @@
-//! Slow destinations.
+//! A slow destination.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep};
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
 
-/// The number of bytes that may wait for the slow receiver.
+/// Maximum number of bytes queued for the slow destination.
 const BUDGET: usize = 16 * 1024;
 
-/// The minimum length of a message in bytes.
+/// Lower bound for the length of a message, in bytes.
 const SHORTEST: usize = 70;
 
-/// A proxy with a limited rate in bytes per second, and small buffers.
+/// Starts a proxy with this rate and a small buffer.
 async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
     let plan = TcpPlan::new().throttle(bytes_per_second);
     let options = TcpOptions { plan, max_held: 16 * 1024, ..TcpOptions::default() };
@@ -24,7 +24,7 @@ async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
 }
 
 #[tokio::test]
-async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
+async fn a_slow_receiver_makes_only_its_own_senders_wait() {
     let (slow, fast) = (Sink::start().await, Sink::start().await);
     let proxy = throttled(&slow, 10_000).await;
     let to_slow = Sending::start(&with_queue(tcp(proxy.address()), 65_536, BUDGET, WhenFull::Wait));
@@ -40,7 +40,7 @@ async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
             assert!(stats.waiting + stats.in_flight <= BUDGET / SHORTEST, "{stats:?}");
         }
     });
-    // It waits when nothing was queued for a while.
+    // The sender waits once nothing was queued for a while.
     let mut queued = 0;
     while queued == 0 || queued != to_slow.stats().queued {
         queued = to_slow.stats().queued;
@@ -54,14 +54,14 @@ async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
     to_fast.send(0..10_000).await;
     fast.wait_for_all().await;
     println!(
-        "{queued} messages went to the slow one; meanwhile 10000 to the other in {:?}",
+        "{queued} messages queued for the slow destination; meanwhile 10000 sent to the other in {:?}",
         started.elapsed()
     );
     assert!(!sender.is_finished());
-    // The slow receiver continues on the same connection.
+    // The slow destination makes progress on the same connection.
     let more = |stats: &ClientStats| stats.queued > queued;
     let stats = to_slow.wait_for("progress", more).await;
-    println!("the next was queued after {:?}", started.elapsed());
+    println!("the next message was queued after {:?}", started.elapsed());
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (1, 0, 0));
 
     proxy.set_plan(TcpPlan::new());
@@ -76,11 +76,10 @@ async fn a_slow_receiver_makes_its_senders_wait_and_no_others() {
     }
 }
 
-/// The time-out applies to a window that stays shut, not to the whole transfer, which takes twice as long
-/// here.
+/// The time-out limits how long the window may stay closed, not the total time, which is twice as long here.
 #[tokio::test]
 async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
-    // The window of this receiver is shut for about half a second, again and again.
+    // The window of this receiver is repeatedly closed for about half a second.
     let (rate, user_timeout) = (300_000, Duration::from_secs(5));
     let sink = Sink::start().await;
     let proxy = throttled(&sink, rate).await;

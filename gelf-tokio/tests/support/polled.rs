@@ -1,0 +1,24 @@
+//! Futures that are dropped before they are ready.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+/// Polls a future at most `times` times, each time it is woken, then drops it. Returns its output if it was
+/// ready.
+pub async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if times == 0 {
+            return Poll::Ready(None);
+        }
+        times -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // The last poll does not wait to be woken.
+            Poll::Pending if times == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
