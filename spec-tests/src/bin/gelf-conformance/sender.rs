@@ -2,6 +2,7 @@
 
 mod listen;
 mod listen_http;
+mod reading;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

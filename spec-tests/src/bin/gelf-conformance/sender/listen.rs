@@ -1,17 +1,18 @@
 //! Sockets, each read by its own thread.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gelf_spec_tests::sender::Event;
 use socket2::SockRef;
 
 use super::listen_http;
+use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
 
 /// Requested size of the UDP receive buffer: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -19,18 +20,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Maximum number of queued events of up to 64 KiB each. While the queue is full, TCP senders block, and the
 /// kernel drops datagrams that exceed its buffer.
 const MAX_EVENTS: usize = 1024;
-
-/// Maximum number of concurrent connections; more are closed. Each may hold an incomplete frame.
-pub(super) const MAX_CONNECTIONS: usize = 128;
-
-/// Interval at which threads check whether to end.
-pub(super) const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Time after the end during which earlier input is still read.
-const GRACE_TIME: Duration = Duration::from_millis(200);
-
-/// An event with its time.
-pub(super) type TimedEvent = (Instant, Event);
 
 /// Bound sockets. After the stop flag is set, their threads end and close `events`.
 pub(super) struct Listeners {
@@ -146,25 +135,4 @@ fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<Tim
             return;
         }
     }
-}
-
-/// The time after the end during which input is still read.
-#[derive(Default)]
-pub(super) struct Grace {
-    until: Option<Instant>,
-}
-
-impl Grace {
-    pub(super) fn is_over(&mut self, stop: &AtomicBool) -> bool {
-        stop.load(Ordering::Relaxed)
-            && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE_TIME)
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.until.is_some()
-    }
-}
-
-pub(super) fn is_time_out(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

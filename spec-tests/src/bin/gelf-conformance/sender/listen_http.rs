@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use gelf_spec_tests::http::RequestReader;
 use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
-use super::listen::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
+use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
 
 /// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
 const MAX_BODY_BYTES: usize = 2 << 20;

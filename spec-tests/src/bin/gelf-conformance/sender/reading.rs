@@ -1,0 +1,40 @@
+//! Limits and times that all reading threads share.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gelf_spec_tests::sender::Event;
+
+/// Maximum number of concurrent connections; more are closed. Each may hold an incomplete frame.
+pub(super) const MAX_CONNECTIONS: usize = 128;
+
+/// Interval at which threads check whether to end.
+pub(super) const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Time after the end during which earlier input is still read.
+const GRACE_TIME: Duration = Duration::from_millis(200);
+
+/// An event with its time.
+pub(super) type TimedEvent = (Instant, Event);
+
+/// The time after the end during which input is still read.
+#[derive(Default)]
+pub(super) struct Grace {
+    until: Option<Instant>,
+}
+
+impl Grace {
+    pub(super) fn is_over(&mut self, stop: &AtomicBool) -> bool {
+        stop.load(Ordering::Relaxed)
+            && Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + GRACE_TIME)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
+pub(super) fn is_time_out(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
