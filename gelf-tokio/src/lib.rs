@@ -97,6 +97,7 @@ pub use {bytes, gelf_core, tokio_util};
 pub use rustls;
 
 mod backoff;
+mod blocking;
 mod client;
 mod codec;
 mod endpoint;

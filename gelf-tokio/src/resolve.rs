@@ -1,11 +1,11 @@
 //! Lookup of host names.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::{fmt, io};
 
-use tokio::net::lookup_host;
+use crate::blocking;
 
 /// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
@@ -24,7 +24,14 @@ pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
-        Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
+        let literal = host.parse::<IpAddr>();
+        let host = host.to_owned();
+        Box::pin(async move {
+            match literal {
+                Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+                Err(_) => blocking::spawn(move || Ok((host, port).to_socket_addrs()?.collect()))?.await?,
+            }
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! TLS connections of receivers.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,13 +11,13 @@ use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
 use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
 use super::{files, provider};
+use crate::blocking;
 
 /// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
 /// senders.
@@ -116,7 +115,7 @@ impl ReceiverTls {
         let tls = self.clone();
         let handshake = async {
             // The files may be on a file system that hangs.
-            let acceptor = spawn_blocking(move || tls.acceptor(protocol)).await.map_err(io::Error::other)?;
+            let acceptor = blocking::spawn(move || tls.acceptor(protocol))?.await?;
             acceptor.accept(stream).await
         };
         match timeout(limit, handshake).await {

@@ -14,7 +14,6 @@ use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ProtocolVersion, SignatureScheme};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +22,7 @@ use super::config_error::{Reason, TlsConfigError};
 use super::handshake_error::Attempt;
 use super::trust::{self, Trusted};
 use super::{files, provider};
+use crate::blocking::{self, Blocking};
 use crate::endpoint::TlsOptions;
 
 /// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round
@@ -39,7 +39,7 @@ pub(crate) struct Connector {
     sources: Arc<Sources>,
     loaded: Option<Arc<Loaded>>,
     /// The reading that a cancelled connect has begun.
-    reading: Option<JoinHandle<Result<Arc<Loaded>, TlsConfigError>>>,
+    reading: Option<Blocking<Result<Arc<Loaded>, TlsConfigError>>>,
 }
 
 /// The files, or the configuration in place of them.
@@ -174,11 +174,11 @@ impl Connector {
         }
         let sources = Arc::clone(&self.sources);
         let held = self.loaded.clone();
-        let reading = self.reading.insert(spawn_blocking(move || sources.load(held)));
+        let reading = self.reading.insert(blocking::spawn(move || sources.load(held))?);
         let read = reading.await;
         self.reading = None;
         // Invalid files are an error until they are valid again: the held configuration has other stamps.
-        let loaded = read.map_err(io::Error::other)??;
+        let loaded = read??;
         self.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
     }
@@ -279,42 +279,36 @@ mod tests {
     use std::task::{Context, Waker};
 
     use tokio::io::duplex;
-    use tokio::runtime::Builder;
 
     use super::super::certificates::{Authority, Directory};
     use super::super::tests::options;
     use super::*;
 
-    #[test]
-    fn a_connect_that_is_cancelled_leaves_one_reading_at_most_and_nothing_that_is_used() {
+    #[tokio::test]
+    async fn a_connect_that_is_cancelled_leaves_one_reading_at_most_and_nothing_that_is_used() {
         let directory = Directory::new();
         let ca = directory.write("ca.pem", &Authority::new("a").pem());
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
-        runtime.block_on(async {
-            // As if the file system hung.
-            let (go_on, wait) = mpsc::channel();
-            let hanging = spawn_blocking(move || wait.recv().unwrap());
+        let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        // As if the file system hung.
+        let (go_on, wait) = mpsc::channel();
+        let hanging = move || {
+            wait.recv().unwrap();
+            Err(TlsConfigError::without_file(Reason::Rustls("hung".into())))
+        };
+        connector.reading = Some(blocking::spawn(hanging).unwrap());
 
-            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
-            let mut tasks = Vec::new();
-            for _ in 0..3 {
-                let (io, _peer) = duplex(16);
-                let mut connect = Box::pin(connector.connect(io));
-                assert!(connect.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-                drop(connect);
-                tasks.push(connector.reading.as_ref().unwrap().id());
-            }
-            assert!(tasks.iter().all(|task| *task == tasks[0]), "{tasks:?}");
+        for _ in 0..3 {
+            let (io, _peer) = duplex(16);
+            let mut connect = Box::pin(connector.connect(io));
+            assert!(connect.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        go_on.send(()).unwrap();
+        let first = connector.reading.as_mut().unwrap().await.unwrap();
+        assert!(first.unwrap_err().to_string().contains("hung"));
 
-            go_on.send(()).unwrap();
-            hanging.await.unwrap();
-            while !connector.reading.as_ref().unwrap().is_finished() {
-                tokio::task::yield_now().await;
-            }
-            directory.write("ca.pem", &Authority::new("another").pem());
-            let loaded = connector.load().await.unwrap();
-            assert_eq!(loaded.stamps, files::stamps([&*ca]));
-            assert!(connector.reading.is_none());
-        });
+        connector.reading = None;
+        let loaded = connector.load().await.unwrap();
+        assert_eq!(loaded.stamps, files::stamps([&*ca]));
+        assert!(connector.reading.is_none());
     }
 }
