@@ -37,7 +37,7 @@ impl<'a> Json<'a> {
 pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
-    /// The deviations that have not been passed on yet, in the order of the text.
+    /// The deviations of the current member, one of each kind.
     pub(super) deviations: &'d mut Vec<Deviation>,
     /// The buffer for strings with escapes, as long as the longest string so far.
     scratch: &'d mut Vec<u8>,
@@ -64,7 +64,10 @@ impl<'a, 'd> Reader<'a, 'd> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
-        self.deviations.push(Deviation { kind, offset });
+        match self.deviations.iter_mut().find(|known| known.kind == kind) {
+            Some(known) => known.count += 1,
+            None => self.deviations.push(Deviation { kind, offset, count: 1 }),
+        }
         Ok(())
     }
 
