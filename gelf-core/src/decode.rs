@@ -180,7 +180,7 @@ impl Decoder {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         self.deviations.push(Deviation { kind, offset, count: 1 });
-        self.decode_text(&String::from_utf8_lossy(payload), &mut Owning(visitor))
+        self.decode_text(&corrected(payload), &mut Owning(visitor))
     }
 
     fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
@@ -210,6 +210,42 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does, but fast for bytes of which many
+/// are not.
+fn corrected(payload: &[u8]) -> String {
+    // A byte that is not ASCII becomes at most three.
+    let others = payload.iter().filter(|byte| !byte.is_ascii()).count();
+    let mut text = String::with_capacity(payload.len() + 2 * others);
+    let mut rest = payload;
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        let len = chunk.valid().len() + chunk.invalid().len();
+        (_, rest) = rest.split_at_checked(len).unwrap_or_default();
+        if chunk.invalid().is_empty() {
+            break;
+        }
+        text.push(char::REPLACEMENT_CHARACTER);
+        // Invalid bytes come together, with a few valid ones in between.
+        let mut valid = 0;
+        while let [byte, tail @ ..] = rest {
+            match byte {
+                0..0x80 if valid < 16 => {
+                    valid += 1;
+                    text.push(char::from(*byte));
+                }
+                // These begin no character.
+                0x80..0xc2 | 0xf5.. => {
+                    valid = 0;
+                    text.push(char::REPLACEMENT_CHARACTER);
+                }
+                _ => break,
+            }
+            rest = tail;
+        }
+    }
+    text
 }
 
 /// The deviations of a message that were passed on, and the number of all others.

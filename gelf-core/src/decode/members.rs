@@ -17,19 +17,14 @@ pub(super) struct Members<'a, 'n> {
     full_message: Option<Option<Cow<'a, str>>>,
     timestamp: Option<Option<Timestamp>>,
     level: Option<Option<Level>>,
-    /// The stand-ins, by the position of their name in [`STAND_INS`].
-    stand_ins: [Option<StandIn<'a>>; 3],
+    /// The members that become fields only at the end, one of each name. Few messages have any.
+    stand_ins: Vec<StandIn<'a>>,
 }
 
-/// The names of the members that become fields only at the end of the message: a later member can supersede
-/// them, and a `message` may be needed as the short message, as in Graylog.
-const STAND_INS: [&str; 3] = ["message", "level", "timestamp"];
-const MESSAGE: usize = 0;
-const LEVEL: usize = 1;
-const TIMESTAMP: usize = 2;
-
-/// A `message`, or a level or timestamp that cannot be read and is kept as a field.
+/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can supersede
+/// it, and a `message` may be needed as the short message, as in Graylog.
 struct StandIn<'a> {
+    name: &'static str,
     value: Json<'a>,
     field: AsField,
 }
@@ -56,7 +51,7 @@ impl<'a, 'n> Members<'a, 'n> {
             full_message: None,
             timestamp: None,
             level: None,
-            stand_ins: [None, None, None],
+            stand_ins: Vec::new(),
         }
     }
 
@@ -159,13 +154,13 @@ impl<'a, 'n> Members<'a, 'n> {
                 repeated(reader, self.timestamp.is_some(), offset)?;
                 let (timestamp, unread) = timestamp(reader, value, offset)?;
                 self.timestamp = Some(timestamp);
-                self.stand_in(reader, TIMESTAMP, unread, offset)
+                self.stand_in(reader, "timestamp", unread, offset)
             }
             "level" => {
                 repeated(reader, self.level.is_some(), offset)?;
                 let (level, unread) = level(reader, value, offset)?;
                 self.level = Some(level);
-                self.stand_in(reader, LEVEL, unread, offset)
+                self.stand_in(reader, "level", unread, offset)
             }
             "facility" | "file" | "line" => {
                 let value = legacy(reader, &name, value, offset)?;
@@ -195,12 +190,10 @@ impl<'a, 'n> Members<'a, 'n> {
             if let (_, Some(kind)) = converted(value.clone()) {
                 reader.deviate(kind, offset)?;
             }
-            repeated(reader, self.stand_ins[MESSAGE].is_some(), offset)?;
-            return self.stand_in(reader, MESSAGE, Some(value), offset);
+            repeated(reader, self.stand_ins.iter().any(|known| known.name == name), offset)?;
+            return self.stand_in(reader, "message", Some(value), offset);
         }
-        if name == "message" {
-            self.stand_ins[MESSAGE] = None;
-        }
+        self.stand_ins.retain(|known| known.name != name);
         let value = field_value(reader, value, offset)?;
         self.field(reader, visitor, FieldName::decoded(name), value, offset)
     }
@@ -235,45 +228,43 @@ impl<'a, 'n> Members<'a, 'n> {
         offset: usize,
     ) -> Result<(), DecodeError> {
         reader.deviate(DeviationKind::DuplicateKey, offset)?;
-        for (known, stand_in) in STAND_INS.iter().zip(&mut self.stand_ins) {
-            match stand_in {
-                Some(stand_in) if name == *known => stand_in.field = AsField::Superseded,
-                _ => {}
-            }
+        for stand_in in self.stand_ins.iter_mut().filter(|stand_in| name == stand_in.name) {
+            stand_in.field = AsField::Superseded;
         }
         visitor.repeated_field(name, value);
         Ok(())
     }
 
     /// Keeps a value for the end of the message, in place of an earlier one, or removes the earlier one.
-    #[allow(clippy::indexing_slicing, reason = "the position of a name in `STAND_INS`")]
     fn stand_in(
         &mut self,
         reader: &mut Reader<'a, '_>,
-        at: usize,
+        name: &'static str,
         value: Option<Json<'a>>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        let earlier = self.stand_ins[at].take();
+        let earlier = self.stand_ins.iter().position(|known| known.name == name);
+        let earlier = earlier.map(|at| self.stand_ins.swap_remove(at).field);
         let Some(value) = value else { return Ok(()) };
-        let field = match earlier.map(|earlier| earlier.field) {
+        let field = match earlier {
             // The earlier value has the name.
             Some(AsField::New) => AsField::New,
             Some(AsField::Repeated | AsField::Superseded) => AsField::Repeated,
-            None if self.names.insert(STAND_INS[at]) => AsField::New,
+            None if self.names.insert(name) => AsField::New,
             None => {
                 reader.deviate(DeviationKind::DuplicateKey, offset)?;
                 AsField::Repeated
             }
         };
-        self.stand_ins[at] = Some(StandIn { value, field });
+        self.stand_ins.push(StandIn { name, value, field });
         Ok(())
     }
 
     /// Takes the text of a `message` in place of a short message, unless it is blank.
     fn message(&mut self) -> Option<Cow<'a, str>> {
-        let [message, ..] = &mut self.stand_ins;
-        message.take_if(|message| !is_empty(&message.value)).map(|message| message.value.into_text())
+        let is_text = |known: &StandIn<'_>| known.name == "message" && !is_empty(&known.value);
+        let at = self.stand_ins.iter().position(is_text)?;
+        Some(self.stand_ins.swap_remove(at).value.into_text())
     }
 
     /// Passes on the members that GELF defines, once all members have been read.
@@ -306,8 +297,7 @@ impl<'a, 'n> Members<'a, 'n> {
                 }
             },
         };
-        for (name, stand_in) in STAND_INS.into_iter().zip(self.stand_ins) {
-            let Some(StandIn { value, field }) = stand_in else { continue };
+        for StandIn { name, value, field } in self.stand_ins {
             let name = FieldName::decoded(Cow::Borrowed(name));
             match (field, converted(value).0) {
                 (AsField::New, Value::Null) | (AsField::Superseded, _) => {}
@@ -346,6 +336,7 @@ fn field_value<'a>(
 }
 
 /// Converts the value of a field, and returns its deviation.
+#[inline]
 fn converted(value: Json<'_>) -> (Value<'_>, Option<DeviationKind>) {
     match value {
         Json::Str(text) => (Value::Str(text), None),

@@ -222,6 +222,20 @@ proptest! {
     }
 
     #[test]
+    fn invalid_utf8_is_replaced_as_the_standard_library_does(
+        parts in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..4),
+                prop::sample::select(vec!["a", "é", "\u{2028}", "\u{1f600}"]).prop_map(|text| text.into()),
+            ],
+            0..40,
+        ),
+    ) {
+        let bytes = parts.concat();
+        prop_assert_eq!(corrected(&bytes), String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
     fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Decoder::lenient().decode(&bytes);
         prop_assert!(Decoder::strict().decode(&bytes).is_err());

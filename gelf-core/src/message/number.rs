@@ -146,7 +146,13 @@ fn is_json_number(text: &str) -> bool {
 
 /// Returns the length of the JSON number at the start of the text; `None` if there is none.
 pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = |from: usize| {
+        let mut end = from;
+        while text.get(end).is_some_and(u8::is_ascii_digit) {
+            end += 1;
+        }
+        end - from
+    };
     let mut at = usize::from(text.first() == Some(&b'-'));
     let whole = digits(at);
     if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
