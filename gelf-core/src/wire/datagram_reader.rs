@@ -365,8 +365,7 @@ mod tests {
 
     #[test]
     fn a_payload_is_bounded_whether_plain_chunked_or_compressed() {
-        let mut limits = DatagramLimits::default();
-        limits.max_payload_bytes = PAYLOAD.len() - 1;
+        let limits = DatagramLimits { max_payload_bytes: PAYLOAD.len() - 1, ..DatagramLimits::default() };
         let mut reader = DatagramReader::lenient(limits);
         let too_large = Err(DatagramError::PayloadTooLarge { limit: PAYLOAD.len() - 1 });
         assert_eq!(read(&mut reader, PAYLOAD), too_large);
