@@ -44,9 +44,11 @@ const MAX_ERROR_BYTES: usize = 1024;
 const SEPARATOR: char = '_';
 
 impl Message<'_> {
-    /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde). A message is
-    /// never lost: members that cannot be added are left out, and the field `_serialize_error` has their names
-    /// and the reasons. [`set_serialized`](Self::set_serialized) adds all members or returns an error.
+    /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
+    ///
+    /// A message is never lost: members that cannot be added are left out, and the field `_serialize_error`
+    /// has their names and the reasons. [`set_serialized`](Self::set_serialized) adds all members or returns
+    /// an error.
     ///
     /// ```
     /// use gelf_core::Message;
