@@ -11,7 +11,7 @@ use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -22,10 +22,11 @@ use crate::blocking;
 /// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
 /// senders.
 ///
-/// The files are PEM, of up to 4 MiB each. They are checked before each handshake and read again if one has
-/// changed, so that new certificates need no restart; open connections keep theirs. If the new files are
-/// invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file changes, or at
-/// the next handshake if the operating system refused the file. [`stats`](Self::stats) counts such failures.
+/// The files are PEM, of up to 4 MiB each. They are checked before a handshake, once a second at most, and read
+/// again if one has changed, so that new certificates need no restart; open connections keep theirs. If the
+/// new files are invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file
+/// changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts such
+/// failures.
 ///
 /// After the handshake a receiver over TCP sends nothing, unless it has
 /// [client authorities](Self::with_client_ca): many senders never read, and bytes that they leave unread would
@@ -52,10 +53,15 @@ pub struct ReceiverTlsStats {
 struct Shared {
     sources: Sources,
     current: RwLock<Arc<ServerConfig>>,
+    /// The time of the last check of the files.
+    checked: Mutex<Instant>,
     seen: Mutex<Seen>,
     failed_reloads: AtomicU64,
     reloads: AtomicU64,
 }
+
+/// The time between two checks of the files, so that a storm of handshakes costs one thread at a time.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 struct Sources {
@@ -120,11 +126,9 @@ impl ReceiverTls {
         from: SocketAddr,
         limit: Duration,
     ) -> Option<TlsStream<TcpStream>> {
-        let tls = self.clone();
         let handshake = async {
-            // The files may be on a file system that hangs.
-            let acceptor = blocking::spawn(move || tls.acceptor(protocol))?.await?;
-            acceptor.accept(stream).await
+            self.refresh(Instant::now()).await;
+            self.acceptor(protocol).accept(stream).await
         };
         match timeout(limit, handshake).await {
             Ok(Ok(stream)) => Some(stream),
@@ -139,22 +143,32 @@ impl ReceiverTls {
         }
     }
 
-    /// Returns an acceptor for the current files. While one thread reads them, others get the previous ones.
+    /// Checks the files if that is due, in a thread of its own, since they may be on a file system that hangs.
+    /// Handshakes that begin meanwhile use the previous files.
+    async fn refresh(&self, now: Instant) {
+        if !self.shared.is_check_due(now) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let checked = match blocking::spawn(move || shared.check()) {
+            Ok(checking) => checking.await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = checked {
+            self.shared.failed_reloads.fetch_add(1, Relaxed);
+            tracing::warn!(%error, "TLS files cannot be checked; the previous ones stay in use");
+        }
+    }
+
+    /// Returns an acceptor for the files as they were last read.
     pub(super) fn acceptor(&self, protocol: Option<&[u8]>) -> TlsAcceptor {
-        let mut config = self.config();
+        let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
+        let mut config = Arc::clone(&current);
+        drop(current);
         if let Some(protocol) = protocol {
             Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
         }
         TlsAcceptor::from(config)
-    }
-
-    fn config(&self) -> Arc<ServerConfig> {
-        match self.shared.seen.try_lock() {
-            Ok(mut seen) => self.shared.refresh(&mut seen),
-            Err(TryLockError::Poisoned(poisoned)) => self.shared.refresh(&mut poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn load(sources: Sources) -> Result<Self, TlsConfigError> {
@@ -163,6 +177,7 @@ impl ReceiverTls {
         let shared = Shared {
             sources,
             current: RwLock::new(config),
+            checked: Mutex::new(Instant::now()),
             seen: Mutex::new(Seen { stamps: Some(stamps), error: None }),
             failed_reloads: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
@@ -172,7 +187,25 @@ impl ReceiverTls {
 }
 
 impl Shared {
-    fn refresh(&self, seen: &mut Seen) {
+    /// Returns whether the files are to be checked, and begins the next interval then. A check that hangs
+    /// delays the next one.
+    fn is_check_due(&self, now: Instant) -> bool {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_checking = matches!(self.seen.try_lock(), Err(TryLockError::WouldBlock));
+        let is_due = !is_checking && now.saturating_duration_since(*checked) >= CHECK_INTERVAL;
+        if is_due {
+            *checked = now;
+        }
+        is_due
+    }
+
+    /// Reads the files again if they have changed, unless another thread is doing so.
+    fn check(&self) {
+        let mut seen = match self.seen.try_lock() {
+            Ok(seen) => seen,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         let stamps = Some(files::stamps(self.sources.paths()));
         if seen.stamps == stamps {
             return;
@@ -264,6 +297,12 @@ mod tests {
     use super::super::tests::{attempt, authority, echo, guard, options, refusal};
     use super::*;
 
+    /// Returns an acceptor for the files as they are now.
+    fn checked(receiver: &ReceiverTls) -> TlsAcceptor {
+        receiver.shared.check();
+        receiver.acceptor(None)
+    }
+
     fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
         stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
@@ -275,7 +314,7 @@ mod tests {
         let (cert, key) = directory.write_issued("server", &first);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         let mut open = attempt(&mut connector, address).await.unwrap();
         assert_eq!(certificate(&open), first.der);
@@ -301,13 +340,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_that_are_missing_are_looked_for_at_each_handshake() {
+    async fn files_that_are_missing_are_looked_for_at_each_check() {
         let (directory, authority, ca) = authority();
         let issued = authority.issue(&["h"]);
         let (cert, key) = directory.write_issued("server", &issued);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         std::fs::remove_file(&cert).unwrap();
         for failed in 1..=3 {
@@ -327,7 +366,7 @@ mod tests {
         let client_ca = directory.write("client-ca.pem", &old.pem());
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&client_ca).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
 
         let by_old = directory.write_issued("old", &old.issue(&["sender"]));
         let by_new = directory.write_issued("new", &new.issue(&["sender"]));
@@ -347,6 +386,27 @@ mod tests {
         attempt(&mut by_new, address).await.unwrap();
         assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
         assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn handshakes_share_a_check_of_the_files_each_second_and_one_thread() {
+        let (directory, authority, _) = authority();
+        let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
+        let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+        let loaded = *receiver.shared.checked.lock().unwrap();
+        directory.write_issued("server", &authority.issue(&["h"]));
+        for (millis, reloads) in [(0, 0), (999, 0), (1000, 1), (1000, 1), (1999, 1), (2000, 1)] {
+            guard(receiver.refresh(loaded + Duration::from_millis(millis))).await;
+            assert_eq!(receiver.stats().reloads, reloads, "{millis} ms");
+        }
+
+        // While a file system hangs, no further thread is started, and handshakes do not wait.
+        directory.write_issued("server", &authority.issue(&["h"]));
+        let hanging = receiver.shared.seen.lock().unwrap();
+        assert!(!receiver.shared.is_check_due(loaded + Duration::from_secs(60)));
+        drop(hanging);
+        guard(receiver.refresh(loaded + Duration::from_secs(60))).await;
+        assert_eq!(receiver.stats().reloads, 2);
     }
 
     #[test]
