@@ -22,11 +22,13 @@ mod handshake_error;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verifier;
 
 pub use acceptor::{ReceiverTls, ReceiverTlsStats};
 pub(crate) use ack_map::AckMap;
 pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
+pub use connector::tls_config_from_pem;
 pub(crate) use counting::Counting;
 
 /// Returns the provider of algorithms. It is always explicit, since a process with several rustls providers

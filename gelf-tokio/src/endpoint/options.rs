@@ -67,7 +67,9 @@ impl Default for TcpOptions {
 #[non_exhaustive]
 pub struct TlsOptions {
     /// The certificates of the authorities that may vouch for the receiver; by default the system's, or
-    /// Mozilla's if the system has none.
+    /// Mozilla's if the system has none. The receiver's own certificate may stand here too, such as the
+    /// self-signed one of `openssl req -x509 -addext subjectAltName=DNS:HOST`: it is trusted if the receiver
+    /// shows it byte for byte, its name is right, and it is valid at the time.
     pub ca: Option<PathBuf>,
     /// The sender's own certificate chain, for receivers that ask for one. Needs `key`.
     pub cert: Option<PathBuf>,

@@ -16,7 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
-use super::{files, provider};
+use super::files::{self, Pem};
+use super::provider;
 use crate::blocking;
 
 /// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
@@ -65,9 +66,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 struct Sources {
-    cert: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
+    cert: Pem,
+    key: Pem,
+    client_ca: Option<Pem>,
 }
 
 /// The result of the last reading of the files.
@@ -86,7 +87,17 @@ impl ReceiverTls {
     /// # Errors
     /// A file that is missing or invalid.
     pub fn from_pem_files(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
-        Self::load(Sources { cert: cert.into(), key: key.into(), client_ca: None })
+        let (cert, key) = (Pem::File(cert.into()), Pem::File(key.into()));
+        Self::load(Sources { cert, key, client_ca: None })
+    }
+
+    /// Takes the certificate chain and the key as PEM text, as [`from_pem_files`](Self::from_pem_files) takes
+    /// them from files. They never change.
+    ///
+    /// # Errors
+    /// A certificate or key that is missing or invalid.
+    pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
+        Self::load(Sources { cert: Pem::of_bytes(cert), key: Pem::of_bytes(key), client_ca: None })
     }
 
     /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
@@ -100,7 +111,20 @@ impl ReceiverTls {
     /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
     /// one.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
-        Self::load(Sources { client_ca: Some(path.into()), ..self.shared.sources.clone() })
+        self.with_client_authorities(Pem::File(path.into()))
+    }
+
+    /// Requires a certificate of each sender, as [`with_client_ca`](Self::with_client_ca) does, signed by one
+    /// of the authorities in a PEM text.
+    ///
+    /// # Errors
+    /// As [`with_client_ca`](Self::with_client_ca).
+    pub fn with_client_ca_pem(self, authorities: &[u8]) -> Result<Self, TlsConfigError> {
+        self.with_client_authorities(Pem::of_bytes(authorities))
+    }
+
+    fn with_client_authorities(self, authorities: Pem) -> Result<Self, TlsConfigError> {
+        Self::load(Sources { client_ca: Some(authorities), ..self.shared.sources.clone() })
     }
 
     /// Returns the counters.
@@ -215,7 +239,7 @@ impl Shared {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 *seen = Seen { stamps, error: None };
                 self.reloads.fetch_add(1, Relaxed);
-                tracing::info!(cert = %self.sources.cert.display(), "TLS files have changed and are read again");
+                tracing::info!(cert = %self.sources.cert, "TLS files have changed and are read again");
             }
             Err(error) => {
                 self.failed_reloads.fetch_add(1, Relaxed);
@@ -232,7 +256,7 @@ impl Shared {
 
 impl Sources {
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        [&*self.cert, &*self.key].into_iter().chain(self.client_ca.as_deref())
+        [&self.cert, &self.key].into_iter().chain(&self.client_ca).filter_map(Pem::path)
     }
 
     fn load(&self) -> Result<ServerConfig, TlsConfigError> {
@@ -256,10 +280,10 @@ impl Sources {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
         let Some(client_ca) = &self.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-        let roots = Arc::new(files::authorities(client_ca)?);
+        let roots = Arc::new(files::authorities(client_ca, &files::certificates(client_ca)?)?);
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
-            .map_err(|error| TlsConfigError::of(client_ca, Reason::Rustls(error.to_string())))
+            .map_err(|error| client_ca.error(Reason::Rustls(error.to_string())))
     }
 }
 

@@ -256,7 +256,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         name: "ca",
         values: PEM_FILE,
         default: "the authorities of the system",
-        help: "Authorities that may vouch for the receiver; read again when the file changes",
+        help: "Authorities that may vouch for the receiver, or the receiver's own certificate; read again when the file changes",
         field: Field::Tls(Access {
             read: |options, text| {
                 options.ca = Some(PathBuf::from(text));
