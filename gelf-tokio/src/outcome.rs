@@ -44,7 +44,7 @@ pub enum DropReason {
     /// The destination's host reports that no program listens there, before the next message is sent or
     /// within 10 ms. Over UDP.
     Refused,
-    /// The receiver has answered with this status, which is final. Over HTTP.
+    /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over HTTP.
     Rejected(u16),
     /// The operating system did not take the message, for another reason. Over UDP.
     System(io::ErrorKind),
