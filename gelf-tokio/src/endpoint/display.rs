@@ -8,7 +8,8 @@ use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
-/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it.
+/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a password
+/// are the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -24,7 +25,7 @@ impl fmt::Display for Endpoint {
         }
         let mut separator = '?';
         for row in &TABLE {
-            if let Some(value) = row.show(&self.transport, &self.queue) {
+            for value in row.show(&self.transport, &self.queue) {
                 write!(f, "{separator}{}={}", row.name, encode(&value))?;
                 separator = '&';
             }
@@ -102,13 +103,18 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn the_value_of_the_header_is_not_shown() {
-        let endpoint: Endpoint = "gelf+http://h?header=X-%23:open+sesame&bulk=true".parse().unwrap();
-        assert_eq!(endpoint.to_string(), "gelf+http://h:12201?bulk=true&header=X-%23:***");
+    fn passwords_and_the_values_of_headers_are_not_shown() {
+        let endpoint: Endpoint =
+            "gelf+http://me:s3cret@h?header=X-%23:open+sesame&bulk=true".parse().unwrap();
+        assert_eq!(
+            endpoint.to_string(),
+            "gelf+http://h:12201?bulk=true&header=Authorization:***&header=X-%23:***"
+        );
         let Transport::Http(options) = &endpoint.transport else { panic!() };
-        assert_eq!(options.header.as_ref().unwrap().1, "open sesame");
-        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
-                        timeout: 10s, tls: None }";
+        assert_eq!(options.headers[0].1, "Basic bWU6czNjcmV0");
+        assert_eq!(options.headers[1].1, "open sesame");
+        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, headers: [(\"Authorization\", \"***\"), \
+                        (\"X-#\", \"***\")], path: \"/gelf\", timeout: 10s, tls: None }";
         assert_eq!(format!("{options:?}"), expected);
         assert!(format!("{endpoint:?}").contains(expected));
     }
@@ -165,14 +171,17 @@ mod tests {
     }
 
     fn http() -> impl Strategy<Value = Transport> {
-        let header = prop::option::of(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}"));
+        let header = ("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}");
+        let headers = prop::collection::btree_map(header.0, header.1, 0..3);
         let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
         let times = (prop::option::of(seconds()), seconds());
-        (any::<bool>(), prop::option::of(levels()), header, path, times, tls()).prop_map(
-            |(bulk, gzip, header, path, (connect_timeout, timeout), tls)| {
-                // The one name of up to three letters that the sender sets.
-                let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
-                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, header, path, timeout, tls })
+        (any::<bool>(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
+            |(bulk, gzip, headers, path, (connect_timeout, timeout), tls)| {
+                let mut headers: Vec<(String, String)> = headers.into_iter().collect();
+                // The one name of up to three letters that the sender sets, and names that differ in case.
+                headers.retain(|(name, _)| !name.eq_ignore_ascii_case("te"));
+                headers.dedup_by(|(a, _), (b, _)| a.eq_ignore_ascii_case(b));
+                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, headers, path, timeout, tls })
             },
         )
     }
@@ -202,8 +211,8 @@ mod tests {
         #[test]
         fn a_displayed_endpoint_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
             let displayed = endpoint.to_string();
-            if let Transport::Http(HttpOptions { header: Some((_, value)), .. }) = &mut endpoint.transport {
-                *value = "***".to_owned();
+            if let Transport::Http(HttpOptions { headers, .. }) = &mut endpoint.transport {
+                headers.iter_mut().for_each(|(_, value)| "***".clone_into(value));
             }
             prop_assert_eq!(displayed.parse(), Ok(endpoint));
         }

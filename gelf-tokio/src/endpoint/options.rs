@@ -79,7 +79,7 @@ pub struct TlsOptions {
     pub server_name: Option<String>,
 }
 
-/// Options of HTTP. `Debug` does not show the value of [`header`](Self::header).
+/// Options of HTTP. `Debug` does not show the values of [`headers`](Self::headers).
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
@@ -91,10 +91,11 @@ pub struct HttpOptions {
     pub connect_timeout: Option<Duration>,
     /// The gzip level of request bodies; `None`, without compression, by default.
     pub gzip: Option<CompressionLevel>,
-    /// A header that identifies the sender to the receiver, as name and value; none by default. The name is
-    /// an HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`. The
-    /// value is visible ASCII, and is treated as a secret.
-    pub header: Option<(String, String)>,
+    /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
+    /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is given
+    /// once. A value is visible ASCII, and is treated as a secret. `USER:PASSWORD@` in a URI is the header
+    /// `Authorization` with the scheme Basic (RFC 7617).
+    pub headers: Vec<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// mean the same.
     pub path: String,
@@ -105,15 +106,16 @@ pub struct HttpOptions {
     pub tls: Option<TlsOptions>,
 }
 
-/// Shows all fields but the value of the header, which is a secret.
+/// Shows all fields but the values of the headers, which are secrets.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bulk, connect_timeout, gzip, header, path, timeout, tls } = self;
+        let Self { bulk, connect_timeout, gzip, headers, path, timeout, tls } = self;
+        let headers: Vec<_> = headers.iter().map(|(name, _)| (name, MASK)).collect();
         f.debug_struct("HttpOptions")
             .field("bulk", bulk)
             .field("connect_timeout", connect_timeout)
             .field("gzip", gzip)
-            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
+            .field("headers", &headers)
             .field("path", path)
             .field("timeout", timeout)
             .field("tls", tls)
@@ -127,7 +129,7 @@ impl Default for HttpOptions {
             bulk: false,
             connect_timeout: None,
             gzip: None,
-            header: None,
+            headers: Vec::new(),
             path: "/gelf".to_owned(),
             timeout: Duration::from_secs(10),
             tls: None,

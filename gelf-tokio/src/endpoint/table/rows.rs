@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
 
-use super::{Access, Field, MASK, Mistake, Row};
+use super::{Access, Field, MASK, Mistake, Row, Show};
 use crate::endpoint::WhenFull;
 use crate::endpoint::authority::read_host;
 
@@ -31,14 +31,14 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let kind = match options.compression {
                     Compression::Gzip(_) => "gzip",
                     Compression::None => "none",
                     Compression::Zlib(_) => "zlib",
                 };
                 Some(kind.to_owned())
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -56,10 +56,10 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 }
                 Ok(())
             },
-            show: |options| match options.compression {
+            show: Show::One(|options| match options.compression {
                 Compression::Gzip(level) | Compression::Zlib(level) => Some(level.as_u8().to_string()),
                 Compression::None => None,
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -73,7 +73,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.datagram_size = DatagramSize::new(number(text)?).ok_or(Mistake::Value)?;
                 Ok(())
             },
-            show: |options| Some(options.datagram_size.as_usize().to_string()),
+            show: Show::One(|options| Some(options.datagram_size.as_usize().to_string())),
             is_valid: |_| true,
         }),
     },
@@ -91,12 +91,12 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| match options.overflow {
+            show: Show::One(|options| match options.overflow {
                 Overflow::Error => Some("error".to_owned()),
                 Overflow::Truncate => Some("truncate".to_owned()),
                 // A way to overflow that no URI can express.
                 _ => None,
-            },
+            }),
             is_valid: |options| matches!(options.overflow, Overflow::Error | Overflow::Truncate),
         }),
     },
@@ -110,7 +110,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.rate = Some(number(text)?);
                 Ok(())
             },
-            show: |options| options.rate.map(|rate| rate.to_string()),
+            show: Show::One(|options| options.rate.map(|rate| rate.to_string())),
             is_valid: |_| true,
         }),
     },
@@ -121,7 +121,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         help: "Accepted so that a URI may say so",
         field: Field::Tcp(Access {
             read: |_, text| if text == "none" { Ok(()) } else { Err(Mistake::Value) },
-            show: |_| None,
+            show: Show::One(|_| None),
             is_valid: |_| true,
         }),
     },
@@ -135,7 +135,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.connect_timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.connect_timeout)),
+            show: Show::One(|options| Some(show_seconds(options.connect_timeout))),
             is_valid: |options| is_valid_time(options.connect_timeout),
         }),
     },
@@ -149,7 +149,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.user_timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.user_timeout)),
+            show: Show::One(|options| Some(show_seconds(options.user_timeout))),
             is_valid: |options| is_valid_time(options.user_timeout),
         }),
     },
@@ -167,7 +167,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| Some(options.bulk.to_string()),
+            show: Show::One(|options| Some(options.bulk.to_string())),
             is_valid: |_| true,
         }),
     },
@@ -185,7 +185,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| Some(if options.gzip.is_some() { "gzip" } else { "none" }.to_owned()),
+            show: Show::One(|options| Some(if options.gzip.is_some() { "gzip" } else { "none" }.to_owned())),
             is_valid: |_| true,
         }),
     },
@@ -200,10 +200,10 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 *options.gzip.as_mut().ok_or(Mistake::LevelOfNothing)? = new;
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let shown = options.gzip.filter(|level| *level != CompressionLevel::DEFAULT);
                 shown.map(|level| level.as_u8().to_string())
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -217,7 +217,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.connect_timeout = Some(seconds(text)?);
                 Ok(())
             },
-            show: |options| options.connect_timeout.map(show_seconds),
+            show: Show::One(|options| options.connect_timeout.map(show_seconds)),
             is_valid: |options| options.connect_timeout.is_none_or(is_valid_time),
         }),
     },
@@ -225,16 +225,18 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         name: "header",
         values: "NAME:VALUE",
         default: "none",
-        help: "Header sent with each request, such as a token; its value is never displayed",
+        help: "Header sent with each request, such as a token; its value is never displayed; may be repeated",
         field: Field::Http(Access {
             read: |options, text| {
                 // A header without a colon has no value, which `check` refuses without showing the text.
                 let (name, value) = text.split_once(':').unwrap_or((text, ""));
                 // Spaces around the value are no part of it (RFC 9110, section 5.5).
-                options.header = Some((name.to_owned(), value.trim_matches(' ').to_owned()));
+                options.headers.push((name.to_owned(), value.trim_matches(' ').to_owned()));
                 Ok(())
             },
-            show: |options| options.header.as_ref().map(|(name, _)| format!("{name}:{MASK}")),
+            show: Show::All(|options| {
+                options.headers.iter().map(|(name, _)| format!("{name}:{MASK}")).collect()
+            }),
             is_valid: |_| true,
         }),
     },
@@ -248,7 +250,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.timeout)),
+            show: Show::One(|options| Some(show_seconds(options.timeout))),
             is_valid: |options| is_valid_time(options.timeout),
         }),
     },
@@ -262,7 +264,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.ca = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.ca.as_deref()),
+            show: Show::One(|options| show_path(options.ca.as_deref())),
             is_valid: |options| is_file_path(options.ca.as_deref()),
         }),
     },
@@ -276,7 +278,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.cert = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.cert.as_deref()),
+            show: Show::One(|options| show_path(options.cert.as_deref())),
             is_valid: |options| is_file_path(options.cert.as_deref()),
         }),
     },
@@ -290,7 +292,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.key = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.key.as_deref()),
+            show: Show::One(|options| show_path(options.key.as_deref())),
             is_valid: |options| is_file_path(options.key.as_deref()),
         }),
     },
@@ -305,7 +307,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.server_name = Some(name.ok_or(Mistake::Value)?);
                 Ok(())
             },
-            show: |options| options.server_name.clone(),
+            show: Show::One(|options| options.server_name.clone()),
             // Only a URI writes an address in brackets.
             is_valid: |options| {
                 let name = options.server_name.as_deref();
@@ -323,7 +325,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.max_messages = size(text)?;
                 Ok(())
             },
-            show: |options| Some(options.max_messages.to_string()),
+            show: Show::One(|options| Some(options.max_messages.to_string())),
             is_valid: |options| (1..=1 << 24).contains(&(options.max_messages as u64)),
         }),
     },
@@ -337,7 +339,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.max_bytes = size(text)?;
                 Ok(())
             },
-            show: |options| Some(options.max_bytes.to_string()),
+            show: Show::One(|options| Some(options.max_bytes.to_string())),
             is_valid: |options| (1024..=1 << 34).contains(&(options.max_bytes as u64)),
         }),
     },
@@ -356,14 +358,14 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let name = match options.when_full {
                     WhenFull::DropNewest => "drop_newest",
                     WhenFull::DropOldest => "drop_oldest",
                     WhenFull::Wait => "wait",
                 };
                 Some(name.to_owned())
-            },
+            }),
             is_valid: |_| true,
         }),
     },

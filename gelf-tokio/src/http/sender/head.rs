@@ -28,7 +28,7 @@ impl RequestHead {
     /// Creates the head.
     ///
     /// # Errors
-    /// `InvalidInput` if the path or the header of the options is invalid in a request.
+    /// `InvalidInput` if the path or a header of the options is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let host = host_header(host, port, default_port);
@@ -37,7 +37,7 @@ impl RequestHead {
         headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("gelf-tokio/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = &options.header {
+        for (name, value) in &options.headers {
             let name = HeaderName::try_from(name)
                 .map_err(|_| invalid(format!("{name:?} is not a header's name")))?;
             if OURS.contains(&name) {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn with_header(name: &str, value: &str) -> HttpOptions {
-        HttpOptions { header: Some((name.to_owned(), value.to_owned())), ..HttpOptions::default() }
+        HttpOptions { headers: vec![(name.to_owned(), value.to_owned())], ..HttpOptions::default() }
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn a_request_is_these_bytes() {
 async fn a_request_has_the_path_and_the_header_of_the_endpoint() {
     let options = HttpOptions {
         path: "/in/gelf?a=b".to_owned(),
-        header: Some(("Authorization".to_owned(), "Bearer sesame".to_owned())),
+        headers: vec![("Authorization".to_owned(), "Bearer sesame".to_owned())],
         gzip: Some(CompressionLevel::DEFAULT),
         ..HttpOptions::default()
     };
@@ -163,7 +163,7 @@ fn an_endpoint_of_another_transport_is_refused() {
 fn a_sender_does_not_show_its_header_and_can_move_between_threads() {
     fn can_move<T: Send>(_: &T) {}
     let options = HttpOptions {
-        header: Some(("authorization".to_owned(), "sesame".to_owned())),
+        headers: vec![("authorization".to_owned(), "sesame".to_owned())],
         ..HttpOptions::default()
     };
     let mut sender = HttpSender::from_options(&options, "h", 1, Arc::new(Addresses(Vec::new()))).unwrap();
