@@ -16,6 +16,8 @@ mod table;
 use error::{shown, without_options};
 use scheme::Scheme;
 
+#[cfg(any(feature = "http", feature = "tls"))]
+pub(crate) use authority::without_zone;
 pub use error::InvalidEndpoint;
 pub use options::{HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull};
 pub use table::EndpointOption;
@@ -43,7 +45,8 @@ pub use table::EndpointOption;
 /// | `gelf+https://[USER:PASSWORD@]HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
 /// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
-/// an IPv4 address, or an IPv6 address in brackets. A name is looked up at each connect. The path is sent as
+/// an IPv4 address, or an IPv6 address in brackets, which may have a zone: `[fe80::1%25eth0]` (RFC 6874), or
+/// with a bare `%` as curl takes it. A name is looked up at each connect. The path is sent as
 /// it is written; an empty path and `/` mean `/gelf`. User and password are percent-decoded and sent as Basic
 /// authentication. A path or a user of another scheme, or a fragment, is an error.
 ///
@@ -221,7 +224,7 @@ impl Endpoint {
         self.queue
     }
 
-    /// Returns the host: a name or an address. An IPv6 address has no brackets.
+    /// Returns the host: a name or an address. An IPv6 address has no brackets; its zone follows `%`.
     pub fn host(&self) -> &str {
         &self.host
     }

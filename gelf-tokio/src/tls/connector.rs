@@ -25,7 +25,7 @@ use super::provider;
 use super::trust::{self, Trusted};
 use super::verifier::Verifier;
 use crate::blocking::{self, Blocking};
-use crate::endpoint::TlsOptions;
+use crate::endpoint::{TlsOptions, without_zone};
 
 /// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round
 /// trip.
@@ -78,7 +78,7 @@ impl Connector {
     /// client certificate without its key, or a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let name = options.server_name.as_deref().unwrap_or(host);
+        let name = options.server_name.as_deref().unwrap_or(without_zone(host));
         let server_name = ServerName::try_from(name)
             .map_err(|_| invalid(format!("{name:?} is not a name that a certificate can have")))?;
         let identity = match (&options.cert, &options.key) {

@@ -138,7 +138,7 @@ async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresse
     let ca = directory.write("ca.pem", &both);
     let issued = authority.issue(&["logs.example", "127.0.0.1", "::1"]);
     let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
-    for host in ["logs.example", "LOGS.example", "127.0.0.1", "::1"] {
+    for host in ["logs.example", "LOGS.example", "127.0.0.1", "::1", "::1%lo"] {
         let mut connector = Connector::new(&options(Some(&ca), None), host).unwrap();
         let stream = attempt(&mut connector, address).await.unwrap();
         assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_3));

@@ -308,10 +308,10 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 Ok(())
             },
             show: Show::One(|options| options.server_name.clone()),
-            // Only a URI writes an address in brackets.
+            // Only a URI writes an address in brackets. A certificate has no zone.
             is_valid: |options| {
                 let name = options.server_name.as_deref();
-                name.is_none_or(|name| !name.starts_with('[') && read_host(name).is_some())
+                name.is_none_or(|name| !name.contains(['[', '%']) && read_host(name).is_some())
             },
         }),
     },

@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Uri};
 
-use crate::endpoint::HttpOptions;
+use crate::endpoint::{HttpOptions, without_zone};
 
 /// Headers that state where a request ends, what its body is, and whether the connection stays open. The
 /// sender sets them.
@@ -67,8 +67,9 @@ impl RequestHead {
 }
 
 /// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
-/// (RFC 9110, sections 4.2 and 7.2).
+/// (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC 6874, section 4).
 fn host_header(host: &str, port: u16, default_port: u16) -> String {
+    let host = without_zone(host);
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }
 }
@@ -116,6 +117,7 @@ mod tests {
         assert_eq!(host("logs.example", 80, true), "logs.example:80");
         assert_eq!(host("::1", 12201, false), "[::1]:12201");
         assert_eq!(host("::1", 80, false), "[::1]");
+        assert_eq!(host("fe80::1%eth0", 12201, false), "[fe80::1]:12201");
         assert_eq!(host("127.0.0.1", 12201, true), "127.0.0.1:12201");
     }
 
