@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, filter.name, queue, queue_bytes, \
              user_timeout, when_full"
         );
     }
@@ -358,7 +358,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "unknown option \"{name}\": use compression, connect_timeout, field.*, queue, queue_bytes, \
+                    "unknown option \"{name}\": use compression, connect_timeout, delimiter, field.*, queue, queue_bytes, \
                      user_timeout, when_full"
                 )
             );

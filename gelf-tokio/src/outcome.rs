@@ -90,7 +90,8 @@ pub enum NotQueuedReason {
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), only if all messages
     /// are in flight; with [`WhenFull::Wait`](crate::WhenFull::Wait), only from the methods `try_send*`.
     Full,
-    /// The payload is blank or has a null byte, which no transport carries.
+    /// The payload is blank or has a null byte, which no transport carries, or it has the endpoint's
+    /// [delimiter](crate::options::TcpOptions::delimiter).
     Invalid,
     /// The message is longer than the queue's limit of bytes.
     TooLarge,
@@ -101,7 +102,7 @@ impl fmt::Display for NotQueuedReason {
         f.write_str(match self {
             Self::Closed => "the client is closed",
             Self::Full => "the queue is full",
-            Self::Invalid => "the payload is blank or has a null byte",
+            Self::Invalid => "the payload is blank, or has a null byte or the delimiter",
             Self::TooLarge => "the message is longer than the queue may be",
         })
     }

@@ -38,7 +38,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+    use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
     use proptest::prelude::*;
 
     use super::*;
@@ -169,9 +169,12 @@ mod tests {
     }
 
     fn tcp() -> impl Strategy<Value = Transport> {
-        (seconds(), tls(), seconds()).prop_map(|(connect_timeout, tls, user_timeout)| {
-            Transport::Tcp(TcpOptions { connect_timeout, tls, user_timeout })
-        })
+        let delimiter = prop_oneof![Just(Delimiter::Nul), Just(Delimiter::Newline)];
+        (seconds(), delimiter, tls(), seconds()).prop_map(
+            |(connect_timeout, delimiter, tls, user_timeout)| {
+                Transport::Tcp(TcpOptions { connect_timeout, delimiter, tls, user_timeout })
+            },
+        )
     }
 
     fn http() -> impl Strategy<Value = Transport> {

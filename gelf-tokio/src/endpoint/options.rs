@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
 
 use crate::endpoint::table::MASK;
 
@@ -46,6 +46,9 @@ pub struct TcpOptions {
     /// The time limit for connecting to one address, and again for the TLS handshake: 10 s by default, whole
     /// seconds up to 3,600.
     pub connect_timeout: Duration,
+    /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
+    /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
+    pub delimiter: Delimiter,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
     /// The time that written bytes may stay unacknowledged before the connection is closed: 30 s by default,
@@ -57,7 +60,12 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), tls: None, user_timeout: Duration::from_secs(30) }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            delimiter: Delimiter::Nul,
+            tls: None,
+            user_timeout: Duration::from_secs(30),
+        }
     }
 }
 

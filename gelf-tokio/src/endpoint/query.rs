@@ -211,6 +211,7 @@ mod tests {
     fn each_scheme_has_its_options_and_no_other() {
         let all = ["compression", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
+        let tcp = ["connect_timeout", "delimiter", "user_timeout"];
         let http = ["bulk", "connect_timeout", "header", "level", "timeout"];
         let expected = |more: &[&[&'static str]]| {
             let mut names = [&all[..], &more.concat()].concat();
@@ -219,8 +220,8 @@ mod tests {
         };
         for (scheme, names) in [
             (Scheme::Udp, expected(&[&["datagram_size", "level", "overflow", "rate"]])),
-            (Scheme::Tcp, expected(&[&["connect_timeout", "user_timeout"]])),
-            (Scheme::Tls, expected(&[&["connect_timeout", "user_timeout"], &tls])),
+            (Scheme::Tcp, expected(&[&tcp])),
+            (Scheme::Tls, expected(&[&tcp, &tls])),
             (Scheme::Http, expected(&[&http])),
             (Scheme::Https, expected(&[&http, &tls])),
         ] {

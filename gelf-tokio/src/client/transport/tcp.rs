@@ -145,6 +145,7 @@ impl Transfer {
             in_flight.take(BATCH_MESSAGES, FLUSH_AT);
         }
         let (already, mut resent) = (self.window.len(), 0);
+        let delimiter = connection.delimiter();
         let buffer = connection.buffer();
         for message in in_flight.behind(already) {
             if buffer.len() >= FLUSH_AT {
@@ -154,7 +155,7 @@ impl Transfer {
                 resent += 1;
             }
             buffer.reserve(message.payload.len() + 1);
-            self.window.write(write_frame(buffer, |buffer| buffer.put_slice(&message.payload)));
+            self.window.write(write_frame(delimiter, buffer, |buffer| buffer.put_slice(&message.payload)));
         }
         if resent > 0 {
             in_flight.queue().count(|stats| stats.resent += resent);

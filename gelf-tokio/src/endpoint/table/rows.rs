@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
 
 use super::{Access, Field, MASK, Mistake, Row, Show};
 use crate::endpoint::WhenFull;
@@ -15,7 +15,7 @@ const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(in crate::endpoint) static TABLE: [Row; 21] = [
+pub(in crate::endpoint) static TABLE: [Row; 22] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -137,6 +137,29 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
             },
             show: Show::One(|options| Some(show_seconds(options.connect_timeout))),
             is_valid: |options| is_valid_time(options.connect_timeout),
+        }),
+    },
+    Row {
+        name: "delimiter",
+        values: "nul or lf",
+        default: "nul",
+        help: "Byte at the end of each message: the null byte of GELF, or a line feed for inputs of lines",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.delimiter = match text {
+                    "lf" => Delimiter::Newline,
+                    "nul" => Delimiter::Nul,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: Show::One(|options| match options.delimiter {
+                Delimiter::Newline => Some("lf".to_owned()),
+                Delimiter::Nul => Some("nul".to_owned()),
+                // A delimiter that no URI can express.
+                _ => None,
+            }),
+            is_valid: |options| matches!(options.delimiter, Delimiter::Newline | Delimiter::Nul),
         }),
     },
     Row {
