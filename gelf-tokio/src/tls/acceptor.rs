@@ -29,10 +29,6 @@ use crate::blocking;
 /// changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts such
 /// failures.
 ///
-/// After the handshake a receiver over TCP sends nothing, unless it has
-/// [client authorities](Self::with_client_ca): many senders never read, and bytes that they leave unread would
-/// turn the end of their connection into a reset, which discards messages on the way.
-///
 /// Clones share their state.
 #[derive(Clone, Debug)]
 pub struct ReceiverTls {
@@ -103,9 +99,10 @@ impl ReceiverTls {
     /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
     /// one is refused in the handshake.
     ///
-    /// In TLS 1.3 an accepted sender also receives one session ticket, which tells it that its certificate is
-    /// accepted; a [`Client`](crate::Client) waits for that. No session is ever resumed. A sender that closes
-    /// its connection without having read the ticket resets it, and may lose its last messages.
+    /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
+    /// that its certificate is accepted. A sender that closes its connection without having read the ticket
+    /// resets the connection, and may lose its last messages. Without this setting, the receiver sends
+    /// nothing after the handshake. Sessions are never resumed.
     ///
     /// # Errors
     /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
@@ -269,8 +266,8 @@ impl Sources {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
         config.session_storage = Arc::new(Forgetful);
-        // A ticket that the sender never reads turns the end of its connection into a reset, which discards
-        // messages that are not delivered yet. Only a sender that is asked for a certificate needs one.
+        // A sender that never reads leaves a ticket in its socket. Its close then becomes a reset, and the
+        // kernel throws away the data that is not sent yet.
         config.send_tls13_tickets = usize::from(self.client_ca.is_some());
         Ok(config)
     }
@@ -287,8 +284,8 @@ impl Sources {
     }
 }
 
-/// Claims to store sessions, and stores none. So a sender whose certificate is accepted receives a session
-/// ticket, and no session is resumed with an earlier certificate.
+/// Claims to store sessions, and stores none. So a sender that shows a certificate receives a session ticket,
+/// which tells it that it is accepted, and no session is resumed with an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 
