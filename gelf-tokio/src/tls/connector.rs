@@ -78,7 +78,7 @@ impl Connector {
     /// client certificate without its key, or a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let name = options.server_name.as_deref().unwrap_or(without_zone(host));
+        let name = options.server_name.as_deref().unwrap_or_else(|| without_zone(host));
         let server_name = ServerName::try_from(name)
             .map_err(|_| invalid(format!("{name:?} is not a name that a certificate can have")))?;
         let identity = match (&options.cert, &options.key) {
