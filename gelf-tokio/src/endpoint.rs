@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(
             Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
             "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, filter.name, queue, queue_bytes, \
-             user_timeout, when_full"
+             reconnect, user_timeout, when_full"
         );
     }
 
@@ -359,7 +359,7 @@ mod tests {
                 error.to_string(),
                 format!(
                     "unknown option \"{name}\": use compression, connect_timeout, delimiter, field.*, queue, queue_bytes, \
-                     user_timeout, when_full"
+                     reconnect, user_timeout, when_full"
                 )
             );
         }

@@ -170,9 +170,10 @@ mod tests {
 
     fn tcp() -> impl Strategy<Value = Transport> {
         let delimiter = prop_oneof![Just(Delimiter::Nul), Just(Delimiter::Newline)];
-        (seconds(), delimiter, tls(), seconds()).prop_map(
-            |(connect_timeout, delimiter, tls, user_timeout)| {
-                Transport::Tcp(TcpOptions { connect_timeout, delimiter, tls, user_timeout })
+        let reconnect = prop::option::of(seconds());
+        (seconds(), delimiter, reconnect, tls(), seconds()).prop_map(
+            |(connect_timeout, delimiter, reconnect, tls, user_timeout)| {
+                Transport::Tcp(TcpOptions { connect_timeout, delimiter, reconnect, tls, user_timeout })
             },
         )
     }

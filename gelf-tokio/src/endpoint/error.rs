@@ -316,7 +316,7 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn errors_of_tls_options_say_what_to_write() {
-        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, queue, queue_bytes, server_name, user_timeout, when_full";
+        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
             ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),

@@ -49,6 +49,10 @@ pub struct TcpOptions {
     /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
     /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
     pub delimiter: Delimiter,
+    /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
+    /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once all
+    /// that was written to it is acknowledged.
+    pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
     /// The time that written bytes may stay unacknowledged before the connection is closed: 30 s by default,
@@ -63,6 +67,7 @@ impl Default for TcpOptions {
         Self {
             connect_timeout: Duration::from_secs(10),
             delimiter: Delimiter::Nul,
+            reconnect: None,
             tls: None,
             user_timeout: Duration::from_secs(30),
         }

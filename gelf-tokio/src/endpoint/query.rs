@@ -211,7 +211,7 @@ mod tests {
     fn each_scheme_has_its_options_and_no_other() {
         let all = ["compression", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
-        let tcp = ["connect_timeout", "delimiter", "user_timeout"];
+        let tcp = ["connect_timeout", "delimiter", "reconnect", "user_timeout"];
         let http = ["bulk", "connect_timeout", "header", "level", "timeout"];
         let expected = |more: &[&[&'static str]]| {
             let mut names = [&all[..], &more.concat()].concat();

@@ -47,6 +47,7 @@ pub(crate) struct Dialer {
     port: u16,
     connect_timeout: Duration,
     delimiter: Delimiter,
+    reconnect: Option<Duration>,
     user_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
@@ -72,6 +73,7 @@ impl Dialer {
             port: endpoint.port(),
             connect_timeout: options.connect_timeout,
             delimiter: options.delimiter,
+            reconnect: options.reconnect,
             user_timeout: options.user_timeout,
             #[cfg(feature = "tls")]
             tls,
@@ -103,6 +105,11 @@ impl Dialer {
         let tls = self.tls.as_mut().ok_or_else(no_tls)?;
         tls.set_config(config);
         Ok(())
+    }
+
+    /// Returns the time after which a connection is to be replaced.
+    pub(crate) fn reconnect(&self) -> Option<Duration> {
+        self.reconnect
     }
 
     /// Looks the host up and connects to the first of its addresses that answers, within

@@ -160,3 +160,22 @@ async fn a_client_and_a_sender_with_the_delimiter_lf_write_lines_and_refuse_payl
         assert_eq!(read, expected.as_bytes());
     }
 }
+
+#[tokio::test]
+async fn with_reconnect_a_new_connection_follows_and_each_message_arrives_once() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+tcp://{}?reconnect=1", receiver.local_addr().unwrap());
+    let client = Client::connect(&uri.parse().unwrap()).unwrap();
+    let mut sent = 0;
+    while client.stats().connections < 3 {
+        client.send(&numbered(sent)).await.unwrap();
+        let received = timeout(GRACE, receiver.recv()).await.unwrap().unwrap().unwrap();
+        assert_eq!(number(&received.payload), sent);
+        sent += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.close(GRACE).await.unwrap();
+    let stats = client.stats();
+    assert_eq!((stats.acknowledged, stats.resent, stats.broken_connections), (sent as u64, 0, 0));
+    assert_eq!(receiver.stats().cut_frames, 0);
+}

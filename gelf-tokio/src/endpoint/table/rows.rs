@@ -15,7 +15,7 @@ const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(in crate::endpoint) static TABLE: [Row; 22] = [
+pub(in crate::endpoint) static TABLE: [Row; 23] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -160,6 +160,20 @@ pub(in crate::endpoint) static TABLE: [Row; 22] = [
                 _ => None,
             }),
             is_valid: |options| matches!(options.delimiter, Delimiter::Newline | Delimiter::Nul),
+        }),
+    },
+    Row {
+        name: "reconnect",
+        values: SECONDS,
+        default: "never",
+        help: "Time after which a new connection replaces the old one, for load balancers; nothing is lost by it",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.reconnect = Some(seconds(text)?);
+                Ok(())
+            },
+            show: Show::One(|options| options.reconnect.map(show_seconds)),
+            is_valid: |options| options.reconnect.is_none_or(is_valid_time),
         }),
     },
     Row {
