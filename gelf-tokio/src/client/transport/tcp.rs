@@ -26,6 +26,8 @@
 //! messages that were acknowledged last may be lost: their receipts are given, so
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
 //! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
+//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before it
+//! has seen a line feed, which frames do not have.
 
 mod probation;
 
