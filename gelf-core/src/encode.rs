@@ -62,12 +62,13 @@ pub fn encode(message: &Message<'_>, dst: &mut BytesMut) {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Encoder {
     values: ValueOptions,
+    default_timestamp: Option<Timestamp>,
 }
 
 impl Encoder {
     /// Creates an encoder whose messages every known reader accepts.
     pub const fn new() -> Self {
-        Self { values: ValueOptions::DEFAULT }
+        Self { values: ValueOptions::DEFAULT, default_timestamp: None }
     }
 
     /// Sets how booleans are written.
@@ -96,6 +97,22 @@ impl Encoder {
     #[must_use]
     pub const fn with_max_value_bytes(mut self, bytes: usize) -> Self {
         self.values.max_bytes = bytes;
+        self
+    }
+
+    /// Sets the timestamp of messages that have none.
+    ///
+    /// ```
+    /// use gelf_core::{Encoder, Message, Timestamp, bytes::BytesMut};
+    ///
+    /// let mut payload = BytesMut::new();
+    /// let encoder = Encoder::new().with_default_timestamp(Timestamp::from_unix_nanos(1_500_000_000));
+    /// encoder.encode(&Message::new("h", "m"), &mut payload);
+    /// assert_eq!(payload, r#"{"version":"1.1","host":"h","timestamp":1.500,"short_message":"m"}"#);
+    /// ```
+    #[must_use]
+    pub fn with_default_timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
+        self.default_timestamp = Some(timestamp.into());
         self
     }
 
@@ -154,7 +171,7 @@ impl Encoder {
         }
         let full_len = texts.full_message.map_or(0, str::len);
         let mut writer = Writer::new(dst, texts.short_message.len() + full_len + 64 * message.fields.len());
-        if let Some(timestamp) = message.timestamp {
+        if let Some(timestamp) = message.timestamp.or(self.default_timestamp) {
             writer.json(br#","timestamp":"#);
             writer.plain(timestamp.write(&mut [0; Timestamp::TEXT_MAX]));
         }

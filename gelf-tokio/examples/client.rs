@@ -1,5 +1,5 @@
-//! Sends each line of standard input, and prints how many were delivered. Over TCP and TLS no line is lost
-//! while the destination is down.
+//! Sends each line of standard input, and prints their outcomes. Over TCP and TLS no line is lost while the
+//! destination is down. Over UDP a line is "sent": nobody knows if it arrives.
 //!
 //! ```text
 //! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201
@@ -18,16 +18,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let uri = env::args().nth(1).unwrap_or_else(|| "gelf+tcp://127.0.0.1:12201".to_owned());
     let (client, mut receipts) = Client::builder(&uri.parse()?).connect_with_receipts()?;
 
+    let observer = client.observer();
     // Receipts return the outcome of each message, here with the number of its line.
     let reading = tokio::spawn(async move {
-        let mut delivered: u64 = 0;
+        let (mut sent, mut delivered): (u64, u64) = (0, 0);
         while let Some((line, outcome)) = receipts.recv().await {
             match outcome {
                 Outcome::Dropped(reason) => println!("line {line} was dropped: {reason}"),
+                Outcome::Sent => sent += 1,
                 _ => delivered += 1,
             }
         }
-        delivered
+        (sent, delivered)
     });
 
     let mut lines = BufReader::new(stdin()).lines();
@@ -41,6 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Err(unsent) = client.close(Duration::from_secs(10)).await {
         println!("{unsent}: {}", client.last_error().as_deref().unwrap_or("no error"));
     }
-    println!("{} of {number} lines were delivered", reading.await?);
+    let (sent, delivered) = reading.await?;
+    println!("of {number} lines, {delivered} were delivered and {sent} were sent");
+    let doubtful = observer.stats().possibly_lost;
+    if doubtful > 0 {
+        println!("{doubtful} of the delivered lines may be lost");
+    }
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 /// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that
-/// many senders do not return to a receiver at the same moment.
+/// many senders do not return to a receiver at the same moment. After an attempt that failed at once, the bound
+/// is no more than 5 s: such attempts cost little, and the destination is soon used again when it is back.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
@@ -17,8 +18,20 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(30);
 
+    /// The longest bound after an attempt that took less than [`AT_ONCE`](Self::AT_ONCE).
+    const LONGEST_AT_ONCE: Duration = Duration::from_secs(5);
+    const AT_ONCE: Duration = Duration::from_secs(1);
+
     pub(crate) fn new() -> Self {
         Self { bound: Self::FIRST, random: RandomState::new(), drawn: 0 }
+    }
+
+    /// Returns the pause after an attempt that failed after `took`.
+    pub(crate) fn pause_after(&mut self, took: Duration) -> Duration {
+        if took < Self::AT_ONCE {
+            self.bound = self.bound.min(Self::LONGEST_AT_ONCE);
+        }
+        self.pause()
     }
 
     /// Returns the next pause.
@@ -56,6 +69,18 @@ mod tests {
         assert_eq!(bounds, expected);
         backoff.reset();
         assert_eq!(backoff.bound.as_millis(), 100);
+    }
+
+    #[test]
+    fn after_attempts_that_fail_at_once_pauses_are_shorter_than_5_s() {
+        let mut backoff = Backoff::new();
+        for _ in 0..100 {
+            assert!(backoff.pause_after(Duration::from_millis(999)) < Backoff::LONGEST_AT_ONCE);
+        }
+        backoff.pause_after(Duration::from_secs(1));
+        backoff.pause_after(Duration::from_secs(1));
+        assert!(backoff.bound > Backoff::LONGEST_AT_ONCE);
+        assert!(backoff.pause_after(Duration::ZERO) < Backoff::LONGEST_AT_ONCE);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use gelf_core::{Delimiter, Encoder, Message};
@@ -70,6 +70,12 @@ thread_local! {
 /// # }
 /// ```
 ///
+/// # Timestamps
+///
+/// A message without a timestamp gets the time at which it is queued, since it may wait, and receivers would
+/// give it the time of its arrival. The GELF specification says that `timestamp` "SHOULD be set by client
+/// library". [`ClientBuilder::stamp`] turns this off. Payloads are not changed.
+///
 /// # The end of a program
 ///
 /// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends
@@ -106,6 +112,8 @@ pub struct Client<R = ()> {
     encoder: Encoder,
     /// The delimiter of frames, which no payload may have.
     delimiter: Delimiter,
+    /// Whether a message without a timestamp gets the time of its queueing.
+    stamps: bool,
 }
 
 impl Client {
@@ -302,7 +310,11 @@ impl<R> Client<R> {
     fn encode(&self, message: &Message<'_>) -> Box<[u8]> {
         ENCODED.with_borrow_mut(|buffer| {
             buffer.clear();
-            self.encoder.encode(message, buffer);
+            let encoder = match self.stamps {
+                true => self.encoder.with_default_timestamp(SystemTime::now()),
+                false => self.encoder,
+            };
+            encoder.encode(message, buffer);
             let payload = Box::from(&buffer[..]);
             if buffer.capacity() > RETAINED_BYTES {
                 *buffer = BytesMut::new();
@@ -323,7 +335,12 @@ impl<R> Client<R> {
 impl<R> Clone for Client<R> {
     fn clone(&self) -> Self {
         self.queue.add_client();
-        Self { queue: Arc::clone(&self.queue), encoder: self.encoder, delimiter: self.delimiter }
+        Self {
+            queue: Arc::clone(&self.queue),
+            encoder: self.encoder,
+            delimiter: self.delimiter,
+            stamps: self.stamps,
+        }
     }
 }
 

@@ -11,8 +11,10 @@ pub enum Outcome {
     /// The receiver has answered 2xx. Over HTTP. Graylog answers before it has read the JSON, so it may still
     /// reject the message.
     Accepted,
-    /// The receiver's operating system has acknowledged all bytes of the message. Over TCP and TLS. If the
-    /// receiver ends before it has read them, they are lost.
+    /// The receiver's operating system has acknowledged all bytes of the message, on a connection that has
+    /// proven itself: it lasted 500 ms after its first acknowledgement, or took 8 MiB, or both sides ended it
+    /// in order. Over TCP and TLS. If the receiver ends before it has read the bytes, they are lost:
+    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts such messages.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),
@@ -22,7 +24,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped).
+    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped). Over
+    /// UDP nothing is known about the arrival, so programs had better say "sent" of [`Sent`](Self::Sent).
     pub fn is_delivered(self) -> bool {
         !matches!(self, Self::Dropped(_))
     }
@@ -46,7 +49,8 @@ pub enum DropReason {
     Refused,
     /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over HTTP.
     Rejected(u16),
-    /// The operating system did not take the message, for another reason. Over UDP.
+    /// The operating system did not take the message, for another reason. Over UDP. A message waits while
+    /// there is no route, the interface is down, or the local address is gone.
     System(io::ErrorKind),
     /// The message does not fit into 128 chunks. Over UDP.
     TooLarge,
@@ -85,8 +89,11 @@ impl fmt::Display for DropReason {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum NotQueuedReason {
-    /// The client is closed, or its driver has ended.
+    /// The client is closed.
     Closed,
+    /// The driver has ended though the client is not closed: it panicked, or its task or runtime was ended.
+    /// [`Client::last_error`](crate::Client::last_error) says which.
+    DriverEnded,
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), only if all messages
     /// are in flight; with [`WhenFull::Wait`](crate::WhenFull::Wait), only from the methods `try_send*`.
     Full,
@@ -101,6 +108,7 @@ impl fmt::Display for NotQueuedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the client is closed",
+            Self::DriverEnded => "the client's driver has ended early",
             Self::Full => "the queue is full",
             Self::Invalid => "the payload is blank, or has a null byte or the delimiter",
             Self::TooLarge => "the message is longer than the queue may be",

@@ -21,7 +21,8 @@ pub struct ClientStats {
     pub queued: u64,
     /// Messages that wait in the queue now.
     pub waiting: usize,
-    /// Messages that are being sent now: written and not acknowledged, or requested and not answered.
+    /// Messages that are being sent now: written and not acknowledged, acknowledged on a connection that is
+    /// not proven yet (see [`Outcome::Acknowledged`]), or requested and not answered.
     pub in_flight: usize,
     /// Messages with the outcome [`Outcome::Accepted`].
     pub accepted: u64,
@@ -33,8 +34,12 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages written again on a new connection, since the previous one broke before they were
-    /// acknowledged. The receiver may have them twice. Over TCP. Over HTTP, messages of repeated requests.
+    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same: their connection
+    /// ended by an error, such as a reset, and they were acknowledged in the last one to two seconds before
+    /// its last acknowledgement; or the receiver answered by TLS or HTTP. Over TCP.
+    pub possibly_lost: u64,
+    /// Messages written again on a new connection, since the previous one ended before they were
+    /// acknowledged, or before it had proven itself. The receiver may have them twice. Over TCP. Over HTTP, messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
@@ -89,6 +94,8 @@ impl DropCounts {
 pub struct NotQueuedCounts {
     /// [`NotQueuedReason::Closed`].
     pub closed: u64,
+    /// [`NotQueuedReason::DriverEnded`].
+    pub driver_ended: u64,
     /// [`NotQueuedReason::Full`].
     pub full: u64,
     /// [`NotQueuedReason::Invalid`].
@@ -100,13 +107,14 @@ pub struct NotQueuedCounts {
 impl NotQueuedCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
-        let Self { closed, full, invalid, too_large } = self;
-        closed + full + invalid + too_large
+        let Self { closed, driver_ended, full, invalid, too_large } = self;
+        closed + driver_ended + full + invalid + too_large
     }
 
     pub(crate) fn count(&mut self, reason: NotQueuedReason) {
         let count = match reason {
             NotQueuedReason::Closed => &mut self.closed,
+            NotQueuedReason::DriverEnded => &mut self.driver_ended,
             NotQueuedReason::Full => &mut self.full,
             NotQueuedReason::Invalid => &mut self.invalid,
             NotQueuedReason::TooLarge => &mut self.too_large,

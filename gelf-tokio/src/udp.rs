@@ -11,4 +11,5 @@ mod sender;
 mod stats;
 
 pub use sender::UdpSender;
+pub(crate) use sender::is_unreachable;
 pub use stats::{Sent, UdpSenderStats};

@@ -22,6 +22,7 @@ use super::{Client, Driver, Receipts};
 pub struct ClientBuilder {
     endpoint: Endpoint,
     encoder: Encoder,
+    stamps: bool,
     resolver: Arc<dyn Resolve>,
     #[cfg(feature = "tls")]
     tls_config: Option<Arc<rustls::ClientConfig>>,
@@ -32,6 +33,7 @@ impl ClientBuilder {
         Self {
             endpoint: endpoint.clone(),
             encoder: Encoder::new(),
+            stamps: true,
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "tls")]
             tls_config: None,
@@ -41,6 +43,12 @@ impl ClientBuilder {
     /// Sets the encoder of messages.
     pub fn encoder(mut self, encoder: Encoder) -> Self {
         self.encoder = encoder;
+        self
+    }
+
+    /// Sets whether a message without a timestamp gets the time at which it is queued; true by default.
+    pub fn stamp(mut self, stamps: bool) -> Self {
+        self.stamps = stamps;
         self
     }
 
@@ -109,7 +117,7 @@ impl ClientBuilder {
     /// See [`ClientBuilder`].
     pub fn build(self) -> io::Result<(Client, Driver)> {
         let (queue, driver) = self.parts(false)?;
-        Ok((Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint) }, driver))
+        Ok((self.client(queue), driver))
     }
 
     /// Returns the client, its receipts, and the driver for the caller to run. `R` identifies a message for
@@ -120,7 +128,11 @@ impl ClientBuilder {
     pub fn build_with_receipts<R>(self) -> io::Result<(Client<R>, Receipts<R>, Driver<R>)> {
         let (queue, driver) = self.parts(true)?;
         let receipts = Receipts::new(Arc::clone(&queue));
-        Ok((Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint) }, receipts, driver))
+        Ok((self.client(queue), receipts, driver))
+    }
+
+    fn client<R>(&self, queue: Arc<Queue<R>>) -> Client<R> {
+        Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint), stamps: self.stamps }
     }
 
     fn parts<R>(&self, has_receipts: bool) -> io::Result<(Arc<Queue<R>>, Driver<R>)> {

@@ -22,8 +22,9 @@ use super::transport;
 ///
 /// The driver connects when it starts, and again when a connection has broken and there are messages to send.
 /// It never stops trying: between two attempts it waits for a random time up to a bound that doubles from 100
-/// ms to 30 s. It also waits after a connection that lasted less than a second, up to 0.1 s if that
-/// connection delivered something.
+/// ms to 5 s if the attempt failed within a second, as with a refusal or an unknown name, and to 30 s if it
+/// took longer. It also waits after a connection that did not prove itself (see
+/// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
 ///
 /// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
 /// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,

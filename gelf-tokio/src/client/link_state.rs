@@ -18,6 +18,10 @@ pub(crate) struct LinkState<R> {
     destination: String,
     backoff: Backoff,
     state: ClientState,
+    /// Whether the last connection ended without having proven itself. Over TCP.
+    is_unproven: bool,
+    /// The time of the last warning about messages that may be lost.
+    warned: Option<Instant>,
     /// Whether the last request was rejected.
     #[cfg(feature = "http")]
     is_rejecting: bool,
@@ -30,6 +34,8 @@ impl<R> LinkState<R> {
             destination,
             backoff: Backoff::new(),
             state: ClientState::Connecting,
+            is_unproven: false,
+            warned: None,
             #[cfg(feature = "http")]
             is_rejecting: false,
         }
@@ -41,7 +47,52 @@ impl<R> LinkState<R> {
             stats.connections += 1;
             stats.is_connected = true;
         });
+        if !self.is_unproven {
+            self.up();
+        }
+    }
+
+    /// Notes that a connection has proven itself: the destination takes what is sent.
+    pub(crate) fn proven(&mut self) {
+        self.is_unproven = false;
+        self.arrived();
         self.up();
+    }
+
+    /// Returns whether the last connection did not prove itself.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.is_unproven
+    }
+
+    /// Notes that a connection ended that did not prove itself, with `acknowledged` messages which will be
+    /// sent again. It is logged once, until a connection proves itself.
+    pub(crate) fn unproven(&mut self, error: &dyn fmt::Display, acknowledged: usize) {
+        self.is_unproven = true;
+        if acknowledged > 0 {
+            self.down(&format_args!(
+                "it acknowledged {acknowledged} messages and did not keep the connection, they are sent again: \
+                 {error}"
+            ));
+        } else {
+            self.down(&format_args!("it does not keep connections: {error}"));
+        }
+    }
+
+    /// Notes that `messages` messages with a receipt may be lost. It is logged at most once a minute.
+    pub(crate) fn possibly_lost(&mut self, messages: u64, error: &dyn fmt::Display) {
+        const EVERY: Duration = Duration::from_secs(60);
+        if messages == 0 {
+            return;
+        }
+        self.queue.count(|stats| stats.possibly_lost += messages);
+        if self.warned.is_none_or(|warned| warned.elapsed() >= EVERY) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(
+                destination = self.destination,
+                messages,
+                "the connection broke, and messages that were acknowledged last may be lost: {error}"
+            );
+        }
     }
 
     /// Notes that a message has arrived, which makes the next pauses short.
@@ -49,11 +100,11 @@ impl<R> LinkState<R> {
         self.backoff.reset();
     }
 
-    /// Notes that an attempt to connect failed. Returns the pause before the next.
-    pub(crate) fn failed(&mut self, error: &dyn fmt::Display) -> Duration {
+    /// Notes that an attempt to connect failed after `took`. Returns the pause before the next.
+    pub(crate) fn failed(&mut self, error: &dyn fmt::Display, took: Duration) -> Duration {
         self.queue.count(|stats| stats.failed_connects += 1);
         self.down(error);
-        self.backoff.pause()
+        self.backoff.pause_after(took)
     }
 
     /// Notes that a connection broke.
@@ -63,12 +114,20 @@ impl<R> LinkState<R> {
             stats.is_connected = false;
         });
         self.queue.set_last_error(error);
-        self.set(ClientState::Connecting);
+        if !self.is_unproven {
+            self.set(ClientState::Connecting);
+        }
         tracing::debug!(destination = self.destination, %error, "the connection broke");
     }
 
-    /// Returns the pause after a connection that delivered nothing.
+    /// Returns the pause after a connection that did not prove itself, or a message that was not taken.
     pub(crate) fn pause(&mut self) -> Duration {
+        self.backoff.pause_after(Duration::ZERO)
+    }
+
+    /// Returns the pause after an answer that asks to try again later, which grows to 30 s. Over HTTP.
+    #[cfg(feature = "http")]
+    pub(crate) fn long_pause(&mut self) -> Duration {
         self.backoff.pause()
     }
 

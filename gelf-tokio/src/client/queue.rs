@@ -392,6 +392,13 @@ impl<R> Queue<R> {
         state.has_driver = false;
         state.stats.is_connected = false;
         state.link = ClientState::Closed;
+        if !state.is_closed() {
+            state.link = ClientState::DriverEnded;
+            let panicked = std::thread::panicking();
+            state.last_error =
+                Some(Arc::from(if panicked { "the driver panicked" } else { "the driver was dropped" }));
+            tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
+        }
         let given_up = state.give_up();
         Self::release(guard);
         drop(given_up);
@@ -441,6 +448,9 @@ impl<R> State<R> {
     }
 
     fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), NotQueuedReason> {
+        if self.link == ClientState::DriverEnded {
+            return Err(NotQueuedReason::DriverEnded);
+        }
         if !self.has_driver || self.closing.is_some() || self.is_aborted {
             return Err(NotQueuedReason::Closed);
         }

@@ -37,6 +37,9 @@ pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 /// The size of a read whose bytes are discarded; GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
+/// The number of bytes of an answer that a message shows.
+const SHOWN_BYTES: usize = 40;
+
 /// The number of such reads in a row before the task yields.
 const MAX_DISCARDS: usize = 16;
 
@@ -152,6 +155,48 @@ impl Dialer {
     }
 }
 
+/// The receiver's answer shows that it expects another protocol.
+#[derive(Debug)]
+struct AnswerOfAnotherProtocol(String);
+
+impl fmt::Display for AnswerOfAnotherProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AnswerOfAnotherProtocol {}
+
+/// Returns whether the connection is over since the receiver has answered by TLS or HTTP.
+pub(crate) fn is_answer_of_another_protocol(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<AnswerOfAnotherProtocol>())
+}
+
+/// Notes bytes of the receiver. Returns an error if they show that it expects TLS or HTTP. Other bytes are
+/// logged once, and the connection goes on, since some receivers greet.
+fn hear(answer: &mut Vec<u8>, bytes: &[u8]) -> Option<io::Error> {
+    let is_first = answer.is_empty();
+    answer.extend(bytes.iter().take(SHOWN_BYTES.saturating_sub(answer.len())));
+    let first_line = answer.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let expected = match answer.as_slice() {
+        // A record of the type alert, in any version (RFC 8446, section 5.1).
+        [0x15, 0x03, ..] => "it answered with a TLS alert (15 03), so it expects TLS".to_owned(),
+        [b'H', b'T', b'T', b'P', b'/', ..] => {
+            format!("it answered \"{}\", so it expects HTTP", first_line.escape_ascii())
+        }
+        _ => {
+            if is_first {
+                let shown = answer.escape_ascii();
+                tracing::warn!(
+                    "the receiver answered \"{shown}\", which is no GELF: it may expect another protocol"
+                );
+            }
+            return None;
+        }
+    };
+    Some(io::Error::new(io::ErrorKind::InvalidData, AnswerOfAnotherProtocol(expected)))
+}
+
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
@@ -167,6 +212,8 @@ pub(crate) struct Connection {
     buffer: BytesMut,
     /// Bytes that have gone from the buffer into the stream.
     written: u64,
+    /// The first bytes that the receiver has sent.
+    answer: Vec<u8>,
     #[cfg(feature = "tls")]
     acks: AckMap,
 }
@@ -178,6 +225,7 @@ impl Connection {
             delimiter,
             buffer: BytesMut::new(),
             written: 0,
+            answer: Vec::new(),
             #[cfg(feature = "tls")]
             acks: AckMap::default(),
         }
@@ -201,7 +249,8 @@ impl Connection {
     /// buffer it waits for that end.
     ///
     /// # Errors
-    /// The connection is over: `UnexpectedEof` if the other side has ended it.
+    /// The connection is over: `UnexpectedEof` if the other side has ended it, and an error that
+    /// [`is_answer_of_another_protocol`] recognizes if it has answered by TLS or HTTP.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the next call continues where it stopped.
@@ -237,7 +286,11 @@ impl Connection {
                         io::Error::new(io::ErrorKind::UnexpectedEof, "the receiver has ended the connection");
                     return Poll::Ready(error);
                 }
-                Ok(()) => {}
+                Ok(()) => {
+                    if let Some(error) = hear(&mut self.answer, discarded.filled()) {
+                        return Poll::Ready(error);
+                    }
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -311,10 +364,15 @@ impl Connection {
     /// The connection broke.
     pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_shutdown(cx)).await?;
-        match poll_fn(|cx| self.poll_end(cx)).await {
+        match self.ended().await {
             error if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             error => Err(error),
         }
+    }
+
+    /// Waits for the end of the connection by the other side: `UnexpectedEof` if it is in order.
+    pub(crate) async fn ended(&mut self) -> io::Error {
+        poll_fn(|cx| self.poll_end(cx)).await
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

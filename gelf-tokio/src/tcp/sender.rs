@@ -26,6 +26,8 @@ const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
+/// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
+///
 /// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the
 /// caller connects a new sender and sends again, whole, the messages that were not
 /// [acknowledged](Self::acknowledged). Some of them may have arrived, so the receiver may see them twice. A

@@ -18,6 +18,8 @@ use crate::send::SendError;
 
 /// Sends messages to one destination, as datagrams.
 ///
+/// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
+///
 /// Buffers and compression state are used again for each message, so a message that is no larger than those
 /// before it allocates nothing. All chunks of a message leave back to back from the same port, by which
 /// receivers tell senders apart.
@@ -59,7 +61,9 @@ use crate::send::SendError;
 /// If no program listens at the destination, its host may report that, and the kernel returns the report in
 /// place of sending the *next* datagram. That datagram is then sent again, and the report is in
 /// [`Sent::refused`]. The same holds for other errors that hosts and routers report. A second error in a row
-/// belongs to the datagram itself. No error ends the sender.
+/// belongs to the datagram itself. No error ends the sender. A [`Client`](crate::Client) keeps a message for which
+/// there is no route or no local address. A report that an own link found no neighbour comes seconds after its
+/// datagrams, which are lost.
 ///
 /// # Rate
 ///
@@ -235,7 +239,7 @@ impl UdpSender {
 
 /// Returns whether there is no route to the destination, or none from the local address, which may have
 /// changed (`InvalidInput` on Linux).
-fn is_unreachable(error: &io::Error) -> bool {
+pub(crate) fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(
         error.kind(),

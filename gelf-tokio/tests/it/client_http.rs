@@ -179,7 +179,7 @@ async fn a_bulk_request_carries_waiting_messages_up_to_64_kib() {
             peer.write(ACCEPTED).await;
         }
         assert_eq!(arrived, (0..5000).map(|number| number.to_string()).collect::<Vec<_>>());
-        assert!(requests <= 10, "{requests} requests");
+        assert!(requests <= 15, "{requests} requests");
         for number in 0..5000 {
             assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
         }

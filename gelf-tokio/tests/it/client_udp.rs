@@ -1,9 +1,10 @@
 //! A client over UDP and its receipts.
 
 use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
-use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, DropReason, Outcome, Receipts, UdpReceiver};
+use gelf_tokio::gelf_core::{Decoder, Message, Timestamp};
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome, Receipts, UdpReceiver};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
@@ -43,6 +44,35 @@ async fn a_message_that_the_kernel_has_taken_is_sent() {
     assert_eq!((stats.sent, stats.refused_datagrams, stats.connections), (100, 0, 1));
     drop(client);
     within("the driver's end", driver).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_without_a_timestamp_gets_the_time_of_its_queueing() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let endpoint: Endpoint = format!("gelf://{}", receiver.local_addr().unwrap()).parse().unwrap();
+    let own = Timestamp::from_unix_nanos(1_500_000_000);
+    for stamps in [true, false] {
+        let (client, driver) = Client::builder(&endpoint).stamp(stamps).build().unwrap();
+        client.send(&Message::new("h", "m").with_timestamp(own)).await.unwrap();
+        let before = Timestamp::from(SystemTime::now());
+        client.send(&Message::new("h", "m")).await.unwrap();
+        let after = Timestamp::from(SystemTime::now());
+        // The driver runs later, and the time of its sending does not count.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let driver = tokio::spawn(driver.run());
+        let mut stamped = Vec::new();
+        for _ in 0..2 {
+            let received = within("a message", receiver.recv()).await.unwrap().unwrap();
+            stamped.push(Decoder::strict().decode(&received.payload).unwrap().message.timestamp());
+        }
+        assert_eq!(stamped[0], Some(own));
+        match stamps {
+            true => assert!((before..=after).contains(&stamped[1].unwrap())),
+            false => assert_eq!(stamped[1], None),
+        }
+        drop(client);
+        within("the driver's end", driver).await.unwrap();
+    }
 }
 
 /// On the loopback, the refusal has arrived when the system call returns.

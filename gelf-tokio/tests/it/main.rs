@@ -18,6 +18,8 @@ mod client_resets;
 #[cfg(feature = "tls")]
 mod client_tls;
 mod client_udp;
+#[cfg(target_os = "linux")]
+mod client_unproven;
 #[cfg(feature = "http")]
 mod http_receiver;
 #[cfg(feature = "http")]

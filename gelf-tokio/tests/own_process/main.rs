@@ -65,6 +65,8 @@ const TESTS: &[(&str, fn())] = &[
     test!(udp_namespaces::after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by_one),
     #[cfg(target_os = "linux")]
     test!(udp_namespaces::sending_fails_without_a_route_and_continues_when_there_is_one),
+    #[cfg(target_os = "linux")]
+    test!(udp_namespaces::a_client_keeps_messages_while_the_link_is_down_or_its_address_is_gone),
     // This test is last, because it lowers the file limit of this process.
     #[cfg(all(feature = "http", target_os = "linux"))]
     test!(async http_file_limit::a_receiver_without_file_descriptors_waits_until_there_are_some),
@@ -110,6 +112,8 @@ fn play(role: &str, argument: &str) {
         udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),
         udp_namespaces::SENDER => block_on(udp_namespaces::send(argument)),
         udp_namespaces::SENDER_WITHOUT_ROUTE => block_on(udp_namespaces::send_without_route(argument)),
+        udp_namespaces::SINK => block_on(udp_namespaces::listen()),
+        udp_namespaces::CLIENT => block_on(udp_namespaces::run_client(argument)),
         _ => panic!("no role is called {role}"),
     }
 }

@@ -11,13 +11,15 @@ use std::time::Duration;
 use crate::process::{Other, wait_until_stdin_closes};
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{SendError, UdpReceiver, UdpSender};
+use gelf_tokio::{Client, SendError, UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
 /// Roles of the other processes.
 pub(crate) const RECEIVER: &str = "cable-receiver";
 pub(crate) const SENDER: &str = "cable-sender";
 pub(crate) const SENDER_WITHOUT_ROUTE: &str = "cable-sender-without-route";
+pub(crate) const SINK: &str = "cable-sink";
+pub(crate) const CLIENT: &str = "cable-client";
 
 const MESSAGES: u64 = 20;
 
@@ -168,4 +170,67 @@ pub(crate) async fn send_without_route(uri: &str) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{:?}", sender.stats());
+}
+
+pub(crate) fn a_client_keeps_messages_while_the_link_is_down_or_its_address_is_gone() {
+    let Some(cable) = Cable::new() else { return };
+    let sink = cable.start(&cable.far, SINK, "");
+    let uri = format!("gelf://10.99.0.2:{}?compression=none", sink.says("listens at "));
+    let near = ["-n", &cable.near];
+    let change = |words: &str| {
+        ip(&[&near[..], &words.split(' ').collect::<Vec<_>>()].concat()).unwrap();
+    };
+    for (fault, repair) in [
+        ("link set cable down", "link set cable up"),
+        ("address flush dev cable", "address add 10.99.0.4/24 dev cable"),
+    ] {
+        for is_down_at_the_start in [false, true] {
+            if is_down_at_the_start {
+                change(fault);
+            }
+            let client = cable.start(&cable.near, CLIENT, &uri);
+            if !is_down_at_the_start {
+                client.says("sent 1");
+                change(fault);
+            }
+            client.says("the destination is down");
+            change(repair);
+            assert_eq!(client.says("at the end "), "11 sent, 0 dropped", "{fault}");
+        }
+    }
+}
+
+/// Listens, and reads nothing.
+pub(crate) async fn listen() {
+    let receiver = UdpReceiver::bind("0.0.0.0:0").await.unwrap();
+    eprintln!("listens at {}", receiver.local_addr().unwrap().port());
+    wait_until_stdin_closes();
+}
+
+/// Sends a message until the destination is down, then ten more, and waits for the outcome of all.
+pub(crate) async fn run_client(uri: &str) {
+    let client = Client::connect(&uri.parse().unwrap()).unwrap();
+    let message = Message::new("h", "m");
+    client.send(&message).await.unwrap();
+    let mut sent = 0;
+    let mut total = 1;
+    while client.last_error().is_none() {
+        let stats = client.stats();
+        if stats.sent > sent {
+            sent = stats.sent;
+            eprintln!("sent {sent}");
+            client.send(&message).await.unwrap();
+            total += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eprintln!("the destination is down: {:?}", client.last_error());
+    for _ in 0..10 {
+        client.send(&message).await.unwrap();
+    }
+    client.flush(Duration::from_secs(30)).await.unwrap();
+    let stats = client.stats();
+    assert_eq!(stats.queued, total + 10);
+    eprintln!("at the end {} sent, {} dropped", stats.sent - (total - 1), stats.dropped.total());
+    wait_until_stdin_closes();
 }

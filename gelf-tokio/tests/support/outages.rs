@@ -120,7 +120,7 @@ pub struct Sending {
 
 impl Sending {
     pub fn start(endpoint: &Endpoint) -> Self {
-        Self::run(Client::builder(endpoint).build_with_receipts().unwrap())
+        Self::run(Client::builder(endpoint).stamp(false).build_with_receipts().unwrap())
     }
 
     pub fn start_with(endpoint: &Endpoint, resolver: &Arc<ScriptedResolver>) -> Self {
@@ -400,6 +400,9 @@ fn hear_payload(payload: &[u8], heard: &mut Heard) {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Addresses(Vec<SocketAddr>),
+    /// The system gives no thread for the lookup.
+    NoThread,
+    Panic,
     Unknown,
 }
 
@@ -433,6 +436,8 @@ impl Resolve for ScriptedResolver {
         Box::pin(async move {
             match answer {
                 Some(Answer::Addresses(addresses)) => Ok(addresses),
+                Some(Answer::NoThread) => Err(io::ErrorKind::WouldBlock.into()),
+                Some(Answer::Panic) => panic!("on purpose"),
                 Some(Answer::Unknown) | None => Err(io::Error::other("no such name")),
             }
         })

@@ -39,8 +39,8 @@ pub(crate) fn listen() -> TcpListener {
 }
 
 /// Cuts a segment with exactly `len` bytes of data to its first `kept` bytes, and drops all other segments
-/// with data. New connections inherit the filter of their listener.
-pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
+/// with data.
+pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
     let filter = [
@@ -59,12 +59,7 @@ pub(crate) fn cut_segment(listener: &TcpListener, len: usize, kept: usize) {
         op(ADD, 0, 0, kept),
         op(RETURN_A, 0, 0, 0),
     ];
-    SockRef::from(listener).attach_filter(&filter).unwrap();
-}
-
-/// Removes the filter.
-pub(crate) fn pass_all(listener: &TcpListener) {
-    SockRef::from(listener).detach_filter().unwrap();
+    SockRef::from(stream).attach_filter(&filter).unwrap();
 }
 
 /// Drops all packets of a connection.

@@ -184,7 +184,7 @@ fn the_end_drops_waiting_messages_and_refuses_further_ones() {
     assert_eq!(queue.take(&mut in_flight, 1, 1000), 1);
     queue.settle(&mut in_flight, 1, ENDED);
     queue.end();
-    assert_eq!(offer(&queue, 1, 3), Err(NotQueuedReason::Closed));
+    assert_eq!(offer(&queue, 1, 3), Err(NotQueuedReason::DriverEnded));
     assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
     assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
     assert_account(&queue, 4);
@@ -244,7 +244,7 @@ async fn senders_that_wait_for_room_are_notified_of_the_end() {
     yield_now().await;
     queue.end();
     for (receipt, sender) in (1..).zip(waiting) {
-        assert_eq!(sender.await.unwrap(), Err(NotQueued { receipt, reason: NotQueuedReason::Closed }));
+        assert_eq!(sender.await.unwrap(), Err(NotQueued { receipt, reason: NotQueuedReason::DriverEnded }));
     }
     assert_account(&queue, 4);
 }

@@ -1,7 +1,7 @@
 //! From the queue into requests, each retried until it is answered.
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::http::{BulkBody, HttpError, HttpSender};
 use crate::outcome::{DropReason, Outcome};
@@ -56,7 +56,7 @@ async fn post<R>(
     messages: usize,
 ) -> Result<(), u16> {
     loop {
-        let connections = sender.connections();
+        let (started, connections) = (Instant::now(), sender.connections());
         let result = sender.post(body.clone()).await;
         in_flight.queue().count(|stats| {
             stats.connections += sender.connections() - connections;
@@ -76,10 +76,10 @@ async fn post<R>(
                 link.arrived();
                 return Err(*status);
             }
-            HttpError::Connect(_) => link.failed(&error),
+            HttpError::Connect(_) => link.failed(&error, started.elapsed()),
             _ => {
                 link.down(&error);
-                link.pause()
+                link.long_pause()
             }
         };
         sleep(error.retry_after().unwrap_or(pause).max(pause)).await;

@@ -1,11 +1,35 @@
 //! From the queue into frames, over one connection after another.
 //!
 //! ```text
-//! in flight:  |  written, not acknowledged  |  to be written  |      <-- queue
-//!             |<-- window, from the oldest  |
+//! in flight:  |  acknowledged, held  |  written, not acknowledged  |  to be written  |      <-- queue
+//!             |<--- probation ------>|<---------- window --------->|
 //! ```
-//! A message is settled when the receiver's operating system has acknowledged its last byte. When the
-//! connection breaks, all messages in flight are written again, to the next one.
+//! A message is settled when the receiver's operating system has acknowledged its last byte, and the
+//! connection has proven itself. When the connection ends, all messages in flight are written again, to the
+//! next one.
+//!
+//! # Probation
+//!
+//! An operating system acknowledges bytes that no program ever reads: a load balancer without a target, a
+//! receiver that expects TLS or HTTP. Such a connection ends, or an answer comes, soon after the first
+//! message. So the acknowledged messages of a new connection are held, within the limits of the queue, until
+//!
+//! - the connection has lasted 500 ms after the first acknowledgement, or
+//! - 8 MiB are acknowledged, which no receive buffer holds, or
+//! - the client is closed, all is acknowledged, and the receiver ends the connection in order.
+//!
+//! A connection that ends before sends its messages again, pauses grow, and one warning says why. Until a
+//! later connection proves itself, each carries no more than one buffer, 64 KiB. So a receiver that reads
+//! messages and ends its connection within 500 ms may have as many messages twice.
+//!
+//! A connection that has proven itself settles messages at once. If it ends by an error, such as a reset, the
+//! messages that were acknowledged last may be lost: their receipts are given, so
+//! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
+//! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
+//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before it
+//! has seen a line feed, which frames do not have.
+
+mod probation;
 
 use std::io;
 use std::time::Duration;
@@ -16,21 +40,23 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::codec::write_frame;
 use crate::outcome::Outcome;
 use crate::resolve::Resolve;
-use crate::tcp::connection::{Connection, Dialer};
+use crate::tcp::connection::{Connection, Dialer, is_answer_of_another_protocol};
 use crate::tcp::sender::FLUSH_AT;
 use crate::tcp::window::Window;
 
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
+use probation::Probation;
+
 /// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
-/// The lifetime after which a connection that delivered something is replaced without a pause.
-const LONG_LIVED: Duration = Duration::from_secs(1);
-
 /// The time for the end of a connection that is replaced.
 const LONGEST_END: Duration = Duration::from_secs(1);
+
+/// Whether the system reports acknowledgements.
+const REPORTS_ACKNOWLEDGEMENTS: bool = cfg!(target_os = "linux");
 
 /// The first and the longest pause between two queries of the acknowledged bytes, which the system does not
 /// report by itself.
@@ -43,8 +69,10 @@ pub(crate) async fn run<R>(
     dialer: &mut Dialer,
     resolver: &dyn Resolve,
 ) {
+    // The number of messages, the oldest, that were written to an earlier connection.
     let mut again = 0;
     loop {
+        let started = Instant::now();
         let connected = tokio::select! {
             biased;
             () = in_flight.ended() => return,
@@ -53,7 +81,7 @@ pub(crate) async fn run<R>(
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(error) => {
-                let pause = link.failed(&error);
+                let pause = link.failed(&error, started.elapsed());
                 if in_flight.pause(pause).await {
                     return;
                 }
@@ -61,27 +89,15 @@ pub(crate) async fn run<R>(
             }
         };
         link.connected();
-        let connected = Instant::now();
         let mut transfer = Transfer {
             again,
-            replace_at: dialer.reconnect().map(|after| connected + after),
+            replace_at: dialer.reconnect().map(|after| Instant::now() + after),
             window: Window::default(),
-            settled: false,
+            probation: Probation::default(),
+            is_trial: link.is_unproven(),
         };
-        let result = transfer.run(in_flight, &mut connection).await;
-        // Messages that were acknowledged before it broke are not sent again.
-        transfer.settle(in_flight, &mut connection);
-        let has_lived = connected.elapsed() >= LONG_LIVED;
-        if transfer.settled {
-            link.arrived();
-        }
-        match result {
-            Ok(End::Closed) => {
-                if let Err(error) = connection.finish().await {
-                    tracing::debug!(%error, "the connection did not end cleanly");
-                }
-                return;
-            }
+        match transfer.run(in_flight, link, &mut connection).await {
+            Ok(End::Closed) => return,
             Ok(End::Replaced) => {
                 // All of it is acknowledged, so the next connection does not wait long for this one.
                 if !matches!(timeout(LONGEST_END, connection.finish()).await, Ok(Ok(()))) {
@@ -90,7 +106,7 @@ pub(crate) async fn run<R>(
                 again = transfer.again;
                 continue;
             }
-            Err(error) => link.broke(&error),
+            Err(error) => transfer.end(in_flight, link, &mut connection, &error),
         }
         again = in_flight.len();
         drop(connection);
@@ -98,17 +114,17 @@ pub(crate) async fn run<R>(
             return;
         }
         // A proxy may accept, acknowledge and discard everything on each connection.
-        if !(transfer.settled && has_lived) && in_flight.pause(link.pause()).await {
+        if (!transfer.probation.is_proven() || link.is_unproven()) && in_flight.pause(link.pause()).await {
             return;
         }
     }
 }
 
-/// The reason why a connection is ended, with nothing in flight on it.
+/// The reason why a connection ends in order.
 enum End {
-    /// The queue is closed and empty.
+    /// The queue is closed and empty, and the connection is over.
     Closed,
-    /// The time of the connection is over, and another one follows.
+    /// The time of the connection is over, and another one follows. No message is in flight on it.
     Replaced,
 }
 
@@ -119,8 +135,9 @@ struct Transfer {
     /// The time from which nothing more is written, so that another connection follows.
     replace_at: Option<Instant>,
     window: Window,
-    /// Whether any message was acknowledged.
-    settled: bool,
+    probation: Probation,
+    /// Whether the connection before did not prove itself.
+    is_trial: bool,
 }
 
 /// Waits until a time, if there is one; otherwise for ever.
@@ -132,70 +149,166 @@ async fn at(time: Option<Instant>) {
 }
 
 impl Transfer {
-    /// Writes and settles until the queue is closed, or the connection is to be replaced, and all that was written
-    /// is acknowledged.
+    /// Writes and settles until the queue is closed and no message is in flight, then ends the connection; or
+    /// until the connection is to be replaced, and all that was written is settled.
     ///
     /// # Errors
     /// The connection is over.
-    async fn run<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> io::Result<End> {
+    async fn run<R>(
+        &mut self,
+        in_flight: &mut InFlight<R>,
+        link: &mut LinkState<R>,
+        connection: &mut Connection,
+    ) -> io::Result<End> {
         let mut ask_again = ASK_AGAIN.0;
         let mut is_open = true;
         loop {
-            if self.settle(in_flight, connection) > 0 {
+            if self.acknowledge(in_flight, link, connection) > 0 {
                 ask_again = ASK_AGAIN.0;
             }
             let is_over = self.replace_at.is_some_and(|at| Instant::now() >= at);
-            if is_over && !connection.has_to_write() && self.window.len() == 0 {
+            if is_over && !connection.has_to_write() && self.written() == 0 {
                 return Ok(End::Replaced);
             }
-            if !is_over && !connection.has_to_write() && self.fill(in_flight, connection) {
+            let may_carry = !self.is_trial || self.probation.is_proven() || self.written() == 0;
+            let may_write = may_carry && !is_over;
+            if may_write && !connection.has_to_write() && self.fill(in_flight, connection) {
                 ask_again = ASK_AGAIN.0;
             }
-            if !is_open && in_flight.is_empty() {
+            if !is_open && in_flight.len() == self.probation.held() {
+                self.finish(in_flight, link, connection).await?;
                 return Ok(End::Closed);
             }
+            // Messages may be in flight already that this connection may not carry yet.
+            let asks_for_more = is_open && may_write && !connection.has_to_write();
+            let ends = self.probation.ends();
             tokio::select! {
                 biased;
                 result = connection.drive() => result?,
-                more = in_flight.queue().has_work(), if is_open && !is_over && !connection.has_to_write() => {
-                    is_open = more;
-                }
+                more = in_flight.queue().has_work(), if asks_for_more => is_open = more,
                 () = at(self.replace_at), if !is_over => {}
                 () = sleep(ask_again), if self.window.len() > 0 => ask_again = (ask_again * 2).min(ASK_AGAIN.1),
+                () = at(ends) => self.prove(in_flight, link),
             }
         }
     }
 
-    /// Settles the acknowledged messages. Returns how many.
-    fn settle<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> usize {
-        if self.window.len() == 0 {
-            return 0;
+    /// Returns the number of messages that were written and are not settled.
+    fn written(&self) -> usize {
+        self.probation.held() + self.window.len()
+    }
+
+    /// Notes the acknowledged messages, and settles them if the connection has proven itself. Returns how
+    /// many were acknowledged.
+    fn acknowledge<R>(
+        &mut self,
+        in_flight: &mut InFlight<R>,
+        link: &mut LinkState<R>,
+        connection: &mut Connection,
+    ) -> usize {
+        let Some((count, bytes)) = self.newly_acknowledged(connection) else { return 0 };
+        let was_proven = self.probation.is_proven();
+        let settled = self.probation.acknowledged(count, bytes, Instant::now());
+        self.settle(in_flight, settled);
+        if self.probation.is_proven() && !was_proven {
+            link.proven();
         }
-        let (count, outcome) = match connection.acknowledged() {
-            Some(bytes) => (self.window.acknowledge(bytes), Outcome::Acknowledged),
-            None if connection.has_to_write() => return 0,
+        count
+    }
+
+    /// Returns how many more messages are acknowledged, and how many bytes in all.
+    fn newly_acknowledged(&mut self, connection: &mut Connection) -> Option<(usize, u64)> {
+        if self.window.len() == 0 {
+            return None;
+        }
+        match connection.acknowledged() {
+            Some(bytes) => Some((self.window.acknowledge(bytes), bytes)),
+            None if connection.has_to_write() => None,
             // The operating system has all of it, and this one reports no acknowledgements.
-            None => (self.window.acknowledge(u64::MAX), Outcome::Sent),
-        };
+            None => Some((self.window.acknowledge(u64::MAX), 0)),
+        }
+    }
+
+    fn prove<R>(&mut self, in_flight: &mut InFlight<R>, link: &mut LinkState<R>) {
+        let settled = self.probation.prove();
+        self.settle(in_flight, settled);
+        link.proven();
+    }
+
+    fn settle<R>(&mut self, in_flight: &mut InFlight<R>, count: usize) {
+        let outcome = if REPORTS_ACKNOWLEDGEMENTS { Outcome::Acknowledged } else { Outcome::Sent };
         in_flight.settle(count, outcome);
         self.again = self.again.saturating_sub(count);
-        self.settled |= count > 0;
-        count
+    }
+
+    /// Ends the connection, on which all is acknowledged. A receiver that ends it too, in order, has read
+    /// everything, which proves a new connection before its probation is over.
+    async fn finish<R>(
+        &mut self,
+        in_flight: &mut InFlight<R>,
+        link: &mut LinkState<R>,
+        connection: &mut Connection,
+    ) -> io::Result<()> {
+        if let Err(error) = connection.finish().await {
+            if !in_flight.is_empty() {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the connection did not end cleanly");
+        }
+        if let Some(ends) = self.probation.ends() {
+            tokio::select! {
+                biased;
+                error = connection.ended() => {
+                    if error.kind() != io::ErrorKind::UnexpectedEof {
+                        return Err(error);
+                    }
+                }
+                () = sleep_until(ends) => {}
+            }
+            self.prove(in_flight, link);
+        }
+        Ok(())
+    }
+
+    /// Judges a connection that is over. Messages that were acknowledged before are not sent again if the
+    /// connection had proven itself and no other protocol has answered.
+    fn end<R>(
+        &mut self,
+        in_flight: &mut InFlight<R>,
+        link: &mut LinkState<R>,
+        connection: &mut Connection,
+        error: &io::Error,
+    ) {
+        let takes_no_gelf = is_answer_of_another_protocol(error);
+        if !(takes_no_gelf && self.probation.is_proven()) {
+            self.acknowledge(in_flight, link, connection);
+        }
+        link.broke(error);
+        if !self.probation.is_proven() {
+            if !in_flight.is_empty() {
+                link.unproven(error, self.probation.held());
+            }
+        } else if error.kind() != io::ErrorKind::UnexpectedEof {
+            link.possibly_lost(self.probation.possibly_lost(takes_no_gelf), error);
+            if takes_no_gelf {
+                link.unproven(error, 0);
+            }
+        }
     }
 
     /// Puts the next frames into the connection's buffer. Returns whether there were any.
     fn fill<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> bool {
-        if in_flight.len() == self.window.len() {
+        if in_flight.len() == self.written() {
             in_flight.take(BATCH_MESSAGES, FLUSH_AT);
         }
-        let (already, mut resent) = (self.window.len(), 0);
+        let (already, mut resent) = (self.written(), 0);
         let delimiter = connection.delimiter();
         let buffer = connection.buffer();
         for message in in_flight.behind(already) {
             if buffer.len() >= FLUSH_AT {
                 break;
             }
-            if self.window.len() < self.again {
+            if self.written() < self.again {
                 resent += 1;
             }
             buffer.reserve(message.payload.len() + 1);
@@ -204,6 +317,6 @@ impl Transfer {
         if resent > 0 {
             in_flight.queue().count(|stats| stats.resent += resent);
         }
-        self.window.len() > already
+        self.written() > already
     }
 }

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::endpoint::Endpoint;
 use crate::outcome::{DropReason, Outcome};
 use crate::resolve::Resolve;
-use crate::udp::UdpSender;
+use crate::send::SendError;
+use crate::udp::{UdpSender, is_unreachable};
 
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
@@ -27,7 +28,9 @@ const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
-/// Sends until the queue is closed and empty. An error of a message is the outcome of that message.
+/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses, has
+/// that outcome. Without a route, or without the own address, the message waits as it does at the start: the
+/// own system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
@@ -35,6 +38,7 @@ pub(crate) async fn run<R>(
     resolver: Arc<dyn Resolve>,
 ) {
     let mut sender = loop {
+        let started = Instant::now();
         let connected = tokio::select! {
             biased;
             () = in_flight.ended() => return,
@@ -43,7 +47,7 @@ pub(crate) async fn run<R>(
         match connected {
             Ok(sender) => break sender,
             Err(error) => {
-                let pause = link.failed(&error);
+                let pause = link.failed(&error, started.elapsed());
                 if in_flight.pause(pause).await {
                     return;
                 }
@@ -81,6 +85,12 @@ pub(crate) async fn run<R>(
                         in_flight.sent();
                     }
                 }
+                Err(SendError::Io(error)) if is_unreachable(&error) => {
+                    settle_sent(in_flight, link, 0);
+                    link.down(&error);
+                    // The sender binds a new socket before the next attempt, and looks the name up again.
+                    sleep(link.pause()).await;
+                }
                 Err(error) => {
                     let reason = DropReason::of_send(&error);
                     settle_sent(in_flight, link, u64::from(reason == DropReason::Refused));
@@ -108,6 +118,7 @@ fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused:
         in_flight.settle(1, REFUSED);
         return refused - 1;
     }
+    link.arrived();
     link.up();
     in_flight.settle(1, Outcome::Sent);
     0

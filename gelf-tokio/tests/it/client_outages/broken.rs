@@ -276,8 +276,8 @@ async fn the_client_pauses_between_connections_that_a_receiver_resets() {
     let stats = sending.stats();
     assert_account(&stats, stats.queued);
     println!("{} connections in 2 s", stats.connections);
-    // Pauses take 50 ms on average, so 40 connections are expected, and ten times as many without pauses.
-    assert!((5..120).contains(&stats.connections), "{stats:?}");
+    // The first four pauses take at most 1.5 s in all.
+    assert!((3..40).contains(&stats.connections), "{stats:?}");
     feeding.abort();
     sending.driver.abort();
 }

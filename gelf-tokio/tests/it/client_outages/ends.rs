@@ -98,7 +98,7 @@ async fn after_the_drop_of_a_driver_each_message_has_one_outcome_and_no_more_are
     assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
 
     let refused = send(&client, 20_000).await.unwrap_err();
-    assert_eq!((refused.receipt, refused.reason), (20_000, NotQueuedReason::Closed));
+    assert_eq!((refused.receipt, refused.reason), (20_000, NotQueuedReason::DriverEnded));
     client.flush(Duration::ZERO).await.expect("all is settled");
     let stats = client.stats();
     assert_account(&stats, 20_001);

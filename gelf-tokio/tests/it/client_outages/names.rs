@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use fault_proxy::TcpProxy;
-use gelf_tokio::Endpoint;
+use gelf_tokio::{ClientState, Endpoint, NotQueuedReason};
 
-use crate::support::outages::{Answer, ScriptedResolver, Sending, Sink};
+use crate::support::outages::{Answer, ScriptedResolver, Sending, Sink, send};
 
 fn endpoint() -> Endpoint {
     "gelf+tcp://logs.example".parse().unwrap()
@@ -23,12 +23,12 @@ async fn dead_address() -> (SocketAddr, TcpProxy) {
 }
 
 #[tokio::test]
-async fn a_name_that_is_unknown_or_has_no_address_is_looked_up_again() {
+async fn a_name_is_looked_up_again_if_it_is_unknown_or_has_no_address_or_there_is_no_thread() {
     let sink = Sink::start().await;
     sink.expect(0, 0..100);
     let nothing = addresses(&[]);
     let resolver =
-        ScriptedResolver::new([Answer::Unknown, Answer::Unknown, nothing, addresses(&[sink.address])]);
+        ScriptedResolver::new([Answer::Unknown, Answer::NoThread, nothing, addresses(&[sink.address])]);
     let sending = Sending::start_with(&endpoint(), &resolver);
     sending.send(0..100).await;
     sink.wait_for_all().await;
@@ -73,4 +73,20 @@ async fn the_next_connection_uses_the_new_address_of_a_name() {
     assert_eq!((stats.connections, stats.failed_connects, stats.resent), (2, 2, 0));
     assert!(before.report().is_exact(), "{}", before.report());
     assert!(after.report().is_exact(), "{}", after.report());
+}
+
+#[tokio::test]
+async fn the_panic_of_a_driver_is_the_reason_of_later_errors() {
+    for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
+        let resolver = ScriptedResolver::new([Answer::Panic]);
+        let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);
+        while !sending.driver.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let error = send(&sending.client, 0).await.unwrap_err();
+        assert_eq!((error.receipt, error.reason), (0, NotQueuedReason::DriverEnded));
+        assert_eq!(sending.client.state(), ClientState::DriverEnded);
+        assert_eq!(sending.client.last_error().as_deref(), Some("the driver panicked"));
+        assert_eq!(sending.stats().not_queued.driver_ended, 1);
+    }
 }

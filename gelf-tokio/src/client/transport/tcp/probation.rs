@@ -1,0 +1,128 @@
+//! The probation of a connection: when acknowledged messages are settled.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time after the first acknowledgement for which a connection has to last. It begins with an
+/// acknowledgement, so it does not depend on the round trip.
+const LASTS: Duration = Duration::from_millis(500);
+
+/// The acknowledged bytes that end the probation early: more than the largest receive buffer of Linux by
+/// default (`tcp_rmem`, 6 MiB), so that a program must have read some of them.
+const READ_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The time before the last acknowledgement whose messages may be lost by a later reset.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// Counts the acknowledged messages of one connection. Time is an argument.
+#[derive(Debug, Default)]
+pub(super) struct Probation {
+    /// The time of the first acknowledgement.
+    begun: Option<Instant>,
+    is_proven: bool,
+    /// Messages that were acknowledged during the probation.
+    held: usize,
+    /// Messages that were acknowledged in all.
+    acknowledged: u64,
+    /// Messages that were acknowledged since `recent_since`, and in the period before.
+    recent: [u64; 2],
+    recent_since: Option<Instant>,
+}
+
+impl Probation {
+    /// Notes that `count` more messages are acknowledged, `bytes` bytes in all. Returns how many messages,
+    /// the oldest, are to be settled.
+    pub(super) fn acknowledged(&mut self, count: usize, bytes: u64, now: Instant) -> usize {
+        if count == 0 {
+            return 0;
+        }
+        self.begun.get_or_insert(now);
+        self.acknowledged += count as u64;
+        let since = *self.recent_since.get_or_insert(now);
+        if now - since >= RECENT {
+            self.recent = [0, self.recent[0]];
+            self.recent_since = Some(now);
+        }
+        self.recent[0] += count as u64;
+        self.held += count;
+        self.is_proven |= bytes >= READ_BYTES;
+        if self.is_proven { self.release() } else { 0 }
+    }
+
+    /// Ends the probation, since the connection has proven itself. Returns how many messages are to be
+    /// settled.
+    pub(super) fn prove(&mut self) -> usize {
+        self.is_proven = true;
+        self.release()
+    }
+
+    fn release(&mut self) -> usize {
+        std::mem::take(&mut self.held)
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Returns the number of messages that are acknowledged and not settled.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Returns the end of the probation, if it has begun and not ended.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.begun.filter(|_| !self.is_proven).map(|begun| begun + LASTS)
+    }
+
+    /// Returns how many of the settled messages may be lost, since the connection ended by an error: those
+    /// of the last one to two seconds before the last acknowledgement, or all, since the receiver takes no
+    /// GELF at all.
+    pub(super) fn possibly_lost(&self, takes_no_gelf: bool) -> u64 {
+        match (self.is_proven, takes_no_gelf) {
+            (false, _) => 0,
+            (true, false) => self.recent.iter().sum(),
+            (true, true) => self.acknowledged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: Instant, millis: u64) -> Instant {
+        start + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn acknowledged_messages_are_held_until_the_connection_has_proven_itself() {
+        let (mut probation, start) = (Probation::default(), Instant::now());
+        assert_eq!(probation.acknowledged(0, 0, start), 0);
+        assert_eq!(probation.ends(), None);
+        assert_eq!(probation.acknowledged(2, 100, start), 0);
+        assert_eq!(probation.acknowledged(3, 200, after(start, 400)), 0);
+        assert_eq!((probation.held(), probation.ends()), (5, Some(after(start, 500))));
+        assert_eq!(probation.possibly_lost(false), 0);
+        assert_eq!((probation.prove(), probation.held(), probation.ends()), (5, 0, None));
+        assert_eq!(probation.acknowledged(1, 201, after(start, 600)), 1);
+    }
+
+    #[test]
+    fn more_bytes_than_a_receive_buffer_holds_prove_a_connection_at_once() {
+        let (mut probation, now) = (Probation::default(), Instant::now());
+        assert_eq!(probation.acknowledged(5, READ_BYTES - 1, now), 0);
+        assert_eq!(probation.acknowledged(1, READ_BYTES, now), 6);
+        assert!(probation.is_proven());
+    }
+
+    #[test]
+    fn a_later_error_makes_the_last_messages_doubtful_and_an_answer_makes_all() {
+        let (mut probation, start) = (Probation::default(), Instant::now());
+        probation.prove();
+        for second in 0..10 {
+            assert_eq!(probation.acknowledged(1, second, start + RECENT * second as u32), 1);
+        }
+        assert_eq!((probation.possibly_lost(false), probation.possibly_lost(true)), (2, 10));
+    }
+}

@@ -1,0 +1,169 @@
+//! Receivers that acknowledge messages and throw them away.
+
+use std::time::Duration;
+
+use gelf_tokio::{ClientState, Outcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use crate::support::account::assert_account;
+use crate::support::outages::{LIMIT, Sending, Sink, tcp};
+
+/// Serves each connection by `serve` until two messages have been sent again, then as a receiver. Each message
+/// must arrive. Returns the last error before that.
+async fn until_repaired<F: Future<Output = ()> + Send>(
+    serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    messages: u64,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        loop {
+            serve(listener.accept().await.unwrap().0).await;
+        }
+    });
+    let sending = Sending::start(&tcp(address));
+    sending.send(0..messages).await;
+    let stats = sending.wait_for("three connections", |stats| stats.broken_connections >= 3).await;
+    assert_account(&stats, messages);
+    assert_eq!((stats.delivered(), stats.dropped.total(), stats.possibly_lost), (0, 0, 0), "{stats:?}");
+    assert!(matches!(sending.client.state(), ClientState::Down { .. }), "{:?}", sending.client.state());
+    let error = sending.client.last_error().unwrap().to_string();
+    serving.abort();
+    let _ = serving.await;
+
+    let sink = Sink::listen(TcpListener::bind(address).await.unwrap());
+    sink.expect(0, 0..messages);
+    sink.wait_for_all().await;
+    let (stats, ledger) = sending.end(messages).await;
+    assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, messages);
+    assert_eq!(stats.possibly_lost, 0);
+    assert!(sink.report().is_exact(), "{}", sink.report());
+    error
+}
+
+#[tokio::test]
+async fn messages_to_a_receiver_that_answers_by_a_tls_alert_are_kept() {
+    let error = until_repaired(
+        async |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 65_536]).await;
+            let _ = stream.write_all(&[0x15, 0x03, 0x03, 0, 2, 2, 50]).await;
+        },
+        100,
+    )
+    .await;
+    assert!(error.contains("TLS alert (15 03)"), "{error}");
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn messages_to_an_http_receiver_are_kept() {
+    let error = until_repaired(
+        async |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 65_536]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        },
+        100,
+    )
+    .await;
+    assert!(error.contains("\"HTTP/1.1 400 Bad Request\""), "{error}");
+}
+
+/// Like a load balancer without a target: the end is a reset, since the messages are unread.
+#[tokio::test]
+async fn messages_to_a_receiver_that_closes_without_reading_are_kept() {
+    until_repaired(
+        async |stream: TcpStream| {
+            stream.readable().await.unwrap();
+        },
+        100,
+    )
+    .await;
+}
+
+/// The receiver ends its connection in order, soon after it has read.
+#[tokio::test]
+async fn messages_to_a_receiver_that_reads_and_closes_at_once_are_kept() {
+    until_repaired(
+        async |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 65_536]).await;
+        },
+        1,
+    )
+    .await;
+}
+
+/// Until a connection has proven itself, each carries one buffer, so little is sent again.
+#[tokio::test]
+async fn after_an_unproven_connection_the_next_carries_64_kib_until_it_is_proven() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
+    sending.send(0..5000).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    stream.readable().await.unwrap();
+    drop(stream);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let (accepted, mut read) = (Instant::now(), vec![0; 1024 * 1024]);
+    let mut before = 0;
+    let mut total = 0;
+    while total < 5000 * 60 {
+        let count = stream.read(&mut read).await.unwrap();
+        total += count;
+        if accepted.elapsed() < Duration::from_millis(400) {
+            before += count;
+        }
+    }
+    assert!((1..=66 * 1024).contains(&before), "{before}");
+    let reading = tokio::spawn(async move { while stream.read(&mut read).await.unwrap() > 0 {} });
+    let (stats, _) = sending.end(5000).await;
+    assert_eq!((stats.acknowledged, stats.connections), (5000, 2));
+    reading.await.unwrap();
+}
+
+/// The connection has proven itself, so the receipts are given, and the counter says that they may be wrong.
+#[tokio::test]
+async fn messages_before_a_late_reset_or_answer_are_counted_as_possibly_lost() {
+    for answer in [None, Some(&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..])] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
+        sending.send(0..10).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        sending.wait_for("the receipts", |stats| stats.acknowledged == 10).await;
+        if let Some(answer) = answer {
+            stream.write_all(answer).await.unwrap();
+            assert_ne!(stream.read(&mut [0; 65_536]).await.unwrap(), 0);
+        }
+        drop(stream);
+        let stats = sending.wait_for("the end", |stats| stats.broken_connections == 1).await;
+        assert_eq!(stats.possibly_lost, 10, "{stats:?}");
+        sending.end(10).await;
+    }
+}
+
+/// A receiver that ends the connection after the client does has read everything.
+#[tokio::test]
+async fn a_close_waits_for_no_probation_if_the_receiver_ends_too_and_else_no_longer_than_it() {
+    for ends in [true, false] {
+        let sink = Sink::start().await;
+        sink.set_ending(ends);
+        let sending = Sending::start(&tcp(sink.address));
+        sending.send(0..10).await;
+        assert_eq!(sending.client.close(LIMIT).await, Ok(()));
+        assert_eq!(sending.stats().acknowledged, 10);
+    }
+}
+
+/// A proven connection needs nothing from the receiver.
+#[tokio::test(start_paused = true)]
+async fn the_close_of_a_proven_connection_takes_no_time() {
+    let sink = Sink::start().await;
+    sink.set_ending(false);
+    let sending = Sending::start(&tcp(sink.address));
+    sending.send(0..10).await;
+    sending.wait_for("the receipts", |stats| stats.acknowledged == 10).await;
+    sleep(Duration::from_secs(1)).await;
+    let started = Instant::now();
+    sending.client.close(LIMIT).await.unwrap();
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
