@@ -190,7 +190,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     }
     inspect_chunks(&mut inspection, &chunks);
     if complete > 1 {
-        inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages for one"));
+        inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages instead of one"));
     }
     if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
         let text = format!("{} datagrams without a complete message", sent.len());
@@ -225,7 +225,7 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
         inspection.note("R15", "Incomplete", Severity::Broken, text);
     }
     if count == 1 {
-        inspection.note("R21", "SingleChunk", Severity::Odd, "one chunk, where a plain datagram is enough");
+        inspection.note("R21", "SingleChunk", Severity::Odd, "a single chunk instead of a plain datagram");
     } else if chunks.iter().any(|(_, len)| *len == 0) {
         inspection.note(
             "R22",
@@ -249,7 +249,7 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
         .collect();
     match joined[..] {
         [first @ 0x78, second] if second != 0x9c && Encoding::sniff(&joined) == Encoding::Zlib => {
-            let text = format!("zlib begins {first:02x} {second:02x}; Logstash knows 78 9c alone");
+            let text = format!("zlib header {first:02x} {second:02x}; Logstash accepts only 78 9c");
             inspection.note("R40", "CompressionHeader", Severity::Odd, text);
         }
         _ => {}

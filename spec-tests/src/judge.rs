@@ -85,11 +85,11 @@ pub fn judge(
     known: &KnownViolations,
     reply: &Reply,
 ) -> Result<(Verdict, Vec<Difference>), String> {
-    let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
+    let differs = |what: &str, expected: &str, text: &str| vec![Difference::new(what, expected, shortened(text))];
     let (verdict, differences) = match reply {
-        Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
-        Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
-        Reply::Unsupported(why) => (Verdict::Skipped, said("request", why)),
+        Reply::Crashed(words) => (Verdict::Crashes, differs("crash", "none", words)),
+        Reply::NoAnswer(time) => (Verdict::NoAnswer, differs("answer", "an answer", &format!("none within {time:?}"))),
+        Reply::Unsupported(why) => (Verdict::Skipped, differs("request", "a supported request", why)),
         Reply::Named(answer) => {
             let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
             let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer)?;
@@ -143,7 +143,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgeme
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference {
             weight: Weight::Small,
-            ..Difference::new("its words", "none", shortened(last))
+            ..Difference::new("error", "none", shortened(last))
         });
     }
     // Where strict and lenient implementations agree, there is no choice.
@@ -228,7 +228,7 @@ fn sent(
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
-        expected: "GELF".to_owned(),
+        expected: "valid GELF".to_owned(),
         found: if violation.text.is_empty() {
             violation.name.clone()
         } else {
