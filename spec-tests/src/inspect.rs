@@ -114,6 +114,9 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
+/// First second of the year 10000. Seq ends on a later timestamp; milliseconds since 1970 are the usual cause.
+const YEAR_10000: i64 = 253_402_300_800;
+
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
 /// maximum datagram size, if there was a request.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
@@ -190,7 +193,12 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     }
     inspect_chunks(&mut inspection, &chunks);
     if complete > 1 {
-        inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages instead of one"));
+        inspection.note(
+            "R16",
+            "SeveralMessages",
+            Severity::Broken,
+            format!("{complete} messages instead of one"),
+        );
     }
     if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
         let text = format!("{} datagrams without a complete message", sent.len());
@@ -306,6 +314,12 @@ fn inspect_payload(inspection: &mut Inspection) {
             for deviation in &decoded.deviations {
                 let name = names::of_deviation(deviation.kind);
                 inspection.note_at(rule_of(deviation.kind), name, &payload, deviation.offset);
+            }
+            if let Some(timestamp) = decoded.message.timestamp() {
+                if timestamp.as_unix().0 >= YEAR_10000 {
+                    let text = format!("{timestamp} is beyond the year 9999, probably milliseconds");
+                    inspection.note("R6", "TimestampTooLarge", Severity::Odd, text);
+                }
             }
         }
         Err(error) => {

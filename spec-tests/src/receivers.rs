@@ -10,11 +10,12 @@
 //! rules in `all` apply to every receiver. A rule is
 //!
 //! ```json
-//! {"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}
+//! {"when": CONDITION, "effect": "ends" | "refuses" | "loses" | "alters", "text": …, "source": …}
 //! ```
 //!
-//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *refuses* a message
-//! delivers nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
+//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *ends* on a message
+//! delivers nothing of it, and loses further messages until it runs again; one that *refuses* it only delivers
+//! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
 //! part.
 //!
 //! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
@@ -80,6 +81,8 @@ pub struct ReceiverRule {
 #[serde(rename_all = "lowercase")]
 #[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Effect {
+    /// The receiver, or its listener, ends. Further messages are lost until it runs again.
+    Ends,
     /// The message is not delivered.
     Refuses,
     /// A part is missing.
@@ -90,15 +93,21 @@ pub enum Effect {
 
 impl Effect {
     /// All effects, from worst to least.
-    pub const ALL: [Self; 3] = [Self::Refuses, Self::Loses, Self::Alters];
+    pub const ALL: [Self; 4] = [Self::Ends, Self::Refuses, Self::Loses, Self::Alters];
 
     /// Returns the word for files and reports.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Ends => "ends",
             Self::Refuses => "refuses",
             Self::Loses => "loses",
             Self::Alters => "alters",
         }
+    }
+
+    /// Returns whether nothing of the message is delivered.
+    pub(crate) fn is_loss_of_message(self) -> bool {
+        matches!(self, Self::Ends | Self::Refuses)
     }
 }
 
@@ -308,7 +317,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Names of violations that no vector uses, because they concern several messages or connections.
-const OTHER_NAMES: [&str; 9] = [
+const OTHER_NAMES: [&str; 12] = [
     "ChunkId",
     "Conflict",
     "Duplicate",
@@ -316,8 +325,11 @@ const OTHER_NAMES: [&str; 9] = [
     "EmptyFrame",
     "Incomplete",
     "Late",
+    "LineFeedDelimiter",
     "ReusedId",
     "SingleChunk",
+    "TimestampTooLarge",
+    "UnterminatedBody",
 ];
 
 /// Returns the names of all violations: the table in `vectors/README.md` and [`OTHER_NAMES`].
