@@ -82,6 +82,11 @@ impl ReceiverTls {
     /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
     /// one is refused in the handshake.
     ///
+    /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
+    /// that its certificate is accepted. A sender that closes its connection without having read the ticket
+    /// resets the connection, and may lose its last messages. Without this setting, the receiver sends
+    /// nothing after the handshake. Sessions are never resumed.
+    ///
     /// # Errors
     /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
     /// one.
@@ -204,6 +209,9 @@ impl Sources {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
         config.session_storage = Arc::new(Forgetful);
+        // A sender that never reads leaves a ticket in its socket. Its close then becomes a reset, and the
+        // kernel throws away the data that is not sent yet.
+        config.send_tls13_tickets = usize::from(self.client_ca.is_some());
         Ok(config)
     }
 
@@ -219,8 +227,8 @@ impl Sources {
     }
 }
 
-/// Claims to store sessions, and stores none. So a sender receives a session ticket, which tells it that it
-/// is accepted, and no session is resumed with an earlier certificate.
+/// Claims to store sessions, and stores none. So a sender that shows a certificate receives a session ticket,
+/// which tells it that it is accepted, and no session is resumed with an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 

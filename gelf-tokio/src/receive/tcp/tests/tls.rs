@@ -65,6 +65,30 @@ async fn frames_come_through_tls_with_the_limits_that_hold_without_it() {
 }
 
 #[tokio::test]
+async fn a_tls_1_3_sender_that_reads_nothing_and_closes_loses_no_message() {
+    const MESSAGES: usize = 20;
+    let (mut receiver, connector) = secured(|_| {}).await;
+    for _ in 0..20 {
+        let mut peer = tls_peer(&mut receiver, &connector).await;
+        assert_eq!(peer.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+        let sending = tokio::spawn(async move {
+            for _ in 0..MESSAGES {
+                peer.write_all(&[&[b'x'; 60_000][..], b"\0"].concat()).await.unwrap();
+                peer.flush().await.unwrap();
+            }
+            // Closes the socket with a full send buffer, whatever the receiver has sent.
+            drop(peer);
+        });
+        for _ in 0..MESSAGES {
+            assert_eq!(payload(&mut receiver).await.len(), 60_000);
+        }
+        sending.await.unwrap();
+    }
+    until(&mut receiver, |stats| stats.open_connections == 0).await;
+    assert_adds_up(receiver.stats(), 400);
+}
+
+#[tokio::test]
 async fn an_end_that_tls_did_not_announce_cuts_a_frame_and_is_none_between_frames() {
     let (mut receiver, connector) = secured(|_| {}).await;
     for (sent, broken, cut) in [(&b"{}\0"[..], 0, 0), (b"{}\0{", 1, 1)] {
