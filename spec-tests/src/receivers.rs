@@ -34,9 +34,9 @@
 //! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
 //! | `without` | the message has no member with this name |
 //!
-//! The rules were read from the receivers' sources as of August 2026. The receivers were not run, except
-//! Graylog's decoder and go-gelf's UDP reader, which are also peers of this suite. Other versions and
-//! settings may differ.
+//! The rules were read from the receivers' sources as of August 2026. Graylog's decoder and go-gelf's UDP
+//! reader are also peers of this suite; Seq's input and Logstash's plugin were run to confirm on which
+//! messages they end. Other versions and settings may differ.
 
 mod delivery;
 
