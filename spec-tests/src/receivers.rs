@@ -317,7 +317,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Names of violations that no vector uses, because they concern several messages or connections.
-const OTHER_NAMES: [&str; 12] = [
+const OTHER_NAMES: [&str; 9] = [
     "ChunkId",
     "Conflict",
     "Duplicate",
@@ -325,11 +325,8 @@ const OTHER_NAMES: [&str; 12] = [
     "EmptyFrame",
     "Incomplete",
     "Late",
-    "LineFeedDelimiter",
     "ReusedId",
     "SingleChunk",
-    "TimestampTooLarge",
-    "UnterminatedBody",
 ];
 
 /// Returns the names of all violations: the table in `vectors/README.md` and [`OTHER_NAMES`].
