@@ -114,7 +114,7 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
-/// First second of the year 10000. Seq ends on a later timestamp; milliseconds since 1970 are the usual cause.
+/// First second of the year 10000, on which Seq ends. The usual cause are milliseconds instead of seconds.
 const YEAR_10000: i64 = 253_402_300_800;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! `text` explains it, `source` names a file of the receiver or a report. A receiver that *ends* on a message
-//! delivers nothing of it, and loses further messages until it runs again; one that *refuses* it only delivers
+//! delivers nothing of it, and loses further messages until it runs again; one that *refuses* it delivers
 //! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
 //! part.
 //!

@@ -42,8 +42,10 @@ fn hello() -> Value {
         "can": ["send"],
         "sends": ["udp", "tcp"],
         "fixed": ["datagram_size"],
-        "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile time. \
-            The other members are fields of an event of level INFO; by its documentation, they override the crate's own.",
+        "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile \
+            time. \
+            The other members are fields of an event of level INFO; by its documentation, they override the \
+            crate's own.",
     })
 }
 

@@ -43,8 +43,8 @@ pub(crate) struct SenderArguments {
     #[arg(long, requires = "http")]
     bulk: bool,
     /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
-    /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not after 400, 413, 415 and 422. Missing
-    /// retries of messages of the last second are not judged
+    /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not after 400, 413, 415 and 422.
+    /// Missing retries of messages of the last second are not judged
     #[arg(
         long,
         value_name = "STATUS",
