@@ -16,7 +16,7 @@ class Refused extends Error {}
 function checkNumbers({ fields = {} }) {
   for (const value of Object.values(fields)) {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-      throw new Unsupported("JavaScript's numbers hold integers of 53 bits");
+      throw new Unsupported("JavaScript numbers hold integers of at most 53 bits");
     }
   }
 }

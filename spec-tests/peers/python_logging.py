@@ -92,10 +92,10 @@ def stream_of(send):
 def record_of(message):
     """Returns the record that a logger would create for this message."""
     if "full_message" in message:
-        raise Unsupported("full_message is the traceback of an exception, and no other text")
+        raise Unsupported("full_message is always the traceback of an exception")
     level = message.get("level", 6)
     if level not in LEVELS:
-        raise Unsupported(f"no logging level becomes severity {level}")
+        raise Unsupported(f"no logging level maps to severity {level}")
     with refusals():
         record = logging.getLogger("peer").makeRecord(
             "peer", LEVELS[level], "peer.py", 1, message["short_message"], (), None, "main", message.get("fields")

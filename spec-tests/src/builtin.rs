@@ -37,8 +37,9 @@ impl Default for Builtin {
                 "names",
             ]),
             sends: words(&["udp", "tcp"]),
+            defaults: Default::default(),
             fixed: words(&[]),
-            notes: "The library of this repository, asked within the runner.".to_owned(),
+            notes: "The library of this repository, run in the same process.".to_owned(),
         })
     }
 }

@@ -20,7 +20,7 @@ pub fn describe_input(vector: &Vector) -> String {
             let at = if step.at > 0.0 { format!("at {} s ", step.at) } else { String::new() };
             match &step.datagram {
                 Some(datagram) => format!("{at}datagram from {}: {}", step.from, of_recipe(datagram)),
-                None => format!("{at}nothing comes"),
+                None => format!("{at}no datagram"),
             }
         })),
         Some(Input::Stream(pieces)) => {
@@ -123,18 +123,18 @@ pub fn describe_expected(expected: &Expected) -> String {
         parts.push(format!("payload {}", of_recipe(payload)));
     }
     if let Some(begins) = &expected.begins {
-        parts.push(format!("it begins {begins}"));
+        parts.push(format!("starts with bytes {begins}"));
     }
     parts.extend(expected.messages.iter().map(|message| format!("delivers {}", of_message(message))));
-    for (what, names) in
-        [("refuses", &expected.errors), ("though", &expected.deviations), ("tells of", &expected.events)]
+    for (kind, names) in
+        [("error", &expected.errors), ("deviation", &expected.deviations), ("event", &expected.events)]
     {
         if !names.is_empty() {
-            parts.push(format!("{what} {}", names.join(", ")));
+            parts.push(format!("{kind}: {}", names.join(", ")));
         }
     }
     if expected.pending > 0 {
-        parts.push(format!("{} incomplete at the end", expected.pending));
+        parts.push(format!("{} incomplete messages at the end", expected.pending));
     }
     if parts.is_empty() {
         parts.push("delivers nothing".to_owned());

@@ -343,7 +343,7 @@ mod tests {
         let fault = |text: &str| Fault {
             mode: None,
             verdict: Verdict::Crashes,
-            differences: vec![Difference::new("crash", "an answer", text)],
+            differences: vec![Difference::new("crash", "none", text)],
             circumstances: String::new(),
             is_own: false,
         };

@@ -114,6 +114,9 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
+/// First second of the year 10000, on which Seq ends. The usual cause are milliseconds instead of seconds.
+const YEAR_10000: i64 = 253_402_300_800;
+
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
 /// maximum datagram size, if there was a request.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
@@ -190,7 +193,12 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     }
     inspect_chunks(&mut inspection, &chunks);
     if complete > 1 {
-        inspection.note("R16", "SeveralMessages", Severity::Broken, format!("{complete} messages for one"));
+        inspection.note(
+            "R16",
+            "SeveralMessages",
+            Severity::Broken,
+            format!("{complete} messages instead of one"),
+        );
     }
     if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
         let text = format!("{} datagrams without a complete message", sent.len());
@@ -225,7 +233,7 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
         inspection.note("R15", "Incomplete", Severity::Broken, text);
     }
     if count == 1 {
-        inspection.note("R21", "SingleChunk", Severity::Odd, "one chunk, where a plain datagram is enough");
+        inspection.note("R21", "SingleChunk", Severity::Odd, "a single chunk instead of a plain datagram");
     } else if chunks.iter().any(|(_, len)| *len == 0) {
         inspection.note(
             "R22",
@@ -249,7 +257,7 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
         .collect();
     match joined[..] {
         [first @ 0x78, second] if second != 0x9c && Encoding::sniff(&joined) == Encoding::Zlib => {
-            let text = format!("zlib begins {first:02x} {second:02x}; Logstash knows 78 9c alone");
+            let text = format!("zlib header {first:02x} {second:02x}; Logstash accepts only 78 9c");
             inspection.note("R40", "CompressionHeader", Severity::Odd, text);
         }
         _ => {}
@@ -306,6 +314,12 @@ fn inspect_payload(inspection: &mut Inspection) {
             for deviation in &decoded.deviations {
                 let name = names::of_deviation(deviation.kind);
                 inspection.note_at(rule_of(deviation.kind), name, &payload, deviation.offset);
+            }
+            if let Some(timestamp) = decoded.message.timestamp() {
+                if timestamp.as_unix().0 >= YEAR_10000 {
+                    let text = format!("{timestamp} is beyond the year 9999, probably milliseconds");
+                    inspection.note("R6", "TimestampTooLarge", Severity::Odd, text);
+                }
             }
         }
         Err(error) => {

@@ -85,11 +85,14 @@ pub fn judge(
     known: &KnownViolations,
     reply: &Reply,
 ) -> Result<(Verdict, Vec<Difference>), String> {
-    let said = |what: &str, text: &str| vec![Difference::new(what, "an answer", shortened(text))];
+    let differs =
+        |what: &str, expected: &str, text: &str| vec![Difference::new(what, expected, shortened(text))];
     let (verdict, differences) = match reply {
-        Reply::Crashed(words) => (Verdict::Crashes, said("crash", words)),
-        Reply::NoAnswer(time) => (Verdict::NoAnswer, said("answer", &format!("none within {time:?}"))),
-        Reply::Unsupported(why) => (Verdict::Skipped, said("request", why)),
+        Reply::Crashed(words) => (Verdict::Crashes, differs("crash", "none", words)),
+        Reply::NoAnswer(time) => {
+            (Verdict::NoAnswer, differs("answer", "an answer", &format!("none within {time:?}")))
+        }
+        Reply::Unsupported(why) => (Verdict::Skipped, differs("request", "a supported request", why)),
         Reply::Named(answer) => {
             let is_stream = matches!(vector.input(), Some(Input::Send(send)) if send.transport == "tcp");
             let differences = named(vector.expected(mode.unwrap_or(Mode::Strict)), is_stream, answer)?;
@@ -101,7 +104,7 @@ pub fn judge(
             Some(Input::Chunk(request)) => {
                 cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)?
             }
-            _ => received(vector, mode, observed)?,
+            _ => received(vector, mode, of, observed)?,
         },
     };
     match verdict {
@@ -119,7 +122,7 @@ fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
 }
 
 /// Judges the messages that a receiver delivered.
-fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgement {
+fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Observed) -> Judgement {
     let modes: &[Mode] = match &mode {
         Some(mode) => std::slice::from_ref(mode),
         None => &[Mode::Lenient, Mode::Strict],
@@ -130,6 +133,7 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgeme
         if let Some(answered) = &observed.answered {
             differences.extend(compare::answers(expected, answered));
         }
+        differences.retain(|difference| !is_default(difference, of));
         differences
     });
     // A subject with one mode is judged by the expectation whose number of messages it matches.
@@ -141,16 +145,23 @@ fn received(vector: &Vector, mode: Option<Mode>, observed: &Observed) -> Judgeme
         reduce_unchanged(&mut differences, &bytes(payload)?);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
-        differences.push(Difference {
-            weight: Weight::Small,
-            ..Difference::new("its words", "none", shortened(last))
-        });
+        differences
+            .push(Difference { weight: Weight::Small, ..Difference::new("error", "none", shortened(last)) });
     }
     // Where strict and lenient implementations agree, there is no choice.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
     Ok((verdict_of(&differences, is_gelf), differences))
+}
+
+/// Returns whether the subject filled in a value that it declares as its default for a missing one.
+fn is_default(difference: &Difference, of: &Description) -> bool {
+    let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
+    difference.expected == "none"
+        && of.defaults.get(name).is_some_and(|default| {
+            compare::same_json(default, &difference.found) || difference.found == format!("{default:?}")
+        })
 }
 
 /// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
@@ -228,7 +239,7 @@ fn sent(
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
-        expected: "GELF".to_owned(),
+        expected: "valid GELF".to_owned(),
         found: if violation.text.is_empty() {
             violation.name.clone()
         } else {

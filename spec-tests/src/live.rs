@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
-use crate::observed::{Answered, Observed, ObservedMessage};
+use crate::observed::{Answered, JsonText, Observed, ObservedMessage};
 use crate::receivers::Transport;
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
@@ -40,6 +40,9 @@ pub struct LiveOptions {
     pub settle: Duration,
     /// Whether vectors with passing time are sent, too.
     pub slow: bool,
+    /// Names and JSON values of members and fields that the receiver fills in if they are missing, fields
+    /// without their underscore. The time of receipt in `timestamp` is always recognised.
+    pub defaults: BTreeMap<String, String>,
     /// Fields that the receiver adds itself, without their underscore. A trailing `*` matches all names with
     /// that prefix.
     pub ignored_fields: Vec<String>,
@@ -55,6 +58,7 @@ impl Default for LiveOptions {
             ready_timeout: Duration::from_secs(60),
             settle: Duration::from_millis(5),
             slow: false,
+            defaults: BTreeMap::new(),
             ignored_fields: Vec::new(),
         }
     }
@@ -88,7 +92,10 @@ const CLOSE_WAIT: Duration = Duration::from_millis(500);
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// Maximum number of messages, and of other lines, kept for one vector. A vector of 100 frames yields the
+/// Maximum difference between the present and a timestamp that is taken for a time of receipt.
+const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
+
+/// Maximum number of messages kept for one vector. A vector of 100 frames yields the
 /// most.
 const MAX_KEPT: usize = 4096;
 
@@ -135,6 +142,7 @@ impl Live {
             can: words(&["payload", "datagrams", "stream", "clock"]),
             sends: BTreeSet::new(),
             fixed: BTreeSet::new(),
+            defaults: options.defaults.clone(),
             notes: "A running receiver. The vectors are sent over the network, and its output lines are observed."
                 .to_owned(),
         };
@@ -334,13 +342,10 @@ impl Live {
                 // A repeated sentinel.
                 Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {}
                 Some(OutputEvent::Message(message)) if observed.messages.len() < MAX_KEPT => {
-                    observed.messages.push(self.without_ignored(message));
-                }
-                Some(OutputEvent::Other(line)) if observed.errors.len() < MAX_KEPT => {
-                    observed.errors.push(line)
+                    observed.messages.push(self.without_own_members(message));
                 }
                 Some(OutputEvent::Ended(words)) => return Ok(Reply::Crashed(words)),
-                Some(OutputEvent::Message(_) | OutputEvent::Other(_)) | None => {}
+                Some(OutputEvent::Message(_) | OutputEvent::Other) | None => {}
             }
         }
     }
@@ -349,7 +354,9 @@ impl Live {
         short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
     }
 
-    fn without_ignored(&self, mut message: ObservedMessage) -> ObservedMessage {
+    /// Removes the fields that the receiver adds, and a time of receipt in the place of a timestamp.
+    fn without_own_members(&self, mut message: ObservedMessage) -> ObservedMessage {
+        message.timestamp = message.timestamp.filter(|timestamp| !is_now(timestamp));
         message.fields.retain(|name, _| {
             !self.options.ignored_fields.iter().any(|ignored| match ignored.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
@@ -370,6 +377,13 @@ impl Live {
         }
         None
     }
+}
+
+/// Returns whether a timestamp is near the present. No vector has such a timestamp.
+fn is_now(timestamp: &JsonText) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds: Option<f64> = timestamp.text().unwrap_or_else(|| timestamp.json().to_owned()).parse().ok();
+    seconds.is_some_and(|seconds| (now.as_secs_f64() - seconds).abs() < RECEIPT_TIME_SLACK.as_secs_f64())
 }
 
 /// Connects with a time limit for connecting and for writes.

@@ -39,7 +39,7 @@ pub(crate) fn description(line: &str) -> Result<Description, String> {
     let answer: HelloAnswer =
         serde_json::from_str(line).map_err(|error| format!("invalid answer to hello: {error}"))?;
     let HelloAnswer { name, version, language, can, sends, fixed, notes } = answer;
-    Ok(Description { name, version, language, can, sends, fixed, notes })
+    Ok(Description { name, version, language, can, sends, fixed, notes, ..Default::default() })
 }
 
 #[derive(Serialize)]

@@ -10,11 +10,12 @@
 //! rules in `all` apply to every receiver. A rule is
 //!
 //! ```json
-//! {"when": CONDITION, "effect": "refuses" | "loses" | "alters", "text": …, "source": …}
+//! {"when": CONDITION, "effect": "ends" | "refuses" | "loses" | "alters", "text": …, "source": …}
 //! ```
 //!
-//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *refuses* a message
-//! delivers nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
+//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *ends* on a message
+//! delivers nothing of it, and loses further messages until it runs again; one that *refuses* it delivers
+//! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
 //! part.
 //!
 //! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
@@ -33,9 +34,9 @@
 //! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
 //! | `without` | the message has no member with this name |
 //!
-//! The rules were read from the receivers' sources as of August 2026. The receivers were not run, except
-//! Graylog's decoder and go-gelf's UDP reader, which are also peers of this suite. Other versions and
-//! settings may differ.
+//! The rules were read from the receivers' sources as of August 2026. Graylog's decoder and go-gelf's UDP
+//! reader are also peers of this suite; Seq's input and Logstash's plugin were run to confirm on which
+//! messages they end. Other versions and settings may differ.
 
 mod delivery;
 
@@ -80,6 +81,8 @@ pub struct ReceiverRule {
 #[serde(rename_all = "lowercase")]
 #[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Effect {
+    /// The receiver, or its listener, ends. Further messages are lost until it runs again.
+    Ends,
     /// The message is not delivered.
     Refuses,
     /// A part is missing.
@@ -90,15 +93,21 @@ pub enum Effect {
 
 impl Effect {
     /// All effects, from worst to least.
-    pub const ALL: [Self; 3] = [Self::Refuses, Self::Loses, Self::Alters];
+    pub const ALL: [Self; 4] = [Self::Ends, Self::Refuses, Self::Loses, Self::Alters];
 
     /// Returns the word for files and reports.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Ends => "ends",
             Self::Refuses => "refuses",
             Self::Loses => "loses",
             Self::Alters => "alters",
         }
+    }
+
+    /// Returns whether nothing of the message is delivered.
+    pub(crate) fn is_loss_of_message(self) -> bool {
+        matches!(self, Self::Ends | Self::Refuses)
     }
 }
 

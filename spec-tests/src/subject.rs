@@ -1,6 +1,6 @@
 //! Implementations under test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::observed::Observed;
@@ -43,6 +43,8 @@ pub struct Description {
     pub sends: BTreeSet<String>,
     /// Message members that it always sets itself when it sends.
     pub fixed: BTreeSet<String>,
+    /// JSON values, or strings without quotation marks, that it fills in for missing members and fields.
+    pub defaults: BTreeMap<String, String>,
     /// Remarks about the adapter.
     pub notes: String,
 }

@@ -151,20 +151,20 @@ def check_for_parser(value):
     """Returns whether json-parser() changes the value before graylog2() receives it."""
     if isinstance(value, Literal):
         if value.lstrip("-").isdigit() and not -(1 << 63) <= int(value) < 1 << 63:
-            raise Unsupported("json-parser() has integers of 64 bits alone")
+            raise Unsupported("json-parser() supports only 64-bit integers")
     elif isinstance(value, str) and "\0" in value:
-        raise Unsupported("json-parser() ends a text at its first null character")
+        raise Unsupported("json-parser() ends a string at its first null character")
 
 
 def message_of(request):
     """Returns the input of syslog-ng."""
     message = request["message"]
     if request.get("compression", "none") != "none":
-        raise Unsupported("there is no compression")
+        raise Unsupported("no compression")
     if request["transport"] == "udp" and int(request.get("datagram_size", DATAGRAM_SIZE)) != DATAGRAM_SIZE:
-        raise Unsupported("there is no size of datagrams: a message is one datagram")
+        raise Unsupported("no datagram size: each message is one datagram")
     if "full_message" in message:
-        raise Unsupported("there is no full_message")
+        raise Unsupported("no full_message")
     given = {"HOST": message.get("host", ""), "MESSAGE": message.get("short_message", "")}
     if "level" in message:
         given["severity"] = message["level"]
@@ -185,8 +185,8 @@ def hello(root):
         "can": ["send"],
         "sends": ["udp", "tcp"],
         "fixed": ["timestamp", "datagram_size"],
-        "notes": "Messages are read by json-parser(), which sets HOST, MESSAGE and the fields. A message "
-        "has always a level: notice, unless another is asked for.",
+        "notes": "json-parser() reads the messages and sets HOST, MESSAGE and the fields. A message "
+        "always has a level: notice, unless the request sets another.",
     }
 
 

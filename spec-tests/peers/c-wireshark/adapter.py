@@ -130,7 +130,7 @@ def read(layers):
         messages.extend(message_of(members(entry)) for entry in objects)
         if not objects:
             # Invalid JSON is shown as text.
-            errors.append("JSON array" if isinstance(json_layer, Pairs) else "no JSON: Line-based text data")
+            errors.append("JSON array" if isinstance(json_layer, Pairs) else "not JSON: Line-based text data")
     if not layers.all("gelf"):
         errors.append("not GELF: Data" if layers.all("data") else "not GELF: no data")
     return messages, [{"text": text} for text in errors]
@@ -155,9 +155,9 @@ def hello():
         "version": line.split(") ", 1)[1].split(" ")[0],
         "language": "C",
         "can": ["datagrams"],
-        "notes": "A dissector, not a receiver: it shows what is in a datagram, without a model of a message, and a member's "
-        "value may be of any type. It is asked through tshark, for UDP alone; there is no dissector of GELF over TCP. It "
-        "looks at no times: chunks wait for ever.",
+        "notes": "A dissector, not a receiver: it shows the content of a datagram without a message model, and a member's "
+        "value may have any type. Runs through tshark, for UDP only: there is no dissector for GELF over TCP. It "
+        "ignores times: incomplete messages never expire.",
     }
 
 

@@ -96,11 +96,11 @@ def container_of(request, image, receiver):
     message = request["message"]
     level = message.get("level", 6)
     if level not in (3, 6):
-        raise Unsupported("the levels are 6 for standard output and 3 for standard error")
+        raise Unsupported("only levels 6 (standard output) and 3 (standard error)")
     if "full_message" in message:
-        raise Unsupported("there is no full_message")
+        raise Unsupported("no full_message")
     if "\n" in message.get("short_message", ""):
-        raise Unsupported("a message is a line")
+        raise Unsupported("each line is a message")
     if receiver.scheme == "udp" and request.get("datagram_size", DATAGRAM_SIZE) != DATAGRAM_SIZE:
         raise Unsupported(f"datagrams have up to {DATAGRAM_SIZE} bytes")
     labels = labels_of(message.get("fields", {}))
@@ -155,7 +155,7 @@ def hello(engine):
         "sends": ["udp", "tcp"],
         "fixed": ["host", "timestamp", "level"],
         "notes": "A container prints each message as a line; fields are its labels. The level is 6 for standard output, "
-        "which is used if none is asked for, and 3 for standard error.",
+        "which is the default, and 3 for standard error.",
     }
 
 

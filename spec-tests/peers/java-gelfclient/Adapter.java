@@ -84,8 +84,8 @@ public final class Adapter {
         answer.putArray("can").add("send").add("chunk");
         answer.putArray("sends").add("udp").add("tcp");
         answer.putArray("fixed").add("datagram_size");
-        return answer.put("notes", "Its datagrams have up to " + DATAGRAM_SIZE + " bytes, which cannot be set."
-                + " Its user is not told when a message is not sent.");
+        return answer.put("notes", "Datagrams have up to " + DATAGRAM_SIZE + " bytes, a fixed limit."
+                + " The caller gets no error when a message is not sent.");
     }
 
     private static ObjectNode send(JsonNode request, ObjectNode answer) throws Exception {

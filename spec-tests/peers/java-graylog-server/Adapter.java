@@ -115,7 +115,7 @@ public final class Adapter {
         answer.put("name", "Graylog").put("version", properties.getProperty("version")).put("language", "Java");
         answer.putArray("can").add("datagrams").add("stream").add("clock");
         return answer.put("notes", "The channel handlers, chunk aggregator and codec of its GELF inputs, on Netty's"
-                + " embedded channel. A timestamp that is the time of receipt is left out. The aggregator's clean-up"
+                + " embedded channel. A timestamp that equals the time of receipt is omitted. The aggregator's clean-up"
                 + " runs from 5 s on, once a second.");
     }
 

@@ -75,7 +75,7 @@ public final class Adapter {
         }
         JsonNode level = request.path("message").path("level");
         if (!level.isMissingNode() && !LEVELS.containsKey(level.intValue())) {
-            return answer.put("unsupported", "Logback has no level that becomes " + level);
+            return answer.put("unsupported", "no Logback level maps to severity " + level);
         }
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
         context.reset();
@@ -112,9 +112,9 @@ public final class Adapter {
         answer.putArray("can").add("send");
         answer.putArray("sends").add("udp").add("tcp");
         answer.putArray("fixed").add("full_message");
-        return answer.put("notes", "Its appenders, given logging events: short_message is the event's text, fields are"
-                + " its key-value pairs, full_message is the text with a line feed behind it. Levels are 3, 4, 6 and 7;"
-                + " an event always has one, 6 unless another is asked for.");
+        return answer.put("notes", "Uses its appenders with logging events: short_message is the event's text, fields are"
+                + " its key-value pairs, full_message is the text with a line feed. Levels are 3, 4, 6 and 7;"
+                + " an event always has one, by default 6.");
     }
 
     private static LoggingEvent event(JsonNode asked, LoggerContext context) {

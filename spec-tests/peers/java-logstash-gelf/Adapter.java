@@ -88,9 +88,9 @@ public final class Adapter {
         answer.put("name", "logstash-gelf").put("version", properties.getProperty("version")).put("language", "Java");
         answer.putArray("can").add("send");
         answer.putArray("sends").add("udp").add("tcp");
-        return answer.put("notes", "Asked for GELF 1.1. Unasked it sends 1.0: no version, timestamp and level as"
-                + " strings. Its datagrams have up to 8,204 bytes unless another size is asked for. The values of"
-                + " fields are strings in its interface; it makes numbers of those that look like numbers.");
+        return answer.put("notes", "Configured for GELF 1.1. By default it sends 1.0: no version, timestamp and level as"
+                + " strings. Datagrams have up to 8,204 bytes by default. Field values are strings in its"
+                + " interface; strings that parse as numbers become numbers.");
     }
 
     private static GelfMessage message(JsonNode asked, int datagramSize) {

@@ -20,8 +20,8 @@ const HELLO = {
   can: ['send'],
   sends: ['udp', 'tcp'],
   notes:
-    'Asked through message, or info where there is no level, with host, timestamp and full_message in its extra. On '
-    + `UDP it always compresses with zlib and cuts at ${DATAGRAM_SIZE} bytes, so it is asked for nothing else there.`,
+    'Uses message, or info if there is no level, with host, timestamp and full_message in its extra. Over UDP it '
+    + `always compresses with zlib and cuts chunks at ${DATAGRAM_SIZE} bytes, so other requests are unsupported.`,
 };
 
 // Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed.

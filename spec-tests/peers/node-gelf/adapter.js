@@ -16,15 +16,15 @@ const HELLO = {
   can: ['send', 'chunk'],
   sends: ['udp'],
   notes:
-    "Asked through the event gelf.log, the names of fields with the underscore that its users write. It always "
-    + 'compresses with zlib, so it is asked for nothing else. What it sends in spite of its event error is answered as '
-    + 'sent. chunk is its maybeChunkMessage and send.',
+    'Uses the event gelf.log, with field names that have the underscore, as users write them. It always compresses '
+    + 'with zlib, so other compressions are unsupported. Bytes sent in spite of its event error are reported as '
+    + 'sent. The request chunk calls maybeChunkMessage and send.',
 };
 
 // Creates a logger for the request, and calls `use` with it and a callback for its completion.
 async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
   const chunkSize = datagramSize - CHUNK_HEADER;
-  if (chunkSize < 1) throw new Unsupported(`with a chunk size of ${chunkSize} it cuts for ever`);
+  if (chunkSize < 1) throw new Unsupported(`with a chunk size of ${chunkSize} chunking never ends`);
   let failure;
   const datagrams = await datagramsOf(async (port) => {
     const logger = new Gelf({

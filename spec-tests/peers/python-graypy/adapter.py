@@ -26,9 +26,9 @@ HELLO = {
     "language": "Python",
     "can": ["send", "chunk"],
     "sends": ["udp", "tcp"],
-    "notes": "Asked through GELFUDPHandler, with its usual GELFWarningChunker, and GELFTCPHandler with a log record made "
-    "for the purpose. The handler prints or warns of what goes wrong and drops the record; that is an error here. "
-    "chunk is the handler's send.",
+    "notes": "Uses GELFUDPHandler, with its default GELFWarningChunker, and GELFTCPHandler, with a constructed log record. "
+    "On errors, the handler prints or warns and drops the record; this is reported as an error. "
+    "The request chunk calls the handler's send.",
 }
 
 

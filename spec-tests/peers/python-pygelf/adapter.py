@@ -25,9 +25,9 @@ HELLO = {
     "can": ["send", "chunk"],
     "sends": ["udp", "tcp"],
     "fixed": ["host"],
-    "notes": "Asked through GelfUdpHandler and GelfTcpHandler with a log record made for the purpose, with "
-    "include_extra_fields where there are fields. The handler prints what goes wrong and drops the record; "
-    "that is an error here. chunk is the handler's send.",
+    "notes": "Uses GelfUdpHandler and GelfTcpHandler with a constructed log record, and include_extra_fields if there are "
+    "fields. On errors, the handler prints a message and drops the record; this is reported as an error. "
+    "The request chunk calls the handler's send.",
 }
 
 

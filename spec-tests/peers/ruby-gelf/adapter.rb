@@ -17,9 +17,9 @@ HELLO = {
   language: 'Ruby',
   can: ['send'],
   sends: ['udp'],
-  notes: 'Asked through notify! with a hash, the names of fields with the underscore that its users write, and with a ' \
-         "level_mapping from each severity to itself where there is a level: its own start from the Logger's levels. It " \
-         'always compresses with zlib, so it is asked for nothing else. Of this version only UDP.'
+  notes: 'Uses notify! with a hash, with field names that have the underscore, as users write them, and an identity ' \
+         "level_mapping if there is a level: its own mappings start from the Logger's levels. It always compresses with " \
+         'zlib, so other compressions are unsupported. This version has only UDP.'
 }.freeze
 
 # A request that the library does not support.

@@ -13,10 +13,8 @@ use gelf_core::Decoder;
 
 use super::line;
 use crate::builtin::text_of;
-use crate::names;
 use crate::observed::ObservedMessage;
 use crate::program::{Pipes, Program};
-use crate::text::shortened;
 
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]
@@ -42,8 +40,8 @@ impl fmt::Display for Observe {
 pub(super) enum OutputEvent {
     /// A message.
     Message(ObservedMessage),
-    /// The start of a line that is not a message.
-    Other(String),
+    /// A line that is not a message.
+    Other,
     /// The program ended; holds its last output.
     Ended(String),
 }
@@ -144,10 +142,7 @@ impl Observer {
         match lines.recv_timeout(within) {
             Ok(line) => {
                 let line = String::from_utf8_lossy(&line);
-                Some(
-                    line::message(&line)
-                        .map_or_else(|| OutputEvent::Other(shortened(&line)), OutputEvent::Message),
-                )
+                Some(line::message(&line).map_or(OutputEvent::Other, OutputEvent::Message))
             }
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
@@ -178,14 +173,11 @@ impl Drop for Observer {
     }
 }
 
-/// Decodes a payload leniently, or returns the name of the error.
+/// Decodes a payload leniently, or returns [`OutputEvent::Other`].
 fn of_payload(payload: &[u8]) -> OutputEvent {
-    let decoded = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
-    let message = decoded.map_err(|error| names::of_decode_error(error.kind()));
-    match message.and_then(|text| ObservedMessage::of(&text)) {
-        Ok(message) => OutputEvent::Message(message),
-        Err(error) => OutputEvent::Other(error),
-    }
+    let text = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message)).ok();
+    let message = text.and_then(|text| ObservedMessage::of(&text).ok());
+    message.map_or(OutputEvent::Other, OutputEvent::Message)
 }
 
 /// Passes on each line until the source ends or the receiver of lines is dropped.
@@ -245,7 +237,7 @@ mod tests {
     fn a_program_is_read_line_by_line_to_its_end() {
         let command = r#"sh -c 'echo ready; echo "{\"short_message\":\"m\"}"; echo broken >&2; exit 3'"#;
         let mut observer = Observer::start(&Observe::Command(command.to_owned())).unwrap();
-        assert!(matches!(observer.next(WAIT), Some(OutputEvent::Other(line)) if line == "ready"));
+        assert!(matches!(observer.next(WAIT), Some(OutputEvent::Other)));
         assert_eq!(short_message(observer.next(WAIT)), "m");
         assert!(
             matches!(observer.next(WAIT), Some(OutputEvent::Ended(words)) if words == "exit status: 3: broken")

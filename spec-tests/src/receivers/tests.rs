@@ -103,6 +103,21 @@ fn values_of_members_decide() {
 }
 
 #[test]
+fn a_receiver_can_end() {
+    let ends: &[&str] = &["ends"];
+    for timestamp in ["1700000000123", "253402300800", "2534023008e2"] {
+        let said = effects(&[message(&format!(r#","timestamp":{timestamp}"#))]);
+        assert_eq!(said, expected(&[("Seq", ends), ("Fluent Bit", &["alters"])]), "{timestamp}");
+    }
+    let last = effects(&[message(r#","timestamp":253402300799.999999"#)]);
+    assert_eq!(last, expected(&[("Fluent Bit", &["alters"])]));
+    let beyond = effects(&[b"\x1e\x0fABCDEFGH\xff\x02{}".to_vec()]);
+    assert!(beyond["Seq"].contains(&"ends") && beyond["go-gelf"].contains(&"ends"), "{beyond:?}");
+    let number = effects(&[br#"{"version":"1.1","host":"h","short_message":1}"#.to_vec()]);
+    assert!(number["Logstash"].contains(&"ends"), "{number:?}");
+}
+
+#[test]
 fn another_member_can_stand_in_for_a_missing_one() {
     let missing = br#"{"version":"1.1","host":"h"}"#.to_vec();
     assert_eq!(effects(&[missing])["Graylog"], ["refuses"]);

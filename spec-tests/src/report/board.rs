@@ -12,7 +12,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "# Results\n\nWhat implementations of GELF make of the {vectors} [vectors](vectors), as they come from their package registries.\nA cell has passed / asked. [RESULTS.html](RESULTS.html) is the same with every vector; `scripts/board` makes both.\n"
+        "# Results\n\nResults of the {vectors} [vectors](vectors) for implementations of GELF, as published in their package registries.\nEach cell shows passed / asked. [RESULTS.html](RESULTS.html) shows every vector; `scripts/board` writes both files.\n"
     );
     let _ = write!(out, "| implementation | role |");
     for topic in topics {
@@ -44,7 +44,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
         let _ = writeln!(out, " {} | {deviates} | {} |", passed(&all), bad - deviates);
     }
     out.push_str(
-        "\n*Passed*: it does what a strict or a lenient implementation does. *Deviates*: what is no GELF is handled in a way of its own,\nor what it sends is allowed, but not taken by all readers. *Fails*: GELF is refused or lost, a value becomes another, what it\nsends is no GELF, it crashes, or it does not answer.\n",
+        "\n*Passed*: the result is that of a strict or a lenient implementation. *Deviates*: input that is not GELF is handled in another\nway, or the sent bytes are allowed but not accepted by all receivers. *Fails*: GELF is refused or lost, a value is changed, the\nsent bytes are not GELF, the implementation crashes, or it does not answer.\n",
     );
     for results in results {
         failures(&mut out, results);

@@ -132,11 +132,15 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
     let width = tally.receivers.iter().map(|taken| taken.receiver.name.len()).max().unwrap_or(0);
     for taken in tally.receivers.iter().filter(|taken| taken.known > 0 || tally.messages == 0) {
         let colour = if taken.messages == taken.known { "32" } else { "31" };
-        let of = format!("accepts {} of {}", grouped(taken.messages), grouped(taken.known));
+        let at_most = if taken.rules(Effect::Ends).is_empty() { "" } else { "at most " };
+        let of = format!("accepts {at_most}{} of {}", grouped(taken.messages), grouped(taken.known));
         let _ = writeln!(out, "  {:<width$}  {}", taken.receiver.name, style.paint(colour, &of));
         for effect in Effect::ALL {
             for (rule, count) in taken.rules(effect) {
-                let of = format!("{} {}", effect.word(), grouped(count));
+                let of = match effect {
+                    Effect::Ends => format!("ends on {}", grouped(count)),
+                    _ => format!("{} {}", effect.word(), grouped(count)),
+                };
                 let _ = writeln!(out, "  {:<width$}    {of}: {} ({})", "", rule.text, rule.source);
             }
         }

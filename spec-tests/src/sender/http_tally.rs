@@ -47,9 +47,16 @@ impl HttpTally {
         (200..300).contains(&self.status)
     }
 
-    /// Returns whether a sender must retry after the configured status.
+    /// Returns whether a sender must retry after the configured status, which is about the request and not
+    /// about its messages.
     pub(super) fn is_to_be_retried(&self) -> bool {
-        matches!(self.status, 408 | 429 | 500..=599)
+        matches!(self.status, 300..=399 | 401 | 403 | 404 | 405 | 407 | 408 | 429 | 500..=599)
+    }
+
+    /// Returns whether a retry is in vain, because the configured status is about the messages. After other
+    /// statuses, senders may do as they like.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, 400 | 413 | 415 | 422)
     }
 
     pub(super) fn received(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {

@@ -35,13 +35,19 @@ impl Judged {
         Self { source, delivery, transport, parts, inspection, compression: None, is_message }
     }
 
-    /// Judges a frame, given without its null byte.
-    pub(super) fn frame(source: SocketAddr, frame: Vec<u8>, is_terminated: bool) -> Self {
+    /// Judges a frame, given without its null byte. `more` are violations of its place on the stream.
+    pub(super) fn frame(
+        source: SocketAddr,
+        frame: Vec<u8>,
+        is_terminated: bool,
+        more: Vec<Violation>,
+    ) -> Self {
         let mut sent = frame.clone();
         if is_terminated {
             sent.push(0);
         }
-        let inspection = inspect::stream(&sent);
+        let mut inspection = inspect::stream(&sent);
+        inspection.violations.extend(more);
         let delivery = Delivery::frame(&frame, &inspection);
         let (transport, parts) = (Transport::Tcp, vec![frame]);
         Self { source, delivery, transport, parts, inspection, compression: None, is_message: true }

@@ -91,7 +91,14 @@ impl Requests {
         request: &Request,
         number: u64,
     ) -> (u16, Vec<Judged>) {
-        let inspection = inspect::request(request, self.bulk);
+        let mut inspection = inspect::request(request, self.bulk);
+        if !self.bulk && number > 1 && is_unterminated(&inspection) {
+            let text =
+                "no line feed at the end; Graylog 5 to 7.0 in bulk mode joins the bodies of a connection";
+            let mut joined = Violation::new("R29", "UnterminatedBody", Severity::Odd, text);
+            joined.excerpt = excerpt_of(&inspection);
+            inspection.violations.push(joined);
+        }
         self.tally.received(request, number, &inspection);
         if request.method == "OPTIONS" {
             // A preflight request of a browser is not a message.
@@ -101,7 +108,7 @@ impl Requests {
         if self.tally.accepts() || !self.is_repeated(at, source, &inspection) {
             return (self.status, judge(source, request, inspection));
         }
-        if self.tally.is_to_be_retried() {
+        if !self.tally.is_final() {
             return (202, Vec::new());
         }
         let text = format!("retried, although the answer was {}", self.status);
@@ -230,6 +237,12 @@ fn violation(source: SocketAddr, violation: Violation, is_message: bool) -> Judg
     Judged::violation(source, Transport::Http, Vec::new(), violation, is_message)
 }
 
+/// Returns whether a body does not end in a line feed. Only the last message shows the end of its body.
+fn is_unterminated(inspection: &HttpInspection) -> bool {
+    let last = inspection.messages.last().and_then(|message| message.payload.as_deref());
+    last.is_some_and(|payload| !payload.is_empty() && !payload.ends_with(b"\n"))
+}
+
 fn excerpt_of(inspection: &HttpInspection) -> String {
     let payload = inspection.messages.first().and_then(|message| message.payload.as_deref());
     shown(payload.unwrap_or_default())
@@ -268,13 +281,18 @@ mod tests {
 
     /// Posts a body. Returns the status and the judged messages.
     fn post(requests: &mut Requests, at: Instant, body: &str) -> (u16, Vec<Judged>) {
+        post_as(requests, at, body, 1)
+    }
+
+    /// Posts a body as the request of this number on its connection.
+    fn post_as(requests: &mut Requests, at: Instant, body: &str, number: u64) -> (u16, Vec<Judged>) {
         let mut reader = RequestReader::new(1 << 20);
         let len = body.len();
         let head = "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ";
         reader.push(format!("{head}{len}\r\n\r\n{body}").as_bytes());
         let request = Box::new(reader.next().unwrap().unwrap());
         let (answer, answered) = sync_channel(1);
-        let judged = requests.handle(at, event(HttpEventKind::Request { request, number: 1, answer }));
+        let judged = requests.handle(at, event(HttpEventKind::Request { request, number, answer }));
         (answered.recv().unwrap(), judged)
     }
 
@@ -328,13 +346,34 @@ mod tests {
     }
 
     #[test]
-    fn messages_answered_with_400_must_not_be_retried() {
-        let mut requests = requests(false, 400);
+    fn the_status_decides_whether_messages_must_be_retried() {
         let now = Instant::now();
-        assert_eq!(post(&mut requests, now, MESSAGE).0, 400);
-        assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
-        let (status, judged) = post(&mut requests, now, MESSAGE);
-        assert_eq!((status, names(&judged)), (202, vec!["R42 RetriedInVain".to_owned()]));
+        let [lost, vain] = ["R42 NotRetried", "R42 RetriedInVain"].map(|name| vec![name.to_owned()]);
+        for (statuses, once, twice) in [
+            (&[301, 308, 401, 403, 404, 405, 407, 408, 429, 500, 503][..], &lost, &vec![]),
+            (&[400, 413, 415, 422], &vec![], &vain),
+            (&[402, 409, 451], &vec![], &vec![]),
+        ] {
+            for status in statuses {
+                let mut requests = requests(false, *status);
+                assert_eq!(post(&mut requests, now, MESSAGE).0, *status);
+                let (again, judged) = post(&mut requests, now, MESSAGE);
+                assert_eq!((again, &names(&judged)), (202, twice), "{status}");
+                let mut requests = self::requests(false, *status);
+                post(&mut requests, now, MESSAGE);
+                assert_eq!(&names(&requests.finish(now + Duration::from_secs(60))), once, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_on_a_kept_connection_end_in_a_line_feed() {
+        let lf = format!("{MESSAGE}\n");
+        let cases = [(false, 1, MESSAGE, 0), (false, 2, MESSAGE, 1), (false, 2, &lf, 0), (true, 2, &lf, 0)];
+        for (bulk, number, body, odd) in cases {
+            let (_, judged) = post_as(&mut requests(bulk, 202), Instant::now(), body, number);
+            assert_eq!(names(&judged), vec!["R29 UnterminatedBody"; odd], "{bulk} {number} {body:?}");
+        }
     }
 
     #[test]

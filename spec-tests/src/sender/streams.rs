@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use gelf_core::{Framer, wire::Encoding};
+use serde::de::IgnoredAny;
 
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};
@@ -48,7 +49,7 @@ impl Streams {
         while let Some(frame) = connection.framer.next_frame(&mut connection.buffer) {
             judged.extend(connection.empty());
             match frame {
-                Ok(frame) => judged.extend(connection.frame(frame.to_vec(), true)),
+                Ok(frame) => judged.extend(connection.frames(frame.to_vec(), true)),
                 Err(error) => {
                     let text = format!("{error}; the rest is ignored");
                     let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
@@ -78,21 +79,31 @@ impl Streams {
 impl Connection {
     fn end(mut self, more: &str) -> Vec<Judged> {
         let Some(frame) = self.framer.finish(&mut self.buffer) else { return Vec::new() };
-        let mut judged = self.frame(frame.to_vec(), false);
+        let mut judged = self.frames(frame.to_vec(), false);
         let violations = judged.iter_mut().flat_map(|judged| &mut judged.inspection.violations);
         for violation in violations.filter(|violation| violation.name == "UnterminatedFrame") {
             violation.text.push_str(more);
         }
-        judged.into_iter().collect()
+        judged
     }
 
-    fn frame(&mut self, frame: Vec<u8>, is_terminated: bool) -> Option<Judged> {
+    /// Judges a frame. Each further object of a frame with one object per line counts as a message, because
+    /// the sender meant it as one.
+    fn frames(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
         let is_compressed = Encoding::sniff(&frame) != Encoding::Plain;
         if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {
-            return None;
+            return Vec::new();
         }
         self.in_pieces = is_compressed;
-        Some(Judged::frame(self.source, frame, is_terminated))
+        let lines = objects_by_line(&frame);
+        let further: Vec<Vec<u8>> = lines.iter().skip(1).map(|line| line.to_vec()).collect();
+        let text = format!("{} JSON objects, each ended by a line feed instead of a null byte", lines.len());
+        let mut judged = vec![Judged::frame(self.source, frame, is_terminated, Vec::new())];
+        judged.extend(further.into_iter().map(|line| {
+            let violation = Violation::new("R25", "LineFeedDelimiter", Severity::Broken, text.clone());
+            Judged::frame(self.source, line, true, vec![violation])
+        }));
+        judged
     }
 
     /// Returns the violation of new empty frames.
@@ -111,6 +122,15 @@ impl Connection {
     fn violation(&self, violation: Violation, is_message: bool) -> Judged {
         Judged::violation(self.source, Transport::Tcp, Vec::new(), violation, is_message)
     }
+}
+
+/// Returns the lines of a frame if there are several and each is a JSON object, otherwise nothing.
+fn objects_by_line(frame: &[u8]) -> Vec<&[u8]> {
+    let lines = frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let is_object =
+        |line: &&[u8]| line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    let lines: Vec<&[u8]> = lines.collect();
+    if lines.len() > 1 && lines.iter().all(is_object) { lines } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -144,6 +164,20 @@ mod tests {
         assert_eq!(judged(&[one, two, b"\n"]), (vec![vec![], vec![]], 2));
         let last = vec!["R25 UnterminatedFrame".to_owned()];
         assert_eq!(judged(&[stream.as_bytes(), PAYLOAD.as_bytes()]), (vec![vec![], vec![], last], 3));
+    }
+
+    #[test]
+    fn each_line_of_a_frame_counts_as_a_message() {
+        let delimiter = vec!["R25 LineFeedDelimiter".to_owned()];
+        let trailing = |more: &str| vec!["R1 TrailingData".to_owned(), more.to_owned()];
+        let lines = format!("{PAYLOAD}\n").repeat(3);
+        let first = vec!["R25 UnterminatedFrame".to_owned(), "R1 TrailingData".to_owned()];
+        assert_eq!(judged(&[lines.as_bytes()]), (vec![first, delimiter.clone(), delimiter.clone()], 3));
+        // A null byte at the end does not make the lines frames.
+        let ended = format!("{PAYLOAD}\r\n{PAYLOAD}\r\n\0");
+        assert_eq!(judged(&[ended.as_bytes()]), (vec![trailing("")[..1].to_vec(), delimiter], 2));
+        let pretty = format!("{}\0", PAYLOAD.replace(',', ",\n"));
+        assert_eq!(judged(&[pretty.as_bytes()]), (vec![vec![]], 1));
     }
 
     #[test]

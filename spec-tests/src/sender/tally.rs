@@ -217,9 +217,9 @@ impl<'r> Tally<'r> {
             let mut is_refused = false;
             for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
                 // A rule about a transport does not apply to a violation outside of a message.
-                if rule.covers(&judged.delivery) && (judged.is_message || rule.effect != Effect::Refuses) {
+                if rule.covers(&judged.delivery) && (judged.is_message || !rule.effect.is_loss_of_message()) {
                     *count += 1;
-                    is_refused |= rule.effect == Effect::Refuses;
+                    is_refused |= rule.effect.is_loss_of_message();
                 }
             }
             taken.messages += u64::from(judged.is_message && !is_refused);

@@ -308,14 +308,14 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 fn valid_requests_pass() {
     let listening =
         Listening::start("http-good", &["--http", "127.0.0.1:0", "--messages", "3", "--for", "60s"]);
-    let gzip = Compressor::new(Compression::default()).compress(MESSAGE.as_bytes()).to_vec();
-    let len = MESSAGE.len();
+    let body = format!("{MESSAGE}\n");
+    let gzip = Compressor::new(Compression::default()).compress(body.as_bytes()).to_vec();
+    let len = body.len();
     let chunked = format!(
-        "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{len:x}\r\n{MESSAGE}\r\n0\r\n\r\n"
+        "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{len:x}\r\n{body}\r\n0\r\n\r\n"
     );
     let requests =
-        [post("", MESSAGE.as_bytes()), post("Content-Encoding: gzip\r\n", &gzip), chunked.into_bytes()]
-            .concat();
+        [post("", body.as_bytes()), post("Content-Encoding: gzip\r\n", &gzip), chunked.into_bytes()].concat();
     let answers = listening.posts(&requests);
     let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
     assert_eq!(answers, accepted.repeat(3));
@@ -406,6 +406,7 @@ fn violations_of_requests_are_counted_by_rule() {
             violation("R28", "Method", "broken", 1),
             violation("R28", "Path", "broken", 1),
             violation("R28", "SeveralMessages", "broken", 1),
+            violation("R29", "UnterminatedBody", "odd", 4),
         ]
     );
     assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");

@@ -137,7 +137,7 @@ func (version Version) hello() object {
 		// The Reader has no timeout, so the time of a step makes no difference.
 		"can":   []string{"datagrams", "send", "clock"},
 		"sends": sends,
-		"notes": "What its Message holds as a zero value (no level and level 0 are the same) is left out of messages.",
+		"notes": "Zero values of its Message (level 0 equals a missing level) are omitted from messages.",
 	}
 }
 

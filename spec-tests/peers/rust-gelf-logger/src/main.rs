@@ -43,17 +43,17 @@ fn hello() -> Value {
         "can": ["send"],
         "sends": ["tcp"],
         "fixed": ["host", "timestamp"],
-        "notes": "With the builder's null_character(true), which GELF needs and which is off unless asked for. \
-            Additional fields are the key-values of the record, as those of the crate's macros.",
+        "notes": "With the builder's null_character(true), which GELF requires and which is off by default. \
+            Additional fields are the key-values of the record, as with the crate's macros.",
     })
 }
 
 fn send(request: &Value) -> Value {
     if request["transport"] != "tcp" {
-        return json!({"unsupported": "it sends over TCP alone"});
+        return json!({"unsupported": "it sends only over TCP"});
     }
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return json!({"unsupported": "there is no compression"});
+        return json!({"unsupported": "no compression"});
     }
     let message = &request["message"];
     let level = match &message["level"] {
@@ -64,7 +64,7 @@ fn send(request: &Value) -> Value {
         },
     };
     if message.get("full_message").is_some() {
-        return json!({"unsupported": "there is no full_message"});
+        return json!({"unsupported": "no full_message"});
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
     let port = listener.local_addr().expect("an address").port();

@@ -41,7 +41,7 @@ fn hello() -> Value {
         "language": "Rust",
         "can": ["send"],
         "sends": ["udp", "tcp"],
-        "notes": "Datagrams are those of WireMessage::to_chunked_message, which UdpBackend sends as they are.",
+        "notes": "Datagrams come from WireMessage::to_chunked_message; UdpBackend sends them unchanged.",
     })
 }
 

@@ -42,14 +42,16 @@ fn hello() -> Value {
         "can": ["send"],
         "sends": ["udp", "tcp"],
         "fixed": ["datagram_size"],
-        "notes": "Additional fields are those of the builder, for the names of an event's are known to the compiler. \
-            The other members are fields of an event of level INFO, of which the crate says that they override its own.",
+        "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile \
+            time. \
+            The other members are fields of an event of level INFO; by its documentation, they override the \
+            crate's own.",
     })
 }
 
 fn send(request: &Value) -> Value {
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return json!({"unsupported": "there is no compression"});
+        return json!({"unsupported": "no compression"});
     }
     let message = &request["message"];
     if message.get("level").is_some_and(|level| !level.is_i64()) {
@@ -64,7 +66,7 @@ fn send(request: &Value) -> Value {
     }
     let sent = match request["transport"].as_str() {
         Some("udp") if request["datagram_size"].as_u64().is_some_and(|size| size != 1420) => {
-            return json!({"unsupported": "datagrams have no size to be set"});
+            return json!({"unsupported": "the datagram size is fixed"});
         }
         Some("udp") => datagrams(builder, message),
         _ => stream(builder, message),

@@ -63,6 +63,10 @@ pub(crate) struct ReceiverArguments {
     /// Field that the receiver adds itself, without underscore; `gl2_*` matches a prefix
     #[arg(long, value_name = "NAME")]
     ignore_field: Vec<String>,
+    /// Value that the receiver fills in for a missing member or field, such as level=6; can be repeated. The
+    /// time of receipt in place of a timestamp is always accepted
+    #[arg(long = "default", value_name = "NAME=VALUE", value_parser = default)]
+    defaults: Vec<(String, String)>,
     /// Also send vectors whose steps are seconds apart, which takes half a minute longer
     #[arg(long)]
     slow: bool,
@@ -96,6 +100,13 @@ fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn default(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses.next().ok_or_else(|| "the name has no address".to_owned())
@@ -126,6 +137,7 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     options.timeout = Duration::from_secs(arguments.timeout);
     options.settle = Duration::from_millis(arguments.settle);
     options.slow = arguments.slow;
+    options.defaults = arguments.defaults.iter().cloned().collect();
     options.ignored_fields.clone_from(&arguments.ignore_field);
     let mut live = Live::start(options, observe)?;
     let started = Instant::now();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use gelf_spec_tests::sender::{HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
 use crate::{style, write};
-use listen::Listeners;
+use reading::TimedEvent;
 
 /// Port of GELF.
 const PORT: u16 = 12201;
@@ -43,8 +43,8 @@ pub(crate) struct SenderArguments {
     #[arg(long, requires = "http")]
     bulk: bool,
     /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
-    /// after 408, 429 and 5xx, and after no other 4xx. Missing retries of messages of the last second are not
-    /// judged
+    /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not after 400, 413, 415 and 422.
+    /// Missing retries of messages of the last second are not judged
     #[arg(
         long,
         value_name = "STATUS",
@@ -110,13 +110,13 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let receivers = receivers()?;
     let stop = Arc::new(AtomicBool::new(false));
     let (udp, tcp) = (arguments.udp.or(default), arguments.tcp.or(default));
-    let listeners = Listeners::bind(udp, tcp, arguments.http, &stop)?;
+    let events = listen::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
     let http = HttpSetup { bulk: arguments.bulk, status: arguments.status };
     let mut judge = Judge::new(&receivers, arguments.messages, arguments.http.map(|_| http));
     let end = arguments.time.and_then(|Time(time)| started.checked_add(time));
-    listen(&mut judge, listeners, end, &stop);
+    listen(&mut judge, events, end, &stop);
     let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
     print!("{}", report::sender_text(&tally, elapsed, style()));
@@ -127,14 +127,14 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
 }
 
 /// Passes events to the judge until the end.
-fn listen(judge: &mut Judge<'_>, listeners: Listeners, end: Option<Instant>, stop: &AtomicBool) {
+fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Instant>, stop: &AtomicBool) {
     loop {
         let now = Instant::now();
         if judge.is_done() || end.is_some_and(|end| now >= end) || stop.load(Ordering::Relaxed) {
             break;
         }
         let wait = end.map_or(TICK, |end| TICK.min(end.duration_since(now)));
-        match listeners.events.recv_timeout(wait) {
+        match events.recv_timeout(wait) {
             Ok((at, event)) => judge.handle(at, event),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -143,7 +143,7 @@ fn listen(judge: &mut Judge<'_>, listeners: Listeners, end: Option<Instant>, sto
     }
     stop.store(true, Ordering::Relaxed);
     // Judges the events that arrived before the end. The threads end soon, and close the channel.
-    for (at, event) in listeners.events {
+    for (at, event) in events {
         judge.handle(at, event);
     }
 }

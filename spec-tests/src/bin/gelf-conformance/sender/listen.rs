@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gelf_spec_tests::sender::Event;
 use socket2::SockRef;
@@ -17,54 +17,45 @@ use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is
 /// Requested size of the UDP receive buffer: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// Maximum time to write an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Maximum number of queued events of up to 64 KiB each. While the queue is full, TCP senders block, and the
 /// kernel drops datagrams that exceed its buffer.
 const MAX_EVENTS: usize = 1024;
 
-/// Bound sockets. After the stop flag is set, their threads end and close `events`.
-pub(super) struct Listeners {
-    pub(super) events: Receiver<TimedEvent>,
-}
-
-impl Listeners {
-    /// Binds the sockets, prints their addresses to standard error, and starts reading.
-    pub(super) fn bind(
-        udp: Option<SocketAddr>,
-        tcp: Option<SocketAddr>,
-        http: Option<SocketAddr>,
-        stop: &Arc<AtomicBool>,
-    ) -> Result<Self, String> {
-        let (sender, events) = sync_channel(MAX_EVENTS);
-        if let Some(address) = udp {
-            let wrong = |error| format!("udp {address}: {error}");
-            let socket = UdpSocket::bind(address).map_err(wrong)?;
-            socket.set_read_timeout(Some(STOP_CHECK_INTERVAL)).map_err(wrong)?;
-            // The kernel may grant less; the message below shows the actual size.
-            let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-            let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
-            let bound = socket.local_addr().map_err(wrong)?;
-            eprintln!("listening on udp {bound}, with {} KiB of receive buffer", buffer / 1024);
-            let (sender, stop) = (sender.clone(), Arc::clone(stop));
-            thread::spawn(move || read_datagrams(&socket, &sender, &stop));
-        }
-        if let Some(address) = tcp {
-            let wrong = |error| format!("tcp {address}: {error}");
-            let listener = TcpListener::bind(address).map_err(wrong)?;
-            listener.set_nonblocking(true).map_err(wrong)?;
-            eprintln!("listening on tcp {}", listener.local_addr().map_err(wrong)?);
-            let (sender, stop) = (sender.clone(), Arc::clone(stop));
-            thread::spawn(move || accept(&listener, &sender, &stop));
-        }
-        if let Some(address) = http {
-            let wrong = |error| format!("http {address}: {error}");
-            let listener = TcpListener::bind(address).map_err(wrong)?;
-            listener.set_nonblocking(true).map_err(wrong)?;
-            eprintln!("listening on http {}", listener.local_addr().map_err(wrong)?);
-            let (sender, stop) = (sender.clone(), Arc::clone(stop));
-            thread::spawn(move || listen_http::accept(&listener, &sender, &stop));
-        }
-        Ok(Self { events })
+/// Binds the sockets, prints their addresses to standard error, and starts reading. Returns the events; after
+/// the stop flag is set, the threads end and close them.
+pub(super) fn bind(
+    udp: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    stop: &Arc<AtomicBool>,
+) -> Result<Receiver<TimedEvent>, String> {
+    let (sender, events) = sync_channel(MAX_EVENTS);
+    if let Some(address) = udp {
+        let wrong = |error| format!("udp {address}: {error}");
+        let socket = UdpSocket::bind(address).map_err(wrong)?;
+        socket.set_read_timeout(Some(STOP_CHECK_INTERVAL)).map_err(wrong)?;
+        // The kernel may grant less; the message below shows the actual size.
+        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+        let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
+        let bound = socket.local_addr().map_err(wrong)?;
+        eprintln!("listening on udp {bound}, with {} KiB of receive buffer", buffer / 1024);
+        let (sender, stop) = (sender.clone(), Arc::clone(stop));
+        thread::spawn(move || read_datagrams(&socket, &sender, &stop));
     }
+    let listeners: [(_, _, Serve); 2] = [("tcp", tcp, read_stream), ("http", http, listen_http::serve)];
+    for (name, address, serve) in listeners {
+        let Some(address) = address else { continue };
+        let wrong = |error| format!("{name} {address}: {error}");
+        let listener = TcpListener::bind(address).map_err(wrong)?;
+        listener.set_nonblocking(true).map_err(wrong)?;
+        eprintln!("listening on {name} {}", listener.local_addr().map_err(wrong)?);
+        let (sender, stop) = (sender.clone(), Arc::clone(stop));
+        thread::spawn(move || accept(&listener, serve, &sender, &stop));
+    }
+    Ok(events)
 }
 
 fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &AtomicBool) {
@@ -85,7 +76,11 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
     }
 }
 
-fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
+/// Reads a connection to its end. Connections are numbered from 0.
+type Serve = fn(TcpStream, SocketAddr, usize, &SyncSender<TimedEvent>, &AtomicBool);
+
+/// Accepts connections, each served by its own thread.
+fn accept(listener: &TcpListener, serve: Serve, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut connection = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -93,29 +88,37 @@ fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<At
             thread::sleep(STOP_CHECK_INTERVAL / 5);
             continue;
         };
-        let is_full = open.load(Ordering::Relaxed) >= MAX_CONNECTIONS;
-        let set =
-            stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)));
-        let event =
-            if is_full || set.is_err() { Event::Refused } else { Event::Opened { connection, source } };
-        let is_refused = matches!(event, Event::Refused);
-        if events.send((Instant::now(), event)).is_err() {
-            return;
-        }
-        if is_refused {
+        let set = stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_nodelay(true))
+            .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
+            .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
+        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS || set.is_err() {
+            if events.send((Instant::now(), Event::Refused)).is_err() {
+                return;
+            }
             continue;
         }
         open.fetch_add(1, Ordering::Relaxed);
         let (events, stop, open) = (events.clone(), Arc::clone(stop), Arc::clone(&open));
         thread::spawn(move || {
-            read_stream(stream, connection, &events, &stop);
+            serve(stream, source, connection, &events, &stop);
             open.fetch_sub(1, Ordering::Relaxed);
         });
         connection += 1;
     }
 }
 
-fn read_stream(mut stream: TcpStream, connection: usize, events: &SyncSender<TimedEvent>, stop: &AtomicBool) {
+fn read_stream(
+    mut stream: TcpStream,
+    source: SocketAddr,
+    connection: usize,
+    events: &SyncSender<TimedEvent>,
+    stop: &AtomicBool,
+) {
+    if events.send((Instant::now(), Event::Opened { connection, source })).is_err() {
+        return;
+    }
     let mut buffer = vec![0; 1 << 16];
     let mut grace = Grace::default();
     while !grace.is_over(stop) {

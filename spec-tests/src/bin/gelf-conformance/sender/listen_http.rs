@@ -1,26 +1,21 @@
 //! HTTP connections, each read and answered by its own thread.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use gelf_spec_tests::http::RequestReader;
 use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
-use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
+use super::reading::{Grace, TimedEvent, is_time_out};
 
 /// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
 const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Idle time after which a connection is closed: 60 s, as in Graylog.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Maximum time to write an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,32 +26,15 @@ const MAX_DRAINED_BYTES: usize = 16 << 20;
 /// Maximum time to read them.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) fn accept(listener: &TcpListener, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
-    let open = Arc::new(AtomicUsize::new(0));
-    while !stop.load(Ordering::Relaxed) {
-        let Ok((stream, source)) = listener.accept() else {
-            thread::sleep(STOP_CHECK_INTERVAL / 5);
-            continue;
-        };
-        let set = stream
-            .set_nonblocking(false)
-            .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
-            .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
-        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS || set.is_err() {
-            if events.send((Instant::now(), Event::Refused)).is_err() {
-                return;
-            }
-            continue;
-        }
-        open.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection { stream, source, events: events.clone(), bytes: 0, requests: 0 };
-        let (stop, open) = (Arc::clone(stop), Arc::clone(&open));
-        thread::spawn(move || {
-            connection.serve(&stop);
-            open.fetch_sub(1, Ordering::Relaxed);
-        });
-    }
+/// Reads a connection and answers its requests.
+pub(super) fn serve(
+    stream: TcpStream,
+    source: SocketAddr,
+    _: usize,
+    events: &SyncSender<TimedEvent>,
+    stop: &AtomicBool,
+) {
+    Connection { stream, source, events: events.clone(), bytes: 0, requests: 0 }.serve(stop);
 }
 
 struct Connection {
