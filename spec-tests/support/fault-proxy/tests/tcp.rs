@@ -1,4 +1,11 @@
 //! Tests of the TCP proxy: connections have exactly the faults of their plan.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests may panic"
+)]
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -8,7 +15,13 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::within;
+/// Time limit of each step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Panics if a future takes longer than [`STEP_TIMEOUT`].
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(STEP_TIMEOUT, future).await.expect("the step ends in time")
+}
 
 struct Test {
     target: TcpListener,
