@@ -27,7 +27,7 @@ fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
 const QUEUE_FULL: Outcome = Outcome::Dropped(DropReason::QueueFull);
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
-/// `offered = queued + not queued` and `queued = delivered + dropped + waiting + in in_flight`.
+/// `offered = queued + not queued` and `queued = delivered + dropped + waiting + in flight`.
 fn assert_account(queue: &Queue<u64>, offered: u64) {
     let stats = queue.stats();
     assert_eq!(offered, stats.queued + stats.not_queued.total(), "{stats:?}");
@@ -77,7 +77,7 @@ fn messages_in_flight_take_room_and_are_not_dropped_for_newer_ones() {
     assert_eq!(
         offer(&queue, 6, 2),
         Err(NotQueuedReason::Full),
-        "there is no room for six beside the five in in_flight"
+        "there is no room for six beside the five in flight"
     );
     assert_eq!(queue.stats().waiting, 1, "none is dropped in vain");
     assert_eq!(offer(&queue, 4, 3), Ok(()));
@@ -157,7 +157,7 @@ fn a_closed_queue_takes_nothing_and_ends_when_it_is_empty() {
     let mut in_flight = VecDeque::new();
     assert_eq!(queue.take(&mut in_flight, 10, 1000), 1);
     queue.abort();
-    assert_eq!(queue.unsettled(), 1, "the driver settles what is in flight");
+    assert_eq!(queue.unsettled(), 1, "the driver settles messages in flight");
     queue.settle(&mut in_flight, 1, ENDED);
     queue.end();
     assert_eq!(receipts(&queue), [(0, ENDED)]);
@@ -263,7 +263,7 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
     };
     yield_now().await;
     // The second is dropped for newer ones, as many as there are messages before the flush; the first is
-    // still in in_flight.
+    // still in flight.
     for receipt in 2..7 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
         receipts(&queue);

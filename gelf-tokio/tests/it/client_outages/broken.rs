@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault_proxy::{BlackHole, Cut, TcpPlan, TcpProxy};
+use fault_proxy::{TcpPlan, TcpProxy};
 use gelf_tokio::Outcome;
 use gelf_tokio::gelf_core::Message;
 use message_oracle::Report;
@@ -144,7 +144,7 @@ async fn after_a_reset_at_any_byte_the_next_connection_begins_with_a_whole_frame
 async fn reset_after(bytes: u64, passed: u64) -> Report {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
-    proxy.plan_next(TcpPlan::new().cut(Cut::reset(bytes)));
+    proxy.plan_next(TcpPlan::new().reset_after(bytes));
     let sending = Sending::start(&tcp(proxy.address()));
     sending.send(0..4).await;
     sending.wait_for("the cut", |stats| stats.broken_connections == 1).await;
@@ -205,7 +205,7 @@ async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent
 async fn a_connection_into_a_black_hole_is_given_up_and_its_messages_are_sent_again() {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
-    proxy.plan_next(TcpPlan::new().black_hole(BlackHole::StopReading));
+    proxy.plan_next(TcpPlan::new().black_hole());
     let sending = Sending::start(&with_user_timeout(tcp(proxy.address()), Duration::from_secs(2)));
     sending.send(0..20_000).await;
     let stats = sending.wait_for("the acknowledgements", |stats| stats.acknowledged == 20_000).await;

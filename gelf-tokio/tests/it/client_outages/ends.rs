@@ -86,7 +86,7 @@ async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_
 async fn after_the_drop_of_a_driver_each_message_has_one_outcome_and_no_more_are_queued() {
     let sink = Sink::start().await;
     let plan = TcpPlan::new().throttle(500_000);
-    let options = TcpOptions { plan, max_held: 1024, ..TcpOptions::default() };
+    let options = TcpOptions { plan, max_held: 1024 };
     let proxy = TcpProxy::start_with(sink.address, options).await.unwrap();
     let sending = Sending::start(&tcp(proxy.address()));
     sending.send(0..20_000).await;

@@ -1,24 +1,20 @@
-//! A TCP and a UDP proxy that inject network faults in tests: delay, low bandwidth, reset, closed, refused or
-//! stalled connections, and lost, duplicated, reordered or corrupted datagrams.
-//!
-//! Each proxy listens on its own port on `127.0.0.1`, forwards input to one target and returns the answers,
-//! under a plan that the test may change at any time. Its counters let a test wait for events and assert
-//! exact figures. Its buffers are bounded. A proxy runs until it is dropped, which ends its tasks and
+//! A TCP proxy for tests that injects network faults: low bandwidth, and reset, refused or stalled
 //! connections.
 //!
-//! TCP faults occur at exact bytes. UDP faults are drawn from a seed, so the [`Fate`] of each datagram is
-//! known in advance.
+//! It listens on a port of `127.0.0.1`, forwards input to one target and returns the answers, under a plan
+//! that the test may change at any time. Its buffers are bounded. A proxy runs until it is dropped, which
+//! ends its tasks and its connections.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! use fault_proxy::{Cut, TcpPlan, TcpProxy};
+//! use fault_proxy::{TcpPlan, TcpProxy};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tokio::net::{TcpListener, TcpStream};
 //!
 //! let target = TcpListener::bind("127.0.0.1:0").await?;
 //! let proxy = TcpProxy::start(target.local_addr()?).await?;
-//! // The first connection is reset for the client after five bytes; later ones are passed unchanged.
-//! proxy.plan_next(TcpPlan::new().cut(Cut::reset_client(5)));
+//! // The first connection is reset after five bytes; later ones are passed unchanged.
+//! proxy.plan_next(TcpPlan::new().reset_after(5));
 //!
 //! let mut client = TcpStream::connect(proxy.address()).await?;
 //! client.write_all(b"hello world").await?;
@@ -26,51 +22,219 @@
 //! let mut got = [0; 5];
 //! server.read_exact(&mut got).await?;
 //! assert_eq!(&got, b"hello");
-//! proxy.wait_for(|counters| counters.cuts == 1).await;
 //! assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-//! assert_eq!(proxy.counters().bytes_to_target, 5);
-//! # std::io::Result::Ok(())
-//! # }).unwrap();
-//! ```
-//!
-//! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! use fault_proxy::{UdpPlan, UdpProxy, Direction};
-//! use tokio::net::UdpSocket;
-//!
-//! let target = UdpSocket::bind("127.0.0.1:0").await?;
-//! let proxy = UdpProxy::start(target.local_addr()?, 7).await?;
-//! let plan = UdpPlan::new().loss(0.5);
-//! proxy.set_plan(plan);
-//!
-//! let client = UdpSocket::bind("127.0.0.1:0").await?;
-//! for number in 0..100 {
-//!     client.send_to(&[number], proxy.address()).await?;
-//! }
-//! proxy.wait_for(|counters| counters.datagrams_from_clients == 100).await;
-//! let lost = (0..100).filter(|&number| plan.fate(7, 0, Direction::ToTarget, number, 1).lost).count() as u64;
-//! assert_eq!(proxy.counters().lost, lost);
 //! # std::io::Result::Ok(())
 //! # }).unwrap();
 //! ```
 
 #![forbid(unsafe_code)]
 
-mod generator;
-mod remote;
-mod tcp;
-mod udp;
+mod connection;
+mod plan;
+mod settle;
 
-pub use tcp::plan::{BlackHole, Cut, End, Sides, TcpPlan};
-pub use tcp::{TcpCounters, TcpOptions, TcpProxy};
-pub use udp::plan::{Fate, UdpPlan};
-pub use udp::{UdpCounters, UdpOptions, UdpProxy};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Direction of bytes or datagrams.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Direction {
-    /// From a client to the target.
-    ToTarget,
-    /// From the target back to a client.
-    ToClient,
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use connection::Settings;
+pub use plan::TcpPlan;
+
+/// Listen backlog.
+const BACKLOG: u32 = 1_024;
+
+/// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Pause after a failed accept, for example without free file descriptors, and at the limit of connections.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Options of a [`TcpProxy`].
+#[derive(Clone, Debug)]
+pub struct TcpOptions {
+    /// Initial plan. Default: pass everything.
+    pub plan: TcpPlan,
+    /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
+    /// buffers. Default: 262,144; at least 1.
+    pub max_held: usize,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self { plan: TcpPlan::new(), max_held: 256 * 1024 }
+    }
+}
+
+/// Counters of a [`TcpProxy`] since its start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TcpCounters {
+    /// Bytes received from clients.
+    pub bytes_from_client: u64,
+    /// Number of times that a connection entered a black hole.
+    pub black_holes: u64,
+}
+
+/// A TCP proxy with the faults of a [`TcpPlan`]. Dropping it resets every connection and frees its port.
+#[derive(Debug)]
+pub struct TcpProxy {
+    /// Never listens. It keeps the port while the proxy refuses connections.
+    _reservation: TcpSocket,
+    shared: Arc<Shared>,
+    /// The task that accepts connections, unless the proxy refuses them.
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: SocketAddr,
+    target: SocketAddr,
+    max_held: usize,
+    plan: watch::Sender<TcpPlan>,
+    /// Plans of the next connections.
+    next_plans: Mutex<VecDeque<TcpPlan>>,
+    counters: watch::Sender<TcpCounters>,
+    connections: Mutex<JoinSet<()>>,
+}
+
+impl TcpProxy {
+    /// Starts a proxy for this target that passes everything.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no port on `127.0.0.1` is available.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        Self::start_with(target, TcpOptions::default()).await
+    }
+
+    /// Starts a proxy for this target.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no port on `127.0.0.1` is available.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub async fn start_with(target: SocketAddr, options: TcpOptions) -> io::Result<Self> {
+        let reservation = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let shared = Arc::new(Shared {
+            address: reservation.local_addr()?,
+            target,
+            max_held: options.max_held.max(1),
+            plan: watch::Sender::new(options.plan),
+            next_plans: Mutex::default(),
+            counters: watch::Sender::default(),
+            connections: Mutex::default(),
+        });
+        let proxy = Self { _reservation: reservation, shared, accepting: Mutex::default() };
+        proxy.accept_again().await?;
+        Ok(proxy)
+    }
+
+    /// Returns the listening address, also while the proxy [refuses](Self::refuse).
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Sets the plan of all open and future connections.
+    pub fn set_plan(&self, plan: TcpPlan) {
+        self.shared.plan.send_replace(plan);
+    }
+
+    /// Queues a plan for a single future connection, valid until a plan is [set](Self::set_plan).
+    pub fn plan_next(&self, plan: TcpPlan) {
+        lock(&self.shared.next_plans).push_back(plan);
+    }
+
+    /// Refuses new connections from the return of this call. Open connections continue; connections that were
+    /// not accepted yet are reset.
+    pub async fn refuse(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(task) = accepting {
+            task.abort();
+            // An error says that the task was aborted.
+            let _ = task.await;
+        }
+    }
+
+    /// Accepts new connections again, on the same port.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
+    pub async fn accept_again(&self) -> io::Result<()> {
+        let mut accepting = lock(&self.accepting);
+        if accepting.is_none() {
+            let listener = bind(self.shared.address)?.listen(BACKLOG)?;
+            *accepting = Some(tokio::spawn(accept(listener, self.shared.clone())));
+        }
+        Ok(())
+    }
+
+    /// Returns the counters.
+    pub fn counters(&self) -> TcpCounters {
+        *self.shared.counters.borrow()
+    }
+
+    /// Waits without a time limit until the counters meet a condition.
+    pub async fn wait_for(&self, wanted: impl FnMut(&TcpCounters) -> bool) {
+        // The sender is a field of the proxy, so the channel stays open.
+        let _ = self.shared.counters.subscribe().wait_for(wanted).await;
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.accepting).take() {
+            task.abort();
+        }
+        lock(&self.shared.connections).abort_all();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let is_full = {
+            let mut connections = lock(&shared.connections);
+            while connections.try_join_next().is_some() {}
+            connections.len() >= MAX_CONNECTIONS
+        };
+        if is_full {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let mut plans = shared.plan.subscribe();
+        let common = *plans.borrow_and_update();
+        let plan = lock(&shared.next_plans).pop_front().unwrap_or(common);
+        let counters = shared.counters.clone();
+        let settings = Settings { plan, plans, max_held: shared.max_held, counters };
+        lock(&shared.connections).spawn(connection::run(client, shared.target, settings));
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Locks a mutex. Its value is valid after every statement, so poisoning can be ignored.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

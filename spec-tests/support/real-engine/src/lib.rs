@@ -86,7 +86,7 @@ impl Engine {
         RunningContainer::start(self, options)
     }
 
-    /// Runs `docker ARGUMENTS...` to its end and returns what it printed.
+    /// Runs `docker ARGUMENTS...` to its end and returns its output.
     ///
     /// # Panics
     /// Panics if the command fails or takes more than 120 s.

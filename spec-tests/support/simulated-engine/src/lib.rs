@@ -71,7 +71,7 @@ pub enum Since {
 pub struct Options {
     /// The newest API version that it supports. Default: `1.41`, Docker 20.10.
     pub api_version: String,
-    /// Whether it sends the content type of a log, as Engines do from version 1.42 on. Default: no.
+    /// Sends the content type of a log, as Engines do from version 1.42 on. Default: no.
     pub names_content_type: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,

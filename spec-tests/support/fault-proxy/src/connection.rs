@@ -1,0 +1,140 @@
+//! A connection through the proxy.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::TcpCounters;
+use crate::plan::TcpPlan;
+use crate::settle::settle;
+
+/// Maximum number of bytes per read.
+const READ: usize = 16 * 1024;
+
+/// Throttled writes carry at most this part of a second's bytes.
+const PARTS_OF_A_SECOND: u64 = 20;
+
+/// Settings of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Initial plan.
+    pub(crate) plan: TcpPlan,
+    /// Later plans.
+    pub(crate) plans: watch::Receiver<TcpPlan>,
+    pub(crate) max_held: usize,
+    pub(crate) counters: watch::Sender<TcpCounters>,
+}
+
+/// Reason why a connection does not end in order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Break {
+    /// A peer has reset it, or the proxy was dropped.
+    Peer,
+    /// Its plan requests a reset.
+    Planned,
+}
+
+/// Passes a connection to the target until both directions have ended, or it is reset. If dropped before, it
+/// is reset.
+pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Settings) {
+    reset_on_drop(&client, true);
+    let Ok(mut target) = TcpStream::connect(target).await else { return };
+    reset_on_drop(&target, true);
+    // Without no-delay, the proxy is only slower.
+    let _ = client.set_nodelay(true);
+    let _ = target.set_nodelay(true);
+    let (from_client, into_client) = client.split();
+    let (from_target, into_target) = target.split();
+    let mut answers = settings.clone();
+    answers.plan = for_answers(answers.plan);
+    let up = pass(from_client, into_target, true, settings);
+    let down = pass(from_target, into_client, false, answers);
+    match tokio::try_join!(up, down) {
+        Ok(_) => {
+            reset_on_drop(&client, false);
+            reset_on_drop(&target, false);
+        }
+        Err(Break::Planned) => settle(&target).await,
+        Err(Break::Peer) => {}
+    }
+}
+
+/// Returns the part of a plan that applies to answers.
+fn for_answers(plan: TcpPlan) -> TcpPlan {
+    TcpPlan { reset_after: None, ..plan }
+}
+
+/// Passes one direction until its end.
+async fn pass(
+    mut reader: ReadHalf<'_>,
+    mut writer: WriteHalf<'_>,
+    to_target: bool,
+    Settings { mut plan, mut plans, max_held, counters }: Settings,
+) -> Result<(), Break> {
+    let mut buffer = vec![0; READ];
+    let mut held = VecDeque::new();
+    let mut passed = 0;
+    let mut has_ended = false;
+    // End of the time that the last throttled write takes.
+    let mut busy_until = Instant::now();
+    let mut was_in_hole = false;
+    loop {
+        if to_target && plan.black_hole && !was_in_hole {
+            counters.send_modify(|counters| counters.black_holes += 1);
+        }
+        was_in_hole = plan.black_hole;
+        if plan.reset_after.is_some_and(|after| passed >= after) {
+            return Err(Break::Planned);
+        }
+        if has_ended && held.is_empty() && !plan.black_hole {
+            // The peer may have closed the connection already.
+            let _ = writer.shutdown().await;
+            return Ok(());
+        }
+        let is_busy = plan.throttle.is_some() && busy_until > Instant::now();
+        let most = plan.throttle.map_or(u64::MAX, |rate| (rate / PARTS_OF_A_SECOND).max(1));
+        let most = most.min(plan.reset_after.map_or(u64::MAX, |after| after - passed));
+        let (front, _) = held.as_slices();
+        let front = usize::try_from(most).ok().and_then(|most| front.get(..most)).unwrap_or(front);
+        let room = if has_ended { 0 } else { READ.min(max_held - held.len()) };
+        let (into, _) = buffer.split_at_mut(room);
+        tokio::select! {
+            biased;
+            changed = plans.changed() => {
+                changed.map_err(|_| Break::Peer)?;
+                let new = *plans.borrow_and_update();
+                plan = if to_target { new } else { for_answers(new) };
+            }
+            written = writer.write(front), if !front.is_empty() && !is_busy && !plan.black_hole => {
+                let count = written.map_err(|_| Break::Peer)?;
+                held.drain(..count);
+                passed += count as u64;
+                if let Some(rate) = plan.throttle {
+                    busy_until = Instant::now() + Duration::from_secs_f64(count as f64 / rate as f64);
+                }
+            }
+            read = reader.read(into), if room > 0 && !plan.black_hole => {
+                let count = read.map_err(|_| Break::Peer)?;
+                has_ended = count == 0;
+                held.extend(buffer.split_at(count).0);
+                if to_target {
+                    counters.send_modify(|counters| counters.bytes_from_client += count as u64);
+                }
+            }
+            () = sleep_until(busy_until), if is_busy => {}
+        }
+    }
+}
+
+/// Makes the drop of this socket a reset, or an end in order.
+fn reset_on_drop(socket: &TcpStream, is_reset: bool) {
+    // Fails only for a socket that has already ended.
+    let _ = SockRef::from(socket).set_linger(is_reset.then_some(Duration::ZERO));
+}

@@ -1,0 +1,41 @@
+//! Faults of TCP connections.
+
+/// Faults of a TCP connection. By default, bytes are passed unchanged and at once.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TcpPlan {
+    pub(crate) throttle: Option<u64>,
+    pub(crate) black_hole: bool,
+    pub(crate) reset_after: Option<u64>,
+}
+
+impl TcpPlan {
+    /// Creates a plan that passes everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits the bytes per second, for each direction of each connection, in writes of at most a twentieth
+    /// of that. Default: no limit. 0 counts as 1.
+    pub fn throttle(mut self, bytes_per_second: u64) -> Self {
+        self.throttle = Some(bytes_per_second.max(1));
+        self
+    }
+
+    /// Reads and passes nothing in either direction and keeps the connection open. Default: no.
+    ///
+    /// The sender's kernel takes only as many bytes as fit its buffers and those of the proxy's kernel. After
+    /// the black hole, everything is passed: nothing is lost.
+    pub fn black_hole(mut self) -> Self {
+        self.black_hole = true;
+        self
+    }
+
+    /// Resets both sides once this many bytes have been passed to the target. Default: never.
+    ///
+    /// The target still receives all bytes that were passed before, if it reads them within a second. A
+    /// connection that has already passed more is reset at once.
+    pub fn reset_after(mut self, bytes: u64) -> Self {
+        self.reset_after = Some(bytes);
+        self
+    }
+}
