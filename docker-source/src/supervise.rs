@@ -198,6 +198,7 @@ impl Supervisor {
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
                 let reason = match (self.has_listed, is_running) {
+                    _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
                     (false, false) => StartReason::Stopped,
                     (true, true) => StartReason::Started,
