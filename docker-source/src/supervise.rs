@@ -381,7 +381,7 @@ mod tests {
         let timing = Timing::default();
         let client = EngineClient::new(
             EngineAddress::Unix("/nonexistent/docker.sock".into()),
-            Limits { headers: timing.headers, body: timing.answer },
+            Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
         );
         Supervisor::new(Arc::new(Context {
             client: client.clone(),
