@@ -325,6 +325,18 @@ impl Following {
 
     async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
+        let starts = self.seen.starts;
+        let mut commands = self.commands.clone();
+        // A start needs no answer, and a container that was just started may be removed before one arrives.
+        tokio::select! {
+            biased;
+            Ok(_) = commands.wait_for(|commands| commands.starts != starts) => Step::Follow { tail: None },
+            step = self.ask() => step,
+        }
+    }
+
+    /// Asks whether the container ran since its log was last read to the end.
+    async fn ask(&mut self) -> Step {
         let context = self.context.clone();
         let inspected = {
             let _permit = context.catch_ups.acquire().await;

@@ -164,7 +164,10 @@ impl SourceBuilder {
             None => EngineAddress::from_env()?,
         };
         let timing = self.timing;
-        let client = EngineClient::new(address, Limits { headers: timing.headers, body: timing.answer });
+        let client = EngineClient::new(
+            address,
+            Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
+        );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         let mut outage = Outage::default();
         let info = loop {

@@ -282,7 +282,7 @@ mod tests {
     use std::time::Duration;
 
     fn stats() -> Stats {
-        let limits = Limits { headers: Duration::ZERO, body: Duration::ZERO };
+        let limits = Limits { headers: Duration::ZERO, log: Duration::ZERO, body: Duration::ZERO };
         Stats::new(EngineClient::new(EngineAddress::Unix("/none".into()), limits))
     }
 

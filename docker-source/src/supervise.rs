@@ -198,6 +198,7 @@ impl Supervisor {
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
                 let reason = match (self.has_listed, is_running) {
+                    _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
                     (false, false) => StartReason::Stopped,
                     (true, true) => StartReason::Started,
@@ -380,7 +381,7 @@ mod tests {
         let timing = Timing::default();
         let client = EngineClient::new(
             EngineAddress::Unix("/nonexistent/docker.sock".into()),
-            Limits { headers: timing.headers, body: timing.answer },
+            Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
         );
         Supervisor::new(Arc::new(Context {
             client: client.clone(),

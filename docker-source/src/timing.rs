@@ -16,15 +16,16 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The timeout until the headers of an answer arrive: 10 s. An Engine that hangs must not block its
-    /// callers.
+    /// The timeout until the headers of an answer arrive: 10 s; for a log, [`catch_up`](Self::catch_up). An
+    /// Engine that hangs must not block its callers.
     pub headers: Duration,
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
     /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
     pub catch_up: Duration,
-    /// The silence after which the log stream of a removed container counts as ended: 10 s.
+    /// The silence after which the log stream of a removed container counts as ended: 5 min. The open stream
+    /// is the only access to that log, and an Engine under load may begin to send it late.
     pub removed: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.
@@ -46,7 +47,7 @@ impl Default for Timing {
             headers: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             catch_up: Duration::from_secs(300),
-            removed: Duration::from_secs(10),
+            removed: Duration::from_secs(300),
             list_interval: Duration::from_secs(30),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),

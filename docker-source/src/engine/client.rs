@@ -34,6 +34,9 @@ const ERROR_BODY_MAX: usize = 16 * 1024;
 pub(crate) struct Limits {
     /// The time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
+    /// The time to connect and to receive the headers of a log. An Engine under load opens the log late, and
+    /// the log of a removed container cannot be requested again.
+    pub(crate) log: Duration,
     /// The time between two parts of a body that is read whole.
     pub(crate) body: Duration,
 }
@@ -99,7 +102,16 @@ impl EngineClient {
     /// # Errors
     /// Returns [`EngineError::Status`] for a status other than 200.
     pub(super) async fn get(&self, endpoint: &'static str, path: &str) -> Result<Answer, EngineError> {
-        let after = self.shared.limits.headers;
+        self.get_within(self.shared.limits.headers, endpoint, path).await
+    }
+
+    /// Like [`get`](Self::get), but waits for `after` at most.
+    pub(super) async fn get_within(
+        &self,
+        after: Duration,
+        endpoint: &'static str,
+        path: &str,
+    ) -> Result<Answer, EngineError> {
         let waited = timeout(after, async {
             let (response, connection) = self.exchange(endpoint, path).await?;
             let (head, incoming) = response.into_parts();

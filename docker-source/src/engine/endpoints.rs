@@ -79,7 +79,7 @@ impl EngineClient {
         query: LogsQuery,
     ) -> Result<(Option<String>, Body), EngineError> {
         let path = self.versioned(&format!("/containers/{id}/logs?{}", query.to_query_string()));
-        let answer = self.get("containers/{id}/logs", &path).await?;
+        let answer = self.get_within(self.limits().log, "containers/{id}/logs", &path).await?;
         Ok((answer.content_type().map(str::to_owned), answer.body))
     }
 

@@ -108,6 +108,11 @@ impl ContainerSummary {
     pub(crate) fn is_running(&self) -> bool {
         matches!(&*self.state, "running" | "paused")
     }
+
+    /// Returns whether the container was created and never started, so that it has no log.
+    pub(crate) fn never_ran(&self) -> bool {
+        self.state == "created"
+    }
 }
 
 /// `GET /containers/{id}/json`.

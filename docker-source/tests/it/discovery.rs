@@ -82,6 +82,42 @@ async fn an_inspection_that_hangs_delays_no_other_container() {
 }
 
 #[tokio::test]
+async fn a_start_is_acted_on_while_a_check_of_an_earlier_run_waits_for_its_inspection() {
+    let engine = SimulatedEngine::start().await;
+    let mut timing = timing();
+    timing.headers = Duration::from_secs(3600);
+    timing.list_interval = Duration::from_millis(10);
+    let mut source = ready(builder(&engine).timing(timing)).await;
+    engine.lose_events(true);
+    let job = engine.create(ContainerOptions::named("job"));
+    job.fail_inspect(Fault::Hang);
+    job.start();
+    job.die();
+    engine.wait_for(1, &format!("{}/json", job.id())).await;
+    engine.lose_events(false);
+    job.start();
+    job.line(Stream::Stdout, "second run");
+    assert_eq!(texts(&mut source, 1).await, ["second run"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_created_container_is_not_inspected_before_it_starts() {
+    let engine = SimulatedEngine::start().await;
+    let mut timing = timing();
+    timing.list_interval = Duration::from_millis(10);
+    let mut source = ready(builder(&engine).timing(timing)).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    let lists = source.stats().snapshot().lists;
+    eventually(&source.stats(), |stats| stats.snapshot().lists >= lists + 3).await;
+    assert_eq!(engine.count(&format!("{}/json", job.id())), 0);
+    job.start();
+    job.line(Stream::Stdout, "first run");
+    assert_eq!(texts(&mut source, 1).await, ["first run"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
 async fn containers_that_opt_out_or_are_not_selected_are_not_read() {
     let engine = SimulatedEngine::start().await;
     let pattern = NamePattern::new("web-*").unwrap();

@@ -526,6 +526,21 @@ async fn a_source_that_is_dropped_closes_its_connections() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_answered_later_than_other_requests_is_read() {
+    let engine = SimulatedEngine::start().await;
+    let mut timing = timing();
+    timing.headers = Duration::from_millis(300);
+    let mut source = ready(builder(&engine).timing(timing)).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.fail_logs(Fault::Late(Duration::from_secs(1)));
+    job.start();
+    job.line(Stream::Stdout, "late");
+    assert_eq!(texts(&mut source, 1).await, ["late"]);
+    assert_eq!(job.log_requests(), 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
 async fn a_silent_stream_of_a_removed_container_is_closed() {
     let engine = SimulatedEngine::start().await;
     let mut timing = timing();

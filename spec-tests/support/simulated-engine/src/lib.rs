@@ -36,6 +36,7 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -142,6 +143,8 @@ pub enum Fault {
     EndAfter(usize),
     /// Never answers.
     Hang,
+    /// Answers after this time.
+    Late(Duration),
     /// Answers with this status, and a message in the Engine's form.
     Status(u16, String),
 }

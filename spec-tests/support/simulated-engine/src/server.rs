@@ -173,6 +173,7 @@ async fn logs(
     match &fault {
         Some(Fault::Status(status, message)) => return refuse(socket, *status, message).await,
         Some(Fault::Hang) => return pending().await,
+        Some(Fault::Late(time)) => tokio::time::sleep(*time).await,
         _ => {}
     }
     let (content_type, tty, runs, chunk, since_mode) = shared.look(|state| {
