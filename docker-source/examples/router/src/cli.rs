@@ -7,13 +7,15 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
+use crate::logspout;
 use crate::route::{Route, default_queue};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
 gelf+https://. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
-  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*
+  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*; may be given
+                    several times, and then any of the patterns has to match
   compat=docker|micahhausler|vincit-2017
                     the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
   host=NAME         the host of messages (default the Engine's host name)
@@ -36,7 +38,10 @@ Environment:
                the host of messages for routes without host=; the file /etc/host_hostname takes precedence
 
 Containers with LOGSPOUT=ignore in their environment are not read.
-Exit status: 0 after SIGTERM or Ctrl-C, 1 after a permanent error, 2 for a wrong command line.";
+Variables of Logspout that the router does not support cause a warning; EXCLUDE_LABEL, EXCLUDE_LABELS and
+LOGSPOUT_TLS_* end the router, which would otherwise ship or trust too much.
+Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
+reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// The text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
@@ -105,6 +110,8 @@ pub(crate) struct Options {
     pub(crate) drop_root: bool,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
+    /// Warnings to log at the start: one for each variable of Logspout that has no effect.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A command line that does not start the router.
@@ -123,8 +130,9 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Options, Exit> {
-    let arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
-    let mut texts = arguments.routes;
+    let mut arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
+    let warnings = logspout::check(&variable).map_err(Exit::Mistake)?;
+    let mut texts = std::mem::take(&mut arguments.routes);
     if texts.is_empty() {
         texts.extend(variable("ROUTE_URIS"));
     }
@@ -148,7 +156,8 @@ pub(crate) fn parse(
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    Ok(Options { routes, print: arguments.print, drop_root: arguments.drop_root, log_level })
+    let Arguments { print, drop_root, .. } = arguments;
+    Ok(Options { routes, print, drop_root, log_level, warnings })
 }
 
 /// Shortens clap's paragraph about a mistake to one line.

@@ -27,7 +27,8 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
-    name: Option<NamePattern>,
+    /// The patterns of container names, any of which has to match; none selects all containers.
+    names: Vec<NamePattern>,
 }
 
 /// The destination, without the queue if it is the default of routes.
@@ -47,7 +48,7 @@ impl Route {
         let (endpoint, options) =
             Endpoint::parse_with_defaults(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
-        let mut name = None;
+        let mut names = Vec::new();
         let mut once = Vec::new();
         for (option, value) in options {
             if let Some(field) = option.strip_prefix("field.") {
@@ -56,9 +57,14 @@ impl Route {
                 continue;
             }
             match option.as_str() {
-                // The first of several counts, as in Logspout.
-                "filter.name" if name.is_some() => continue,
-                "filter.name" => name = Some(NamePattern::new(&value).map_err(InvalidRoute::Name)?),
+                "filter.name" => {
+                    let pattern = NamePattern::new(&value).map_err(InvalidRoute::Name)?;
+                    if let Some(character) = pattern.impossible_character() {
+                        return Err(InvalidRoute::NoSuchName { character });
+                    }
+                    names.push(pattern);
+                    continue;
+                }
                 _ if once.contains(&option) => {
                     return Err(InvalidRoute::Endpoint(InvalidEndpoint::Repeated { name: option }));
                 }
@@ -70,7 +76,7 @@ impl Route {
             }
             once.push(option);
         }
-        Ok(Self { endpoint, format, window: None, name })
+        Ok(Self { endpoint, format, window: None, names })
     }
 
     /// Sets the host of messages, unless the route has one.
@@ -83,18 +89,28 @@ impl Route {
 
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        self.name.as_ref().is_none_or(|pattern| pattern.matches(container.name()))
+        self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name()))
     }
 }
 
 /// The error for a text that is not a route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
-    Compat { value: String, error: InvalidCompat },
+    Compat {
+        value: String,
+        error: InvalidCompat,
+    },
     Endpoint(InvalidEndpoint),
-    Field { option: String, error: InvalidField },
+    Field {
+        option: String,
+        error: InvalidField,
+    },
     Host(InvalidHost),
     Name(InvalidNamePattern),
+    /// The pattern has a character that no container name has.
+    NoSuchName {
+        character: char,
+    },
 }
 
 impl fmt::Display for InvalidRoute {
@@ -105,6 +121,11 @@ impl fmt::Display for InvalidRoute {
             Self::Field { option, error } => write!(f, "{option:?}: {error}"),
             Self::Host(error) => write!(f, "host: {error}"),
             Self::Name(error) => write!(f, "filter.name: {error}"),
+            Self::NoSuchName { character } => write!(
+                f,
+                "filter.name: no container name has the character {character:?}; for several patterns, give the \
+                 option several times"
+            ),
         }
     }
 }

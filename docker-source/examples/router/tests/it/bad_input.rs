@@ -29,13 +29,16 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://user@host", "user"),
         ("gelf://host?colour=red", "compression"),
         ("gelf://host?filter.name=%5Ba", "filter.name"),
+        ("gelf://host?filter.name=a%2Cb", "no container name has the character ','"),
+        ("gelf://host?filter.name=ok&filter.name=shop%20*", "no container name has the character ' '"),
+        ("\"gelf://host\"", "gelf://"),
         ("gelf://host?compression=brotli", "gzip"),
         ("gelf://host?datagram_size=12", "datagram_size"),
         ("gelf+tcp://host?compression=gzip", "compression"),
         ("gelf://host?compat=vincit", "vincit-2017"),
         ("gelf://host?compat=docker&compat=docker", "twice"),
         ("gelf://host?host=%20", "blank"),
-        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name may have only"),
+        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name has only"),
         ("gelf://host?field._id=1", "\"field._id\": the field name 'id' is reserved"),
         ("gelf://host?field.container_name=x", "\"field.container_name\": the name is reserved"),
         ("gelf://host?field.type=ecs", "reserved"),
@@ -78,5 +81,13 @@ fn help_and_version_go_to_stdout_and_exit_status_0() {
         assert_eq!(output.status.code(), Some(0));
         assert!(output.stderr.is_empty());
         assert!(String::from_utf8(output.stdout).unwrap().contains(says), "{argument}");
+    }
+}
+
+#[test]
+fn a_variable_of_logspout_that_must_not_be_ignored_is_one_line_and_exit_status_2() {
+    for name in ["EXCLUDE_LABEL", "EXCLUDE_LABELS", "LOGSPOUT_TLS_CA_CERTS"] {
+        let line = one_line(&router(&["gelf://h"], &[(name, "secret")]), 2);
+        assert!(line.starts_with(&format!("gelf-router: {name} is set and not supported: ")), "{line}");
     }
 }
