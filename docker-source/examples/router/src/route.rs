@@ -89,8 +89,19 @@ impl Route {
 
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name()))
+        !is_agent(container)
+            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name())))
     }
+}
+
+/// The label that the image carries, see `deploy/Dockerfile`.
+const AGENT_LABEL: &str = "gelf-router.agent";
+
+/// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host that
+/// read each other's diagnostics could feed each other for ever.
+fn is_agent(container: &Container) -> bool {
+    let program = container.command().split(' ').next().unwrap_or_default();
+    container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")
 }
 
 /// The error for a text that is not a route.
