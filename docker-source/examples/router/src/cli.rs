@@ -8,7 +8,7 @@ use gelf_tokio::Endpoint;
 use tracing::Level;
 
 use crate::logspout;
-use crate::route::{Route, default_queue};
+use crate::route::{Route, UDP_RATE, default_queue};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
@@ -52,6 +52,7 @@ fn after_help() -> String {
         let default = match name {
             "queue" => queue.max_messages.to_string(),
             "queue_bytes" => queue.max_bytes.to_string(),
+            "rate" => UDP_RATE.to_string(),
             _ => option.default.to_owned(),
         };
         help += &format!("  {name:<16}  {transports}: {values} (default {default})\n");
@@ -141,8 +142,9 @@ pub(crate) fn parse(
         // Variables are expanded before the split, as in Logspout, so one may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
-            let route =
-                Route::parse(uri).map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
+            let route = Route::parse(uri)
+                .and_then(Route::paced)
+                .map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
             routes.push(route);
         }
     }
@@ -203,6 +205,7 @@ fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gelf_tokio::Transport;
 
     fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Exit> {
         let arguments = ["gelf-router"].iter().chain(arguments).map(OsString::from);
@@ -229,6 +232,25 @@ mod tests {
         let environment = [("ROUTE_URIS", "gelf://from-env,gelf://too")];
         assert_eq!(routes(&[], &environment).len(), 2);
         assert_eq!(routes(&["gelf://argument"], &environment), routes(&["gelf://argument"], &[]));
+    }
+
+    #[test]
+    fn a_route_over_udp_is_paced_unless_it_has_a_rate() {
+        let rates = |route: &str| -> Vec<_> {
+            let routes = parsed(&[route], &[]).unwrap().routes;
+            let rate = |route: &Route| match route.endpoint.transport() {
+                Transport::Udp(udp) => udp.rate.map(u32::from),
+                _ => None,
+            };
+            routes.iter().map(rate).collect()
+        };
+        assert_eq!(
+            rates("gelf://a,gelf+udp://b:1?rate=50&queue=9,gelf+tcp://c"),
+            [Some(UDP_RATE), Some(50), None]
+        );
+        let [route] = &parsed(&["gelf://[::1]:7?queue=9"], &[]).unwrap().routes[..] else { panic!("one") };
+        let endpoint = &route.endpoint;
+        assert_eq!((endpoint.host(), endpoint.port(), endpoint.queue().max_messages), ("::1", 7, 9));
     }
 
     #[test]

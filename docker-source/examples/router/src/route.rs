@@ -1,16 +1,20 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
 use docker_source::{Container, InvalidNamePattern, NamePattern};
 use gelf_tokio::options::QueueOptions;
-use gelf_tokio::{Endpoint, InvalidEndpoint};
+use gelf_tokio::{Endpoint, InvalidEndpoint, Transport};
 
 use crate::print::Window;
 
 /// The options of a route besides those of its endpoint.
 const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
+
+/// The default limit of datagrams per second of a route over UDP.
+pub(crate) const UDP_RATE: u32 = 2000;
 
 /// Returns the default queue of a route: 8,192 lines and 8 MiB. A longer queue has no use, since Docker's log
 /// files hold the lines that are not read yet.
@@ -77,6 +81,20 @@ impl Route {
             once.push(option);
         }
         Ok(Self { endpoint, format, window: None, names })
+    }
+
+    /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down, so
+    /// a burst overruns the receiver's buffer, while Docker's log files hold the lines that wait here.
+    pub(crate) fn paced(mut self) -> Result<Self, InvalidRoute> {
+        if let Transport::Udp(udp) = self.endpoint.transport() {
+            let mut paced = *udp;
+            paced.rate = paced.rate.or(NonZeroU32::new(UDP_RATE));
+            let (port, queue) = (self.endpoint.port(), self.endpoint.queue());
+            self.endpoint = Endpoint::new(Transport::Udp(paced), self.endpoint.host())
+                .and_then(|endpoint| endpoint.with_port(port)?.with_queue(queue))
+                .map_err(InvalidRoute::Endpoint)?;
+        }
+        Ok(self)
     }
 
     /// Sets the host of messages, unless the route has one.
