@@ -38,7 +38,7 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://host?compat=vincit", "vincit-2017"),
         ("gelf://host?compat=docker&compat=docker", "twice"),
         ("gelf://host?host=%20", "blank"),
-        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name has only"),
+        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name may have only"),
         ("gelf://host?field._id=1", "\"field._id\": the field name 'id' is reserved"),
         ("gelf://host?field.container_name=x", "\"field.container_name\": the name is reserved"),
         ("gelf://host?field.type=ecs", "reserved"),
