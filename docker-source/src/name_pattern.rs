@@ -85,6 +85,27 @@ impl NamePattern {
         }
         rest.is_empty()
     }
+
+    /// Returns a character that a matching name needs to have and that no name in Docker has, if there is one.
+    /// Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
+    ///
+    /// ```
+    /// use docker_source::NamePattern;
+    ///
+    /// assert_eq!(NamePattern::new("web,db")?.impossible_character(), Some(','));
+    /// assert_eq!(NamePattern::new("web-*")?.impossible_character(), None);
+    /// # Ok::<(), docker_source::InvalidNamePattern>(())
+    /// ```
+    pub fn impossible_character(&self) -> Option<char> {
+        self.segments.iter().flat_map(|segment| &segment.matchers).find_map(|matcher| match matcher {
+            Matcher::Character(character) if !is_in_names(*character) => Some(*character),
+            _ => None,
+        })
+    }
+}
+
+fn is_in_names(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-')
 }
 
 impl FromStr for NamePattern {

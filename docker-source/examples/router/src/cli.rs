@@ -7,13 +7,15 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
-use crate::route::{Route, default_queue};
+use crate::logspout;
+use crate::route::{Route, UDP_RATE, default_queue};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
 gelf+https://. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
-  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*
+  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*; may be given
+                    several times, and then any of the patterns has to match
   compat=docker|micahhausler|vincit-2017
                     the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
   host=NAME         the host of messages (default the Engine's host name)
@@ -36,7 +38,10 @@ Environment:
                the host of messages for routes without host=; the file /etc/host_hostname takes precedence
 
 Containers with LOGSPOUT=ignore in their environment are not read.
-Exit status: 0 after SIGTERM or Ctrl-C, 1 after a permanent error, 2 for a wrong command line.";
+Variables of Logspout that the router does not support cause a warning; EXCLUDE_LABEL, EXCLUDE_LABELS and
+LOGSPOUT_TLS_* end the router, which would otherwise ship or trust too much.
+Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
+reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// The text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
@@ -47,6 +52,7 @@ fn after_help() -> String {
         let default = match name {
             "queue" => queue.max_messages.to_string(),
             "queue_bytes" => queue.max_bytes.to_string(),
+            "rate" => UDP_RATE.to_string(),
             _ => option.default.to_owned(),
         };
         help += &format!("  {name:<16}  {transports}: {values} (default {default})\n");
@@ -105,6 +111,8 @@ pub(crate) struct Options {
     pub(crate) drop_root: bool,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
+    /// Warnings to log at the start: one for each variable of Logspout that has no effect.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A command line that does not start the router.
@@ -123,8 +131,9 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Options, Exit> {
-    let arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
-    let mut texts = arguments.routes;
+    let mut arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
+    let warnings = logspout::check(&variable).map_err(Exit::Mistake)?;
+    let mut texts = std::mem::take(&mut arguments.routes);
     if texts.is_empty() {
         texts.extend(variable("ROUTE_URIS"));
     }
@@ -133,8 +142,9 @@ pub(crate) fn parse(
         // Variables are expanded before the split, as in Logspout, so one may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
-            let route =
-                Route::parse(uri).map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
+            let route = Route::parse(uri)
+                .and_then(Route::paced)
+                .map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
             routes.push(route);
         }
     }
@@ -148,7 +158,8 @@ pub(crate) fn parse(
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    Ok(Options { routes, print: arguments.print, drop_root: arguments.drop_root, log_level })
+    let Arguments { print, drop_root, .. } = arguments;
+    Ok(Options { routes, print, drop_root, log_level, warnings })
 }
 
 /// Shortens clap's paragraph about a mistake to one line.
@@ -194,6 +205,7 @@ fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gelf_tokio::Transport;
 
     fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Exit> {
         let arguments = ["gelf-router"].iter().chain(arguments).map(OsString::from);
@@ -220,6 +232,25 @@ mod tests {
         let environment = [("ROUTE_URIS", "gelf://from-env,gelf://too")];
         assert_eq!(routes(&[], &environment).len(), 2);
         assert_eq!(routes(&["gelf://argument"], &environment), routes(&["gelf://argument"], &[]));
+    }
+
+    #[test]
+    fn a_route_over_udp_is_paced_unless_it_has_a_rate() {
+        let rates = |route: &str| -> Vec<_> {
+            let routes = parsed(&[route], &[]).unwrap().routes;
+            let rate = |route: &Route| match route.endpoint.transport() {
+                Transport::Udp(udp) => udp.rate.map(u32::from),
+                _ => None,
+            };
+            routes.iter().map(rate).collect()
+        };
+        assert_eq!(
+            rates("gelf://a,gelf+udp://b:1?rate=50&queue=9,gelf+tcp://c"),
+            [Some(UDP_RATE), Some(50), None]
+        );
+        let [route] = &parsed(&["gelf://[::1]:7?queue=9"], &[]).unwrap().routes[..] else { panic!("one") };
+        let endpoint = &route.endpoint;
+        assert_eq!((endpoint.host(), endpoint.port(), endpoint.queue().max_messages), ("::1", 7, 9));
     }
 
     #[test]

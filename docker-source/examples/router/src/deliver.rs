@@ -6,13 +6,15 @@
 //! is sent again on the next one. Over UDP a host without a listener refuses datagrams. Their lines are
 //! dropped and counted, since nothing indicates when the host would accept them.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use docker_source::Record;
 use docker_source::gelf::GelfFormatter;
-use gelf_tokio::{Client, Driver, DropReason, NotQueued, Outcome, Receipts};
+use gelf_tokio::{Client, Driver, DropReason, NotQueued, Outcome, Receipts, Transport};
+use tokio::time::{Instant, sleep_until};
 
 use crate::print::Window;
 use crate::receipt::LineReceipt;
@@ -44,7 +46,8 @@ pub(crate) struct Destination {
 /// Returns an error if the TLS files are missing or invalid.
 pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> {
     let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
-    let tally = Tally::new(client.observer());
+    let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
+    let tally = Tally::new(client.observer(), is_udp);
     let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
     let formatter = GelfFormatter::new(route.format.clone());
     Ok((Delivery { client, formatter, window: route.window.clone() }, destination, tally))
@@ -69,21 +72,101 @@ impl Destination {
     pub(crate) async fn run(self) {
         let Self { name, driver, mut receipts } = self;
         let hear = async {
-            while let Some((line, outcome)) = receipts.recv().await {
-                match outcome {
-                    Outcome::Dropped(reason) if is_due_to_line(reason) => {
-                        let container = line.container.name();
-                        tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
+            let mut warnings = DropWarnings::default();
+            loop {
+                let heard = tokio::select! {
+                    heard = receipts.recv() => heard,
+                    () = warnings.due() => {
+                        warnings.summarize(&name);
+                        continue;
                     }
-                    _ => {}
+                };
+                match heard {
+                    Some((line, Outcome::Dropped(reason))) if is_due_to_line(reason) => {
+                        if warnings.dropped(Instant::now()) {
+                            let container = line.container.name();
+                            tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
+                        }
+                    }
+                    Some(_) => {}
+                    None => break,
                 }
             }
+            warnings.summarize(&name);
         };
         tokio::join!(driver.run(), hear);
+    }
+}
+
+/// The shortest time between two warnings about dropped lines of a route. Without a limit, a destination that
+/// rejects each line makes the router log as much as it reads, and another agent that reads this log would feed
+/// it for ever.
+const WARN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Limits the warnings about dropped lines: the first at once, then a count every [`WARN_INTERVAL`].
+#[derive(Debug, Default)]
+struct DropWarnings {
+    next: Option<Instant>,
+    /// The lines that were dropped since the last warning.
+    untold: u64,
+}
+
+impl DropWarnings {
+    /// Counts a dropped line, and returns whether it is to be logged by itself.
+    fn dropped(&mut self, now: Instant) -> bool {
+        let is_first = self.untold == 0 && self.next.is_none_or(|next| now >= next);
+        if is_first {
+            self.next = Some(now + WARN_INTERVAL);
+        } else {
+            self.untold += 1;
+        }
+        is_first
+    }
+
+    /// Waits until the lines that were dropped since the last warning are to be logged.
+    async fn due(&self) {
+        match self.next {
+            Some(next) if self.untold > 0 => sleep_until(next).await,
+            _ => pending().await,
+        }
+    }
+
+    /// Logs the number of lines that were dropped since the last warning.
+    fn summarize(&mut self, destination: &str) {
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 {
+            self.next = Some(Instant::now() + WARN_INTERVAL);
+            tracing::warn!(destination, "{untold} more lines were dropped since the last warning");
+        }
     }
 }
 
 /// Returns whether the reason is the line itself, not the state of the destination.
 fn is_due_to_line(reason: DropReason) -> bool {
     matches!(reason, DropReason::TooLarge | DropReason::DatagramTooLong | DropReason::Rejected(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_lines_are_logged_once_and_then_counted_every_30_s() {
+        let mut warnings = DropWarnings::default();
+        let start = Instant::now();
+        assert!(warnings.dropped(start));
+        for _ in 0..1000 {
+            assert!(!warnings.dropped(Instant::now()));
+        }
+        warnings.due().await;
+        assert_eq!((start.elapsed(), warnings.untold), (WARN_INTERVAL, 1000));
+        warnings.summarize("gelf://h");
+        // The count is a warning, too: the next line is not logged by itself.
+        assert!(!warnings.dropped(Instant::now()));
+        warnings.due().await;
+        assert_eq!(start.elapsed(), 2 * WARN_INTERVAL);
+        warnings.summarize("gelf://h");
+        tokio::time::advance(WARN_INTERVAL).await;
+        assert!(warnings.dropped(Instant::now()));
+    }
 }

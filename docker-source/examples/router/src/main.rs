@@ -1,12 +1,13 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `route` and `host` parse the configuration, `privileges` drops root, `run` joins the source of
+//! `cli`, `route`, `host` and `logspout` parse the configuration, `privileges` drops root, `run` joins the source of
 //! records with the routes, `deliver` sends a route's records, `tally` counts them, and `print` is the
 //! receiver of `--print`.
 
 mod cli;
 mod deliver;
 mod host;
+mod logspout;
 mod print;
 mod privileges;
 mod receipt;
@@ -44,6 +45,12 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_max_level(LevelFilter::from_level(options.log_level))
         .init();
+    for warning in &options.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = privileges::raise_descriptor_limit() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
     if options.drop_root {
         match privileges::drop_root(&engine) {
             privileges::Root::Absent => {}

@@ -45,6 +45,22 @@ pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
     dropped.unwrap_or_else(Root::Kept)
 }
 
+/// Raises the soft limit of open files to the hard limit. Each followed container needs a connection to the
+/// Engine, and the usual soft limit of 1,024 exists for programs that use `select(2)`.
+#[cfg(target_os = "linux")]
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    Ok(())
+}
+
 /// Returns the group that may read and write the socket.
 fn group_of(socket: &Metadata) -> Result<u32, String> {
     if [0o060, 0o006].iter().any(|rights| socket.mode() & rights == *rights) {

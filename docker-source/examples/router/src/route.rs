@@ -1,16 +1,20 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
 use docker_source::{Container, InvalidNamePattern, NamePattern};
 use gelf_tokio::options::QueueOptions;
-use gelf_tokio::{Endpoint, InvalidEndpoint};
+use gelf_tokio::{Endpoint, InvalidEndpoint, Transport};
 
 use crate::print::Window;
 
 /// The options of a route besides those of its endpoint.
 const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
+
+/// The default limit of datagrams per second of a route over UDP.
+pub(crate) const UDP_RATE: u32 = 2000;
 
 /// Returns the default queue of a route: 8,192 lines and 8 MiB. A longer queue has no use, since Docker's log
 /// files hold the lines that are not read yet.
@@ -27,7 +31,8 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
-    name: Option<NamePattern>,
+    /// The patterns of container names, any of which has to match; none selects all containers.
+    names: Vec<NamePattern>,
 }
 
 /// The destination, without the queue if it is the default of routes.
@@ -47,7 +52,7 @@ impl Route {
         let (endpoint, options) =
             Endpoint::parse_with_defaults(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
         let mut format = GelfFormat::default();
-        let mut name = None;
+        let mut names = Vec::new();
         let mut once = Vec::new();
         for (option, value) in options {
             if let Some(field) = option.strip_prefix("field.") {
@@ -56,9 +61,14 @@ impl Route {
                 continue;
             }
             match option.as_str() {
-                // The first of several counts, as in Logspout.
-                "filter.name" if name.is_some() => continue,
-                "filter.name" => name = Some(NamePattern::new(&value).map_err(InvalidRoute::Name)?),
+                "filter.name" => {
+                    let pattern = NamePattern::new(&value).map_err(InvalidRoute::Name)?;
+                    if let Some(character) = pattern.impossible_character() {
+                        return Err(InvalidRoute::NoSuchName { character });
+                    }
+                    names.push(pattern);
+                    continue;
+                }
                 _ if once.contains(&option) => {
                     return Err(InvalidRoute::Endpoint(InvalidEndpoint::Repeated { name: option }));
                 }
@@ -70,7 +80,21 @@ impl Route {
             }
             once.push(option);
         }
-        Ok(Self { endpoint, format, window: None, name })
+        Ok(Self { endpoint, format, window: None, names })
+    }
+
+    /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down, so
+    /// a burst overruns the receiver's buffer, while Docker's log files hold the lines that wait here.
+    pub(crate) fn paced(mut self) -> Result<Self, InvalidRoute> {
+        if let Transport::Udp(udp) = self.endpoint.transport() {
+            let mut paced = *udp;
+            paced.rate = paced.rate.or(NonZeroU32::new(UDP_RATE));
+            let (port, queue) = (self.endpoint.port(), self.endpoint.queue());
+            self.endpoint = Endpoint::new(Transport::Udp(paced), self.endpoint.host())
+                .and_then(|endpoint| endpoint.with_port(port)?.with_queue(queue))
+                .map_err(InvalidRoute::Endpoint)?;
+        }
+        Ok(self)
     }
 
     /// Sets the host of messages, unless the route has one.
@@ -83,18 +107,39 @@ impl Route {
 
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        self.name.as_ref().is_none_or(|pattern| pattern.matches(container.name()))
+        !is_agent(container)
+            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name())))
     }
+}
+
+/// The label that the image carries, see `deploy/Dockerfile`.
+const AGENT_LABEL: &str = "gelf-router.agent";
+
+/// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host that
+/// read each other's diagnostics could feed each other for ever.
+fn is_agent(container: &Container) -> bool {
+    let program = container.command().split(' ').next().unwrap_or_default();
+    container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")
 }
 
 /// The error for a text that is not a route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
-    Compat { value: String, error: InvalidCompat },
+    Compat {
+        value: String,
+        error: InvalidCompat,
+    },
     Endpoint(InvalidEndpoint),
-    Field { option: String, error: InvalidField },
+    Field {
+        option: String,
+        error: InvalidField,
+    },
     Host(InvalidHost),
     Name(InvalidNamePattern),
+    /// The pattern has a character that no container name has.
+    NoSuchName {
+        character: char,
+    },
 }
 
 impl fmt::Display for InvalidRoute {
@@ -105,6 +150,11 @@ impl fmt::Display for InvalidRoute {
             Self::Field { option, error } => write!(f, "{option:?}: {error}"),
             Self::Host(error) => write!(f, "host: {error}"),
             Self::Name(error) => write!(f, "filter.name: {error}"),
+            Self::NoSuchName { character } => write!(
+                f,
+                "filter.name: no container name has the character {character:?}; for several patterns, give the \
+                 option several times"
+            ),
         }
     }
 }

@@ -40,7 +40,11 @@ impl Failure {
     }
 }
 
-/// Ships until SIGTERM or Ctrl-C, then delivers the lines that were read by that time.
+/// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
+///
+/// # Errors
+/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has to
+/// run as long as the router, or if lines that were read are given up at the end.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -71,17 +75,25 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
 
     let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
-    tokio::select! {
-        () = pump(&mut source, &mut outputs.routes, &mut stop) => {}
+    let mut is_unread = false;
+    let pumped = tokio::select! {
+        pumped = pump(&mut source, &mut outputs.routes, &mut stop) => pumped,
+        failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
         reason = printer_ended(&mut printer) => {
-            // The reader of stdout has ended, as `head` does.
+            // The reader of stdout has ended, as `head` does, and wants no further lines.
             tracing::info!("stdout is closed: {reason}");
+            is_unread = true;
             stop.ask();
+            Ok(())
         }
+    };
+    if pumped.is_err() {
+        // The other destinations get the lines that were read, within the grace period.
+        stop.ask();
     }
     source.stop();
     outputs.printer = printer;
-    outputs.finish(&mut stop).await;
+    let undelivered = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
         "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
@@ -92,6 +104,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    pumped?;
+    let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
+    if given_up > 0 && !is_unread {
+        return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
+    }
     Ok(())
 }
 
@@ -110,27 +127,44 @@ fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     Ok(())
 }
 
+/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be read
+/// for nobody.
+async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
+    match deliveries.join_next().await {
+        Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),
+        Some(Ok(())) | None => Failure::refused("the delivery to a destination ended early"),
+    }
+}
+
 /// Passes each record to the routes that select its container. After a signal, returns once the records that
 /// were read by then are passed on.
-async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) {
+///
+/// # Errors
+/// Returns an error if the source ends before a signal.
+async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
             record = source.next() => record,
             () = stop.asked(), if !stopping => {
-                tracing::info!("shutting down: delivering the lines that were read");
                 stopping = true;
                 source.stop();
                 continue;
             }
         };
-        let Some(record) = record else { return };
+        let Some(record) = record else {
+            return if stopping {
+                Ok(())
+            } else {
+                Err(Failure::refused("reading from the Engine ended early"))
+            };
+        };
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
         for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
             route.tally.routed();
             if stop.unless_over(route.delivery.send(&record)).await.is_none() {
-                return;
+                return Ok(());
             }
         }
     }
@@ -183,8 +217,9 @@ impl Outputs {
         Ok(Self { routes: queues, deliveries, printer })
     }
 
-    /// Waits until all lines are delivered and printed, or the grace period is over.
-    async fn finish(self, stop: &mut Stop) {
+    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
+    /// lines that were routed and not delivered.
+    async fn finish(self, stop: &mut Stop) -> u64 {
         let Self { routes, mut deliveries, printer } = self;
         let tallies: Vec<_> =
             routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
@@ -199,14 +234,17 @@ impl Outputs {
                 }
             }
         };
-        let complete = stop.unless_over(all).await.is_some();
+        stop.unless_over(all).await;
+        let mut undelivered = 0;
         for (destination, tally) in tallies {
             let lost = tally.in_flight();
-            if lost > 0 || !complete {
-                tracing::warn!(destination, "the grace period is over: {lost} lines were not delivered");
+            if lost > 0 {
+                tracing::warn!(destination, "{}: {lost} lines were not delivered", stop.cause());
             }
             tracing::info!(destination, "{tally}");
+            undelivered += lost;
         }
+        undelivered
     }
 }
 
@@ -221,25 +259,33 @@ enum Stage {
     Running,
     /// A signal arrived.
     Asked,
-    /// The grace period is over, or a second signal arrived.
-    Over,
+    /// The grace period is over.
+    GraceOver,
+    /// A second signal arrived within the grace period.
+    AskedAgain,
 }
 
 impl Stop {
     fn new() -> std::io::Result<Self> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
         let (sender, stage) = watch::channel(Stage::Running);
         let from_within = Arc::new(Notify::new());
         let asked_within = from_within.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = next_signal(&mut terminate, &mut interrupt) => {}
+                () = signals.next() => {}
                 () = asked_within.notified() => {}
             }
+            tracing::info!("shutting down: delivering the lines that were read");
             sender.send_replace(Stage::Asked);
-            let _ = tokio::time::timeout(GRACE, next_signal(&mut terminate, &mut interrupt)).await;
-            sender.send_replace(Stage::Over);
+            sender.send_replace(match tokio::time::timeout(GRACE, signals.next()).await {
+                Ok(()) => Stage::AskedAgain,
+                Err(_) => Stage::GraceOver,
+            });
         });
         Ok(Self { stage, from_within })
     }
@@ -247,6 +293,20 @@ impl Stop {
     /// Shuts down as a signal does.
     fn ask(&self) {
         self.from_within.notify_one();
+    }
+
+    /// Returns whether lines are no longer waited for.
+    fn is_over(&self) -> bool {
+        *self.stage.borrow() >= Stage::GraceOver
+    }
+
+    /// Returns the reason why lines are given up.
+    fn cause(&self) -> &'static str {
+        match *self.stage.borrow() {
+            Stage::Running | Stage::Asked => "the delivery ended early",
+            Stage::GraceOver => "the grace period is over",
+            Stage::AskedAgain => "a second signal arrived",
+        }
     }
 
     /// Waits for the first signal.
@@ -259,9 +319,10 @@ impl Stop {
         self.unless(Stage::Asked, work).await
     }
 
-    /// Returns the result of `work`, or `None` if the grace period is over first.
+    /// Returns the result of `work`, or `None` if the grace period is over or a second signal arrives
+    /// first.
     async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        self.unless(Stage::Over, work).await
+        self.unless(Stage::GraceOver, work).await
     }
 
     async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
@@ -280,9 +341,19 @@ impl Stop {
     }
 }
 
-async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the router.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

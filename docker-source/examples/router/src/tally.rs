@@ -8,16 +8,19 @@ use gelf_tokio::stats::ClientStats;
 
 use crate::receipt::LineReceipt;
 
-/// The counters of a route: `routed = delivered + dropped by reason + in flight`.
+/// The counters of a route: `routed = delivered + dropped by reason + in flight`; over UDP `sent` instead of
+/// `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
     client: Observer<LineReceipt>,
+    /// Whether the transport is UDP, which reports that a line was sent and never that it arrived.
+    is_udp: bool,
 }
 
 impl Tally {
-    pub(crate) fn new(client: Observer<LineReceipt>) -> Self {
-        Self { routed: AtomicU64::new(0), client }
+    pub(crate) fn new(client: Observer<LineReceipt>, is_udp: bool) -> Self {
+        Self { routed: AtomicU64::new(0), client, is_udp }
     }
 
     pub(crate) fn routed(&self) {
@@ -32,7 +35,7 @@ impl Tally {
     fn figures(&self) -> Figures {
         // `routed` is counted first and read last, so that the sum of the others never exceeds it.
         let client = self.client.stats();
-        Figures { client, routed: self.routed.load(Ordering::Acquire) }
+        Figures { client, is_udp: self.is_udp, routed: self.routed.load(Ordering::Acquire) }
     }
 }
 
@@ -46,6 +49,7 @@ impl fmt::Display for Tally {
 struct Figures {
     routed: u64,
     client: ClientStats,
+    is_udp: bool,
 }
 
 impl Figures {
@@ -61,7 +65,8 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dropped = self.client.dropped;
-        write!(f, "{} lines routed = {} delivered", self.routed, self.client.delivered())?;
+        let done = if self.is_udp { "sent" } else { "delivered" };
+        write!(f, "{} lines routed = {} {done}", self.routed, self.client.delivered())?;
         write!(f, " + {} dropped as refused + {} dropped as too large", dropped.refused, dropped.too_large)?;
         let full = dropped.queue_full + self.client.not_queued.full;
         let rare = [(full, "dropped for a full queue"), (dropped.rejected, "dropped as rejected")];
@@ -86,11 +91,11 @@ mod tests {
         client.sent = 3;
         client.dropped.refused = 2;
         client.dropped.too_large = 1;
-        let figures = Figures { routed: 10, client };
+        let figures = Figures { routed: 10, client, is_udp: true };
         assert_eq!(figures.in_flight(), 4);
         assert_eq!(
             figures.to_string(),
-            "10 lines routed = 3 delivered + 2 dropped as refused + 1 dropped as too large + 4 in flight"
+            "10 lines routed = 3 sent + 2 dropped as refused + 1 dropped as too large + 4 in flight"
         );
     }
 
@@ -102,7 +107,7 @@ mod tests {
         client.dropped.rejected = 2;
         client.dropped.system = 3;
         client.not_queued.full = 4;
-        let figures = Figures { routed: 12, client };
+        let figures = Figures { routed: 12, client, is_udp: false };
         assert_eq!(
             figures.to_string(),
             "12 lines routed = 1 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \

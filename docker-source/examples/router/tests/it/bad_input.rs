@@ -29,6 +29,9 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://user@host", "user"),
         ("gelf://host?colour=red", "compression"),
         ("gelf://host?filter.name=%5Ba", "filter.name"),
+        ("gelf://host?filter.name=a%2Cb", "no container name has the character ','"),
+        ("gelf://host?filter.name=ok&filter.name=shop%20*", "no container name has the character ' '"),
+        ("\"gelf://host\"", "gelf://"),
         ("gelf://host?compression=brotli", "gzip"),
         ("gelf://host?datagram_size=12", "datagram_size"),
         ("gelf+tcp://host?compression=gzip", "compression"),
@@ -78,5 +81,13 @@ fn help_and_version_go_to_stdout_and_exit_status_0() {
         assert_eq!(output.status.code(), Some(0));
         assert!(output.stderr.is_empty());
         assert!(String::from_utf8(output.stdout).unwrap().contains(says), "{argument}");
+    }
+}
+
+#[test]
+fn a_variable_of_logspout_that_must_not_be_ignored_is_one_line_and_exit_status_2() {
+    for name in ["EXCLUDE_LABEL", "EXCLUDE_LABELS", "LOGSPOUT_TLS_CA_CERTS"] {
+        let line = one_line(&router(&["gelf://h"], &[(name, "secret")]), 2);
+        assert!(line.starts_with(&format!("gelf-router: {name} is set and not supported: ")), "{line}");
     }
 }

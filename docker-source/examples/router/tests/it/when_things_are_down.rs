@@ -11,6 +11,7 @@ use crate::common::{Router, TIMEOUT, figure};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{Container, ContainerOptions, Fault, Options, SimulatedEngine, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 async fn engine_with(name: &str) -> (SimulatedEngine, Container) {
@@ -164,11 +165,8 @@ async fn lines_that_a_udp_destination_refuses_are_counted() {
     }
     router.wait_for("the destination is down");
     let (_, logged) = router.terminate();
-    let (routed, delivered, refused) = (
-        figure(&logged, "lines routed"),
-        figure(&logged, "delivered"),
-        figure(&logged, "dropped as refused"),
-    );
+    let (routed, delivered, refused) =
+        (figure(&logged, "lines routed"), figure(&logged, "sent"), figure(&logged, "dropped as refused"));
     assert_eq!((routed, figure(&logged, "in flight")), (20, 0), "{logged:#?}");
     assert_eq!(routed, delivered + refused, "{logged:#?}");
     assert!(refused > 0, "{logged:#?}");
@@ -216,10 +214,72 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     for _ in 0..10 {
         router.next_line();
     }
-    let (_, logged) = router.terminate();
+    router.signal("HUP");
+    let (status, _, logged) = router.wait();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    assert!(
+        logged.last().unwrap().contains("the grace period is over: 10 lines were given up"),
+        "{logged:#?}"
+    );
+    // The printer got all of its lines, so only one destination has a warning.
+    assert_eq!(count(&logged, "lines were not delivered"), 1, "{logged:#?}");
     let logged: Vec<_> = logged.into_iter().filter(|line| line.contains("destination=\"gelf+tcp:")).collect();
     assert_eq!((figure(&logged, "delivered"), figure(&logged, "in flight")), (0, 10), "{logged:#?}");
     assert_eq!(count(&logged, "10 lines were not delivered"), 1, "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed() {
+    let (engine, container) = engine_with("web").await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{closed}?queue=10")]);
+    router.wait_until_ready();
+    for number in 0..100 {
+        container.line(Stream::Stdout, format!("line {number}"));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    router.signal("TERM");
+    router.wait_for("shutting down");
+    router.signal("INT");
+    let (status, _, logged) = router.wait();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    assert_eq!(count(&logged, "the grace period is over"), 0, "{logged:#?}");
+    let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
+    assert_eq!(figure(&logged, "lines read"), given_up, "{logged:#?}");
+    assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() {
+    let (engine, container) = engine_with("web").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = vec![0; 64 * 1024];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+                    if stream.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+http://{address}/gelf")]);
+    router.wait_until_ready();
+    for number in 0..500 {
+        container.line(Stream::Stdout, format!("line {number}"));
+    }
+    router.wait_for("a line was dropped");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (_, logged) = router.terminate();
+    assert_eq!(figure(&logged, "dropped as rejected"), 500, "{logged:#?}");
+    // One of the client, one of the first line, and the count.
+    assert_eq!(count(&logged, "WARN"), 3, "{logged:#?}");
+    assert_eq!(figure(&logged, "more lines were dropped"), 499, "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
