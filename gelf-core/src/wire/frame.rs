@@ -20,7 +20,8 @@ pub enum Delimiter {
 }
 
 impl Delimiter {
-    const fn byte(self) -> u8 {
+    /// Returns the byte that ends a frame.
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Newline => b'\n',
             Self::Nul => 0,
