@@ -19,7 +19,7 @@ struct User {
     name: String,
 }
 
-fn main() -> Result<(), gelf_core::SerializeError> {
+fn main() {
     let request = Request {
         method: "GET",
         path: "/orders/4711".to_owned(),
@@ -28,8 +28,7 @@ fn main() -> Result<(), gelf_core::SerializeError> {
         user: Some(User { id: 7, name: "Zoë".to_owned() }),
         tags: vec!["edge", "retry"],
     };
-    let message =
-        Message::new("web-1", "upstream failed").with_level(Level::Error).with_serialized(&request)?;
+    let message = Message::new("web-1", "upstream failed").with_level(Level::Error).with_serialized(&request);
 
     let mut payload = BytesMut::new();
     for booleans in [Booleans::Strings, Booleans::Json] {
@@ -37,5 +36,4 @@ fn main() -> Result<(), gelf_core::SerializeError> {
         Encoder::new().with_booleans(booleans).encode(&message, &mut payload);
         println!("{}", String::from_utf8_lossy(&payload));
     }
-    Ok(())
 }

@@ -5,9 +5,10 @@
 //! that list; a [strict](Decoder::strict) decoder makes the first deviation the error.
 //!
 //! Lenient decoding corrects deviations: a number in quotes becomes a number, `null` leaves the member out, a
-//! boolean stays a boolean, an array or object in a field becomes its JSON text, a level outside of 0 to 7
-//! becomes a field `level`, the last of two members with one name counts, and `message` or the first line of
-//! `full_message` replaces a missing `short_message`. Invalid UTF-8 becomes U+FFFD.
+//! boolean stays a boolean, an array or object in a field becomes its JSON text, a level or timestamp that
+//! cannot be read becomes a field `level` or `timestamp`, the last of two members with one name counts, and
+//! `message` or the first line of `full_message` replaces a missing `short_message`. Invalid UTF-8 becomes
+//! U+FFFD.
 
 mod json;
 mod members;
@@ -68,8 +69,11 @@ struct Limits {
 pub struct Decoded<'a> {
     /// The message.
     pub message: Message<'a>,
-    /// The deviations in the order in which they were found; at most a few for each member.
+    /// The deviations in the order in which they were found: one of a kind for each member, and at most
+    /// [`Decoder::MAX_DEVIATIONS`].
     pub deviations: Vec<Deviation>,
+    /// The number of deviations beyond [`Decoder::MAX_DEVIATIONS`].
+    pub further_deviations: usize,
 }
 
 /// Omits the buffers.
@@ -96,6 +100,9 @@ impl Decoder {
 
     /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+
+    /// The maximum number of deviations of a message that are reported one by one: 1,024. Others are counted.
+    pub const MAX_DEVIATIONS: usize = 1024;
 
     /// Creates a decoder that corrects and reports deviations.
     pub fn lenient() -> Self {
@@ -145,7 +152,8 @@ impl Decoder {
     pub fn decode<'a>(&mut self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
         let mut collector = Collector::default();
         self.decode_with(payload, &mut collector)?;
-        Ok(Decoded { message: collector.message, deviations: collector.deviations })
+        let Collector { message, deviations, further_deviations } = collector;
+        Ok(Decoded { message, deviations, further_deviations })
     }
 
     /// Decodes a payload and passes its parts to a [`Visitor`].
@@ -171,8 +179,8 @@ impl Decoder {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
-        self.deviations.push(Deviation { kind, offset });
-        self.decode_text(&String::from_utf8_lossy(payload), &mut Owning(visitor))
+        self.deviations.push(Deviation { kind, offset, count: 1 });
+        self.decode_text(&corrected(payload), &mut Owning(visitor))
     }
 
     fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
@@ -183,7 +191,7 @@ impl Decoder {
         let mut reader = Reader::new(text, *limits, deviations, scratch);
         reader.begin()?;
         let mut members = Members::new(names);
-        let mut count = 0;
+        let (mut count, mut report) = (0, Report::default());
         while let Some((name, offset)) = reader.name(count == 0)? {
             count += 1;
             if count > limits.max_members {
@@ -191,13 +199,73 @@ impl Decoder {
             }
             members.add(&mut reader, visitor, name, offset)?;
             if !reader.deviations.is_empty() {
-                reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
+                report.pass(reader.deviations, visitor);
             }
         }
         reader.end()?;
         members.finish(&mut reader, visitor)?;
-        reader.deviations.drain(..).for_each(|deviation| visitor.deviation(deviation));
+        report.pass(reader.deviations, visitor);
+        if report.further > 0 {
+            visitor.further_deviations(report.further);
+        }
         Ok(())
+    }
+}
+
+/// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does, but fast for bytes of which many
+/// are not.
+fn corrected(payload: &[u8]) -> String {
+    // A byte that is not ASCII becomes at most three.
+    let others = payload.iter().filter(|byte| !byte.is_ascii()).count();
+    let mut text = String::with_capacity(payload.len() + 2 * others);
+    let mut rest = payload;
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        let len = chunk.valid().len() + chunk.invalid().len();
+        (_, rest) = rest.split_at_checked(len).unwrap_or_default();
+        if chunk.invalid().is_empty() {
+            break;
+        }
+        text.push(char::REPLACEMENT_CHARACTER);
+        // Invalid bytes come together, with a few valid ones in between.
+        let mut valid = 0;
+        while let [byte, tail @ ..] = rest {
+            match byte {
+                0..0x80 if valid < 16 => {
+                    valid += 1;
+                    text.push(char::from(*byte));
+                }
+                // These begin no character.
+                0x80..0xc2 | 0xf5.. => {
+                    valid = 0;
+                    text.push(char::REPLACEMENT_CHARACTER);
+                }
+                _ => break,
+            }
+            rest = tail;
+        }
+    }
+    text
+}
+
+/// The deviations of a message that were passed on, and the number of all others.
+#[derive(Default)]
+struct Report {
+    passed: usize,
+    further: usize,
+}
+
+impl Report {
+    #[cold]
+    fn pass<'a>(&mut self, deviations: &mut Vec<Deviation>, visitor: &mut impl Visitor<'a>) {
+        for deviation in deviations.drain(..) {
+            if self.passed < Decoder::MAX_DEVIATIONS {
+                self.passed += 1;
+                visitor.deviation(deviation);
+            } else {
+                self.further += deviation.count;
+            }
+        }
     }
 }
 
@@ -210,6 +278,9 @@ pub struct Deviation {
     /// The byte offset of the member's name, or of the character. If the payload is not UTF-8, this is the
     /// offset in the corrected text.
     pub offset: usize,
+    /// The number of deviations of this kind in the member; `offset` is that of the first. Text that is not
+    /// UTF-8 counts once for the payload.
+    pub count: usize,
 }
 
 /// The member that a [`DeviationKind`] concerns.
@@ -250,7 +321,7 @@ pub enum DeviationKind {
     FieldValue,
     /// A string is not UTF-8.
     InvalidUtf8,
-    /// The level is not 0 to 7.
+    /// The level is not 0 to 7, and is kept as a field.
     LevelRange,
     /// An escape is half of a surrogate pair.
     LoneSurrogate,
@@ -262,7 +333,7 @@ pub enum DeviationKind {
     /// A field has the reserved name `_id`.
     ReservedField,
     /// The timestamp is further from the epoch than
-    /// [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is left out.
+    /// [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is kept as a field.
     TimestampRange,
     /// A comma precedes a closing bracket.
     TrailingComma,

@@ -27,7 +27,7 @@ use bytes::BytesMut;
 use crate::message::field::{numbered, sanitized};
 use crate::message::{FieldSet, Head, Message, Timestamp};
 use escape::{cut_to, escaped_len};
-use writer::{PLACEHOLDER, Writer, or_placeholder, write_head};
+use writer::{PLACEHOLDER, ValueOptions, Writer, or_placeholder, write_head};
 
 pub use writer::Booleans;
 
@@ -61,19 +61,41 @@ pub fn encode(message: &Message<'_>, dst: &mut BytesMut) {
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Encoder {
-    booleans: Booleans,
+    values: ValueOptions,
 }
 
 impl Encoder {
     /// Creates an encoder whose messages every known reader accepts.
     pub const fn new() -> Self {
-        Self { booleans: Booleans::Strings }
+        Self { values: ValueOptions::DEFAULT }
     }
 
     /// Sets how booleans are written.
     #[must_use]
     pub const fn with_booleans(mut self, booleans: Booleans) -> Self {
-        self.booleans = booleans;
+        self.values.booleans = booleans;
+        self
+    }
+
+    /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
+    /// between characters and ends in `…`, which is within the maximum if that is at least three bytes. By
+    /// default there is none.
+    ///
+    /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
+    /// with a value of more than 32,766 bytes.
+    ///
+    /// ```
+    /// use gelf_core::{Encoder, Message, bytes::BytesMut};
+    ///
+    /// let mut payload = BytesMut::new();
+    /// let message = Message::new("h", "m").try_field("body", "x".repeat(40_000))?;
+    /// Encoder::new().with_max_value_bytes(32_766).encode(&message, &mut payload);
+    /// assert!(payload.ends_with("x…\"}".as_bytes()));
+    /// # Ok::<(), gelf_core::InvalidFieldName>(())
+    /// ```
+    #[must_use]
+    pub const fn with_max_value_bytes(mut self, bytes: usize) -> Self {
+        self.values.max_bytes = bytes;
         self
     }
 
@@ -128,7 +150,7 @@ impl Encoder {
         match &message.head {
             Head::Host(Some(host)) => write_head(host, dst),
             Head::Host(None) => write_head(PLACEHOLDER, dst),
-            Head::Set(set) => set.write(self.booleans, |name| message.has_own(name), dst),
+            Head::Set(set) => set.write(self.values, |name| message.has_own(name), dst),
         }
         let full_len = texts.full_message.map_or(0, str::len);
         let mut writer = Writer::new(dst, texts.short_message.len() + full_len + 64 * message.fields.len());
@@ -150,11 +172,11 @@ impl Encoder {
         }
         if message.fields.iter().any(|(name, _)| name.is_foreign()) {
             for (name, (_, value)) in sent_names(message).iter().zip(&message.fields) {
-                writer.field(name, value, self.booleans);
+                writer.field(name, value, self.values);
             }
         } else {
             for (name, value) in &message.fields {
-                writer.field(name.as_str(), value, self.booleans);
+                writer.field(name.as_str(), value, self.values);
             }
         }
         if let Some(len) = texts.truncated {
@@ -430,6 +452,26 @@ mod tests {
         let mut dst = BytesMut::new();
         Encoder::new().with_booleans(Booleans::Json).encode(&message, &mut dst);
         assert_eq!(dst, r#"{"version":"1.1","host":"h","_a":true,"_b":"x","short_message":"s","_c":false}"#);
+    }
+
+    #[test]
+    fn values_beyond_the_maximum_are_cut_between_characters_and_marked() {
+        let digits = "1".repeat(30);
+        let set = FieldSet::builder("h").field(name("set"), "s".repeat(11)).field(name("yes"), true).build();
+        let message = set
+            .message("a message of any length")
+            .with_field(name("fits"), "0123456789")
+            .with_field(name("ascii"), "0123456789a")
+            .with_field(name("wide"), "éééééé")
+            .with_field(name("digits"), Number::parse(digits).unwrap());
+        let mut dst = BytesMut::new();
+        Encoder::new().with_max_value_bytes(10).encode(&message, &mut dst);
+        let own = r#""_fits":"0123456789","_ascii":"0123456…","_wide":"ééé…","_digits":"1111111…"}"#;
+        let head = r#"{"version":"1.1","host":"h","_set":"sssssss…","_yes":"true","short_message":"a message of any length","#;
+        assert_eq!(dst, format!("{head}{own}"));
+        let mut whole = BytesMut::new();
+        Encoder::new().with_max_value_bytes(30).encode(&message, &mut whole);
+        assert_eq!(whole, encoded(&message));
     }
 
     #[test]

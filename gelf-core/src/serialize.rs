@@ -34,11 +34,21 @@ const MAX_DEPTH: usize = 8;
 /// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) takes.
 const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
 
+/// The field that names the members that [`Message::with_serialized`] has left out.
+const SERIALIZE_ERROR: &str = "serialize_error";
+
+/// The maximum length of the text of that field, apart from its end.
+const MAX_ERROR_BYTES: usize = 1024;
+
 /// The separator between the name of a member and the name of its own member.
 const SEPARATOR: char = '_';
 
 impl Message<'_> {
     /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
+    ///
+    /// A message is never lost: members that cannot be added are left out, and the field `_serialize_error`
+    /// has their names and the reasons. [`set_serialized`](Self::set_serialized) adds all members or returns
+    /// an error.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -47,22 +57,31 @@ impl Message<'_> {
     /// struct Request<'a> { method: &'a str, status: u16, user: Option<&'a str>, tags: [&'a str; 2] }
     ///
     /// let request = Request { method: "GET", status: 502, user: None, tags: ["edge", "retry"] };
-    /// let message = Message::new("web-1", "upstream failed").with_serialized(&request)?;
+    /// let message = Message::new("web-1", "upstream failed").with_serialized(&request);
     /// assert_eq!(
     ///     message.to_string(),
     ///     r#"{"version":"1.1","host":"web-1","short_message":"upstream failed","_method":"GET","_status":502,"_tags":"[\"edge\",\"retry\"]"}"#
     /// );
-    /// # Ok::<(), gelf_core::SerializeError>(())
     /// ```
-    ///
-    /// # Errors
-    /// See [`SerializeError`].
-    pub fn with_serialized(mut self, value: &impl Serialize) -> Result<Self, SerializeError> {
-        self.set_serialized(value)?;
-        Ok(self)
+    #[must_use]
+    pub fn with_serialized(mut self, value: &impl Serialize) -> Self {
+        let mut flattener = Flattener { left_out: Some(LeftOut::default()), ..Flattener::default() };
+        let end = value.serialize(&mut flattener);
+        for (name, value) in flattener.fields {
+            self.set_sanitized_field(name, value);
+        }
+        let mut left_out = flattener.left_out.unwrap_or_default();
+        if let Err(error) = end {
+            left_out.add("", &error);
+        }
+        if left_out.count > 0 {
+            self.set_sanitized_field(SERIALIZE_ERROR, left_out.text());
+        }
+        self
     }
 
-    /// Adds the members of a struct or map in place; see [`with_serialized`](Self::with_serialized).
+    /// Adds the members of a struct or map in place, all or none; see
+    /// [`with_serialized`](Self::with_serialized).
     ///
     /// # Errors
     /// See [`SerializeError`]. The message is not changed.
@@ -142,9 +161,58 @@ struct Flattener {
     depth: usize,
     /// The lengths of the names of the members around it.
     outer: Vec<usize>,
+    /// The members that were left out; `None` if the first error ends the serialization.
+    left_out: Option<LeftOut>,
+}
+
+/// The members that were left out.
+#[derive(Default)]
+struct LeftOut {
+    count: usize,
+    /// The names and errors of the first members.
+    text: String,
+    /// The number of members in the text.
+    named: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: &str, error: &SerializeError) {
+        self.count += 1;
+        if self.text.len() >= MAX_ERROR_BYTES {
+            return;
+        }
+        self.named += 1;
+        let separator = if self.text.is_empty() { "" } else { "; " };
+        let colon = if name.is_empty() { "" } else { ": " };
+        self.text.push_str(&format!("{separator}{name}{colon}{error}"));
+        let end = (0..=MAX_ERROR_BYTES.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at));
+        self.text.truncate(end.unwrap_or_default());
+    }
+
+    fn text(mut self) -> String {
+        if self.count > self.named {
+            self.text.push_str(&format!("; and {} more", self.count - self.named));
+        }
+        self.text
+    }
 }
 
 impl Flattener {
+    /// Notes the error of the current member, and continues with the next one if members may be left out. An
+    /// endless value ends at the maximum of fields and errors.
+    fn leave_out(&mut self, error: SerializeError) -> Result<(), SerializeError> {
+        match &mut self.left_out {
+            Some(left_out) if error != SerializeError::TooManyFields => {
+                if left_out.count == MAX_FIELDS {
+                    return Err(SerializeError::TooManyFields);
+                }
+                left_out.add(&self.name, &error);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
     fn field(&mut self, value: impl Into<Value<'static>>) -> Result<(), SerializeError> {
         if self.depth == 0 {
             return Err(SerializeError::NotAMap);
@@ -180,9 +248,24 @@ impl Flattener {
 
     fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), SerializeError> {
         self.enter(key);
-        self.value(value)?;
+        self.content(value)?;
         self.leave();
         Ok(())
+    }
+
+    /// Serializes the value of the member that was entered, or leaves it out.
+    fn content<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
+        let depth = self.depth;
+        match self.value(value) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The error may be that of a member further down.
+                while self.depth > depth {
+                    self.leave();
+                }
+                self.leave_out(error)
+            }
+        }
     }
 
     /// Serializes the value of the member that was entered.
@@ -317,11 +400,11 @@ impl<'f> ser::Serializer for &'f mut Flattener {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Map<'f>, SerializeError> {
-        Ok(Map { flattener: self, of_variant: false })
+        Ok(Map { flattener: self, of_variant: false, key_is_left_out: false })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Map<'f>, SerializeError> {
-        Ok(Map { flattener: self, of_variant: false })
+        Ok(Map { flattener: self, of_variant: false, key_is_left_out: false })
     }
 
     fn serialize_struct_variant(
@@ -332,7 +415,7 @@ impl<'f> ser::Serializer for &'f mut Flattener {
         _: usize,
     ) -> Result<Map<'f>, SerializeError> {
         self.enter(variant);
-        Ok(Map { flattener: self, of_variant: true })
+        Ok(Map { flattener: self, of_variant: true, key_is_left_out: false })
     }
 }
 
@@ -393,6 +476,16 @@ serialize_elements!(
 struct Map<'f> {
     flattener: &'f mut Flattener,
     of_variant: bool,
+    /// Whether the last key was an error, so that its value is left out, too.
+    key_is_left_out: bool,
+}
+
+fn key_text<T: Serialize + ?Sized>(key: &T) -> Result<String, SerializeError> {
+    match serde_json::to_value(key)? {
+        serde_json::Value::String(text) => Ok(text),
+        key @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Ok(key.to_string()),
+        _ => Err(SerializeError::KeyWithoutText),
+    }
 }
 
 impl Map<'_> {
@@ -408,18 +501,22 @@ impl ser::SerializeMap for Map<'_> {
     type Error = SerializeError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
-        let key = match serde_json::to_value(key)? {
-            serde_json::Value::String(text) => text,
-            key @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => key.to_string(),
-            _ => return Err(SerializeError::KeyWithoutText),
-        };
-        self.flattener.enter(&key);
+        self.key_is_left_out = false;
+        match key_text(key) {
+            Ok(key) => self.flattener.enter(&key),
+            Err(error) => {
+                self.key_is_left_out = true;
+                self.flattener.leave_out(error)?;
+            }
+        }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
-        self.flattener.value(value)?;
-        self.flattener.leave();
+        if !self.key_is_left_out {
+            self.flattener.content(value)?;
+            self.flattener.leave();
+        }
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gelf_core::{Encoder, Message};
+use gelf_core::{Delimiter, Encoder, Message};
 use tokio::time::timeout;
 
 use crate::codec::is_framable;
@@ -104,6 +104,8 @@ thread_local! {
 pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,
+    /// The delimiter of frames, which no payload may have.
+    delimiter: Delimiter,
 }
 
 impl Client {
@@ -136,7 +138,8 @@ impl Client {
     /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank or has a null byte.
+    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank, or has a null byte or the
+    /// endpoint's delimiter.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -180,7 +183,7 @@ impl<R> Client<R> {
     ///
     /// # Errors
     /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is
-    /// blank or has a null byte.
+    /// blank, or has a null byte or the endpoint's delimiter.
     ///
     /// # Cancel safety
     /// As [`send_with_receipt`](Self::send_with_receipt).
@@ -309,7 +312,7 @@ impl<R> Client<R> {
     }
 
     fn check(&self, payload: &[u8], receipt: R) -> Result<R, NotQueued<R>> {
-        if is_framable(payload) {
+        if is_framable(payload, self.delimiter) {
             return Ok(receipt);
         }
         self.queue.count_not_queued(NotQueuedReason::Invalid);
@@ -320,7 +323,7 @@ impl<R> Client<R> {
 impl<R> Clone for Client<R> {
     fn clone(&self) -> Self {
         self.queue.add_client();
-        Self { queue: Arc::clone(&self.queue), encoder: self.encoder }
+        Self { queue: Arc::clone(&self.queue), encoder: self.encoder, delimiter: self.delimiter }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use gelf_core::{FrameTooLong, Framer, Message, encode};
+use gelf_core::{Delimiter, FrameTooLong, Framer, Message, encode};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
-/// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a null byte.
+/// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a delimiter, a null byte by
+/// default.
 ///
 /// As a decoder, it returns a frame that is too long as an item, since an error would end the stream. The
-/// last frame of a stream may lack the null byte. A frame shares the memory of the read buffer: copy a frame
+/// last frame of a stream may lack the delimiter. A frame shares the memory of the read buffer: copy a frame
 /// that you keep.
 ///
 /// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a
@@ -32,6 +33,7 @@ use tokio_util::codec::{Decoder, Encoder};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct GelfCodec {
+    delimiter: Delimiter,
     framer: Framer,
 }
 
@@ -44,7 +46,13 @@ impl GelfCodec {
     /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a
     /// delimiter.
     pub fn new_with_max_frame_len(max_frame_len: usize) -> Self {
-        Self { framer: Framer::new(max_frame_len) }
+        Self { delimiter: Delimiter::default(), framer: Framer::new(max_frame_len) }
+    }
+
+    /// Sets the delimiter, for both directions.
+    #[must_use = "the codec is returned"]
+    pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
+        Self { delimiter, framer: self.framer.with_delimiter(delimiter) }
     }
 
     /// Returns the number of frames that held nothing but white space; they are skipped.
@@ -70,7 +78,7 @@ impl Encoder<&Message<'_>> for GelfCodec {
     type Error = io::Error;
 
     fn encode(&mut self, message: &Message<'_>, dst: &mut BytesMut) -> io::Result<()> {
-        write_message(message, dst);
+        write_message(message, self.delimiter, dst);
         Ok(())
     }
 }
@@ -80,43 +88,48 @@ impl Encoder<Bytes> for GelfCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` if the payload is blank or has a null byte. Nothing is written then, and the stream
-    /// stays usable.
+    /// `InvalidInput` if the payload is blank, or has a null byte or the delimiter. Nothing is written then, and
+    /// the stream stays usable.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
-        write_payload(&payload, dst)
+        write_payload(&payload, self.delimiter, dst)
     }
 }
 
 /// Appends a frame: the payload that `write` appends, and the delimiter. Returns the length of the frame.
-pub(crate) fn write_frame(dst: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) -> usize {
+pub(crate) fn write_frame(
+    delimiter: Delimiter,
+    dst: &mut BytesMut,
+    write: impl FnOnce(&mut BytesMut),
+) -> usize {
     let before = dst.len();
     write(dst);
-    dst.put_u8(0);
+    dst.put_u8(delimiter.byte());
     dst.len() - before
 }
 
-/// Appends a message as a frame. An encoded message is never blank and has no null byte.
-pub(crate) fn write_message(message: &Message<'_>, dst: &mut BytesMut) {
-    write_frame(dst, |dst| encode(message, dst));
+/// Appends a message as a frame. An encoded message is never blank and has neither a null byte nor a line feed.
+pub(crate) fn write_message(message: &Message<'_>, delimiter: Delimiter, dst: &mut BytesMut) {
+    write_frame(delimiter, dst, |dst| encode(message, dst));
 }
 
 /// Appends a payload as a frame.
 ///
 /// # Errors
 /// `InvalidInput` if the payload is [not framable](is_framable). Nothing is written then.
-pub(crate) fn write_payload(payload: &[u8], dst: &mut BytesMut) -> io::Result<()> {
-    if !is_framable(payload) {
-        let error = "the payload is blank or has a null byte";
+pub(crate) fn write_payload(payload: &[u8], delimiter: Delimiter, dst: &mut BytesMut) -> io::Result<()> {
+    if !is_framable(payload, delimiter) {
+        let error = "the payload is blank, or has a null byte or the delimiter";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
     }
     dst.reserve(payload.len() + 1);
-    write_frame(dst, |dst| dst.put_slice(payload));
+    write_frame(delimiter, dst, |dst| dst.put_slice(payload));
     Ok(())
 }
 
-/// Returns whether a payload can be sent as a frame: it is not blank and has no null byte.
-pub(crate) fn is_framable(payload: &[u8]) -> bool {
-    !payload.trim_ascii().is_empty() && !payload.contains(&0)
+/// Returns whether a payload can be sent as a frame: it is not blank, and has neither a null byte nor the
+/// delimiter.
+pub(crate) fn is_framable(payload: &[u8], delimiter: Delimiter) -> bool {
+    !payload.trim_ascii().is_empty() && !payload.iter().any(|byte| *byte == 0 || *byte == delimiter.byte())
 }
 
 #[cfg(test)]
@@ -159,6 +172,21 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
         assert!(stream.is_empty());
+    }
+
+    #[test]
+    fn with_a_line_feed_as_delimiter_a_payload_is_a_line() {
+        let mut codec = GelfCodec::new().with_delimiter(Delimiter::Newline);
+        let mut stream = BytesMut::new();
+        codec.encode(&Message::new("h", "two\nlines"), &mut stream).unwrap();
+        for payload in ["{\n}", "{\0}"] {
+            let error = codec.encode(Bytes::from(payload), &mut stream).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        codec.encode(Bytes::from("{\r}"), &mut stream).unwrap();
+        let line = r#"{"version":"1.1","host":"h","short_message":"two\nlines"}"#;
+        assert_eq!(stream, format!("{line}\n{{\r}}\n"));
+        assert_eq!(frames(&mut codec, &[&stream]), [Ok(line.into()), Ok("{\r}".into())]);
     }
 
     #[test]

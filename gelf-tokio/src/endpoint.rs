@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 mod authority;
+mod basic;
 mod check;
 mod display;
 mod error;
@@ -15,6 +16,8 @@ mod table;
 use error::{shown, without_options};
 use scheme::Scheme;
 
+#[cfg(any(feature = "http", feature = "tls"))]
+pub(crate) use authority::without_zone;
 pub use error::InvalidEndpoint;
 pub use options::{HttpOptions, QueueOptions, TcpOptions, TlsOptions, Transport, UdpOptions, WhenFull};
 pub use table::EndpointOption;
@@ -38,15 +41,16 @@ pub use table::EndpointOption;
 /// | `gelf://HOST[:PORT]`, `gelf+udp://HOST[:PORT]` | UDP | |
 /// | `gelf+tcp://HOST[:PORT]` | TCP | |
 /// | `gelf+tls://HOST[:PORT]` | TCP with TLS | `tls` |
-/// | `gelf+http://HOST[:PORT][/PATH]` | HTTP/1.1 | `http` |
-/// | `gelf+https://HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
+/// | `gelf+http://[USER:PASSWORD@]HOST[:PORT][/PATH]` | HTTP/1.1 | `http` |
+/// | `gelf+https://[USER:PASSWORD@]HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
 /// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
-/// an IPv4 address, or an IPv6 address in brackets. A name is looked up at each connect. The path is sent as
-/// it is written; an empty path and `/` mean `/gelf`. A path of another scheme, a user or a fragment is an
-/// error.
+/// an IPv4 address, or an IPv6 address in brackets, which may have a zone: `[fe80::1%25eth0]` (RFC 6874), or
+/// with a bare `%` as curl takes it. A name is looked up at each connect. The path is sent as
+/// it is written; an empty path and `/` mean `/gelf`. User and password are percent-decoded and sent as Basic
+/// authentication. A path or a user of another scheme, or a fragment, is an error.
 ///
-/// Options follow as a query, in any order, each at most once:
+/// Options follow as a query, in any order, each at most once unless its row says that it may be repeated:
 /// `gelf://logs?compression=zlib&datagram_size=8192`. They are encoded as in HTML forms: `%2B` is a plus
 /// sign, and `+` a space. [`Display`](std::fmt::Display) writes only the options that differ from their
 /// defaults.
@@ -58,8 +62,8 @@ pub use table::EndpointOption;
 ///
 /// # Secrets
 ///
-/// The value of `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
+/// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
+/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///
@@ -187,17 +191,24 @@ impl Endpoint {
         }
         let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = location.split_at(location.find('/').unwrap_or(location.len()));
-        if authority.contains('@') {
-            return Err(InvalidEndpoint::User);
-        }
-        if !matches!(path, "" | "/") && !scheme.has_path() {
-            return Err(InvalidEndpoint::Path { path: without_options(path) });
-        }
-        let (host, port) = authority::read(authority)?;
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, authority),
+        };
         let (mut transport, mut queue) = (scheme.transport(), queue);
         if let Transport::Http(options) = &mut transport {
             path.clone_into(&mut options.path);
+            options.headers.extend(user.map(basic::authorization).transpose()?);
+        } else if user.is_some() {
+            return Err(InvalidEndpoint::User);
+        } else if !matches!(path, "" | "/") {
+            return Err(InvalidEndpoint::Path { path: without_options(path) });
         }
+        let (host, port) = authority::read(authority).map_err(|error| match rest.contains('@') {
+            // The text in place of the host may be the begin of a password.
+            true if user.is_none() => InvalidEndpoint::UserInfo,
+            _ => error,
+        })?;
         let own = query::read(query, own_options, &mut transport, &mut queue)?;
         let (transport, queue) = (check::transport(transport)?, check::queue(queue)?);
         Ok((Self { transport, host, port, queue }, own))
@@ -213,7 +224,7 @@ impl Endpoint {
         self.queue
     }
 
-    /// Returns the host: a name or an address. An IPv6 address has no brackets.
+    /// Returns the host: a name or an address. An IPv6 address has no brackets; its zone follows `%`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -330,8 +341,8 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, filter.name, queue, queue_bytes, \
-             user_timeout, when_full"
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, filter.name, queue, queue_bytes, \
+             reconnect, user_timeout, when_full"
         );
     }
 
@@ -347,8 +358,8 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "unknown option \"{name}\": use compression, connect_timeout, field.*, queue, queue_bytes, \
-                     user_timeout, when_full"
+                    "unknown option \"{name}\": use compression, connect_timeout, delimiter, field.*, queue, queue_bytes, \
+                     reconnect, user_timeout, when_full"
                 )
             );
         }

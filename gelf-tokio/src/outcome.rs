@@ -44,7 +44,7 @@ pub enum DropReason {
     /// The destination's host reports that no program listens there, before the next message is sent or
     /// within 10 ms. Over UDP.
     Refused,
-    /// The receiver has answered with this status, which is final. Over HTTP.
+    /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over HTTP.
     Rejected(u16),
     /// The operating system did not take the message, for another reason. Over UDP.
     System(io::ErrorKind),
@@ -90,7 +90,8 @@ pub enum NotQueuedReason {
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), only if all messages
     /// are in flight; with [`WhenFull::Wait`](crate::WhenFull::Wait), only from the methods `try_send*`.
     Full,
-    /// The payload is blank or has a null byte, which no transport carries.
+    /// The payload is blank or has a null byte, which no transport carries, or it has the endpoint's
+    /// [delimiter](crate::options::TcpOptions::delimiter).
     Invalid,
     /// The message is longer than the queue's limit of bytes.
     TooLarge,
@@ -101,7 +102,7 @@ impl fmt::Display for NotQueuedReason {
         f.write_str(match self {
             Self::Closed => "the client is closed",
             Self::Full => "the queue is full",
-            Self::Invalid => "the payload is blank or has a null byte",
+            Self::Invalid => "the payload is blank, or has a null byte or the delimiter",
             Self::TooLarge => "the message is longer than the queue may be",
         })
     }

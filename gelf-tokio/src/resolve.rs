@@ -56,6 +56,15 @@ mod tests {
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 99));
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_zone_of_an_address_is_its_scope() {
+        for host in ["fe80::1%lo", "fe80::1%1"] {
+            let found = addresses(&SystemResolver, host, 99).await.unwrap();
+            assert_eq!(found, ["[fe80::1%1]:99".parse().unwrap()], "{host}");
+        }
+    }
+
     #[tokio::test]
     async fn no_address_is_an_error() {
         #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! TLS 1.2 and 1.3 below TCP and HTTP, by rustls with ring.
 //!
 //! Certificates and keys are PEM files. A file that has changed is read again: by a sender before each
-//! connect, by a receiver before each handshake. Sessions are never resumed, so that the current files apply
-//! to each connection.
+//! connect, by a receiver before a handshake, once a second at most. Sessions are never resumed, so that the
+//! current files apply to each connection.
 
 use std::io;
 use std::sync::Arc;
@@ -22,11 +22,13 @@ mod handshake_error;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verifier;
 
 pub use acceptor::{ReceiverTls, ReceiverTlsStats};
 pub(crate) use ack_map::AckMap;
 pub use config_error::TlsConfigError;
 pub(crate) use connector::Connector;
+pub use connector::tls_config_from_pem;
 pub(crate) use counting::Counting;
 
 /// Returns the provider of algorithms. It is always explicit, since a process with several rustls providers

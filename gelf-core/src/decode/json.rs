@@ -37,7 +37,7 @@ impl<'a> Json<'a> {
 pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
-    /// The deviations that have not been passed on yet, in the order of the text.
+    /// The deviations of the current member, one of each kind.
     pub(super) deviations: &'d mut Vec<Deviation>,
     /// The buffer for strings with escapes, as long as the longest string so far.
     scratch: &'d mut Vec<u8>,
@@ -61,10 +61,18 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Records a deviation; in strict mode, returns it as the error.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
+        self.deviate_times(kind, offset, 1)
+    }
+
+    /// Records several deviations of a kind, of which the first is at the offset.
+    fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
-        self.deviations.push(Deviation { kind, offset });
+        match self.deviations.iter_mut().find(|known| known.kind == kind) {
+            Some(known) => known.count += count,
+            None => self.deviations.push(Deviation { kind, offset, count }),
+        }
         Ok(())
     }
 
@@ -227,9 +235,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                     objects >>= 1;
                     depth -= 1;
                 }
-                _ => {
-                    self.scalar()?;
-                }
+                _ => self.skip_scalar()?,
             }
             // A value has ended, and the containers around it may end, too.
             loop {
@@ -254,10 +260,24 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
+    /// Skips a string, a number or a word. The shortest, of which there can be millions, come first.
+    #[inline(always)]
+    fn skip_scalar(&mut self) -> Result<(), DecodeError> {
+        match self.rest() {
+            [b'0'..=b'9', b',' | b']' | b'}', ..] => self.at += 1,
+            [b'"', b'"', ..] => self.at += 2,
+            [b'"', ..] if self.plain_string().is_some() => {}
+            _ => drop(self.scalar()?),
+        }
+        Ok(())
+    }
+
     /// Skips a member's name and colon if the innermost container is an object.
     fn skip_name(&mut self, objects: u128) -> Result<(), DecodeError> {
         if objects & 1 == 1 {
-            self.string()?;
+            if self.plain_string().is_none() {
+                self.string()?;
+            }
             self.skip_white_space();
             if !self.eat(b':') {
                 return self.syntax();
@@ -298,11 +318,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                     return Ok(Cow::Borrowed(text));
                 }
                 Some(b'\\') => return self.unescaped(start).map(Cow::Owned),
-                Some(_) => {
-                    // A raw control character, which Graylog accepts.
-                    self.deviate(DeviationKind::ControlCharacter, self.at)?;
-                    self.at += 1;
-                }
+                Some(_) => drop(self.control_characters()?),
                 None => return self.syntax(),
             }
         }
@@ -325,20 +341,38 @@ impl<'a, 'd> Reader<'a, 'd> {
                     let text = std::str::from_utf8(&self.scratch[..end]);
                     return text.map(str::to_owned).or_else(|_| self.syntax());
                 }
-                Some(b'\\') => {
+                Some(b'\\') => loop {
                     let character = self.escape()?;
-                    end = put(self.scratch, end, character.encode_utf8(&mut [0; 4]).as_bytes());
+                    end = put_character(self.scratch, end, character);
+                    // Escapes of this form come together.
+                    if !self.rest().starts_with(b"\\u") {
+                        break;
+                    }
+                },
+                Some(0..0x20) => {
+                    let text = self.control_characters()?;
+                    end = put(self.scratch, end, text);
                 }
                 Some(byte) => {
-                    if byte < 0x20 {
-                        self.deviate(DeviationKind::ControlCharacter, self.at)?;
-                    }
                     self.at += 1;
                     end = put(self.scratch, end, &[byte]);
                 }
                 None => return self.syntax(),
             }
         }
+    }
+
+    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation mark
+    /// or backslash. Text with one such character may have millions, so they are counted at once.
+    #[cold]
+    fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
+        let rest = self.rest();
+        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let (text, _) = rest.split_at(end);
+        let count = text.iter().filter(|byte| **byte < 0x20).count();
+        self.deviate_times(DeviationKind::ControlCharacter, self.at, count)?;
+        self.at += end;
+        Ok(text)
     }
 
     /// Reads an escape, which begins at the next byte.
@@ -383,19 +417,35 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
+    #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
     fn four_digits(&mut self) -> Result<u32, DecodeError> {
         let Some(digits) = self.rest().first_chunk::<4>() else { return self.syntax() };
-        let mut unit = 0;
-        for digit in digits {
-            match char::from(*digit).to_digit(16) {
-                Some(digit) => unit = unit * 16 + digit,
-                None => return self.syntax(),
-            }
+        let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
+        if (a | b | c | d) > 0xf {
+            return self.syntax();
         }
         self.at += 4;
-        Ok(unit)
+        Ok(a << 12 | b << 8 | c << 4 | d)
     }
 }
+
+/// For each byte, the value of the hexadecimal digit, or 255.
+static HEX: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut rest: &mut [u8] = &mut values;
+    let mut byte = 0_u8;
+    while let [value, tail @ ..] = rest {
+        *value = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => u8::MAX,
+        };
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    values
+};
 
 /// Writes bytes into a buffer behind its first `at` bytes, and returns the new end.
 #[allow(clippy::indexing_slicing, reason = "the buffer is extended to `end` before")]
@@ -406,6 +456,20 @@ fn put(buffer: &mut Vec<u8>, at: usize, bytes: &[u8]) -> usize {
     }
     buffer[at..end].copy_from_slice(bytes);
     end
+}
+
+/// Writes a character into a buffer behind its first `at` bytes, and returns the new end.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "the buffer is extended by more than a character before")]
+fn put_character(buffer: &mut Vec<u8>, at: usize, character: char) -> usize {
+    if buffer.len() < at + 4 {
+        buffer.resize(at + 4096, 0);
+    }
+    // Storing a constant length is faster than a call that copies the exact one.
+    let mut bytes = [0; 4];
+    let len = character.encode_utf8(&mut bytes).len();
+    buffer[at..at + 4].copy_from_slice(&bytes);
+    at + len
 }
 
 /// Returns the bracket that closes the innermost container.

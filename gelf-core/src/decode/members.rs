@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::json::{Json, Reader};
 use super::names::Names;
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
+use crate::message::number::{exact_integer, json_number_len};
 use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Number, Timestamp, Value};
 
 /// The members that GELF defines. Additional fields are passed on as they are found.
@@ -13,11 +14,30 @@ pub(super) struct Members<'a, 'n> {
     version_seen: bool,
     host: Option<Option<Cow<'a, str>>>,
     short_message: Option<Option<Cow<'a, str>>>,
-    /// An unprefixed `message`, which Graylog uses if there is no `short_message`.
-    message: Option<Cow<'a, str>>,
     full_message: Option<Option<Cow<'a, str>>>,
     timestamp: Option<Option<Timestamp>>,
     level: Option<Option<Level>>,
+    /// The members that become fields only at the end, one of each name. Few messages have any.
+    stand_ins: Vec<StandIn<'a>>,
+}
+
+/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can supersede
+/// it, and a `message` may be needed as the short message, as in Graylog.
+struct StandIn<'a> {
+    name: &'static str,
+    value: Json<'a>,
+    field: AsField,
+}
+
+/// The relation of a stand-in to the fields that have the same name with an underscore.
+#[derive(Clone, Copy, PartialEq)]
+enum AsField {
+    /// There is none.
+    New,
+    /// One precedes it, which it replaces.
+    Repeated,
+    /// One follows it, and counts in its place.
+    Superseded,
 }
 
 impl<'a, 'n> Members<'a, 'n> {
@@ -28,10 +48,10 @@ impl<'a, 'n> Members<'a, 'n> {
             version_seen: false,
             host: None,
             short_message: None,
-            message: None,
             full_message: None,
             timestamp: None,
             level: None,
+            stand_ins: Vec::new(),
         }
     }
 
@@ -64,7 +84,8 @@ impl<'a, 'n> Members<'a, 'n> {
         let name = FieldName::decoded(bare);
         if !name.is_foreign() {
             if let Some(text) = reader.plain_string() {
-                return self.field(reader, visitor, name, Value::Str(Cow::Borrowed(text)), offset);
+                let value = Value::Str(Cow::Borrowed(text));
+                return self.field(reader, visitor, name, value, offset);
             }
         }
         let value = reader.value()?;
@@ -85,10 +106,8 @@ impl<'a, 'n> Members<'a, 'n> {
             Some(InvalidFieldName::Reserved) => reader.deviate(DeviationKind::ReservedField, offset)?,
             Some(_) => reader.deviate(DeviationKind::FieldName, offset)?,
         }
-        match field_value(reader, value, offset)? {
-            Some(value) => self.field(reader, visitor, name, value, offset),
-            None => Ok(()),
-        }
+        let value = field_value(reader, value, offset)?;
+        self.field(reader, visitor, name, value, offset)
     }
 
     /// Reads a member whose name has no underscore, or has escapes.
@@ -133,21 +152,18 @@ impl<'a, 'n> Members<'a, 'n> {
             }
             "timestamp" => {
                 repeated(reader, self.timestamp.is_some(), offset)?;
-                self.timestamp = Some(timestamp(reader, &value, offset)?);
-                Ok(())
+                let (timestamp, unread) = timestamp(reader, value, offset)?;
+                self.timestamp = Some(timestamp);
+                self.stand_in(reader, "timestamp", unread, offset)
             }
             "level" => {
                 repeated(reader, self.level.is_some(), offset)?;
-                let (level, other) = level(reader, value, offset)?;
+                let (level, unread) = level(reader, value, offset)?;
                 self.level = Some(level);
-                match other {
-                    // A level that is not a syslog severity is kept as a field.
-                    Some(value) => self.field(reader, visitor, FieldName::decoded(name), value, offset),
-                    None => Ok(()),
-                }
+                self.stand_in(reader, "level", unread, offset)
             }
             "facility" | "file" | "line" => {
-                let Some(value) = legacy(reader, &name, value, offset)? else { return Ok(()) };
+                let value = legacy(reader, &name, value, offset)?;
                 self.field(reader, visitor, FieldName::decoded(name), value, offset)
             }
             _ => self.additional(reader, visitor, name, value, offset),
@@ -170,19 +186,20 @@ impl<'a, 'n> Members<'a, 'n> {
             return reader.deviate(DeviationKind::FieldName, offset);
         }
         reader.deviate(DeviationKind::UnprefixedField, offset)?;
-        match field_value(reader, value, offset)? {
-            // It may replace a missing short message, which is known only at the end.
-            Some(Value::Str(text)) if name == "message" => {
-                repeated(reader, self.message.is_some(), offset)?;
-                self.message = Some(text);
-                Ok(())
+        if name == "message" && value != Json::Null {
+            if let (_, Some(kind)) = converted(value.clone()) {
+                reader.deviate(kind, offset)?;
             }
-            Some(value) => self.field(reader, visitor, FieldName::decoded(name), value, offset),
-            None => Ok(()),
+            repeated(reader, self.stand_ins.iter().any(|known| known.name == name), offset)?;
+            return self.stand_in(reader, "message", Some(value), offset);
         }
+        self.stand_ins.retain(|known| known.name != name);
+        let value = field_value(reader, value, offset)?;
+        self.field(reader, visitor, FieldName::decoded(name), value, offset)
     }
 
-    /// Passes a field on. The last of two with the same name counts, as in most JSON parsers.
+    /// Passes a field on. The last of two with the same name counts, as in most JSON parsers; the value is
+    /// null if the field is left out.
     #[inline(always)]
     fn field(
         &mut self,
@@ -192,13 +209,62 @@ impl<'a, 'n> Members<'a, 'n> {
         value: Value<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
-        if self.names.insert(name.as_str()) {
+        if !self.names.insert(name.as_str()) {
+            return self.repeated_field(reader, visitor, name, value, offset);
+        }
+        if !value.is_null() {
             visitor.field(name, value);
-        } else {
-            reader.deviate(DeviationKind::DuplicateKey, offset)?;
-            visitor.repeated_field(name, value);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn repeated_field(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        visitor: &mut impl Visitor<'a>,
+        name: FieldName<'a>,
+        value: Value<'a>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        reader.deviate(DeviationKind::DuplicateKey, offset)?;
+        for stand_in in self.stand_ins.iter_mut().filter(|stand_in| name == stand_in.name) {
+            stand_in.field = AsField::Superseded;
+        }
+        visitor.repeated_field(name, value);
+        Ok(())
+    }
+
+    /// Keeps a value for the end of the message, in place of an earlier one, or removes the earlier one.
+    fn stand_in(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        name: &'static str,
+        value: Option<Json<'a>>,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
+        let earlier = self.stand_ins.iter().position(|known| known.name == name);
+        let earlier = earlier.map(|at| self.stand_ins.swap_remove(at).field);
+        let Some(value) = value else { return Ok(()) };
+        let field = match earlier {
+            // The earlier value has the name.
+            Some(AsField::New) => AsField::New,
+            Some(AsField::Repeated | AsField::Superseded) => AsField::Repeated,
+            None if self.names.insert(name) => AsField::New,
+            None => {
+                reader.deviate(DeviationKind::DuplicateKey, offset)?;
+                AsField::Repeated
+            }
+        };
+        self.stand_ins.push(StandIn { name, value, field });
+        Ok(())
+    }
+
+    /// Takes the text of a `message` in place of a short message, unless it is blank.
+    fn message(&mut self) -> Option<Cow<'a, str>> {
+        let is_text = |known: &StandIn<'_>| known.name == "message" && !is_empty(&known.value);
+        let at = self.stand_ins.iter().position(is_text)?;
+        Some(self.stand_ins.swap_remove(at).value.into_text())
     }
 
     /// Passes on the members that GELF defines, once all members have been read.
@@ -221,7 +287,7 @@ impl<'a, 'n> Members<'a, 'n> {
         let short_message = match self.short_message.take().flatten() {
             Some(text) if !is_blank(&text) => text,
             // In place of a blank or missing text, Graylog uses `message`, and Logstash uses `full_message`.
-            blank => match (self.message.take_if(|text| !is_blank(text)), blank, &full_message) {
+            blank => match (self.message(), blank, &full_message) {
                 (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,
                 (None, None, Some(text)) => first_line(text),
@@ -231,9 +297,13 @@ impl<'a, 'n> Members<'a, 'n> {
                 }
             },
         };
-        if let Some(message) = self.message.take() {
-            let name = FieldName::decoded(Cow::Borrowed("message"));
-            self.field(reader, visitor, name, Value::Str(message), end)?;
+        for StandIn { name, value, field } in self.stand_ins {
+            let name = FieldName::decoded(Cow::Borrowed(name));
+            match (field, converted(value).0) {
+                (AsField::New, Value::Null) | (AsField::Superseded, _) => {}
+                (AsField::New, value) => visitor.field(name, value),
+                (AsField::Repeated, value) => visitor.repeated_field(name, value),
+            }
         }
         if let Some(host) = self.host.flatten() {
             visitor.host(host);
@@ -252,34 +322,35 @@ impl<'a, 'n> Members<'a, 'n> {
     }
 }
 
-/// Converts the value of a field; `None` if the field is left out.
+/// Converts the value of a field and reports a deviation; null if the field is left out.
 fn field_value<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
     offset: usize,
-) -> Result<Option<Value<'a>>, DecodeError> {
-    let value = match value {
-        Json::Str(text) => return Ok(Some(Value::Str(text))),
-        Json::Number(text) => return number_value(reader, text, offset),
-        Json::Bool(value) => Some(Value::Bool(value)),
-        Json::Container(text) => Some(Value::Str(Cow::Borrowed(text))),
-        Json::Null => None,
-    };
-    reader.deviate(DeviationKind::FieldValue, offset)?;
+) -> Result<Value<'a>, DecodeError> {
+    let (value, deviation) = converted(value);
+    if let Some(kind) = deviation {
+        reader.deviate(kind, offset)?;
+    }
     Ok(value)
 }
 
-/// Converts a number to the value of a field.
-fn number_value<'a>(
-    reader: &mut Reader<'a, '_>,
-    text: &'a str,
-    offset: usize,
-) -> Result<Option<Value<'a>>, DecodeError> {
-    let number = finite(Cow::Borrowed(text));
-    if number.as_ref().is_none_or(|number| number.is_beyond_i64() && number.as_u64().is_none()) {
-        reader.deviate(DeviationKind::NumberRange, offset)?;
+/// Converts the value of a field, and returns its deviation.
+#[inline]
+fn converted(value: Json<'_>) -> (Value<'_>, Option<DeviationKind>) {
+    match value {
+        Json::Str(text) => (Value::Str(text), None),
+        Json::Number(text) => match finite(Cow::Borrowed(text)) {
+            Some(number) => {
+                let too_large = number.is_beyond_i64() && number.as_u64().is_none();
+                (Value::Number(number), too_large.then_some(DeviationKind::NumberRange))
+            }
+            None => (Value::Null, Some(DeviationKind::NumberRange)),
+        },
+        Json::Bool(value) => (Value::Bool(value), Some(DeviationKind::FieldValue)),
+        Json::Container(text) => (Value::Str(Cow::Borrowed(text)), Some(DeviationKind::FieldValue)),
+        Json::Null => (Value::Null, Some(DeviationKind::FieldValue)),
     }
-    Ok(number.map(Value::Number))
 }
 
 /// Converts a JSON number, unless it is beyond the range of a float: several readers convert it to infinity.
@@ -330,101 +401,109 @@ fn text<'a>(
     }
 }
 
-/// Converts a number of seconds. In lenient mode, also converts a number in quotes or an RFC 3339 date.
-fn timestamp(
-    reader: &mut Reader<'_, '_>,
-    value: &Json<'_>,
+/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date. Returns the value
+/// if it cannot be read, unless it is null or blank.
+fn timestamp<'a>(
+    reader: &mut Reader<'a, '_>,
+    value: Json<'a>,
     offset: usize,
-) -> Result<Option<Timestamp>, DecodeError> {
-    let read = match value {
+) -> Result<(Option<Timestamp>, Option<Json<'a>>), DecodeError> {
+    let read = match &value {
         Json::Number(text) => Timestamp::from_decimal(text),
-        Json::Str(text) => {
+        other => {
             reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
-            match Timestamp::from_decimal(text) {
-                Err(InvalidTimestamp::Syntax) => match Timestamp::from_rfc3339(text) {
-                    Ok(timestamp) => Ok(timestamp),
-                    // The deviation is recorded above.
-                    Err(_) => return Ok(None),
+            match other {
+                Json::Str(text) => match Timestamp::from_decimal(text.trim()) {
+                    Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text.trim()),
+                    read => read,
                 },
-                read => read,
+                _ => Err(InvalidTimestamp::Syntax),
             }
         }
-        _ => {
-            reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
-            return Ok(None);
-        }
     };
-    match read {
-        Ok(timestamp) => Ok(Some(timestamp)),
-        Err(_) => {
-            reader.deviate(DeviationKind::TimestampRange, offset)?;
-            Ok(None)
-        }
+    if read == Err(InvalidTimestamp::Range) {
+        reader.deviate(DeviationKind::TimestampRange, offset)?;
     }
+    Ok((read.ok(), Some(value).filter(|value| read.is_err() && !is_empty(value))))
 }
 
-/// Converts a severity. A value that is not a severity is returned as the value of a field.
+/// Converts a severity. Returns the value if it is none, unless it is null or blank.
 fn level<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
     offset: usize,
-) -> Result<(Option<Level>, Option<Value<'a>>), DecodeError> {
-    let wrong_type = DeviationKind::WrongType(Member::Level);
-    let of_number = |reader: &mut Reader<'a, '_>, text: &'a str| -> Result<_, DecodeError> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if fraction.bytes().any(|digit| digit != b'0') {
-            reader.deviate(wrong_type, offset)?;
-        }
-        match whole.parse::<u8>().ok().and_then(|number| Level::try_from(number).ok()) {
-            Some(level) => Ok((Some(level), None)),
-            None => {
+) -> Result<(Option<Level>, Option<Json<'a>>), DecodeError> {
+    let of_number = |number: Option<i64>| {
+        number.and_then(|number| u8::try_from(number).ok()).and_then(|number| Level::try_from(number).ok())
+    };
+    let level = match &value {
+        Json::Number(text) => {
+            let level = of_number(exact_integer(text));
+            if level.is_none() {
                 reader.deviate(DeviationKind::LevelRange, offset)?;
-                Ok((None, finite(Cow::Borrowed(text)).map(Value::Number)))
+            }
+            level
+        }
+        other => {
+            reader.deviate(DeviationKind::WrongType(Member::Level), offset)?;
+            match other {
+                Json::Str(text) => {
+                    let text = text.trim();
+                    of_number(json_integer(text)).or_else(|| text.parse().ok())
+                }
+                _ => None,
             }
         }
     };
+    Ok((level, Some(value).filter(|value| level.is_none() && !is_empty(value))))
+}
+
+/// Returns whether a value has nothing that could be kept.
+fn is_empty(value: &Json<'_>) -> bool {
     match value {
-        Json::Number(text) => of_number(reader, text),
-        Json::Str(text) => {
-            reader.deviate(wrong_type, offset)?;
-            let number = text.parse::<u8>().ok().and_then(|number| Level::try_from(number).ok());
-            match number.or_else(|| Level::from_keyword(&text)) {
-                Some(level) => Ok((Some(level), None)),
-                None if is_blank(&text) => Ok((None, None)),
-                None => Ok((None, Some(Value::Str(text)))),
-            }
-        }
-        Json::Bool(_) | Json::Container(_) | Json::Null => {
-            reader.deviate(wrong_type, offset)?;
-            Ok((None, None))
-        }
+        Json::Null => true,
+        Json::Str(text) => is_blank(text),
+        Json::Bool(_) | Json::Container(_) | Json::Number(_) => false,
     }
 }
 
-/// Converts a member of GELF 1.0 to a field: `facility` and `file` are strings, `line` is a number.
+/// Returns the integer that a text is, written as any JSON number.
+fn json_integer(text: &str) -> Option<i64> {
+    (json_number_len(text.as_bytes()) == Some(text.len())).then(|| exact_integer(text)).flatten()
+}
+
+/// Converts a member of GELF 1.0 to a field: `facility` and `file` are strings, `line` is an integer.
 fn legacy<'a>(
     reader: &mut Reader<'a, '_>,
     name: &str,
     value: Json<'a>,
     offset: usize,
-) -> Result<Option<Value<'a>>, DecodeError> {
+) -> Result<Value<'a>, DecodeError> {
     match value {
-        Json::Str(text) if name != "line" => Ok(Some(Value::Str(text))),
-        Json::Number(text) if name == "line" && !text.contains(['.', 'e', 'E']) => {
-            number_value(reader, text, offset)
+        Json::Str(text) if name != "line" => Ok(Value::Str(text)),
+        Json::Number(text) if name == "line" && (is_plain(text) || exact_integer(text).is_some()) => {
+            field_value(reader, value, offset)
         }
         other => {
             reader.deviate(DeviationKind::WrongType(Member::Legacy), offset)?;
-            Ok(match other {
-                Json::Null => None,
-                Json::Number(text) if name == "line" => finite(Cow::Borrowed(text)).map(Value::Number),
-                other => {
-                    let text = other.into_text();
-                    let number = (name == "line").then(|| Number::parse(text.clone())).flatten();
-                    let number = number.filter(|number| number.as_f64().is_finite());
-                    Some(number.map_or(Value::Str(text), Value::Number))
+            if other == Json::Null {
+                return Ok(Value::Null);
+            }
+            let is_number = matches!(other, Json::Number(_));
+            let text = other.into_text();
+            Ok(match (name, is_number) {
+                ("line", true) => finite(text).map_or(Value::Null, Value::Number),
+                ("line", false) => {
+                    let number = Number::parse(text.clone()).filter(|number| number.as_f64().is_finite());
+                    number.map_or(Value::Str(text), Value::Number)
                 }
+                _ => Value::Str(text),
             })
         }
     }
+}
+
+/// Returns whether a number is only digits, so that it is an integer of any size.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['.', 'e', 'E'])
 }

@@ -40,7 +40,8 @@ pub trait Visitor<'a> {
     /// Receives an additional field.
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {}
 
-    /// Receives an additional field whose name occurred before; the later value counts. By default it calls
+    /// Receives an additional field whose name occurred before; the later value counts. If the later value is
+    /// left out, such as null, it is [`Value::Null`], and the message has no such field. By default it calls
     /// [`field`](Self::field).
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         self.field(name, value);
@@ -61,8 +62,13 @@ pub trait Visitor<'a> {
     /// Receives `level`.
     fn level(&mut self, level: Level) {}
 
-    /// Receives a deviation from GELF 1.1. A strict decoder makes the first deviation its error instead.
+    /// Receives a deviation from GELF 1.1, at most [`Decoder::MAX_DEVIATIONS`](super::Decoder::MAX_DEVIATIONS)
+    /// times. A strict decoder makes the first deviation its error instead.
     fn deviation(&mut self, deviation: Deviation) {}
+
+    /// Receives the number of deviations that were not passed to [`deviation`](Self::deviation), at the end,
+    /// if there are any.
+    fn further_deviations(&mut self, count: usize) {}
 }
 
 /// Collects the parts as a message.
@@ -70,6 +76,7 @@ pub trait Visitor<'a> {
 pub(super) struct Collector<'a> {
     pub(super) message: Message<'a>,
     pub(super) deviations: Vec<Deviation>,
+    pub(super) further_deviations: usize,
 }
 
 impl<'a> Visitor<'a> for Collector<'a> {
@@ -82,6 +89,10 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
+        if value.is_null() {
+            self.message.fields.retain(|(known, _)| *known != name);
+            return;
+        }
         match self.message.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.field(name, value),
@@ -110,6 +121,10 @@ impl<'a> Visitor<'a> for Collector<'a> {
 
     fn deviation(&mut self, deviation: Deviation) {
         self.deviations.push(deviation);
+    }
+
+    fn further_deviations(&mut self, count: usize) {
+        self.further_deviations = count;
     }
 }
 
@@ -147,5 +162,9 @@ impl<'a, 't, V: Visitor<'a>> Visitor<'t> for Owning<'_, V> {
 
     fn deviation(&mut self, deviation: Deviation) {
         self.0.deviation(deviation);
+    }
+
+    fn further_deviations(&mut self, count: usize) {
+        self.0.further_deviations(count);
     }
 }

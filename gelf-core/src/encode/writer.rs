@@ -23,6 +23,35 @@ pub enum Booleans {
     Json,
 }
 
+/// The options for the values of fields.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ValueOptions {
+    pub(crate) booleans: Booleans,
+    /// The maximum length of a string in bytes.
+    pub(crate) max_bytes: usize,
+}
+
+impl ValueOptions {
+    pub(crate) const DEFAULT: Self = Self { booleans: Booleans::Strings, max_bytes: usize::MAX };
+}
+
+impl Default for ValueOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The end of a value that was cut off.
+const CUT_OFF: &str = "…";
+
+/// Returns the part of a text that leaves room for [`CUT_OFF`], and ends between characters.
+#[cold]
+fn cut_off(text: &str, max_bytes: usize) -> &str {
+    let room = max_bytes.saturating_sub(CUT_OFF.len());
+    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.get(..end).unwrap_or_default()
+}
+
 /// Writes to the end of a buffer.
 pub(crate) struct Writer<'a> {
     dst: &'a mut BytesMut,
@@ -67,7 +96,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes `,"_name":value`; the name needs no escapes.
-    pub(crate) fn field(&mut self, name: &str, value: &Value<'_>, booleans: Booleans) {
+    pub(crate) fn field(&mut self, name: &str, value: &Value<'_>, options: ValueOptions) {
         reserve(self.dst, self.at + name.len() + 2 * SLACK);
         let room = put(self.room(), *br#","_"#, 3);
         let (place, room) = room.split_at_mut(name.len());
@@ -78,10 +107,15 @@ impl<'a> Writer<'a> {
             Value::Str(text) => {
                 // Skip the `":"`, which has been written.
                 self.at += 3;
-                self.escaped(text);
+                if text.len() <= options.max_bytes {
+                    self.escaped(text);
+                } else {
+                    self.escaped(cut_off(text, options.max_bytes));
+                    self.escaped(CUT_OFF);
+                }
                 self.json(br#"""#);
             }
-            Value::Bool(value) => match (value, booleans) {
+            Value::Bool(value) => match (value, options.booleans) {
                 (true, Booleans::Strings) => self.json(br#"":"true""#),
                 (false, Booleans::Strings) => self.json(br#"":"false""#),
                 (true, Booleans::Json) => self.json(br#"":true"#),
@@ -89,7 +123,13 @@ impl<'a> Writer<'a> {
             },
             Value::Number(number) if number.is_beyond_i64() => {
                 self.json(br#"":""#);
-                self.number(number);
+                match number.digits() {
+                    Digits::Text(text) if text.len() > options.max_bytes => {
+                        self.plain(cut_off(text, options.max_bytes).as_bytes());
+                        self.plain(CUT_OFF.as_bytes());
+                    }
+                    _ => self.number(number),
+                }
                 self.json(br#"""#);
             }
             Value::Number(number) => {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::field::{FieldName, InvalidFieldName, set_field};
 use super::value::Value;
-use crate::encode::writer::{Booleans, Writer, write_head};
+use crate::encode::writer::{Booleans, ValueOptions, Writer, write_head};
 
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.
 ///
@@ -39,6 +39,8 @@ struct Inner {
     encoded: Bytes,
     /// Whether a field is a boolean, which `encoded` contains as a string.
     booleans: bool,
+    /// No value is longer than this, in bytes on the wire.
+    longest: usize,
 }
 
 struct Field {
@@ -73,12 +75,13 @@ impl FieldSet {
     /// Writes the set without the fields for which `overridden` is true.
     pub(crate) fn write(
         &self,
-        booleans: Booleans,
+        options: ValueOptions,
         overridden: impl Fn(&FieldName<'_>) -> bool,
         dst: &mut BytesMut,
     ) {
         let Inner { fields, head, encoded, .. } = &*self.inner;
-        let as_encoded = booleans == Booleans::Strings || !self.inner.booleans;
+        let as_encoded = (options.booleans == Booleans::Strings || !self.inner.booleans)
+            && self.inner.longest <= options.max_bytes;
         if as_encoded && !fields.iter().any(|field| overridden(&field.name)) {
             dst.extend_from_slice(encoded);
             return;
@@ -88,15 +91,15 @@ impl FieldSet {
             if as_encoded {
                 dst.extend_from_slice(&field.encoded);
             } else {
-                write_field(field.name.as_str(), &field.value, booleans, dst);
+                write_field(field.name.as_str(), &field.value, options, dst);
             }
         }
     }
 }
 
-fn write_field(name: &str, value: &Value<'_>, booleans: Booleans, dst: &mut BytesMut) {
+fn write_field(name: &str, value: &Value<'_>, options: ValueOptions, dst: &mut BytesMut) {
     let mut writer = Writer::new(dst, 64);
-    writer.field(name, value, booleans);
+    writer.field(name, value, options);
     writer.finish();
 }
 
@@ -183,24 +186,21 @@ impl FieldSetBuilder {
         let head_len = encoded.len();
         let mut ends = Vec::with_capacity(self.fields.len());
         for (name, value) in &self.fields {
-            write_field(name.as_str(), value, Booleans::Strings, &mut encoded);
+            write_field(name.as_str(), value, ValueOptions::DEFAULT, &mut encoded);
             ends.push(encoded.len());
         }
         let encoded = encoded.freeze();
         let booleans = self.fields.iter().any(|(_, value)| matches!(value, Value::Bool(_)));
-        let mut start = head_len;
+        let (mut start, mut longest) = (head_len, 0);
         let fields = self.fields.into_iter().zip(ends).map(|((name, value), end)| {
             let field = Field { name, value, encoded: encoded.slice(start..end) };
+            longest = longest.max(end - start);
             start = end;
             field
         });
-        let inner = Inner {
-            host: self.host,
-            fields: fields.collect(),
-            head: encoded.slice(..head_len),
-            encoded,
-            booleans,
-        };
+        let fields = fields.collect();
+        let inner =
+            Inner { host: self.host, fields, longest, head: encoded.slice(..head_len), encoded, booleans };
         FieldSet { inner: Arc::new(inner) }
     }
 }

@@ -36,6 +36,15 @@ pub enum Level {
     Debug = 7,
 }
 
+#[allow(non_upper_case_globals, reason = "these are the names of variants in other logging crates")]
+impl Level {
+    /// [`Warning`](Self::Warning), under the name that most loggers use.
+    pub const Warn: Self = Self::Warning;
+
+    /// [`Informational`](Self::Informational), under the name that most loggers use.
+    pub const Info: Self = Self::Informational;
+}
+
 impl Level {
     /// All levels, the most severe first.
     pub const ALL: [Self; 8] = [
@@ -165,6 +174,7 @@ mod tests {
         assert_eq!("8".parse::<Level>(), Err(InvalidLevel::Number(8)));
         assert_eq!("baz".parse::<Level>(), Err(InvalidLevel::Name));
         assert_eq!("".parse::<Level>(), Err(InvalidLevel::Name));
+        assert_eq!(("warn".parse(), "info".parse()), (Ok(Level::Warn), Ok(Level::Info)));
         for level in Level::ALL {
             assert_eq!(level.to_string().parse(), Ok(level));
         }

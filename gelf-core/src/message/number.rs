@@ -146,7 +146,13 @@ fn is_json_number(text: &str) -> bool {
 
 /// Returns the length of the JSON number at the start of the text; `None` if there is none.
 pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = |from: usize| {
+        let mut end = from;
+        while text.get(end).is_some_and(u8::is_ascii_digit) {
+            end += 1;
+        }
+        end - from
+    };
     let mut at = usize::from(text.first() == Some(&b'-'));
     let whole = digits(at);
     if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
@@ -171,6 +177,37 @@ pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
+/// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
+/// Returns `None` if it has a fraction, or is outside of `i64`.
+pub(crate) fn exact_integer(number: &str) -> Option<i64> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || whole.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit);
+    if digits().all(|digit| digit == b'0') {
+        return Some(0);
+    }
+    // The number of digits before the decimal point, which may be beyond them. No exponent outside of `i32`
+    // gives an integer within `i64`, unless millions of digits make up for it.
+    let before = i64::try_from(whole.trim_start_matches('-').len()).ok()?;
+    let mut places = before + i64::from(exponent.parse::<i32>().ok()?);
+    let sign = if number.starts_with('-') { -1 } else { 1 };
+    let mut integer: i64 = 0;
+    for digit in digits() {
+        let digit = i64::from(digit - b'0');
+        if places > 0 {
+            integer = integer.checked_mul(10)?.checked_add(sign * digit)?;
+        } else if digit != 0 {
+            return None;
+        }
+        places -= 1;
+    }
+    while places > 0 {
+        integer = integer.checked_mul(10)?;
+        places -= 1;
+    }
+    Some(integer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +223,29 @@ mod tests {
         let big = "123456789012345678901234567890";
         assert_eq!(Number::parse(big).unwrap().to_string(), big);
         assert_eq!(Number::from(5u64), Number::from(5i64));
+    }
+
+    #[test]
+    fn an_integer_is_exact_however_it_is_written() {
+        for (text, integer) in [
+            ("0.6e1", Some(6)),
+            ("6.00000000000000000000e+00", Some(6)),
+            ("30E-1", Some(3)),
+            ("-0.0e5", Some(0)),
+            ("0e99999999999", Some(0)),
+            ("0.007e3", Some(7)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("922337203685477580.7e1", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("1.5e0", None),
+            ("0.6", None),
+            ("6e-1", None),
+            ("1e19", None),
+            ("3e2147483647", None),
+            ("3e-99999999999", None),
+        ] {
+            assert_eq!(exact_integer(text), integer, "{text}");
+        }
     }
 
     #[test]

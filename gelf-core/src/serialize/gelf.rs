@@ -127,6 +127,11 @@ impl<'de> Deserialize<'de> for Level {
                     .and_then(|number| Self.visit_u64(number))
             }
 
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Level, E> {
+                let level = Level::ALL.into_iter().find(|level| f64::from(level.as_u8()) == number);
+                level.ok_or_else(|| E::invalid_value(de::Unexpected::Float(number), &self))
+            }
+
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Level, E> {
                 name.parse().map_err(E::custom)
             }
@@ -219,8 +224,10 @@ mod tests {
     fn levels_are_numbers_and_are_read_as_names_too() {
         assert_eq!(serde_json::to_string(&Level::Warning).unwrap(), "4");
         assert_eq!(serde_json::from_str::<Level>("4").unwrap(), Level::Warning);
+        assert_eq!(serde_json::from_str::<Level>("0.4e1").unwrap(), Level::Warning);
+        assert_eq!(serde_json::from_str::<Level>("-0").unwrap(), Level::Emergency);
         assert_eq!(serde_json::from_str::<Level>("\"warn\"").unwrap(), Level::Warning);
-        for wrong in ["8", "-1", "256", "\"loud\"", "null"] {
+        for wrong in ["8", "-1", "256", "3.7", "-0.5", "\"loud\"", "null"] {
             assert!(serde_json::from_str::<Level>(wrong).is_err(), "{wrong}");
         }
     }

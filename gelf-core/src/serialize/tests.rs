@@ -7,7 +7,7 @@ use crate::message::FieldSet;
 
 /// Returns the fields of a value, as `name=value`.
 fn fields(value: &impl Serialize) -> Vec<String> {
-    let message = Message::new("h", "m").with_serialized(value).unwrap();
+    let message = Message::new("h", "m").with_serialized(value);
     message.fields().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
@@ -117,7 +117,7 @@ fn members_beyond_eight_levels_are_text() {
 #[test]
 fn names_are_sanitized_and_none_is_replaced() {
     let value = json!({"id": 1, "a b": 2, "a/b": 3, "_x": 4, "": 5});
-    let message = Message::new("h", "m").try_field("x", 0).unwrap().with_serialized(&value).unwrap();
+    let message = Message::new("h", "m").try_field("x", 0).unwrap().with_serialized(&value);
     let names: Vec<_> = message.fields().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(names, ["x=0", "_=5", "x_2=4", "a_b=2", "a_b_2=3", "id_=1"]);
     let set = FieldSet::builder("h").serialized(&value).unwrap().build();
@@ -130,7 +130,7 @@ fn keys_that_are_numbers_become_text_and_other_keys_are_errors() {
     assert_eq!(fields(&BTreeMap::from([(7, "x")])), ["7=x"]);
     assert_eq!(fields(&BTreeMap::from([(true, "x")])), ["true=x"]);
     let of_lists = BTreeMap::from([(vec![1], "x")]);
-    let error = Message::new("h", "m").with_serialized(&of_lists).unwrap_err();
+    let error = Message::new("h", "m").set_serialized(&of_lists).unwrap_err();
     assert_eq!(error, SerializeError::KeyWithoutText);
 }
 
@@ -153,7 +153,8 @@ mod erased {
 
     impl<T: Serialize> Value for T {
         fn add(&self) -> Result<Message<'static>, SerializeError> {
-            Message::new("h", "m").with_serialized(self)
+            let mut message = Message::new("h", "m");
+            message.set_serialized(self).map(|()| message)
         }
     }
 }
@@ -162,6 +163,62 @@ mod erased {
 fn there_are_at_most_1024_fields() {
     let map = |len: u32| (0..len).map(|key| (key, key)).collect::<BTreeMap<_, _>>();
     assert_eq!(fields(&map(1024)).len(), 1024);
-    let error = Message::new("h", "m").with_serialized(&map(1025)).unwrap_err();
+    let error = Message::new("h", "m").set_serialized(&map(1025)).unwrap_err();
     assert_eq!(error, SerializeError::TooManyFields);
+}
+
+/// Fails to serialize.
+struct Broken;
+
+impl Serialize for Broken {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(ser::Error::custom("no lock"))
+    }
+}
+
+#[test]
+fn members_that_cannot_be_serialized_are_left_out_and_named() {
+    #[derive(Serialize)]
+    struct Inner {
+        deep: Broken,
+        kept: u8,
+    }
+    #[derive(Serialize)]
+    struct Outer {
+        before: u8,
+        inner: Inner,
+        list: [Broken; 1],
+        keys: BTreeMap<(u8, u8), u8>,
+        after: &'static str,
+    }
+    let value = Outer {
+        before: 1,
+        inner: Inner { deep: Broken, kept: 2 },
+        list: [Broken],
+        keys: BTreeMap::from([((1, 2), 3)]),
+        after: "x",
+    };
+    let message = Message::new("h", "m").with_serialized(&value);
+    let fields: Vec<_> = message.fields().map(|(name, value)| format!("{name}={value}")).collect();
+    let error =
+        "serialize_error=inner_deep: no lock; list: no lock; keys: a map's key is neither text nor a number";
+    assert_eq!(fields, ["before=1", "inner_kept=2", "after=x", error]);
+    // A message is not changed by an error in place.
+    let mut message = Message::new("h", "m");
+    assert!(message.set_serialized(&value).is_err());
+    assert_eq!(message, Message::new("h", "m"));
+}
+
+#[test]
+fn the_names_of_what_was_left_out_are_bounded() {
+    let text = |message: Message<'_>| message.field("serialize_error").unwrap().to_string();
+    assert_eq!(text(Message::new("h", "m").with_serialized(&7)), "only a struct or a map has fields");
+    let wide: BTreeMap<u32, u8> = (0..2000).map(|key| (key, 0)).collect();
+    let message = Message::new("h", "m").with_serialized(&wide);
+    assert_eq!(message.fields().count(), 1025);
+    assert_eq!(text(message), "the value has more than 1024 fields");
+    let broken: BTreeMap<u32, Broken> = (0..2000).map(|key| (key, Broken)).collect();
+    let error = text(Message::new("h", "m").with_serialized(&broken));
+    assert!(error.len() < 1100 && error.starts_with("0: no lock; 1: no lock"), "{error}");
+    assert!(error.ends_with(" more"), "{error}");
 }

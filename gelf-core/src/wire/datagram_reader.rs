@@ -1,5 +1,6 @@
 //! Receiving: from datagrams to payloads. Chunks are joined and compressed payloads are inflated.
 
+mod refused;
 mod stats;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use super::decompress::Decompressor;
 use super::encoding::Encoding;
 use super::inflate::DecompressError;
 use super::reassemble::{OnConflict, Progress, Reassembler, ReassemblyError, ReassemblyLimits};
+
+use refused::RefusedMessages;
 
 pub use stats::{DatagramDeviationCounts, DatagramErrorCounts, DatagramStats};
 
@@ -30,7 +33,8 @@ pub use stats::{DatagramDeviationCounts, DatagramErrorCounts, DatagramStats};
 pub struct DatagramLimits {
     /// The limits of pending chunked messages.
     pub reassembly: ReassemblyLimits,
-    /// The maximum length of a payload once it is inflated: 8 MiB, see [`Decompressor::DEFAULT_LIMIT`].
+    /// The maximum length of a payload, plain or once it is inflated: 8 MiB, see
+    /// [`Decompressor::DEFAULT_LIMIT`].
     pub max_payload_bytes: usize,
 }
 
@@ -56,6 +60,8 @@ pub struct DatagramReader<S> {
     strict: bool,
     reassembler: Reassembler<S>,
     decompressor: Decompressor,
+    max_payload_bytes: usize,
+    refused: RefusedMessages<S>,
     stats: DatagramStats,
 }
 
@@ -96,6 +102,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
             strict: false,
             reassembler: Reassembler::new(limits.reassembly),
             decompressor: Decompressor::new(limits.max_payload_bytes),
+            max_payload_bytes: limits.max_payload_bytes,
+            refused: RefusedMessages::new(limits.reassembly.timeout),
             stats: DatagramStats::default(),
         }
     }
@@ -111,18 +119,24 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// that it carries or completes; `None` if chunks are missing or this chunk had arrived before.
     ///
     /// # Errors
-    /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error.
+    /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
+    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the error,
+    /// and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
         source: S,
         datagram: &'a [u8],
     ) -> Result<Option<&'a [u8]>, DatagramError> {
-        let Self { strict, reassembler, decompressor, stats } = self;
+        let Self { strict, reassembler, decompressor, max_payload_bytes, refused, stats } = self;
         stats.datagrams += 1;
-        let read = match join(reassembler, now, source, datagram) {
-            Ok(Some(payload)) => unpack(decompressor, payload).map(Some),
+        let read = match join(reassembler, now, &source, datagram) {
+            Ok(Some(payload)) => unpack(decompressor, payload, *max_payload_bytes).map(Some),
             Ok(None) => Ok(None),
+            Err(DatagramError::Chunk(_)) if refused.is_known(now, source, datagram) => {
+                stats.refused_chunks += 1;
+                return Ok(None);
+            }
             Err(error) => Err(error),
         };
         let read = match read {
@@ -163,7 +177,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
 fn join<'a, S: Clone + Eq + Hash>(
     reassembler: &'a mut Reassembler<S>,
     now: Instant,
-    source: S,
+    source: &S,
     datagram: &'a [u8],
 ) -> Result<Option<&'a [u8]>, DatagramError> {
     if datagram.is_empty() {
@@ -173,7 +187,7 @@ fn join<'a, S: Clone + Eq + Hash>(
         return Ok(Some(datagram));
     }
     let (header, part) = ChunkHeader::parse(datagram).map_err(DatagramError::Chunk)?;
-    match reassembler.handle_chunk(now, source, header, part).map_err(DatagramError::Reassembly)? {
+    match reassembler.handle_chunk(now, source.clone(), header, part).map_err(DatagramError::Reassembly)? {
         Progress::Complete(message) => Ok(Some(message)),
         Progress::Duplicate { .. } | Progress::Pending => Ok(None),
     }
@@ -183,6 +197,7 @@ fn join<'a, S: Clone + Eq + Hash>(
 fn unpack<'a>(
     decompressor: &'a mut Decompressor,
     message: &'a [u8],
+    max_payload_bytes: usize,
 ) -> Result<(&'a [u8], Option<DatagramDeviation>), DatagramError> {
     let mut deviation = None;
     let payload = match Encoding::sniff(message) {
@@ -205,6 +220,9 @@ fn unpack<'a>(
     match Encoding::sniff(payload) {
         Encoding::Chunk => Err(DatagramError::NestedChunk),
         _ if payload.is_empty() => Err(DatagramError::EmptyPayload),
+        _ if payload.len() > max_payload_bytes => {
+            Err(DatagramError::PayloadTooLarge { limit: max_payload_bytes })
+        }
         _ => Ok((payload, deviation)),
     }
 }
@@ -237,6 +255,11 @@ pub enum DatagramError {
     EmptyPayload,
     /// The joined or inflated payload is a chunk.
     NestedChunk,
+    /// The payload is plain, and longer than [`max_payload_bytes`](DatagramLimits::max_payload_bytes).
+    PayloadTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The chunk does not belong to the earlier chunks of its message.
     Reassembly(ReassemblyError),
     /// The first bytes belong to no known encoding.
@@ -263,6 +286,7 @@ impl fmt::Display for DatagramError {
             Self::Empty => f.write_str("an empty datagram"),
             Self::EmptyPayload => f.write_str("an empty payload"),
             Self::NestedChunk => f.write_str("the payload of a message is a chunk"),
+            Self::PayloadTooLarge { limit } => write!(f, "the payload has more than {limit} bytes"),
             Self::Reassembly(error) => error.fmt(f),
             Self::UnknownMagic => f.write_str("the first bytes are neither JSON nor a known encoding"),
         }
@@ -337,6 +361,46 @@ mod tests {
         assert_eq!(read_new(&chunk(0, 1, &inner)), Err(DatagramError::NestedChunk));
         let gzip = Compressor::new(Compression::default()).compress(&inner).to_vec();
         assert_eq!(read_new(&gzip), Err(DatagramError::NestedChunk));
+    }
+
+    #[test]
+    fn a_payload_is_bounded_whether_plain_chunked_or_compressed() {
+        let limits = DatagramLimits { max_payload_bytes: PAYLOAD.len() - 1, ..DatagramLimits::default() };
+        let mut reader = DatagramReader::lenient(limits);
+        let too_large = Err(DatagramError::PayloadTooLarge { limit: PAYLOAD.len() - 1 });
+        assert_eq!(read(&mut reader, PAYLOAD), too_large);
+        assert_eq!(read(&mut reader, &[b"\x1f\x3c", PAYLOAD].concat()), too_large);
+        assert_eq!(read(&mut reader, &chunk(0, 2, &PAYLOAD[..20])), Ok(None));
+        assert_eq!(read(&mut reader, &chunk(1, 2, &PAYLOAD[20..])), too_large);
+        let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
+        assert!(matches!(read(&mut reader, &gzip), Err(DatagramError::Decompress(_))));
+        assert_eq!(read(&mut reader, &PAYLOAD[1..]), Ok(Some(PAYLOAD[1..].to_vec())));
+        assert_eq!(reader.stats().errors.payload_too_large, 3);
+    }
+
+    #[test]
+    fn a_message_of_too_many_chunks_is_one_error() {
+        let mut reader = DatagramReader::<u32>::default();
+        let start = Instant::now();
+        let mut errors = |source: u32, id: u8, count: u8, millis: u64| {
+            let datagrams = (0..count)
+                .map(|number| [&[0x1e, 0x0f, id, 0, 0, 0, 0, 0, 0, 0, number, count], &b"x"[..]].concat());
+            let now = start + std::time::Duration::from_millis(millis);
+            datagrams.filter(|datagram| reader.read(now, source, datagram).is_err()).count()
+        };
+        assert_eq!(errors(1, 1, 185, 0), 1);
+        assert_eq!(errors(1, 2, 129, 0), 1, "another message");
+        assert_eq!(errors(2, 1, 185, 0), 1, "another source");
+        assert_eq!(errors(1, 1, 185, 4000), 0, "the same id within the time of a message");
+        assert_eq!(errors(1, 1, 185, 5001), 1, "the same id in a later message");
+        // A flood of refused messages costs the errors, not memory.
+        for source in 10..10_000 {
+            errors(source, 1, 129, 6000);
+        }
+        assert!(reader.refused.len() <= 64);
+        let stats = reader.stats();
+        let counted = stats.payloads + stats.chunks + stats.refused_chunks + stats.errors.total();
+        assert_eq!((stats.datagrams, stats.errors.chunk), (counted, 4 + 9990));
     }
 
     #[test]
@@ -474,7 +538,8 @@ mod tests {
             let stats = reader.stats();
             prop_assert_eq!(stats.datagrams, datagrams.len() as u64);
             prop_assert_eq!((stats.payloads, stats.errors.total()), (payloads, errors));
-            prop_assert_eq!(stats.datagrams, stats.payloads + stats.chunks + stats.errors.total());
+            let counted = stats.payloads + stats.chunks + stats.refused_chunks + stats.errors.total();
+            prop_assert_eq!(stats.datagrams, counted);
         }
     }
 }

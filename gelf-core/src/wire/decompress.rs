@@ -33,7 +33,8 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// 8 MiB, as Graylog's `decompress_size_limit`: a decompression bomb costs no more memory than this.
+    /// 8 MiB, as Graylog's `decompress_size_limit`. A decompression bomb costs no more memory than this and a
+    /// thirty-second of it, which is held while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload of more than `limit` bytes once it is inflated.
@@ -78,8 +79,13 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     // One byte beyond the limit shows that there is more.
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
-    // Reserve exactly, since a vector that doubles would exceed the limit.
-    buffer.reserve_exact(more);
+    if buffer.capacity() - len < more {
+        // An allocator may copy the buffer, and then both take memory, so a large one grows by far. The system
+        // gives the memory only as it is written.
+        let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
+        // Reserve exactly, since a vector that doubles would exceed the limit.
+        buffer.reserve_exact(more.max(by_far));
+    }
     buffer.resize(len + more, 0);
 }
 

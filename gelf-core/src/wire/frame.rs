@@ -11,8 +11,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Delimiter {
-    /// A line feed, with an optional carriage return before it. Senders that send GELF to an input for lines
-    /// use it. For reading only.
+    /// A line feed, with an optional carriage return before it when it is read. Senders that send GELF to an
+    /// input for lines use it.
     Newline,
     /// A null byte, as GELF specifies.
     #[default]
@@ -20,7 +20,7 @@ pub enum Delimiter {
 }
 
 impl Delimiter {
-    /// Returns the byte that ends a frame.
+    /// Returns the byte at the end of a frame.
     pub const fn byte(self) -> u8 {
         match self {
             Self::Newline => b'\n',

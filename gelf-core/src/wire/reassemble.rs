@@ -9,6 +9,7 @@
 //! remembered, since some senders reuse an id at once.
 
 mod chunks;
+mod group;
 mod limits;
 mod list;
 mod slot;
@@ -21,8 +22,9 @@ use std::time::{Duration, Instant};
 
 use crate::wire::chunk::{ChunkHeader, MessageId};
 use chunks::Chunks;
-use list::{Kind, Linked, Links, List};
-use slot::{Key, Slot};
+use group::Group;
+use list::Kind;
+use slot::{Key, Slot, Slots};
 use table::Table;
 
 pub use limits::{OnConflict, ReassemblyLimits};
@@ -50,7 +52,8 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 /// not go back.
 ///
 /// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more
-/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself.
+/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same holds
+/// among the messages of a source that is at its limit.
 ///
 /// ```
 /// use std::time::Instant;
@@ -76,42 +79,16 @@ pub struct Reassembler<S> {
     free_bytes: usize,
     /// The free slot that has the last completed message, until the next call.
     finished: Option<u32>,
-    by_age: List,
+    by_age: Group,
     /// The deadline of the oldest message, so that a chunk does not need to look at its slot.
     first_deadline: Option<Instant>,
-    /// The number of messages with one chunk.
-    singles: usize,
-    /// The oldest message that may have only one chunk: all older messages have several. `None` if all
-    /// messages have several.
-    oldest_single: Option<u32>,
-    sources: Table<S, List>,
+    sources: Table<S, Group>,
     /// The memory of the slots and of the chunks in them, including free slots.
     bytes: usize,
     /// The last message whose chunks did not arrive in order.
     joined: Vec<u8>,
     dropped: VecDeque<Dropped<S>>,
     stats: ReassemblyStats,
-}
-
-/// The slots by their number. Slots are never removed, so a number stays valid.
-#[derive(Debug)]
-struct Slots<S>(Vec<Slot<S>>);
-
-#[allow(clippy::indexing_slicing, reason = "each number is that of a slot that `new_slot` has added")]
-impl<S> Slots<S> {
-    fn get(&self, slot: u32) -> &Slot<S> {
-        &self.0[slot as usize]
-    }
-
-    fn get_mut(&mut self, slot: u32) -> &mut Slot<S> {
-        &mut self.0[slot as usize]
-    }
-}
-
-impl<S> Linked for Slots<S> {
-    fn links(&mut self, slot: u32) -> &mut Links {
-        &mut self.get_mut(slot).links
-    }
 }
 
 /// The result of a chunk.
@@ -164,7 +141,8 @@ pub struct Dropped<S> {
 pub enum ReassemblyDropReason {
     /// A chunk arrived twice, with different payloads.
     Conflict,
-    /// A limit was reached, and the message was the oldest of its source or of all.
+    /// A limit was reached, and the message was the oldest of its source or of all; or the oldest with one
+    /// chunk, if those are more than half.
     Evicted,
     /// The message was not completed in time.
     Expired,
@@ -243,7 +221,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// The memory of a slot without its chunks: itself, and its entries in the tables, of which up to half
     /// may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
-        + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, List)>() + 2)
+        + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, Group)>() + 2)
         + size_of::<u32>();
 
     /// Creates an empty reassembler with these limits.
@@ -255,10 +233,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             free: Vec::new(),
             free_bytes: 0,
             finished: None,
-            by_age: List::default(),
+            by_age: Group::new(Kind::Age),
             first_deadline: None,
-            singles: 0,
-            oldest_single: None,
             sources: Table::default(),
             bytes: 0,
             joined: Vec::new(),
@@ -310,10 +286,14 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
         let grown = pending.chunks.add(header.sequence_number(), header.sequence_count(), payload);
         self.bytes += grown;
+        let complete = pending.is_complete();
         if pending.chunks.received() == 2 {
-            self.singles -= 1;
+            self.by_age.has_second_chunk();
+            if let Some(of_source) = pending.key.as_ref().and_then(|key| self.sources.get_mut(&key.1)) {
+                of_source.has_second_chunk();
+            }
         }
-        if pending.is_complete() {
+        if complete {
             self.stats.completed += 1;
             return Ok(Progress::Complete(self.complete(slot)));
         }
@@ -354,9 +334,9 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         if self.index.len() >= self.limits.max_entries_per_source {
             let full = self
                 .sources
-                .get(&key.1)
+                .get_mut(&key.1)
                 .filter(|of_source| of_source.len() >= self.limits.max_entries_per_source);
-            if let Some(oldest) = full.and_then(|of_source| of_source.first()) {
+            if let Some(oldest) = full.and_then(|of_source| of_source.evictable(&self.slots)) {
                 self.drop_message(oldest, ReassemblyDropReason::Evicted);
             }
         }
@@ -385,17 +365,15 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             place.chunks.shrink();
         }
         let deadline = place.deadline;
-        self.by_age.push(Kind::Age, slot, &mut self.slots);
+        self.by_age.push(slot, &mut self.slots);
         if self.by_age.len() == 1 {
             self.first_deadline = deadline;
         }
-        self.singles += 1;
-        self.oldest_single = self.oldest_single.or(Some(slot));
         match self.sources.get_mut(&key.1) {
-            Some(of_source) => of_source.push(Kind::Source, slot, &mut self.slots),
+            Some(of_source) => of_source.push(slot, &mut self.slots),
             None => {
-                let mut of_source = List::default();
-                of_source.push(Kind::Source, slot, &mut self.slots);
+                let mut of_source = Group::new(Kind::Source);
+                of_source.push(slot, &mut self.slots);
                 self.sources.insert(key.1.clone(), of_source);
             }
         }
@@ -468,31 +446,13 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Drops the oldest of the messages with one chunk if those are more than half, otherwise the oldest of
-    /// all.
+    /// Drops a message to make room; returns whether there was one.
     fn evict(&mut self) -> bool {
-        let oldest =
-            if self.singles * 2 > self.index.len() { self.oldest_single() } else { self.by_age.first() };
-        match oldest {
-            Some(oldest) => {
-                self.drop_message(oldest, ReassemblyDropReason::Evicted);
-                true
-            }
-            None => false,
+        let evictable = self.by_age.evictable(&self.slots);
+        if let Some(slot) = evictable {
+            self.drop_message(slot, ReassemblyDropReason::Evicted);
         }
-    }
-
-    /// Finds the oldest message with one chunk. Each message with several chunks is passed only once, since
-    /// no message becomes younger or loses a chunk.
-    fn oldest_single(&mut self) -> Option<u32> {
-        while let Some(slot) = self.oldest_single {
-            let place = self.slots.get(slot);
-            if place.chunks.received() <= 1 {
-                break;
-            }
-            self.oldest_single = place.links.after(Kind::Age);
-        }
-        self.oldest_single
+        evictable.is_some()
     }
 
     fn drop_message(&mut self, slot: u32, reason: ReassemblyDropReason) {
@@ -535,19 +495,13 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         let key = place.key.clone()?;
         place.key = None;
         self.free_bytes += place.chunks.memory();
-        if place.chunks.received() < 2 {
-            self.singles -= 1;
-        }
-        if self.oldest_single == Some(slot) {
-            self.oldest_single = place.links.after(Kind::Age);
-        }
         let was_first = self.by_age.first() == Some(slot);
-        self.by_age.remove(Kind::Age, slot, &mut self.slots);
+        self.by_age.remove(slot, &mut self.slots);
         if was_first {
             self.first_deadline = self.by_age.first().and_then(|slot| self.slots.get(slot).deadline);
         }
         if let Some(of_source) = self.sources.get_mut(&key.1) {
-            of_source.remove(Kind::Source, slot, &mut self.slots);
+            of_source.remove(slot, &mut self.slots);
             if of_source.len() == 0 {
                 self.sources.remove(&key.1);
             }

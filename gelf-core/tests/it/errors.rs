@@ -92,9 +92,11 @@ fn datagrams() {
     assert_eq!(read(b"\x1e"), "the first bytes are neither JSON nor a known encoding");
     assert_eq!(read(b"\x1f\x3c{}"), "the bytes 1f 3c precede the text");
     assert_eq!(read(b"\x1e\x0f123"), "the chunk has 5 bytes, fewer than its header");
-    assert_eq!(read(&chunk(0, 0)), "the chunk's sequence count is 0");
-    assert_eq!(read(&chunk(0, 200)), "the chunk's sequence count is 200, more than 128");
-    assert_eq!(read(&chunk(3, 3)), "the chunk's sequence number is 3, but its sequence count is 3");
+    // Each has an id of its own, since further errors of a message are only counted.
+    let invalid = |id, number, count| [&b"\x1e\x0f1234567"[..], &[id, number, count]].concat();
+    assert_eq!(read(&invalid(1, 0, 0)), "the chunk's sequence count is 0");
+    assert_eq!(read(&invalid(2, 0, 200)), "the chunk's sequence count is 200, more than 128");
+    assert_eq!(read(&invalid(3, 3, 3)), "the chunk's sequence number is 3, but its sequence count is 3");
     assert_eq!(read(&chunk(0, 1)), "an empty payload");
     let nested = [chunk(0, 1), chunk(0, 1)].concat();
     assert_eq!(read(&nested), "the payload of a message is a chunk");

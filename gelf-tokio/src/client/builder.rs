@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use gelf_core::Encoder;
+use gelf_core::{Delimiter, Encoder};
 use tokio::runtime::Handle;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Transport};
 use crate::resolve::{Resolve, SystemResolver};
 
 use super::queue::Queue;
@@ -109,7 +109,7 @@ impl ClientBuilder {
     /// See [`ClientBuilder`].
     pub fn build(self) -> io::Result<(Client, Driver)> {
         let (queue, driver) = self.parts(false)?;
-        Ok((Client { queue, encoder: self.encoder }, driver))
+        Ok((Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint) }, driver))
     }
 
     /// Returns the client, its receipts, and the driver for the caller to run. `R` identifies a message for
@@ -120,7 +120,7 @@ impl ClientBuilder {
     pub fn build_with_receipts<R>(self) -> io::Result<(Client<R>, Receipts<R>, Driver<R>)> {
         let (queue, driver) = self.parts(true)?;
         let receipts = Receipts::new(Arc::clone(&queue));
-        Ok((Client { queue, encoder: self.encoder }, receipts, driver))
+        Ok((Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint) }, receipts, driver))
     }
 
     fn parts<R>(&self, has_receipts: bool) -> io::Result<(Arc<Queue<R>>, Driver<R>)> {
@@ -133,6 +133,14 @@ impl ClientBuilder {
             self.tls_config.clone(),
         )?;
         Ok((queue, driver))
+    }
+}
+
+/// Returns the delimiter of frames; the default over transports without frames.
+fn delimiter(endpoint: &Endpoint) -> Delimiter {
+    match endpoint.transport() {
+        Transport::Tcp(options) => options.delimiter,
+        Transport::Http(_) | Transport::Udp(_) => Delimiter::default(),
     }
 }
 

@@ -8,6 +8,17 @@ use crate::endpoint::{Endpoint, InvalidEndpoint};
 /// The limit of a host name in the domain name system (RFC 1035, section 2.3.4).
 const MAX_NAME_LEN: usize = 253;
 
+/// The limit of a zone. Names of interfaces have up to 15 bytes on Linux.
+const MAX_ZONE_LEN: usize = 63;
+
+/// Writes `HOST:PORT` as [`read`] reads it.
+pub(super) fn show(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{}]:{port}", host.replace('%', "%25")),
+        false => format!("{host}:{port}"),
+    }
+}
+
 /// Parses `HOST[:PORT]`, where an IPv6 address is in brackets. Returns it without them.
 pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     let host_len = match authority.rfind(']') {
@@ -27,14 +38,31 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
 }
 
 /// Parses a name, an IPv4 address, or an IPv6 address, in brackets or not. Returns it without them.
+///
+/// An IPv6 address may have a zone, such as the name of an interface: `fe80::1%25eth0` in a URI (RFC 6874,
+/// section 2), and `fe80::1%eth0` elsewhere, which is returned.
 pub(super) fn read_host(text: &str) -> Option<String> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Ok(address) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
-        return Some(address.to_string());
+    let (address, zone) = match bracketed.unwrap_or(text).split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (bracketed.unwrap_or(text), None),
+    };
+    if let Ok(address) = address.parse::<Ipv6Addr>() {
+        let Some(zone) = zone else { return Some(address.to_string()) };
+        let zone = zone.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(zone);
+        let is_zone_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let is_zone = (1..=MAX_ZONE_LEN).contains(&zone.len()) && zone.bytes().all(is_zone_byte);
+        return is_zone.then(|| format!("{address}%{zone}"));
     }
     let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_name = (1..=MAX_NAME_LEN).contains(&text.len()) && text.bytes().all(is_host_byte);
     is_name.then(|| text.to_owned())
+}
+
+/// Returns a host without the zone of an IPv6 address, as a peer knows it.
+#[cfg(any(feature = "http", feature = "tls"))]
+pub(crate) fn without_zone(host: &str) -> &str {
+    host.split('%').next().unwrap_or_default()
 }
 
 fn read_port(text: &str) -> Result<u16, InvalidEndpoint> {
@@ -58,6 +86,10 @@ mod tests {
             ("10.0.0.7:12202", "10.0.0.7", 12202),
             ("[2001:db8::7]", "2001:db8::7", 12201),
             ("[::1]:99", "::1", 99),
+            ("[fe80::1%25eth0]:99", "fe80::1%eth0", 99),
+            ("[fe80::1%eth0.1]", "fe80::1%eth0.1", 12201),
+            ("[fe80::1%25]", "fe80::1%25", 12201),
+            ("[fe80::1%2525]", "fe80::1%25", 12201),
             ("[0:0::FFFF:10.0.0.7]", "::ffff:10.0.0.7", 12201),
         ] {
             assert_eq!(read(authority), Ok((host.to_owned(), port)));
@@ -84,7 +116,10 @@ mod tests {
             "[]",
             "[h]",
             "[10.0.0.7]",
-            "[fe80::1%eth0]",
+            "[fe80::1%]",
+            "[fe80::1%eth 0]",
+            "[10.0.0.1%eth0]",
+            "h%eth0",
             "[::1]:1:2",
             "h]:1",
         ] {

@@ -37,8 +37,11 @@ pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEn
             options.path = HttpOptions::default().path;
         }
         check_path(&options.path)?;
-        if let Some((name, value)) = &options.header {
+        for (at, (name, value)) in options.headers.iter().enumerate() {
             check_header(name, value)?;
+            if options.headers.iter().take(at).any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+                return Err(InvalidEndpoint::Repeated { name: format!("the header {name}") });
+            }
         }
     }
     check_rows(&transport, &QueueOptions::default())?;
@@ -251,8 +254,12 @@ mod tests {
             Err(InvalidEndpoint::HttpPath { .. })
         ));
         assert!(is_value(checked(|options| options.timeout = Duration::ZERO), "timeout", "0"));
-        let header = checked(|options| options.header = Some(("X".to_owned(), String::new())));
+        let header = checked(|options| options.headers = vec![("X".to_owned(), String::new())]);
         assert_eq!(header, Err(InvalidEndpoint::Header));
+        let twice = checked(|options| {
+            options.headers = ["a", "B", "A"].map(|name| (name.to_owned(), "1".to_owned())).to_vec();
+        });
+        assert_eq!(twice.unwrap_err().to_string(), "the header A is given twice: leave one out");
     }
 
     #[cfg(all(feature = "http", feature = "tls"))]

@@ -2,20 +2,19 @@
 
 use std::fmt;
 
+use crate::endpoint::authority;
 use crate::endpoint::escape::encode;
 use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
-/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it.
+/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a password
+/// are the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port)?,
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port)?,
-        }
+        write!(f, "{scheme}://{}", authority::show(&self.host, self.port))?;
         match &self.transport {
             Transport::Http(options) if options.path != HttpOptions::default().path => {
                 f.write_str(&options.path)?;
@@ -24,7 +23,7 @@ impl fmt::Display for Endpoint {
         }
         let mut separator = '?';
         for row in &TABLE {
-            if let Some(value) = row.show(&self.transport, &self.queue) {
+            for value in row.show(&self.transport, &self.queue) {
                 write!(f, "{separator}{}={}", row.name, encode(&value))?;
                 separator = '&';
             }
@@ -39,7 +38,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+    use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
     use proptest::prelude::*;
 
     use super::*;
@@ -102,13 +101,18 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn the_value_of_the_header_is_not_shown() {
-        let endpoint: Endpoint = "gelf+http://h?header=X-%23:open+sesame&bulk=true".parse().unwrap();
-        assert_eq!(endpoint.to_string(), "gelf+http://h:12201?bulk=true&header=X-%23:***");
+    fn passwords_and_the_values_of_headers_are_not_shown() {
+        let endpoint: Endpoint =
+            "gelf+http://me:s3cret@h?header=X-%23:open+sesame&bulk=true".parse().unwrap();
+        assert_eq!(
+            endpoint.to_string(),
+            "gelf+http://h:12201?bulk=true&header=Authorization:***&header=X-%23:***"
+        );
         let Transport::Http(options) = &endpoint.transport else { panic!() };
-        assert_eq!(options.header.as_ref().unwrap().1, "open sesame");
-        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, header: Some((\"X-#\", \"***\")), path: \"/gelf\", \
-                        timeout: 10s, tls: None }";
+        assert_eq!(options.headers[0].1, "Basic bWU6czNjcmV0");
+        assert_eq!(options.headers[1].1, "open sesame");
+        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, headers: [(\"Authorization\", \"***\"), \
+                        (\"X-#\", \"***\")], path: \"/gelf\", timeout: 10s, tls: None }";
         assert_eq!(format!("{options:?}"), expected);
         assert!(format!("{endpoint:?}").contains(expected));
     }
@@ -137,7 +141,11 @@ mod tests {
     }
 
     fn hosts() -> impl Strategy<Value = String> {
-        prop_oneof!["[a-zA-Z0-9._-]{1,253}", any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).to_string()),]
+        let addresses = || any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).to_string());
+        let zoned = (addresses(), "[a-z0-9]{1,5}").prop_map(|(address, zone)| format!("{address}%{zone}"));
+        // Only in a URI `%25` stands for `%`.
+        let zoned = zoned.prop_filter("encoded", |host| !host.contains("%25"));
+        prop_oneof!["[a-zA-Z0-9._-]{1,253}", addresses(), zoned]
     }
 
     fn paths() -> impl Strategy<Value = PathBuf> {
@@ -149,6 +157,8 @@ mod tests {
         let options =
             (of(paths()), of((paths(), paths())), of(hosts())).prop_map(|(ca, pair, server_name)| {
                 let (cert, key) = pair.unzip();
+                // A certificate has no zone.
+                let server_name = server_name.filter(|name: &String| !name.contains('%'));
                 TlsOptions { ca, cert, key, server_name }
             });
         of(options).prop_map(|tls| tls.filter(|_| cfg!(feature = "tls")))
@@ -159,20 +169,27 @@ mod tests {
     }
 
     fn tcp() -> impl Strategy<Value = Transport> {
-        (seconds(), tls(), seconds()).prop_map(|(connect_timeout, tls, user_timeout)| {
-            Transport::Tcp(TcpOptions { connect_timeout, tls, user_timeout })
-        })
+        let delimiter = prop_oneof![Just(Delimiter::Nul), Just(Delimiter::Newline)];
+        let reconnect = prop::option::of(seconds());
+        (seconds(), delimiter, reconnect, tls(), seconds()).prop_map(
+            |(connect_timeout, delimiter, reconnect, tls, user_timeout)| {
+                Transport::Tcp(TcpOptions { connect_timeout, delimiter, reconnect, tls, user_timeout })
+            },
+        )
     }
 
     fn http() -> impl Strategy<Value = Transport> {
-        let header = prop::option::of(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}"));
+        let header = ("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}");
+        let headers = prop::collection::btree_map(header.0, header.1, 0..3);
         let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
         let times = (prop::option::of(seconds()), seconds());
-        (any::<bool>(), prop::option::of(levels()), header, path, times, tls()).prop_map(
-            |(bulk, gzip, header, path, (connect_timeout, timeout), tls)| {
-                // The one name of up to three letters that the sender sets.
-                let header = header.filter(|(name, _)| !name.eq_ignore_ascii_case("te"));
-                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, header, path, timeout, tls })
+        (any::<bool>(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
+            |(bulk, gzip, headers, path, (connect_timeout, timeout), tls)| {
+                let mut headers: Vec<(String, String)> = headers.into_iter().collect();
+                // The one name of up to three letters that the sender sets, and names that differ in case.
+                headers.retain(|(name, _)| !name.eq_ignore_ascii_case("te"));
+                headers.dedup_by(|(a, _), (b, _)| a.eq_ignore_ascii_case(b));
+                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, headers, path, timeout, tls })
             },
         )
     }
@@ -202,8 +219,8 @@ mod tests {
         #[test]
         fn a_displayed_endpoint_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
             let displayed = endpoint.to_string();
-            if let Transport::Http(HttpOptions { header: Some((_, value)), .. }) = &mut endpoint.transport {
-                *value = "***".to_owned();
+            if let Transport::Http(HttpOptions { headers, .. }) = &mut endpoint.transport {
+                headers.iter_mut().for_each(|(_, value)| "***".clone_into(value));
             }
             prop_assert_eq!(displayed.parse(), Ok(endpoint));
         }

@@ -90,8 +90,11 @@ pub enum InvalidEndpoint {
         /// The scheme.
         scheme: String,
     },
-    /// The URI has a user name, and perhaps a password. The error shows neither.
+    /// The URI has a user name, and perhaps a password, which its scheme does not permit. The error shows
+    /// neither.
     User,
+    /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show it.
+    UserInfo,
     /// The value is not valid for the option.
     Value {
         /// The name of the option.
@@ -145,7 +148,12 @@ impl fmt::Display for InvalidEndpoint {
             Self::Port { port } => write!(f, "{port:?} is not a port: use a number from 1 to 65535"),
             Self::Repeated { name } => write!(f, "{name} is given twice: leave one out"),
             Self::Scheme { scheme } => write!(f, "unknown scheme {scheme:?}: use {}", forms()),
-            Self::User => f.write_str("GELF has no users: leave out the part before @"),
+            Self::User => {
+                f.write_str("a user is for gelf+http:// and gelf+https:// alone: leave out the part before @")
+            }
+            Self::UserInfo => f.write_str(
+                "the part before @ is not USER:PASSWORD: write all but letters, digits and -._~ as %XX",
+            ),
             Self::Value { name, value, expected } => write!(f, "{name} cannot be {value:?}: use {expected}"),
         }
     }
@@ -207,7 +215,10 @@ mod tests {
         assert_errors(&[
             ("gelf://h:0", r#""0" is not a port: use a number from 1 to 65535"#),
             ("gelf+tcp://h:", r#""" is not a port: use a number from 1 to 65535"#),
-            ("gelf://me:secret@h", "GELF has no users: leave out the part before @"),
+            (
+                "gelf://me:secret@h",
+                "a user is for gelf+http:// and gelf+https:// alone: leave out the part before @",
+            ),
             ("gelf://h/gelf", r#"a path is for gelf+http:// and gelf+https:// alone: leave out "/gelf""#),
             ("gelf+tcp://h//", r#"a path is for gelf+http:// and gelf+https:// alone: leave out "//""#),
             ("gelf://h#top", "an endpoint has no fragment: write # as %23"),
@@ -305,7 +316,7 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn errors_of_tls_options_say_what_to_write() {
-        let tls = "use ca, cert, compression, connect_timeout, key, queue, queue_bytes, server_name, user_timeout, when_full";
+        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
             ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),
@@ -378,7 +389,14 @@ mod tests {
                 "://h&header=X:s3cret",
                 "://h:1&header=s3cret",
                 "://h/gelf&header=X:s3cret",
-                "://me:s3cret@h",
+                "://me:s3cret@h:x",
+                "://me:s3cret@h&",
+                "://me:s3cret%zz@h",
+                "://me:s3cret/1@h",
+                "://me:s3cret?1@h",
+                "://me:s3cret#1@h",
+                "://me:s3cret&1@h?x",
+                "://me:s3cret:1@h?header=Authorization:s3cret",
                 "//me:s3cret@h?header=X:s3cret",
                 "//h?header=X:s3cret@home",
             ] {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
 
 use crate::endpoint::table::MASK;
 
@@ -46,6 +46,13 @@ pub struct TcpOptions {
     /// The time limit for connecting to one address, and again for the TLS handshake: 10 s by default, whole
     /// seconds up to 3,600.
     pub connect_timeout: Duration,
+    /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
+    /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
+    pub delimiter: Delimiter,
+    /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
+    /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once all
+    /// that was written to it is acknowledged.
+    pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
     /// The time that written bytes may stay unacknowledged before the connection is closed: 30 s by default,
@@ -57,7 +64,13 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), tls: None, user_timeout: Duration::from_secs(30) }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            delimiter: Delimiter::Nul,
+            reconnect: None,
+            tls: None,
+            user_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -67,7 +80,9 @@ impl Default for TcpOptions {
 #[non_exhaustive]
 pub struct TlsOptions {
     /// The certificates of the authorities that may vouch for the receiver; by default the system's, or
-    /// Mozilla's if the system has none.
+    /// Mozilla's if the system has none. The receiver's own certificate may stand here too, such as the
+    /// self-signed one of `openssl req -x509 -addext subjectAltName=DNS:HOST`: it is trusted if the receiver
+    /// shows it byte for byte, its name is right, and it is valid at the time.
     pub ca: Option<PathBuf>,
     /// The sender's own certificate chain, for receivers that ask for one. Needs `key`.
     pub cert: Option<PathBuf>,
@@ -77,7 +92,7 @@ pub struct TlsOptions {
     pub server_name: Option<String>,
 }
 
-/// Options of HTTP. `Debug` does not show the value of [`header`](Self::header).
+/// Options of HTTP. `Debug` does not show the values of [`headers`](Self::headers).
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
@@ -89,10 +104,11 @@ pub struct HttpOptions {
     pub connect_timeout: Option<Duration>,
     /// The gzip level of request bodies; `None`, without compression, by default.
     pub gzip: Option<CompressionLevel>,
-    /// A header that identifies the sender to the receiver, as name and value; none by default. The name is
-    /// an HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`. The
-    /// value is visible ASCII, and is treated as a secret.
-    pub header: Option<(String, String)>,
+    /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
+    /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is given
+    /// once. A value is visible ASCII, and is treated as a secret. `USER:PASSWORD@` in a URI is the header
+    /// `Authorization` with the scheme Basic (RFC 7617).
+    pub headers: Vec<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// mean the same.
     pub path: String,
@@ -103,15 +119,16 @@ pub struct HttpOptions {
     pub tls: Option<TlsOptions>,
 }
 
-/// Shows all fields but the value of the header, which is a secret.
+/// Shows all fields but the values of the headers, which are secrets.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bulk, connect_timeout, gzip, header, path, timeout, tls } = self;
+        let Self { bulk, connect_timeout, gzip, headers, path, timeout, tls } = self;
+        let headers: Vec<_> = headers.iter().map(|(name, _)| (name, MASK)).collect();
         f.debug_struct("HttpOptions")
             .field("bulk", bulk)
             .field("connect_timeout", connect_timeout)
             .field("gzip", gzip)
-            .field("header", &header.as_ref().map(|(name, _)| (name, MASK)))
+            .field("headers", &headers)
             .field("path", path)
             .field("timeout", timeout)
             .field("tls", tls)
@@ -125,7 +142,7 @@ impl Default for HttpOptions {
             bulk: false,
             connect_timeout: None,
             gzip: None,
-            header: None,
+            headers: Vec::new(),
             path: "/gelf".to_owned(),
             timeout: Duration::from_secs(10),
             tls: None,

@@ -55,10 +55,6 @@ impl Scheme {
         }
     }
 
-    pub(super) fn has_path(self) -> bool {
-        matches!(self, Self::Http | Self::Https)
-    }
-
     /// Returns the cargo features that the scheme needs and this build does not have.
     pub(super) fn missing_features(self) -> &'static [&'static str] {
         self.missing_in(cfg!(feature = "http"), cfg!(feature = "tls"))

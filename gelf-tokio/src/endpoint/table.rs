@@ -56,10 +56,27 @@ enum Field {
 struct Access<O> {
     /// Sets the option from its text.
     read: fn(&mut O, &str) -> Result<(), Mistake>,
-    /// Returns the option as text; `None` if it is unset.
-    show: fn(&O) -> Option<String>,
+    show: Show<O>,
     /// Whether a program may set the option to its value. Values that were read are checked by it too.
     is_valid: fn(&O) -> bool,
+}
+
+/// The text of an option.
+#[derive(Debug)]
+enum Show<O> {
+    /// Of an option that may be repeated: a text for each time.
+    All(fn(&O) -> Vec<String>),
+    /// Of an option that is given once; `None` if it is unset.
+    One(fn(&O) -> Option<String>),
+}
+
+impl<O> Show<O> {
+    fn texts(&self, options: &O) -> Vec<String> {
+        match self {
+            Self::All(show) => show(options),
+            Self::One(show) => show(options).into_iter().collect(),
+        }
+    }
 }
 
 /// An option cannot be set from a text.
@@ -108,10 +125,24 @@ impl Row {
         })
     }
 
-    /// Returns the option as text; `None` if it has the default value, is unset, or is another transport's.
-    pub(super) fn show(&self, transport: &Transport, queue: &QueueOptions) -> Option<String> {
-        let (shown, default, _) = self.inspect(transport, queue)?;
-        if shown == default { None } else { shown }
+    /// Returns the option as text for each time that it is given: not at all if it has the default value, is
+    /// unset, or is another transport's.
+    pub(super) fn show(&self, transport: &Transport, queue: &QueueOptions) -> Vec<String> {
+        match self.inspect(transport, queue) {
+            Some((shown, default, _)) if shown != default => shown,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns whether the option may be repeated.
+    pub(super) fn is_list(&self) -> bool {
+        match &self.field {
+            Field::Http(access) => matches!(access.show, Show::All(_)),
+            Field::Queue(access) => matches!(access.show, Show::All(_)),
+            Field::Tcp(access) => matches!(access.show, Show::All(_)),
+            Field::Tls(access) => matches!(access.show, Show::All(_)),
+            Field::Udp(access) => matches!(access.show, Show::All(_)),
+        }
     }
 
     /// Checks the value of the option, however it was set.
@@ -120,7 +151,7 @@ impl Row {
     /// [`InvalidEndpoint::Value`].
     pub(super) fn check(&self, transport: &Transport, queue: &QueueOptions) -> Result<(), InvalidEndpoint> {
         match self.inspect(transport, queue) {
-            Some((shown, _, false)) => Err(self.invalid(shown.unwrap_or_default())),
+            Some((shown, _, false)) => Err(self.invalid(shown.join(", "))),
             Some((_, _, true)) | None => Ok(()),
         }
     }
@@ -130,10 +161,10 @@ impl Row {
         &self,
         transport: &Transport,
         queue: &QueueOptions,
-    ) -> Option<(Option<String>, Option<String>, bool)> {
-        fn with<O: Default>(access: &Access<O>, options: &O) -> (Option<String>, Option<String>, bool) {
-            let shown = (access.show)(options);
-            (shown, (access.show)(&O::default()), (access.is_valid)(options))
+    ) -> Option<(Vec<String>, Vec<String>, bool)> {
+        fn with<O: Default>(access: &Access<O>, options: &O) -> (Vec<String>, Vec<String>, bool) {
+            let shown = access.show.texts(options);
+            (shown, access.show.texts(&O::default()), (access.is_valid)(options))
         }
         Some(match (&self.field, transport) {
             (Field::Http(access), Transport::Http(options)) => with(access, options),
@@ -252,7 +283,7 @@ mod tests {
             let inspected = transports.iter().filter_map(|transport| row.inspect(transport, &queue));
             for (shown, default, is_valid) in inspected {
                 assert!(is_valid && shown == default, "{}", row.name);
-                assert!(shown.is_none_or(|shown| shown == row.default), "{}", row.name);
+                assert!(shown.iter().all(|shown| shown == row.default), "{}", row.name);
             }
         }
     }

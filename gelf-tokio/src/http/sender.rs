@@ -48,6 +48,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// on a new connection. The sender retries nothing else: the caller decides, and [`HttpError::is_retriable`]
 /// returns whether a retry may succeed.
 ///
+/// Each body ends in a line feed, before compression: a Graylog input for several messages in one request
+/// holds back a message without one, and joins it with the next of the same connection.
+///
 /// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
 /// # Limits
@@ -82,8 +85,6 @@ pub struct HttpSender {
     head: RequestHead,
     compressor: Option<Compressor>,
     timeout: Duration,
-    /// Whether bodies are lines.
-    lines: bool,
     buffer: BytesMut,
     /// The kept connection, between two requests.
     connection: Option<Connection>,
@@ -122,7 +123,6 @@ impl HttpSender {
             destination: Destination::new(options, host, port, resolver)?,
             compressor: options.gzip.map(|level| Compressor::new(Compression::Gzip(level))),
             timeout: options.timeout,
-            lines: options.bulk,
             buffer: BytesMut::new(),
             connection: None,
             connections: 0,
@@ -156,8 +156,7 @@ impl HttpSender {
         self.connection.is_some()
     }
 
-    /// Sends one message as one request and waits for the answer. If the endpoint has `bulk`, the body is a
-    /// line.
+    /// Sends one message as one request and waits for the answer. The body is the JSON text and a line feed.
     ///
     /// # Errors
     /// [`HttpError`]. The sender stays usable. Unless the receiver has answered, it may have accepted the
@@ -168,15 +167,13 @@ impl HttpSender {
     /// may have all of the request, or a part of it that nothing follows. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         encode(message, &mut self.buffer);
-        if self.lines {
-            self.buffer.extend_from_slice(b"\n");
-        }
+        self.buffer.extend_from_slice(b"\n");
         let body = take(&mut self.buffer);
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request and waits for the answer. If the endpoint has `bulk`, the
-    /// body is a line.
+    /// Sends a payload, JSON text, as one request and waits for the answer. The body is a line: a line feed ends
+    /// it, and one within the payload becomes a space.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -184,11 +181,7 @@ impl HttpSender {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
-        if self.lines {
-            bulk::write_line(payload, &mut self.buffer);
-        } else {
-            self.buffer.extend_from_slice(payload);
-        }
+        bulk::write_line(payload, &mut self.buffer);
         let body = take(&mut self.buffer);
         self.post(body).await
     }

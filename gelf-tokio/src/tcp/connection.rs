@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use gelf_core::Delimiter;
 #[cfg(feature = "tls")]
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
@@ -45,6 +46,8 @@ pub(crate) struct Dialer {
     host: String,
     port: u16,
     connect_timeout: Duration,
+    delimiter: Delimiter,
+    reconnect: Option<Duration>,
     user_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
@@ -69,6 +72,8 @@ impl Dialer {
             host: endpoint.host().to_owned(),
             port: endpoint.port(),
             connect_timeout: options.connect_timeout,
+            delimiter: options.delimiter,
+            reconnect: options.reconnect,
             user_timeout: options.user_timeout,
             #[cfg(feature = "tls")]
             tls,
@@ -100,6 +105,11 @@ impl Dialer {
         let tls = self.tls.as_mut().ok_or_else(no_tls)?;
         tls.set_config(config);
         Ok(())
+    }
+
+    /// Returns the time after which a connection is to be replaced.
+    pub(crate) fn reconnect(&self) -> Option<Duration> {
+        self.reconnect
     }
 
     /// Looks the host up and connects to the first of its addresses that answers, within
@@ -136,9 +146,9 @@ impl Dialer {
             let stream = timeout(self.connect_timeout, tls.connect(Counting::new(stream)))
                 .await
                 .unwrap_or_else(late)?;
-            return Ok(Connection::new(Stream::Tls(Box::new(stream))));
+            return Ok(Connection::new(Stream::Tls(Box::new(stream)), self.delimiter));
         }
-        Ok(Connection::new(Stream::Plain(stream)))
+        Ok(Connection::new(Stream::Plain(stream), self.delimiter))
     }
 }
 
@@ -152,6 +162,7 @@ enum Stream {
 /// An open connection, and the frames that are to be written to it.
 pub(crate) struct Connection {
     stream: Stream,
+    delimiter: Delimiter,
     /// Whole frames, of which the first may be written in part.
     buffer: BytesMut,
     /// Bytes that have gone from the buffer into the stream.
@@ -161,14 +172,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: Stream) -> Self {
+    fn new(stream: Stream, delimiter: Delimiter) -> Self {
         Self {
             stream,
+            delimiter,
             buffer: BytesMut::new(),
             written: 0,
             #[cfg(feature = "tls")]
             acks: AckMap::default(),
         }
+    }
+
+    /// Returns the delimiter of its frames.
+    pub(crate) fn delimiter(&self) -> Delimiter {
+        self.delimiter
     }
 
     /// Returns the write buffer, to which whole frames are to be appended.

@@ -83,21 +83,21 @@ impl TcpSender {
     /// If the future is dropped before it is ready, the message is not buffered.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
-        write_message(message, self.connection.buffer());
+        write_message(message, self.connection.delimiter(), self.connection.buffer());
         Ok(())
     }
 
     /// Buffers a payload, JSON text, as [`feed`](Self::feed) does.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank or
-    /// has a null byte; the connection stays open then.
+    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank, or
+    /// has a null byte or the delimiter; the connection stays open then.
     ///
     /// # Cancel safety
     /// As [`feed`](Self::feed).
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
-        Ok(write_payload(payload, self.connection.buffer())?)
+        Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
     }
 
     /// Writes all buffered messages to the operating system. It waits while the receiver does not read.

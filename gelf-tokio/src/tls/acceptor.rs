@@ -11,21 +11,23 @@ use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
-use super::{files, provider};
+use super::files::{self, Pem};
+use super::provider;
 use crate::blocking;
 
 /// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
 /// senders.
 ///
-/// The files are PEM, of up to 4 MiB each. They are checked before each handshake and read again if one has
-/// changed, so that new certificates need no restart; open connections keep theirs. If the new files are
-/// invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file changes, or at
-/// the next handshake if the operating system refused the file. [`stats`](Self::stats) counts such failures.
+/// The files are PEM, of up to 4 MiB each. They are checked before a handshake, once a second at most, and read
+/// again if one has changed, so that new certificates need no restart; open connections keep theirs. If the
+/// new files are invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file
+/// changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts such
+/// failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
@@ -48,16 +50,21 @@ pub struct ReceiverTlsStats {
 struct Shared {
     sources: Sources,
     current: RwLock<Arc<ServerConfig>>,
+    /// The time of the last check of the files.
+    checked: Mutex<Instant>,
     seen: Mutex<Seen>,
     failed_reloads: AtomicU64,
     reloads: AtomicU64,
 }
 
+/// The time between two checks of the files, so that a storm of handshakes costs one thread at a time.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 struct Sources {
-    cert: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
+    cert: Pem,
+    key: Pem,
+    client_ca: Option<Pem>,
 }
 
 /// The result of the last reading of the files.
@@ -76,17 +83,45 @@ impl ReceiverTls {
     /// # Errors
     /// A file that is missing or invalid.
     pub fn from_pem_files(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
-        Self::load(Sources { cert: cert.into(), key: key.into(), client_ca: None })
+        let (cert, key) = (Pem::File(cert.into()), Pem::File(key.into()));
+        Self::load(Sources { cert, key, client_ca: None })
+    }
+
+    /// Takes the certificate chain and the key as PEM text, as [`from_pem_files`](Self::from_pem_files) takes
+    /// them from files. They never change.
+    ///
+    /// # Errors
+    /// A certificate or key that is missing or invalid.
+    pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
+        Self::load(Sources { cert: Pem::of_bytes(cert), key: Pem::of_bytes(key), client_ca: None })
     }
 
     /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
     /// one is refused in the handshake.
     ///
+    /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
+    /// that its certificate is accepted. A sender that closes its connection without having read the ticket
+    /// resets the connection, and may lose its last messages. Without this setting, the receiver sends
+    /// nothing after the handshake. Sessions are never resumed.
+    ///
     /// # Errors
     /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
     /// one.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
-        Self::load(Sources { client_ca: Some(path.into()), ..self.shared.sources.clone() })
+        self.with_client_authorities(Pem::File(path.into()))
+    }
+
+    /// Requires a certificate of each sender, as [`with_client_ca`](Self::with_client_ca) does, signed by one
+    /// of the authorities in a PEM text.
+    ///
+    /// # Errors
+    /// As [`with_client_ca`](Self::with_client_ca).
+    pub fn with_client_ca_pem(self, authorities: &[u8]) -> Result<Self, TlsConfigError> {
+        self.with_client_authorities(Pem::of_bytes(authorities))
+    }
+
+    fn with_client_authorities(self, authorities: Pem) -> Result<Self, TlsConfigError> {
+        Self::load(Sources { client_ca: Some(authorities), ..self.shared.sources.clone() })
     }
 
     /// Returns the counters.
@@ -112,11 +147,9 @@ impl ReceiverTls {
         from: SocketAddr,
         limit: Duration,
     ) -> Option<TlsStream<TcpStream>> {
-        let tls = self.clone();
         let handshake = async {
-            // The files may be on a file system that hangs.
-            let acceptor = blocking::spawn(move || tls.acceptor(protocol))?.await?;
-            acceptor.accept(stream).await
+            self.refresh(Instant::now()).await;
+            self.acceptor(protocol).accept(stream).await
         };
         match timeout(limit, handshake).await {
             Ok(Ok(stream)) => Some(stream),
@@ -131,22 +164,32 @@ impl ReceiverTls {
         }
     }
 
-    /// Returns an acceptor for the current files. While one thread reads them, others get the previous ones.
+    /// Checks the files if that is due, in a thread of its own, since they may be on a file system that hangs.
+    /// Handshakes that begin meanwhile use the previous files.
+    async fn refresh(&self, now: Instant) {
+        if !self.shared.is_check_due(now) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let checked = match blocking::spawn(move || shared.check()) {
+            Ok(checking) => checking.await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = checked {
+            self.shared.failed_reloads.fetch_add(1, Relaxed);
+            tracing::warn!(%error, "TLS files cannot be checked; the previous ones stay in use");
+        }
+    }
+
+    /// Returns an acceptor for the files as they were last read.
     pub(super) fn acceptor(&self, protocol: Option<&[u8]>) -> TlsAcceptor {
-        let mut config = self.config();
+        let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
+        let mut config = Arc::clone(&current);
+        drop(current);
         if let Some(protocol) = protocol {
             Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
         }
         TlsAcceptor::from(config)
-    }
-
-    fn config(&self) -> Arc<ServerConfig> {
-        match self.shared.seen.try_lock() {
-            Ok(mut seen) => self.shared.refresh(&mut seen),
-            Err(TryLockError::Poisoned(poisoned)) => self.shared.refresh(&mut poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn load(sources: Sources) -> Result<Self, TlsConfigError> {
@@ -155,6 +198,7 @@ impl ReceiverTls {
         let shared = Shared {
             sources,
             current: RwLock::new(config),
+            checked: Mutex::new(Instant::now()),
             seen: Mutex::new(Seen { stamps: Some(stamps), error: None }),
             failed_reloads: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
@@ -164,7 +208,25 @@ impl ReceiverTls {
 }
 
 impl Shared {
-    fn refresh(&self, seen: &mut Seen) {
+    /// Returns whether the files are to be checked, and begins the next interval then. A check that hangs
+    /// delays the next one.
+    fn is_check_due(&self, now: Instant) -> bool {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_checking = matches!(self.seen.try_lock(), Err(TryLockError::WouldBlock));
+        let is_due = !is_checking && now.saturating_duration_since(*checked) >= CHECK_INTERVAL;
+        if is_due {
+            *checked = now;
+        }
+        is_due
+    }
+
+    /// Reads the files again if they have changed, unless another thread is doing so.
+    fn check(&self) {
+        let mut seen = match self.seen.try_lock() {
+            Ok(seen) => seen,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         let stamps = Some(files::stamps(self.sources.paths()));
         if seen.stamps == stamps {
             return;
@@ -174,7 +236,7 @@ impl Shared {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 *seen = Seen { stamps, error: None };
                 self.reloads.fetch_add(1, Relaxed);
-                tracing::info!(cert = %self.sources.cert.display(), "TLS files have changed and are read again");
+                tracing::info!(cert = %self.sources.cert, "TLS files have changed and are read again");
             }
             Err(error) => {
                 self.failed_reloads.fetch_add(1, Relaxed);
@@ -191,7 +253,7 @@ impl Shared {
 
 impl Sources {
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        [&*self.cert, &*self.key].into_iter().chain(self.client_ca.as_deref())
+        [&self.cert, &self.key].into_iter().chain(&self.client_ca).filter_map(Pem::path)
     }
 
     fn load(&self) -> Result<ServerConfig, TlsConfigError> {
@@ -204,6 +266,9 @@ impl Sources {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
         config.session_storage = Arc::new(Forgetful);
+        // A sender that never reads leaves a ticket in its socket. Its close then becomes a reset, and the
+        // kernel throws away the data that is not sent yet.
+        config.send_tls13_tickets = usize::from(self.client_ca.is_some());
         Ok(config)
     }
 
@@ -212,15 +277,15 @@ impl Sources {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
         let Some(client_ca) = &self.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-        let roots = Arc::new(files::authorities(client_ca)?);
+        let roots = Arc::new(files::authorities(client_ca, &files::certificates(client_ca)?)?);
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
-            .map_err(|error| TlsConfigError::of(client_ca, Reason::Rustls(error.to_string())))
+            .map_err(|error| client_ca.error(Reason::Rustls(error.to_string())))
     }
 }
 
-/// Claims to store sessions, and stores none. So a sender receives a session ticket, which tells it that it
-/// is accepted, and no session is resumed with an earlier certificate.
+/// Claims to store sessions, and stores none. So a sender that shows a certificate receives a session ticket,
+/// which tells it that it is accepted, and no session is resumed with an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -253,6 +318,12 @@ mod tests {
     use super::super::tests::{attempt, authority, echo, guard, options, refusal};
     use super::*;
 
+    /// Returns an acceptor for the files as they are now.
+    fn checked(receiver: &ReceiverTls) -> TlsAcceptor {
+        receiver.shared.check();
+        receiver.acceptor(None)
+    }
+
     fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
         stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
@@ -264,7 +335,7 @@ mod tests {
         let (cert, key) = directory.write_issued("server", &first);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         let mut open = attempt(&mut connector, address).await.unwrap();
         assert_eq!(certificate(&open), first.der);
@@ -290,13 +361,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_that_are_missing_are_looked_for_at_each_handshake() {
+    async fn files_that_are_missing_are_looked_for_at_each_check() {
         let (directory, authority, ca) = authority();
         let issued = authority.issue(&["h"]);
         let (cert, key) = directory.write_issued("server", &issued);
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         std::fs::remove_file(&cert).unwrap();
         for failed in 1..=3 {
@@ -316,7 +387,7 @@ mod tests {
         let client_ca = directory.write("client-ca.pem", &old.pem());
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap().with_client_ca(&client_ca).unwrap();
         let shared = receiver.clone();
-        let address = echo(move || shared.acceptor(None)).await;
+        let address = echo(move || checked(&shared)).await;
 
         let by_old = directory.write_issued("old", &old.issue(&["sender"]));
         let by_new = directory.write_issued("new", &new.issue(&["sender"]));
@@ -336,6 +407,27 @@ mod tests {
         attempt(&mut by_new, address).await.unwrap();
         assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
         assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn handshakes_share_a_check_of_the_files_each_second_and_one_thread() {
+        let (directory, authority, _) = authority();
+        let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
+        let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
+        let loaded = *receiver.shared.checked.lock().unwrap();
+        directory.write_issued("server", &authority.issue(&["h"]));
+        for (millis, reloads) in [(0, 0), (999, 0), (1000, 1), (1000, 1), (1999, 1), (2000, 1)] {
+            guard(receiver.refresh(loaded + Duration::from_millis(millis))).await;
+            assert_eq!(receiver.stats().reloads, reloads, "{millis} ms");
+        }
+
+        // While a file system hangs, no further thread is started, and handshakes do not wait.
+        directory.write_issued("server", &authority.issue(&["h"]));
+        let hanging = receiver.shared.seen.lock().unwrap();
+        assert!(!receiver.shared.is_check_due(loaded + Duration::from_secs(60)));
+        drop(hanging);
+        guard(receiver.refresh(loaded + Duration::from_secs(60))).await;
+        assert_eq!(receiver.stats().reloads, 2);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Errors of TLS files.
+//! Errors of certificates and keys.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// A file of certificates or keys is missing or invalid. The error displays the file and the reason.
+/// Certificates or keys are missing or invalid. The error displays the file, if they are in one, and the
+/// reason, and quotes nothing of them.
 #[derive(Debug)]
 pub struct TlsConfigError {
     file: Option<PathBuf>,
@@ -16,7 +17,8 @@ pub(super) enum Reason {
     Certificate(usize),
     Encrypted,
     Key,
-    KeyOfAnother(PathBuf),
+    /// The place of the certificate.
+    KeyOfAnother(String),
     NoCertificate,
     NoKey,
     NotAFile,
@@ -54,10 +56,10 @@ impl fmt::Display for TlsConfigError {
             write!(f, "{}: ", file.display())?;
         }
         match &self.reason {
-            Reason::Certificate(number) => write!(f, "certificate {number} of the file is malformed"),
+            Reason::Certificate(number) => write!(f, "certificate {number} is malformed"),
             Reason::Encrypted => f.write_str("the private key is encrypted, which is not supported"),
             Reason::Key => f.write_str("the private key is malformed, or of a kind that is not supported"),
-            Reason::KeyOfAnother(cert) => write!(f, "not the private key of {}", cert.display()),
+            Reason::KeyOfAnother(cert) => write!(f, "not the private key of {cert}"),
             Reason::NoCertificate => f.write_str("there is no certificate in PEM in it"),
             Reason::NoKey => f.write_str("there is no private key in PEM in it"),
             Reason::NotAFile => f.write_str("not a regular file"),

@@ -1,15 +1,15 @@
 //! TLS connections of senders.
 
 use std::future::poll_fn;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ProtocolVersion, SignatureScheme};
@@ -19,11 +19,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
+use super::files::{self, Pem};
 use super::handshake_error::Attempt;
+use super::provider;
 use super::trust::{self, Trusted};
-use super::{files, provider};
+use super::verifier::Verifier;
 use crate::blocking::{self, Blocking};
-use crate::endpoint::TlsOptions;
+use crate::endpoint::{TlsOptions, without_zone};
 
 /// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round
 /// trip.
@@ -31,7 +33,7 @@ const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
-/// The connector trusts only the authorities of the CA file, or without such a file only the system's, which
+/// The connector trusts only the certificates of the CA file, or without such a file only the system's, which
 /// are read once. It never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -45,22 +47,22 @@ pub(crate) struct Connector {
 /// The files, or the configuration in place of them.
 #[derive(Clone, Debug)]
 struct Sources {
-    ca: Option<PathBuf>,
+    ca: Option<Pem>,
     identity: Option<Identity>,
     alpn: Option<&'static [u8]>,
     /// The caller's own configuration, which replaces the files.
     config: Option<Arc<ClientConfig>>,
 }
 
-/// The files of the sender's own certificate.
+/// The sender's own certificate.
 #[derive(Clone, Debug)]
 struct Identity {
-    cert: PathBuf,
-    key: PathBuf,
+    cert: Pem,
+    key: Pem,
 }
 
 /// The configuration that the files make.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Loaded {
     stamps: Vec<Option<files::Stamp>>,
     config: ClientConfig,
@@ -76,16 +78,18 @@ impl Connector {
     /// client certificate without its key, or a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let name = options.server_name.as_deref().unwrap_or(host);
+        let name = options.server_name.as_deref().unwrap_or_else(|| without_zone(host));
         let server_name = ServerName::try_from(name)
             .map_err(|_| invalid(format!("{name:?} is not a name that a certificate can have")))?;
         let identity = match (&options.cert, &options.key) {
-            (Some(cert), Some(key)) => Some(Identity { cert: cert.clone(), key: key.clone() }),
+            (Some(cert), Some(key)) => {
+                Some(Identity { cert: Pem::File(cert.clone()), key: Pem::File(key.clone()) })
+            }
             (None, None) => None,
             (Some(_), None) => return Err(invalid("a client certificate needs its private key".to_owned())),
             (None, Some(_)) => return Err(invalid("a private key needs its client certificate".to_owned())),
         };
-        let sources = Sources { ca: options.ca.clone(), identity, alpn: None, config: None };
+        let sources = Sources { ca: options.ca.clone().map(Pem::File), identity, alpn: None, config: None };
         Ok(Self {
             server_name: server_name.to_owned(),
             sources: Arc::new(sources),
@@ -134,15 +138,15 @@ impl Connector {
         let certificates = Arc::clone(&config.client_auth_cert_resolver);
         let client = Arc::new(Client { certificates, asked: AtomicBool::new(false) });
         config.client_auth_cert_resolver = Arc::<Client>::clone(&client);
+        let cert = match &self.sources.identity {
+            Some(identity) => Some(identity.cert.to_string()),
+            None => client.has_certs().then(|| "of the given configuration".to_owned()),
+        };
         let explain = |error| {
             let attempt = Attempt {
                 server_name: &self.server_name,
                 trusted: &loaded.trusted,
-                cert: match &self.sources.identity {
-                    Some(identity) => Some(&identity.cert),
-                    None if client.has_certs() => Some(Path::new("of the given configuration")),
-                    None => None,
-                },
+                cert: cert.as_deref(),
                 was_asked: client.asked.load(Relaxed),
             };
             attempt.explain(error)
@@ -186,8 +190,8 @@ impl Connector {
 
 impl Sources {
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        let identity = self.identity.iter().flat_map(|identity| [&*identity.cert, &*identity.key]);
-        self.ca.as_deref().into_iter().chain(identity)
+        let identity = self.identity.iter().flat_map(|identity| [&identity.cert, &identity.key]);
+        self.ca.iter().chain(identity).filter_map(Pem::path)
     }
 
     /// Returns the held configuration if no file has changed, otherwise a new one.
@@ -204,15 +208,28 @@ impl Sources {
             Some(held) if held.stamps == stamps => return Ok(held),
             held => held.is_none(),
         };
-        let (roots, trusted) = match &self.ca {
-            Some(ca) => (files::authorities(ca)?, Trusted::File(ca.clone())),
-            None => trust::of_the_system()?,
-        };
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let cannot =
+            |error: &dyn fmt::Display| TlsConfigError::without_file(Reason::Rustls(error.to_string()));
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(rustls::ALL_VERSIONS)
-            .map_err(|error| TlsConfigError::without_file(Reason::Rustls(error.to_string())))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .map_err(|error| cannot(&error))?;
+        let (builder, trusted) = match &self.ca {
+            Some(ca) => {
+                let certificates = files::certificates(ca)?;
+                let roots = Arc::new(files::authorities(ca, &certificates)?);
+                let authorities = WebPkiServerVerifier::builder_with_provider(roots, provider())
+                    .build()
+                    .map_err(|error| cannot(&error))?;
+                let verifier = Arc::new(Verifier::new(authorities, certificates));
+                let trusted = ca.path().map_or(Trusted::Given, |path| Trusted::File(path.to_owned()));
+                (builder.dangerous().with_custom_certificate_verifier(verifier), trusted)
+            }
+            None => {
+                let (roots, trusted) = trust::of_the_system()?;
+                (builder.with_root_certificates(roots), trusted)
+            }
+        };
+        let mut config = builder.with_no_client_auth();
         if let Some(Identity { cert, key }) = &self.identity {
             let certificate = SingleCertAndKey::from(files::certified_key(cert, key)?);
             config.client_auth_cert_resolver = Arc::new(certificate);
@@ -229,6 +246,36 @@ impl Sources {
     fn alpn(&self) -> Vec<Vec<u8>> {
         self.alpn.iter().map(|protocol| protocol.to_vec()).collect()
     }
+}
+
+/// Makes a configuration of rustls from PEM text instead of files, for
+/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config): the certificates that vouch for the receiver,
+/// by default those of the system, and the sender's own certificate chain with its private key, if it has one.
+/// They are judged as the endpoint options `ca`, `cert` and `key` are.
+///
+/// ```no_run
+/// use gelf_tokio::{Client, tls_config_from_pem};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = std::env::var("LOGS_CA")?;
+/// let config = tls_config_from_pem(Some(ca.as_bytes()), None)?;
+/// let client = Client::builder(&"gelf+tls://logs.example".parse()?).tls_config(config).connect()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// A certificate or key that is missing or invalid.
+pub fn tls_config_from_pem(
+    ca: Option<&[u8]>,
+    identity: Option<(&[u8], &[u8])>,
+) -> Result<Arc<ClientConfig>, TlsConfigError> {
+    let identity =
+        identity.map(|(cert, key)| Identity { cert: Pem::of_bytes(cert), key: Pem::of_bytes(key) });
+    let sources = Sources { ca: ca.map(Pem::of_bytes), identity, alpn: None, config: None };
+    let Loaded { config, .. } = Arc::unwrap_or_clone(sources.load(None)?);
+    Ok(Arc::new(config))
 }
 
 /// The sender's certificates for one connection, and whether the receiver has asked for one.

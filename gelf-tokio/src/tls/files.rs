@@ -1,8 +1,11 @@
-//! Reads certificates and keys from PEM files, and detects changes of files.
+//! Reads certificates and keys in PEM, and detects changes of files.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::pki_types::pem::{self, PemObject};
@@ -16,6 +19,60 @@ use super::provider;
 /// The limit of a file: Mozilla's authorities have 0.2 MiB. It protects against a path to a file of another
 /// kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
+
+/// The place of a PEM text.
+#[derive(Clone)]
+pub(super) enum Pem {
+    /// Text of the caller's. It may have a private key, and is never shown.
+    Bytes(Arc<[u8]>),
+    File(PathBuf),
+}
+
+impl Pem {
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.into())
+    }
+
+    /// Returns the path, if it is a file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
+    fn read(&self) -> Result<Cow<'_, [u8]>, TlsConfigError> {
+        match self {
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::File(path) => read(path).map(Cow::Owned),
+        }
+    }
+
+    pub(super) fn error(&self, reason: Reason) -> TlsConfigError {
+        match self {
+            Self::Bytes(_) => TlsConfigError::without_file(reason),
+            Self::File(path) => TlsConfigError::of(path, reason),
+        }
+    }
+}
+
+impl fmt::Display for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(_) => f.write_str("the given certificate"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
 
 /// The metadata that differs if a file was replaced or its contents have changed.
 ///
@@ -56,41 +113,44 @@ pub(super) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Optio
     paths.into_iter().map(Stamp::of).collect()
 }
 
-/// Reads all certificates of a file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-    let content = read(path)?;
+/// Reads all certificates, at least one.
+pub(super) fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let content = pem.read()?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
-    let certificates = certificates.map_err(|error| TlsConfigError::of(path, of_pem(&error)))?;
+    let certificates = certificates.map_err(|error| pem.error(of_pem(&error)))?;
     match certificates.is_empty() {
-        true => Err(TlsConfigError::of(path, Reason::NoCertificate)),
+        true => Err(pem.error(Reason::NoCertificate)),
         false => Ok(certificates),
     }
 }
 
-/// Reads the authorities of a file. A malformed certificate is an error: without it, connections would fail
-/// for a reason that is hard to find.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+/// Makes authorities of certificates of a PEM text. A malformed certificate is an error: without it,
+/// connections would fail for a reason that is hard to find.
+pub(super) fn authorities(
+    pem: &Pem,
+    certificates: &[CertificateDer<'static>],
+) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in certificates(path)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|_| TlsConfigError::of(path, Reason::Certificate(index + 1)))?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|_| pem.error(Reason::Certificate(index + 1)))?;
     }
     Ok(roots)
 }
 
 /// Reads a certificate chain, which begins with the own certificate, and its key.
-pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsConfigError> {
+pub(super) fn certified_key(cert: &Pem, key: &Pem) -> Result<CertifiedKey, TlsConfigError> {
     let chain = certificates(cert)?;
-    let content = read(key)?;
-    let key_of_file = PrivateKeyDer::from_pem_slice(&content).map_err(|error| {
+    let content = key.read()?;
+    let private_key = PrivateKeyDer::from_pem_slice(&content).map_err(|error| {
         let is_encrypted = content.windows(9).any(|part| part == b"ENCRYPTED");
-        TlsConfigError::of(key, if is_encrypted { Reason::Encrypted } else { of_pem_key(&error) })
+        key.error(if is_encrypted { Reason::Encrypted } else { of_pem_key(&error) })
     })?;
-    CertifiedKey::from_der(chain, key_of_file, &provider()).map_err(|error| match error {
+    CertifiedKey::from_der(chain, private_key, &provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            TlsConfigError::of(key, Reason::KeyOfAnother(cert.to_owned()))
+            key.error(Reason::KeyOfAnother(cert.to_string()))
         }
-        rustls::Error::InvalidCertificate(_) => TlsConfigError::of(cert, Reason::Certificate(1)),
-        _ => TlsConfigError::of(key, Reason::Key),
+        rustls::Error::InvalidCertificate(_) => cert.error(Reason::Certificate(1)),
+        _ => key.error(Reason::Key),
     })
 }
 
@@ -140,6 +200,11 @@ mod tests {
         error.to_string().replace(&directory.path("").display().to_string(), "")
     }
 
+    fn authorities(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+        let pem = Pem::File(path.to_owned());
+        super::authorities(&pem, &certificates(&pem)?)
+    }
+
     fn stamp(path: &Path) -> Option<Stamp> {
         Stamp::of(path)
     }
@@ -164,7 +229,7 @@ mod tests {
                 &pem.replace("CERTIFICATE-----", "CERTIFICATE----"),
                 "ca.pem: not well-formed PEM: a BEGIN line does not end in five hyphens",
             ),
-            (&format!("{pem}{no_der}"), "ca.pem: certificate 2 of the file is malformed"),
+            (&format!("{pem}{no_der}"), "ca.pem: certificate 2 is malformed"),
             (&"\n".repeat(4 * 1024 * 1024 + 1), "ca.pem: longer than 4 MiB"),
         ];
         for (content, expected) in cases {
@@ -192,7 +257,7 @@ mod tests {
         let directory = Directory::new();
         let authority = Authority::new("a");
         let (issued, other) = (authority.issue(&["h"]), authority.issue(&["h"]));
-        let cert = directory.write("cert.pem", &issued.cert_pem);
+        let cert = Pem::File(directory.write("cert.pem", &issued.cert_pem));
         let label = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let cases = [
@@ -203,11 +268,22 @@ mod tests {
             (&*other.key_pem, "key.pem: not the private key of cert.pem"),
         ];
         for (content, expected) in cases {
-            let key = directory.write("key.pem", content);
+            let key = Pem::File(directory.write("key.pem", content));
             assert_eq!(message(certified_key(&cert, &key), &directory), expected);
         }
-        let both = directory.write("both.pem", &format!("{}{}", issued.cert_pem, issued.key_pem));
-        assert!(certified_key(&both, &both).is_ok());
+        let both = format!("{}{}", issued.cert_pem, issued.key_pem);
+        let file = Pem::File(directory.write("both.pem", &both));
+        assert!(certified_key(&file, &file).is_ok());
+
+        // Text of the caller's is judged alike, and never shown.
+        let bytes = Pem::of_bytes(both.as_bytes());
+        assert!(certified_key(&bytes, &bytes).is_ok());
+        assert!(format!("{bytes:?}").len() < 20);
+        let error = certified_key(&bytes, &Pem::of_bytes(other.key_pem.as_bytes())).unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.file()),
+            ("not the private key of the given certificate", None)
+        );
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! TLS handshake errors, worded for operators.
 
 use std::error::Error;
-use std::path::Path;
 use std::{fmt, io};
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
 use super::trust::Trusted;
+use super::verifier::is_authority;
 
 /// The context of a failed handshake.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) server_name: &'a ServerName<'static>,
     pub(super) trusted: &'a Trusted,
-    /// The file of the sender's own certificate.
-    pub(super) cert: Option<&'a Path>,
+    /// The sender's own certificate, as operators know it: its file.
+    pub(super) cert: Option<&'a str>,
     /// Whether the receiver has asked for a certificate.
     pub(super) was_asked: bool,
 }
@@ -85,6 +85,9 @@ impl Attempt<'_> {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 "is not one for servers"
             }
+            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+                "has no subjectAltName, which TLS needs; a common name does not count"
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let name = self.server_name.to_str();
                 return format!("the receiver's certificate is not valid for the name {name}");
@@ -102,10 +105,8 @@ impl Attempt<'_> {
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 "is signed in a way that is not supported"
             }
-            // `openssl req -x509` makes such certificates. The error's type is in a crate that is not
-            // imported.
-            CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity" => {
-                "is one of an authority: the receiver needs one of its own that the authority has signed"
+            error if is_authority(error) => {
+                "is one of an authority: the receiver needs one of its own, signed by the authority or given in ca"
             }
             _ => "is not accepted",
         };
@@ -130,11 +131,10 @@ impl Attempt<'_> {
             AlertDescription::UnknownCA => "it is not signed by an authority that the receiver trusts",
             AlertDescription::UnsupportedCertificate => "it is not one for clients, or of an unknown kind",
             _ => {
-                let cert = cert.display();
                 return format!("the receiver does not accept the client certificate {cert}: {alert:?}");
             }
         };
-        format!("the receiver does not accept the client certificate {}: {what}", cert.display())
+        format!("the receiver does not accept the client certificate {cert}: {what}")
     }
 
     fn of_refusal(&self, alert: AlertDescription) -> String {
@@ -161,7 +161,7 @@ mod tests {
         let attempt = Attempt {
             server_name: &ServerName::try_from("logs.example").unwrap(),
             trusted: &Trusted::File("ca.pem".into()),
-            cert: cert.map(Path::new),
+            cert,
             was_asked,
         };
         let kind = error.kind();

@@ -10,15 +10,18 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::certificates::{Authority, Directory, Issued, LONG_AGO, ONE_DAY};
-use super::{Connector, ReceiverTls, files, provider};
+use super::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO, ONE_DAY};
+use super::files::{self, Pem};
+use super::{Connector, ReceiverTls, provider, tls_config_from_pem};
 use crate::endpoint::TlsOptions;
 
 const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -48,6 +51,12 @@ pub(super) fn server_config(
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
+/// Returns the authorities of a file.
+fn roots(ca: &Path) -> RootCertStore {
+    let pem = Pem::File(ca.to_owned());
+    files::authorities(&pem, &files::certificates(&pem).unwrap()).unwrap()
+}
+
 /// Returns a server's configuration that asks for certificates of an authority.
 fn asking_config(
     issued: &Issued,
@@ -55,7 +64,7 @@ fn asking_config(
     client_ca: &Path,
     is_optional: bool,
 ) -> ServerConfig {
-    let roots = Arc::new(files::authorities(client_ca).unwrap());
+    let roots = Arc::new(roots(client_ca));
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
     let verifier = if is_optional { verifier.allow_unauthenticated() } else { verifier }.build().unwrap();
     let (chain, key) = key_of(issued);
@@ -129,7 +138,7 @@ async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresse
     let ca = directory.write("ca.pem", &both);
     let issued = authority.issue(&["logs.example", "127.0.0.1", "::1"]);
     let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
-    for host in ["logs.example", "LOGS.example", "127.0.0.1", "::1"] {
+    for host in ["logs.example", "LOGS.example", "127.0.0.1", "::1", "::1%lo"] {
         let mut connector = Connector::new(&options(Some(&ca), None), host).unwrap();
         let stream = attempt(&mut connector, address).await.unwrap();
         assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_3));
@@ -173,8 +182,8 @@ async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
             ),
         ),
         (
-            authority.itself(),
-            "is one of an authority: the receiver needs one of its own that the authority has signed"
+            Authority::new("stranger").itself(),
+            "is one of an authority: the receiver needs one of its own, signed by the authority or given in ca"
                 .to_owned(),
         ),
     ];
@@ -189,6 +198,60 @@ async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
             assert!(matches!(source, Some(rustls::Error::InvalidCertificate(_))), "{source:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_hold() {
+    let directory = Directory::new();
+    let unnamed = "has no subjectAltName, which TLS needs; a common name does not count";
+    let cases = [
+        // As `openssl req -x509` makes them.
+        (Issued::self_signed(&["h"], ALWAYS, true), None),
+        (Issued::self_signed(&["h"], ALWAYS, false), None),
+        (Authority::new("absent").issue(&["h"]), None),
+        (Issued::self_signed(&["other.example"], ALWAYS, true), Some("is not valid for the name h")),
+        (Issued::self_signed(&["h"], LONG_AGO, true), Some("has expired")),
+        (Issued::self_signed(&["h"], ONE_DAY, false), Some("is not valid yet, or the clock here is wrong")),
+        (Issued::self_signed(&[], ALWAYS, true), Some(unnamed)),
+        (Issued::self_signed(&[], ALWAYS, false), Some(unnamed)),
+    ];
+    let all: String = cases.iter().map(|(issued, _)| issued.cert_pem.as_str()).collect();
+    let ca = directory.write("ca.pem", &all);
+    for versions in [TLS12, TLS13] {
+        for (issued, expected) in &cases {
+            let address = echo_of(server_config(issued, versions)).await;
+            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+            let error = attempt(&mut connector, address).await.err().map(|error| error.to_string());
+            assert_eq!(error, expected.map(|text| format!("the receiver's certificate {text}")));
+        }
+        // A certificate with the same names and another key is another certificate.
+        for is_ca in [true, false] {
+            let twin = Issued::self_signed(&["h"], ALWAYS, is_ca);
+            let address = echo_of(server_config(&twin, versions)).await;
+            refusal(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pem_text_serves_as_files_do_on_either_side() {
+    let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+    let (server, own) = (authority.issue(&["h"]), clients.issue(&["sender"]));
+    let receiver = ReceiverTls::from_pem(server.cert_pem.as_bytes(), server.key_pem.as_bytes()).unwrap();
+    let receiver = receiver.with_client_ca_pem(clients.pem().as_bytes()).unwrap();
+    let address = echo(move || receiver.acceptor(None)).await;
+
+    let ca = authority.pem();
+    let identity = (own.cert_pem.as_bytes(), own.key_pem.as_bytes());
+    let mut connector = Connector::new(&options(None, None), "h").unwrap();
+    connector.set_config(tls_config_from_pem(Some(ca.as_bytes()), Some(identity)).unwrap());
+    attempt(&mut connector, address).await.unwrap();
+    connector.set_config(tls_config_from_pem(Some(ca.as_bytes()), None).unwrap());
+    assert_eq!(refusal(&mut connector, address).await, "the receiver wants a client certificate");
+
+    let error = tls_config_from_pem(Some(b"nothing"), None).unwrap_err();
+    assert_eq!(error.to_string(), "there is no certificate in PEM in it");
+    assert!(ReceiverTls::from_pem(server.cert_pem.as_bytes(), own.key_pem.as_bytes()).is_err());
 }
 
 #[tokio::test]
@@ -373,10 +436,9 @@ async fn no_session_is_resumed() {
         // By the receiver, for a sender that would.
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let own = echo(move || receiver.acceptor(None)).await;
-        let roots = files::authorities(&ca).unwrap();
         let config =
             ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let config = Arc::new(config.with_root_certificates(roots(&ca)).with_no_client_auth());
         for _ in 0..3 {
             let stream = attempt(&mut connector, address).await.unwrap();
             assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));

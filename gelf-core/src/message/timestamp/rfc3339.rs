@@ -4,7 +4,8 @@ use super::{InvalidTimestamp, Timestamp, nano_weight};
 
 impl Timestamp {
     /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any
-    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`.
+    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`. Also parses
+    /// the offsets `+0200` and `+02` and a decimal comma of ISO 8601, as Java and `strftime` write them.
     ///
     /// # Errors
     /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap
@@ -61,7 +62,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
     }
     let mut rest = text.get(19..)?;
     let mut nanos = 0;
-    if let Some(fraction) = rest.strip_prefix(b".") {
+    if let [b'.' | b',', fraction @ ..] = rest {
         let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if digits == 0 {
             return None;
@@ -73,9 +74,14 @@ fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
     }
     let offset = match rest {
         b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let at = text.len() - 5;
-            let (hours, minutes) = (number(at, 2)?, number(at + 3, 2)?);
+        [sign @ (b'+' | b'-'), offset @ ..] => {
+            let at = text.len() - offset.len();
+            let (hours, minutes) = match offset {
+                [_, _] => (number(at, 2)?, 0),
+                [_, _, _, _] => (number(at, 2)?, number(at + 2, 2)?),
+                [_, _, b':', _, _] => (number(at, 2)?, number(at + 3, 2)?),
+                _ => return None,
+            };
             if hours > 23 || minutes > 59 {
                 return None;
             }
@@ -135,6 +141,8 @@ mod tests {
         assert_eq!(read("2026-11-22T22:44:18.12345678Z"), Ok((1_795_387_458, 123_456_780)));
         assert_eq!(read("2026-11-23T00:44:18.5+02:00"), Ok((1_795_387_458, 500_000_000)));
         assert_eq!(read("2026-11-22T15:14:18-07:30"), Ok((1_795_387_458, 0)));
+        assert_eq!(read("2026-11-22T15:14:18,25-0730"), Ok((1_795_387_458, 250_000_000)));
+        assert_eq!(read("2026-11-23T00:44:18+02"), Ok((1_795_387_458, 0)));
         assert_eq!(read("2000-02-29T12:00:00Z"), Ok((951_825_600, 0)));
         assert_eq!(read("0001-01-01T00:00:00Z"), Ok((-62_135_596_800, 0)));
         assert_eq!(read("1969-12-31T23:59:59.25Z"), Ok((-1, 250_000_000)));
@@ -155,6 +163,8 @@ mod tests {
             "2026-01-01T00:60:00Z",
             "2026-01-01T00:00:61Z",
             "2026-01-01T00:00:00+2:00",
+            "2026-01-01T00:00:00+024",
+            "2026-01-01T00:00:00+02:0",
             "2026-01-01T00:00:00+24:00",
             "2026-01-01T00:00:00Zx",
             "+026-01-01T00:00:00Z",

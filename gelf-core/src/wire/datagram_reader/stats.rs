@@ -3,7 +3,8 @@
 use super::{DatagramDeviation, DatagramError};
 use crate::wire::reassemble::ReassemblyStats;
 
-/// Counters of a [`DatagramReader`](super::DatagramReader): `datagrams = payloads + chunks + errors.total()`.
+/// Counters of a [`DatagramReader`](super::DatagramReader): `datagrams = payloads + chunks + refused_chunks +
+/// errors.total()`.
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -14,6 +15,8 @@ pub struct DatagramStats {
     pub payloads: u64,
     /// Chunks that completed no message, including repeated ones.
     pub chunks: u64,
+    /// Invalid chunks of a message of which an earlier chunk returned [`DatagramError::Chunk`].
+    pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
     /// Payloads returned although their datagrams deviated, by deviation.
@@ -39,6 +42,8 @@ pub struct DatagramErrorCounts {
     pub empty_payload: u64,
     /// [`DatagramError::NestedChunk`]
     pub nested_chunk: u64,
+    /// [`DatagramError::PayloadTooLarge`]
+    pub payload_too_large: u64,
     /// [`DatagramError::Reassembly`]
     pub reassembly: u64,
     /// [`DatagramError::UnknownMagic`]
@@ -55,10 +60,19 @@ impl DatagramErrorCounts {
             empty,
             empty_payload,
             nested_chunk,
+            payload_too_large,
             reassembly,
             unknown_magic,
         } = self;
-        chunk + decompress + deviation + empty + empty_payload + nested_chunk + reassembly + unknown_magic
+        chunk
+            + decompress
+            + deviation
+            + empty
+            + empty_payload
+            + nested_chunk
+            + payload_too_large
+            + reassembly
+            + unknown_magic
     }
 
     pub(super) fn count(&mut self, error: DatagramError) {
@@ -69,6 +83,7 @@ impl DatagramErrorCounts {
             DatagramError::Empty => &mut self.empty,
             DatagramError::EmptyPayload => &mut self.empty_payload,
             DatagramError::NestedChunk => &mut self.nested_chunk,
+            DatagramError::PayloadTooLarge { .. } => &mut self.payload_too_large,
             DatagramError::Reassembly(_) => &mut self.reassembly,
             DatagramError::UnknownMagic => &mut self.unknown_magic,
         };

@@ -13,7 +13,7 @@ pub struct ReassemblyLimits {
     /// hostile messages have begun.
     pub max_entries: usize,
     /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
-    /// others.
+    /// others. A flood with the address of a good sender leaves its messages alone, as above.
     pub max_entries_per_source: usize,
     /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
     /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the

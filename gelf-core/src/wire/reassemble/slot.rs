@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::chunks::Chunks;
-use super::list::Links;
+use super::list::{Linked, Links};
 use crate::wire::chunk::MessageId;
 
 /// The key of a message. The id comes first, since it is the part that differs.
@@ -30,5 +30,33 @@ impl<S> Slot<S> {
 
     pub(super) fn is_complete(&self) -> bool {
         self.chunks.received() == self.count
+    }
+
+    pub(super) fn is_single(&self) -> bool {
+        self.chunks.received() < 2
+    }
+}
+
+/// The slots by their number. Slots are never removed, so a number stays valid.
+#[derive(Debug)]
+pub(super) struct Slots<S>(pub(super) Vec<Slot<S>>);
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "each number is that of a slot that `Reassembler::new_slot` has added"
+)]
+impl<S> Slots<S> {
+    pub(super) fn get(&self, slot: u32) -> &Slot<S> {
+        &self.0[slot as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Slot<S> {
+        &mut self.0[slot as usize]
+    }
+}
+
+impl<S> Linked for Slots<S> {
+    fn links(&mut self, slot: u32) -> &mut Links {
+        &mut self.get_mut(slot).links
     }
 }

@@ -60,12 +60,8 @@ impl Harness {
         let table = &self.reassembler;
         let pending = table.index.len();
         assert_eq!(table.by_age.len(), pending);
-        let received = |slot: &u32| table.slots.get(*slot).chunks.received();
-        assert_eq!(table.singles, table.index.iter().filter(|(_, slot)| received(slot) == 1).count());
-        let after = |slot: &u32| table.slots.get(*slot).links.after(Kind::Age);
-        let mut older = std::iter::successors(table.by_age.first(), after);
-        let older = older.by_ref().take_while(|slot| Some(*slot) != table.oldest_single);
-        assert!(older.into_iter().all(|slot| received(&slot) > 1));
+        table.by_age.check(&table.slots);
+        table.sources.iter().for_each(|(_, of_source)| of_source.check(&table.slots));
         assert_eq!(table.sources.iter().map(|(_, list)| list.len()).sum::<usize>(), pending);
         assert_eq!(table.free.len() + pending, table.slots.0.len());
         for (key, slot) in table.index.iter() {
@@ -431,44 +427,47 @@ fn a_message_that_was_very_large_gives_its_memory_back() {
     assert!(harness.reassembler.stats().held_bytes < 20_000, "{:?}", harness.reassembler.stats());
 }
 
-/// Sends good messages of eight chunks, each within 20 ms, among 100,000 first chunks a second from as many
-/// sources.
-#[test]
-fn good_messages_survive_a_flood_from_spoofed_sources() {
-    const CHUNKS: u8 = 8;
+/// Sends good messages of this number of chunks, each within 20 ms, among hostile first chunks for three
+/// seconds. Returns the number of good messages and of those that were completed.
+fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -> u32) -> (u32, u32) {
     let mut reassembler = Reassembler::<u32>::default();
     let start = Instant::now();
-    let chunk = |id: u32, number: u8, count: u8| {
-        let mut wire = vec![0x1e, 0x0f, 0, 0, 0, 0];
-        wire.extend_from_slice(&id.to_be_bytes());
-        wire.extend_from_slice(&[number, count, b'x']);
-        wire
+    let mut handle = |micros: u64, source: u32, id: [u8; 8], number: u8, count: u8| {
+        let wire = [&[0x1e, 0x0f], &id[..], &[number, count, b'x']].concat();
+        let (header, payload) = ChunkHeader::parse(&wire).unwrap();
+        let now = start + Duration::from_micros(micros);
+        matches!(reassembler.handle_chunk(now, source, header, payload), Ok(Progress::Complete(_)))
     };
-    let (mut good, mut done) = (0, 0);
-    // Each step is 10 µs and has a hostile chunk. Every 5 ms, a good message begins.
-    for step in 0..300_000u32 {
-        let now = start + Duration::from_micros(u64::from(step) * 10);
-        let hostile = chunk(step, 0, 2);
-        let (header, payload) = ChunkHeader::parse(&hostile).unwrap();
-        reassembler.handle_chunk(now, 1_000_000 + step, header, payload).unwrap();
-        // A good message has a chunk every 2.5 ms, so that four are pending at a time.
-        if step % 250 == 0 {
-            for message in (0..CHUNKS).filter_map(|back| (step / 250).checked_sub(u32::from(back))) {
-                if message % 2 == 1 {
-                    continue;
-                }
-                let number = u8::try_from(step / 250 - message).unwrap();
-                let wire = chunk(message, number, CHUNKS);
-                let (header, payload) = ChunkHeader::parse(&wire).unwrap();
-                good += u32::from(number == CHUNKS - 1);
-                let progress = reassembler.handle_chunk(now, 7, header, payload).unwrap();
-                done += u32::from(matches!(progress, Progress::Complete(_)));
-            }
+    let (mut hostile, mut good, mut done) = (0, 0, 0);
+    let between = 20_000 / u64::from(chunks - 1);
+    for tick in 0..3_000_000 / between {
+        while u64::from(hostile) * micros_between_hostile < tick * between {
+            let micros = u64::from(hostile) * micros_between_hostile;
+            handle(micros, hostile_source(hostile), (u64::from(hostile) | 1 << 60).to_be_bytes(), 0, 2);
+            hostile += 1;
         }
-        assert!(reassembler.stats().pending <= 8192);
+        // Every message begins one tick after the one before, so that as many are pending as it has chunks.
+        for number in (0..chunks).filter(|number| u64::from(*number) <= tick) {
+            let message = tick - u64::from(number);
+            good += u32::from(number == chunks - 1);
+            done += u32::from(handle(tick * between, 7, message.to_be_bytes(), number, chunks));
+        }
     }
-    assert!(good > 500, "{good}");
-    assert!(done * 100 >= good * 99, "{done} of {good}");
+    (good, done)
+}
+
+#[test]
+fn good_messages_survive_a_flood_from_spoofed_sources() {
+    let (good, done) = flood(8, 10, |hostile| 1_000_000 + hostile);
+    assert!(good > 500 && done * 100 >= good * 99, "{done} of {good}");
+}
+
+#[test]
+fn good_messages_survive_a_flood_from_their_own_source() {
+    for chunks in [4, 8, 128] {
+        let (good, done) = flood(chunks, 20, |_| 7);
+        assert!(good > 400 && done * 100 >= good * 95, "{done} of {good}, {chunks} chunks");
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -23,18 +23,14 @@ pub(crate) async fn run<R>(
         in_flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
         // Messages of a rejected body are sent again one by one: only one of them may be at fault.
         let mut alone = 0;
-        while let Some(first) = in_flight.next_to_send() {
-            let (body, messages) = if bulk {
-                for message in in_flight.behind(0).take(if alone > 0 { 1 } else { most }) {
-                    if !bulk_body.push(&message.payload) {
-                        break;
-                    }
+        while !in_flight.is_empty() {
+            for message in in_flight.behind(0).take(if alone > 0 { 1 } else { most }) {
+                if !bulk_body.push(&message.payload) {
+                    break;
                 }
-                let messages = bulk_body.messages();
-                (bulk_body.take(), messages)
-            } else {
-                (Bytes::copy_from_slice(first), 1)
-            };
+            }
+            let messages = bulk_body.messages();
+            let body = bulk_body.take();
             match post(in_flight, link, sender, body, messages).await {
                 Ok(()) => in_flight.settle(messages, Outcome::Accepted),
                 Err(_) if messages > 1 => {

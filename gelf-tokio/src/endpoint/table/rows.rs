@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use gelf_core::{Compression, CompressionLevel, DatagramSize, Overflow};
+use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow};
 
-use super::{Access, Field, MASK, Mistake, Row};
+use super::{Access, Field, MASK, Mistake, Row, Show};
 use crate::endpoint::WhenFull;
 use crate::endpoint::authority::read_host;
 
@@ -15,7 +15,7 @@ const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(in crate::endpoint) static TABLE: [Row; 21] = [
+pub(in crate::endpoint) static TABLE: [Row; 23] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -31,14 +31,14 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let kind = match options.compression {
                     Compression::Gzip(_) => "gzip",
                     Compression::None => "none",
                     Compression::Zlib(_) => "zlib",
                 };
                 Some(kind.to_owned())
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -56,10 +56,10 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 }
                 Ok(())
             },
-            show: |options| match options.compression {
+            show: Show::One(|options| match options.compression {
                 Compression::Gzip(level) | Compression::Zlib(level) => Some(level.as_u8().to_string()),
                 Compression::None => None,
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -73,7 +73,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.datagram_size = DatagramSize::new(number(text)?).ok_or(Mistake::Value)?;
                 Ok(())
             },
-            show: |options| Some(options.datagram_size.as_usize().to_string()),
+            show: Show::One(|options| Some(options.datagram_size.as_usize().to_string())),
             is_valid: |_| true,
         }),
     },
@@ -91,12 +91,12 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| match options.overflow {
+            show: Show::One(|options| match options.overflow {
                 Overflow::Error => Some("error".to_owned()),
                 Overflow::Truncate => Some("truncate".to_owned()),
                 // A way to overflow that no URI can express.
                 _ => None,
-            },
+            }),
             is_valid: |options| matches!(options.overflow, Overflow::Error | Overflow::Truncate),
         }),
     },
@@ -110,7 +110,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.rate = Some(number(text)?);
                 Ok(())
             },
-            show: |options| options.rate.map(|rate| rate.to_string()),
+            show: Show::One(|options| options.rate.map(|rate| rate.to_string())),
             is_valid: |_| true,
         }),
     },
@@ -121,7 +121,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         help: "Accepted so that a URI may say so",
         field: Field::Tcp(Access {
             read: |_, text| if text == "none" { Ok(()) } else { Err(Mistake::Value) },
-            show: |_| None,
+            show: Show::One(|_| None),
             is_valid: |_| true,
         }),
     },
@@ -135,8 +135,45 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.connect_timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.connect_timeout)),
+            show: Show::One(|options| Some(show_seconds(options.connect_timeout))),
             is_valid: |options| is_valid_time(options.connect_timeout),
+        }),
+    },
+    Row {
+        name: "delimiter",
+        values: "nul or lf",
+        default: "nul",
+        help: "Byte at the end of each message: the null byte of GELF, or a line feed for inputs of lines",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.delimiter = match text {
+                    "lf" => Delimiter::Newline,
+                    "nul" => Delimiter::Nul,
+                    _ => return Err(Mistake::Value),
+                };
+                Ok(())
+            },
+            show: Show::One(|options| match options.delimiter {
+                Delimiter::Newline => Some("lf".to_owned()),
+                Delimiter::Nul => Some("nul".to_owned()),
+                // A delimiter that no URI can express.
+                _ => None,
+            }),
+            is_valid: |options| matches!(options.delimiter, Delimiter::Newline | Delimiter::Nul),
+        }),
+    },
+    Row {
+        name: "reconnect",
+        values: SECONDS,
+        default: "never",
+        help: "Time after which a new connection replaces the old one, for load balancers; nothing is lost by it",
+        field: Field::Tcp(Access {
+            read: |options, text| {
+                options.reconnect = Some(seconds(text)?);
+                Ok(())
+            },
+            show: Show::One(|options| options.reconnect.map(show_seconds)),
+            is_valid: |options| options.reconnect.is_none_or(is_valid_time),
         }),
     },
     Row {
@@ -149,7 +186,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.user_timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.user_timeout)),
+            show: Show::One(|options| Some(show_seconds(options.user_timeout))),
             is_valid: |options| is_valid_time(options.user_timeout),
         }),
     },
@@ -167,7 +204,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| Some(options.bulk.to_string()),
+            show: Show::One(|options| Some(options.bulk.to_string())),
             is_valid: |_| true,
         }),
     },
@@ -185,7 +222,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| Some(if options.gzip.is_some() { "gzip" } else { "none" }.to_owned()),
+            show: Show::One(|options| Some(if options.gzip.is_some() { "gzip" } else { "none" }.to_owned())),
             is_valid: |_| true,
         }),
     },
@@ -200,10 +237,10 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 *options.gzip.as_mut().ok_or(Mistake::LevelOfNothing)? = new;
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let shown = options.gzip.filter(|level| *level != CompressionLevel::DEFAULT);
                 shown.map(|level| level.as_u8().to_string())
-            },
+            }),
             is_valid: |_| true,
         }),
     },
@@ -217,7 +254,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.connect_timeout = Some(seconds(text)?);
                 Ok(())
             },
-            show: |options| options.connect_timeout.map(show_seconds),
+            show: Show::One(|options| options.connect_timeout.map(show_seconds)),
             is_valid: |options| options.connect_timeout.is_none_or(is_valid_time),
         }),
     },
@@ -225,16 +262,18 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         name: "header",
         values: "NAME:VALUE",
         default: "none",
-        help: "Header sent with each request, such as a token; its value is never displayed",
+        help: "Header sent with each request, such as a token; its value is never displayed; may be repeated",
         field: Field::Http(Access {
             read: |options, text| {
                 // A header without a colon has no value, which `check` refuses without showing the text.
                 let (name, value) = text.split_once(':').unwrap_or((text, ""));
                 // Spaces around the value are no part of it (RFC 9110, section 5.5).
-                options.header = Some((name.to_owned(), value.trim_matches(' ').to_owned()));
+                options.headers.push((name.to_owned(), value.trim_matches(' ').to_owned()));
                 Ok(())
             },
-            show: |options| options.header.as_ref().map(|(name, _)| format!("{name}:{MASK}")),
+            show: Show::All(|options| {
+                options.headers.iter().map(|(name, _)| format!("{name}:{MASK}")).collect()
+            }),
             is_valid: |_| true,
         }),
     },
@@ -248,7 +287,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.timeout = seconds(text)?;
                 Ok(())
             },
-            show: |options| Some(show_seconds(options.timeout)),
+            show: Show::One(|options| Some(show_seconds(options.timeout))),
             is_valid: |options| is_valid_time(options.timeout),
         }),
     },
@@ -256,13 +295,13 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
         name: "ca",
         values: PEM_FILE,
         default: "the authorities of the system",
-        help: "Authorities that may vouch for the receiver; read again when the file changes",
+        help: "Authorities that may vouch for the receiver, or the receiver's own certificate; read again when the file changes",
         field: Field::Tls(Access {
             read: |options, text| {
                 options.ca = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.ca.as_deref()),
+            show: Show::One(|options| show_path(options.ca.as_deref())),
             is_valid: |options| is_file_path(options.ca.as_deref()),
         }),
     },
@@ -276,7 +315,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.cert = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.cert.as_deref()),
+            show: Show::One(|options| show_path(options.cert.as_deref())),
             is_valid: |options| is_file_path(options.cert.as_deref()),
         }),
     },
@@ -290,7 +329,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.key = Some(PathBuf::from(text));
                 Ok(())
             },
-            show: |options| show_path(options.key.as_deref()),
+            show: Show::One(|options| show_path(options.key.as_deref())),
             is_valid: |options| is_file_path(options.key.as_deref()),
         }),
     },
@@ -305,11 +344,11 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.server_name = Some(name.ok_or(Mistake::Value)?);
                 Ok(())
             },
-            show: |options| options.server_name.clone(),
-            // Only a URI writes an address in brackets.
+            show: Show::One(|options| options.server_name.clone()),
+            // Only a URI writes an address in brackets. A certificate has no zone.
             is_valid: |options| {
                 let name = options.server_name.as_deref();
-                name.is_none_or(|name| !name.starts_with('[') && read_host(name).is_some())
+                name.is_none_or(|name| !name.contains(['[', '%']) && read_host(name).is_some())
             },
         }),
     },
@@ -323,7 +362,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.max_messages = size(text)?;
                 Ok(())
             },
-            show: |options| Some(options.max_messages.to_string()),
+            show: Show::One(|options| Some(options.max_messages.to_string())),
             is_valid: |options| (1..=1 << 24).contains(&(options.max_messages as u64)),
         }),
     },
@@ -337,7 +376,7 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 options.max_bytes = size(text)?;
                 Ok(())
             },
-            show: |options| Some(options.max_bytes.to_string()),
+            show: Show::One(|options| Some(options.max_bytes.to_string())),
             is_valid: |options| (1024..=1 << 34).contains(&(options.max_bytes as u64)),
         }),
     },
@@ -356,14 +395,14 @@ pub(in crate::endpoint) static TABLE: [Row; 21] = [
                 };
                 Ok(())
             },
-            show: |options| {
+            show: Show::One(|options| {
                 let name = match options.when_full {
                     WhenFull::DropNewest => "drop_newest",
                     WhenFull::DropOldest => "drop_oldest",
                     WhenFull::Wait => "wait",
                 };
                 Some(name.to_owned())
-            },
+            }),
             is_valid: |_| true,
         }),
     },

@@ -1,4 +1,4 @@
-//! `BulkBody`: a request body of several messages.
+//! `BulkBody`: a request body of one or several messages.
 
 use std::fmt;
 

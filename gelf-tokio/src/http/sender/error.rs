@@ -37,8 +37,10 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Returns whether the same request may succeed later: there was no answer, or the status is 408, 429 or
-    /// 5xx. Any other status is final, including redirects (3xx), which are not followed.
+    /// Returns whether the same message may be accepted later: there was no answer, or the status is about the
+    /// request and not about the message. Only 400, 413, 415 and 422 are about the message. All others are about
+    /// the request: a wrong path or token (401, 403, 404, 405, 407), an ingress during a deployment, a redirect
+    /// (3xx), which is not followed, or an overload (408, 429, 5xx). They may end without a change here.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),
@@ -116,7 +118,7 @@ impl Error for HttpError {
 }
 
 fn is_retriable_status(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500..=599)
+    !matches!(status, 400 | 413 | 415 | 422)
 }
 
 /// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). The other form is a date, which would need a
@@ -144,26 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn a_2xx_is_success_and_408_429_and_5xx_are_retriable() {
-        let retriable: Vec<u16> = (100..=999)
-            .filter(|&status| match of(status, None) {
-                Ok(()) => {
-                    assert!((200..300).contains(&status), "{status}");
-                    false
-                }
-                Err(error) => {
-                    assert!(!(200..300).contains(&status), "{status}");
-                    error.is_retriable()
-                }
-            })
-            .collect();
-        assert_eq!(retriable, [408, 429].into_iter().chain(500..600).collect::<Vec<u16>>());
+    fn a_2xx_is_success_and_only_400_413_415_and_422_are_about_the_message() {
+        for status in 100..=999 {
+            let is_final = of(status, None).err().map(|error| !error.is_retriable());
+            let expected = match status {
+                200..300 => None,
+                status => Some([400, 413, 415, 422].contains(&status)),
+            };
+            assert_eq!(is_final, expected, "{status}");
+        }
     }
 
     #[test]
     fn retry_after_is_seconds_and_5_minutes_at_most() {
         let seconds = |status, value| of(status, Some(value)).unwrap_err().retry_after().map(|d| d.as_secs());
-        for status in [408, 429, 500, 503, 599] {
+        for status in [301, 404, 408, 429, 503, 600] {
             assert_eq!(seconds(status, "0"), Some(0));
             assert_eq!(seconds(status, "120"), Some(120));
             assert_eq!(seconds(status, "300"), Some(300));
@@ -173,7 +170,7 @@ mod tests {
                 assert_eq!(seconds(status, other), None, "{other:?}");
             }
         }
-        for status in [301, 400, 404, 413, 600] {
+        for status in [400, 413] {
             assert_eq!(seconds(status, "120"), None);
         }
         assert_eq!(of(503, None).unwrap_err().retry_after(), None);

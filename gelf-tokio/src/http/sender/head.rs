@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Uri};
 
-use crate::endpoint::HttpOptions;
+use crate::endpoint::{HttpOptions, without_zone};
 
 /// Headers that state where a request ends, what its body is, and whether the connection stays open. The
 /// sender sets them.
@@ -28,7 +28,7 @@ impl RequestHead {
     /// Creates the head.
     ///
     /// # Errors
-    /// `InvalidInput` if the path or the header of the options is invalid in a request.
+    /// `InvalidInput` if the path or a header of the options is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let host = host_header(host, port, default_port);
@@ -37,7 +37,7 @@ impl RequestHead {
         headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("gelf-tokio/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = &options.header {
+        for (name, value) in &options.headers {
             let name = HeaderName::try_from(name)
                 .map_err(|_| invalid(format!("{name:?} is not a header's name")))?;
             if OURS.contains(&name) {
@@ -67,8 +67,9 @@ impl RequestHead {
 }
 
 /// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
-/// (RFC 9110, sections 4.2 and 7.2).
+/// (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC 6874, section 4).
 fn host_header(host: &str, port: u16, default_port: u16) -> String {
+    let host = without_zone(host);
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }
 }
@@ -99,7 +100,7 @@ mod tests {
     }
 
     fn with_header(name: &str, value: &str) -> HttpOptions {
-        HttpOptions { header: Some((name.to_owned(), value.to_owned())), ..HttpOptions::default() }
+        HttpOptions { headers: vec![(name.to_owned(), value.to_owned())], ..HttpOptions::default() }
     }
 
     #[test]
@@ -116,6 +117,7 @@ mod tests {
         assert_eq!(host("logs.example", 80, true), "logs.example:80");
         assert_eq!(host("::1", 12201, false), "[::1]:12201");
         assert_eq!(host("::1", 80, false), "[::1]");
+        assert_eq!(host("fe80::1%eth0", 12201, false), "[fe80::1]:12201");
         assert_eq!(host("127.0.0.1", 12201, true), "127.0.0.1:12201");
     }
 

@@ -13,6 +13,8 @@ use super::server::{ACCEPTED, Addresses, Peer, Seen, Server, guarded};
 use crate::endpoint::{Endpoint, HttpOptions};
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
+/// The body of a request with it.
+const BODY: &str = "{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"m\"}\n";
 
 /// Returns the request that `send` sends.
 async fn seen(options: &HttpOptions, send: impl AsyncFnOnce(&mut HttpSender)) -> Seen {
@@ -41,17 +43,17 @@ async fn a_request_is_these_bytes() {
          host: logs.example:12201\r\n\
          user-agent: gelf-tokio/{version}\r\n\
          content-type: application/json\r\n\
-         content-length: 48\r\n\
+         content-length: 49\r\n\
          \r\n"
     );
-    assert_eq!(seen, Seen { head, body: PAYLOAD.as_bytes().to_vec() });
+    assert_eq!(seen, Seen { head, body: BODY.as_bytes().to_vec() });
 }
 
 #[tokio::test]
 async fn a_request_has_the_path_and_the_header_of_the_endpoint() {
     let options = HttpOptions {
         path: "/in/gelf?a=b".to_owned(),
-        header: Some(("Authorization".to_owned(), "Bearer sesame".to_owned())),
+        headers: vec![("Authorization".to_owned(), "Bearer sesame".to_owned())],
         gzip: Some(CompressionLevel::DEFAULT),
         ..HttpOptions::default()
     };
@@ -72,7 +74,7 @@ async fn a_request_has_the_path_and_the_header_of_the_endpoint() {
 }
 
 #[tokio::test]
-async fn a_gzip_body_inflates_to_the_payload() {
+async fn a_gzip_body_inflates_to_the_payload_and_a_line_feed() {
     let long = format!(r#"{{"version":"1.1","host":"h","short_message":"{}"}}"#, "x".repeat(1 << 20));
     for level in [1, 2, 9] {
         for payload in [PAYLOAD, &long, ""] {
@@ -82,7 +84,7 @@ async fn a_gzip_body_inflates_to_the_payload() {
             assert_eq!(seen.header("content-encoding"), Some("gzip"));
             assert_eq!(seen.body[..2], [0x1f, 0x8b]);
             let inflated = Decompressor::default().decompress(&seen.body).unwrap().bytes.to_vec();
-            assert_eq!(inflated, payload.as_bytes());
+            assert_eq!(inflated, format!("{payload}\n").as_bytes());
         }
     }
 }
@@ -100,20 +102,18 @@ async fn a_body_goes_out_whole_whatever_its_length() {
 }
 
 #[tokio::test]
-async fn with_bulk_a_single_message_is_a_line_too() {
-    let options = HttpOptions { bulk: true, ..HttpOptions::default() };
-    assert_eq!(seen(&options, send).await.body, format!("{PAYLOAD}\n").as_bytes());
-    let pretty = seen(&options, async |sender| sender.send_payload(b"{\n\"a\":1\r\n}").await.unwrap()).await;
-    assert_eq!(pretty.body, b"{ \"a\":1\r }\n");
-}
-
-#[tokio::test]
-async fn a_bulk_body_is_sent_as_it_is() {
+async fn each_body_is_lines_with_bulk_and_without() {
+    for bulk in [false, true] {
+        let options = HttpOptions { bulk, ..HttpOptions::default() };
+        assert_eq!(seen(&options, send).await.body, BODY.as_bytes());
+        let pretty =
+            seen(&options, async |sender| sender.send_payload(b"{\n\"a\":1\r\n}").await.unwrap()).await;
+        assert_eq!(pretty.body, b"{ \"a\":1\r }\n");
+    }
     let mut bulk = BulkBody::new();
     assert!(bulk.push(PAYLOAD.as_bytes()) && bulk.push(PAYLOAD.as_bytes()));
-    let options = HttpOptions { bulk: true, ..HttpOptions::default() };
-    let seen = seen(&options, async |sender| sender.post(bulk.take()).await.unwrap()).await;
-    assert_eq!(seen.body, format!("{PAYLOAD}\n{PAYLOAD}\n").as_bytes());
+    let sent = seen(&HttpOptions::default(), async |sender| sender.post(bulk.take()).await.unwrap()).await;
+    assert_eq!(sent.body, format!("{BODY}{BODY}").as_bytes());
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ fn an_endpoint_of_another_transport_is_refused() {
 fn a_sender_does_not_show_its_header_and_can_move_between_threads() {
     fn can_move<T: Send>(_: &T) {}
     let options = HttpOptions {
-        header: Some(("authorization".to_owned(), "sesame".to_owned())),
+        headers: vec![("authorization".to_owned(), "sesame".to_owned())],
         ..HttpOptions::default()
     };
     let mut sender = HttpSender::from_options(&options, "h", 1, Arc::new(Addresses(Vec::new()))).unwrap();

@@ -2,7 +2,7 @@
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -62,6 +62,34 @@ async fn frames_come_through_tls_with_the_limits_that_hold_without_it() {
     let _peer = sending.await.unwrap();
     until(&mut receiver, |stats| stats.ended_connections == 1).await;
     assert_adds_up(receiver.stats(), 4);
+}
+
+#[tokio::test]
+async fn a_sender_that_never_reads_has_nothing_to_read_and_loses_nothing_when_it_closes() {
+    let (mut receiver, connector) = secured(|_| {}).await;
+    for _ in 0..5 {
+        let mut peer = tls_peer(&mut receiver, &connector).await;
+        assert_eq!(peer.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        peer.write_all(b"{}\0").await.unwrap();
+        peer.flush().await.unwrap();
+        assert_eq!(payload(&mut receiver).await, "{}");
+        let unread = peer.get_ref().0.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(unread.kind(), io::ErrorKind::WouldBlock);
+
+        let message = [vec![b'x'; 60_000], vec![0]].concat();
+        let sending = tokio::spawn(async move {
+            for _ in 0..20 {
+                peer.write_all(&message).await.unwrap();
+            }
+            peer.flush().await.unwrap();
+            // Dropped without a close_notify, as many programs end.
+        });
+        for _ in 0..20 {
+            assert_eq!(payload(&mut receiver).await.len(), 60_000);
+        }
+        sending.await.unwrap();
+    }
+    assert_adds_up(receiver.stats(), 105);
 }
 
 #[tokio::test]

@@ -1,0 +1,47 @@
+//! The messages whose chunks are refused, so that each is one error.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::wire::chunk::{CHUNK_HEADER_LEN, MessageId};
+
+/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors again.
+const MAX_MESSAGES: usize = 64;
+
+/// The messages whose first chunk has been refused, the oldest first.
+#[derive(Debug)]
+pub(super) struct RefusedMessages<S> {
+    timeout: Duration,
+    messages: VecDeque<(MessageId, S, Instant)>,
+}
+
+impl<S: Eq> RefusedMessages<S> {
+    /// Creates an empty list, which forgets each message after the timeout.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, messages: VecDeque::new() }
+    }
+
+    /// Returns whether another chunk of the same message has been refused, and remembers the message.
+    #[cold]
+    pub(super) fn is_known(&mut self, now: Instant, source: S, datagram: &[u8]) -> bool {
+        // A datagram without the whole header has no id.
+        let Some([_, _, id @ .., _, _]) = datagram.first_chunk::<CHUNK_HEADER_LEN>() else { return false };
+        let id = MessageId(*id);
+        while self.messages.front().is_some_and(|oldest| now.duration_since(oldest.2) > self.timeout) {
+            self.messages.pop_front();
+        }
+        if self.messages.iter().any(|known| known.0 == id && known.1 == source) {
+            return true;
+        }
+        if self.messages.len() == MAX_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back((id, source, now));
+        false
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+}

@@ -1,0 +1,81 @@
+//! The pending messages of one source, or of all, and the choice of the one that is dropped to make room.
+
+use super::list::{Kind, Linked, List};
+use super::slot::Slots;
+
+/// Pending messages by age, and those of them that have only one chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    kind: Kind,
+    list: List,
+    /// The number of messages with one chunk.
+    singles: usize,
+    /// The oldest message that may have only one chunk: all older messages have several. `None` if all
+    /// messages have several.
+    oldest_single: Option<u32>,
+}
+
+impl Group {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, list: List::default(), singles: 0, oldest_single: None }
+    }
+
+    pub(super) fn first(&self) -> Option<u32> {
+        self.list.first()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Appends a message, whose first chunk has arrived.
+    pub(super) fn push<S>(&mut self, slot: u32, slots: &mut Slots<S>) {
+        self.list.push(self.kind, slot, slots);
+        self.singles += 1;
+        self.oldest_single = self.oldest_single.or(Some(slot));
+    }
+
+    /// Counts the second chunk of a message.
+    pub(super) fn has_second_chunk(&mut self) {
+        self.singles -= 1;
+    }
+
+    pub(super) fn remove<S>(&mut self, slot: u32, slots: &mut Slots<S>) {
+        if slots.get(slot).is_single() {
+            self.singles -= 1;
+        }
+        if self.oldest_single == Some(slot) {
+            self.oldest_single = slots.links(slot).after(self.kind);
+        }
+        self.list.remove(self.kind, slot, slots);
+    }
+
+    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise the
+    /// oldest of all.
+    pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
+        if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
+    }
+
+    /// Finds the oldest message with one chunk. Each message with several chunks is passed only once, since
+    /// no message becomes younger or loses a chunk.
+    fn oldest_single<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
+        while let Some(slot) = self.oldest_single {
+            let place = slots.get(slot);
+            if place.is_single() {
+                break;
+            }
+            self.oldest_single = place.links.after(self.kind);
+        }
+        self.oldest_single
+    }
+
+    #[cfg(test)]
+    pub(super) fn check<S>(&self, slots: &Slots<S>) {
+        let after = |slot: &u32| slots.get(*slot).links.after(self.kind);
+        let all: Vec<u32> = std::iter::successors(self.first(), after).collect();
+        assert_eq!(all.len(), self.len());
+        assert_eq!(all.iter().filter(|slot| slots.get(**slot).is_single()).count(), self.singles);
+        let mut older = all.iter().take_while(|slot| Some(**slot) != self.oldest_single);
+        assert!(older.all(|slot| !slots.get(*slot).is_single()));
+    }
+}
