@@ -80,10 +80,11 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 405 | another method than `POST` |
 /// | 404 | another [path](HttpReceiverOptions::path) |
 /// | 415 | a `Content-Encoding` other than `gzip`, `deflate` and `identity`. Graylog takes it for text, and loses the message |
-/// | 413 | a body that is too long, inflated; the connection is closed |
+/// | 413 | a body that is too long, inflated, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
 /// | 503 | a message for which there was no room in the queue in that time; the connection is closed |
+/// | 400 | a request with a value that is not GELF, if [such requests are rejected](HttpReceiverOptions::reject_invalid) |
 /// | 202 | a request whose payloads are all in the queue, to be received; also when they are not JSON, as Graylog: the payload is handed out as it is, and [`Received::decode`] reports its faults |
 ///
 /// Graylog answers 202 before it processes the message. This receiver answers once the message is in its
@@ -105,8 +106,9 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
 /// [`ReceiveError::ValueTooLong`], and the others are returned.
 ///
-/// Values are returned as they arrive. If such a request is rejected midway, for example with 413 or 503, the
-/// earlier values are received, and a client that repeats the request sends them twice.
+/// Values are returned as they arrive, so that no request has to be held in memory. If such a request is
+/// rejected midway, for example with 413 or 503, the earlier values are received, and a client that repeats the
+/// request sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,

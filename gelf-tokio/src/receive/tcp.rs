@@ -161,6 +161,7 @@ impl TcpReceiver {
     ) -> io::Result<Self> {
         let protocol = Arc::new(FrameProtocol {
             budget: Budget::new(options.max_buffered_bytes.max(options.max_frame_len.saturating_add(1))),
+            delimiter: options.delimiter,
             max_frame_len: options.max_frame_len,
             time_limits: TimeLimits {
                 first_byte: options.first_byte_timeout,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{future, io};
 
 use bytes::Bytes;
-use gelf_core::{DatagramLimits, DatagramReader, DatagramStats, wire::Dropped};
+use gelf_core::{DatagramError, DatagramLimits, DatagramReader, DatagramStats, wire::Dropped};
 use socket2::SockRef;
 use tokio::net::{ToSocketAddrs, UdpSocket};
 use tokio::task::coop;
@@ -145,7 +145,8 @@ impl UdpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// An invalid datagram. The next call continues behind it.
+    /// An invalid datagram. The next call continues behind it. An empty datagram, as health checks send, is
+    /// only [counted](UdpReceiverStats::datagrams).
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no message is lost.
@@ -162,7 +163,8 @@ impl UdpReceiver {
                     Ok(Some(payload)) => {
                         return Some(Ok(Received { payload: Bytes::copy_from_slice(payload), from }));
                     }
-                    Ok(None) => {}
+                    // Health checks of load balancers send nothing else. It is counted.
+                    Ok(None) | Err(DatagramError::Empty) => {}
                     Err(error) => return Some(Err(ReceiveError::Datagram { from, error })),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -289,10 +291,7 @@ async fn sleep_until(instant: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gelf_core::{
-        DatagramError,
-        wire::{InvalidChunk, ReassemblyDropReason},
-    };
+    use gelf_core::wire::{InvalidChunk, ReassemblyDropReason};
 
     const MESSAGE: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -304,14 +303,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_empty_datagram_is_counted_and_is_no_error() {
+        let (mut receiver, socket) = receiver_and_socket().await;
+        for datagram in [b"", b"", MESSAGE, b""] {
+            socket.send(datagram).await.unwrap();
+        }
+        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, MESSAGE);
+        receiver.close(Duration::from_secs(30));
+        assert_eq!(receiver.recv().await, None);
+        let stats = receiver.stats().datagrams;
+        assert_eq!((stats.datagrams, stats.payloads, stats.errors.empty, stats.errors.total()), (4, 1, 3, 3));
+    }
+
+    #[tokio::test]
     async fn bad_datagrams_between_good_ones_are_errors_one_by_one() {
         let (mut receiver, socket) = receiver_and_socket().await;
         let from = socket.local_addr().unwrap();
         let bad = |error| Err(ReceiveError::Datagram { from, error });
         let good = Ok(Received { payload: Bytes::from_static(MESSAGE), from });
         for (datagram, expected) in [
-            (MESSAGE, good.clone()),
-            (b"", bad(DatagramError::Empty)),
             (MESSAGE, good.clone()),
             (b"\x1e\x0f", bad(DatagramError::Chunk(InvalidChunk::HeaderTruncated { len: 2 }))),
             (b"\x1f\x8b", bad(DatagramError::Decompress(gelf_core::wire::DecompressError::Truncated))),
@@ -324,7 +334,7 @@ mod tests {
         let stats = receiver.stats();
         assert_eq!(
             (stats.datagrams.datagrams, stats.datagrams.payloads, stats.datagrams.errors.total()),
-            (7, 3, 4)
+            (5, 2, 3)
         );
         assert_eq!(stats.socket_errors, 0);
     }

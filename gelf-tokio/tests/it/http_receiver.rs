@@ -214,6 +214,58 @@ async fn a_value_of_a_bulk_body_that_is_too_long_is_a_counted_error() {
 }
 
 #[tokio::test]
+async fn a_bulk_body_has_at_most_65536_values() {
+    let mut receiver = receiver(|options| options.bulk = true).await;
+    let lines = |count| "1\n".repeat(count);
+    let array = |count| format!("[{}]", ["1"].repeat(count).join(","));
+    // The last value counts, too, which the end of the body ends.
+    for (most, more) in [
+        (lines(65_536), gzip(lines(4_000_000).as_bytes())),
+        (array(65_536), array(65_537).into_bytes()),
+        (lines(65_535) + "1", (lines(65_536) + "1").into_bytes()),
+    ] {
+        let (statuses, items) = exchange(&mut receiver, &[post("", most)]).await;
+        assert_eq!((statuses, items.len()), (vec![202], 65_536));
+        let (statuses, items) = exchange(&mut receiver, &[post("", more)]).await;
+        assert_eq!((statuses, items.len()), (vec![413], 65_536));
+    }
+    let stats = receiver.stats();
+    assert_eq!((stats.rejected.body_too_large, stats.dropped.over_limit), (3, 3));
+    adds_up(&stats);
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_gelf_is_400_if_the_receiver_decodes_first() {
+    for bulk in [false, true] {
+        let mut receiver = receiver(|options| {
+            options.bulk = bulk;
+            options.reject_invalid = true;
+        })
+        .await;
+        let requests = ["no json", "{\"version\":\"1.1\"}", "[1]", M, " \n"].map(|body| post("", body));
+        let (statuses, items) = exchange(&mut receiver, &requests).await;
+        // On one connection, for none of them ends it.
+        assert_eq!((statuses, items), (vec![400, 400, 400, 202, 202], good([M])));
+        let stats = receiver.stats();
+        assert_eq!((stats.rejected.invalid_message, stats.rejected.total(), stats.connections), (3, 3, 1));
+        assert_eq!((stats.dropped.invalid, stats.dropped.total()), (3, 3));
+        adds_up(&stats);
+    }
+}
+
+#[tokio::test]
+async fn the_valid_values_of_a_bulk_request_that_is_answered_with_400_are_received() {
+    let mut receiver = receiver(|options| {
+        options.bulk = true;
+        options.reject_invalid = true;
+    })
+    .await;
+    let requests = [format!("{M}\nno json\n{M}\n"), format!("[{M},{{bad}},{M}]")].map(|body| post("", body));
+    assert_eq!(exchange(&mut receiver, &requests).await, (vec![400, 400], good([M; 4])));
+    adds_up(&receiver.stats());
+}
+
+#[tokio::test]
 async fn a_bulk_body_has_at_most_8_mib() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(500));

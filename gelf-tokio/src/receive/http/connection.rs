@@ -81,6 +81,7 @@ where
     drop(connection);
 
     let (end, reset) = match ended {
+        Ok(Ok(())) if timer.is_broken() => (End::Broken, false),
         Ok(Ok(())) => (End::Ended, false),
         Ok(Err(error)) if error.is_parse() => {
             // hyper has answered it, unless it is HTTP/2.
@@ -99,7 +100,6 @@ where
         // The reset makes the kernel drop the rest of the head, or the answers that the client does not read.
         Err(Late::Head) => (End::Slow, true),
         Err(Late::Answers) => (End::Idle, true),
-        // Between two requests, a reset counts as an ordinary end.
         Err(Late::Request) => (End::Idle, false),
     };
     let linger = if idle_until.is_some() { CLOSING_LINGER } else { LINGER };

@@ -29,6 +29,10 @@ pub struct HttpReceiverOptions {
     /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
     /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
+    /// The limit of the values in the body of a request with [`bulk`](Self::bulk): 65,536. Behind it, the
+    /// request is answered with 413, and the connection is closed; the values before it are received. It stops
+    /// small bodies that make many payloads: 8 KB of compressed lines of a byte each would make four million.
+    pub max_bulk_values: usize,
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each
     /// holds up to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With
     /// TLS, it holds up to 80 KiB in the handshake, and 32 KiB more from then on.
@@ -48,6 +52,13 @@ pub struct HttpReceiverOptions {
     /// The path, compared literally: `/gelf`, as Graylog. Any other path, or a query behind it, is answered
     /// with 404.
     pub path: String,
+    /// Whether a request with a value that is not GELF, by the rules of [`Decoder::lenient`], is answered with
+    /// 400, so that its client learns of it; no, by default, as Graylog. Such values are
+    /// [counted](crate::stats::HttpDropCounts::invalid) and not received. The other values of a bulk request
+    /// are received, and a client that repeats the request sends them twice.
+    ///
+    /// [`Decoder::lenient`]: gelf_core::Decoder::lenient
+    pub reject_invalid: bool,
     /// The time limit of a request from the end of its head until its payloads are in the queue: 30 s. It
     /// stops clients that send a byte now and then.
     pub request_timeout: Duration,
@@ -65,12 +76,14 @@ impl Default for HttpReceiverOptions {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_bulk_len: 8 * 1024 * 1024,
+            max_bulk_values: 65_536,
             max_connections: 1024,
             max_connections_per_peer: 64,
             max_payload_len: 64 * 1024,
             max_queued_bytes: 16 * 1024 * 1024,
             max_queued_payloads: 1024,
             path: "/gelf".to_owned(),
+            reject_invalid: false,
             request_timeout: Duration::from_secs(30),
             required_header: None,
         }
@@ -86,12 +99,14 @@ impl fmt::Debug for HttpReceiverOptions {
             .field("head_timeout", &self.head_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_bulk_len", &self.max_bulk_len)
+            .field("max_bulk_values", &self.max_bulk_values)
             .field("max_connections", &self.max_connections)
             .field("max_connections_per_peer", &self.max_connections_per_peer)
             .field("max_payload_len", &self.max_payload_len)
             .field("max_queued_bytes", &self.max_queued_bytes)
             .field("max_queued_payloads", &self.max_queued_payloads)
             .field("path", &self.path)
+            .field("reject_invalid", &self.reject_invalid)
             .field("request_timeout", &self.request_timeout)
             .field("required_header", &self.required_header.as_ref().map(|(name, _)| name))
             .finish()

@@ -15,7 +15,9 @@ pub(super) struct HttpProtocol {
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) max_body_len: usize,
+    pub(super) max_bulk_values: u64,
     pub(super) max_payload_len: usize,
+    pub(super) reject_invalid: bool,
     pub(super) request_timeout: Duration,
     pub(super) rules: Rules,
 }
@@ -31,7 +33,9 @@ impl HttpProtocol {
             head_timeout: options.head_timeout,
             idle_timeout: options.idle_timeout,
             max_body_len: if options.bulk { options.max_bulk_len } else { options.max_payload_len },
+            max_bulk_values: u64::try_from(options.max_bulk_values).unwrap_or(u64::MAX),
             max_payload_len: options.max_payload_len,
+            reject_invalid: options.reject_invalid,
             request_timeout: options.request_timeout,
             rules: Rules::new(&options.path, required, options.cors)?,
         })

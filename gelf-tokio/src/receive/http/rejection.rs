@@ -8,6 +8,7 @@ pub(super) enum Rejection {
     BadRequest,
     BodyTooLarge,
     HeadTooLarge,
+    InvalidMessage,
     MethodNotAllowed,
     NotFound,
     QueueFull,
@@ -19,7 +20,7 @@ pub(super) enum Rejection {
 impl Rejection {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::InvalidMessage => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gelf_core::Decoder;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderMap, HeaderValue};
@@ -83,7 +84,9 @@ async fn answer(protocol: &HttpProtocol, peer: &Peer, request: Request<Incoming>
     let (answer, reusable) = match protocol.rules.judge(&head) {
         Judgement::Read(declared) => {
             let received = receive(protocol, peer, declared, &mut body).await;
-            (received.map(|()| StatusCode::ACCEPTED), received.is_ok())
+            // The body has been read to its end.
+            let reusable = matches!(received, Ok(()) | Err(Failure::Rejected(Rejection::InvalidMessage)));
+            (received.map(|()| StatusCode::ACCEPTED), reusable)
         }
         Judgement::Preflight => {
             (Ok(StatusCode::OK), body.discard(&head.headers, protocol.max_body_len).await)
@@ -132,7 +135,9 @@ async fn receive(
         return Err(Failure::Rejected(Rejection::BodyTooLarge));
     }
     let unpacker = Unpacker::new(declared, protocol.max_body_len);
-    let mut delivery = Delivery { protocol, peer, deadline: body.deadline, values: 0 };
+    let decoder = protocol.reject_invalid.then(Decoder::lenient);
+    let mut delivery =
+        Delivery { protocol, peer, deadline: body.deadline, decoder, values: 0, invalid: false };
     if protocol.bulk {
         receive_all(&mut delivery, unpacker, body).await?;
     } else {
@@ -140,6 +145,9 @@ async fn receive(
     }
     if delivery.values == 0 {
         protocol.counters.empty_requests.add(1);
+    }
+    if delivery.invalid {
+        return Err(Failure::Rejected(Rejection::InvalidMessage));
     }
     Ok(())
 }
@@ -179,11 +187,11 @@ async fn receive_all(
     while let Some(part) = body.next().await? {
         let mut part = &part[..];
         while let Some(value) = reader.values.next_value(&mut part)? {
-            delivery.deliver(value.as_deref().map_err(|error| *error)).await?;
+            delivery.deliver_one_of_many(value).await?;
         }
     }
     while let Some(value) = reader.values.finish()? {
-        delivery.deliver(value.as_deref().map_err(|error| *error)).await?;
+        delivery.deliver_one_of_many(value).await?;
     }
     Ok(())
 }
@@ -208,8 +216,12 @@ struct Delivery<'a> {
     protocol: &'a HttpProtocol,
     peer: &'a Peer,
     deadline: Instant,
+    /// Checks the values, if invalid ones are rejected.
+    decoder: Option<Decoder>,
     /// The values found so far.
     values: u64,
+    /// Whether one of them is invalid.
+    invalid: bool,
 }
 
 impl Delivery<'_> {
@@ -220,11 +232,31 @@ impl Delivery<'_> {
         self.protocol.counters.dropped_after_first.add(values);
     }
 
-    /// Waits for room in the queue, and puts a value there.
+    /// Delivers a value of a bulk request, unless there were as many as it may have.
+    async fn deliver_one_of_many(&mut self, value: Result<Bytes, TooLong>) -> Result<(), Failure> {
+        if self.values >= self.protocol.max_bulk_values {
+            let counters = &self.protocol.counters;
+            counters.values.add(1);
+            counters.dropped_over_limit.add(1);
+            return Err(Failure::Rejected(Rejection::BodyTooLarge));
+        }
+        self.deliver(value.as_deref().map_err(|error| *error)).await
+    }
+
+    /// Waits for room in the queue, and puts a value there. A value that is to be rejected is counted alone.
     async fn deliver(&mut self, value: Result<&[u8], TooLong>) -> Result<(), Failure> {
         let counters = &self.protocol.counters;
         self.values += 1;
         counters.values.add(1);
+        let is_invalid = match (&mut self.decoder, value) {
+            (Some(decoder), Ok(payload)) => decoder.decode(payload).is_err(),
+            _ => false,
+        };
+        if is_invalid {
+            counters.dropped_invalid.add(1);
+            self.invalid = true;
+            return Ok(());
+        }
         let lost = match value {
             Ok(_) => Some(counters.dropped_no_room.unless_disarmed()),
             Err(_) => {

@@ -23,8 +23,9 @@ pub struct HttpReceiverStats {
     pub accept_errors: u64,
     /// Requests that were answered with 202.
     pub accepted: u64,
-    /// Connections that ended in the middle of the head of a request, or with an error while a request was
-    /// answered.
+    /// Connections that ended with an error, such as a reset, or in the middle of the head of a request. A
+    /// client that closes its socket with unread answers resets the connection, and may lose requests that it
+    /// sent last.
     pub broken_connections: u64,
     /// Requests whose connection ended before they were received completely or answered.
     pub broken_requests: u64,
@@ -36,8 +37,7 @@ pub struct HttpReceiverStats {
     pub dropped: HttpDropCounts,
     /// Accepted requests without any value.
     pub empty_requests: u64,
-    /// Connections that their clients ended, including by a reset between two requests, and connections that
-    /// the last answer ended.
+    /// Connections that their clients ended, and connections that the last answer ended.
     pub ended_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
@@ -69,6 +69,9 @@ pub struct HttpRejectionCounts {
     /// 400: the input is not HTTP/1, or the body is damaged. HTTP/2 is counted here, and closed without an
     /// answer.
     pub bad_request: u64,
+    /// 400: a value is not GELF, with
+    /// [`HttpReceiverOptions::reject_invalid`](crate::options::HttpReceiverOptions::reject_invalid).
+    pub invalid_message: u64,
     /// 401: the required header is missing, or has another value.
     pub unauthorized: u64,
     /// 404: another path.
@@ -77,7 +80,7 @@ pub struct HttpRejectionCounts {
     pub method_not_allowed: u64,
     /// 408: the body did not come in time.
     pub too_slow: u64,
-    /// 413: the body, inflated, is too long.
+    /// 413: the body, inflated, is too long, or has too many values.
     pub body_too_large: u64,
     /// 415: the body is in an encoding that is not known.
     pub unknown_encoding: u64,
@@ -92,6 +95,7 @@ impl HttpRejectionCounts {
     pub fn total(&self) -> u64 {
         let Self {
             bad_request,
+            invalid_message,
             unauthorized,
             not_found,
             method_not_allowed,
@@ -102,6 +106,7 @@ impl HttpRejectionCounts {
             queue_full,
         } = self;
         bad_request
+            + invalid_message
             + unauthorized
             + not_found
             + method_not_allowed
@@ -122,9 +127,15 @@ pub struct HttpDropCounts {
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,
+    /// Values that are not GELF, with
+    /// [`HttpReceiverOptions::reject_invalid`](crate::options::HttpReceiverOptions::reject_invalid).
+    pub invalid: u64,
     /// Values for which there was no room in the queue in time. The request is answered with 503, and may
     /// come again.
     pub no_room: u64,
+    /// Values that ended a bulk request, because it had as many as it may have; those behind them are not
+    /// read.
+    pub over_limit: u64,
     /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong)
     /// too.
     pub too_long: u64,
@@ -133,8 +144,8 @@ pub struct HttpDropCounts {
 impl HttpDropCounts {
     /// Returns the sum.
     pub fn total(&self) -> u64 {
-        let Self { after_first, cut, no_room, too_long } = self;
-        after_first + cut + no_room + too_long
+        let Self { after_first, cut, invalid, no_room, over_limit, too_long } = self;
+        after_first + cut + invalid + no_room + over_limit + too_long
     }
 }
 
@@ -145,7 +156,9 @@ pub(super) struct Counters {
     pub(super) broken_requests: Counter,
     pub(super) dropped_after_first: Counter,
     pub(super) dropped_cut: Counter,
+    pub(super) dropped_invalid: Counter,
     pub(super) dropped_no_room: Counter,
+    pub(super) dropped_over_limit: Counter,
     pub(super) dropped_too_long: Counter,
     pub(super) empty_requests: Counter,
     pub(super) payloads: Counter,
@@ -153,6 +166,7 @@ pub(super) struct Counters {
     pub(super) requests: Counter,
     pub(super) values: Counter,
     bad_request: Counter,
+    invalid_message: Counter,
     unauthorized: Counter,
     not_found: Counter,
     method_not_allowed: Counter,
@@ -169,6 +183,7 @@ impl Counters {
             Rejection::BadRequest => &self.bad_request,
             Rejection::BodyTooLarge => &self.body_too_large,
             Rejection::HeadTooLarge => &self.head_too_large,
+            Rejection::InvalidMessage => &self.invalid_message,
             Rejection::MethodNotAllowed => &self.method_not_allowed,
             Rejection::NotFound => &self.not_found,
             Rejection::QueueFull => &self.queue_full,
@@ -191,7 +206,9 @@ impl Counters {
             dropped: HttpDropCounts {
                 after_first: self.dropped_after_first.get(),
                 cut: self.dropped_cut.get(),
+                invalid: self.dropped_invalid.get(),
                 no_room: self.dropped_no_room.get(),
+                over_limit: self.dropped_over_limit.get(),
                 too_long: self.dropped_too_long.get(),
             },
             empty_requests: self.empty_requests.get(),
@@ -204,6 +221,7 @@ impl Counters {
             preflights: self.preflights.get(),
             rejected: HttpRejectionCounts {
                 bad_request: self.bad_request.get(),
+                invalid_message: self.invalid_message.get(),
                 unauthorized: self.unauthorized.get(),
                 not_found: self.not_found.get(),
                 method_not_allowed: self.method_not_allowed.get(),

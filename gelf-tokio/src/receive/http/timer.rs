@@ -26,6 +26,9 @@ struct State {
     phase: Phase,
     /// Whether a write waits until the client takes what was written before.
     is_untaken: bool,
+    /// Whether the connection has failed, such as by a reset. hyper takes a failed read between two requests
+    /// for an ordinary end.
+    is_broken: bool,
 }
 
 /// The step that a connection did not complete in time.
@@ -51,7 +54,11 @@ pub(super) struct Timer {
 impl Timer {
     pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, request_timeout: Duration) -> Self {
         Self {
-            state: Mutex::new(State { phase: Phase::Head(Instant::now()), is_untaken: false }),
+            state: Mutex::new(State {
+                phase: Phase::Head(Instant::now()),
+                is_untaken: false,
+                is_broken: false,
+            }),
             head_timeout,
             idle_timeout,
             request_timeout,
@@ -66,6 +73,19 @@ impl Timer {
     /// Notes that a request has its answer.
     pub(super) fn end_request(&self) {
         self.lock().phase = Phase::Idle(Instant::now());
+    }
+
+    /// Returns whether a read or a write has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.lock().is_broken
+    }
+
+    /// Notes the result of a read or a write.
+    fn note<T>(&self, result: &Poll<io::Result<T>>) {
+        // Without a message of its end, a TLS connection ends as one without TLS does.
+        if matches!(result, Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof) {
+            self.lock().is_broken = true;
+        }
     }
 
     fn bytes_came(&self) {
@@ -123,6 +143,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for TimedStream<IO> {
         if buffer.filled().len() > before {
             self.timer.bytes_came();
         }
+        self.timer.note(&read);
         read
     }
 }
@@ -135,6 +156,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
         self.timer.wrote(written.is_pending());
+        self.timer.note(&written);
         written
     }
 
@@ -145,6 +167,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
         self.timer.wrote(written.is_pending());
+        self.timer.note(&written);
         written
     }
 

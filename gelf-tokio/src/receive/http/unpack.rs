@@ -22,7 +22,8 @@ pub(super) enum Declared {
 }
 
 impl Declared {
-    /// Parses the values of `Content-Encoding`; returns `None` if a coding is not known.
+    /// Parses the values of `Content-Encoding`. Returns `None` if a coding is not known, or is applied twice: a
+    /// body is unpacked once.
     pub(super) fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut declared = Self::Nothing;
         for coding in values.into_iter().flat_map(|value| value.split(',')).map(str::trim) {
@@ -34,7 +35,11 @@ impl Declared {
                 }
                 _ => return None,
             };
-            declared = if declared == Self::Nothing { coding } else { Self::Several };
+            declared = match declared {
+                Self::Nothing => coding,
+                Self::Gzip | Self::Deflate if declared != coding => Self::Several,
+                _ => return None,
+            };
         }
         Some(declared)
     }
@@ -251,7 +256,15 @@ mod tests {
         assert_eq!(parse(&["deflate"]), Some(Declared::Deflate));
         assert_eq!(parse(&["gzip,deflate"]), Some(Declared::Several));
         assert_eq!(parse(&["gzip", "deflate"]), Some(Declared::Several));
-        assert_eq!(parse(&["br"]), None);
+        for unknown_or_twice in [
+            &["br"][..],
+            &["gzip, gzip"],
+            &["gzip", "x-gzip"],
+            &["deflate,identity,deflate"],
+            &["gzip,deflate,gzip"],
+        ] {
+            assert_eq!(parse(unknown_or_twice), None, "{unknown_or_twice:?}");
+        }
         assert_eq!(parse(&["gzip, zstd"]), None);
     }
 

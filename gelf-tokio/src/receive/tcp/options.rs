@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gelf_core::Framer;
+use gelf_core::{Delimiter, Framer};
 
 /// Limits of a [`TcpReceiver`](crate::TcpReceiver). Each field states its default and the abuse that it
 /// stops.
@@ -12,6 +12,10 @@ use gelf_core::Framer;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
+    /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one message
+    /// in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end with a line feed, or
+    /// a carriage return and a line feed. With either, the end of the connection also ends the last frame.
+    pub delimiter: Delimiter,
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
     pub max_connections: usize,
     /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
@@ -50,6 +54,7 @@ pub struct TcpReceiverOptions {
 impl Default for TcpReceiverOptions {
     fn default() -> Self {
         Self {
+            delimiter: Delimiter::Nul,
             max_connections: 1024,
             max_connections_per_peer: 64,
             max_frame_len: Framer::DEFAULT_MAX_FRAME_LEN,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use gelf_core::Delimiter;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::budget::{Budget, Claim, Evicted};
@@ -25,6 +26,8 @@ const OWN_BYTES: usize = READ_BYTES;
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
     bytes: BytesMut,
+    /// The byte that ends a frame.
+    delimiter: u8,
     /// The maximum length of an unfinished frame.
     max_len: usize,
     budget: Arc<Budget>,
@@ -44,10 +47,16 @@ pub(super) struct Added {
 }
 
 impl ReadBuffer {
-    pub(super) fn new(max_frame_len: usize, budget: &Arc<Budget>) -> Self {
+    pub(super) fn new(delimiter: Delimiter, max_frame_len: usize, budget: &Arc<Budget>) -> Self {
         // One byte more than a frame may have shows that it is too long.
         let max_len = max_frame_len.saturating_add(1);
-        Self { bytes: BytesMut::new(), max_len, budget: Arc::clone(budget), claim: None }
+        Self {
+            bytes: BytesMut::new(),
+            delimiter: delimiter.byte(),
+            max_len,
+            budget: Arc::clone(budget),
+            claim: None,
+        }
     }
 
     /// Returns the bytes, to take frames from.
@@ -106,8 +115,8 @@ impl ReadBuffer {
         self.append(added);
         Poll::Ready(Ok(Added {
             len: added.len(),
-            delimiter: added.contains(&0),
-            ends_with_delimiter: added.last() == Some(&0),
+            delimiter: added.contains(&self.delimiter),
+            ends_with_delimiter: added.last() == Some(&self.delimiter),
         }))
     }
 
@@ -161,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn a_few_bytes_take_a_few_bytes_and_nothing_of_the_budget() {
         let budget = Budget::new(1 << 30);
-        let mut buffer = ReadBuffer::new(2 << 20, &budget);
+        let mut buffer = ReadBuffer::new(Delimiter::Nul, 2 << 20, &budget);
         for _ in 0..100 {
             read(&mut buffer, b"x").await;
         }
@@ -173,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_frame_takes_as_much_of_the_budget_as_it_may_have_and_gives_it_back() {
         let budget = Budget::new(1 << 30);
-        let mut buffer = ReadBuffer::new(1_000_000, &budget);
+        let mut buffer = ReadBuffer::new(Delimiter::Nul, 1_000_000, &budget);
         read(&mut buffer, &vec![b'x'; 1_000_000]).await;
         assert_eq!((buffer.bytes.capacity(), budget.used()), (1_000_001, 1_000_001 - OWN_BYTES));
         read(&mut buffer, b"\0").await;
@@ -187,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_tells_of_delimiters() {
-        let mut buffer = ReadBuffer::new(100, &Budget::new(0));
+        let mut buffer = ReadBuffer::new(Delimiter::Nul, 100, &Budget::new(0));
         for (stream, delimiter, ends_with_delimiter) in
             [(&b"a"[..], false, false), (b"a\0a", true, false), (b"a\0", true, true), (b"", false, false)]
         {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gelf_core::{FrameTooLong, Framer};
+use gelf_core::{Delimiter, FrameTooLong, Framer};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until};
@@ -32,6 +32,7 @@ const DRAINED_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct FrameProtocol {
     pub(super) budget: Arc<Budget>,
+    pub(super) delimiter: Delimiter,
     pub(super) max_frame_len: usize,
     pub(super) time_limits: TimeLimits,
     pub(super) frames: FrameCounters,
@@ -49,8 +50,8 @@ pub(super) struct FrameCounters {
 impl Protocol for FrameProtocol {
     async fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> Served {
         let mut reader = Reader {
-            framer: Framer::new(self.max_frame_len),
-            buffer: ReadBuffer::new(self.max_frame_len, &self.budget),
+            framer: Framer::new(self.max_frame_len).with_delimiter(self.delimiter),
+            buffer: ReadBuffer::new(self.delimiter, self.max_frame_len, &self.budget),
             deadlines: Deadlines::new(self.time_limits),
             draining: Draining::No(peer.closing.clone()),
             peer: &peer,

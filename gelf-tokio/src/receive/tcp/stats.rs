@@ -27,7 +27,9 @@ pub struct TcpReceiverStats {
     pub open_connections: usize,
     /// Connections that their peers ended.
     pub ended_connections: u64,
-    /// Connections that ended with an error, such as a reset.
+    /// Connections that ended with an error, such as a reset. A reset discards data that the sender's system
+    /// still holds, so frames may be lost without a trace here: each such connection deserves a look at its
+    /// sender.
     pub broken_connections: u64,
     /// Connections closed by [`close`](crate::TcpReceiver::close).
     pub closed_connections: u64,

@@ -7,6 +7,7 @@ mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gelf_core::Delimiter;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -113,6 +114,25 @@ async fn an_unterminated_last_frame_is_delivered_at_the_end_of_the_connection() 
     let stats = receiver.stats();
     assert_eq!((stats.ended_connections, stats.broken_connections, stats.cut_frames), (1, 0, 0));
     assert_adds_up(stats, 2);
+}
+
+#[tokio::test]
+async fn lines_are_frames_if_the_delimiter_is_a_line_feed() {
+    for (stream, payloads) in [
+        ("{\"a\":1}\n{\"b\":2}\n", ["{\"a\":1}", "{\"b\":2}"]),
+        ("{\"a\":1}\r\n \r\n{\"b\":2}", ["{\"a\":1}", "{\"b\":2}"]),
+        ("{\"a\":1}\0\n{\"b\":2}", ["{\"a\":1}\0", "{\"b\":2}"]),
+    ] {
+        let mut receiver = receiver(|options| options.delimiter = Delimiter::Newline).await;
+        let mut peer = connect(&receiver).await;
+        peer.write_all(stream.as_bytes()).await.unwrap();
+        drop(peer);
+        for expected in payloads {
+            assert_eq!(payload(&mut receiver).await, expected, "{stream:?}");
+        }
+        until(&mut receiver, |stats| stats.ended_connections == 1).await;
+        assert_adds_up(receiver.stats(), 2);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The limits that end a connection: on streams in memory with a paused clock, and once each on the loopback.
 
+use gelf_core::Delimiter;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
@@ -31,6 +32,7 @@ impl Reading {
         let (closer, closing) = closing::channel();
         let protocol = Arc::new(FrameProtocol {
             budget: Budget::new(1 << 20),
+            delimiter: Delimiter::Nul,
             max_frame_len: 1 << 20,
             time_limits,
             frames: FrameCounters::default(),

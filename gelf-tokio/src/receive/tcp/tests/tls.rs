@@ -108,6 +108,22 @@ async fn an_end_that_tls_did_not_announce_cuts_a_frame_and_is_none_between_frame
 }
 
 #[tokio::test]
+async fn a_reset_of_a_tls_connection_is_counted_between_frames_and_within_one() {
+    let (mut receiver, connector) = secured(|_| {}).await;
+    for (sent, broken, cut) in [(&b"{}\0"[..], 1, 0), (b"{}\0{", 2, 1)] {
+        let mut peer = tls_peer(&mut receiver, &connector).await;
+        peer.write_all(sent).await.unwrap();
+        peer.flush().await.unwrap();
+        assert_eq!(payload(&mut receiver).await, "{}");
+        SockRef::from(peer.get_ref().0).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        until(&mut receiver, |stats| stats.open_connections == 0).await;
+        assert_eq!((receiver.stats().broken_connections, receiver.stats().cut_frames), (broken, cut));
+    }
+    assert_adds_up(receiver.stats(), 2);
+}
+
+#[tokio::test]
 async fn a_handshake_that_fails_or_takes_too_long_costs_its_connection_and_is_counted() {
     let (mut receiver, connector) =
         secured(|options| options.handshake_timeout = Duration::from_millis(200)).await;
