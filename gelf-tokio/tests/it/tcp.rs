@@ -145,7 +145,7 @@ async fn a_client_and_a_sender_with_the_delimiter_lf_write_lines_and_refuse_payl
     let endpoint = uri.parse().unwrap();
     let (message, payload) = (Message::new("h", "two\nlines"), b"{\n}");
 
-    let client = Client::connect(&endpoint).unwrap();
+    let client = Client::builder(&endpoint).stamp(false).connect().unwrap();
     client.send(&message).await.unwrap();
     assert_eq!(client.send_payload(payload).await.unwrap_err().reason, NotQueuedReason::Invalid);
     let mut sender = TcpSender::connect(&endpoint).await.unwrap();
