@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use gelf_core::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::engine::{ContainerId, EngineClient};
 use crate::record::RecordQueue;
@@ -18,8 +18,8 @@ pub(crate) const CATCH_UPS: usize = 4;
 pub(crate) struct Context {
     pub(crate) client: EngineClient,
     pub(crate) engine_host: Arc<str>,
-    /// The Engine's clock when the source first connected. Lines with an earlier stamp are not read.
-    pub(crate) floor: Timestamp,
+    /// The Engine's clock since the source first connected. Lines with a stamp before its start are not read.
+    pub(crate) clock: EngineClock,
     pub(crate) own_container: Option<ContainerId>,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,

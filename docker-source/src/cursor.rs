@@ -17,6 +17,10 @@
 //! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
 //! 65,536. When a request repeats older lines, their order decides, and they are [too old](Novelty::TooOld).
 //!
+//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged it.
+//! Such a line moves the start of requests no further than to the Engine's clock at which it was read, or the
+//! Engine would send nothing that is written before that time.
+//!
 //! These cases are uncertain:
 //!
 //! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
@@ -68,6 +72,8 @@ pub(crate) enum Novelty {
 pub(crate) struct Cursor {
     stdout: StreamCursor,
     stderr: StreamCursor,
+    /// The newest accepted stamp, where each counts as no later than the Engine's clock at that time.
+    newest: Option<Timestamp>,
     /// The `since` of the current request: lines with a later stamp arrive with all their pieces.
     since: Option<Timestamp>,
     /// The stamp of the oldest line that was open when a request broke, kept until a later request has read
@@ -91,8 +97,7 @@ impl Cursor {
         oldest_open: Option<Timestamp>,
     ) -> Option<Timestamp> {
         self.open = self.open.into_iter().chain(oldest_open).min();
-        let newest = self.stdout.last.max(self.stderr.last);
-        let resume = newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
+        let resume = self.newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
         // `None` is less than `Some`, so `floor` wins if there is nothing else.
         self.since = resume.into_iter().chain(self.open).min().max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
@@ -101,7 +106,7 @@ impl Cursor {
         self.since
     }
 
-    /// Remembers a line and returns whether it was read before.
+    /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
     ///
     /// A line is new if it is newer than all others of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
@@ -110,7 +115,7 @@ impl Cursor {
     /// * A line with the stamp of a remembered line is the rest of that line, because the request started
     ///   between its pieces. This does not apply to the newest stamp of the stream if the request contains
     ///   that line whole: then another line has the same stamp, or the end of the line was missing before.
-    pub(crate) fn accept(&mut self, line: &Line) -> Novelty {
+    pub(crate) fn accept(&mut self, line: &Line, now: impl FnOnce() -> Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
@@ -120,6 +125,9 @@ impl Cursor {
             // No earlier request has read this far. Every line that was open then has been read again, and
             // the joiner of this request holds the lines that are still open.
             self.open = None;
+            if Some(line.time) > self.newest {
+                self.newest = self.newest.max(Some(line.time.min(now())));
+            }
         }
         novelty
     }
@@ -229,7 +237,7 @@ mod tests {
     }
 
     fn accept(cursor: &mut Cursor, stream: LogStream, nanos: i64, text: &str) -> Novelty {
-        cursor.accept(&line(stream, nanos, text))
+        cursor.accept(&line(stream, nanos, text), || at(i64::MAX))
     }
 
     /// Returns a cursor in its first request that has accepted these stamps of stdout.
@@ -313,9 +321,9 @@ mod tests {
     fn a_cut_line_of_another_length_is_another_line() {
         let mut cursor = cursor([]);
         let cut = |length| Line { length, ..line(Stdout, 1, "x") };
-        assert_eq!(cursor.accept(&cut(7)), New);
-        assert_eq!(cursor.accept(&cut(7)), Repeated);
-        assert_eq!(cursor.accept(&cut(8)), New);
+        assert_eq!(cursor.accept(&cut(7), || at(1)), New);
+        assert_eq!(cursor.accept(&cut(7), || at(1)), Repeated);
+        assert_eq!(cursor.accept(&cut(8), || at(1)), New);
     }
 
     #[test]
@@ -381,6 +389,18 @@ mod tests {
         assert_eq!(cursor.begin_request(None, None), Some(at(4 * SECOND)));
         assert_eq!(accept(&mut cursor, Stderr, 7 * SECOND + 3, "x"), New);
         assert_eq!(cursor.begin_request(None, None), Some(at(6 * SECOND + 3)));
+    }
+
+    #[test]
+    fn a_request_starts_no_later_than_the_clock_at_which_its_last_line_was_read() {
+        let mut cursor = cursor([5 * SECOND]);
+        assert_eq!(cursor.accept(&line(Stdout, 4_000 * SECOND, "forged"), || at(7 * SECOND)), New);
+        assert_eq!(cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), || at(8 * SECOND)), New);
+        // Any time may pass before the next request: lines of that time are not read yet.
+        assert_eq!(cursor.begin_request(None, None), Some(at(7 * SECOND)));
+        let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
+        let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));
+        assert_eq!(results.filter(|result| *result == New).count(), 4_990);
     }
 
     #[test]
@@ -552,7 +572,7 @@ mod tests {
                     input.extend_from_slice(part);
                     while let Some(piece) = decoder.decode(&mut input).unwrap() {
                         joiner.push(piece, &mut |line| {
-                            if cursor.accept(&line) == New {
+                            if cursor.accept(&line, || at(i64::MAX)) == New {
                                 let (seconds, nanos) = line.time.as_unix();
                                 read[line.stream as usize].push((seconds * SECOND + i64::from(nanos), line.length));
                             }

@@ -1,9 +1,12 @@
 //! Puts each line of one container into the queue once, and counts every line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gelf_core::Timestamp;
+use tokio::time::Instant;
 
+use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::cursor::{Cursor, Novelty};
 use crate::log::Line;
@@ -14,16 +17,23 @@ use crate::stats::ContainerStats;
 #[derive(Debug)]
 pub(crate) struct DedupSink {
     queue: RecordQueue,
+    clock: EngineClock,
     /// Shared with the supervisor, which starts a follower again after a panic.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
+    old: OldLines,
 }
 
 impl DedupSink {
-    pub(crate) fn new(queue: RecordQueue, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
-        Self { queue, cursor, stats, has_requested: false, new_lines: 0 }
+    pub(crate) fn new(
+        queue: RecordQueue,
+        clock: EngineClock,
+        cursor: Arc<Mutex<Cursor>>,
+        stats: Arc<ContainerStats>,
+    ) -> Self {
+        Self { queue, clock, cursor, stats, has_requested: false, new_lines: 0, old: OldLines::default() }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -60,9 +70,20 @@ impl DedupSink {
             true => None,
             false => Some(self.queue.reserve(line.bytes.len()).await?),
         };
-        match lock(&self.cursor).accept(&line) {
+        let clock = self.clock;
+        match lock(&self.cursor).accept(&line, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
-            Novelty::TooOld => self.stats.skipped_old(),
+            Novelty::TooOld => {
+                self.stats.skipped_old();
+                if let Some(lines) = self.old.add() {
+                    tracing::warn!(
+                        container = container.name(),
+                        lines,
+                        "skipping lines that are older than all remembered ones; if the Engine's clock was set \
+                         back, they may be new"
+                    );
+                }
+            }
             Novelty::New => {
                 self.new_lines += 1;
                 match slot {
@@ -72,6 +93,28 @@ impl DedupSink {
             }
         }
         Ok(())
+    }
+}
+
+/// The minimum time between two warnings about lines that are too old.
+const WARNING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The lines that were skipped as too old since the last warning.
+#[derive(Debug, Default)]
+struct OldLines {
+    count: u64,
+    warned: Option<Instant>,
+}
+
+impl OldLines {
+    /// Counts a line and returns the number to warn about, if a warning is due.
+    fn add(&mut self) -> Option<u64> {
+        self.count += 1;
+        if self.warned.is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL) {
+            return None;
+        }
+        self.warned = Some(Instant::now());
+        Some(std::mem::take(&mut self.count))
     }
 }
 
@@ -104,5 +147,15 @@ mod tests {
         assert!(!is_blank(&line(b" . ", 3)));
         assert!(!is_blank(&line(b"\0", 1)));
         assert!(!is_blank(&line(b"  ", 3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_are_too_old_are_warned_about_every_30_seconds_at_most() {
+        let mut old = OldLines::default();
+        assert_eq!([(); 3].map(|()| old.add()), [Some(1), None, None]);
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert_eq!(old.add(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(old.add(), Some(4));
     }
 }

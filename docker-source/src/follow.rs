@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
+use crate::clock::later;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
@@ -92,12 +93,12 @@ impl Follower {
     /// Follows the container until it is removed.
     pub(crate) async fn run(self, reason: StartReason) -> ExitReason {
         let timing = self.context.timing;
-        let sink = DedupSink::new(self.context.queue.clone(), self.cursor, self.stats);
+        let sink = DedupSink::new(self.context.queue.clone(), self.context.clock, self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.context.floor,
-            drained: self.context.floor,
+            floor: self.context.clock.start(),
+            drained: self.context.clock.start(),
             open: None,
             stuck: 0,
             has_warned: false,
@@ -316,7 +317,7 @@ impl Following {
             // separator. If this line were requested again, both would be taken for one line that was read
             // before.
             if has_terminal && !line.ended {
-                self.floor = self.floor.max(next_moment(line.time));
+                self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
             self.take(line).await?;
         }
@@ -405,7 +406,7 @@ impl Following {
                     tracing::debug!(container = self.metadata.name(), %error, "the log stream broke");
                     break Ending::Broken;
                 }
-                Some(Ok(part)) => reader.push(&part),
+                Some(Ok(part)) => reader.push(&part, self.context.clock.now()),
             }
             if self.take_all(&mut reader, &mut lines).await?.is_err() {
                 break Ending::Invalid;
@@ -526,21 +527,9 @@ fn past_damage(stuck: u32) -> Option<u32> {
     }
 }
 
-fn next_moment(time: Timestamp) -> Timestamp {
-    let (seconds, nanos) = time.as_unix();
-    Timestamp::from_unix(seconds, nanos + 1).or_else(|| Timestamp::from_unix(seconds + 1, 0)).unwrap_or(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_next_moment_is_a_nanosecond_later() {
-        let next = |seconds, nanos| next_moment(Timestamp::from_unix(seconds, nanos).unwrap()).as_unix();
-        assert_eq!(next(7, 0), (7, 1));
-        assert_eq!(next(7, 999_999_999), (8, 0));
-    }
 
     #[test]
     fn an_unreadable_part_is_skipped_from_the_third_attempt_on() {

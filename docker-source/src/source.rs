@@ -11,6 +11,7 @@ use tokio::task::{self, AbortHandle};
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
+use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
 use crate::engine::{ContainerId, EngineAddress, EngineClient, EngineError, Limits};
@@ -189,7 +190,7 @@ impl SourceBuilder {
         let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            floor: engine_time(&info.system_time),
+            clock: EngineClock::starting_at(engine_time(&info.system_time)),
             own_container: own_container(&self.mountinfo),
             select: self.select,
             timing,

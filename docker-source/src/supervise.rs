@@ -367,6 +367,7 @@ async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::EngineClock;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::record::RecordQueue;
     use crate::stats::Stats;
@@ -386,7 +387,7 @@ mod tests {
         Supervisor::new(Arc::new(Context {
             client: client.clone(),
             engine_host: "host".into(),
-            floor: Timestamp::UNIX_EPOCH,
+            clock: EngineClock::starting_at(Timestamp::UNIX_EPOCH),
             own_container: None,
             select: Box::new(|_| true),
             timing,

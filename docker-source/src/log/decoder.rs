@@ -1,6 +1,7 @@
 //! Decoding of a response into pieces.
 
 use bytes::BytesMut;
+use gelf_core::Timestamp;
 
 use super::error::LogFormatError;
 use super::frames;
@@ -21,6 +22,15 @@ impl LogDecoder {
         match framing {
             Framing::Frames => Self::Frames,
             Framing::Terminal => Self::Terminal(TerminalDecoder::new()),
+        }
+    }
+
+    /// Sets the latest time at which a stamp in the middle of a terminal's text counts as one. The default is
+    /// no limit. Stamps where a record must begin are taken as they are.
+    pub(crate) fn set_latest(&mut self, latest: Timestamp) {
+        match self {
+            Self::Frames => {}
+            Self::Terminal(decoder) => decoder.set_latest(latest),
         }
     }
 

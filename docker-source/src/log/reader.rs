@@ -1,5 +1,7 @@
 //! Decodes one response of the log endpoint into lines as its bytes arrive.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use gelf_core::Timestamp;
 
@@ -7,6 +9,10 @@ use super::decoder::LogDecoder;
 use super::error::LogFormatError;
 use super::framing::Framing;
 use super::line::{Line, LineJoiner};
+use crate::clock;
+
+/// The time by which a stamp may be later than the Engine's clock, which is known only as an estimate.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
 #[derive(Debug)]
@@ -14,6 +20,8 @@ pub(crate) struct LogReader {
     content_type: Option<String>,
     has_terminal: Option<bool>,
     input: BytesMut,
+    /// The latest time at which a terminal's stamp within a text counts as one.
+    latest: Timestamp,
     decoding: Option<Decoding>,
 }
 
@@ -37,10 +45,13 @@ pub(crate) enum Decoded {
 impl LogReader {
     /// Creates a reader. `content_type` and `has_terminal` determine the framing if they are known.
     pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>) -> Self {
-        Self { content_type, has_terminal, input: BytesMut::new(), decoding: None }
+        let (input, latest) = (BytesMut::new(), Timestamp::UNIX_EPOCH);
+        Self { content_type, has_terminal, input, latest, decoding: None }
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    /// Appends the next part of the response, which arrived at the time `now` of the Engine's clock.
+    pub(crate) fn push(&mut self, bytes: &[u8], now: Timestamp) {
+        self.latest = clock::later(now, CLOCK_TOLERANCE);
         self.input.extend_from_slice(bytes);
     }
 
@@ -57,6 +68,7 @@ impl LogReader {
                 None => return Ok(Decoded::NeedsMore),
             },
         };
+        decoder.set_latest(self.latest);
         match decoder.decode(&mut self.input)? {
             Some(piece) => {
                 joiner.push(piece, &mut |line| lines.push(line));
@@ -93,6 +105,10 @@ impl LogReader {
 mod tests {
     use super::*;
 
+    fn now() -> Timestamp {
+        Timestamp::from_rfc3339("2026-11-22T22:44:20Z").unwrap()
+    }
+
     fn lines(reader: &mut LogReader) -> Vec<Line> {
         let mut lines = Vec::new();
         while reader.decode(&mut lines).unwrap() == Decoded::Piece {}
@@ -107,22 +123,22 @@ mod tests {
     fn the_first_bytes_determine_the_framing_if_nothing_else_does() {
         let mut reader = LogReader::new(None, None);
         assert_eq!(lines(&mut reader), []);
-        reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n");
+        reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"hello"[..], true)]);
 
         let mut reader = LogReader::new(None, None);
         for byte in b"\x02\0\0\0\0\0\0\x23" {
-            reader.push(&[*byte]);
+            reader.push(&[*byte], now());
             assert_eq!(lines(&mut reader), []);
         }
-        reader.push(b"2026-11-22T22:44:18.123456789Z abc\n");
+        reader.push(b"2026-11-22T22:44:18.123456789Z abc\n", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"abc"[..], true)]);
     }
 
     #[test]
     fn the_rest_of_the_log_is_a_line_that_has_not_ended() {
         let mut reader = LogReader::new(None, Some(true));
-        reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest");
+        reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);
         let mut rest = Vec::new();
         reader.finish(&mut rest);
@@ -132,10 +148,31 @@ mod tests {
     #[test]
     fn a_cut_frame_leaves_nothing() {
         let mut reader = LogReader::new(None, Some(false));
-        reader.push(b"\x01\0\0\0\0\0\0\xff2026-11-22T22:44:18.123456789Z cut");
+        reader.push(b"\x01\0\0\0\0\0\0\xff2026-11-22T22:44:18.123456789Z cut", now());
         assert_eq!(lines(&mut reader), []);
         let mut rest = Vec::new();
         reader.finish(&mut rest);
         assert_eq!(rest, []);
+    }
+
+    #[test]
+    fn a_stamp_in_a_terminals_text_is_text_if_it_is_later_than_the_engines_clock() {
+        let first = "2026-11-22T22:44:18.123456789Z ";
+        let long = "x".repeat(16_384);
+        let count = |later: &str| {
+            let mut reader = LogReader::new(None, Some(true));
+            let log = format!("{first}{long}{first}rest\r{later}next\r\n");
+            // The stamp is cut: the last part arrives with it undecided.
+            let (start, end) = log.split_at(log.len() - 20);
+            reader.push(start.as_bytes(), now());
+            let mut read = lines(&mut reader);
+            reader.push(end.as_bytes(), now());
+            read.extend(lines(&mut reader));
+            read.len()
+        };
+        assert_eq!(count("2026-11-22T22:44:19.000000000Z "), 2);
+        assert_eq!(count("2026-11-22T22:45:20.000000000Z "), 2, "within the tolerance");
+        assert_eq!(count("2026-11-22T22:45:20.000000001Z "), 1);
+        assert_eq!(count("2099-01-01T00:00:00.000000000Z "), 1);
     }
 }

@@ -9,7 +9,8 @@
 //!   next line directly follows its `\r`.
 //!
 //! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
-//! bytes, and for a later one only behind a `\r` in the last record of a long line.
+//! bytes, and for a later one only behind a `\r` in the last record of a long line. A later one must not be
+//! later than the Engine's clock either: otherwise a container could forge stamps of any year.
 //!
 //! One case is ambiguous. When a container ends without a newline and is started again, its next line, stamp
 //! included, follows the last line directly. The two are read as one line.
@@ -38,6 +39,8 @@ pub(crate) struct TerminalDecoder {
     state: State,
     /// The stamp of the current record, space included.
     stamp: Vec<u8>,
+    /// The latest time of a stamp in the middle of a text, if there is a limit.
+    latest: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,11 @@ enum State {
 
 impl TerminalDecoder {
     pub(super) const fn new() -> Self {
-        Self { state: State::Stamp { continues: false }, stamp: Vec::new() }
+        Self { state: State::Stamp { continues: false }, stamp: Vec::new(), latest: None }
+    }
+
+    pub(super) fn set_latest(&mut self, latest: Timestamp) {
+        self.latest = Some(latest);
     }
 
     pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
@@ -74,7 +81,7 @@ impl TerminalDecoder {
                 },
                 State::Text(record) => {
                     let time = record.time;
-                    let Some((end, length)) = record.find_end(input, &self.stamp) else {
+                    let Some((end, length)) = record.find_end(input, &self.stamp, self.latest) else {
                         return Ok(None);
                     };
                     match end {
@@ -144,7 +151,7 @@ enum End {
 
 impl Record {
     /// Returns the end of the record and its length within `input`.
-    fn find_end(&mut self, input: &[u8], stamp: &[u8]) -> Option<(End, usize)> {
+    fn find_end(&mut self, input: &[u8], stamp: &[u8], latest: Option<Timestamp>) -> Option<(End, usize)> {
         let (window, is_full) = match input.split_at_checked(WINDOW) {
             Some((window, _)) => (window, true),
             None => (input, false),
@@ -158,7 +165,7 @@ impl Record {
         // The first of the two ends the record, so that every split of the log into reads gives the same
         // pieces.
         let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
-        let later = self.later_stamp_in(line, stamp.len()).map(|at| (End::LaterStamp, at));
+        let later = self.later_stamp_in(line, stamp.len(), latest).map(|at| (End::LaterStamp, at));
         if let Some(end) = same.into_iter().chain(later).min_by_key(|(_, at)| *at) {
             return Some(end);
         }
@@ -175,7 +182,7 @@ impl Record {
         memmem::find(behind, stamp).map(|at| from + at)
     }
 
-    fn later_stamp_in(&self, line: &[u8], stamp_length: usize) -> Option<usize> {
+    fn later_stamp_in(&self, line: &[u8], stamp_length: usize, latest: Option<Timestamp>) -> Option<usize> {
         if !self.continues {
             return None;
         }
@@ -186,7 +193,8 @@ impl Record {
             let stamp = line.get(*at..*at + stamp_length);
             matches!(
                 stamp.map(split_stamp),
-                Some(Ok(Some(Stamped { time, text: [], .. }))) if time > self.time
+                Some(Ok(Some(Stamped { time, text: [], .. })))
+                    if time > self.time && latest.is_none_or(|latest| time <= latest)
             )
         })
     }

@@ -8,6 +8,7 @@
 )]
 
 mod discovery;
+mod later_stamps;
 mod outages;
 mod reading;
 mod support;
