@@ -66,6 +66,7 @@
 //! | unfinished frames | 256 MiB, and 64 KiB per connection | long frames that are begun and not ended |
 //! | received frames that wait | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
 //! | HTTP request body | 64 KiB, inflated, as Graylog's limit | bodies without end |
+//! | values of a bulk request | 65,536 | bodies of a great many small messages |
 //!
 //! The module [`options`] has the types that change them.
 //!

@@ -40,7 +40,8 @@ impl ClientBuilder {
         }
     }
 
-    /// Sets the encoder of messages.
+    /// Sets the encoder of messages. The endpoint's option `max_value_bytes`, if it is given, overrides the
+    /// encoder's maximum.
     pub fn encoder(mut self, encoder: Encoder) -> Self {
         self.encoder = encoder;
         self
@@ -132,7 +133,11 @@ impl ClientBuilder {
     }
 
     fn client<R>(&self, queue: Arc<Queue<R>>) -> Client<R> {
-        Client { queue, encoder: self.encoder, delimiter: delimiter(&self.endpoint), stamps: self.stamps }
+        let encoder = match self.endpoint.queue().max_value_bytes {
+            Some(bytes) => self.encoder.with_max_value_bytes(bytes),
+            None => self.encoder,
+        };
+        Client { queue, encoder, delimiter: delimiter(&self.endpoint), stamps: self.stamps }
     }
 
     fn parts<R>(&self, has_receipts: bool) -> io::Result<(Arc<Queue<R>>, Driver<R>)> {

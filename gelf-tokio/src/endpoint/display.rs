@@ -201,10 +201,12 @@ mod tests {
         };
         let when_full =
             prop_oneof![Just(WhenFull::DropNewest), Just(WhenFull::DropOldest), Just(WhenFull::Wait)];
-        let queue = (1..=1usize << 24, 1024..=1usize << 31, when_full);
-        let queue = queue.prop_map(|(max_messages, max_bytes, when_full)| QueueOptions {
+        let max_value = prop::option::of(3..=1usize << 24);
+        let queue = (1..=1usize << 24, 1024..=1usize << 31, max_value, when_full);
+        let queue = queue.prop_map(|(max_messages, max_bytes, max_value_bytes, when_full)| QueueOptions {
             max_messages,
             max_bytes,
+            max_value_bytes,
             when_full,
         });
         (transport, hosts(), 1u16.., queue).prop_map(|(transport, host, port, queue)| Endpoint {

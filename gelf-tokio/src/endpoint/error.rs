@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn errors_of_options_say_what_to_write() {
-        let udp = "use compression, datagram_size, level, overflow, queue, queue_bytes, rate, when_full";
+        let udp = "use compression, datagram_size, level, max_value_bytes, overflow, queue, queue_bytes, rate, when_full";
         assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": {udp}"));
         assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": {udp}"));
         let number = "use a number of";
@@ -316,7 +316,7 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn errors_of_tls_options_say_what_to_write() {
-        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
+        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, max_value_bytes, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
             ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),
@@ -337,8 +337,7 @@ mod tests {
     #[cfg(feature = "http")]
     #[test]
     fn errors_of_http_options_say_what_to_write() {
-        let http =
-            "use bulk, compression, connect_timeout, header, level, queue, queue_bytes, timeout, when_full";
+        let http = "use bulk, compression, connect_timeout, header, level, max_value_bytes, queue, queue_bytes, timeout, when_full";
         assert_eq!(error("gelf+http://h?batch=1"), format!("unknown option \"batch\": {http}"));
         let header =
             "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value";

@@ -150,7 +150,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// The limits of a client's queue, and its behaviour when it is full.
+/// The limits of a client's queue and of the messages in it, and its behaviour when it is full.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct QueueOptions {
@@ -159,13 +159,23 @@ pub struct QueueOptions {
     pub max_messages: usize,
     /// The limit of bytes of these messages, as JSON: 64 MiB by default, from 1 KiB to 16 GiB.
     pub max_bytes: usize,
+    /// The limit of the value of an additional field of a message, in bytes: none by default, from 3 to
+    /// 16,777,216. A longer string is cut off as
+    /// [`with_max_value_bytes`](gelf_core::Encoder::with_max_value_bytes) says; a payload that the caller has
+    /// encoded is not. Elasticsearch and OpenSearch refuse to index a value of more than 32,766 bytes.
+    pub max_value_bytes: Option<usize>,
     /// The behaviour when there is no room; senders wait by default.
     pub when_full: WhenFull,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { max_messages: 65_536, max_bytes: 64 * 1024 * 1024, when_full: WhenFull::Wait }
+        Self {
+            max_messages: 65_536,
+            max_bytes: 64 * 1024 * 1024,
+            max_value_bytes: None,
+            when_full: WhenFull::Wait,
+        }
     }
 }
 

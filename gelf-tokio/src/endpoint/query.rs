@@ -197,7 +197,12 @@ mod tests {
     fn all_have_a_queue() {
         for scheme in Scheme::ALL {
             let queue = |query| read_all(scheme, query).unwrap().1;
-            let expected = QueueOptions { max_messages: 1, max_bytes: 1024, when_full: WhenFull::DropNewest };
+            let expected = QueueOptions {
+                max_messages: 1,
+                max_bytes: 1024,
+                max_value_bytes: None,
+                when_full: WhenFull::DropNewest,
+            };
             assert_eq!(queue("queue=1&queue_bytes=1024&when_full=drop_newest"), expected);
             assert_eq!(queue("queue=16777216").max_messages, 16_777_216);
             #[cfg(target_pointer_width = "64")]
@@ -209,7 +214,7 @@ mod tests {
 
     #[test]
     fn each_scheme_has_its_options_and_no_other() {
-        let all = ["compression", "queue", "queue_bytes", "when_full"];
+        let all = ["compression", "max_value_bytes", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
         let tcp = ["connect_timeout", "delimiter", "reconnect", "user_timeout"];
         let http = ["bulk", "connect_timeout", "header", "level", "timeout"];

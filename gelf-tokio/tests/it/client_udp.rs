@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use gelf_tokio::gelf_core::{Decoder, Message, Timestamp};
+use gelf_tokio::gelf_core::{Decoder, Encoder, Message, Timestamp};
 use gelf_tokio::{Client, DropReason, Endpoint, Outcome, Receipts, UdpReceiver};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -72,6 +72,25 @@ async fn a_message_without_a_timestamp_gets_the_time_of_its_queueing() {
         }
         drop(client);
         within("the driver's end", driver).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn max_value_bytes_cuts_values_whatever_the_encoder_says() {
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let address = receiver.local_addr().unwrap();
+    let message = Message::new("h", "12345678901").try_field("a", "1234567890ä").unwrap();
+    let endpoint: Endpoint = format!("gelf://{address}?max_value_bytes=10").parse().unwrap();
+    let encoders = [Encoder::new(), Encoder::new().with_max_value_bytes(11)];
+    for encoder in encoders {
+        let client = Client::builder(&endpoint).encoder(encoder).connect().unwrap();
+        client.send(&message).await.unwrap();
+        let received = within("a message", receiver.recv()).await.unwrap().unwrap();
+        let payload = std::str::from_utf8(&received.payload).unwrap();
+        assert!(payload.contains("\"1234567…\"") && payload.contains("\"12345678901\""), "{payload}");
+    }
+    for refused in ["2", "16777217", "", "x"] {
+        assert!(format!("gelf://h?max_value_bytes={refused}").parse::<Endpoint>().is_err(), "{refused}");
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::task::{JoinHandle, yield_now};
 use super::*;
 
 fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u64> {
-    Queue::new(QueueOptions { max_messages, max_bytes, when_full }, true)
+    Queue::new(QueueOptions { max_messages, max_bytes, when_full, ..QueueOptions::default() }, true)
 }
 
 fn offer(queue: &Queue<u64>, len: usize, receipt: u64) -> Result<(), NotQueuedReason> {

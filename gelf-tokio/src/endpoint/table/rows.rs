@@ -15,7 +15,7 @@ const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(in crate::endpoint) static TABLE: [Row; 23] = [
+pub(in crate::endpoint) static TABLE: [Row; 24] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -378,6 +378,20 @@ pub(in crate::endpoint) static TABLE: [Row; 23] = [
             },
             show: Show::One(|options| Some(options.max_bytes.to_string())),
             is_valid: |options| (1024..=1 << 34).contains(&(options.max_bytes as u64)),
+        }),
+    },
+    Row {
+        name: "max_value_bytes",
+        values: "a number of bytes, from 3 to 16777216",
+        default: "none",
+        help: "Length at which the value of an additional field is cut off; Elasticsearch and OpenSearch index no more than 32766",
+        field: Field::Queue(Access {
+            read: |options, text| {
+                options.max_value_bytes = Some(size(text)?);
+                Ok(())
+            },
+            show: Show::One(|options| options.max_value_bytes.map(|bytes| bytes.to_string())),
+            is_valid: |options| options.max_value_bytes.is_none_or(|bytes| (3..=1 << 24).contains(&bytes)),
         }),
     },
     Row {
