@@ -28,8 +28,9 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// A stream of the lines of all containers of one Engine, from the time of connecting on.
 ///
 /// Lines of one stream of one container are in order; there is no order between streams or containers.
-/// Reading never blocks a container, and pauses while [`next`](Self::next) is not called: the Engine's log
-/// files keep the lines.
+///
+/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers: the
+/// Engine writes their lines to its log files, and the source reads them from there.
 ///
 /// Dropping the source stops all its tasks.
 ///
@@ -154,8 +155,8 @@ impl SourceBuilder {
     /// are written from now on are read.
     ///
     /// # Errors
-    /// Returns an error if it is [permanent](EngineError::is_permanent). Other errors are logged once per
-    /// outage, and the request is sent again.
+    /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
+    /// source sends the request again; it logs one such error per outage.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

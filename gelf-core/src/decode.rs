@@ -25,8 +25,8 @@ use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
 
-/// The maximum nesting of arrays and objects, including the message: 128. It also limits the work of programs
-/// that parse them later.
+/// The maximum nesting of arrays and objects, including the message: 128. A field keeps a nested value as JSON
+/// text, and programs that parse this text later recurse for each level.
 const MAX_DEPTH: usize = 128;
 
 /// A buffer larger than this is freed after the payload that needed it.
@@ -91,11 +91,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The default maximum number of members of a message: 1,024. A datagram can contain 100,000 tiny members
-    /// to keep a reader busy.
+    /// The default maximum number of members of a message: 1,024. It bounds the time to decode a payload: a
+    /// compressed datagram can contain more than 100,000 tiny members.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. Stores keep all field names for ever.
+    /// The default maximum length of a member's name in bytes: 1,024. It bounds the index of a log store, which
+    /// keeps every field name that it has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
     /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload.
@@ -212,8 +213,8 @@ impl Decoder {
     }
 }
 
-/// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does, but fast for bytes of which many
-/// are not.
+/// Replaces invalid UTF-8 by U+FFFD, with the result of [`String::from_utf8_lossy`]. This function is faster
+/// for text with many invalid bytes.
 fn corrected(payload: &[u8]) -> String {
     // A byte that is not ASCII becomes at most three.
     let others = payload.iter().filter(|byte| !byte.is_ascii()).count();

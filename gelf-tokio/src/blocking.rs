@@ -7,14 +7,14 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-/// Runs a blocking call in a new thread, and returns the future of its result. The call runs to its end even if
-/// the future is dropped.
+/// Runs a blocking call in a new thread, and returns the future of its result. The call runs to its end even
+/// if the future is dropped.
 ///
-/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic when the system gives no thread. That is an
-/// error like any other here: the caller tries again later.
+/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic if the system cannot start a thread. This
+/// function returns an error, and the caller tries again later.
 ///
 /// # Errors
-/// The system gives no thread.
+/// Returns an error if the system cannot start a thread.
 pub(crate) fn spawn<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<Blocking<T>> {
     let (sender, result) = oneshot::channel();
     thread::Builder::new().name("gelf-blocking".into()).spawn(move || {

@@ -24,9 +24,10 @@ use tokio::time::timeout;
 
 use super::{ApiVersion, EngineAddress, EngineError};
 
-/// The size of hyper's buffer of a connection, in bytes: for the headers of the answer, and for read-ahead.
+/// The size of hyper's read buffer of a connection, in bytes. It holds the headers of an answer, and bytes of
+/// the body that are read ahead.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-/// The maximum number of bytes that are read of the body of an error. An Engine sends about a hundred.
+/// The maximum number of bytes that the client reads of an error's body. The Engine's errors have about 100.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
 /// Timeouts of requests.
@@ -46,8 +47,8 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 
 type Connection = http1::Connection<TokioIo<Box<dyn Socket>>, Empty<Bytes>>;
 
-/// A client of the Engine that can only send GET: the method that sends requests has no parameter for the
-/// HTTP method.
+/// A client of the Engine. It cannot change the Engine: every request is a GET, and no function takes another
+/// method.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineClient {
     shared: Arc<Shared>,

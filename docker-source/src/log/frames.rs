@@ -44,7 +44,8 @@ pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     let Some(stream) = stream else {
-        // The Engine ends the response after its message, so wait only for the part that is kept.
+        // The Engine ends the response after this message, so the reader needs no following frame and waits
+        // only for the first bytes, which the error keeps.
         return match rest.split_at_checked(length.min(ENGINE_MESSAGE_MAX)) {
             Some((text, _)) => Err(LogFormatError::Engine(EngineMessage::new(text))),
             None => Ok(None),
@@ -256,7 +257,7 @@ mod tests {
         let mut input = BytesMut::with_capacity(1 << 20);
         input.extend(frame(1, &stamped("hi\n")));
         let piece = decode(&mut input).unwrap().unwrap();
-        // Only the sole owner of a buffer of exactly this size gets all of it back.
+        // `BytesMut` takes over the buffer of its sole owner, so its capacity is the size of that buffer.
         drop(input);
         assert!(piece.bytes.is_unique());
         assert_eq!(BytesMut::from(piece.bytes).capacity(), 3);

@@ -17,11 +17,12 @@ impl Framing {
     /// Detects the framing by the response's `Content-Type`, by `Config.Tty` of the container, or by the
     /// first bytes of the body, in this order. `Ok(None)` asks for more bytes.
     ///
-    /// Only the content type `application/vnd.docker.multiplexed-stream` is proof. An Engine labels *every*
-    /// log `application/vnd.docker.raw-stream` for a client that uses an API version below 1.42; Engines
-    /// before 23.0 and Podman set no content type. The first bytes differ, since the log is requested with
-    /// stamps: a bare line starts with the first digit of a year, a frame with a type (0 to 3) and three
-    /// zeros.
+    /// The content type `application/vnd.docker.multiplexed-stream` always means frames. The content type
+    /// `application/vnd.docker.raw-stream` means nothing: an Engine sends it with *every* log to a client that
+    /// uses an API version below 1.42. Engines before 23.0 and Podman send no content type.
+    ///
+    /// The first byte tells the framings apart because each line begins with a timestamp: a bare line begins
+    /// with a digit of the year, and a frame with its stream type (0 to 3) and three zero bytes.
     pub(crate) fn detect(
         content_type: Option<&str>,
         has_terminal: Option<bool>,

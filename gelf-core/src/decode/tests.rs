@@ -149,7 +149,8 @@ fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
         expected.extend(["a field's value is neither a string nor a number", "a name occurs twice"]);
         expected.extend([host.as_str(), "short m", "full f", "at 1.500", "level 3"]);
         if !tail.is_empty() {
-            // The deviation is found first, and passed on with the first member.
+            // The decoder finds this deviation before it reads the first member, and passes it to the visitor
+            // after that member.
             expected.insert(1, "the text is not UTF-8");
         }
         assert_eq!(log.0, expected);

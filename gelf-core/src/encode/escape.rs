@@ -5,12 +5,12 @@
 
 use bytes::BytesMut;
 
-/// The free space behind the written part: enough for a block, an escape and a piece of JSON syntax, so that
-/// the capacity is not checked in between.
+/// The number of free bytes after the written part. A block of text, an escape and a piece of JSON syntax fit
+/// into them, so the writer checks the capacity once for all three.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the text, without quotes, to a buffer whose written part ends at `at`, and overwrites the bytes
-/// behind it. Returns the new end. Afterwards the buffer is at least [`SLACK`] bytes longer than that.
+/// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of its
+/// end, after which the buffer has at least [`SLACK`] bytes.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
@@ -45,7 +45,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // Whether the last clean run was long. The next is likely to be as long, in prose, or as short, in JSON.
+    // `long` predicts the next run of clean bytes from the last one: most runs are long in prose, and short in
+    // JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -118,7 +119,7 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
     if let Some(last) = last.filter(|_| bits > 0) {
-        // They are the end of the last word of the text, whose other bytes have been written.
+        // The tail is the upper end of `last`. Shift it down, and fill the rest with 0xff, which needs no escape.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
@@ -131,7 +132,8 @@ fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r m
     room
 }
 
-/// Stores bytes of which the first `len` count, and returns the room behind those.
+/// Stores `bytes` at the start of `room`, and returns the room after the first `len` of them. The next call
+/// overwrites the others.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "each caller checks that there is room for all bytes")]
 pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -> &mut [u8] {

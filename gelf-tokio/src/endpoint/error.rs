@@ -161,7 +161,8 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
-/// Returns the part of a text without a known scheme that may be shown. The rest may have a password, or options.
+/// Returns the part that may be shown of a text without a known scheme. The other parts may contain a
+/// password or other secrets.
 pub(super) fn shown(text: &str) -> String {
     without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
 }

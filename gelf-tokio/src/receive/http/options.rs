@@ -8,23 +8,25 @@ use std::time::Duration;
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
-    /// Whether the body of a request may carry several messages: one in each line, or in each element of a
-    /// JSON array; no, by default. Graylog's `enable_bulk_receiving`. Without it only the first value of a
-    /// body is received, and the others are [counted](crate::stats::HttpDropCounts::after_first).
+    /// Accepts several messages in the body of a request, one in each line or in each element of a JSON array:
+    /// `false`, as Graylog's `enable_bulk_receiving`. If `false`, the receiver takes the first value of a body,
+    /// and [counts](crate::stats::HttpDropCounts::after_first) the others.
     pub bulk: bool,
-    /// Whether answers tell browsers that pages of any origin may send messages, with credentials, and read
-    /// the status (CORS); no, by default. Graylog's `enable_cors`, which is on there.
+    /// Sends CORS headers, which let web pages of any origin send messages with credentials and read the
+    /// status of the answer: `false`. Graylog's `enable_cors` is `true` by default.
     pub cors: bool,
     /// The time limit of a TLS handshake: 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
-    /// The time limit of the head of a request from its first byte, and of the first head of a connection
-    /// from its beginning, or the end of its TLS handshake: 10 s. It stops clients that send a byte now and
-    /// then. The connection is reset, without an answer. (A head that begins in the same packet as the end of
-    /// the request before it may take as long as [`idle_timeout`](Self::idle_timeout).)
+    /// The time limit of the head of a request: 10 s. It stops clients that send a byte now and then. The
+    /// connection is reset, without an answer.
+    ///
+    /// The time starts with the first byte of the head. For the first request of a connection, it starts with
+    /// the connection, or after the TLS handshake. If a head begins in the same packet as the end of the
+    /// previous request, [`idle_timeout`](Self::idle_timeout) is its limit.
     pub head_timeout: Duration,
-    /// The time limit of a connection that sends no next request, or leaves answers unread: 60 s, as
-    /// Graylog's `idle_writer_timeout`. The former is closed, the latter reset, since the kernel would keep
-    /// the answers.
+    /// The time limit of a client that sends no further request, or does not read its answers: 60 s, as
+    /// Graylog's `idle_writer_timeout`. An idle connection is closed. A connection with unread answers is
+    /// reset, since after a close the kernel would keep the answers in memory.
     pub idle_timeout: Duration,
     /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
     /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
@@ -38,13 +40,14 @@ pub struct HttpReceiverOptions {
     /// TLS, it holds up to 80 KiB in the handshake, and 32 KiB more from then on.
     pub max_connections: usize,
     /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
-    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one.
-    /// It stops a single host from taking all connections.
+    /// an IPv4 address or an IPv6 network of 64 bits, so all hosts behind one proxy or one address translation
+    /// share the limit. It stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
     /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies
     /// without an end, and decompression bombs.
     pub max_payload_len: usize,
-    /// The bytes of the payloads that wait to be received: 16 MiB. A single one may be larger.
+    /// The limit of the total size in bytes of the payloads that wait to be received: 16 MiB. A payload that
+    /// is larger waits alone.
     pub max_queued_bytes: usize,
     /// The payloads that may wait to be received: 1,024, at least 1. While there is no room, requests are
     /// neither read nor answered.
@@ -52,8 +55,8 @@ pub struct HttpReceiverOptions {
     /// The path, compared literally: `/gelf`, as Graylog. Any other path, or a query behind it, is answered
     /// with 404.
     pub path: String,
-    /// Whether a request with a value that is not GELF, by the rules of [`Decoder::lenient`], is answered with
-    /// 400, so that its client learns of it; no, by default, as Graylog. Such values are
+    /// Answers 400 to a request with a value that is not GELF by the rules of [`Decoder::lenient`], so that
+    /// the client notices: `false`, as Graylog. If `true`, such values are
     /// [counted](crate::stats::HttpDropCounts::invalid) and not received. The other values of a bulk request
     /// are received, and a client that repeats the request sends them twice.
     ///
