@@ -6,7 +6,8 @@ use tokio::sync::Semaphore;
 
 use crate::clock::EngineClock;
 use crate::container::Container;
-use crate::engine::{ContainerId, EngineClient};
+use crate::engine::EngineClient;
+use crate::own_container::OwnContainer;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
@@ -20,7 +21,7 @@ pub(crate) struct Context {
     pub(crate) engine_host: Arc<str>,
     /// The Engine's clock since the source first connected. Lines with a stamp before its start are not read.
     pub(crate) clock: EngineClock,
-    pub(crate) own_container: Option<ContainerId>,
+    pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,
     pub(crate) queue: RecordQueue,

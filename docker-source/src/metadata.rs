@@ -64,6 +64,9 @@ impl ContainerMetadata {
 
     /// Sets the result of the first inspection, and returns whether the container is to be followed.
     pub(crate) fn set(&mut self, inspect: Option<Inspect>) -> bool {
+        if self.context.own_container.is(&self.id, inspect.as_ref()) {
+            return false;
+        }
         match inspect {
             Some(inspect) => {
                 self.container = Arc::new(self.container_from(inspect));
@@ -79,6 +82,9 @@ impl ContainerMetadata {
     /// The selection is made again only if the metadata were partial before. Records go on sharing a
     /// container that did not change.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
+        if self.context.own_container.is(&self.id, Some(&inspect)) {
+            return false;
+        }
         let container = self.container_from(inspect);
         let was_partial = self.completeness == Completeness::Partial;
         self.completeness = Completeness::Full;

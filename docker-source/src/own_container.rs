@@ -7,6 +7,17 @@
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
+//!
+//! A container with `--network container:X` has the files of X. So the folder of the root file system decides
+//! wherever both the mounts and an inspection report it:
+//!
+//! ```text
+//! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
+//! ```
+//!
+//! Engines with the image store of containerd report no such folder. There, the files alone decide.
+
+use crate::engine::{ContainerId, Inspect};
 
 /// The length of a full container id: 64 lower-case hexadecimal digits.
 const ID_LENGTH: usize = 64;
@@ -15,7 +26,56 @@ const ID_LENGTH: usize = 64;
 const MOUNTED_FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// Returns the full id of the container whose `/proc/self/mountinfo` this is; `None` outside of a container.
+/// The signs of the container that this process runs in; none outside of a container.
+#[derive(Debug, Default)]
+pub(crate) struct OwnContainer {
+    /// The container whose files are mounted: this one, or the one whose network it shares.
+    of_files: Option<ContainerId>,
+    /// The writable folder of the root file system.
+    root: Option<Layer>,
+}
+
+impl OwnContainer {
+    /// Reads the signs from the text of `/proc/self/mountinfo`.
+    pub(crate) fn from_mountinfo(mountinfo: &str) -> Self {
+        Self {
+            of_files: container_id_in(mountinfo).and_then(ContainerId::parse),
+            root: root_layer_in(mountinfo),
+        }
+    }
+
+    /// Returns whether this process runs in the container. `inspect` is absent if the inspection failed.
+    pub(crate) fn is(&self, id: &ContainerId, inspect: Option<&Inspect>) -> bool {
+        let layer = inspect.and_then(|inspect| Layer::of(&inspect.graph_driver.data.upper_dir));
+        match (&self.root, layer) {
+            (Some(own), Some(layer)) => *own == layer,
+            _ => self.of_files.as_ref() == Some(id),
+        }
+    }
+}
+
+/// The last two folders of a container's writable folder, such as `<layer>/diff`. The Engine may mount it by a
+/// relative path.
+#[derive(Debug, Eq, PartialEq)]
+struct Layer(String, String);
+
+impl Layer {
+    fn of(path: &str) -> Option<Self> {
+        let mut folders = path.trim_end_matches('/').rsplit('/');
+        let (last, parent) = (folders.next()?, folders.next()?);
+        (!last.is_empty() && !parent.is_empty()).then(|| Self(parent.to_owned(), last.to_owned()))
+    }
+}
+
+/// Returns the writable folder of the root file system, if that is an overlay. The options of the file system
+/// are the last field.
+fn root_layer_in(mountinfo: &str) -> Option<Layer> {
+    let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/"))?;
+    let options = root.rsplit(' ').next()?;
+    Layer::of(options.split(',').find_map(|option| option.strip_prefix("upperdir="))?)
+}
+
+/// Returns the full id of the container whose files `/proc/self/mountinfo` shows; `None` outside of a container.
 ///
 /// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
 /// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,
@@ -24,7 +84,7 @@ const MOUNTED_FILES: [(&str, &str); 3] =
 ///
 /// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
 /// file system, the fifth the mount point.
-pub(crate) fn container_id_in(mountinfo: &str) -> Option<&str> {
+fn container_id_in(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(3);
         let (source, mount_point) = (fields.next()?, fields.next()?);
@@ -57,6 +117,47 @@ mod tests {
              601 600 0:55 / /proc rw,nosuid - proc proc rw\n\
              615 600 254:1 {source} {mount_point} rw,relatime - ext4 /dev/vda1 rw\n"
         )
+    }
+
+    /// Returns the inspection of a container with this writable folder.
+    fn inspect(upper_dir: &str) -> Inspect {
+        let text = serde_json::json!({"GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": upper_dir}}});
+        serde_json::from_value(text).unwrap()
+    }
+
+    /// Returns the signs in a container with the files of `ID` and this writable folder.
+    fn own(upper_dir: &str) -> OwnContainer {
+        let files = mount(&format!("/var/lib/docker/containers/{ID}/hostname"), "/etc/hostname");
+        let root = format!("lowerdir=/var/lib/docker/overlay2/l/AB,upperdir={upper_dir},workdir=/w");
+        OwnContainer::from_mountinfo(&files.replace("lowerdir=/var/lib/docker/overlay2/l/AB", &root))
+    }
+
+    #[test]
+    fn the_root_file_system_decides_over_the_mounted_files() {
+        let files_owner = ContainerId::parse(ID).unwrap();
+        let other = ContainerId::parse(&ID.replace('3', "4")).unwrap();
+        for mounted in ["/var/lib/docker/overlay2/0a1b/diff", "0a1b/diff"] {
+            let own = own(mounted);
+            let (mine, others) = (
+                inspect("/var/lib/docker/overlay2/0a1b/diff"),
+                inspect("/var/lib/docker/overlay2/99ff/diff"),
+            );
+            // In a network of its own, and in the network of the container that the files belong to.
+            assert!(own.is(&files_owner, Some(&mine)) && own.is(&other, Some(&mine)), "{mounted}");
+            assert!(!own.is(&files_owner, Some(&others)) && !own.is(&other, Some(&others)), "{mounted}");
+        }
+    }
+
+    #[test]
+    fn the_mounted_files_decide_if_no_root_folder_is_reported() {
+        let files_owner = ContainerId::parse(ID).unwrap();
+        let other = ContainerId::parse(&ID.replace('3', "4")).unwrap();
+        let own = own("/var/lib/docker/overlay2/0a1b/diff");
+        for inspect in [None, Some(&Inspect::default()), Some(&inspect("")), Some(&inspect("/"))] {
+            assert!(own.is(&files_owner, inspect) && !own.is(&other, inspect), "{inspect:?}");
+        }
+        let on_host = OwnContainer::from_mountinfo("25 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n");
+        assert!(!on_host.is(&files_owner, Some(&inspect("/var/lib/docker/overlay2/0a1b/diff"))));
     }
 
     #[test]

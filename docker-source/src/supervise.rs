@@ -246,9 +246,6 @@ impl Supervisor {
         reason: StartReason,
         decided: Option<oneshot::Sender<bool>>,
     ) {
-        if self.context.own_container.as_ref() == Some(&id) {
-            return;
-        }
         let timing = self.context.timing;
         let entry = Entry {
             commands: watch::Sender::new(FollowCommands::default()),
@@ -369,6 +366,7 @@ mod tests {
     use super::*;
     use crate::clock::EngineClock;
     use crate::engine::{EngineAddress, EngineClient, Limits};
+    use crate::own_container::OwnContainer;
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
@@ -388,7 +386,7 @@ mod tests {
             client: client.clone(),
             engine_host: "host".into(),
             clock: EngineClock::starting_at(Timestamp::UNIX_EPOCH),
-            own_container: None,
+            own_container: OwnContainer::default(),
             select: Box::new(|_| true),
             timing,
             queue: RecordQueue::new().0,

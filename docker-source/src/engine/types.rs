@@ -135,6 +135,24 @@ pub(crate) struct Inspect {
     pub(crate) state: State,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) config: Config,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) graph_driver: GraphDriver,
+}
+
+/// The storage of a container; absent with the image store of containerd.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct GraphDriver {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) data: GraphDriverData,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct GraphDriverData {
+    /// The writable folder of an overlay; empty with other drivers.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) upper_dir: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

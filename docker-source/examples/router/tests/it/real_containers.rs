@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::{Router, TIMEOUT};
-use real_engine::{Engine, RunOptions};
+use real_engine::{Engine, RunOptions, RunningContainer};
 use serde_json::Value;
 
 /// Starts a router that prints the lines of containers with this prefix.
@@ -171,45 +171,74 @@ fn ignored_containers_other_names_and_blank_lines_are_skipped() {
     assert!(total.contains(" lines read = 1 routed + 3 empty + "), "{total}");
 }
 
-/// The container runs the host's binary, with the libraries that it is linked to.
-#[test]
-fn the_routers_own_container_is_never_followed() {
-    let Some(engine) = Engine::find() else { return };
-    let Some(socket) = engine.docker_host().strip_prefix("unix://") else { return };
-    let binary = Path::new(env!("CARGO_BIN_EXE_gelf-router"));
-    let mut arguments: Vec<String> = vec!["--env".into(), "DOCKER_HOST=unix:///engine/docker.sock".into()];
-    let folder = Path::new(socket).parent().unwrap();
+/// Returns the arguments of a container that runs the host's binary, with the libraries that it is linked to, as
+/// `/app/reader`: under its usual name it would be recognized by its command. `None` if the Engine has no socket.
+fn as_reader(engine: &Engine) -> Option<Vec<String>> {
+    let socket = Path::new(engine.docker_host().strip_prefix("unix://")?);
+    let (folder, name) = (socket.parent()?.display(), socket.file_name()?.to_str()?);
     let mut mounts =
-        vec![format!("{}:/engine", folder.display()), format!("{}:/app", binary.parent().unwrap().display())];
+        vec![format!("{folder}:/engine"), format!("{}:/app/reader:ro", env!("CARGO_BIN_EXE_gelf-router"))];
     for libraries in ["/lib", "/lib64", "/usr/lib"] {
         if Path::new(libraries).exists() {
             mounts.push(format!("{libraries}:{libraries}:ro"));
         }
     }
+    let mut arguments = vec!["--env".into(), format!("DOCKER_HOST=unix:///engine/{name}")];
     for mount in mounts {
         arguments.extend(["--volume".into(), mount]);
     }
-    let name = Path::new(socket).file_name().unwrap().to_str().unwrap();
-    arguments[1] = format!("DOCKER_HOST=unix:///engine/{name}");
-    // Each line that it prints is a line of its own container. If it followed that container, each line
-    // would cause the next.
+    Some(arguments)
+}
+
+/// Waits until a container has logged the text on either stream.
+#[track_caller]
+fn wait_until_logged(container: &RunningContainer, text: &str) {
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    loop {
+        let (stdout, stderr) = container.logs_with_timestamps();
+        if stdout.contains(text) || stderr.contains(text) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "no {text:?}: {stdout}\n{stderr}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Each line that the router prints is a line of its own container. If it followed that container, each line
+/// would cause the next.
+#[test]
+fn the_routers_own_container_is_never_followed() {
+    let Some(engine) = Engine::find() else { return };
+    let Some(arguments) = as_reader(&engine) else { return };
     let own = engine.run(
-        RunOptions::new("own-router", ["/app/gelf-router", "--print=filter.name=own-*", "--log-level=debug"])
+        RunOptions::new("own-router", ["/app/reader", "--print=filter.name=own-*", "--log-level=debug"])
             .docker_arguments(arguments)
             .network("host"),
     );
-    let deadline = std::time::Instant::now() + TIMEOUT;
-    while !own.logs_with_timestamps().1.contains("ready") {
-        assert!(std::time::Instant::now() < deadline, "{:?}", own.logs_with_timestamps());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until_logged(&own, "ready");
     let _other = engine.run(RunOptions::shell("own-other", "echo hello"));
-    while own.logs_with_timestamps().0.is_empty() {
-        assert!(std::time::Instant::now() < deadline, "{:?}", own.logs_with_timestamps());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until_logged(&own, "\"short_message\":\"hello\"");
     std::thread::sleep(Duration::from_secs(1));
     let (stdout, stderr) = own.logs_with_timestamps();
     assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
-    assert!(stdout.contains("\"short_message\":\"hello\""));
+}
+
+/// In the network of another container, the router has that container's `/etc/hostname` and `/etc/hosts`.
+#[test]
+fn the_container_whose_network_the_router_shares_is_followed() {
+    let Some(engine) = Engine::find() else { return };
+    let Some(arguments) = as_reader(&engine) else { return };
+    let script = "until [ -e /go ]; do sleep 0.1; done; echo hello; sleep 600";
+    let neighbour = engine.run(RunOptions::shell("shared-vpn", script));
+    let own = engine.run(
+        RunOptions::new("shared-router", ["/app/reader", "--print=filter.name=shared-*"])
+            .docker_arguments(arguments)
+            .network(&format!("container:{}", neighbour.id())),
+    );
+    wait_until_logged(&own, "ready");
+    assert!(engine.docker(["exec", neighbour.id(), "touch", "/go"]).status.success());
+    wait_until_logged(&own, "\"short_message\":\"hello\"");
+    std::thread::sleep(Duration::from_secs(1));
+    let (stdout, stderr) = own.logs_with_timestamps();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
 }
