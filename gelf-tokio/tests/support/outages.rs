@@ -346,7 +346,12 @@ async fn hear(
             break;
         }
         tokio::select! {
-            changed = instructions.changed() => changed.unwrap(),
+            changed = instructions.changed() => {
+                if changed.is_err() {
+                    // The test has ended.
+                    break;
+                }
+            }
             read = stream.read_buf(&mut bytes), if number >= now.unread => match read {
                 Ok(0) => {
                     heard.send_modify(|heard| heard.ended += 1);
