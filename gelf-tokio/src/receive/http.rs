@@ -2,6 +2,7 @@
 
 mod body_values;
 mod connection;
+mod forwarded_for;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod options;

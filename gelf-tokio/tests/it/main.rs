@@ -27,6 +27,8 @@ mod http_receiver;
 mod http_receiver_hostile;
 #[cfg(feature = "http")]
 mod http_receiver_limits;
+#[cfg(feature = "http")]
+mod http_receiver_proxies;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_receiver_tls;
 #[cfg(feature = "http")]

@@ -81,6 +81,14 @@ pub struct HttpReceiverOptions {
     /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and
     /// `authorization_header_value`. `Debug` does not print the value.
     pub required_header: Option<(String, String)>,
+    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. From the right, the first address
+    /// that is not of these proxies is the [sender](crate::Received::from), with port 0 if none is named. At an
+    /// entry that is not an IP address, the proxy that wrote it is the sender. Other clients' headers are not
+    /// believed. List no network whose hosts may connect without the proxy.
+    ///
+    /// A proxy's connections carry requests of many clients, so that
+    /// [`max_connections_per_peer`](Self::max_connections_per_peer) holds for the proxy.
+    pub x_forwarded_for_from: Vec<IpNetwork>,
 }
 
 impl Default for HttpReceiverOptions {
@@ -103,6 +111,7 @@ impl Default for HttpReceiverOptions {
             reject_invalid: false,
             request_timeout: Duration::from_secs(30),
             required_header: None,
+            x_forwarded_for_from: Vec::new(),
         }
     }
 }
@@ -127,6 +136,7 @@ impl fmt::Debug for HttpReceiverOptions {
             .field("reject_invalid", &self.reject_invalid)
             .field("request_timeout", &self.request_timeout)
             .field("required_header", &self.required_header.as_ref().map(|(name, _)| name))
+            .field("x_forwarded_for_from", &self.x_forwarded_for_from)
             .finish()
     }
 }
