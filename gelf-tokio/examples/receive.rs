@@ -1,5 +1,5 @@
-//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each, as it
-//! was sent. Ctrl-C ends it without loss.
+//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each,
+//! without characters that control a terminal. Ctrl-C ends it without loss.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example receive -- 127.0.0.1:12201
@@ -17,6 +17,9 @@ use gelf_tokio::HttpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 use tokio::sync::mpsc;
+
+#[path = "support/printable.rs"]
+mod printable;
 
 type Item = Result<Received, ReceiveError>;
 
@@ -68,14 +71,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 continue;
             }
         };
-        if let Err(error) = received.decode(&mut decoder) {
-            eprintln!("from {}: {error}", received.from);
-            continue;
+        match received.decode(&mut decoder) {
+            Ok(decoded) => writeln!(std::io::stdout(), "{}", printable::printable(&decoded.message))?,
+            Err(error) => eprintln!("from {}: {error}", received.from),
         }
-        // One line each, whatever white space there is.
-        let byte = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
-        let line: Vec<_> = received.payload.iter().map(byte).chain([b'\n']).collect();
-        std::io::stdout().write_all(&line)?;
     }
     Ok(())
 }

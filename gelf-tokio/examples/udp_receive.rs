@@ -1,4 +1,4 @@
-//! Receives messages over UDP and prints them, until Ctrl-C.
+//! Receives messages over UDP and prints each as a line of JSON, until Ctrl-C.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example udp_receive -- 127.0.0.1:12201
@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::{ReceiveError, Received, UdpReceiver};
+
+#[path = "support/printable.rs"]
+mod printable;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -42,10 +45,7 @@ fn print(received: Result<Received, ReceiveError>, decoder: &mut Decoder) {
         Err(error) => return eprintln!("{error}"),
     };
     match received.decode(decoder) {
-        Ok(decoded) => {
-            let message = decoded.message;
-            println!("{} {}: {}", received.from, message.host().unwrap_or("-"), message.short_message());
-        }
+        Ok(decoded) => println!("{} {}", received.from, printable::printable(&decoded.message)),
         Err(error) => eprintln!("{}: {error}", received.from),
     }
 }

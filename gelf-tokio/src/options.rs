@@ -6,4 +6,4 @@
 pub use crate::endpoint::{EndpointOption, HttpOptions, QueueOptions, TcpOptions, TlsOptions, UdpOptions};
 #[cfg(feature = "http")]
 pub use crate::receive::HttpReceiverOptions;
-pub use crate::receive::{TcpReceiverOptions, UdpReceiverOptions};
+pub use crate::receive::{InvalidIpNetwork, IpNetwork, TcpReceiverOptions, UdpReceiverOptions};

@@ -4,6 +4,7 @@ mod counter;
 mod delivery;
 #[cfg(feature = "http")]
 mod http;
+mod ip_network;
 mod kernel;
 mod server;
 mod tcp;
@@ -19,6 +20,7 @@ use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
 pub use http::fuzzing;
 #[cfg(feature = "http")]
 pub use http::{HttpDropCounts, HttpReceiver, HttpReceiverOptions, HttpReceiverStats, HttpRejectionCounts};
+pub use ip_network::{InvalidIpNetwork, IpNetwork};
 pub use tcp::{TcpReceiver, TcpReceiverOptions, TcpReceiverStats};
 pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 
@@ -29,7 +31,8 @@ pub struct Received {
     /// The payload: reassembled, inflated, without a delimiter. It should be JSON text, which
     /// [`decode`](Self::decode) checks. It shares no memory with other payloads.
     pub payload: Bytes,
-    /// The address of the sender.
+    /// The address of the sender. Behind a proxy that the receiver is told to trust, it is the address that the
+    /// proxy names.
     pub from: SocketAddr,
 }
 

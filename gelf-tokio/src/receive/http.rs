@@ -2,6 +2,7 @@
 
 mod body_values;
 mod connection;
+mod forwarded_for;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod options;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use tokio::net::ToSocketAddrs;
 
-use super::server::{Handshake, Server, ServerOptions};
+use super::server::{Handshake, Proxies, Server, ServerOptions};
 use super::{ReceiveError, Received};
 #[cfg(feature = "tls")]
 use crate::tls::ReceiverTls;
@@ -208,6 +209,7 @@ impl HttpReceiver {
             max_connections_per_peer: options.max_connections_per_peer,
             max_queued_items: options.max_queued_payloads,
             max_queued_bytes: options.max_queued_bytes,
+            proxies: Proxies { networks: options.proxy_protocol_from, timeout: options.handshake_timeout },
         };
         let server = Server::bind(address, limits, Arc::clone(&protocol), handshake).await?;
         Ok(Self { server, protocol })

@@ -1,10 +1,12 @@
 //! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits,
-//! shakes hands, serves each connection in a task of its own, counts, and closes.
+//! reads the headers of proxies, shakes hands, serves each connection in a task of its own, counts, and closes.
 
 mod accept;
 pub(crate) mod closing;
 mod counts;
 mod peers;
+mod proxy;
+mod proxy_header;
 
 use std::fmt;
 use std::future::Future;
@@ -21,6 +23,8 @@ use super::delivery::{Deliveries, DeliveryQueue, Item, delivery_queue};
 use accept::{Accepted, Acceptor, Listener};
 use closing::{Closer, Closing};
 pub(crate) use counts::{ConnectionCounts, End};
+use peers::Peers;
+pub(crate) use proxy::Proxies;
 
 /// The TLS handshake of a server.
 #[cfg(feature = "tls")]
@@ -67,8 +71,8 @@ pub(crate) struct Served {
     pub(crate) reset: bool,
 }
 
-/// The limits of a [`Server`].
-#[derive(Clone, Copy, Debug)]
+/// The limits of a [`Server`], and its proxies.
+#[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
     /// The limit of open connections, at least 1. Further ones wait, unaccepted, in the kernel. It stops
     /// floods of connections.
@@ -78,6 +82,7 @@ pub(crate) struct ServerOptions {
     pub(crate) max_connections_per_peer: usize,
     pub(crate) max_queued_items: usize,
     pub(crate) max_queued_bytes: usize,
+    pub(crate) proxies: Proxies,
 }
 
 /// A server, until it is dropped.
@@ -114,8 +119,9 @@ impl Server {
         let (queue, deliveries) = delivery_queue(options.max_queued_items, options.max_queued_bytes);
         let (closer, closing) = closing::channel();
         let counts = Arc::new(Counts::default());
-        let acceptor = Acceptor::new(Arc::clone(&listener), options, Arc::clone(&counts));
-        let service = Service { protocol, handshake, queue, closing };
+        let acceptor = Acceptor::new(Arc::clone(&listener), &options, Arc::clone(&counts));
+        let peers = acceptor.peers();
+        let service = Service { protocol, handshake, queue, closing, proxies: options.proxies, peers };
         let mut accepting = JoinSet::new();
         accepting.spawn(accept_all(acceptor, service, Arc::clone(&counts)));
         Ok(Self { local_addr, listener, closer, counts, deliveries, _accepting: accepting })
@@ -165,6 +171,8 @@ struct Service<P> {
     handshake: Option<Handshake>,
     queue: DeliveryQueue,
     closing: Closing,
+    proxies: Proxies,
+    peers: Arc<Peers>,
 }
 
 /// Accepts connections and serves them, until the server is closed and the last one has ended.
@@ -215,16 +223,44 @@ fn end(ended: Result<End, JoinError>) -> End {
     }
 }
 
-/// Shakes hands, if there is TLS, and serves a connection.
+/// Reads the header of a proxy, and serves a connection.
 async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End {
-    let Accepted { stream, from, permit: _permit } = accepted;
-    let Some(handshake) = &service.handshake else { return serve_stream(&service, stream, from).await };
+    let Accepted { mut stream, from, is_proxy, permit: _permit } = accepted;
+    if !is_proxy {
+        return serve_client(&service, stream, from).await;
+    }
+    let mut closing = service.closing.clone();
+    let header = tokio::select! {
+        header = service.proxies.read_header(&mut stream) => header,
+        // The proxy has sent data of the client only if it has sent all of the header.
+        () = closing.reading_over() => return End::Closed,
+    };
+    let client = match header {
+        Ok(Some(client)) => client,
+        Ok(None) => return serve_client(&service, stream, from).await,
+        Err(error) => {
+            tracing::debug!(%error, proxy = %from, "no valid header of the PROXY protocol");
+            accept::reset_on_drop(&stream);
+            return End::FailedProxyHeader;
+        }
+    };
+    let Some(_permit_of_client) = service.peers.enter(client.ip()) else {
+        tracing::debug!(%client, proxy = %from, "a connection beyond the limit of its peer is reset");
+        accept::reset_on_drop(&stream);
+        return End::OverPeerLimit;
+    };
+    serve_client(&service, stream, client).await
+}
+
+/// Shakes hands, if there is TLS, and serves the connection of a client.
+async fn serve_client<P: Protocol>(service: &Service<P>, stream: TcpStream, from: SocketAddr) -> End {
+    let Some(handshake) = &service.handshake else { return serve_stream(service, stream, from).await };
     #[cfg(feature = "tls")]
     {
         let mut closing = service.closing.clone();
         tokio::select! {
             stream = handshake.tls.shake_hands(handshake.alpn, stream, from, handshake.timeout) => match stream {
-                Some(stream) => serve_stream(&service, stream, from).await,
+                Some(stream) => serve_stream(service, stream, from).await,
                 None => End::FailedHandshake,
             },
             // A client has sent data only if it has sent all of its handshake.

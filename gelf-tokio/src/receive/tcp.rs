@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::net::ToSocketAddrs;
 
-use super::server::{Handshake, Server, ServerOptions};
+use super::server::{Handshake, Proxies, Server, ServerOptions};
 use super::{ReceiveError, Received};
 #[cfg(feature = "tls")]
 use crate::tls::ReceiverTls;
@@ -175,6 +175,7 @@ impl TcpReceiver {
             max_connections_per_peer: options.max_connections_per_peer,
             max_queued_items: options.max_queued_frames,
             max_queued_bytes: options.max_queued_bytes,
+            proxies: Proxies { networks: options.proxy_protocol_from, timeout: options.handshake_timeout },
         };
         let server = Server::bind(address, limits, Arc::clone(&protocol), handshake).await?;
         Ok(Self { server, protocol })

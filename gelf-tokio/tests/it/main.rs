@@ -20,12 +20,15 @@ mod client_tls;
 mod client_udp;
 #[cfg(target_os = "linux")]
 mod client_unproven;
+mod examples;
 #[cfg(feature = "http")]
 mod http_receiver;
 #[cfg(feature = "http")]
 mod http_receiver_hostile;
 #[cfg(feature = "http")]
 mod http_receiver_limits;
+#[cfg(feature = "http")]
+mod http_receiver_proxies;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_receiver_tls;
 #[cfg(feature = "http")]

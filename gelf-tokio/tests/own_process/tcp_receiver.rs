@@ -56,6 +56,7 @@ pub(crate) async fn receive(argument: &str) {
                     + stats.closed_connections
                     + stats.over_limit_connections
                     + stats.failed_handshakes
+                    + stats.failed_proxy_headers
                     + stats.silent_connections
                     + stats.idle_connections
                     + stats.slow_connections

@@ -124,6 +124,7 @@ pub fn connections_add_up(stats: &HttpReceiverStats) {
         + stats.closed_connections
         + stats.over_limit_connections
         + stats.failed_handshakes
+        + stats.failed_proxy_headers
         + stats.slow_heads
         + stats.idle_connections;
     assert_eq!(stats.connections, stats.open_connections as u64 + over, "{stats:?}");

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::receive::IpNetwork;
+
 /// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver). Each field states its default, and each
 /// limit the abuse that it stops.
 #[derive(Clone, Eq, PartialEq)]
@@ -15,7 +17,7 @@ pub struct HttpReceiverOptions {
     /// Sends CORS headers, which let web pages of any origin send messages with credentials and read the
     /// status of the answer: `false`. Graylog's `enable_cors` is `true` by default.
     pub cors: bool,
-    /// The time limit of a TLS handshake: 10 s. It stops connections that are never used.
+    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
     /// The time limit of the head of a request: 10 s. It stops clients that send a byte now and then. The
     /// connection is reset, without an answer.
@@ -40,8 +42,9 @@ pub struct HttpReceiverOptions {
     /// TLS, it holds up to 80 KiB in the handshake, and 32 KiB more from then on.
     pub max_connections: usize,
     /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
-    /// an IPv4 address or an IPv6 network of 64 bits, so all hosts behind one proxy or one address translation
-    /// share the limit. It stops a single host from taking all connections.
+    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind an address translation are one, and so are
+    /// those behind a proxy without the [PROXY protocol](Self::proxy_protocol_from). It stops a single host
+    /// from taking all connections.
     pub max_connections_per_peer: usize,
     /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies
     /// without an end, and decompression bombs.
@@ -55,6 +58,16 @@ pub struct HttpReceiverOptions {
     /// The path, compared literally: `/gelf`, as Graylog. Any other path, or a query behind it, is answered
     /// with 404.
     pub path: String,
+    /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
+    /// receiver takes the address of the client from the header, applies
+    /// [`max_connections_per_peer`](Self::max_connections_per_peer) to it, and returns it as the
+    /// [sender](crate::Received::from). If the header names no address (`LOCAL`, `UNKNOWN`), the proxy is the
+    /// sender. A connection of these proxies without a valid header of at most 4 KiB is
+    /// [reset](crate::stats::HttpReceiverStats::failed_proxy_headers). List no network whose hosts may connect
+    /// without the proxy, since each of them can claim any address.
+    ///
+    /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+    pub proxy_protocol_from: Vec<IpNetwork>,
     /// Answers 400 to a request with a value that is not GELF by the rules of [`Decoder::lenient`], so that
     /// the client notices: `false`, as Graylog. If `true`, such values are
     /// [counted](crate::stats::HttpDropCounts::invalid) and not received. The other values of a bulk request
@@ -68,6 +81,14 @@ pub struct HttpReceiverOptions {
     /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and
     /// `authorization_header_value`. `Debug` does not print the value.
     pub required_header: Option<(String, String)>,
+    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. From the right, the first address
+    /// that is not of these proxies is the [sender](crate::Received::from), with port 0 if none is named. At an
+    /// entry that is not an IP address, the proxy that wrote it is the sender. Other clients' headers are not
+    /// believed. List no network whose hosts may connect without the proxy.
+    ///
+    /// A proxy's connections carry requests of many clients, so that
+    /// [`max_connections_per_peer`](Self::max_connections_per_peer) holds for the proxy.
+    pub x_forwarded_for_from: Vec<IpNetwork>,
 }
 
 impl Default for HttpReceiverOptions {
@@ -86,9 +107,11 @@ impl Default for HttpReceiverOptions {
             max_queued_bytes: 16 * 1024 * 1024,
             max_queued_payloads: 1024,
             path: "/gelf".to_owned(),
+            proxy_protocol_from: Vec::new(),
             reject_invalid: false,
             request_timeout: Duration::from_secs(30),
             required_header: None,
+            x_forwarded_for_from: Vec::new(),
         }
     }
 }
@@ -109,9 +132,11 @@ impl fmt::Debug for HttpReceiverOptions {
             .field("max_queued_bytes", &self.max_queued_bytes)
             .field("max_queued_payloads", &self.max_queued_payloads)
             .field("path", &self.path)
+            .field("proxy_protocol_from", &self.proxy_protocol_from)
             .field("reject_invalid", &self.reject_invalid)
             .field("request_timeout", &self.request_timeout)
             .field("required_header", &self.required_header.as_ref().map(|(name, _)| name))
+            .field("x_forwarded_for_from", &self.x_forwarded_for_from)
             .finish()
     }
 }

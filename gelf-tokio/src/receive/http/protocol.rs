@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::options::HttpReceiverOptions;
 use super::rules::Rules;
 use super::stats::Counters;
+use crate::receive::IpNetwork;
 
 /// The rules, limits and counters of a receiver.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct HttpProtocol {
     pub(super) reject_invalid: bool,
     pub(super) request_timeout: Duration,
     pub(super) rules: Rules,
+    pub(super) x_forwarded_for_from: Vec<IpNetwork>,
 }
 
 impl HttpProtocol {
@@ -38,6 +40,7 @@ impl HttpProtocol {
             reject_invalid: options.reject_invalid,
             request_timeout: options.request_timeout,
             rules: Rules::new(&options.path, required, options.cors)?,
+            x_forwarded_for_from: options.x_forwarded_for_from.clone(),
         })
     }
 }

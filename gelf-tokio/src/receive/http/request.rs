@@ -16,6 +16,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::body_values::BodyValues;
+use super::forwarded_for;
 use super::protocol::HttpProtocol;
 use super::rejection::Rejection;
 use super::rules::{Judgement, origin};
@@ -49,7 +50,7 @@ impl Service<Request<Incoming>> for Requests {
         self.timer.begin_request();
         let Self { protocol, peer, timer } = self.clone();
         Box::pin(async move {
-            let response = answer(&protocol, &peer, request).await;
+            let response = answer(&protocol, peer, request).await;
             timer.end_request();
             Ok(response)
         })
@@ -73,17 +74,22 @@ impl From<UnpackError> for Failure {
     }
 }
 
-async fn answer(protocol: &HttpProtocol, peer: &Peer, request: Request<Incoming>) -> Response<Empty<Bytes>> {
+async fn answer(
+    protocol: &HttpProtocol,
+    mut peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Empty<Bytes>> {
     let counters = &protocol.counters;
     counters.requests.add(1);
     let broken = counters.broken_requests.unless_disarmed();
     let (head, incoming) = request.into_parts();
     let origin = origin(&head.headers);
+    peer.address = forwarded_for::client(peer.address, &head.headers, &protocol.x_forwarded_for_from);
     let mut body = Body { incoming, deadline: after(Instant::now(), protocol.request_timeout) };
 
     let (answer, reusable) = match protocol.rules.judge(&head) {
         Judgement::Read(declared) => {
-            let received = receive(protocol, peer, declared, &mut body).await;
+            let received = receive(protocol, &peer, declared, &mut body).await;
             // The body has been read to its end.
             let reusable = matches!(received, Ok(()) | Err(Failure::Rejected(Rejection::InvalidMessage)));
             (received.map(|()| StatusCode::ACCEPTED), reusable)

@@ -9,7 +9,8 @@ use crate::receive::server::ConnectionCounts;
 /// The account of connections adds up at any time:
 ///
 /// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
-///   `over_limit_connections` + `failed_handshakes` + `slow_heads` + `idle_connections`
+///   `over_limit_connections` + `failed_handshakes` + `failed_proxy_headers` + `slow_heads` +
+///   `idle_connections`
 ///
 /// While no request is in progress, the accounts of requests and of their values add up too:
 ///
@@ -41,11 +42,14 @@ pub struct HttpReceiverStats {
     pub ended_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
+    /// Connections of [proxies](crate::options::HttpReceiverOptions::proxy_protocol_from) that were reset
+    /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
+    pub failed_proxy_headers: u64,
     /// Connections closed because no request came in time, or the answers were not taken.
     pub idle_connections: u64,
     /// Connections that are open now, including those in the TLS handshake.
     pub open_connections: usize,
-    /// Connections reset at once, because their peer had the permitted number already.
+    /// Connections reset because their peer had the permitted number already.
     pub over_limit_connections: u64,
     /// Payloads that `recv` has returned or will return.
     pub payloads: u64,
@@ -214,6 +218,7 @@ impl Counters {
             empty_requests: self.empty_requests.get(),
             ended_connections: connections.ended,
             failed_handshakes: connections.failed_handshakes,
+            failed_proxy_headers: connections.failed_proxy_headers,
             idle_connections: connections.idle,
             open_connections: connections.open,
             over_limit_connections: connections.over_peer_limit,

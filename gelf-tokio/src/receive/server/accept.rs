@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::peers::{PeerPermit, Peers};
-use super::{Counts, ServerOptions};
+use super::{Counts, Proxies, ServerOptions};
 use crate::receive::kernel;
 
 /// The number of connections that the kernel is asked to keep until they are accepted. Linux grants no more
@@ -40,6 +40,7 @@ pub(super) struct Acceptor {
     listener: Arc<Listener>,
     permits: Arc<Semaphore>,
     peers: Arc<Peers>,
+    proxies: Proxies,
     no_accept_before: Option<Instant>,
     counts: Arc<Counts>,
 }
@@ -49,6 +50,8 @@ pub(super) struct Acceptor {
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) from: SocketAddr,
+    /// Whether the connection begins with a header of the PROXY protocol.
+    pub(super) is_proxy: bool,
     /// To be kept as long as the connection is open.
     pub(super) permit: ConnectionPermit,
 }
@@ -57,7 +60,8 @@ pub(super) struct Accepted {
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     _of_all: OwnedSemaphorePermit,
-    _of_peer: PeerPermit,
+    /// Proxies have none.
+    _of_peer: Option<PeerPermit>,
 }
 
 impl Listener {
@@ -104,14 +108,20 @@ impl Listener {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: Arc<Listener>, options: ServerOptions, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(listener: Arc<Listener>, options: &ServerOptions, counts: Arc<Counts>) -> Self {
         Self {
             listener,
             permits: Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS))),
             peers: Peers::new(options.max_connections_per_peer.max(1)),
+            proxies: options.proxies.clone(),
             no_accept_before: None,
             counts,
         }
+    }
+
+    /// Returns the counts of connections by peer.
+    pub(super) fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.peers)
     }
 
     /// Waits for the next connection, and until the limit permits one more.
@@ -183,18 +193,20 @@ impl Acceptor {
             }
         };
         self.no_accept_before = None;
-        let of_peer = self.peers.enter(from.ip());
+        let is_proxy = self.proxies.contains(from.ip());
+        let of_peer = if is_proxy { None } else { self.peers.enter(from.ip()) };
+        let is_admitted = is_proxy || of_peer.is_some();
         let is_first_over_limit = {
             let mut counts = self.counts.lock();
             counts.accepted += 1;
-            if of_peer.is_some() {
+            if is_admitted {
                 counts.open += 1;
             } else {
                 counts.over_peer_limit += 1;
             }
             counts.over_peer_limit == 1
         };
-        let Some(of_peer) = of_peer else {
+        if !is_admitted {
             if is_first_over_limit {
                 tracing::warn!(%from, "a peer has as many connections as it may have; further ones are reset");
             } else {
@@ -202,11 +214,16 @@ impl Acceptor {
             }
             reset_on_drop(&stream);
             return None;
-        };
+        }
         if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE) {
             tracing::debug!(%error, %from, "no TCP keepalive");
         }
-        Some(Accepted { stream, from, permit: ConnectionPermit { _of_all: permit, _of_peer: of_peer } })
+        Some(Accepted {
+            stream,
+            from,
+            is_proxy,
+            permit: ConnectionPermit { _of_all: permit, _of_peer: of_peer },
+        })
     }
 
     fn fail(&mut self, error: &io::Error) {
@@ -280,9 +297,10 @@ mod tests {
             max_connections_per_peer,
             max_queued_items: 1,
             max_queued_bytes: 1,
+            proxies: Proxies::default(),
         };
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-        Acceptor::new(Arc::new(listener), options, Arc::default())
+        Acceptor::new(Arc::new(listener), &options, Arc::default())
     }
 
     /// Returns how many connections were accepted, how many of them are over the limit of their peer, and the

@@ -66,7 +66,6 @@ impl Closing {
     }
 
     /// Waits until the time for reading from peers that keep sending is over.
-    #[cfg(feature = "tls")]
     pub(crate) async fn reading_over(&mut self) {
         let times = self.begun().await;
         sleep_until(times.read_until).await;

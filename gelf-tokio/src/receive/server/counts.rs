@@ -14,8 +14,12 @@ pub(crate) enum End {
     /// The TLS handshake failed or took too long.
     #[cfg(feature = "tls")]
     FailedHandshake,
+    /// No valid header of the PROXY protocol came in time.
+    FailedProxyHeader,
     /// Nothing came, or no answer was read, for too long.
     Idle,
+    /// The client behind a proxy had the permitted number of connections already.
+    OverPeerLimit,
     /// The first byte did not come in time.
     Silent,
     /// A frame, or the head of a request, took too long.
@@ -35,9 +39,11 @@ pub(crate) struct ConnectionCounts {
     pub(crate) ended: u64,
     pub(crate) evicted: u64,
     pub(crate) failed_handshakes: u64,
+    pub(crate) failed_proxy_headers: u64,
     pub(crate) idle: u64,
     pub(crate) open: usize,
-    /// Connections reset at once, because their peer had the permitted number already.
+    /// Connections reset because their peer had the permitted number already, at once or behind the header of
+    /// a proxy.
     pub(crate) over_peer_limit: u64,
     pub(crate) silent: u64,
     pub(crate) slow: u64,
@@ -54,7 +60,9 @@ impl ConnectionCounts {
             End::Evicted => &mut self.evicted,
             #[cfg(feature = "tls")]
             End::FailedHandshake => &mut self.failed_handshakes,
+            End::FailedProxyHeader => &mut self.failed_proxy_headers,
             End::Idle => &mut self.idle,
+            End::OverPeerLimit => &mut self.over_peer_limit,
             End::Silent => &mut self.silent,
             End::Slow => &mut self.slow,
         } += 1;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use gelf_core::{Delimiter, Framer};
 
+use crate::receive::IpNetwork;
+
 /// Limits of a [`TcpReceiver`](crate::TcpReceiver). Each field states its default and the abuse that it
 /// stops.
 ///
 /// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
 /// end of the stream that write would succeed, and its messages would be lost unnoticed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
     /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one message
@@ -19,8 +21,9 @@ pub struct TcpReceiverOptions {
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
     pub max_connections: usize,
     /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
-    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind a proxy or an address translation are one.
-    /// It stops a single host from taking all connections.
+    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind an address translation are one, and so are
+    /// those behind a proxy without the [PROXY protocol](Self::proxy_protocol_from). It stops a single host
+    /// from taking all connections.
     pub max_connections_per_peer: usize,
     /// The limit of a frame in bytes: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a
     /// delimiter.
@@ -35,7 +38,17 @@ pub struct TcpReceiverOptions {
     pub max_queued_frames: usize,
     /// The bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
     pub max_queued_bytes: usize,
-    /// The time limit of a TLS handshake: 10 s. It stops connections that are never used.
+    /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
+    /// receiver takes the address of the client from the header, applies
+    /// [`max_connections_per_peer`](Self::max_connections_per_peer) to it, and returns it as the
+    /// [sender](crate::Received::from). If the header names no address (`LOCAL`, `UNKNOWN`), the proxy is the
+    /// sender. A connection of these proxies without a valid header of at most 4 KiB is
+    /// [reset](crate::stats::TcpReceiverStats::failed_proxy_headers). List no network whose hosts may connect
+    /// without the proxy, since each of them can claim any address.
+    ///
+    /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+    pub proxy_protocol_from: Vec<IpNetwork>,
+    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It stops connections that are never used.
     pub handshake_timeout: Duration,
     /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
     /// because senders connect when they start, and their first message may come hours later. It stops
@@ -61,6 +74,7 @@ impl Default for TcpReceiverOptions {
             max_buffered_bytes: 256 * 1024 * 1024,
             max_queued_frames: 1024,
             max_queued_bytes: 16 * 1024 * 1024,
+            proxy_protocol_from: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
             first_byte_timeout: None,
             idle_timeout: None,

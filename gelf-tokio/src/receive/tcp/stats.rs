@@ -8,8 +8,8 @@ use crate::receive::server::ConnectionCounts;
 /// The account adds up at any time:
 ///
 /// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
-///   `over_limit_connections` + `failed_handshakes` + `silent_connections` + `idle_connections` +
-///   `slow_connections` + `evicted_connections`
+///   `over_limit_connections` + `failed_handshakes` + `failed_proxy_headers` + `silent_connections` +
+///   `idle_connections` + `slow_connections` + `evicted_connections`
 /// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` -
 ///   `waiting_frames`
 ///
@@ -33,10 +33,13 @@ pub struct TcpReceiverStats {
     pub broken_connections: u64,
     /// Connections closed by [`close`](crate::TcpReceiver::close).
     pub closed_connections: u64,
-    /// Connections reset at once, because their peer had the permitted number already.
+    /// Connections reset because their peer had the permitted number already.
     pub over_limit_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
+    /// Connections of [proxies](crate::options::TcpReceiverOptions::proxy_protocol_from) that were reset
+    /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
+    pub failed_proxy_headers: u64,
     /// Connections closed because their first byte did not come in time.
     pub silent_connections: u64,
     /// Connections closed because nothing came for too long.
@@ -71,6 +74,7 @@ impl TcpReceiverStats {
             closed_connections: connections.closed,
             over_limit_connections: connections.over_peer_limit,
             failed_handshakes: connections.failed_handshakes,
+            failed_proxy_headers: connections.failed_proxy_headers,
             silent_connections: connections.silent,
             idle_connections: connections.idle,
             slow_connections: connections.slow,

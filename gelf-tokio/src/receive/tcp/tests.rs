@@ -1,6 +1,7 @@
 //! Receivers on the loopback, and the time limits on streams in memory.
 
 mod limits;
+mod proxies;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -36,6 +37,7 @@ fn assert_adds_up(stats: TcpReceiverStats, received: u64) {
         + stats.closed_connections
         + stats.over_limit_connections
         + stats.failed_handshakes
+        + stats.failed_proxy_headers
         + stats.silent_connections
         + stats.idle_connections
         + stats.slow_connections

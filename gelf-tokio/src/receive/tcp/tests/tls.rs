@@ -10,7 +10,7 @@ use super::*;
 use crate::tls::certificates::{Authority, Directory};
 
 /// A receiver, and a connector that trusts it.
-async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
+pub(super) async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
     let authority = Authority::new("tests");
     let directory = Directory::new();
     let (cert, key) = directory.write_issued("server", &authority.issue(&["localhost"]));
@@ -30,7 +30,7 @@ async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, 
     (receiver, TlsConnector::from(Arc::new(client)))
 }
 
-async fn shake_hands(connector: &TlsConnector, stream: TcpStream) -> TlsStream<TcpStream> {
+pub(super) async fn shake_hands(connector: &TlsConnector, stream: TcpStream) -> TlsStream<TcpStream> {
     connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
 }
 

@@ -1,0 +1,63 @@
+//! Connections that a proxy forwards with the address of the client.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::proxy_header::{InvalidHeader, MAX_LEN, Parsed, parse};
+use crate::receive::IpNetwork;
+
+/// The proxies whose connections begin with a header of the PROXY protocol.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies {
+    pub(crate) networks: Vec<IpNetwork>,
+    /// The time limit of a header.
+    pub(crate) timeout: Duration,
+}
+
+impl Proxies {
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// Reads the header of a connection, and nothing behind it. Returns the address of the client, if the
+    /// header names one.
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for anything but a header, and
+    /// [`TimedOut`](io::ErrorKind::TimedOut); other errors are of the connection.
+    pub(super) async fn read_header(&self, stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+        timeout(self.timeout, read_header(stream)).await?
+    }
+}
+
+async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut bytes = vec![0; MAX_LEN];
+    let mut consumed = 0;
+    loop {
+        // An incomplete header is shorter than the buffer, so there is room.
+        let peeked = stream.peek(bytes.get_mut(consumed..).unwrap_or_default()).await?;
+        if peeked == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let there = consumed + peeked;
+        let parsed = parse(bytes.get(..there).unwrap_or_default());
+        let (source, end) = match parsed {
+            Ok(Parsed::Header { source, len }) => (Some(source), len),
+            // Peeking again would return the same bytes at once.
+            Ok(Parsed::Incomplete) => (None, there),
+            Err(InvalidHeader) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        if let Some(rest) = bytes.get_mut(consumed..end) {
+            stream.read_exact(rest).await?;
+        }
+        if let Some(source) = source {
+            return Ok(source);
+        }
+        consumed = end;
+    }
+}
