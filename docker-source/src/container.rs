@@ -74,12 +74,14 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image.
+    /// Returns the labels of the container and of its image: up to 64 KiB, and as much again for labels whose
+    /// names begin with `gelf` or `com.amazonaws.ecs.`. Labels that do not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. Entries are cut to 32 KiB; beyond
+    /// 64 KiB in all, entries are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }
@@ -165,6 +167,8 @@ pub(crate) struct PartialMetadata {
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
+    /// Whether a part is missing because it was too long.
+    pub(crate) is_cut: bool,
 }
 
 impl PartialMetadata {
@@ -174,18 +178,25 @@ impl PartialMetadata {
             image: summary.image.clone(),
             image_id: summary.image_id.clone(),
             labels: summary.labels.clone(),
+            is_cut: summary.is_cut,
         }
     }
 
     /// Creates the metadata from the attributes of an event: the labels, mixed with some attributes that the
-    /// Engine adds.
-    pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>) -> Self {
+    /// Engine adds. `is_cut` if some are missing because they were too long.
+    pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>, is_cut: bool) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();
         for own in ["exitCode", "execDuration", "execID", "oldName", "signal"] {
             attributes.remove(own);
         }
-        Self { name: without_slash(&name).to_owned(), image, image_id: String::new(), labels: attributes }
+        Self {
+            name: without_slash(&name).to_owned(),
+            image,
+            image_id: String::new(),
+            labels: attributes,
+            is_cut,
+        }
     }
 }
 
@@ -250,7 +261,7 @@ mod tests {
         let attributes =
             [("name", "job"), ("image", "busybox"), ("exitCode", "0"), ("com.example.team", "a")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let partial = PartialMetadata::from_event_attributes(attributes.into());
+        let partial = PartialMetadata::from_event_attributes(attributes.into(), false);
         let container = Container::from_partial(&ContainerId::parse(ID).unwrap(), partial, "host".into());
         assert_eq!((container.name(), container.image()), ("job", "busybox"));
         assert_eq!(container.labels().len(), 1);

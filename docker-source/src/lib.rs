@@ -14,6 +14,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
@@ -23,6 +24,7 @@ mod record;
 mod source;
 mod stats;
 mod supervise;
+mod throttle;
 mod timing;
 
 pub use container::Container;
