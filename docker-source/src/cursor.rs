@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use gelf_core::Timestamp;
 
-use crate::log::{Line, LogStream};
+use crate::log::{ALWAYS_KEPT, Line, LogStream};
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
 /// order by up to 29 ms.
@@ -148,7 +148,7 @@ struct StreamCursor {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// The hash of the length and the bytes.
+    /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
     hash: u64,
 }
 
@@ -156,7 +156,7 @@ impl Identity {
     fn of(line: &Line) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write_usize(line.length);
-        hasher.write(&line.bytes);
+        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
         Self { time: line.time, hash: hasher.finish() }
     }
 }
@@ -218,7 +218,7 @@ impl StreamCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
+    use crate::log::{Framing, LineJoiner, LogDecoder, LongLines, PIECE_LENGTH};
     use bytes::{Bytes, BytesMut};
     use proptest::prelude::*;
 
@@ -566,7 +566,7 @@ mod tests {
             let mut read: [Vec<(i64, usize)>; 2] = Default::default();
             for (share, step) in breaks.into_iter().chain([(1.0, 777)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
+                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames, LongLines::unlimited()));
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);

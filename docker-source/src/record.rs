@@ -6,7 +6,7 @@ use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::container::Container;
-use crate::log::{Line, LogStream};
+use crate::log::{Line, LogStream, LongLines};
 use crate::stats::ContainerStats;
 
 /// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
@@ -15,6 +15,10 @@ pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of the lines that wait, or are yielded and not yet dropped, for all containers
 /// together. The limit stops a few containers with long lines from filling the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
+/// The maximum number of bytes of all lines behind the first 64 KiB of each, from their first byte until their
+/// record is dropped. The limit stops many containers with long lines, or with lines that never end, from
+/// filling the memory.
+const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
@@ -106,6 +110,7 @@ impl QueuedRecord {
 pub(crate) struct RecordQueue {
     sender: mpsc::Sender<QueuedRecord>,
     budget: Arc<Semaphore>,
+    long_lines: LongLines,
 }
 
 /// The error for a queue whose source was dropped, so that nothing reads records from it any more.
@@ -116,7 +121,12 @@ impl RecordQueue {
     pub(crate) fn new() -> (Self, mpsc::Receiver<QueuedRecord>) {
         let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
         let budget = Arc::new(Semaphore::new(BUDGET_BYTES as usize));
-        (Self { sender, budget }, receiver)
+        (Self { sender, budget, long_lines: LongLines::new(LONG_LINES_BYTES) }, receiver)
+    }
+
+    /// Returns the budget of long lines, which are joined before they are put into the queue.
+    pub(crate) fn long_lines(&self) -> LongLines {
+        self.long_lines.clone()
     }
 
     /// Waits until there is room for a line of this length.
