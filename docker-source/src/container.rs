@@ -7,6 +7,9 @@ use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
 
+/// The maximum length of a command: 8 KiB. A command line may contain a whole script.
+const MAX_COMMAND_BYTES: usize = 8 * 1024;
+
 /// A container with its metadata at the time a record was read.
 ///
 /// The metadata are from an inspection. If the container is gone before it can be inspected, they are from
@@ -58,13 +61,13 @@ impl Container {
         &self.image_id
     }
 
-    /// Returns the entry point and arguments, joined by spaces; empty if unknown.
+    /// Returns the entry point and arguments, joined by spaces and cut to 8 KiB; empty if unknown.
     pub fn command(&self) -> &str {
         &self.command
     }
 
-    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces; empty
-    /// if unknown.
+    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces and cut
+    /// to 8 KiB; empty if unknown.
     pub fn command_without_entry_point(&self) -> &str {
         &self.command_without_entry_point
     }
@@ -74,14 +77,14 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image: up to 64 KiB, and as much again for labels whose
+    /// Returns the labels of the container and of its image: up to 32 KiB, and 48 KiB more of labels whose
     /// names begin with `gelf` or `com.amazonaws.ecs.`. Labels that do not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown. Entries are cut to 32 KiB; beyond
-    /// 64 KiB in all, entries are left out.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB, and
+    /// entries that do not fit into 64 KiB are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }
@@ -120,8 +123,8 @@ impl Container {
             name: without_slash(&inspect.name).to_owned(),
             image: inspect.config.image,
             image_id: inspect.image,
-            command,
-            command_without_entry_point: inspect.config.cmd.join(" "),
+            command: at_most(&command, MAX_COMMAND_BYTES).to_owned(),
+            command_without_entry_point: at_most(&inspect.config.cmd.join(" "), MAX_COMMAND_BYTES).to_owned(),
             created: if Timestamp::from_rfc3339(&inspect.created).is_ok() {
                 inspect.created
             } else {
@@ -154,6 +157,15 @@ impl Container {
     pub(crate) fn renamed(&self, name: &str) -> Self {
         Self { name: without_slash(name).to_owned(), ..self.clone() }
     }
+}
+
+/// Returns the beginning of the text, cut between two characters.
+fn at_most(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.split_at(end).0
 }
 
 fn without_slash(name: &str) -> &str {
@@ -254,6 +266,19 @@ mod tests {
     #[test]
     fn an_invalid_creation_time_is_left_out() {
         assert_eq!(container(r#"{"Created":"yesterday"}"#).created(), "");
+    }
+
+    #[test]
+    fn commands_are_cut_between_characters() {
+        assert_eq!(at_most("aéb", 2), "a");
+        assert_eq!(at_most("aéb", 3), "aé");
+        assert_eq!(at_most("a", 100), "a");
+        let script = "é".repeat(10_000);
+        let container = container(&format!(
+            r#"{{"Path":"sh","Args":["-c","{script}"],"Config":{{"Cmd":["{script}"]}}}}"#
+        ));
+        assert_eq!(container.command().len(), 8192);
+        assert_eq!(container.command_without_entry_point().len(), 8192);
     }
 
     #[test]

@@ -186,6 +186,10 @@ impl StreamCursor {
     fn remember(&mut self, line: &Line) -> bool {
         let identity = Identity::of(line);
         let is_newest = Some(line.time) > self.last;
+        // Before the line is added: the buffer would double for one line more.
+        if self.remembered.len() == REMEMBERED_AT_MOST {
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+        }
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
@@ -202,7 +206,7 @@ impl StreamCursor {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
             let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon && self.remembered.len() <= REMEMBERED_AT_MOST {
+            if Some(oldest.time) >= horizon {
                 break;
             }
             self.forgotten = self.forgotten.max(Some(oldest.time));
@@ -362,7 +366,7 @@ mod tests {
     #[test]
     fn the_fastest_stream_has_65536_remembered_lines() {
         let mut cursor = cursor(1..=100_000);
-        assert_eq!(cursor.stdout.remembered.len(), 65_536);
+        assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());

@@ -116,7 +116,7 @@ impl ContainerMetadata {
             tracing::warn!(
                 container = %self.id,
                 containers,
-                "the labels or other metadata of this container are too long: some are left out of its messages"
+                "this container has longer labels, arguments or environment than are kept; the rest is left out"
             );
         }
     }

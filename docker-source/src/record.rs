@@ -77,13 +77,13 @@ impl Record {
         &self.line.bytes
     }
 
-    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was longer
-    /// than 1 MiB and was cut.
+    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut: at
+    /// 1 MiB, or behind the first 64 KiB if the long lines of all containers took 64 MiB together.
     pub fn length(&self) -> usize {
         self.line.length
     }
 
-    /// Returns whether the record has the whole line: it was neither cut at 1 MiB nor left unfinished when
+    /// Returns whether the record has the whole line: it was neither cut nor left unfinished when
     /// the container ended.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()

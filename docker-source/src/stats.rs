@@ -33,7 +33,8 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Lines that were cut because they were longer than 1 MiB.
+    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all containers
+    /// were too long together.
     pub truncated: u64,
     /// Violations of Docker's log format. Most end their request, and the next request resumes.
     pub bad_frames: u64,
@@ -93,8 +94,8 @@ pub struct StatsSnapshot {
     pub lists: u64,
     /// Lists of all containers that failed, or whose end is missing. They are requested again.
     pub list_failures: u64,
-    /// Containers that are followed with a part of their metadata, because their labels or other metadata
-    /// are too long.
+    /// Containers that are followed with a part of their metadata, because their labels, arguments or
+    /// environment are too long.
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,

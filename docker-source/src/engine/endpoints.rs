@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn labels_beyond_16_mib_of_a_list_are_left_out_and_each_container_is_listed() {
         let label = "x".repeat(30_000);
-        let labels = [0, 1].map(|at| format!(r#""{at}":"{label}""#)).join(",");
+        let labels = [0, 1].map(|at| format!(r#""gelf_{at}":"{label}""#)).join(",");
         let mut reader = ListReader::default();
         reader.push(b"[").unwrap();
         for number in 0..400 {

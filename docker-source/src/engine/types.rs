@@ -10,22 +10,22 @@ use gelf_core::Timestamp;
 
 use super::members::{ITEM_COST, Items, Keep};
 
-/// The labels that are kept of a container: 64 KiB, and as much again for those that become fields of messages
+/// The labels that are kept of a container: 32 KiB, and 48 KiB more of those that become fields of messages
 /// (see [`crate::gelf`]). In an event, `name` and `image` are among them.
 pub(super) const LABELS: Keep = Keep::Items(Items {
-    each: 32 * 1024,
-    total: 64 * 1024,
-    reserved: 64 * 1024,
+    each: 40 * 1024,
+    total: 32 * 1024,
+    reserved: 48 * 1024,
     prefixes: &["gelf", "com.amazonaws.ecs.", "name\"", "image\""],
 });
 
-/// The arguments that are kept of a command, some of which are scripts. Messages have 8 KiB of it at most.
+/// The arguments that are kept of a command until it is cut. Some are scripts.
 const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, reserved: 0, prefixes: &[] });
 
 /// The environment that is kept of a container. The reserved room is for the variable that asks not to follow
 /// the container.
 const ENVIRONMENT: Keep =
-    Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
+    Keep::Items(Items { each: 16 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
 
 /// A text that users choose, such as a name. It has some hundred bytes at most in practice.
 const TEXT: Keep = Keep::Value(4 * 1024);
