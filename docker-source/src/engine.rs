@@ -8,7 +8,8 @@
 //! | `endpoints` | the six requests |
 //! | `types` | the JSON answers: what is kept of them, and their parsing |
 //! | `events` | the decoder of the event stream |
-//! | `members`, `array` | the filter that keeps a bounded excerpt of a JSON value, and of each element of an array |
+//! | `keep` | the parts of a JSON value to keep, and their limits |
+//! | `members`, `array` | the filter that keeps these parts of a value, and of each element of an array |
 //! | `error` | one-line errors that say what to do |
 
 mod address;
@@ -17,6 +18,7 @@ mod client;
 mod endpoints;
 mod error;
 mod events;
+mod keep;
 mod members;
 mod types;
 mod version;

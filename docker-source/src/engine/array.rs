@@ -1,6 +1,7 @@
 //! Splits a JSON array into the excerpts of its elements, as its bytes arrive.
 
-use super::members::{Excerpt, Keep, MemberFilter};
+use super::keep::Keep;
+use super::members::{Excerpt, MemberFilter};
 
 /// Reads an array element by element, however it was cut into reads. A bad element leaves the others.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ mod tests {
         ("Id", Keep::Value(12)),
         (
             "Labels",
-            Keep::Items(super::super::members::Items {
+            Keep::Items(super::super::keep::Items {
                 each: 20,
                 total: 200,
                 reserved: 100,
@@ -208,7 +209,7 @@ mod tests {
             let (found, is_complete) = read(&SMALL, json!([element]).to_string().as_bytes(), &[7]);
             prop_assert!(is_complete && found.len() == 1);
             let excerpt: Value = serde_json::from_slice(&found[0].0).unwrap();
-            // What is cut is the beginning of the whole.
+            // A text that is cut is the beginning of the whole.
             let is_start = |part: &Value| part.as_str().is_none_or(|part| id.starts_with(part));
             prop_assert!(is_start(&excerpt["Id"]) && is_start(&excerpt["State"]["Id"]));
         }

@@ -7,7 +7,8 @@ use gelf_core::Timestamp;
 
 use super::array::ArrayReader;
 use super::client::{Answer, Body, EngineClient};
-use super::members::{Excerpt, Keep, MemberFilter};
+use super::keep::Keep;
+use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, SUMMARY};
 use super::{ApiVersion, EngineError};
 

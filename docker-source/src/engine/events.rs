@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::members::{Excerpt, Keep, MemberFilter};
+use super::keep::Keep;
+use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, LABELS};
 
 /// The members that are kept of an event. Its labels may have any length.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use gelf_core::Timestamp;
 
-use super::members::{ITEM_COST, Items, Keep};
+use super::keep::{ITEM_COST, Items, Keep};
 
 /// The labels that are kept of a container: 32 KiB, and 48 KiB more of those that become fields of messages
 /// (see [`crate::gelf`]). In an event, `name` and `image` are among them.

@@ -66,27 +66,26 @@ impl GrowingLine {
             return true;
         }
         let doubled = length.max(2 * capacity).min(self.max);
-        let (share, is_enough) = match length <= ALWAYS_KEPT {
-            true => (None, true),
-            false => {
-                let more = u32::try_from(doubled - capacity.max(ALWAYS_KEPT)).unwrap_or(u32::MAX);
-                let share = Arc::clone(&budget.free).try_acquire_many_owned(more).ok();
-                let is_enough = share.is_some();
-                (share, is_enough)
-            }
-        };
-        match (&mut self.share, share) {
-            (Some(own), Some(more)) => own.merge(more),
-            (own @ None, more) => *own = more,
-            (Some(_), None) => {}
-        }
-        let capacity = match (length <= ALWAYS_KEPT, is_enough) {
-            (true, _) => doubled.min(ALWAYS_KEPT),
-            (false, true) => doubled,
-            (false, false) => capacity.max(ALWAYS_KEPT.min(self.max)),
+        let (capacity, is_enough) = if length <= ALWAYS_KEPT {
+            (doubled.min(ALWAYS_KEPT), true)
+        } else if self.claim(doubled - capacity.max(ALWAYS_KEPT), budget) {
+            (doubled, true)
+        } else {
+            (capacity.max(ALWAYS_KEPT), false)
         };
         self.bytes.reserve_exact(capacity - self.bytes.len());
         is_enough
+    }
+
+    /// Takes this number of bytes from the budget; returns whether it has them.
+    fn claim(&mut self, bytes: usize, budget: &LongLines) -> bool {
+        let Ok(bytes) = u32::try_from(bytes) else { return false };
+        let Ok(more) = Arc::clone(&budget.free).try_acquire_many_owned(bytes) else { return false };
+        match &mut self.share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        true
     }
 
     /// Returns the first `length` bytes, which keep their share of the budget until they are dropped.
@@ -103,11 +102,6 @@ impl GrowingLine {
             None => Bytes::from(bytes),
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
 }
 
 /// A long line, and its share of the budget.
@@ -119,5 +113,51 @@ struct LongLine {
 impl AsRef<[u8]> for LongLine {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn lines_beyond_64_kib_share_a_budget_and_are_cut_once_it_is_spent() {
+        let budget = LongLines::new(2 * MIB);
+        let mut lines: Vec<_> = (0..80).map(|_| GrowingLine::new(MIB)).collect();
+        for _ in 0..100 {
+            for line in &mut lines {
+                line.append(&[b'x'; 16_384], &budget);
+            }
+            let held: usize = lines.iter().map(|line| line.bytes.capacity()).sum();
+            assert!(held <= 2 * MIB + 80 * ALWAYS_KEPT, "{held}");
+        }
+        assert!(lines.iter().all(|line| line.bytes.len() >= ALWAYS_KEPT));
+        assert!(lines.iter().map(|line| line.bytes.len()).sum::<usize>() >= MIB + 80 * ALWAYS_KEPT);
+        // A line that was cut has no hole, though there is room later.
+        let mut cut = lines.pop().unwrap();
+        drop(lines);
+        let length = cut.bytes.len();
+        cut.append(b"end", &budget);
+        assert_eq!((cut.bytes.len(), cut.share.is_none()), (length, true));
+        let mut whole = GrowingLine::new(MIB);
+        whole.append(&[b'x'; MIB], &budget);
+        assert_eq!((whole.bytes.len(), budget.free()), (MIB, MIB + ALWAYS_KEPT));
+    }
+
+    #[test]
+    fn a_line_holds_the_share_of_its_length_until_its_last_slice_is_dropped() {
+        let budget = LongLines::new(MIB);
+        let mut line = GrowingLine::new(MIB);
+        line.append(&[b'x'; 2 * ALWAYS_KEPT], &budget);
+        line.append(b"y", &budget);
+        let bytes = line.into_bytes(2 * ALWAYS_KEPT + 1);
+        assert_eq!(budget.free(), MIB - ALWAYS_KEPT - 1);
+        let slice = bytes.slice(..1);
+        drop(bytes);
+        assert_eq!(budget.free(), MIB - ALWAYS_KEPT - 1);
+        drop(slice);
+        assert_eq!(budget.free(), MIB);
     }
 }
