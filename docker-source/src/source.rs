@@ -17,6 +17,7 @@ use crate::context::{CATCH_UPS, Context};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
+use crate::position::Positions;
 use crate::record::{QueuedRecord, Record, RecordQueue};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
@@ -54,6 +55,7 @@ pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
+    start: Positions,
     supervisor: AbortHandle,
 }
 
@@ -63,6 +65,7 @@ impl Source {
         SourceBuilder {
             address: None,
             select: Box::new(|_| true),
+            start: Start::default(),
             timing: Timing::default(),
             mountinfo: MOUNTINFO.into(),
         }
@@ -82,6 +85,18 @@ impl Source {
         self.supervisor.abort();
     }
 
+    /// Returns the positions from which the source reads: those that it was given, or the time of the Engine's
+    /// clock at which it connected.
+    pub fn start(&self) -> &Positions {
+        &self.start
+    }
+
+    /// Returns false if the Engine no longer has the container with this id. Until the first list of
+    /// containers is read, returns true.
+    pub fn knows(&self, container_id: &str) -> bool {
+        self.stats.knows(container_id)
+    }
+
     /// Returns the host name of the Engine.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
@@ -97,6 +112,20 @@ impl Drop for Source {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The place in the logs at which a [`Source`] starts to read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Start {
+    /// The lines that are written after the source connected.
+    #[default]
+    Now,
+    /// All lines that the Engine still has, of running and ended containers.
+    Beginning,
+    /// The lines behind these positions, which an earlier source has reached. Lines of containers that started
+    /// or ended since are read, too, if the Engine still has their logs.
+    At(Positions),
 }
 
 /// Options of a [`Source`].
@@ -122,6 +151,7 @@ impl Drop for Source {
 pub struct SourceBuilder {
     address: Option<EngineAddress>,
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
+    start: Start,
     timing: Timing,
     mountinfo: PathBuf,
 }
@@ -143,6 +173,12 @@ impl SourceBuilder {
         self
     }
 
+    /// Sets the place in the logs at which reading starts. The default is [`Start::Now`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -151,8 +187,8 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits without a limit for an Engine that does not answer. If a container already runs, only lines that
-    /// are written from now on are read.
+    /// Waits without a limit for an Engine that does not answer. Of a container that already runs, lines
+    /// are read from the [start](Self::start) on.
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
@@ -187,11 +223,20 @@ impl SourceBuilder {
         outage.over();
         let engine_host: Arc<str> = info.name.into();
         let stats = Arc::new(Stats::new(client.clone()));
+        let clock = EngineClock::starting_at(engine_time(&info.system_time));
+        let resumes = self.start != Start::Now;
+        let start = match self.start {
+            Start::At(positions) => positions,
+            Start::Beginning => Positions::from_time(Timestamp::UNIX_EPOCH),
+            Start::Now => Positions::from_time(clock.start()),
+        };
         let (queue, records) = RecordQueue::new();
         let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            clock: EngineClock::starting_at(engine_time(&info.system_time)),
+            clock,
+            start: start.clone(),
+            resumes,
             own_container: own_container(&self.mountinfo),
             select: self.select,
             timing,
@@ -200,7 +245,7 @@ impl SourceBuilder {
             catch_ups: Semaphore::new(CATCH_UPS),
         }));
         let supervisor = task::spawn(supervisor.run()).abort_handle();
-        Ok(Source { records, stats, engine_host, supervisor })
+        Ok(Source { records, stats, engine_host, start, supervisor })
     }
 }
 

@@ -183,6 +183,12 @@ impl Stats {
         }
     }
 
+    /// Returns whether the Engine has the container, or no list was read yet.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.lists.load(Ordering::Acquire) == 0
+            || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
+    }
+
     /// Returns the counters of a container, and creates them if there are none.
     pub(crate) fn container(&self, id: &ContainerId) -> Arc<ContainerStats> {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
@@ -207,7 +213,7 @@ impl Stats {
 
     pub(crate) fn listed(&self, bad: u64) {
         self.list_bad.fetch_add(bad, Ordering::Relaxed);
-        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.lists.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn follower_restarted(&self) {
