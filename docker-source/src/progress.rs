@@ -104,7 +104,7 @@ impl Progress {
     }
 
     /// Removes the containers without unsettled lines of which `exists` returns false, such as those that the
-    /// Engine [no longer knows](crate::Source::knows). Otherwise their positions are kept for ever.
+    /// Engine [no longer knows](crate::Stats::knows). Otherwise their positions are kept for ever.
     pub fn retain(&mut self, mut exists: impl FnMut(&str) -> bool) {
         self.containers.retain(|id, progress| !progress.read.is_empty() || exists(id));
     }

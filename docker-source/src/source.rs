@@ -91,12 +91,6 @@ impl Source {
         &self.start
     }
 
-    /// Returns false if the Engine no longer has the container with this id. Until the first list of
-    /// containers is read, returns true.
-    pub fn knows(&self, container_id: &str) -> bool {
-        self.stats.knows(container_id)
-    }
-
     /// Returns the host name of the Engine.
     pub fn engine_host(&self) -> &str {
         &self.engine_host

@@ -183,8 +183,9 @@ impl Stats {
         }
     }
 
-    /// Returns whether the Engine has the container, or no list was read yet.
-    pub(crate) fn knows(&self, id: &str) -> bool {
+    /// Returns false if the Engine no longer has the container with this id. Until the first list of
+    /// containers is read, returns true.
+    pub fn knows(&self, id: &str) -> bool {
         self.lists.load(Ordering::Acquire) == 0
             || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
     }

@@ -121,11 +121,11 @@ async fn a_removed_container_is_no_longer_known() {
     web.line(Stream::Stdout, "one");
     let record = next(&mut source).await;
     let id = record.container().id().to_owned();
-    assert!(source.knows(&id));
+    assert!(source.stats().knows(&id));
     web.die();
     web.destroy();
     crate::support::within(async {
-        while source.knows(&id) {
+        while source.stats().knows(&id) {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     })
