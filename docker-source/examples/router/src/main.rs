@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     if options.drop_root {
-        match privileges::drop_root(&engine) {
+        match privileges::drop_root(&engine, options.state.as_deref()) {
             privileges::Root::Absent => {}
             privileges::Root::Dropped { user, group } => {
                 tracing::info!("running as user {user}, group {group}");
