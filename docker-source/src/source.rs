@@ -19,6 +19,7 @@ use crate::outage::Outage;
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::{QueuedRecord, Record, RecordQueue};
+use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
@@ -108,20 +109,6 @@ impl Drop for Source {
     }
 }
 
-/// The place in the logs at which a [`Source`] starts to read.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Start {
-    /// The lines that are written after the source connected.
-    #[default]
-    Now,
-    /// All lines that the Engine still has, of running and ended containers.
-    Beginning,
-    /// The lines behind these positions, which an earlier source has reached. Lines of containers that started
-    /// or ended since are read, too, if the Engine still has their logs.
-    At(Positions),
-}
-
 /// Options of a [`Source`].
 ///
 /// # Examples
@@ -202,36 +189,35 @@ impl SourceBuilder {
         );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         let mut outage = Outage::default();
-        let info = loop {
+        let own_container = own_container(&self.mountinfo);
+        let (info, clock, start) = loop {
             let request = async {
                 client.negotiate().await?;
-                client.info().await
+                let info = client.info().await?;
+                let clock = EngineClock::starting_at(engine_time(&info.system_time));
+                let start = self.start.resolve(&client, clock, &own_container).await?;
+                Ok::<_, EngineError>((info, clock, start))
             };
             match request.await {
-                Ok(info) => break info,
+                Ok(connected) => break connected,
                 Err(error) if error.is_permanent() => return Err(error),
                 Err(error) => outage.failed(&error),
             }
             sleep(backoff.next()).await;
         };
         outage.over();
+        let ResolvedStart { positions: start, is_earlier, reason } = start;
+        tracing::info!("reading the logs from {reason} on");
         let engine_host: Arc<str> = info.name.into();
         let stats = Arc::new(Stats::new(client.clone()));
-        let clock = EngineClock::starting_at(engine_time(&info.system_time));
-        let resumes = self.start != Start::Now;
-        let start = match self.start {
-            Start::At(positions) => positions,
-            Start::Beginning => Positions::from_time(Timestamp::UNIX_EPOCH),
-            Start::Now => Positions::from_time(clock.start()),
-        };
         let (queue, records) = RecordQueue::new();
         let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
             clock,
             start: start.clone(),
-            resumes,
-            own_container: own_container(&self.mountinfo),
+            resumes: is_earlier,
+            own_container,
             select: self.select,
             timing,
             queue,
@@ -287,15 +273,7 @@ mod tests {
         let own = engine.create(ContainerOptions::named("agent"));
         own.start();
         let other = engine.create(ContainerOptions::named("web"));
-        let mountinfo = engine.socket().with_file_name("mountinfo");
-        let mount = format!(
-            "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
-            own.id()
-        );
-        fs::write(&mountinfo, mount).unwrap();
-        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
-        builder.mountinfo = mountinfo;
-        let mut source = builder.connect().await.unwrap();
+        let mut source = builder_in(&engine, &own).connect().await.unwrap();
         engine.wait_for(1, "/containers/json").await;
         own.line(Stream::Stdout, "own");
         own.die();
@@ -305,5 +283,55 @@ mod tests {
         assert_eq!(source.next().await.unwrap().bytes(), b"other");
         // A log is opened while its container is inspected, and closed again if that is this process's own.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
+    }
+
+    /// Returns a builder of a source that runs in the container.
+    fn builder_in(engine: &SimulatedEngine, own: &simulated_engine::Container) -> SourceBuilder {
+        let mountinfo = engine.socket().with_file_name("mountinfo");
+        let mount = format!(
+            "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
+            own.id()
+        );
+        fs::write(&mountinfo, mount).unwrap();
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        builder.mountinfo = mountinfo;
+        builder
+    }
+
+    #[tokio::test]
+    async fn a_source_can_start_at_the_end_of_its_predecessor_unless_one_still_runs() {
+        let engine = SimulatedEngine::start().await;
+        let create = |name| engine.create(ContainerOptions::named(name).label("agent", ""));
+        let web = engine.create(ContainerOptions::named("web"));
+        let (own, old) = (create("own"), create("old"));
+        let after = Start::AfterPredecessor { label: "agent".into() };
+        let first = async || {
+            let builder = builder_in(&engine, &own).select(|container| container.name() == "web");
+            let mut source = builder.start(after.clone()).connect().await.unwrap();
+            String::from_utf8_lossy(source.next().await.unwrap().bytes()).into_owned()
+        };
+        web.start();
+        old.start();
+        web.line(Stream::Stdout, "while the old agent runs");
+        let second = 1_000_000_000;
+        engine.set_clock(web.line(Stream::Stdout, "2 s before its end") + 2 * second);
+        old.die();
+        engine.set_clock(web.line(Stream::Stdout, "after its end") + 10 * second);
+        own.start();
+        assert_eq!(first().await, "after its end");
+
+        engine.set_clock(web.line(Stream::Stdout, "before the end of its own run") + 2 * second);
+        own.die();
+        web.line(Stream::Stdout, "after the end of its own run");
+        own.start();
+        assert_eq!(first().await, "after the end of its own run");
+
+        old.start();
+        engine.set_clock(web.line(Stream::Stdout, "while another agent runs") + 1);
+        let next = async {
+            engine.wait_for(3, "/logs").await;
+            web.line(Stream::Stdout, "new");
+        };
+        assert_eq!(tokio::join!(first(), next).0, "new");
     }
 }

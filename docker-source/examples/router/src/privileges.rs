@@ -6,7 +6,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use docker_source::EngineAddress;
 
@@ -51,13 +51,16 @@ pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
     dropped.unwrap_or_else(Root::Kept)
 }
 
-/// Creates the folder, and gives it and its files to the user `nobody`.
+/// Creates the folder, and gives it and its files to the user `nobody`, unless they are that user's already.
 fn give_away(folder: &Path, group: u32) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(folder)? {
-        chown(entry?.path(), Some(NOBODY), Some(group))?;
+    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    for path in files.iter().map(PathBuf::as_path).chain([folder]) {
+        if std::fs::metadata(path)?.uid() != NOBODY {
+            chown(path, Some(NOBODY), Some(group))?;
+        }
     }
-    chown(folder, Some(NOBODY), Some(group))
+    Ok(())
 }
 
 /// Raises the soft limit of open files to the hard limit. Each followed container needs a connection to the

@@ -15,7 +15,7 @@ use crate::cli::Options;
 use crate::deliver::{self, Delivery};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
-use crate::route::Route;
+use crate::route::{AGENT_LABEL, Route};
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, StateFolder};
 use crate::tally::Tally;
@@ -70,7 +70,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
 
     let (state, start) = match &options.state {
         Some(folder) => open_state(folder)?,
-        None => (None, Start::Now),
+        None => (None, default_start()),
     };
     let selecting = routes.clone();
     let source = Source::builder()
@@ -206,19 +206,21 @@ async fn pump(
 fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
     let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     match opened {
-        Ok((Some(positions), folder)) => {
-            tracing::info!("going on behind the positions of {} containers", positions.len());
-            Ok((Some(folder), Start::At(positions)))
-        }
-        Ok((None, folder)) => Ok((Some(folder), Start::Now)),
+        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
+        Ok((None, folder)) => Ok((Some(folder), default_start())),
         Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
             Err(Failure::refused(format!("--state {}: {error}", path.display())))
         }
         Err(error) => {
             tracing::warn!("--state {}: {error}; positions are not kept", path.display());
-            Ok((None, Start::Now))
+            Ok((None, default_start()))
         }
     }
+}
+
+/// Returns the start without positions: the end of the agent that this one replaces.
+fn default_start() -> Start {
+    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
 }
 
 /// The task that writes positions.
