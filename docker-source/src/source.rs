@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_can_start_at_the_end_of_its_predecessor_unless_one_still_runs() {
+    async fn a_source_can_start_at_the_end_of_its_predecessor() {
         let engine = SimulatedEngine::start().await;
         let create = |name| engine.create(ContainerOptions::named(name).label("agent", ""));
         let web = engine.create(ContainerOptions::named("web"));

@@ -30,8 +30,8 @@ pub enum Start {
     /// The lines that are written from one second before the end of the agent that this process replaces: the
     /// last ended container with this label, or the last run of this process's own container.
     ///
-    /// As [`Now`](Self::Now) if there is none, if another container with the label runs, or if this process runs
-    /// in no container.
+    /// As [`Now`](Self::Now) if there is none, if another container with the label and the same command runs, or if
+    /// this process runs in no container.
     AfterPredecessor {
         /// The name of the label.
         label: String,
@@ -83,8 +83,16 @@ impl Start {
     }
 }
 
-/// Returns the latest end of a run of a container with this label, unless one that is not this process's own
-/// still runs.
+/// A container with the label.
+struct Agent {
+    is_own: bool,
+    is_running: bool,
+    command: (String, Vec<String>),
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+}
+
+/// Returns the end of the agent that this process replaces.
 async fn end_of_predecessor(
     client: &EngineClient,
     label: &str,
@@ -94,17 +102,78 @@ async fn end_of_predecessor(
         return Ok(None);
     }
     let (containers, _) = client.containers().await?;
-    let agents = containers.into_iter().filter(|container| container.labels.contains_key(label));
-    let mut latest = None;
-    for agent in agents.take(INSPECTED_AT_MOST) {
-        match client.inspect(&agent.id).await {
-            Ok(inspect) if inspect.state.is_running() && !own.is(&agent.id, Some(&inspect)) => {
-                return Ok(None);
-            }
-            Ok(inspect) => latest = latest.max(inspect.state.finished_at()),
+    let mut agents = Vec::new();
+    for container in containers.into_iter().filter(|container| container.labels.contains_key(label)) {
+        match client.inspect(&container.id).await {
+            Ok(inspect) => agents.push(Agent {
+                is_own: own.is(&container.id, Some(&inspect)),
+                is_running: inspect.state.is_running(),
+                started: inspect.state.started_at(),
+                ended: inspect.state.finished_at(),
+                command: (inspect.path, inspect.args),
+            }),
             Err(error) if error.log_refusal() == LogRefusal::Gone => {}
             Err(error) => return Err(error),
         }
+        if agents.len() == INSPECTED_AT_MOST {
+            break;
+        }
     }
-    Ok(latest)
+    Ok(predecessor(&agents))
+}
+
+/// Returns the latest end of an agent.
+///
+/// Another agent with the same command that still runs reads the lines until this process does, so there is none
+/// then. An agent with another command counts, since an update may change it, unless another agent was started
+/// since.
+fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
+    let own = agents.iter().find(|agent| agent.is_own)?;
+    let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
+    if running().any(|agent| agent.command == own.command) {
+        return None;
+    }
+    let has_successor = |ended: &Agent| running().any(|agent| agent.started > ended.ended);
+    agents
+        .iter()
+        .filter(|agent| agent.is_own || !agent.is_running)
+        .filter(|agent| agent.command == own.command || !has_successor(agent))
+        .filter_map(|agent| agent.ended)
+        .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(command: &str, started: i64, ended: Option<i64>) -> Agent {
+        let at = |second| Timestamp::from_unix(second, 0);
+        let command = (command.to_owned(), Vec::new());
+        Agent {
+            is_own: false,
+            is_running: ended.is_none(),
+            command,
+            started: at(started),
+            ended: ended.and_then(at),
+        }
+    }
+
+    fn predecessor_of_a(others: impl IntoIterator<Item = Agent>) -> Option<i64> {
+        let own = Agent { is_own: true, ..agent("a", 100, None) };
+        predecessor(&others.into_iter().chain([own]).collect::<Vec<_>>()).map(|end| end.as_unix().0)
+    }
+
+    #[test]
+    fn the_predecessor_is_the_last_agent_that_ended_unless_another_goes_on() {
+        assert_eq!(predecessor_of_a([]), None);
+        assert_eq!(predecessor_of_a([agent("a", 1, Some(5)), agent("a", 6, Some(9))]), Some(9));
+        assert_eq!(predecessor_of_a([agent("b", 1, Some(9))]), Some(9), "an update changed the command");
+        assert_eq!(predecessor_of_a([agent("a", 1, Some(9)), agent("a", 10, None)]), None, "it still runs");
+        assert_eq!(predecessor_of_a([agent("a", 1, Some(9)), agent("b", 10, None)]), Some(9));
+        assert_eq!(
+            predecessor_of_a([agent("b", 1, Some(9)), agent("b", 10, None)]),
+            None,
+            "b has a successor"
+        );
+    }
 }
