@@ -15,8 +15,8 @@ mod inflate;
 mod reassemble;
 
 pub use chunk::{
-    CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MAX_CHUNKS,
-    MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
+    ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId, MessageIdSource, PayloadTooLarge,
+    RandomIds,
 };
 pub use compress::Compressor;
 pub use decompress::{Decompressor, Inflated};

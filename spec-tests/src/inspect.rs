@@ -145,7 +145,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.note("R39", "DatagramSize", Severity::Odd, text);
         }
-        if datagram.starts_with(&gelf_core::wire::CHUNK_MAGIC) {
+        if datagram.starts_with(&ChunkHeader::MAGIC) {
             match ChunkHeader::parse(datagram) {
                 Ok((header, payload)) => chunks.push((header, payload.len())),
                 Err(error) => {

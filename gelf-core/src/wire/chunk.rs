@@ -8,15 +8,6 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// The maximum number of chunks of a message.
-pub const MAX_CHUNKS: u8 = 128;
-
-/// The length of the header of a chunk.
-pub const CHUNK_HEADER_LEN: usize = 12;
-
-/// The first two bytes of a chunk.
-pub const CHUNK_MAGIC: [u8; 2] = [0x1e, 0x0f];
-
 /// The id that all chunks of a message have in common.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MessageId(pub [u8; 8]);
@@ -70,30 +61,39 @@ pub struct ChunkHeader {
 }
 
 impl ChunkHeader {
+    /// The first two bytes of a chunk.
+    pub const MAGIC: [u8; 2] = [0x1e, 0x0f];
+
+    /// The length of a header in bytes.
+    pub const LEN: usize = 12;
+
+    /// The maximum number of chunks of a message.
+    pub const MAX_COUNT: u8 = 128;
+
     /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends such a last chunk.
     ///
     /// # Errors
     /// See [`InvalidChunk`]; each error is the sender's fault.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), InvalidChunk> {
-        if !datagram.starts_with(&CHUNK_MAGIC) {
+        if !datagram.starts_with(&Self::MAGIC) {
             return Err(InvalidChunk::Magic);
         }
         let (header, payload) = datagram
-            .split_first_chunk::<CHUNK_HEADER_LEN>()
+            .split_first_chunk::<{ Self::LEN }>()
             .ok_or(InvalidChunk::HeaderTruncated { len: datagram.len() })?;
         let [_, _, id @ .., number, count] = *header;
         match count {
             0 => Err(InvalidChunk::CountZero),
-            count if count > MAX_CHUNKS => Err(InvalidChunk::CountTooLarge { count }),
+            count if count > Self::MAX_COUNT => Err(InvalidChunk::CountTooLarge { count }),
             count if number >= count => Err(InvalidChunk::SequenceOutOfRange { number, count }),
             _ => Ok((Self { id: MessageId(id), sequence_number: number, sequence_count: count }, payload)),
         }
     }
 
     /// Returns the header as it is sent before the payload.
-    pub const fn to_bytes(self) -> [u8; CHUNK_HEADER_LEN] {
+    pub const fn to_bytes(self) -> [u8; Self::LEN] {
         let [a, b, c, d, e, f, g, h] = self.id.0;
-        let [magic, magic_too] = CHUNK_MAGIC;
+        let [magic, magic_too] = Self::MAGIC;
         [magic, magic_too, a, b, c, d, e, f, g, h, self.sequence_number, self.sequence_count]
     }
 
@@ -129,7 +129,7 @@ pub enum InvalidChunk {
         /// The length of the datagram.
         len: usize,
     },
-    /// The datagram does not begin with [`CHUNK_MAGIC`].
+    /// The datagram does not begin with [`ChunkHeader::MAGIC`].
     Magic,
     /// The sequence number is not less than the sequence count.
     SequenceOutOfRange {
@@ -144,7 +144,7 @@ impl fmt::Display for InvalidChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CountTooLarge { count } => {
-                write!(f, "the chunk's sequence count is {count}, more than {MAX_CHUNKS}")
+                write!(f, "the chunk's sequence count is {count}, more than {}", ChunkHeader::MAX_COUNT)
             }
             Self::CountZero => f.write_str("the chunk's sequence count is 0"),
             Self::HeaderTruncated { len } => write!(f, "the chunk has {len} bytes, fewer than its header"),
@@ -183,7 +183,7 @@ impl DatagramSize {
 
     /// Returns a size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
     pub const fn new(bytes: u16) -> Option<Self> {
-        if bytes as usize > CHUNK_HEADER_LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
+        if bytes as usize > ChunkHeader::LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
     }
 
     /// Returns the size in bytes.
@@ -193,7 +193,7 @@ impl DatagramSize {
 
     /// Returns the maximum length of a payload, in 128 chunks.
     pub const fn max_payload(self) -> usize {
-        (self.as_usize() - CHUNK_HEADER_LEN) * MAX_CHUNKS as usize
+        (self.as_usize() - ChunkHeader::LEN) * ChunkHeader::MAX_COUNT as usize
     }
 }
 
@@ -248,9 +248,9 @@ impl<I: MessageIdSource> Chunker<I> {
         if payload.len() <= self.size.as_usize() {
             return Ok(Datagrams { rest: Some(payload), chunked: None });
         }
-        let share = self.size.as_usize() - CHUNK_HEADER_LEN;
+        let share = self.size.as_usize() - ChunkHeader::LEN;
         let count = match u8::try_from(payload.len().div_ceil(share)) {
-            Ok(count) if count <= MAX_CHUNKS => count,
+            Ok(count) if count <= ChunkHeader::MAX_COUNT => count,
             _ => return Err(PayloadTooLarge { len: payload.len(), max: self.size.max_payload() }),
         };
         let header = ChunkHeader { id: self.ids.next_id(), sequence_number: 0, sequence_count: count };
@@ -303,13 +303,13 @@ impl fmt::Debug for Datagrams<'_> {
 /// A datagram: the header and payload of a chunk, or a whole payload without a header.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Datagram<'p> {
-    header: Option<[u8; CHUNK_HEADER_LEN]>,
+    header: Option<[u8; ChunkHeader::LEN]>,
     payload: &'p [u8],
 }
 
 impl<'p> Datagram<'p> {
     /// Returns the header if this is a chunk.
-    pub fn header(&self) -> Option<&[u8; CHUNK_HEADER_LEN]> {
+    pub fn header(&self) -> Option<&[u8; ChunkHeader::LEN]> {
         self.header.as_ref()
     }
 
@@ -353,7 +353,13 @@ pub struct PayloadTooLarge {
 
 impl fmt::Display for PayloadTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload has {} bytes, but {MAX_CHUNKS} chunks hold at most {}", self.len, self.max)
+        write!(
+            f,
+            "the payload has {} bytes, but {} chunks hold at most {}",
+            self.len,
+            ChunkHeader::MAX_COUNT,
+            self.max
+        )
     }
 }
 
