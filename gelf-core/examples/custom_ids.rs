@@ -1,8 +1,8 @@
 //! A custom source of message ids: a counter behind the number of a node, to find the chunks of a message in
 //! a capture. Use it only if no attacker can send to the receiver, since such ids are predictable.
 
-use gelf_core::DatagramSize;
-use gelf_core::wire::{Chunker, MessageId, MessageIdSource, PayloadTooLarge};
+use gelf_core::wire::{Chunker, MessageId, MessageIdSource};
+use gelf_core::{DatagramSize, MessageTooLarge};
 
 struct Numbered {
     node: u32,
@@ -17,7 +17,7 @@ impl MessageIdSource for Numbered {
     }
 }
 
-fn main() -> Result<(), PayloadTooLarge> {
+fn main() -> Result<(), MessageTooLarge> {
     let mut chunker = Chunker::with_ids(DatagramSize::WAN, Numbered { node: 7, next: 0 });
     for datagram in chunker.split(&[b'x'; 4000])? {
         println!("{} bytes, header {:02x?}", datagram.len(), datagram.header());

@@ -15,8 +15,7 @@ mod inflate;
 mod reassemble;
 
 pub use chunk::{
-    ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId, MessageIdSource, PayloadTooLarge,
-    RandomIds,
+    ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId, MessageIdSource, RandomIds,
 };
 pub use compress::Compressor;
 pub use decompress::{Decompressor, Inflated};

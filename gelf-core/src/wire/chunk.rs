@@ -8,6 +8,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::too_large::MessageTooLarge;
+
 /// The id that all chunks of a message have in common.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MessageId(pub [u8; 8]);
@@ -213,7 +215,7 @@ impl Default for DatagramSize {
 /// assert_eq!(chunker.split(&[b'a'; 1420])?.len(), 1);
 /// let sizes: Vec<_> = chunker.split(&[b'a'; 1421])?.map(|datagram| datagram.len()).collect();
 /// assert_eq!(sizes, [1420, 25]);
-/// # Ok::<(), gelf_core::wire::PayloadTooLarge>(())
+/// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Chunker<I = RandomIds> {
@@ -243,15 +245,15 @@ impl<I: MessageIdSource> Chunker<I> {
     /// in order. Nothing is copied.
     ///
     /// # Errors
-    /// [`PayloadTooLarge`] if the payload needs more than 128 chunks; then no datagram is returned.
-    pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, PayloadTooLarge> {
+    /// [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks; then no datagram is returned.
+    pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, MessageTooLarge> {
         if payload.len() <= self.size.as_usize() {
             return Ok(Datagrams { rest: Some(payload), chunked: None });
         }
         let share = self.size.as_usize() - ChunkHeader::LEN;
         let count = match u8::try_from(payload.len().div_ceil(share)) {
             Ok(count) if count <= ChunkHeader::MAX_COUNT => count,
-            _ => return Err(PayloadTooLarge { len: payload.len(), max: self.size.max_payload() }),
+            _ => return Err(MessageTooLarge::Payload { len: payload.len(), max: self.size.max_payload() }),
         };
         let header = ChunkHeader { id: self.ids.next_id(), sequence_number: 0, sequence_count: count };
         Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
@@ -341,30 +343,6 @@ impl fmt::Debug for Datagram<'_> {
     }
 }
 
-/// The error for a payload that is too large for 128 chunks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct PayloadTooLarge {
-    /// The length in bytes.
-    pub len: usize,
-    /// The maximum length in bytes.
-    pub max: usize,
-}
-
-impl fmt::Display for PayloadTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the payload has {} bytes, but {} chunks hold at most {}",
-            self.len,
-            ChunkHeader::MAX_COUNT,
-            self.max
-        )
-    }
-}
-
-impl std::error::Error for PayloadTooLarge {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,7 +375,10 @@ mod tests {
         let chunks: Vec<_> = chunker.split(&payload[..180_224]).unwrap().collect();
         assert_eq!(chunks.len(), 128);
         assert!(chunks.iter().all(|chunk| chunk.header().unwrap()[11] == 0x80));
-        assert_eq!(chunker.split(&payload).unwrap_err(), PayloadTooLarge { len: 180_225, max: 180_224 });
+        assert_eq!(
+            chunker.split(&payload).unwrap_err(),
+            MessageTooLarge::Payload { len: 180_225, max: 180_224 }
+        );
         let far_too_large = vec![0; 2_850_000];
         assert!(chunker.split(&far_too_large).is_err());
     }
@@ -461,7 +442,7 @@ mod tests {
             match Chunker::new(size).split(&payload) {
                 Err(error) => {
                     prop_assert!(len > size.max_payload());
-                    prop_assert_eq!(error, PayloadTooLarge { len, max: size.max_payload() });
+                    prop_assert_eq!(error, MessageTooLarge::Payload { len, max: size.max_payload() });
                 }
                 Ok(datagrams) => {
                     let count = datagrams.len();

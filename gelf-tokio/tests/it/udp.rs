@@ -87,8 +87,8 @@ async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
 
         let too_long = &text[..longest.len() + 1];
         match sender.send(&Message::new("h", too_long)).await {
-            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload(error))) => {
-                assert_eq!((error.len, error.max), (128 * share + 1, 128 * share));
+            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload { len, max })) => {
+                assert_eq!((len, max), (128 * share + 1, 128 * share));
             }
             other => panic!("{other:?}"),
         }
