@@ -14,9 +14,7 @@ pub(crate) mod frame;
 mod inflate;
 mod reassemble;
 
-pub use chunk::{
-    ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId, MessageIdSource, RandomIds,
-};
+pub use chunk::{ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId};
 pub use compress::Compressor;
 pub use decompress::{Decompressor, Inflated};
 pub use encoding::Encoding;

@@ -21,39 +21,6 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// A source of message ids for a [`Chunker`].
-pub trait MessageIdSource {
-    /// Returns an id that no other message of any sender has had within the last seconds.
-    fn next_id(&mut self) -> MessageId;
-}
-
-/// Random ids that cannot be predicted outside of the process: SipHash of a counter, with keys from the
-/// operating system.
-///
-/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
-/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
-/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
-///
-/// Ids made from the clock and the host's name, as the specification proposes, have collided in several
-/// libraries, and the messages were lost.
-#[derive(Clone, Debug, Default)]
-pub struct RandomIds {
-    keys: RandomState,
-    counter: u64,
-}
-
-impl MessageIdSource for RandomIds {
-    fn next_id(&mut self) -> MessageId {
-        self.counter = self.counter.wrapping_add(1);
-        let mut rest = self.keys.hash_one(self.counter);
-        MessageId([(); 8].map(|()| {
-            let byte = 100 + (rest % 156) as u8;
-            rest /= 156;
-            byte
-        }))
-    }
-}
-
 /// The header of a chunk. The sequence number is less than the sequence count, which is 1 to 128.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ChunkHeader {
@@ -217,23 +184,26 @@ impl Default for DatagramSize {
 /// assert_eq!(sizes, [1420, 25]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
+///
+/// # Message ids
+///
+/// [`split`](Self::split) gives each chunked message a random id that cannot be predicted outside of the
+/// process: SipHash of a counter, with keys from the operating system. Ids made from the clock and the host's
+/// name, as the specification proposes, have collided in several libraries, and the messages were lost.
+///
+/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
+/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
+/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
 #[derive(Clone, Debug)]
-pub struct Chunker<I = RandomIds> {
+pub struct Chunker {
     size: DatagramSize,
-    ids: I,
+    ids: RandomIds,
 }
 
 impl Chunker {
-    /// Creates a chunker for datagrams of up to `size`, with random ids.
+    /// Creates a chunker for datagrams of up to `size`.
     pub fn new(size: DatagramSize) -> Self {
-        Self::with_ids(size, RandomIds::default())
-    }
-}
-
-impl<I: MessageIdSource> Chunker<I> {
-    /// Creates a chunker for datagrams of up to `size`, with ids from `ids`.
-    pub fn with_ids(size: DatagramSize, ids: I) -> Self {
-        Self { size, ids }
+        Self { size, ids: RandomIds::default() }
     }
 
     /// Returns the maximum size of a datagram.
@@ -242,21 +212,61 @@ impl<I: MessageIdSource> Chunker<I> {
     }
 
     /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks
-    /// in order. Nothing is copied.
+    /// in order, with a random id. Nothing is copied.
     ///
     /// # Errors
     /// [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks; then no datagram is returned.
     pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, MessageTooLarge> {
-        if payload.len() <= self.size.as_usize() {
-            return Ok(Datagrams { rest: Some(payload), chunked: None });
-        }
-        let share = self.size.as_usize() - ChunkHeader::LEN;
-        let count = match u8::try_from(payload.len().div_ceil(share)) {
-            Ok(count) if count <= ChunkHeader::MAX_COUNT => count,
-            _ => return Err(MessageTooLarge::Payload { len: payload.len(), max: self.size.max_payload() }),
-        };
-        let header = ChunkHeader { id: self.ids.next_id(), sequence_number: 0, sequence_count: count };
-        Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
+        datagrams(payload, self.size, || self.ids.next_id())
+    }
+
+    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with this id. No
+    /// other message of any sender must have the id within the next seconds.
+    ///
+    /// # Errors
+    /// As [`split`](Self::split).
+    pub fn split_with_id<'p>(
+        &self,
+        payload: &'p [u8],
+        id: MessageId,
+    ) -> Result<Datagrams<'p>, MessageTooLarge> {
+        datagrams(payload, self.size, || id)
+    }
+}
+
+fn datagrams(
+    payload: &[u8],
+    size: DatagramSize,
+    id: impl FnOnce() -> MessageId,
+) -> Result<Datagrams<'_>, MessageTooLarge> {
+    if payload.len() <= size.as_usize() {
+        return Ok(Datagrams { rest: Some(payload), chunked: None });
+    }
+    let share = size.as_usize() - ChunkHeader::LEN;
+    let count = match u8::try_from(payload.len().div_ceil(share)) {
+        Ok(count) if count <= ChunkHeader::MAX_COUNT => count,
+        _ => return Err(MessageTooLarge::Payload { len: payload.len(), max: size.max_payload() }),
+    };
+    let header = ChunkHeader { id: id(), sequence_number: 0, sequence_count: count };
+    Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
+}
+
+/// A generator of random ids; see [`Chunker`].
+#[derive(Clone, Debug, Default)]
+struct RandomIds {
+    keys: RandomState,
+    counter: u64,
+}
+
+impl RandomIds {
+    fn next_id(&mut self) -> MessageId {
+        self.counter = self.counter.wrapping_add(1);
+        let mut rest = self.keys.hash_one(self.counter);
+        MessageId([(); 8].map(|()| {
+            let byte = 100 + (rest % 156) as u8;
+            rest /= 156;
+            byte
+        }))
     }
 }
 
@@ -414,6 +424,16 @@ mod tests {
     fn an_empty_chunk_is_a_chunk() {
         let (header, payload) = ChunkHeader::parse(&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3]).unwrap();
         assert_eq!((header.sequence_number(), header.sequence_count(), payload), (2, 3, &[][..]));
+    }
+
+    #[test]
+    fn an_id_of_the_caller_is_in_each_chunk() {
+        let id = MessageId(*b"the id !");
+        let chunker = Chunker::new(DatagramSize::WAN);
+        let mut chunks = chunker.split_with_id(&[b'a'; 3000], id).unwrap();
+        assert_eq!(chunks.len(), 3);
+        assert!(chunks.all(|chunk| chunk.header().unwrap()[2..10] == id.0));
+        assert_eq!(chunker.split_with_id(b"whole", id).unwrap().next().unwrap().header(), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use bytes::BytesMut;
 
-use super::chunk::{Chunker, DatagramSize, Datagrams, MessageIdSource, RandomIds};
+use super::chunk::{Chunker, DatagramSize, Datagrams};
 use super::compress::{Compression, Compressor};
 use crate::encode::{Encoder, Fit};
 use crate::message::Message;
@@ -54,10 +54,10 @@ pub enum Overflow {
 /// assert_eq!(sizes, [1420, 1420, 1420, 839]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
-pub struct DatagramWriter<I = RandomIds> {
+pub struct DatagramWriter {
     encoder: Encoder,
     compressor: Compressor,
-    chunker: Chunker<I>,
+    chunker: Chunker,
     overflow: Overflow,
     payload: BytesMut,
 }
@@ -76,17 +76,10 @@ pub struct Written<'a> {
 impl DatagramWriter {
     /// Creates a writer of compressed datagrams of up to `size` bytes.
     pub fn new(compression: Compression, size: DatagramSize) -> Self {
-        Self::with_parts(Compressor::new(compression), Chunker::new(size))
-    }
-}
-
-impl<I: MessageIdSource> DatagramWriter<I> {
-    /// Creates a writer with its own compressor and chunker.
-    pub fn with_parts(compressor: Compressor, chunker: Chunker<I>) -> Self {
         Self {
             encoder: Encoder::new(),
-            compressor,
-            chunker,
+            compressor: Compressor::new(compression),
+            chunker: Chunker::new(size),
             overflow: Overflow::Error,
             payload: BytesMut::new(),
         }
@@ -172,7 +165,7 @@ impl<I: MessageIdSource> DatagramWriter<I> {
 }
 
 /// Omits the last payload.
-impl<I> fmt::Debug for DatagramWriter<I> {
+impl fmt::Debug for DatagramWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatagramWriter")
             .field("encoder", &self.encoder)
