@@ -19,7 +19,4 @@ pub use compress::Compressor;
 pub use decompress::{Decompressor, Inflated};
 pub use encoding::Encoding;
 pub use inflate::{DecompressError, InflateFormat, Inflater};
-pub use reassemble::{
-    Dropped, OnConflict, Progress, Reassembler, ReassemblyDropReason, ReassemblyError, ReassemblyLimits,
-    ReassemblyStats,
-};
+pub use reassemble::{Dropped, Reassembler, ReassemblyDropReason, ReassemblyLimits, ReassemblyStats};

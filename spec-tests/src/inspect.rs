@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use gelf_core::{
     DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Framer, Message,
-    wire::{ChunkHeader, Encoding, InvalidChunk, ReassemblyError},
+    wire::{ChunkHeader, Encoding, InvalidChunk},
 };
 
 use crate::names;
@@ -168,8 +168,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 inspection.payload = Some(payload.to_vec());
             }
             // Chunk headers are checked above, counts below.
-            Err(gelf_core::DatagramError::Chunk(_))
-            | Err(gelf_core::DatagramError::Reassembly(ReassemblyError::CountMismatch { .. })) => {}
+            Err(gelf_core::DatagramError::Chunk(_)) => {}
             Err(error) => {
                 inspection.note(
                     "R13",

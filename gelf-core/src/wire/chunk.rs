@@ -82,10 +82,18 @@ impl ChunkHeader {
     }
 }
 
-/// The reason why a datagram is not a chunk.
+/// The reason why a datagram is not a chunk, or does not belong to the chunks of its message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidChunk {
+    /// The sequence count differs from the count in the earlier chunks of the message; see
+    /// [`Reassembler`](super::Reassembler).
+    CountMismatch {
+        /// The sequence count of the first chunk.
+        expected: u8,
+        /// The sequence count of this chunk.
+        found: u8,
+    },
     /// The sequence count is more than 128.
     CountTooLarge {
         /// The sequence count.
@@ -112,6 +120,9 @@ pub enum InvalidChunk {
 impl fmt::Display for InvalidChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CountMismatch { expected, found } => {
+                write!(f, "the chunk's sequence count is {found}, but earlier chunks have {expected}")
+            }
             Self::CountTooLarge { count } => {
                 write!(f, "the chunk's sequence count is {count}, more than {}", ChunkHeader::MAX_COUNT)
             }
