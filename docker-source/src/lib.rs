@@ -26,7 +26,7 @@ mod supervise;
 mod timing;
 
 pub use container::Container;
-pub use engine::{ApiVersion, EngineAddress, EngineError, InvalidApiVersion, InvalidEngineAddress};
+pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
 pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
