@@ -32,5 +32,5 @@ pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use record::Record;
 pub use source::{Source, SourceBuilder};
-pub use stats::{ContainerCounts, LineCounts, Stats, StatsSnapshot};
+pub use stats::{LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;
