@@ -145,7 +145,8 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts; `dst` is not changed.
+    /// [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts; `dst` is not
+    /// changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,
@@ -225,7 +226,7 @@ impl fmt::Display for Message<'_> {
     }
 }
 
-/// Whether a message was sent whole; see [`Encoder::encode_within`].
+/// The completeness of an encoded message; see [`Encoder::encode_within`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "a message is either whole or not")]
 #[must_use = "the truncated text is lost"]

@@ -362,8 +362,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation mark
-    /// or backslash. Text with one such character may have millions, so they are counted at once.
+    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation
+    /// mark or backslash. Text with one such character may have millions, so they are counted at once.
     #[cold]
     fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();

@@ -21,8 +21,8 @@ pub(super) struct Members<'a, 'n> {
     stand_ins: Vec<StandIn<'a>>,
 }
 
-/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can supersede
-/// it, and a `message` may be needed as the short message, as in Graylog.
+/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can
+/// supersede it, and a `message` may be needed as the short message, as in Graylog.
 struct StandIn<'a> {
     name: &'static str,
     value: Json<'a>,
@@ -401,8 +401,8 @@ fn text<'a>(
     }
 }
 
-/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date. Returns the value
-/// if it cannot be read, unless it is null or blank.
+/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date. Returns the
+/// value if it cannot be read, unless it is null or blank.
 fn timestamp<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,

@@ -120,8 +120,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     ///
     /// # Errors
     /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the error,
-    /// and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
+    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the
+    /// error, and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,
         now: Instant,

@@ -69,7 +69,7 @@ pub struct Written<'a> {
     /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by
     /// it.
     pub datagrams: Datagrams<'a>,
-    /// Whether the message was truncated.
+    /// The completeness of the message: whole or truncated.
     pub fit: Fit,
 }
 

@@ -52,8 +52,8 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 /// not go back.
 ///
 /// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more
-/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same holds
-/// among the messages of a source that is at its limit.
+/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same
+/// holds among the messages of a source that is at its limit.
 ///
 /// ```
 /// use std::time::Instant;
@@ -194,8 +194,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// completes; `None` if chunks are missing or this chunk had arrived before.
     ///
     /// # Errors
-    /// [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its message, which
-    /// is not changed.
+    /// [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its message,
+    /// which is not changed.
     pub fn handle_chunk<'a>(
         &'a mut self,
         now: Instant,

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::wire::chunk::{ChunkHeader, MessageId};
 
-/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors again.
+/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors
+/// again.
 const MAX_MESSAGES: usize = 64;
 
 /// The messages whose first chunk has been refused, the oldest first.

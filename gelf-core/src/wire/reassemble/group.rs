@@ -50,8 +50,8 @@ impl Group {
         self.list.remove(self.kind, slot, slots);
     }
 
-    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise the
-    /// oldest of all.
+    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise
+    /// the oldest of all.
     pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
