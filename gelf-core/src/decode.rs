@@ -228,7 +228,7 @@ fn corrected(payload: &[u8]) -> String {
             break;
         }
         text.push(char::REPLACEMENT_CHARACTER);
-        // Invalid bytes come together, with a few valid ones in between.
+        // Invalid bytes often follow one another, with a few valid ones in between.
         let mut valid = 0;
         while let [byte, tail @ ..] = rest {
             match byte {
@@ -236,7 +236,7 @@ fn corrected(payload: &[u8]) -> String {
                     valid += 1;
                     text.push(char::from(*byte));
                 }
-                // These begin no character.
+                // These bytes cannot begin a character.
                 0x80..0xc2 | 0xf5.. => {
                     valid = 0;
                     text.push(char::REPLACEMENT_CHARACTER);

@@ -36,7 +36,7 @@ enum AsField {
     New,
     /// One precedes it, which it replaces.
     Repeated,
-    /// One follows it, and counts in its place.
+    /// One follows it, and replaces it.
     Superseded,
 }
 
@@ -401,8 +401,8 @@ fn text<'a>(
     }
 }
 
-/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date. Returns the
-/// value if it cannot be read, unless it is null or blank.
+/// Converts a number of seconds; in lenient mode, also a number in quotes or a date. Any other value is the
+/// second result, unless it is null or blank.
 fn timestamp<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
@@ -427,7 +427,7 @@ fn timestamp<'a>(
     Ok((read.ok(), Some(value).filter(|value| read.is_err() && !is_empty(value))))
 }
 
-/// Converts a severity. Returns the value if it is none, unless it is null or blank.
+/// Converts a severity. Any other value is the second result, unless it is null or blank.
 fn level<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,

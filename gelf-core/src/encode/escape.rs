@@ -70,7 +70,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
         room = put(room, *word, clean);
         text = &text[clean..];
         long = run_from - text.len() >= 32;
-        // Escapes come together: a line feed and the tab of the next line.
+        // Escapes often follow one another, such as a line feed and the tab of the next line.
         while let Some((byte, rest)) = text.split_first() {
             if !needs_escape(*byte) || room.len() < 8 {
                 break;
@@ -286,7 +286,7 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
         let Some((short, tail)) = short_escape(rest) else { break };
         room = put(room, [short], 1);
         rest = tail;
-        // Escapes come together: a line feed and the tab of the next line.
+        // Escapes often follow one another, such as a line feed and the tab of the next line.
         while let Some((short, tail)) = short_escape(rest) {
             if room.len() < SLACK {
                 break;

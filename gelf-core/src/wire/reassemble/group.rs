@@ -56,8 +56,8 @@ impl Group {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
 
-    /// Finds the oldest message with one chunk. Each message with several chunks is passed only once, since
-    /// no message becomes younger or loses a chunk.
+    /// Finds the oldest message with one chunk. The search skips each message with several chunks only once,
+    /// since no message becomes younger or loses a chunk.
     fn oldest_single<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         while let Some(slot) = self.oldest_single {
             let place = slots.get(slot);
