@@ -29,7 +29,7 @@ mod supervise;
 mod timing;
 
 pub use container::Container;
-pub use engine::{ApiVersion, EngineAddress, EngineError, InvalidApiVersion, InvalidEngineAddress};
+pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
 pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
@@ -38,5 +38,5 @@ pub use progress::{Progress, Ticket};
 pub use record::Record;
 pub use source::{Source, SourceBuilder};
 pub use start::Start;
-pub use stats::{ContainerCounts, LineCounts, Stats, StatsSnapshot};
+pub use stats::{LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use gelf_core::{
     DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Framer, Message,
-    wire::{ChunkHeader, Encoding, InvalidChunk, ReassemblyError},
+    wire::{ChunkHeader, Encoding, InvalidChunk},
 };
 
 use crate::names;
@@ -145,7 +145,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.note("R39", "DatagramSize", Severity::Odd, text);
         }
-        if datagram.starts_with(&gelf_core::wire::CHUNK_MAGIC) {
+        if datagram.starts_with(&ChunkHeader::MAGIC) {
             match ChunkHeader::parse(datagram) {
                 Ok((header, payload)) => chunks.push((header, payload.len())),
                 Err(error) => {
@@ -168,8 +168,7 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 inspection.payload = Some(payload.to_vec());
             }
             // Chunk headers are checked above, counts below.
-            Err(gelf_core::DatagramError::Chunk(_))
-            | Err(gelf_core::DatagramError::Reassembly(ReassemblyError::CountMismatch { .. })) => {}
+            Err(gelf_core::DatagramError::Chunk(_)) => {}
             Err(error) => {
                 inspection.note(
                     "R13",

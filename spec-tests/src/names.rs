@@ -2,7 +2,7 @@
 
 use gelf_core::{
     DatagramDeviation, DatagramError, DecodeErrorKind, DeviationKind, Member,
-    wire::{DecompressError, InvalidChunk, ReassemblyError},
+    wire::{DecompressError, InvalidChunk},
 };
 
 pub(crate) fn of_deviation(kind: DeviationKind) -> String {
@@ -36,6 +36,7 @@ pub(crate) fn of_decode_error(kind: DecodeErrorKind) -> String {
 
 pub(crate) fn of_chunk_error(error: InvalidChunk) -> &'static str {
     match error {
+        InvalidChunk::CountMismatch { .. } => "ChunkCountMismatch",
         InvalidChunk::CountTooLarge { .. } => "ChunkCountTooLarge",
         InvalidChunk::CountZero => "ChunkCountZero",
         InvalidChunk::HeaderTruncated { .. } => "ChunkHeaderTruncated",
@@ -57,7 +58,6 @@ pub(crate) fn of_datagram_error(error: DatagramError) -> String {
         DatagramError::Empty => "EmptyDatagram",
         DatagramError::EmptyPayload => "EmptyPayload",
         DatagramError::NestedChunk => "NestedChunk",
-        DatagramError::Reassembly(ReassemblyError::CountMismatch { .. }) => "ChunkCountMismatch",
         DatagramError::UnknownMagic => "UnknownMagic",
         other => return format!("{other:?}"),
     }

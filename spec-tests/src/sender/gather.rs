@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gelf_core::wire::{CHUNK_MAGIC, ChunkHeader};
+use gelf_core::wire::ChunkHeader;
 
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};
@@ -66,7 +66,7 @@ impl Gatherer {
     /// Adds a datagram. Returns the messages that it completes.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
-        if !datagram.starts_with(&CHUNK_MAGIC) {
+        if !datagram.starts_with(&ChunkHeader::MAGIC) {
             return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), true)];
         }
         let id = datagram.get(2..10).and_then(|id| <[u8; 8]>::try_from(id).ok());

@@ -204,7 +204,7 @@ impl<'r> Tally<'r> {
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
             if judged.transport == Transport::Udp {
-                let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::wire::CHUNK_MAGIC);
+                let is_chunk = |part: &&Vec<u8>| part.starts_with(&ChunkHeader::MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
             }
         }
@@ -260,7 +260,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         return violation.excerpt.clone();
     }
     let shown = match violation.name.as_str() {
-        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == gelf_core::wire::CHUNK_HEADER_LEN),
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == ChunkHeader::LEN),
         _ => judged.parts.first(),
     };
     let Some(shown) = shown else { return String::new() };
@@ -289,7 +289,7 @@ fn compression(parts: &[Vec<u8>]) -> &'static str {
     let first = chunks.find(|(header, _)| header.sequence_number() == 0);
     let head: &[u8] = match (first, parts.first()) {
         (Some((_, payload)), _) => payload,
-        (None, Some(part)) if !part.starts_with(&gelf_core::wire::CHUNK_MAGIC) => part,
+        (None, Some(part)) if !part.starts_with(&ChunkHeader::MAGIC) => part,
         _ => return "unknown",
     };
     encoding_word(head)
