@@ -62,7 +62,7 @@ fn answer(request: Request<'_>) -> Result<Answer, String> {
     match input {
         Input::Payload(recipe) => {
             let mut answer = Answer::default();
-            decode(mode, &bytes(recipe)?, &mut answer);
+            decode(mode, &recipe.bytes()?, &mut answer);
             Ok(answer)
         }
         Input::Datagrams(steps) => datagrams(mode, limits, steps),
@@ -71,10 +71,6 @@ fn answer(request: Request<'_>) -> Result<Answer, String> {
         Input::Chunk(request) => chunk(request),
         Input::Http(_) => Err("gelf-core has no sockets".to_owned()),
     }
-}
-
-fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
-    recipe.bytes().map_err(|error| error.to_string())
 }
 
 fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
@@ -131,7 +127,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
         let before = reader.stats();
         match &step.datagram {
             None => reader.reassembler_mut().handle_timeout(now),
-            Some(datagram) => match reader.read(now, step.from.clone(), &bytes(datagram)?) {
+            Some(datagram) => match reader.read(now, step.from.clone(), &datagram.bytes()?) {
                 Ok(None) => {}
                 Ok(Some(payload)) => decode(mode, payload, &mut answer),
                 Err(error) => answer.errors.push(names::of_datagram_error(error)),
@@ -169,7 +165,7 @@ fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, Strin
     let mut buffer = BytesMut::new();
     let mut answer = Answer::default();
     for piece in pieces {
-        buffer.extend_from_slice(&bytes(piece)?);
+        buffer.extend_from_slice(&piece.bytes()?);
         while let Some(frame) = framer.next_frame(&mut buffer) {
             match frame {
                 Ok(frame) => decode(mode, &frame, &mut answer),
@@ -253,7 +249,7 @@ pub(crate) fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str
 
 fn chunk(request: &ChunkRequest) -> Result<Answer, String> {
     let mut answer = Answer::default();
-    cut(request.datagram_size, &bytes(&request.payload)?, &mut answer)?;
+    cut(request.datagram_size, &request.payload.bytes()?, &mut answer)?;
     Ok(answer)
 }
 

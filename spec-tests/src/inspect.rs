@@ -16,7 +16,6 @@ pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 
 /// A broken rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
 pub struct Violation {
     /// The rule, from the table in `vectors/README.md`.
     pub rule: &'static str,
@@ -32,7 +31,6 @@ pub struct Violation {
 
 /// Severity of a violation.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Severity {
     /// Allowed by the specification, but refused by a known receiver, or wasteful.
     Odd,
@@ -63,7 +61,6 @@ impl fmt::Display for Violation {
 
 /// Result of inspecting the bytes of one message.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Inspection {
     /// The payload, reassembled and inflated, if possible.
     pub payload: Option<Vec<u8>>,

@@ -18,7 +18,6 @@ use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "reports match on each")]
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
@@ -124,11 +123,6 @@ fn is_invented(difference: &Difference) -> bool {
 /// A verdict with its differences, or the reason why the vector itself is malformed.
 type Judgement = Result<(Verdict, Vec<Difference>), String>;
 
-/// Returns the bytes of a recipe in a vector.
-fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
-    recipe.bytes().map_err(|error| error.to_string())
-}
-
 /// Judges the messages that a receiver delivered.
 fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Observed) -> Judgement {
     let modes: &[Mode] = match &mode {
@@ -150,7 +144,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     };
     let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
     if let Some(Input::Payload(payload)) = vector.input() {
-        reduce_unchanged(&mut differences, &bytes(payload)?);
+        reduce_unchanged(&mut differences, &payload.bytes()?);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences
@@ -275,7 +269,7 @@ fn compare_with_request(
     inspection: &Inspection,
 ) -> Result<Vec<Difference>, String> {
     let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
-    let payload = bytes(payload)?;
+    let payload = payload.bytes()?;
     let wanted = Decoder::lenient().decode(&payload).map(|decoded| text_of(&decoded.message));
     let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
     let mut found = match inspection.message() {
@@ -330,7 +324,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
         }
         _ => return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")])),
     };
-    let wanted = expected.payload.as_ref().map(bytes).transpose()?;
+    let wanted = expected.payload.as_ref().map(Recipe::bytes).transpose()?;
     let inspection = inspect::cut(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
@@ -370,7 +364,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(&bytes(payload)?), &reassemble(&answer.sent, is_stream));
+        compare("payload", &readable(&payload.bytes()?), &reassemble(&answer.sent, is_stream));
     }
     Ok(differences)
 }

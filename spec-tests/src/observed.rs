@@ -11,7 +11,6 @@ use crate::vector::{Afterwards, FieldValue, MessageText};
 
 /// Result of a subject that does not know the names of the vectors.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Observed {
     /// Delivered messages, in order.
     pub messages: Vec<ObservedMessage>,
@@ -27,7 +26,6 @@ pub struct Observed {
 
 /// Answers of a receiver to HTTP requests, and the state of the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Answered {
     /// Answer to each request.
     pub answers: Vec<ObservedAnswer>,
@@ -39,7 +37,6 @@ pub struct Answered {
 
 /// An answer, or the event that occurred in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum ObservedAnswer {
     /// A status and the length of the body.
     Status(u16, usize),
@@ -64,7 +61,6 @@ impl fmt::Display for ObservedAnswer {
 
 /// Bytes that a subject sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Sent {
     /// UDP datagrams.
     Datagrams(Vec<Vec<u8>>),
@@ -76,25 +72,18 @@ pub enum Sent {
 
 /// A message as a subject decoded it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[non_exhaustive]
 pub struct ObservedMessage {
     /// The member `version`, if the subject keeps it.
-    #[serde(default)]
     pub version: Option<JsonText>,
     /// The member `host`.
-    #[serde(default)]
     pub host: Option<JsonText>,
     /// The member `short_message`.
-    #[serde(default)]
     pub short_message: Option<JsonText>,
     /// The member `full_message`.
-    #[serde(default)]
     pub full_message: Option<JsonText>,
     /// The member `timestamp`.
-    #[serde(default)]
     pub timestamp: Option<JsonText>,
     /// The member `level`.
-    #[serde(default)]
     pub level: Option<JsonText>,
     /// Additional fields, names without the underscore.
     #[serde(default)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::observed::{Observed, ObservedMessage, Sent};
-use crate::recipe::hex;
+use crate::recipe::{Recipe, hex};
 use crate::subject::{Description, Reply, Request};
 use crate::text::shortened;
 use crate::vector::{FieldValue, Input, MessageText, Mode, SendRequest};
@@ -93,14 +93,13 @@ struct MessageLine<'r> {
 
 /// Returns the request as a line, or the reason why the subject does not support it.
 pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
-    let bytes = |recipe: &crate::recipe::Recipe| recipe.bytes().map_err(|error| error.to_string());
     let id = request.id;
     if request.limits != Default::default() && !of.can("limits") {
         return Ok(Err("its limits cannot be set".to_owned()));
     }
     let line = match request.input {
         Input::Payload(payload) => {
-            let payload = bytes(payload)?;
+            let payload = payload.bytes()?;
             let (transport, payload) = if of.can("payload") {
                 ("payload", payload)
             } else if of.can("datagrams") {
@@ -126,7 +125,8 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
             }
             let mut lines = Vec::new();
             for step in steps {
-                let hex = step.datagram.as_ref().map(&bytes).transpose()?.map(|datagram| hex(&datagram));
+                let hex =
+                    step.datagram.as_ref().map(Recipe::bytes).transpose()?.map(|datagram| hex(&datagram));
                 let from = hex.is_some().then_some(step.from.as_str());
                 lines.push(StepLine { from, at: Some(step.at), hex, end: None });
             }
@@ -138,7 +138,7 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
         Input::Stream(pieces) => {
             let mut steps = Vec::new();
             for piece in pieces {
-                steps.push(StepLine { hex: Some(hex(&bytes(piece)?)), ..Default::default() });
+                steps.push(StepLine { hex: Some(hex(&piece.bytes()?)), ..Default::default() });
             }
             steps.push(StepLine { end: Some(true), ..Default::default() });
             receive(request, "tcp", steps)
@@ -157,7 +157,7 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
         Input::Http(_) => return Ok(Err("the subject protocol has no HTTP".to_owned())),
         Input::Chunk(_) if !of.can("chunk") => return Ok(Err("it does not cut payloads".to_owned())),
         Input::Chunk(chunk) => {
-            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&bytes(&chunk.payload)?) }
+            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&chunk.payload.bytes()?) }
         }
     };
     serde_json::to_string(&line).map(Ok).map_err(|error| error.to_string())
@@ -200,17 +200,11 @@ struct AnswerLine {
     messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
-    #[serde(default)]
     pending: Option<usize>,
-    #[serde(default)]
     crashed: Option<String>,
-    #[serde(default)]
     unsupported: Option<String>,
-    #[serde(default)]
     datagrams: Option<Vec<String>>,
-    #[serde(default)]
     stream: Option<String>,
-    #[serde(default)]
     error: Option<ErrorLine>,
 }
 

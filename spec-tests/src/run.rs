@@ -8,7 +8,6 @@ use crate::vector::{Input, Mode, Topic, Vector};
 
 /// Result of one vector in one mode.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Outcome {
     /// Id of the vector.
     pub id: String,
@@ -33,7 +32,6 @@ impl Outcome {
 
 /// Results of all vectors.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Results {
     /// Description of the subject.
     pub subject: Description,
@@ -62,7 +60,6 @@ impl Results {
 
 /// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct Selection<'s> {
     /// Only vectors whose id or topic contains this text.
     pub filter: Option<&'s str>,

@@ -52,11 +52,9 @@ enum Line {
 
 #[derive(Deserialize)]
 struct StepLine {
-    #[serde(default)]
     from: Option<String>,
     #[serde(default)]
     at: f64,
-    #[serde(default)]
     hex: Option<String>,
     #[serde(default)]
     end: bool,
@@ -71,14 +69,10 @@ struct WithMessage {
 
 #[derive(Deserialize)]
 struct MessageLine {
-    #[serde(default)]
     host: Option<String>,
     short_message: String,
-    #[serde(default)]
     full_message: Option<String>,
-    #[serde(default)]
     timestamp: Option<JsonText>,
-    #[serde(default)]
     level: Option<u8>,
     #[serde(default)]
     fields: BTreeMap<String, JsonText>,

@@ -8,7 +8,6 @@ use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
 /// A request to a subject: a vector in a mode.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Request<'v> {
     /// Id of the vector.
     pub id: &'v str,
@@ -29,7 +28,6 @@ impl<'v> Request<'v> {
 
 /// Name and abilities of a subject, as it declares them (`hello` in `PROTOCOL.md`).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Description {
     /// Name.
     pub name: String,
@@ -58,7 +56,6 @@ impl Description {
 
 /// Reply of a subject to a request.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Reply {
     /// Complete result, with the names of the vectors.
     Named(Answer),
@@ -74,7 +71,6 @@ pub enum Reply {
 
 /// Complete result of a request, with the names of the vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Answer {
     /// Delivered messages.
     pub messages: Vec<MessageText>,

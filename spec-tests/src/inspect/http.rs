@@ -18,7 +18,6 @@ const SHOWN_BYTES: usize = 16;
 
 /// Result of inspecting a request.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct HttpInspection {
     /// Violations of the request itself.
     pub violations: Vec<Violation>,

@@ -12,7 +12,6 @@ const EXPLAINED: usize = 5;
 
 /// Whether output is coloured.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Style {
     /// With ANSI colours, for a terminal.
     Coloured,

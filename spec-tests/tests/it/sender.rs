@@ -223,7 +223,11 @@ fn violations_are_counted_by_rule() {
     assert_eq!(said.takes("Logstash"), 5);
     assert_eq!(said.takes("Vector"), 3);
     assert_eq!(said.takes("go-gelf"), 3);
-    assert!(said.text.contains("R7   `level` is a number from 0 to 7"), "{}", said.text);
+    assert!(
+        said.text.contains("R7   `level` is a number that equals an integer from 0 to 7"),
+        "{}",
+        said.text
+    );
 }
 
 #[test]

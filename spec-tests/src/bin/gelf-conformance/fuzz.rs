@@ -57,15 +57,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
     let topics = arguments.vectors.load()?;
-    let mut options = HostileOptions::default();
-    options.seed = arguments.seed;
-    options.cases = match (arguments.cases, arguments.time) {
-        (None, None) => options.cases,
-        (cases, _) => cases,
+    let default = HostileOptions::default();
+    let options = HostileOptions {
+        seed: arguments.seed,
+        cases: if arguments.time.is_none() { arguments.cases.or(default.cases) } else { arguments.cases },
+        time: arguments.time,
+        findings: arguments.findings,
+        crashes_only: arguments.crashes,
+        ..default
     };
-    options.time = arguments.time;
-    options.findings = arguments.findings;
-    options.crashes_only = arguments.crashes;
     let mut start = || subject(&arguments.subject, Duration::from_secs(arguments.timeout));
     let started = Instant::now();
     let shown = std::io::stderr().is_terminal();
