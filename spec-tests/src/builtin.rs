@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gelf_core::{
-    Compression, CompressionLevel, DatagramDeviation, DatagramLimits, DatagramReader, DatagramSize, Decoder,
-    FieldName, Framer, Level, Message, Number, Timestamp, Value, encode,
+    Compression, CompressionLevel, DatagramDeviation, DatagramDeviationCounts, DatagramLimits,
+    DatagramReader, DatagramSize, Decoder, FieldName, Framer, Level, Message, Number, Timestamp, Value,
+    encode,
     wire::{Chunker, Compressor, ReassemblyDropReason},
 };
 
@@ -89,7 +90,8 @@ fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
     }
 }
 
-pub(crate) fn text_of(message: &Message<'_>) -> MessageText {
+/// Converts a message to the types of the vectors.
+pub fn text_of(message: &Message<'_>) -> MessageText {
     MessageText {
         host: message.host().map(str::to_owned),
         short_message: message.short_message().to_owned(),
@@ -134,18 +136,8 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
             },
         }
         let after = reader.stats();
-        for (deviation, count) in [
-            (
-                DatagramDeviation::LegacyHeader,
-                after.deviations.legacy_header - before.deviations.legacy_header,
-            ),
-            (DatagramDeviation::SmallWindow, after.deviations.small_window - before.deviations.small_window),
-            (
-                DatagramDeviation::TrailingData,
-                after.deviations.trailing_data - before.deviations.trailing_data,
-            ),
-        ] {
-            answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation).to_owned()));
+        for (deviation, count) in deviations_since(before.deviations, after.deviations) {
+            answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation)));
         }
         let duplicates = after.reassembly.duplicates - before.reassembly.duplicates;
         answer.events.extend((0..duplicates).map(|_| "Duplicate".to_owned()));
@@ -158,6 +150,18 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
     }
     answer.pending = reader.stats().reassembly.pending;
     Ok(answer)
+}
+
+/// Returns the deviations that a reader has tolerated, with their numbers.
+pub(crate) fn deviations_since(
+    before: DatagramDeviationCounts,
+    after: DatagramDeviationCounts,
+) -> [(DatagramDeviation, u64); 3] {
+    [
+        (DatagramDeviation::LegacyHeader, after.legacy_header - before.legacy_header),
+        (DatagramDeviation::SmallWindow, after.small_window - before.small_window),
+        (DatagramDeviation::TrailingData, after.trailing_data - before.trailing_data),
+    ]
 }
 
 fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, String> {

@@ -32,7 +32,7 @@ pub struct Expectation {
     /// Ids. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
     /// The mode, if the subject has two.
-    mode: Option<String>,
+    mode: Option<Mode>,
     /// Known verdict: `deviates`, `fails`, `crashes` or `no answer`.
     pub verdict: String,
     /// Reason for the verdict.
@@ -43,11 +43,7 @@ pub struct Expectation {
 
 impl Expectation {
     fn covers(&self, id: &str, mode: Option<Mode>) -> bool {
-        let same_mode = match (&self.mode, mode) {
-            (Some(own), Some(mode)) => *own == mode.to_string(),
-            _ => true,
-        };
-        same_mode
+        (self.mode.is_none() || mode.is_none() || self.mode == mode)
             && self.vectors.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(beginning) => id.starts_with(beginning),
                 None => id == pattern,

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use gelf_core::{DatagramReader, Decoder, Framer};
 
+use serde::Serialize;
+
 use crate::builtin::text_of;
 use crate::compare;
 use crate::difference::{Difference, Weight};
@@ -17,7 +19,8 @@ use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
@@ -29,8 +32,10 @@ pub enum Verdict {
     /// The subject would have ended its user's program.
     Crashes,
     /// The subject did not reply in time.
+    #[serde(rename = "no answer")]
     NoAnswer,
     /// The subject does not support the request.
+    #[serde(rename = "not asked")]
     Skipped,
 }
 

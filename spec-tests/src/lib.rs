@@ -42,7 +42,7 @@ mod text;
 mod throughput;
 mod vector;
 
-pub use builtin::Builtin;
+pub use builtin::{Builtin, text_of};
 pub use describe::{describe_expected, describe_input};
 pub use difference::{Difference, Weight};
 pub use expectations::{Expectation, Expectations};

@@ -18,7 +18,8 @@ pub use http::{
 const SCHEMA: u32 = 1;
 
 /// Tolerance of an implementation.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Accepts GELF 1.1 only.
     Strict,

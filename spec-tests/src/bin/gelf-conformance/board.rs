@@ -53,9 +53,8 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     for results in &all {
         for outcome in results.unexpected() {
             good = false;
-            let mode = outcome.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
-            let found = outcome.differences.join("; ");
-            println!("{}: {}{mode} {}, {found}", results.subject.name, outcome.id, outcome.verdict.word());
+            let (label, found) = (outcome.label(), outcome.differences.join("; "));
+            println!("{}: {label} {}, {found}", results.subject.name, outcome.verdict.word());
         }
         for stale in &results.stale {
             good = false;
