@@ -120,21 +120,21 @@ impl Search<'_, '_, '_> {
     /// Removes datagrams or pieces: halves first, single ones last.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
-        self.halve(1, steps, |case, range| match case {
+        self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
             Case::Payload(_) => {}
             Case::Datagrams(datagrams) => drop(datagrams.drain(range)),
             Case::Stream(pieces) => drop(pieces.drain(range)),
         })
     }
 
-    /// Tries the case without each half, then each quarter, down to `least` at a time.
+    /// Tries the case without each range of this width, then of half the width, down to `least`.
     fn halve(
         &mut self,
+        mut width: usize,
         least: usize,
         len: impl Fn(&Case) -> usize,
         remove: impl Fn(&mut Case, Range<usize>),
     ) -> Result<(), String> {
-        let mut width = len(&self.best.0).div_ceil(2);
         while width >= least {
             let mut at = 0;
             while at < len(&self.best.0) {
@@ -177,7 +177,7 @@ impl Search<'_, '_, '_> {
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());
-            self.halve(least, len, |case, range| {
+            self.halve(len(&self.best.0).div_ceil(2), least, len, |case, range| {
                 if let Some(bytes) = case.part_mut(part) {
                     bytes.drain(range);
                 }
