@@ -58,12 +58,6 @@ async fn an_outage_takes_no_more_memory_than_the_budget_and_32_mib() {
     }
     let growth = peak() - before;
     let stats = client.stats();
-    println!(
-        "{offered} messages of {} MiB offered, {} waiting: peak memory rose by {:.1} MiB",
-        bytes / MIB,
-        stats.waiting,
-        growth as f64 / MIB as f64
-    );
     assert!(growth <= BUDGET + 32 * MIB, "{growth}");
     assert_account(&stats, offered);
     assert!(stats.failed_connects > 0, "{stats:?}");

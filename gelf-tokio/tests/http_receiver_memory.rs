@@ -116,7 +116,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
     assert_eq!(answers, 1000);
     let (many, answers) = peak(&mut single, pipeline(addresses[0], &request, 10_000)).await;
     assert_eq!(answers, 10_000);
-    println!("1,000 pipelined requests: {few} bytes; 10,000: {many}");
     assert!(few <= 256 * KIB && many <= 256 * KIB, "{few}, {many}");
 
     let (bytes, sent) = peak(&mut single, async {
@@ -129,7 +128,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         sent
     })
     .await;
-    println!("{sent} pipelined requests with unread answers: {bytes} bytes");
     assert!(sent > 1000 && bytes <= 256 * KIB, "{sent}, {bytes}");
 
     let bomb = gzip(&vec![b' '; 16 * KIB * KIB]);
@@ -139,11 +137,9 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         assert!(bomb.len() < 17 * KIB, "{}", bomb.len());
         let request = post_chunked(packed, bomb, 5000);
         let (bytes, answers) = peak(&mut single, pipeline(addresses[0], &request, 1)).await;
-        println!("a bomb of {} bytes: {bytes} bytes", bomb.len());
         assert_eq!(answers, 1);
         assert!(bytes <= 384 * KIB, "{bytes}");
         let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
-        println!("the same in bulk: {bytes} bytes");
         assert_eq!(answers, 1);
         assert!(bytes <= 384 * KIB, "{bytes}");
     }
@@ -154,7 +150,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
     let request = post(packed, &body);
     let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
     let values = bulk.stats().payloads;
-    println!("8 MiB of lines: {bytes} bytes");
     assert_eq!((answers, values), (1, 65_536), "the maximum of a request");
     assert!(bytes <= 1024 * KIB, "{bytes}");
 
@@ -173,7 +168,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         streams
     })
     .await;
-    println!("a connection that inflates a value of 60 KiB: {} bytes", bytes / streams.len());
     assert!(bytes / streams.len() <= 224 * KIB, "{bytes}");
 }
 
@@ -192,7 +186,7 @@ async fn incomplete_handshakes_take_little_memory() {
     let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
     hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
     hello.truncate(65_000);
-    for (what, sent, most) in [("nothing", &[][..], 32 * KIB), ("most of 64 KiB", &hello, 96 * KIB)] {
+    for (_what, sent, most) in [("nothing", &[][..], 32 * KIB), ("most of 64 KiB", &hello, 96 * KIB)] {
         let (bytes, streams) = peak(&mut receiver, async {
             let mut streams = Vec::new();
             for number in 0..200 {
@@ -204,7 +198,6 @@ async fn incomplete_handshakes_take_little_memory() {
             streams
         })
         .await;
-        println!("an incomplete handshake that has sent {what}: {} bytes", bytes / streams.len());
         assert!(bytes / streams.len() <= most, "{bytes}");
         // All handshakes are still incomplete.
         assert_eq!(receiver.stats().open_connections, 200);

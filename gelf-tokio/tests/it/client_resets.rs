@@ -325,10 +325,6 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
 
 fn assert_nothing_lost(resets: &Resets) {
     let report = resets.oracle.report();
-    println!(
-        "{} messages, {ROUNDS} resets: {} lost, {} duplicated, {} resent",
-        resets.sent, report.lost, report.duplicated, resets.stats.resent
-    );
     assert_eq!(resets.unread, 0);
     assert_eq!((report.lost, report.altered, report.unexpected), (0, 0, 0), "{report}");
     assert!(report.duplicated <= resets.stats.resent, "{report}");
@@ -354,11 +350,6 @@ async fn resets_with_unread_data_lose_only_messages_that_were_acknowledged_and_u
     let messages = Messages::new(2).lengths(30..=300);
     let lost = (0..resets.sent).filter(|number| !resets.arrived.contains(number));
     let lost_bytes: usize = lost.map(|number| frame_len(&messages.text(0, number))).sum();
-    println!(
-        "{} messages, {ROUNDS} resets: {} bytes acknowledged and unread; {} messages lost ({lost_bytes} bytes), {} duplicated, \
-         {} resent",
-        resets.sent, resets.unread, report.lost, report.duplicated, resets.stats.resent
-    );
     assert!(resets.stats.possibly_lost >= report.lost, "{report}");
     assert!(resets.unread > 0, "no reset discarded unread data");
     assert!(lost_bytes <= resets.unread + resets.in_part, "{report}");

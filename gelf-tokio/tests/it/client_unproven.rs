@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gelf_tokio::{ClientState, Outcome};
+use gelf_tokio::ClientState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -36,10 +36,9 @@ async fn until_repaired<F: Future<Output = ()> + Send>(
     let sink = Sink::listen(TcpListener::bind(address).await.unwrap());
     sink.expect(0, 0..messages);
     sink.wait_for_all().await;
-    let (stats, ledger) = sending.end(messages).await;
-    assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, messages);
+    let stats = sending.end_acknowledged(messages).await;
     assert_eq!(stats.possibly_lost, 0);
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
     error
 }
 

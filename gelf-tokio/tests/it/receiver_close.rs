@@ -312,44 +312,6 @@ async fn an_unpolled_receiver_accepts_connections_and_messages_up_to_its_limits(
     assert_eq!(count, 10);
 }
 
-#[cfg(feature = "http")]
-#[tokio::test]
-async fn an_unpolled_http_receiver_answers_up_to_its_limits() {
-    let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
-    let mut sender = HttpSender::new(&endpoint).unwrap();
-    for number in 0..10 {
-        timeout(GUARD, sender.send(&message(0, number))).await.expect("the request is answered").unwrap();
-    }
-    receiver.close(WITHIN);
-    for number in 0..10 {
-        let received = receiver.recv().await.unwrap().unwrap();
-        assert_eq!(name(&received.payload), format!("0/{number}"));
-    }
-    assert!(receiver.recv().await.is_none());
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn connections_in_the_listen_backlog_are_received_too() {
-    let mut options = TcpReceiverOptions::default();
-    options.max_connections = 1;
-    let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();
-    let endpoint = format!("gelf+tcp://{}", receiver.local_addr().unwrap()).parse().unwrap();
-    let mut senders = Vec::new();
-    for number in 0..5 {
-        let mut sender = TcpSender::connect(&endpoint).await.unwrap();
-        sender.send(&message(0, number)).await.unwrap();
-        senders.push(sender);
-    }
-    receiver.close(WITHIN);
-    let mut names = HashSet::new();
-    while let Some(received) = timeout(GUARD, receiver.recv()).await.expect("the receiver ends") {
-        names.insert(name(&received.unwrap().payload));
-    }
-    assert_eq!(names, (0..5).map(|number| format!("0/{number}")).collect());
-}
-
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn a_stalled_handshake_does_not_delay_the_end() {

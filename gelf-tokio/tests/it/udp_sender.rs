@@ -70,10 +70,6 @@ async fn each_sent_message_was_received_or_counted_as_dropped() {
             assert_eq!(sent.datagrams, round * 800);
             assert_eq!(sent.segmented, if segmentation { round * 800 } else { 0 });
             let dropped = stats.kernel_drops.unwrap();
-            println!(
-                "{segmentation}: {} sent, {} received, {dropped} dropped",
-                sent.datagrams, stats.datagrams.datagrams
-            );
             assert!(dropped >= round * 400 && stats.datagrams.datagrams >= round * 8, "{stats:?}");
             assert_eq!(stats.datagrams.datagrams + dropped, sent.datagrams);
         }

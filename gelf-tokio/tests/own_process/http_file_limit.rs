@@ -11,9 +11,8 @@ use tokio::time::timeout;
 
 pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
     // If the limit cannot be lowered, the test opens more files and takes longer.
-    let lowered =
+    let _lowered =
         Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();
-    println!("prlimit: {lowered:?}");
 
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;

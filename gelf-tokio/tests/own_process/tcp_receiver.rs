@@ -232,7 +232,3 @@ pub(crate) fn limit_files(process: u32, limit: u32) {
     let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();
     assert!(status.unwrap().success());
 }
-
-pub(crate) fn mib(bytes: u64) -> f64 {
-    bytes as f64 / 1048576.0
-}

@@ -94,7 +94,6 @@ fn chunked_messages_arrive(datagram_size: usize) -> [u64; 4] {
     let sent = sender.says("sent ");
     sender.end();
     let report = receiver.says("received ");
-    println!("datagrams of {datagram_size}: sent, fallbacks, segmented: {sent}; received: {report}");
     let sent: Vec<u64> = sent.split(' ').map(|figure| figure.parse().unwrap()).collect();
     assert_eq!(report, format!("{MESSAGES} {}", sent[0]));
     [MESSAGES, sent[0], sent[1], sent[2]]
@@ -145,7 +144,6 @@ pub(crate) fn sending_fails_without_a_route_and_continues_when_there_is_one() {
     let sender = cable.start(&cable.near, SENDER_WITHOUT_ROUTE, "gelf://10.99.0.2:9?compression=none");
     sender.says("connected");
     ip(&["-n", &cable.near, "address", "flush", "dev", "cable"]).unwrap();
-    println!("without an address: {}", sender.says("failed "));
     ip(&["-n", &cable.near, "address", "add", "10.99.0.3/24", "dev", "cable"]).unwrap();
     assert_eq!(sender.says("sent from "), "10.99.0.3");
 }

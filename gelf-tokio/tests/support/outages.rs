@@ -176,6 +176,13 @@ impl Sending {
         (stats, ledger)
     }
 
+    /// Ends the client as [`end`](Self::end) does. Asserts that all offered messages were acknowledged.
+    pub async fn end_acknowledged(self, offered: u64) -> ClientStats {
+        let (stats, ledger) = self.end(offered).await;
+        assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, offered);
+        stats
+    }
+
     /// Drops the client while messages may still lack their outcome, and waits for the driver's end and the
     /// last receipt.
     pub async fn drop_client(self) -> Ledger {
@@ -299,6 +306,13 @@ impl Sink {
     /// Waits until all expected messages have arrived.
     pub async fn wait_for_all(&self) {
         self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
+    }
+
+    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and nothing
+    /// else.
+    pub async fn assert_exact(&self) {
+        self.wait_for_all().await;
+        assert!(self.report().is_exact(), "{}", self.report());
     }
 
     /// Asserts that every frame was a message, and returns the report so far.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::resolve::{Resolve, Resolving};
-use gelf_tokio::{Client, ClientState, DropReason, NotQueuedReason, Outcome};
+use gelf_tokio::{Client, ClientState, NotQueuedReason};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
@@ -38,7 +38,7 @@ async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
         assert_eq!(program.join().unwrap(), Ok(()));
         sink.wait_for_all().await;
     }
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,8 +91,7 @@ async fn a_close_refuses_messages_of_all_clones_and_ends_the_driver() {
     within("a second close", clone.close(LIMIT)).await.unwrap();
     let ledger = sending.drop_client().await;
     assert_eq!(ledger.0.len(), 1000);
-    sink.wait_for_all().await;
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }
 
 #[tokio::test]
@@ -111,15 +110,6 @@ async fn a_close_tells_senders_that_wait_for_room() {
     assert_account(&client.stats(), 2);
 }
 
-#[tokio::test]
-async fn messages_left_at_the_deadline_of_a_close_are_dropped_with_receipts() {
-    let sending = Sending::start(&tcp(refusing().await));
-    sending.send(0..10).await;
-    assert_eq!(sending.client.close(Duration::from_millis(50)).await.unwrap_err().messages, 10);
-    let ledger = sending.drop_client().await;
-    assert_eq!(ledger.with(Outcome::Dropped(DropReason::Ended)), (0..10).collect::<Vec<_>>());
-}
-
 #[test]
 fn a_thread_without_a_runtime_flushes_and_closes() {
     let runtime = Runtime::new().unwrap();
@@ -135,8 +125,7 @@ fn a_thread_without_a_runtime_flushes_and_closes() {
     client.try_send(&Message::new("h", text(1))).unwrap();
     client.close_blocking(LIMIT).unwrap();
     assert_eq!(client.stats().delivered(), 2);
-    runtime.block_on(sink.wait_for_all());
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    runtime.block_on(sink.assert_exact());
 }
 
 #[test]
