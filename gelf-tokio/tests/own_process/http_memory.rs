@@ -1,19 +1,4 @@
-//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver. The tests run in a separate
-//! process, because they count all allocations.
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
-
-#[cfg(feature = "tls")]
-#[path = "support/certificates.rs"]
-mod certificates;
-#[path = "support/http_client.rs"]
-mod http_client;
+//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -21,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use gelf_tokio::HttpReceiver;
-use http_client::{GUARD, M, gzip, post, post_chunked, receiver};
+use crate::support::http_client::{GUARD, M, gzip, post, post_chunked, receiver};
 #[cfg(feature = "tls")]
-use http_client::{connect_from, until};
+use crate::support::http_client::{connect_from, until};
+use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -57,9 +42,6 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
-
-/// Serialises the tests, so that each figure belongs to one test.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Receives and drops items until the clients are done. Returns the peak growth of allocated bytes, and the
 /// clients' output.
@@ -100,9 +82,7 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
     tokio::join!(sending, counting).1
 }
 
-#[tokio::test]
-async fn memory_depends_on_the_limits_and_not_on_the_input() {
-    let _alone = ALONE.lock().await;
+pub(crate) async fn memory_depends_on_the_limits_and_not_on_the_input() {
     let mut single = receiver(|_| {}).await;
     let mut bulk = receiver(|options| {
         options.bulk = true;
@@ -172,11 +152,9 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
 }
 
 #[cfg(feature = "tls")]
-#[tokio::test]
-async fn incomplete_handshakes_take_little_memory() {
-    let _alone = ALONE.lock().await;
-    let (authority, files) = (certificates::Authority::new("ours"), certificates::Directory::new());
-    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
+pub(crate) async fn incomplete_handshakes_take_little_memory() {
+    let (files, _) = crate::support::certificates::Directory::of_server(&["127.0.0.1"]);
+    let (cert, key) = (files.path("server.pem"), files.path("server.key"));
     let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
     let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
     let address = receiver.local_addr().unwrap();
