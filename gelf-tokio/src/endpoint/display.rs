@@ -63,9 +63,10 @@ mod tests {
     #[test]
     fn other_options_are_displayed_in_one_order() {
         for uri in [
-            "gelf://[::1]:1?compression=zlib&level=9&datagram_size=8192&rate=500",
+            "gelf://[::1]:1?compression=zlib&level=9&datagram_size=65507&rate=4294967295",
+            "gelf://h:65535?datagram_size=13&rate=1&queue=16777216&queue_bytes=17179869184",
             "gelf://h:12201?compression=none",
-            "gelf+tcp://h:12201?user_timeout=1&queue=1&queue_bytes=1024&when_full=drop_newest",
+            "gelf+tcp://h:12201?user_timeout=3600&queue=1&queue_bytes=1024&when_full=drop_newest",
             "gelf+tcp://h:12201?when_full=drop_oldest",
         ] {
             assert_eq!(displayed(uri), uri);

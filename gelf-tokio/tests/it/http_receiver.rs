@@ -28,6 +28,7 @@ async fn each_request_and_each_value_is_counted_by_its_outcome() {
         ("an array", post("", &array), 202, good([&array])),
         ("no JSON", post("", "no json"), 202, good(["no json"])),
         ("an unknown encoding", post("content-encoding: br\r\n", M), 415, vec![]),
+        ("a cut body", post("content-encoding: gzip\r\n", &damaged[..20]), 400, vec![]),
         ("a damaged body", post("content-encoding: gzip\r\n", damaged), 400, vec![]),
         ("a long body", post("", "x".repeat(65_537)), 413, vec![]),
     ];
@@ -35,11 +36,11 @@ async fn each_request_and_each_value_is_counted_by_its_outcome() {
         assert_eq!(exchange(&mut receiver, &[request]).await, (vec![status], items), "{name}");
     }
     let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.requests, stats.accepted, stats.preflights), (12, 12, 6, 1));
+    assert_eq!((stats.connections, stats.requests, stats.accepted, stats.preflights), (13, 13, 6, 1));
     assert_eq!((stats.empty_requests, stats.values, stats.payloads, stats.dropped.after_first), (1, 8, 5, 3));
     let rejected = stats.rejected;
     assert_eq!((rejected.method_not_allowed, rejected.not_found, rejected.unknown_encoding), (1, 1, 1));
-    assert_eq!((rejected.bad_request, rejected.body_too_large, rejected.total()), (1, 1, 5));
+    assert_eq!((rejected.bad_request, rejected.body_too_large, rejected.total()), (2, 1, 6));
     adds_up(&stats);
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, Directory};
-use crate::support::http_client::{Client, Item, M, adds_up, connect_from, during, gzip, post, until};
-use gelf_tokio::gelf_core::{Decoder, Message};
+use crate::support::http_client::{Client, M, adds_up, connect_from, during, gzip, post, until};
+use crate::support::outages::{Sending, receipt_of};
 use gelf_tokio::options::HttpReceiverOptions;
-use gelf_tokio::{Client as GelfClient, HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
+use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -36,11 +36,9 @@ impl Secured {
         change: impl FnOnce(&mut HttpReceiverOptions),
         more: impl FnOnce(ReceiverTls, &Directory) -> ReceiverTls,
     ) -> Self {
-        let authority = Authority::new("ours");
-        let files = Directory::new();
-        files.write("ca.pem", &authority.pem());
-        let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
-        let tls = more(ReceiverTls::from_pem_files(cert, key).unwrap(), &files);
+        let (files, authority) = Directory::of_server(&["127.0.0.1"]);
+        let tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
+        let tls = more(tls, &files);
         let mut options = HttpReceiverOptions::default();
         change(&mut options);
         let receiver = HttpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
@@ -94,53 +92,20 @@ impl Secured {
     }
 }
 
-fn texts(items: Vec<Item>) -> Vec<String> {
-    let text = |payload: String| {
-        let decoded = Decoder::strict().decode(payload.as_bytes()).unwrap();
-        decoded.message.short_message().to_owned()
-    };
-    items.into_iter().map(|item| text(item.unwrap())).collect()
-}
-
-#[tokio::test]
-async fn the_http_sender_posts_over_one_connection() {
-    let mut secured = Secured::start(|_| {}).await;
-    let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
-    let (_, items) = during(&mut secured.receiver, async {
-        for _ in 0..3 {
-            sender.send_payload(M.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
-    assert_eq!(items.len(), 3);
-    assert!(items.iter().all(|item| item.as_deref().map(str::trim_end) == Ok(M)));
-    drop(sender);
-    until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
-    let stats = secured.receiver.stats();
-    assert_eq!((stats.connections, stats.ended_connections, stats.accepted), (1, 1, 3));
-    adds_up(&stats);
-}
-
 #[tokio::test]
 async fn the_client_gets_a_receipt_for_each_message() {
     for more in ["", "&bulk=true", "&compression=gzip"] {
         let mut secured = Secured::start(|options| options.bulk = more.contains("bulk")).await;
-        let (client, mut receipts, driver) =
-            GelfClient::builder(&secured.endpoint(more)).build_with_receipts().unwrap();
-        let driver = tokio::spawn(driver.run());
-        let (_, items) = during(&mut secured.receiver, async {
-            for number in 0..500 {
-                client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
-            }
-            for number in 0..500 {
-                assert_eq!(receipts.recv().await, Some((number, Outcome::Accepted)));
-            }
+        let sending = Sending::start(&secured.endpoint(more));
+        let ((stats, ledger), items) = during(&mut secured.receiver, async {
+            sending.send(0..500).await;
+            sending.end(500).await
         })
         .await;
-        assert_eq!(texts(items), (0..500).map(|number| number.to_string()).collect::<Vec<_>>());
-        assert_eq!((client.stats().accepted, client.stats().connections), (500, 1));
-        drop(client);
-        during(&mut secured.receiver, driver).await.0.unwrap();
+        let received = items.iter().map(|item| receipt_of(item.as_ref().unwrap().as_bytes()).unwrap());
+        assert_eq!(received.collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
+        assert_eq!(ledger.with(Outcome::Accepted).len(), 500);
+        assert_eq!((stats.accepted, stats.connections), (500, 1));
         adds_up(&secured.receiver.stats());
     }
 }

@@ -423,6 +423,8 @@ pub enum Answer {
     NoThread,
     Panic,
     Unknown,
+    /// The lookup does not end.
+    Hangs,
 }
 
 /// A resolver that returns its answers in order, and repeats the last one.
@@ -457,6 +459,7 @@ impl Resolve for ScriptedResolver {
                 Some(Answer::Addresses(addresses)) => Ok(addresses),
                 Some(Answer::NoThread) => Err(io::ErrorKind::WouldBlock.into()),
                 Some(Answer::Panic) => panic!("on purpose"),
+                Some(Answer::Hangs) => std::future::pending().await,
                 Some(Answer::Unknown) | None => Err(io::Error::other("no such name")),
             }
         })

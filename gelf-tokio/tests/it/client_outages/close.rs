@@ -5,12 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::{Client, ClientState, NotQueuedReason};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, text, within};
+use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, send, tcp, text, within};
 
 /// Returns an address that refuses connections, because its listener was dropped.
 async fn refusing() -> SocketAddr {
@@ -163,22 +162,14 @@ async fn unread_receipts_do_not_stop_the_client() {
     assert_account(&client.stats(), 200);
 }
 
-/// A resolver that never answers.
-#[derive(Debug)]
-struct Silent;
-
-impl Resolve for Silent {
-    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
-        Box::pin(std::future::pending())
-    }
-}
-
 /// The paused clock shows whether the close waited for anything.
 #[tokio::test(start_paused = true)]
 async fn a_close_without_messages_does_not_wait_for_a_connection() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
-        let client =
-            Client::builder(&uri.parse().unwrap()).resolver(std::sync::Arc::new(Silent)).connect().unwrap();
+        let client = Client::builder(&uri.parse().unwrap())
+            .resolver(ScriptedResolver::new([Answer::Hangs]))
+            .connect()
+            .unwrap();
         let started = tokio::time::Instant::now();
         client.close(LIMIT).await.unwrap();
         assert_eq!(started.elapsed(), Duration::ZERO, "{uri}");

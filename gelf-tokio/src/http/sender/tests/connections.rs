@@ -74,11 +74,7 @@ async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
         let serve = async {
             // The request is sent already when the connection ends.
             assert!(kept.request().await.is_some());
-            if reset {
-                kept.reset()
-            } else {
-                drop(kept)
-            }
+            kept.end(reset);
             let mut new = server.accept().await;
             let seen = new.request().await.unwrap();
             new.write(ACCEPTED).await;
@@ -101,11 +97,7 @@ async fn a_request_is_sent_once_more_and_not_twice() {
             let mut peer = kept;
             for requests in 1.. {
                 assert_eq!(peer.request().await.unwrap().body, b"{}");
-                if reset {
-                    peer.reset()
-                } else {
-                    drop(peer)
-                }
+                peer.end(reset);
                 if requests == 2 {
                     break;
                 }
@@ -128,7 +120,7 @@ async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
         let serve = async {
             let mut peer = server.accept().await;
             assert!(peer.request().await.is_some());
-            if reset { peer.reset() } else { drop(peer) }
+            peer.end(reset)
         };
         let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
         let error = result.unwrap_err();
@@ -157,11 +149,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
         };
         assert!(peer.request().await.is_some());
         peer.write(&ANSWER[..bytes]).await;
-        if reset {
-            peer.reset()
-        } else {
-            drop(peer)
-        }
+        peer.end(reset);
         // Until it is known that nothing more comes.
         let mut peer = server.accept().await;
         assert!(peer.request().await.is_some());
