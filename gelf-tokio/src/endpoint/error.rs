@@ -261,7 +261,7 @@ mod tests {
             #[cfg(feature = "http")]
             ("gelf+http", "compression", &["zlib"], "gzip or none"),
             #[cfg(feature = "http")]
-            ("gelf+http", "timeout", &["0", "3601"], seconds),
+            ("gelf+http", "timeout", &["0", "3601", "1.5"], seconds),
         ] {
             for value in values {
                 let shown = crate::endpoint::escape::decode(value).unwrap();

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::options::QueueOptions;
 use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::stats::ClientStats;
-use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts, Transport, WhenFull};
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts};
 use message_oracle::{Messages, Oracle, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,23 +34,8 @@ pub fn tcp(address: SocketAddr) -> Endpoint {
     format!("gelf+tcp://{address}").parse().unwrap()
 }
 
-pub fn with_queue(
-    endpoint: Endpoint,
-    max_messages: usize,
-    max_bytes: usize,
-    when_full: WhenFull,
-) -> Endpoint {
-    let mut queue = QueueOptions::default();
-    (queue.max_messages, queue.max_bytes, queue.when_full) = (max_messages, max_bytes, when_full);
-    endpoint.with_queue(queue).unwrap()
-}
-
-pub fn with_user_timeout(endpoint: Endpoint, user_timeout: Duration) -> Endpoint {
-    let mut transport = endpoint.transport().clone();
-    let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not a TCP endpoint") };
-    options.user_timeout = user_timeout;
-    let (port, queue) = (endpoint.port(), endpoint.queue());
-    Endpoint::new(transport, endpoint.host()).unwrap().with_port(port).unwrap().with_queue(queue).unwrap()
+pub fn tcp_with(address: SocketAddr, options: &str) -> Endpoint {
+    format!("gelf+tcp://{address}?{options}").parse().unwrap()
 }
 
 /// Returns the receipt of a message, which identifies its stream and its number in the stream.

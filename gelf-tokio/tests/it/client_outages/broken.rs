@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Sending, Sink, tcp, text, with_user_timeout, within};
+use crate::support::outages::{Sending, Sink, tcp, tcp_with, text, within};
 
 #[tokio::test]
 async fn an_idle_connection_that_ended_is_reopened_only_for_the_next_message() {
@@ -104,7 +104,7 @@ async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent
     let sink = Sink::start().await;
     sink.leave_unread(1);
     sink.expect(0, 0..20_000);
-    let sending = Sending::start(&with_user_timeout(tcp(sink.address), user_timeout));
+    let sending = Sending::start(&tcp_with(sink.address, "user_timeout=2"));
     let started = Instant::now();
     sending.send(0..20_000).await;
     let stats = sending.wait_for("the end of the connection", |stats| stats.broken_connections == 1).await;

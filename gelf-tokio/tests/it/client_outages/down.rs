@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use fault_proxy::TcpProxy;
-use gelf_tokio::WhenFull;
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
-
-const MIB: usize = 1024 * 1024;
+use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, tcp_with, within};
 
 /// Time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);
@@ -58,8 +55,7 @@ async fn a_destination_that_is_down_at_the_start_receives_all_messages_when_it_i
 #[tokio::test(start_paused = true)]
 async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
-    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
-    let sending = Sending::start(&endpoint);
+    let sending = Sending::start(&tcp_with(proxy.address(), "queue=100"));
     let senders: Vec<_> = (0..4)
         .map(|stream| {
             sink.expect(stream, 0..500);

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::WhenFull;
 use tokio::time::Instant;
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Sending, Sink, send, tcp, with_queue, with_user_timeout, within};
+use crate::support::outages::{Sending, Sink, send, tcp, tcp_with, within};
 
 /// Maximum number of bytes queued for the slow destination.
 const BUDGET: usize = 16 * 1024;
@@ -26,7 +25,7 @@ async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
 async fn a_slow_receiver_makes_only_its_own_senders_wait() {
     let (slow, fast) = (Sink::start().await, Sink::start().await);
     let proxy = throttled(&slow, 10_000).await;
-    let to_slow = Sending::start(&with_queue(tcp(proxy.address()), 65_536, BUDGET, WhenFull::Wait));
+    let to_slow = Sending::start(&tcp_with(proxy.address(), &format!("queue_bytes={BUDGET}")));
     let to_fast = Sending::start(&tcp(fast.address));
     slow.expect(0, 0..5000);
     fast.expect(0, 0..10_000);
@@ -57,8 +56,8 @@ async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connecti
     let (rate, user_timeout) = (300_000, Duration::from_secs(5));
     let sink = Sink::start().await;
     let proxy = throttled(&sink, rate).await;
-    let endpoint = with_user_timeout(tcp(proxy.address()), user_timeout);
-    let sending = Sending::start(&with_queue(endpoint, 1000, 256 * 1024, WhenFull::Wait));
+    let endpoint = tcp_with(proxy.address(), "user_timeout=5&queue=1000&queue_bytes=262144");
+    let sending = Sending::start(&endpoint);
     let started = Instant::now();
     let mut number = 0;
     while started.elapsed() < user_timeout * 2 {
