@@ -63,7 +63,8 @@ pub use table::EndpointOption;
 /// # Secrets
 ///
 /// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
+/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a
+/// displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///

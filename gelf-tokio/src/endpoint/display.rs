@@ -9,8 +9,8 @@ use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
-/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a password
-/// are the header `Authorization`.
+/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a
+/// password are the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();

@@ -93,7 +93,8 @@ pub enum InvalidEndpoint {
     /// The URI has a user name, and perhaps a password, which its scheme does not permit. The error shows
     /// neither.
     User,
-    /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show it.
+    /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
+    /// it.
     UserInfo,
     /// The value is not valid for the option.
     Value {

@@ -292,8 +292,8 @@ impl Sink {
         self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
     }
 
-    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and nothing
-    /// else.
+    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and
+    /// nothing else.
     pub async fn assert_exact(&self) {
         self.wait_for_all().await;
         assert!(self.report().is_exact(), "{}", self.report());

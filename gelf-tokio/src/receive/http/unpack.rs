@@ -22,8 +22,8 @@ pub(super) enum Declared {
 }
 
 impl Declared {
-    /// Parses the values of `Content-Encoding`. Returns `None` if a coding is not known, or is applied twice: a
-    /// body is unpacked once.
+    /// Parses the values of `Content-Encoding`. Returns `None` if a coding is not known, or is applied twice:
+    /// a body is unpacked once.
     pub(super) fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut declared = Self::Nothing;
         for coding in values.into_iter().flat_map(|value| value.split(',')).map(str::trim) {

@@ -34,7 +34,7 @@ struct Array {
     scan: Option<Scan>,
     /// The length of the beginning of the buffer that the scan has seen.
     scanned: usize,
-    /// Whether the rest of an element that is too long is being skipped.
+    /// `true` while the rest of an element that is too long is skipped.
     skipping: bool,
 }
 
