@@ -64,10 +64,16 @@ impl DedupSink {
         &mut self,
         floor: Timestamp,
         oldest_open: Option<Timestamp>,
+        is_whole: bool,
     ) -> Option<Timestamp> {
         self.stats.request(std::mem::replace(&mut self.has_requested, true));
         self.new_lines = 0;
-        lock(&self.cursor).begin_request(Some(floor), oldest_open)
+        let mut cursor = lock(&self.cursor);
+        let since = cursor.begin_request(Some(floor), oldest_open);
+        if !is_whole {
+            cursor.expect_any_line();
+        }
+        since
     }
 
     /// Puts a line into the queue, unless it is blank or was read before.
@@ -86,7 +92,18 @@ impl DedupSink {
         };
         let clock = self.clock;
         let mut cursor = lock(&self.cursor);
-        match cursor.accept(&line, || clock.now()) {
+        let novelty = cursor.accept(&line, || clock.now());
+        if let Some(gap) = cursor.take_gap() {
+            self.stats.gap();
+            tracing::warn!(
+                container = container.name(),
+                stream = %line.stream,
+                "the log no longer has the line of {}: lines before {} may be missing",
+                gap.after,
+                gap.before
+            );
+        }
+        match novelty {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();

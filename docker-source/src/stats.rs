@@ -32,6 +32,9 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
+    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the Engine
+    /// had rotated it away.
+    pub gaps: u64,
     /// Lines that were cut because they were longer than 1 MiB.
     pub truncated: u64,
     /// Violations of Docker's log format. Most end their request, and the next request resumes.
@@ -52,6 +55,7 @@ impl AddAssign for LineCounts {
         self.skipped_repeated += other.skipped_repeated;
         self.skipped_old += other.skipped_old;
         self.in_flight += other.in_flight;
+        self.gaps += other.gaps;
         self.truncated += other.truncated;
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
@@ -225,6 +229,10 @@ impl ContainerStats {
 
     pub(crate) fn bad_frame(&self) {
         lock(&self.0).bad_frames += 1;
+    }
+
+    pub(crate) fn gap(&self) {
+        lock(&self.0).gaps += 1;
     }
 
     pub(crate) fn unreadable(&self) {

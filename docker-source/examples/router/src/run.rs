@@ -115,6 +115,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.gaps > 0 {
+        tracing::warn!(
+            "lines may be missing at {} places, where the Engine had rotated its logs",
+            total.gaps
+        );
+    }
     pumped?;
     let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
     if let Some(keeping) = keeping.take() {
