@@ -12,6 +12,15 @@ use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
 use crate::throttle::Throttle;
 
+/// The state of reading when a line is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadingState {
+    /// The earliest `since` of further requests.
+    pub(crate) floor: Timestamp,
+    /// The stamp of the oldest line that is open in this request.
+    pub(crate) oldest_open: Option<Timestamp>,
+}
+
 /// Receives the lines of one container from all requests for its log.
 #[derive(Debug)]
 pub(crate) struct DedupSink {
@@ -55,23 +64,46 @@ impl DedupSink {
         &mut self,
         floor: Timestamp,
         oldest_open: Option<Timestamp>,
+        is_whole: bool,
     ) -> Option<Timestamp> {
         self.stats.request(std::mem::replace(&mut self.has_requested, true));
         self.new_lines = 0;
-        lock(&self.cursor).begin_request(Some(floor), oldest_open)
+        let mut cursor = lock(&self.cursor);
+        let since = cursor.begin_request(Some(floor), oldest_open);
+        if !is_whole {
+            cursor.expect_any_line();
+        }
+        since
     }
 
     /// Puts a line into the queue, unless it is blank or was read before.
     ///
     /// # Cancel safety
     /// Cancel safe: the line is accepted if and only if it is in the queue.
-    pub(crate) async fn take(&mut self, container: &Arc<Container>, line: Line) -> Result<(), QueueClosed> {
+    pub(crate) async fn take(
+        &mut self,
+        container: &Arc<Container>,
+        line: Line,
+        reading: ReadingState,
+    ) -> Result<(), QueueClosed> {
         let slot = match is_blank(&line) {
             true => None,
             false => Some(self.queue.reserve(line.bytes.len()).await?),
         };
         let clock = self.clock;
-        match lock(&self.cursor).accept(&line, || clock.now()) {
+        let mut cursor = lock(&self.cursor);
+        let novelty = cursor.accept(&line, || clock.now());
+        if let Some(gap) = cursor.take_gap() {
+            self.stats.gap();
+            tracing::warn!(
+                container = container.name(),
+                stream = %line.stream,
+                "the log no longer has the line of {}: lines before {} may be missing",
+                gap.after,
+                gap.before
+            );
+        }
+        match novelty {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
@@ -87,7 +119,11 @@ impl DedupSink {
             Novelty::New => {
                 self.new_lines += 1;
                 match slot {
-                    Some(slot) => slot.put(container.clone(), line, &self.stats),
+                    Some(slot) => {
+                        let (place, since) = cursor.place(&line, reading.oldest_open);
+                        let since = since.max(reading.floor);
+                        slot.put(container.clone(), line, (place, since), &self.stats);
+                    }
                     None => self.stats.skipped_empty(),
                 }
             }

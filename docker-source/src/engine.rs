@@ -32,4 +32,4 @@ pub(crate) use error::LogRefusal;
 pub(crate) use events::EVENT_MAX;
 pub(crate) use events::{Action, Event, EventReader};
 pub(crate) use types::{ContainerId, ContainerSummary, Inspect};
-pub use version::{ApiVersion, InvalidApiVersion};
+pub(crate) use version::ApiVersion;

@@ -13,7 +13,6 @@ const EVENT: Keep = Keep::Members(&[
     ("Type", Keep::Value(64)),
     ("Action", Keep::Value(64)),
     ("Actor", Keep::Members(&[("ID", Keep::Value(128)), ("Attributes", LABELS)])),
-    ("timeNano", Keep::Value(32)),
 ]);
 
 /// The maximum number of bytes that are kept of an event.
@@ -133,6 +132,7 @@ fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::tests::assert_keeps;
     use super::*;
     use proptest::prelude::*;
 
@@ -153,6 +153,12 @@ mod tests {
 
     fn actions(reader: &mut EventReader, bytes: impl AsRef<[u8]>) -> Vec<Action> {
         events(reader, bytes).into_iter().map(|event| event.action).collect()
+    }
+
+    #[test]
+    fn all_members_that_are_parsed_are_kept() {
+        assert_keeps::<EventJson>(&EVENT, &[]);
+        assert_keeps::<ActorJson>(&EVENT, &["Actor"]);
     }
 
     #[test]

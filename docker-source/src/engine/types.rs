@@ -53,7 +53,10 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ("Path", TEXT),
     ("Args", ARGUMENTS),
     ("Image", WORD),
-    ("State", Keep::Members(&[("Running", WORD), ("Restarting", WORD), ("FinishedAt", WORD)])),
+    (
+        "State",
+        Keep::Members(&[("Running", WORD), ("Restarting", WORD), ("StartedAt", WORD), ("FinishedAt", WORD)]),
+    ),
     (
         "Config",
         Keep::Members(&[
@@ -220,6 +223,9 @@ pub(crate) struct State {
     /// RFC 3339; the year 1 if no run ever ended.
     #[serde(deserialize_with = "null_is_default")]
     finished_at: String,
+    /// RFC 3339; the year 1 if no run ever began.
+    #[serde(deserialize_with = "null_is_default")]
+    started_at: String,
 }
 
 impl State {
@@ -231,8 +237,18 @@ impl State {
 
     /// Returns the end of the container's last run, if a run has ended.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
-        Timestamp::from_rfc3339(&self.finished_at).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
+        time(&self.finished_at)
     }
+
+    /// Returns the beginning of the container's last run, if there was one.
+    pub(crate) fn started_at(&self) -> Option<Timestamp> {
+        time(&self.started_at)
+    }
+}
+
+/// Parses the time of a run; `None` for the year 1.
+fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::from_rfc3339(text).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -251,8 +267,62 @@ pub(crate) struct Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use serde::de::{DeserializeOwned, Error as _, Visitor, value};
+    use serde::forward_to_deserialize_any;
+
+    /// Records the members that a type is parsed from.
+    struct Members<'a>(&'a mut Vec<&'static str>);
+
+    impl<'de> Deserializer<'de> for Members<'_> {
+        type Error = value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+            Err(value::Error::custom("not a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            members: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, value::Error> {
+            self.0.extend(members);
+            self.deserialize_any(visitor)
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    /// Asserts that the members of a type are kept, and no others.
+    pub(in super::super) fn assert_keeps<T: DeserializeOwned>(keep: &Keep, path: &[&str]) {
+        let (mut keep, mut parsed) = (keep, Vec::new());
+        for name in path {
+            let Keep::Members(members) = keep else { panic!("{name} is not in an object") };
+            keep = &members.iter().find(|(member, _)| member == name).unwrap().1;
+        }
+        let Keep::Members(members) = keep else { panic!("{path:?} is not an object") };
+        let mut kept: Vec<_> = members.iter().map(|(name, _)| *name).collect();
+        let _ = T::deserialize(Members(&mut parsed));
+        kept.sort_unstable();
+        parsed.sort_unstable();
+        assert_eq!(kept, parsed, "{path:?}");
+    }
+
+    #[test]
+    fn all_members_that_are_parsed_are_kept() {
+        assert_keeps::<Info>(&INFO, &[]);
+        assert_keeps::<ContainerSummary>(&SUMMARY, &[]);
+        assert_keeps::<Inspect>(&INSPECT, &[]);
+        assert_keeps::<State>(&INSPECT, &["State"]);
+        assert_keeps::<Config>(&INSPECT, &["Config"]);
+        assert_keeps::<GraphDriver>(&INSPECT, &["GraphDriver"]);
+        assert_keeps::<GraphDriverData>(&INSPECT, &["GraphDriver", "Data"]);
+    }
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

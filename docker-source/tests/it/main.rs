@@ -12,4 +12,5 @@ mod later_stamps;
 mod lists;
 mod outages;
 mod reading;
+mod resuming;
 mod support;
