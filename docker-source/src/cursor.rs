@@ -38,7 +38,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 
 use crate::clock::later;
-use crate::log::{Line, LogStream};
+use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{LinePosition, LogPosition};
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
@@ -221,7 +221,7 @@ struct StreamCursor {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// The hash of the length and the bytes.
+    /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
     hash: u64,
 }
 
@@ -229,7 +229,7 @@ impl Identity {
     fn of(line: &Line) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write_usize(line.length);
-        hasher.write(&line.bytes);
+        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
         Self { time: line.time, hash: hasher.finish() }
     }
 }
@@ -291,6 +291,10 @@ impl StreamCursor {
     fn remember(&mut self, line: &Line) -> bool {
         let identity = Identity::of(line);
         let is_newest = Some(line.time) > self.last;
+        // Before the line is added: the buffer would double for one line more.
+        if self.remembered.len() == REMEMBERED_AT_MOST {
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+        }
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
@@ -307,7 +311,7 @@ impl StreamCursor {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
             let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon && self.remembered.len() <= REMEMBERED_AT_MOST {
+            if Some(oldest.time) >= horizon {
                 break;
             }
             self.forgotten = self.forgotten.max(Some(oldest.time));
@@ -323,7 +327,7 @@ impl StreamCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
+    use crate::log::{Framing, LineJoiner, LogDecoder, LongLines, PIECE_LENGTH};
     use crate::position::{Position, Positions};
     use crate::progress::Progress;
     use bytes::{Bytes, BytesMut};
@@ -491,7 +495,7 @@ mod tests {
     #[test]
     fn the_fastest_stream_has_65536_remembered_lines() {
         let mut cursor = cursor(1..=100_000);
-        assert_eq!(cursor.stdout.remembered.len(), 65_536);
+        assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());
@@ -696,7 +700,7 @@ mod tests {
             let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
             for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
+                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames, LongLines::unlimited()));
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);

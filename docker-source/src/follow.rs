@@ -393,7 +393,8 @@ impl Following {
         mut body: Body,
         silence: Option<Duration>,
     ) -> Result<(LogReader, Ending), QueueClosed> {
-        let mut reader = LogReader::new(content_type, self.metadata.container().tty());
+        let budget = self.context.queue.long_lines();
+        let mut reader = LogReader::new(content_type, self.metadata.container().tty(), budget);
         let mut lines = Vec::new();
         let ending = loop {
             let part = match silence {

@@ -27,7 +27,7 @@
 //! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that its agent sets; a missing or invalid label leaves its field out |
 //! | `_x` | a [constant field](GelfFormat::with_field) `x` |
 //! | `_x` | the value of the container's label `gelf_x`, as Logspout's GELF modules send it |
-//! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
+//! | `_truncated` | the length of the line in bytes, if it was cut |
 //! | `_partial` | `true`, if the container ended within the line |
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
