@@ -102,9 +102,9 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
             Some(seen) if same_value(value, seen) => {}
             Some(seen) if nearest_float(value, seen) => differences.push(Difference {
                 weight: Weight::Small,
-                ..different(&format!("field {name}"), Some(describe_value(value)), Some(seen))
+                ..different(&format!("field {name}"), Some(value.to_string()), Some(seen))
             }),
-            seen => differences.push(different(&format!("field {name}"), Some(describe_value(value)), seen)),
+            seen => differences.push(different(&format!("field {name}"), Some(value.to_string()), seen)),
         }
     }
     for (name, value) in fields {
@@ -202,14 +202,6 @@ fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
-}
-
-fn describe_value(value: &FieldValue) -> String {
-    match value {
-        FieldValue::Bool(value) => value.to_string(),
-        FieldValue::Number { number } => number.clone(),
-        FieldValue::Text(text) => shortened(&format!("{text:?}")),
-    }
 }
 
 /// Splits a JSON number into sign, digits without leading and trailing zeros, and the power of ten that

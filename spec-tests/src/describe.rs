@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::recipe::{Recipe, hex};
 use crate::text::shortened;
 use crate::vector::{
-    Afterwards, Authorization, Expected, FieldValue, HttpExchange, HttpRequest, Input, MessageText, Vector,
+    Afterwards, Authorization, Expected, HttpExchange, HttpRequest, Input, MessageText, Vector,
 };
 
 /// Maximum number of steps of a vector that are described one by one.
@@ -169,11 +169,6 @@ fn of_message(message: &MessageText) -> String {
         let _ = write!(text, ", level {level}");
     }
     for (name, value) in message.fields.iter().take(MAX_STEPS) {
-        let value = match value {
-            FieldValue::Bool(value) => value.to_string(),
-            FieldValue::Number { number } => number.clone(),
-            FieldValue::Text(text) => shortened(&format!("{text:?}")),
-        };
         let _ = write!(text, ", _{name} {value}");
     }
     if message.fields.len() > MAX_STEPS {

@@ -109,6 +109,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
+/// Shows the first bytes in hexadecimal, with spaces.
+pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
+    let shown: Vec<String> = bytes.iter().take(most).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}{}", shown.join(" "), if bytes.len() > most { " …" } else { "" })
+}
+
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let error = || format!("{text:?} is not valid hexadecimal here");
     let pairs = text.as_bytes().chunks(2);

@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Recipe;
+use crate::text::shortened;
 pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
@@ -224,6 +225,17 @@ pub enum FieldValue {
     },
     /// A string.
     Text(String),
+}
+
+/// Writes the value for people; long strings are shortened.
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Number { number } => f.write_str(number),
+            Self::Text(text) => f.write_str(&shortened(&format!("{text:?}"))),
+        }
+    }
 }
 
 /// The expected result of a vector.
