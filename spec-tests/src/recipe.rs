@@ -104,7 +104,7 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from(half + if half < 10 { b'0' } else { b'a' - 10 });
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }

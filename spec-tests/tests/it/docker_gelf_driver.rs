@@ -12,6 +12,8 @@ use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::support::noise;
+
 /// Maximum time for a message, including the start of its container.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -30,13 +32,7 @@ const CHUNK: usize = DATAGRAM - 12;
 
 /// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters.
 fn line(number: usize, stream: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-    let mut state = (2 * number + stream + 1) as u64;
-    let mut next = || {
-        state = state * 16_807 % 2_147_483_647;
-        char::from(ALPHABET[(state % 64) as usize])
-    };
-    (0..LENGTHS[number % LENGTHS.len()]).map(|_| next()).collect()
+    noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }
 
 /// Writes the same lines in awk. The products stay below 2^53, so awk's floating point numbers are exact.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use gelf_spec_tests::{
-    Builtin, HostileOptions, Input, Process, Results, Selection, Verdict, embedded, fuzz, load, run,
-};
+use gelf_spec_tests::{Builtin, HostileOptions, Input, Process, Results, Verdict, embedded, fuzz, load};
 
-use crate::support::{Folder, conformance, example, text};
+use crate::support::{Folder, conformance, example, results, text};
 
 /// Returns the command of a subject with a bug.
 fn broken(bug: &str) -> String {
@@ -36,11 +34,8 @@ fn found(how: &str, timeout: Duration) -> (Results, usize) {
         Input::Stream(pieces) => pieces.iter().map(bytes).sum(),
         other => panic!("{other:?}"),
     };
-    let put = |subject: &mut dyn gelf_spec_tests::Subject| {
-        run(&topics, subject, None, Selection::default(), &mut |_, _| {}).unwrap()
-    };
-    assert!(put(&mut Builtin::default()).is_expected());
-    (put(&mut Process::start(&broken(how), timeout).unwrap()), size)
+    assert!(results(&topics, &mut Builtin::default(), None).is_expected());
+    (results(&topics, &mut Process::start(&broken(how), timeout).unwrap(), None), size)
 }
 
 #[test]

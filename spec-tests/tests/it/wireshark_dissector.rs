@@ -16,6 +16,8 @@ use gelf_tokio::gelf_core::{
     Compression, CompressionLevel, FieldName, Level, Message, Timestamp, wire::Compressor,
 };
 
+use crate::support::noise;
+
 /// Maximum time for a step of tshark.
 const TSHARK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -46,13 +48,7 @@ struct Numbered {
 impl Numbered {
     /// Creates a message whose text compresses to about three quarters.
     fn new(number: i64, len: usize) -> Self {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-        let mut state = number as u64;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            char::from(ALPHABET[(state >> 58) as usize])
-        };
-        Self { number, text: (0..len).map(|_| next()).collect() }
+        Self { number, text: noise(number as usize + 1, len) }
     }
 
     fn message(&self) -> Message<'_> {
