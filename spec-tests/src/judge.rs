@@ -13,7 +13,6 @@ use crate::compare;
 use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
-use crate::recipe::Recipe;
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
@@ -149,7 +148,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     };
     let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
     if let Some(Input::Payload(payload)) = vector.input() {
-        reduce_unchanged(&mut differences, &payload.bytes()?);
+        reduce_unchanged(&mut differences, payload);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences
@@ -274,8 +273,7 @@ fn compare_with_request(
     inspection: &Inspection,
 ) -> Result<Vec<Difference>, String> {
     let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
-    let payload = payload.bytes()?;
-    let wanted = Decoder::lenient().decode(&payload).map(|decoded| text_of(&decoded.message));
+    let wanted = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
     let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
     let mut found = match inspection.message() {
         Ok(message) => text_of(&message),
@@ -329,7 +327,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
         }
         _ => return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")])),
     };
-    let wanted = expected.payload.as_ref().map(Recipe::bytes).transpose()?;
+    let wanted = expected.payload.as_deref();
     let inspection = inspect::cut(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
@@ -340,7 +338,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{:?}", expected.errors),
             format!("{} datagrams", datagrams.len()),
         ));
-    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != *wanted) {
+    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != **wanted) {
         differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "others, or none"));
     }
     Ok((verdict_of(&differences, true), differences))
@@ -369,7 +367,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(&payload.bytes()?), &reassemble(&answer.sent, is_stream));
+        compare("payload", &readable(payload), &reassemble(&answer.sent, is_stream));
     }
     Ok(differences)
 }

@@ -52,7 +52,7 @@ pub use live::{Live, LiveHttp, LiveOptions, Observe};
 pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
-pub use recipe::{Made, Recipe, hex};
+pub use recipe::{Content, hex};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
 pub use subject::{Answer, Description, Reply, Request, Subject};

@@ -1,12 +1,41 @@
 //! Bytes as the vectors define them: text, hexadecimal, or a recipe.
 
+use std::ops::Deref;
+
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use serde::Deserialize;
 
-/// A description of bytes; `vectors/README.md` has a table.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+/// Bytes that a file defines by a recipe; `vectors/README.md` has a table.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "Recipe")]
+pub struct Content(Vec<u8>);
+
+impl TryFrom<Recipe> for Content {
+    type Error = String;
+
+    fn try_from(recipe: Recipe) -> Result<Self, String> {
+        recipe.bytes().map(Self)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A description of bytes.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Recipe {
+enum Recipe {
     /// UTF-8 text.
     Text(String),
     /// An object with one member.
@@ -14,9 +43,9 @@ pub enum Recipe {
 }
 
 /// A recipe that is not plain text.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Made {
+enum Made {
     /// Bytes in hexadecimal.
     Hex(String),
     /// Concatenated parts.
@@ -46,11 +75,7 @@ pub enum Made {
 const MAX_BYTES: usize = 256 << 20;
 
 impl Recipe {
-    /// Makes the bytes.
-    ///
-    /// # Errors
-    /// Returns a mistake in the recipe.
-    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+    fn bytes(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
             Self::Made(made) => made.bytes(),

@@ -11,7 +11,7 @@ use gelf_core::{Compression, wire::Compressor};
 use crate::corpus;
 use crate::observed::Sent;
 use crate::protocol::ONLY_MODE;
-use crate::recipe::{Made, Recipe, hex};
+use crate::recipe::Content;
 use crate::subject::{Reply, Request, Subject};
 use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 
@@ -82,7 +82,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
     Datagrams(Vec<Step>),
-    Stream(Vec<Recipe>),
+    Stream(Vec<Content>),
     Send(SendRequest),
 }
 
@@ -172,7 +172,7 @@ fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u
         let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
         let request = match workload {
             Workload::Stream => Prepared::Stream(
-                payloads.iter().map(|payload| recipe(&[payload.as_slice(), b"\0"].concat())).collect(),
+                payloads.iter().map(|payload| [payload.as_slice(), b"\0"].concat().into()).collect(),
             ),
             workload => Prepared::Datagrams(
                 payloads
@@ -188,7 +188,7 @@ fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u
 }
 
 fn steps(workload: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
-    let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(recipe(bytes)) };
+    let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(bytes.to_vec().into()) };
     match workload {
         Workload::Gzip => {
             vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))]
@@ -203,11 +203,6 @@ fn steps(workload: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Ste
         }
         _ => vec![step(payload)],
     }
-}
-
-/// Wraps bytes as hexadecimal, as in the protocol.
-fn recipe(bytes: &[u8]) -> Recipe {
-    Recipe::Made(Made::Hex(hex(bytes)))
 }
 
 #[cfg(test)]

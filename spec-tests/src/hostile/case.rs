@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::recipe::hex;
 use crate::subject::Answer;
-use crate::vector::{Input, Mode, Topic, Vector};
+use crate::vector::{Input, Mode, Step, Topic, Vector};
 
 /// Input of a subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,34 +61,27 @@ const CHOICES: [&str; 10] = [
 const MAX_SEED_BYTES: usize = 16 << 10;
 
 /// Returns the receivable inputs of the vectors. Their limits are ignored.
-pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
+pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
         let case = match vector.input() {
-            Some(Input::Payload(payload)) => Case::Payload(payload.bytes()?),
+            Some(Input::Payload(payload)) => Case::Payload(payload.to_vec()),
             Some(Input::Datagrams(steps)) => {
-                let mut datagrams = Vec::new();
-                for step in steps {
-                    let Some(datagram) = &step.datagram else { continue };
+                let datagram = |step: &Step| {
                     let from = step.from.chars().next().unwrap_or('A');
-                    datagrams.push(Datagram {
-                        at: (step.at * 1000.0) as u32,
-                        from,
-                        bytes: datagram.bytes()?,
-                    });
-                }
-                Case::Datagrams(datagrams)
+                    let bytes = step.datagram.as_ref()?.to_vec();
+                    Some(Datagram { at: (step.at * 1000.0) as u32, from, bytes })
+                };
+                Case::Datagrams(steps.iter().filter_map(datagram).collect())
             }
-            Some(Input::Stream(pieces)) => {
-                Case::Stream(pieces.iter().map(crate::Recipe::bytes).collect::<Result<_, String>>()?)
-            }
+            Some(Input::Stream(pieces)) => Case::Stream(pieces.iter().map(|piece| piece.to_vec()).collect()),
             _ => continue,
         };
         if case.bytes() <= MAX_SEED_BYTES {
             seeds.push(case);
         }
     }
-    Ok(seeds)
+    seeds
 }
 
 impl Case {
@@ -246,9 +239,9 @@ mod tests {
         let vector = case.vector("X", &answer, &Answer::default()).unwrap();
         let Some(Input::Datagrams([first, second])) = vector.input() else { panic!("two datagrams") };
         assert_eq!((first.at, first.from.as_str()), (0.0, "A"));
-        assert_eq!(first.datagram.as_ref().unwrap().bytes().unwrap(), chunk);
+        assert_eq!(first.datagram.as_deref().unwrap(), chunk);
         assert_eq!((second.at, second.from.as_str()), (1.5, "B"));
-        assert_eq!(second.datagram.as_ref().unwrap().bytes().unwrap(), [0xff]);
+        assert_eq!(second.datagram.as_deref().unwrap(), [0xff]);
         let Expected { errors, pending, .. } = vector.expected(Mode::Strict);
         assert_eq!((errors.as_slice(), *pending), (&["JsonSyntax".to_owned()][..], 1));
         assert_eq!(vector.expected(Mode::Lenient), &Expected::default());
