@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::recipe::hex;
+use crate::report::merged;
 use crate::subject::Answer;
 use crate::vector::{Input, Mode, Step, Topic, Vector};
 
@@ -150,21 +151,16 @@ impl Case {
 
     /// Returns the case as JSON for a vector file.
     pub(super) fn json(&self, id: &str, title: &str, strict: &Answer, lenient: &Answer) -> Value {
-        let mut vector = json!({ "id": id, "title": title, "rule": self.rule() });
-        if let (Some(vector), Value::Object(input)) = (vector.as_object_mut(), self.input()) {
-            vector.extend(input);
-            let mut names = [strict, lenient]
-                .into_iter()
-                .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
-            if names.any(|name| CHOICES.contains(&name.as_str())) || self.has_senders_of_one_id() {
-                vector.insert("choice".to_owned(), Value::from(true));
-            }
-            vector.insert("strict".to_owned(), expected(strict));
-            if strict != lenient {
-                vector.insert("lenient".to_owned(), expected(lenient));
-            }
+        let mut names = [strict, lenient]
+            .into_iter()
+            .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
+        let choice = names.any(|name| CHOICES.contains(&name.as_str())) || self.has_senders_of_one_id();
+        let mut vector =
+            json!({ "id": id, "title": title, "rule": self.rule(), "choice": choice, "strict": strict });
+        if strict != lenient {
+            vector = merged(vector, json!({ "lenient": lenient }));
         }
-        vector
+        merged(vector, self.input())
     }
 
     /// Returns the case as a vector.
@@ -186,16 +182,7 @@ fn step(datagram: &Datagram) -> Value {
         }
         _ => recipe(bytes),
     };
-    let mut step = json!({ "datagram": recipe });
-    if let Some(step) = step.as_object_mut() {
-        if *at > 0 {
-            step.insert("at".to_owned(), json!(f64::from(*at) / 1000.0));
-        }
-        if *from != 'A' {
-            step.insert("from".to_owned(), json!(from));
-        }
-    }
-    step
+    merged(json!({ "datagram": recipe }), json!({ "at": f64::from(*at) / 1000.0, "from": from }))
 }
 
 /// Returns a recipe: readable text as a string, other bytes in hexadecimal.
@@ -204,23 +191,6 @@ fn recipe(bytes: &[u8]) -> Value {
         Ok(text) if !text.chars().any(|character| character.is_control() && character != '\n') => json!(text),
         _ => json!({ "hex": hex(bytes) }),
     }
-}
-
-fn expected(answer: &Answer) -> Value {
-    let Answer { messages, errors, deviations, events, pending, .. } = answer;
-    let mut expected = serde_json::Map::new();
-    if !messages.is_empty() {
-        expected.insert("messages".to_owned(), json!(messages));
-    }
-    for (name, list) in [("errors", errors), ("deviations", deviations), ("events", events)] {
-        if !list.is_empty() {
-            expected.insert(name.to_owned(), json!(list));
-        }
-    }
-    if *pending > 0 {
-        expected.insert("pending".to_owned(), json!(pending));
-    }
-    Value::Object(expected)
 }
 
 #[cfg(test)]

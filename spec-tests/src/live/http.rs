@@ -1,12 +1,12 @@
 //! Requests to a running receiver, and its answers.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::http::ResponseReader;
+use crate::http::{ResponseReader, is_time_out};
 use crate::observed::{Answered, ObservedAnswer};
 use crate::recipe::Content;
 use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
@@ -310,10 +310,6 @@ impl Connection {
             }
         }
     }
-}
-
-fn is_time_out(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]
