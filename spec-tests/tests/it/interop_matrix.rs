@@ -32,7 +32,7 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 struct Known {
     peer: String,
     direction: String,
-    /// `transport compression size`, each a word or `*`.
+    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that size.
     cells: Vec<String>,
     reason: String,
 }
@@ -147,7 +147,8 @@ fn vector(mut input: Value) -> Vector {
 /// Asks the peer to send, and passes the bytes to our receiver over the loopback.
 async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
-    for (transport, compression, size) in cases() {
+    let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));
+    for (transport, compression, size) in cases().chain(whole) {
         let text = noise(size, size);
         let message = json!({"host": "h", "short_message": text, "level": 6, "fields": [["k", "v"]]});
         let vector = vector(json!({"send": {
@@ -240,20 +241,18 @@ async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
 /// Captures the bytes of our sender on the loopback, and passes them to the peer's decoder.
 async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
-    for (transport, compression, size) in cases() {
+    let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));
+    for (transport, compression, size) in cases().chain(whole) {
         let text = noise(size, size);
         let message =
             Message::new("h", text.as_str()).with_level(Level::Informational).try_field("k", "v").unwrap();
-        let input = match transport {
-            "udp" => {
-                let steps: Vec<_> = caught_by_udp(compression, &message)
-                    .await
-                    .iter()
-                    .map(|datagram| json!({"datagram": {"hex": hex(datagram)}}))
-                    .collect();
-                json!({"datagrams": steps})
-            }
-            _ => json!({"stream": [{"hex": hex(&caught_by_tcp(&message).await)}]}),
+        let input = if transport == "tcp" {
+            json!({"stream": [{"hex": hex(&caught_by_tcp(&message).await)}]})
+        } else {
+            let datagram_size = transport.strip_prefix("udp/").unwrap_or("1420");
+            let datagrams = caught_by_udp(compression, datagram_size, &message).await;
+            let step = |datagram: &Vec<u8>| json!({"datagram": {"hex": hex(datagram)}});
+            json!({"datagrams": datagrams.iter().map(step).collect::<Vec<_>>()})
         };
         let vector = vector(input);
         let outcome = match subject.ask(Request::of(&vector, Mode::Lenient).unwrap()).unwrap() {
@@ -279,9 +278,10 @@ async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     outcomes
 }
 
-async fn caught_by_udp(compression: &str, message: &Message<'_>) -> Vec<Vec<u8>> {
+async fn caught_by_udp(compression: &str, datagram_size: &str, message: &Message<'_>) -> Vec<Vec<u8>> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let uri = format!("gelf://{}?compression={compression}", socket.local_addr().unwrap());
+    let address = socket.local_addr().unwrap();
+    let uri = format!("gelf://{address}?compression={compression}&datagram_size={datagram_size}");
     let mut sender = UdpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
     // Read concurrently, because some socket buffers hold fewer than 128 datagrams.
     let reading = std::thread::spawn(move || {

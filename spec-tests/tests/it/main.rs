@@ -18,4 +18,3 @@ mod sender;
 mod shapes;
 mod subjects;
 mod support;
-mod wireshark_dissector;
