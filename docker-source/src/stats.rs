@@ -169,6 +169,13 @@ impl Stats {
         }
     }
 
+    /// Returns false if the Engine no longer has the container with this id. Until the first list of
+    /// containers is read, returns true.
+    pub fn knows(&self, id: &str) -> bool {
+        self.lists.load(Ordering::Acquire) == 0
+            || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
+    }
+
     /// Returns the counters of a container, and creates them if there are none.
     pub(crate) fn container(&self, id: &ContainerId) -> Arc<ContainerStats> {
         lock(&self.containers).known.entry(id.clone()).or_default().clone()
@@ -193,7 +200,7 @@ impl Stats {
 
     pub(crate) fn listed(&self, bad: u64) {
         self.list_bad.fetch_add(bad, Ordering::Relaxed);
-        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.lists.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn follower_restarted(&self) {
