@@ -11,6 +11,7 @@ use crate::own_container::OwnContainer;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The maximum number of concurrent reads to the end of a log: each makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
@@ -27,4 +28,5 @@ pub(crate) struct Context {
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
+    pub(crate) warnings: LogWarnings,
 }

@@ -6,6 +6,7 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +37,10 @@ const CATCH_UPS_IN_A_ROW: usize = 16;
 
 /// The number of requests that fail at an unreadable part of the log before it is skipped.
 const ATTEMPTS_AT_DAMAGE: u32 = 3;
+
+/// The number of consecutive refusals after which a log counts as unavailable, while it is requested further.
+/// With the default waits, they take three seconds: an Engine that starts or is busy refuses some requests.
+const REFUSALS: u32 = 5;
 
 /// The supervisor's commands to a follower. The counters only grow, so that no command is missed.
 #[derive(Clone, Debug, Default)]
@@ -101,9 +106,11 @@ impl Follower {
             drained: self.context.clock.start(),
             open: None,
             stuck: 0,
-            has_warned: false,
+            refusals: 0,
+            is_unread: reason != StartReason::Stopped,
             is_gone: false,
             left: None,
+            warned: Vec::new(),
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -138,13 +145,26 @@ struct Following {
     open: Option<Timestamp>,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
-    has_warned: bool,
+    /// The number of consecutive requests that the Engine refused for a reason that may pass.
+    refusals: u32,
+    /// Whether the log may have lines that no request has brought.
+    is_unread: bool,
     /// Whether the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
     /// The commands that have been executed.
     seen: FollowCommands,
+    /// The problems that were warned about: each is logged once for each container.
+    warned: Vec<Problem>,
+}
+
+/// A problem of a container's log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Problem {
+    SkippedPart,
+    SkippedRecord,
+    Unavailable,
 }
 
 enum Step {
@@ -223,18 +243,18 @@ impl Following {
                 Ok(Step::Decide(reader))
             }
             Err(error) => match error.log_refusal() {
-                LogRefusal::Gone => {
+                LogRefusal::Unreadable => Ok(self.unreadable(&error)),
+                LogRefusal::Temporary if !self.commands.borrow().removed => {
+                    self.refused(&error);
+                    self.pause().await;
+                    Ok(Step::Follow { tail })
+                }
+                LogRefusal::Gone | LogRefusal::Temporary => {
                     if let Some(left) = self.left.take() {
                         self.finish(left).await?;
                     }
+                    self.unavailable(&error);
                     Ok(Step::Wait(Waiting::Ended))
-                }
-                LogRefusal::Unreadable => Ok(self.unreadable(&error)),
-                LogRefusal::Temporary if self.commands.borrow().removed => Ok(Step::Wait(Waiting::Ended)),
-                LogRefusal::Temporary => {
-                    tracing::debug!(container = self.metadata.name(), %error, "requesting the log again");
-                    self.pause().await;
-                    Ok(Step::Follow { tail })
                 }
             },
         }
@@ -249,6 +269,7 @@ impl Following {
                     return Step::End(ExitReason::NotSelected);
                 }
                 if is_running {
+                    self.is_unread = true;
                     self.left = Some(reader);
                     self.pause().await;
                     return Step::Follow { tail: past_damage(self.stuck) };
@@ -260,7 +281,8 @@ impl Following {
                 self.is_gone = true;
                 Step::CatchUp(reader)
             }
-            Err(_) => {
+            Err(error) => {
+                self.refused(&error);
                 self.pause().await;
                 Step::Decide(reader)
             }
@@ -290,12 +312,19 @@ impl Following {
                     }
                 }
                 Err(error) => match error.log_refusal() {
-                    LogRefusal::Gone => break,
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
+                    LogRefusal::Gone => {
+                        self.unavailable(&error);
+                        break;
+                    }
                     // Some Engines answer like this while a container is being removed.
-                    LogRefusal::Temporary if self.is_gone && error.is_status() => break,
+                    LogRefusal::Temporary if self.is_gone && error.is_status() => {
+                        self.unavailable(&error);
+                        break;
+                    }
                     LogRefusal::Temporary => {
                         drop(permit);
+                        self.refused(&error);
                         self.pause().await;
                         return Ok(Step::Decide(reader));
                     }
@@ -331,7 +360,10 @@ impl Following {
         // A start needs no answer, and a container that was just started may be removed before one arrives.
         tokio::select! {
             biased;
-            Ok(_) = commands.wait_for(|commands| commands.starts != starts) => Step::Follow { tail: None },
+            Ok(_) = commands.wait_for(|commands| commands.starts != starts) => {
+                self.is_unread = true;
+                Step::Follow { tail: None }
+            }
             step = self.ask() => step,
         }
     }
@@ -348,11 +380,18 @@ impl Following {
                 let ran = inspect.state.finished_at().is_some_and(|end| end > self.drained);
                 match ran || inspect.state.is_running() {
                     true => Step::Follow { tail: None },
-                    false => Step::Wait(Waiting::Ended),
+                    false => {
+                        self.is_unread = false;
+                        Step::Wait(Waiting::Ended)
+                    }
                 }
             }
-            Err(error) if error.log_refusal() == LogRefusal::Gone => Step::Wait(Waiting::Ended),
-            Err(_) => {
+            Err(error) if error.log_refusal() == LogRefusal::Gone => {
+                self.unavailable(&error);
+                Step::Wait(Waiting::Ended)
+            }
+            Err(error) => {
+                self.refused(&error);
                 self.pause().await;
                 Step::Check
             }
@@ -368,6 +407,7 @@ impl Following {
                 let commands = self.commands.borrow_and_update();
                 let is_readable = waiting != Waiting::Unreadable;
                 if commands.starts != self.seen.starts {
+                    self.is_unread = true;
                     return Step::Follow { tail: None };
                 }
                 if commands.removed {
@@ -412,6 +452,8 @@ impl Following {
                 break Ending::Invalid;
             }
         };
+        self.refusals = 0;
+        self.is_unread = ending != Ending::Complete;
         self.open = reader.oldest_open();
         let has_new = self.sink.new_lines() > 0;
         if has_new {
@@ -419,9 +461,9 @@ impl Following {
         }
         self.stuck = if ending == Ending::Invalid && !has_new { self.stuck + 1 } else { 0 };
         if self.stuck == ATTEMPTS_AT_DAMAGE {
-            tracing::warn!(
-                container = self.metadata.name(),
-                "a part of the log is unreadable and skipped; lines may be missing"
+            self.warn(
+                Problem::SkippedPart,
+                "a part of the log is unreadable and skipped; lines may be missing",
             );
         }
         Ok((reader, ending))
@@ -499,15 +541,45 @@ impl Following {
 
     fn invalid_format(&mut self, error: &LogFormatError) {
         self.sink.stats().bad_frame();
-        if !std::mem::replace(&mut self.has_warned, true) {
-            tracing::warn!(container = self.metadata.name(), %error, "invalid log format; requesting the log again");
+        if error.ends_stream() {
+            // The next request resumes. If none gets further, or the log is gone, a warning follows.
+            tracing::debug!(container = self.metadata.name(), %error, "requesting the log again");
+        } else {
+            self.warn(Problem::SkippedRecord, format_args!("{error} and is skipped"));
         }
     }
 
-    fn unreadable(&self, error: &EngineError) -> Step {
-        self.sink.stats().unreadable();
-        tracing::warn!(container = self.metadata.name(), %error, "the log driver cannot be read; lines of this container are not read");
+    fn unreadable(&mut self, error: &EngineError) -> Step {
+        self.is_unread = true;
+        self.unavailable(error);
         Step::Wait(Waiting::Unreadable)
+    }
+
+    /// Counts the log as unavailable, unless all of it was read or it was counted before.
+    fn unavailable(&mut self, error: &EngineError) {
+        if std::mem::take(&mut self.is_unread) {
+            self.sink.stats().unavailable_log();
+            self.warn(
+                Problem::Unavailable,
+                format_args!("the log cannot be read; lines may be missing: {error}"),
+            );
+        }
+    }
+
+    /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
+    fn refused(&mut self, error: &EngineError) {
+        tracing::debug!(container = self.metadata.name(), %error, "requesting again");
+        self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
+        if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
+            self.unavailable(error);
+        }
+    }
+
+    fn warn(&mut self, problem: Problem, text: impl fmt::Display) {
+        if !self.warned.contains(&problem) {
+            self.warned.push(problem);
+            self.context.warnings.warn(self.metadata.name(), text);
+        }
     }
 
     async fn pause(&mut self) {

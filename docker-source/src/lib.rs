@@ -24,6 +24,7 @@ mod source;
 mod stats;
 mod supervise;
 mod timing;
+mod warnings;
 
 pub use container::Container;
 pub use engine::{ApiVersion, EngineAddress, EngineError, InvalidApiVersion, InvalidEngineAddress};

@@ -21,6 +21,7 @@ use crate::record::{QueuedRecord, Record, RecordQueue};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The mounts of this process.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -188,7 +189,7 @@ impl SourceBuilder {
         let engine_host: Arc<str> = info.name.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
-        let supervisor = Supervisor::new(Arc::new(Context {
+        let context = Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
             clock: EngineClock::starting_at(engine_time(&info.system_time)),
@@ -198,8 +199,11 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-        }));
-        let supervisor = task::spawn(supervisor.run()).abort_handle();
+            warnings: LogWarnings::default(),
+        });
+        let supervisor = Supervisor::new(context.clone());
+        let supervising = async move { tokio::join!(supervisor.run(), context.warnings.run()) };
+        let supervisor = task::spawn(supervising).abort_handle();
         Ok(Source { records, stats, engine_host, supervisor })
     }
 }

@@ -40,8 +40,11 @@ pub struct LineCounts {
     pub requests: u64,
     /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
     pub resumes: u64,
-    /// Starts of a container whose log driver does not support reading (status 501).
-    pub unreadable: u64,
+    /// Runs of a container whose log could not be read, or not to its end. The container was removed first
+    /// (status 404, 409), its log driver does not support reading (501), or the Engine refused the log for
+    /// another reason until the container was removed. A container that still exists counts after five
+    /// refusals in a row; its log is requested further.
+    pub unavailable_logs: u64,
 }
 
 impl AddAssign for LineCounts {
@@ -56,7 +59,7 @@ impl AddAssign for LineCounts {
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
         self.resumes += other.resumes;
-        self.unreadable += other.unreadable;
+        self.unavailable_logs += other.unavailable_logs;
     }
 }
 
@@ -234,8 +237,8 @@ impl ContainerStats {
         lock(&self.0).bad_frames += 1;
     }
 
-    pub(crate) fn unreadable(&self) {
-        lock(&self.0).unreadable += 1;
+    pub(crate) fn unavailable_log(&self) {
+        lock(&self.0).unavailable_logs += 1;
     }
 
     pub(crate) fn skipped_empty(&self) {

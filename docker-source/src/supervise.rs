@@ -370,6 +370,7 @@ mod tests {
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
+    use crate::warnings::LogWarnings;
     use gelf_core::Timestamp;
     use tokio::sync::Semaphore;
 
@@ -392,6 +393,7 @@ mod tests {
             queue: RecordQueue::new().0,
             stats: Arc::new(Stats::new(client)),
             catch_ups: Semaphore::new(1),
+            warnings: LogWarnings::default(),
         }))
     }
 

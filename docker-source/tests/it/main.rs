@@ -12,3 +12,4 @@ mod later_stamps;
 mod outages;
 mod reading;
 mod support;
+mod unavailable_logs;
