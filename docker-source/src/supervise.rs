@@ -5,8 +5,8 @@
 //! drops events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s
 //! and after each interruption of the events.
 
-use std::collections::HashMap;
 use std::collections::hash_map;
+use std::collections::{HashMap, HashSet};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -54,6 +54,8 @@ pub(crate) struct Supervisor {
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
+    /// The containers that left since the last list was requested. The list may still show them.
+    left: HashSet<ContainerId>,
 }
 
 /// A container that the Engine has, or had until recently.
@@ -82,6 +84,7 @@ impl Supervisor {
             tasks: HashMap::new(),
             events: 0,
             has_listed: false,
+            left: HashSet::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Supervisor {
                     outage.over();
                 }
                 _ = ticks.tick(), if listing.is_none() => {
+                    self.left.clear();
                     let (client, events_before) = (context.client.clone(), self.events);
                     listing = Some(Box::pin(async move {
                         let (containers, bad) = client.containers().await?;
@@ -197,6 +201,9 @@ impl Supervisor {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
+                if self.left.contains(&summary.id) {
+                    continue;
+                }
                 let reason = match (self.has_listed, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
@@ -293,6 +300,7 @@ impl Supervisor {
             entry.get().commands.send_modify(|commands| commands.removed = true);
             if entry.get().is_excluded {
                 entry.remove();
+                self.left.insert(id.clone());
                 self.context.stats.forget(id);
             }
         }
@@ -317,6 +325,7 @@ impl Supervisor {
             Ok(_) => {
                 self.entries.remove(&id);
                 self.context.stats.forget(&id);
+                self.left.insert(id);
             }
             Err(error) => {
                 tracing::error!(container = %id, %error, "the follower of this container panicked; starting it again");
@@ -422,6 +431,17 @@ mod tests {
         assert!(!commands(&supervisor).removed);
         supervisor.reconcile(Vec::new(), 0, false);
         assert!(commands(&supervisor).removed);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_requested_before_a_removal_does_not_undo_it() {
+        let mut supervisor = supervisor();
+        supervisor.reconcile(list("web", "running"), 0, true);
+        supervisor.apply(event(Action::Destroy, "web"));
+        let ended = supervisor.followers.join_next_with_id().await.unwrap();
+        supervisor.ended(ended);
+        supervisor.reconcile(list("web", "running"), 0, false);
+        assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (0, 0));
     }
 
     #[tokio::test]
