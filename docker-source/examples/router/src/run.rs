@@ -104,6 +104,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.unavailable_logs > 0 {
+        tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
+    }
     pumped?;
     let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
     if given_up > 0 && !is_unread {

@@ -283,6 +283,16 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_final_account_has_the_logs_that_could_not_be_read() {
+    let (engine, container) = engine_with("mute").await;
+    container.unreadable();
+    let mut router = Router::start(&engine.docker_host(), &["--print"]);
+    router.wait_for("the log cannot be read");
+    let (_, logged) = router.terminate();
+    assert_eq!(count(&logged, "logs that could not be read to the end: 1"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_stdout_ends_the_router() {
     let (engine, container) = engine_with("web").await;
     let mut command = Command::new("sh");
