@@ -6,27 +6,29 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+mod read;
+
 use std::fmt;
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use gelf_core::Timestamp;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::clock::later;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
-use crate::engine::{Body, ContainerId, EngineError, LogRefusal, LogsQuery};
-use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
+use crate::engine::{ContainerId, EngineError, LogRefusal, LogsQuery};
+use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
 use crate::stats::ContainerStats;
+use read::{Ending, Response, Silence};
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.
@@ -190,14 +192,6 @@ enum Waiting {
     Unreadable,
 }
 
-/// The end of a response of the log endpoint.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ending {
-    Broken,
-    Complete,
-    Invalid,
-}
-
 impl Following {
     async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
@@ -239,8 +233,9 @@ impl Following {
         match opened {
             Ok((content_type, body)) => {
                 self.left = None;
-                let (reader, _) = self.read(content_type, body, None).await?;
-                Ok(Step::Decide(reader))
+                let mut response = self.response(content_type, body);
+                self.read(&mut response, Silence::UntilRemoval).await?;
+                Ok(Step::Decide(response.into_reader()))
             }
             Err(error) => match error.log_refusal() {
                 LogRefusal::Unreadable => Ok(self.unreadable(&error)),
@@ -261,7 +256,13 @@ impl Following {
     }
 
     async fn decide(&mut self, reader: LogReader) -> Step {
-        match self.context.client.inspect(&self.id).await {
+        let context = self.context.clone();
+        let inspected = tokio::select! {
+            biased;
+            () = self.started() => return self.next_run(reader),
+            inspected = context.client.inspect(&self.id) => inspected,
+        };
+        match inspected {
             Ok(inspect) => {
                 let is_running = inspect.state.is_running();
                 let finished_at = inspect.state.finished_at();
@@ -290,43 +291,47 @@ impl Following {
     }
 
     async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
-        let context = self.context.clone();
+        let Context { catch_ups, timing, .. } = &*self.context.clone();
         for _ in 0..CATCH_UPS_IN_A_ROW {
-            let permit = context.catch_ups.acquire().await;
-            let query = self.query(false, past_damage(self.stuck));
-            match context.client.logs(&self.id, query).await {
-                Ok((content_type, body)) => {
-                    let (read, ending) = self.read(content_type, body, Some(context.timing.catch_up)).await?;
-                    match ending {
-                        Ending::Complete if self.sink.new_lines() == 0 => {
-                            reader = read;
-                            break;
-                        }
-                        Ending::Complete => reader = read,
-                        Ending::Broken => {
-                            drop(permit);
-                            self.pause().await;
-                            return Ok(Step::Decide(reader));
-                        }
-                        Ending::Invalid => {}
+            let started = self.started();
+            let mut response = None;
+            let read = async {
+                let permit = catch_ups.acquire().await;
+                // A read that is slow or waits for room in the queue does not keep others waiting.
+                hold(permit, timing.catch_up, self.read_rest(&mut response)).await
+            };
+            let read = tokio::select! {
+                biased;
+                () = started => None,
+                read = read => Some(read?),
+            };
+            match (read, response) {
+                (None, response) => {
+                    self.open = response.map_or(self.open, |response| response.oldest_open());
+                    return Ok(self.next_run(reader));
+                }
+                (Some(Ok(Ending::Complete)), Some(response)) => {
+                    reader = response.into_reader();
+                    if self.sink.new_lines() == 0 {
+                        break;
                     }
                 }
-                Err(error) => match error.log_refusal() {
+                (Some(Ok(Ending::Invalid)), _) => {}
+                (Some(Ok(_)), _) => {
+                    self.pause().await;
+                    return Ok(Step::Decide(reader));
+                }
+                (Some(Err(error)), _) => match error.log_refusal() {
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    LogRefusal::Gone => {
-                        self.unavailable(&error);
-                        break;
-                    }
-                    // Some Engines answer like this while a container is being removed.
-                    LogRefusal::Temporary if self.is_gone && error.is_status() => {
-                        self.unavailable(&error);
-                        break;
-                    }
-                    LogRefusal::Temporary => {
-                        drop(permit);
+                    // Some Engines answer with another status while a container is being removed.
+                    LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
                         self.refused(&error);
                         self.pause().await;
                         return Ok(Step::Decide(reader));
+                    }
+                    LogRefusal::Gone | LogRefusal::Temporary => {
+                        self.unavailable(&error);
+                        break;
                     }
                 },
             }
@@ -335,33 +340,54 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Passes on the lines that the container left unfinished.
-    async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
-        self.open = None;
-        let has_terminal = reader.framing() == Some(Framing::Terminal);
-        let mut lines = Vec::new();
-        reader.finish(&mut lines);
-        for line in lines {
-            // If the container is started again, the terminal's next line follows this one without a
-            // separator. If this line were requested again, both would be taken for one line that was read
-            // before.
-            if has_terminal && !line.ended {
-                self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
+    /// Requests the log as it is and reads it to its end, or to the error that ends it. Sets `response` as
+    /// soon as there is one.
+    async fn read_rest(
+        &mut self,
+        response: &mut Option<Response>,
+    ) -> Result<Result<Ending, EngineError>, QueueClosed> {
+        let query = self.query(false, past_damage(self.stuck));
+        match self.context.client.logs(&self.id, query).await {
+            Ok((content_type, body)) => {
+                let response = response.insert(self.response(content_type, body));
+                let silence = Silence::AtMost(self.context.timing.catch_up);
+                self.read(response, silence).await.map(Ok)
             }
-            self.take(line).await?;
+            Err(error) => Ok(Err(error)),
         }
-        Ok(())
+    }
+
+    /// Waits until the container is started again.
+    fn started(&self) -> impl Future<Output = ()> + use<> {
+        let (mut commands, starts) = (self.commands.clone(), self.seen.starts);
+        async move {
+            if commands.wait_for(|commands| commands.starts != starts).await.is_err() {
+                // The source was dropped, and this task is about to be.
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// Follows a run that began while the log of the previous one was read. That run may end, and its log be
+    /// removed, at any time. The rest of the previous run comes before it in the log.
+    fn next_run(&mut self, reader: LogReader) -> Step {
+        self.left = Some(reader);
+        self.was_started();
+        Step::Follow { tail: past_damage(self.stuck) }
+    }
+
+    fn was_started(&mut self) {
+        // A container that is gone cannot be started: the event is late.
+        self.is_unread |= !self.is_gone;
     }
 
     async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
-        let starts = self.seen.starts;
-        let mut commands = self.commands.clone();
         // A start needs no answer, and a container that was just started may be removed before one arrives.
         tokio::select! {
             biased;
-            Ok(_) = commands.wait_for(|commands| commands.starts != starts) => {
-                self.is_unread = true;
+            () = self.started() => {
+                self.was_started();
                 Step::Follow { tail: None }
             }
             step = self.ask() => step,
@@ -407,7 +433,8 @@ impl Following {
                 let commands = self.commands.borrow_and_update();
                 let is_readable = waiting != Waiting::Unreadable;
                 if commands.starts != self.seen.starts {
-                    self.is_unread = true;
+                    drop(commands);
+                    self.was_started();
                     return Step::Follow { tail: None };
                 }
                 if commands.removed {
@@ -426,101 +453,6 @@ impl Following {
         }
     }
 
-    /// Reads a response to its end. `silence` limits the time between two parts.
-    async fn read(
-        &mut self,
-        content_type: Option<String>,
-        mut body: Body,
-        silence: Option<Duration>,
-    ) -> Result<(LogReader, Ending), QueueClosed> {
-        let mut reader = LogReader::new(content_type, self.metadata.container().tty());
-        let mut lines = Vec::new();
-        let ending = loop {
-            let part = match silence {
-                Some(silence) => body.next_within(silence).await,
-                None => self.next_part(&mut body).await,
-            };
-            match part {
-                None => break Ending::Complete,
-                Some(Err(error)) => {
-                    tracing::debug!(container = self.metadata.name(), %error, "the log stream broke");
-                    break Ending::Broken;
-                }
-                Some(Ok(part)) => reader.push(&part, self.context.clock.now()),
-            }
-            if self.take_all(&mut reader, &mut lines).await?.is_err() {
-                break Ending::Invalid;
-            }
-        };
-        self.refusals = 0;
-        self.is_unread = ending != Ending::Complete;
-        self.open = reader.oldest_open();
-        let has_new = self.sink.new_lines() > 0;
-        if has_new {
-            self.backoff.reset();
-        }
-        self.stuck = if ending == Ending::Invalid && !has_new { self.stuck + 1 } else { 0 };
-        if self.stuck == ATTEMPTS_AT_DAMAGE {
-            self.warn(
-                Problem::SkippedPart,
-                "a part of the log is unreadable and skipped; lines may be missing",
-            );
-        }
-        Ok((reader, ending))
-    }
-
-    /// Decodes all bytes that arrived. The inner error ends the response.
-    async fn take_all(
-        &mut self,
-        reader: &mut LogReader,
-        lines: &mut Vec<Line>,
-    ) -> Result<Result<(), LogFormatError>, QueueClosed> {
-        loop {
-            match reader.decode(lines) {
-                Ok(Decoded::Piece) => {
-                    for line in lines.drain(..) {
-                        self.take(line).await?;
-                    }
-                }
-                Ok(Decoded::NeedsMore) => return Ok(Ok(())),
-                Err(error) => {
-                    self.invalid_format(&error);
-                    if error.ends_stream() {
-                        return Ok(Err(error));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns the next part of a stream. The stream may be silent without a limit until its container is
-    /// removed.
-    async fn next_part(&mut self, body: &mut Body) -> Option<Result<Bytes, EngineError>> {
-        loop {
-            let is_removed = self.commands.borrow().removed;
-            let silence = self.context.timing.removed;
-            let silent = async {
-                match is_removed {
-                    true => sleep(silence).await,
-                    false => pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                changed = self.commands.changed() => {
-                    changed.ok()?;
-                    self.take_name();
-                }
-                part = body.next() => return part,
-                () = silent => return None,
-            }
-        }
-    }
-
-    async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        self.sink.take(self.metadata.container(), line).await
-    }
-
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {
         let since = self.sink.begin_request(self.floor, self.open);
         LogsQuery { follow, since, tail }
@@ -536,16 +468,6 @@ impl Following {
         if let Some(decided) = self.decided.take() {
             // The receiver may have been dropped.
             let _ = decided.send(follows);
-        }
-    }
-
-    fn invalid_format(&mut self, error: &LogFormatError) {
-        self.sink.stats().bad_frame();
-        if error.ends_stream() {
-            // The next request resumes. If none gets further, or the log is gone, a warning follows.
-            tracing::debug!(container = self.metadata.name(), %error, "requesting the log again");
-        } else {
-            self.warn(Problem::SkippedRecord, format_args!("{error} and is skipped"));
         }
     }
 
@@ -582,8 +504,25 @@ impl Following {
         }
     }
 
+    /// Waits before the next attempt. A start of the container needs no wait.
     async fn pause(&mut self) {
-        sleep(self.backoff.next()).await;
+        let wait = self.backoff.next();
+        tokio::select! {
+            () = self.started() => {}
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// Runs the future and holds the permit meanwhile, for `limit` at most.
+async fn hold<T>(permit: impl Sized, limit: Duration, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match timeout(limit, future.as_mut()).await {
+        Ok(output) => output,
+        Err(_) => {
+            drop(permit);
+            future.await
+        }
     }
 }
 

@@ -11,5 +11,6 @@ mod discovery;
 mod later_stamps;
 mod outages;
 mod reading;
+mod slow_engines;
 mod support;
 mod unavailable_logs;

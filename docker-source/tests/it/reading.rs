@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{
-    Logged, assert_balanced, assert_nothing_left, builder, connect, eventually, next, ready, text, texts,
-    timing, within,
+    Logged, assert_balanced, assert_nothing_left, connect, eventually, next, text, texts, within,
 };
 use docker_source::LogStream;
 use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Since, Stream};
@@ -464,42 +463,6 @@ async fn a_source_that_is_dropped_closes_its_connections() {
     drop(source);
     within(engine.wait_until_idle()).await;
     assert_balanced(&stats);
-}
-
-#[tokio::test]
-async fn a_log_that_is_answered_later_than_other_requests_is_read() {
-    let engine = SimulatedEngine::start().await;
-    let mut timing = timing();
-    timing.headers = Duration::from_millis(300);
-    let mut source = ready(builder(&engine).timing(timing)).await;
-    let job = engine.create(ContainerOptions::named("job"));
-    job.fail_logs(Fault::Late(Duration::from_secs(1)));
-    job.start();
-    job.line(Stream::Stdout, "late");
-    assert_eq!(texts(&mut source, 1).await, ["late"]);
-    assert_eq!(job.log_requests(), 1);
-    assert_nothing_left(&mut source).await;
-}
-
-#[tokio::test]
-async fn a_silent_stream_of_a_removed_container_is_closed() {
-    let engine = SimulatedEngine::start().await;
-    let mut timing = timing();
-    timing.removed = Duration::from_millis(50);
-    let mut source = ready(builder(&engine).timing(timing)).await;
-    let web = engine.create(ContainerOptions::named("web"));
-    web.start();
-    web.line(Stream::Stdout, "one");
-    assert_eq!(texts(&mut source, 1).await, ["one"]);
-    // The Engine reports the removal, and the stream neither ends nor goes on.
-    let event = format!(r#"{{"Type":"container","Action":"destroy","Actor":{{"ID":"{}"}}}}"#, web.id());
-    web.fail_inspect(Fault::Status(404, "No such container".into()));
-    web.fail_logs(Fault::Status(404, "No such container".into()));
-    engine.send_event(&event);
-    let stats = source.stats();
-    eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
-    assert_eq!(web.log_requests(), 2);
-    assert_nothing_left(&mut source).await;
 }
 
 #[tokio::test]
