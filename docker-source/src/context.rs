@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::EngineClock;
 use crate::container::Container;
+use crate::descriptors::Descriptors;
 use crate::engine::EngineClient;
 use crate::own_container::OwnContainer;
 use crate::record::RecordQueue;
@@ -28,5 +29,6 @@ pub(crate) struct Context {
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
+    pub(crate) descriptors: Descriptors,
     pub(crate) warnings: LogWarnings,
 }

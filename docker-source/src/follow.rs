@@ -6,16 +6,17 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+mod commands;
+mod problems;
 mod read;
 
-use std::fmt;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
@@ -27,7 +28,9 @@ use crate::engine::{ContainerId, EngineError, LogRefusal, LogsQuery};
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
-use crate::stats::ContainerStats;
+use crate::stats::{ContainerStats, WaitingContainer};
+pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
+use problems::{Problem, past_damage};
 use read::{Ending, Response, Silence};
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
@@ -36,53 +39,6 @@ const TAIL: u32 = 1024;
 /// The maximum number of consecutive reads to the end. The log of an ended container does not grow, so the
 /// second read usually brings nothing new.
 const CATCH_UPS_IN_A_ROW: usize = 16;
-
-/// The number of requests that fail at an unreadable part of the log before it is skipped.
-const ATTEMPTS_AT_DAMAGE: u32 = 3;
-
-/// The number of consecutive refusals after which a log counts as unavailable, while it is requested further.
-/// With the default waits, they take three seconds: an Engine that starts or is busy refuses some requests.
-const REFUSALS: u32 = 5;
-
-/// The supervisor's commands to a follower. The counters only grow, so that no command is missed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FollowCommands {
-    /// The number of times that the container was started.
-    pub(crate) starts: u64,
-    /// The number of lists that showed the container running.
-    pub(crate) sightings: u64,
-    /// The number of requests to check whether the container ran meanwhile, because events may have been
-    /// missed.
-    pub(crate) checks: u64,
-    /// The container's name, if it was renamed.
-    pub(crate) name: Option<Arc<str>>,
-    /// Whether the container was removed.
-    pub(crate) removed: bool,
-}
-
-/// The reason why a follower starts, which determines the first step.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum StartReason {
-    /// The container ran before the source connected.
-    RanBefore,
-    /// The container was started, or found, later.
-    Started,
-    /// The container was not running before the source connected.
-    Stopped,
-    /// The container was found later and not running; it may have run unnoticed.
-    Unclear,
-}
-
-/// The reason why a follower ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ExitReason {
-    /// The container was removed, and its log read to the end.
-    Removed,
-    /// The source was dropped.
-    Stopped,
-    /// The container is not selected.
-    NotSelected,
-}
 
 /// A follower before it begins.
 pub(crate) struct Follower {
@@ -113,6 +69,8 @@ impl Follower {
             is_gone: false,
             left: None,
             warned: Vec::new(),
+            descriptor: None,
+            waiting: None,
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -159,17 +117,15 @@ struct Following {
     seen: FollowCommands,
     /// The problems that were warned about: each is logged once for each container.
     warned: Vec<Problem>,
-}
-
-/// A problem of a container's log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Problem {
-    SkippedPart,
-    SkippedRecord,
-    Unavailable,
+    /// The descriptor of the connection to the Engine, while there may be one.
+    descriptor: Option<OwnedSemaphorePermit>,
+    /// Exists while requests fail for want of a descriptor, although the container has its own.
+    waiting: Option<WaitingContainer>,
 }
 
 enum Step {
+    /// Wait for a descriptor, then follow.
+    Admit,
     /// Read the log as it grows.
     Follow {
         tail: Option<u32>,
@@ -197,11 +153,14 @@ impl Following {
         let mut step = first;
         loop {
             step = match step {
+                Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
                 Step::Decide(reader) => self.decide(reader).await,
                 Step::CatchUp(reader) => self.catch_up(reader).await?,
                 Step::Check => self.check().await,
                 Step::Wait(waiting) => {
+                    self.descriptor = None;
+                    self.waiting = None;
                     self.announce(false);
                     self.wait(waiting).await
                 }
@@ -211,6 +170,10 @@ impl Following {
     }
 
     async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
+        self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.try_log());
+        if self.descriptor.is_none() {
+            return Ok(Step::Admit);
+        }
         self.seen = self.commands.borrow_and_update().clone();
         let query = self.query(true, tail);
         let context = self.context.clone();
@@ -242,7 +205,8 @@ impl Following {
                 LogRefusal::Temporary if !self.commands.borrow().removed => {
                     self.refused(&error);
                     self.pause().await;
-                    Ok(Step::Follow { tail })
+                    // Without a limit: any number of lines may be written before the log is read.
+                    Ok(Step::Follow { tail: past_damage(self.stuck) })
                 }
                 LogRefusal::Gone | LogRefusal::Temporary => {
                     if let Some(left) = self.left.take() {
@@ -252,6 +216,35 @@ impl Following {
                     Ok(Step::Wait(Waiting::Ended))
                 }
             },
+        }
+    }
+
+    /// Waits for a descriptor. Decides first whether the container is followed, since one that is not needs none.
+    async fn admit(&mut self) -> Step {
+        if !self.metadata.is_inspected() {
+            let inspected = self.metadata.inspect().await;
+            if !self.metadata.set(inspected) {
+                self.announce(false);
+                return Step::End(ExitReason::NotSelected);
+            }
+        }
+        self.announce(false);
+        self.waiting = None;
+        let context = self.context.clone();
+        let _waiting = context.stats.wait_for_descriptor();
+        let mut commands = self.commands.clone();
+        tokio::select! {
+            biased;
+            _ = commands.wait_for(|commands| commands.removed) => {
+                self.unavailable("no file descriptor was free before the container was removed");
+                self.seen = self.commands.borrow_and_update().clone();
+                self.is_gone = true;
+                Step::Wait(Waiting::Ended)
+            }
+            descriptor = context.descriptors.log() => {
+                self.descriptor = descriptor;
+                Step::Follow { tail: past_damage(self.stuck) }
+            }
         }
     }
 
@@ -471,39 +464,6 @@ impl Following {
         }
     }
 
-    fn unreadable(&mut self, error: &EngineError) -> Step {
-        self.is_unread = true;
-        self.unavailable(error);
-        Step::Wait(Waiting::Unreadable)
-    }
-
-    /// Counts the log as unavailable, unless all of it was read or it was counted before.
-    fn unavailable(&mut self, error: &EngineError) {
-        if std::mem::take(&mut self.is_unread) {
-            self.sink.stats().unavailable_log();
-            self.warn(
-                Problem::Unavailable,
-                format_args!("the log cannot be read; lines may be missing: {error}"),
-            );
-        }
-    }
-
-    /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
-    fn refused(&mut self, error: &EngineError) {
-        tracing::debug!(container = self.metadata.name(), %error, "requesting again");
-        self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
-        if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
-            self.unavailable(error);
-        }
-    }
-
-    fn warn(&mut self, problem: Problem, text: impl fmt::Display) {
-        if !self.warned.contains(&problem) {
-            self.warned.push(problem);
-            self.context.warnings.warn(self.metadata.name(), text);
-        }
-    }
-
     /// Waits before the next attempt. A start of the container needs no wait.
     async fn pause(&mut self) {
         let wait = self.backoff.next();
@@ -523,30 +483,5 @@ async fn hold<T>(permit: impl Sized, limit: Duration, future: impl Future<Output
             drop(permit);
             future.await
         }
-    }
-}
-
-/// Returns the number of pieces to request from the end of the log once a format error recurs. An Engine
-/// that reads from the beginning meets the damage each time; from the end it may not. Each further attempt
-/// requests fewer pieces and gives up the others.
-fn past_damage(stuck: u32) -> Option<u32> {
-    match stuck {
-        0..ATTEMPTS_AT_DAMAGE => None,
-        ATTEMPTS_AT_DAMAGE => Some(TAIL),
-        _ if stuck == ATTEMPTS_AT_DAMAGE + 1 => Some(TAIL / 32),
-        _ => Some(0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unreadable_part_is_skipped_from_the_third_attempt_on() {
-        assert_eq!(
-            [0, 1, 2, 3, 4, 5, 9].map(past_damage),
-            [None, None, None, Some(1024), Some(32), Some(0), Some(0)]
-        );
     }
 }

@@ -8,6 +8,7 @@ mod container;
 mod context;
 mod cursor;
 mod dedup;
+mod descriptors;
 mod engine;
 mod follow;
 #[cfg(feature = "fuzzing")]

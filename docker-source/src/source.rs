@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
+use crate::descriptors::{Descriptors, log_shortage};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
@@ -199,10 +200,13 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
+            descriptors: Descriptors::of_process(),
             warnings: LogWarnings::default(),
         });
         let supervisor = Supervisor::new(context.clone());
-        let supervising = async move { tokio::join!(supervisor.run(), context.warnings.run()) };
+        let supervising = async move {
+            tokio::join!(supervisor.run(), context.warnings.run(), log_shortage(context.stats.waiting()))
+        };
         let supervisor = task::spawn(supervising).abort_handle();
         Ok(Source { records, stats, engine_host, supervisor })
     }

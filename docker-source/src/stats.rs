@@ -8,6 +8,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::engine::{ContainerId, EngineClient};
 
 /// The counters of one container, or their sum over all containers.
@@ -95,6 +97,8 @@ pub struct StatsSnapshot {
     pub lists: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
+    /// Containers that are not read at this moment, because they wait for a file descriptor.
+    pub waiting_for_descriptor: u64,
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
@@ -116,6 +120,7 @@ pub struct Stats {
     list_bad: AtomicU64,
     lists: AtomicU64,
     follower_restarts: AtomicU64,
+    waiting_for_descriptor: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +157,7 @@ impl Stats {
             list_bad: AtomicU64::new(0),
             lists: AtomicU64::new(0),
             follower_restarts: AtomicU64::new(0),
+            waiting_for_descriptor: watch::Sender::new(0),
         }
     }
 
@@ -183,6 +189,7 @@ impl Stats {
             list_bad: load(&self.list_bad),
             lists: load(&self.lists),
             follower_restarts: load(&self.follower_restarts),
+            waiting_for_descriptor: *self.waiting_for_descriptor.borrow(),
         }
     }
 
@@ -200,6 +207,17 @@ impl Stats {
         all.fold();
     }
 
+    /// Counts a container as one that waits for a file descriptor, until the result is dropped.
+    pub(crate) fn wait_for_descriptor(self: &Arc<Self>) -> WaitingContainer {
+        self.waiting_for_descriptor.send_modify(|number| *number += 1);
+        WaitingContainer(self.clone())
+    }
+
+    /// Returns the number of containers that wait for a file descriptor, as it changes.
+    pub(crate) fn waiting(&self) -> watch::Receiver<u64> {
+        self.waiting_for_descriptor.subscribe()
+    }
+
     pub(crate) fn events_connected(&self) {
         self.events_connections.fetch_add(1, Ordering::Relaxed);
     }
@@ -215,6 +233,16 @@ impl Stats {
 
     pub(crate) fn follower_restarted(&self) {
         self.follower_restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A container that waits for a file descriptor.
+#[derive(Debug)]
+pub(crate) struct WaitingContainer(Arc<Stats>);
+
+impl Drop for WaitingContainer {
+    fn drop(&mut self) {
+        self.0.waiting_for_descriptor.send_modify(|number| *number -= 1);
     }
 }
 

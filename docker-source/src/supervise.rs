@@ -374,6 +374,7 @@ async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
 mod tests {
     use super::*;
     use crate::clock::EngineClock;
+    use crate::descriptors::Descriptors;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
     use crate::record::RecordQueue;
@@ -402,6 +403,7 @@ mod tests {
             queue: RecordQueue::new().0,
             stats: Arc::new(Stats::new(client)),
             catch_ups: Semaphore::new(1),
+            descriptors: Descriptors::of_process(),
             warnings: LogWarnings::default(),
         }))
     }

@@ -81,6 +81,13 @@ impl EngineError {
         matches!(self, Self::Status { .. })
     }
 
+    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// descriptors (`EMFILE`, `ENFILE`).
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        // These numbers are the same on Linux, macOS and the BSDs.
+        matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
+    }
+
     /// Returns the meaning of this error for a request that names a container.
     pub(crate) fn log_refusal(&self) -> LogRefusal {
         match self {

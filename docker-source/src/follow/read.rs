@@ -7,7 +7,8 @@ use bytes::Bytes;
 use gelf_core::Timestamp;
 use tokio::time::sleep;
 
-use super::{ATTEMPTS_AT_DAMAGE, Following, Problem};
+use super::Following;
+use super::problems::{ATTEMPTS_AT_DAMAGE, Problem};
 use crate::clock::later;
 use crate::engine::{Body, EngineError};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
@@ -52,7 +53,11 @@ pub(super) enum Silence {
 }
 
 impl Following {
-    pub(super) fn response(&self, content_type: Option<String>, body: Body) -> Response {
+    /// Begins to read a response. It proves that the Engine knows the container and can be reached.
+    pub(super) fn response(&mut self, content_type: Option<String>, body: Body) -> Response {
+        self.refusals = 0;
+        self.is_gone = false;
+        self.waiting = None;
         let reader = LogReader::new(content_type, self.metadata.container().tty());
         Response { body, reader, has_begun: false, untaken: None }
     }
@@ -84,8 +89,6 @@ impl Following {
                 break Ending::Invalid;
             }
         };
-        self.refusals = 0;
-        self.is_gone = false;
         self.is_unread = ending != Ending::Complete;
         self.open = response.oldest_open();
         let has_new = self.sink.new_lines() > 0;
