@@ -60,8 +60,8 @@ impl Follower {
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.context.clock.start(),
-            drained: self.context.clock.start(),
+            floor: self.context.start.time(),
+            drained: self.context.start.time(),
             open: None,
             stuck: 0,
             refusals: 0,

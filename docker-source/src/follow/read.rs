@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::Following;
 use super::problems::{ATTEMPTS_AT_DAMAGE, Problem};
 use crate::clock::later;
+use crate::dedup::ReadingState;
 use crate::engine::{Body, EngineError};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
 use crate::record::QueueClosed;
@@ -118,7 +119,7 @@ impl Following {
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
-            self.take(line).await?;
+            self.take(line, None).await?;
         }
         Ok(())
     }
@@ -129,9 +130,10 @@ impl Following {
         loop {
             match response.reader.decode(&mut lines) {
                 Ok(Decoded::Piece) => {
+                    let oldest_open = response.reader.oldest_open();
                     response.untaken = lines.iter().map(|line| line.time).min();
                     for line in lines.drain(..) {
-                        self.take(line).await?;
+                        self.take(line, oldest_open).await?;
                     }
                     response.untaken = None;
                 }
@@ -169,8 +171,9 @@ impl Following {
         }
     }
 
-    async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        self.sink.take(self.metadata.container(), line).await
+    async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
+        let reading = ReadingState { floor: self.floor, oldest_open };
+        self.sink.take(self.metadata.container(), line, reading).await
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

@@ -11,6 +11,7 @@ mod discovery;
 mod later_stamps;
 mod outages;
 mod reading;
+mod resuming;
 mod slow_engines;
 mod support;
 mod unavailable_logs;
