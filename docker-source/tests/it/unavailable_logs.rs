@@ -100,6 +100,23 @@ async fn a_log_that_is_refused_is_requested_until_it_is_read_and_counts_after_fi
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.fail_logs(Fault::Hang);
+    web.start();
+    web.line(Stream::Stdout, "line 0");
+    let hour = Duration::from_secs(3600);
+    let record = tokio::time::timeout(hour, source.next()).await.unwrap().unwrap();
+    assert_eq!((record.bytes(), web.log_requests()), (&b"line 0"[..], 2));
+    assert_eq!(source.stats().snapshot().total.unavailable_logs, 1);
+    assert_eq!(logged.matching("the log cannot be read; lines may be missing").len(), 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_minute_has_one_warning_however_many_logs_cannot_be_read() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
