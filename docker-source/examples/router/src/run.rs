@@ -107,7 +107,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let undelivered = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
         total.read,
         total.yielded,
         total.skipped_empty,
