@@ -42,10 +42,14 @@ pub struct LineCounts {
     pub requests: u64,
     /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
     pub resumes: u64,
-    /// Runs of a container whose log could not be read, or not to its end. The container was removed first
-    /// (status 404, 409), its log driver does not support reading (501), or the Engine refused the log for
-    /// another reason until the container was removed. A container that still exists counts after five
-    /// refusals in a row; its log is requested further.
+    /// Runs of a container whose log could not be read, or not to its end, so that lines may be missing:
+    ///
+    /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
+    ///   descriptor;
+    /// * its log driver does not support reading (501);
+    /// * the Engine refused the log for another reason until the container was removed, five times in a row,
+    ///   or did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long as the container
+    ///   exists, its log is requested again, so that its lines may still come.
     pub unavailable_logs: u64,
 }
 
