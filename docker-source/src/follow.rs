@@ -447,7 +447,7 @@ impl Following {
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {
-        let since = self.sink.begin_request(self.floor, self.open);
+        let since = self.sink.begin_request(self.floor, self.open, tail.is_none());
         LogsQuery { follow, since, tail }
     }
 

@@ -15,6 +15,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
@@ -27,6 +28,7 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
+mod throttle;
 mod timing;
 mod warnings;
 

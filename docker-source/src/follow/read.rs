@@ -59,7 +59,8 @@ impl Following {
         self.refusals = 0;
         self.is_gone = false;
         self.waiting = None;
-        let reader = LogReader::new(content_type, self.metadata.container().tty());
+        let budget = self.context.queue.long_lines();
+        let reader = LogReader::new(content_type, self.metadata.container().tty(), budget);
         Response { body, reader, has_begun: false, untaken: None }
     }
 
