@@ -393,7 +393,8 @@ impl Following {
         mut body: Body,
         silence: Option<Duration>,
     ) -> Result<(LogReader, Ending), QueueClosed> {
-        let mut reader = LogReader::new(content_type, self.metadata.container().tty());
+        let budget = self.context.queue.long_lines();
+        let mut reader = LogReader::new(content_type, self.metadata.container().tty(), budget);
         let mut lines = Vec::new();
         let ending = loop {
             let part = match silence {
@@ -482,7 +483,7 @@ impl Following {
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {
-        let since = self.sink.begin_request(self.floor, self.open);
+        let since = self.sink.begin_request(self.floor, self.open, tail.is_none());
         LogsQuery { follow, since, tail }
     }
 

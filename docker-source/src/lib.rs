@@ -14,6 +14,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
@@ -26,6 +27,7 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
+mod throttle;
 mod timing;
 
 pub use container::Container;

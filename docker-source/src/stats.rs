@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{ContainerId, EngineClient};
+use crate::throttle::Throttle;
 
 /// The counters of one container, or their sum over all containers.
 ///
@@ -32,7 +33,11 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Lines that were cut because they were longer than 1 MiB.
+    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the Engine
+    /// had rotated it away.
+    pub gaps: u64,
+    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all containers
+    /// were too long together.
     pub truncated: u64,
     /// Violations of Docker's log format. Most end their request, and the next request resumes.
     pub bad_frames: u64,
@@ -52,6 +57,7 @@ impl AddAssign for LineCounts {
         self.skipped_repeated += other.skipped_repeated;
         self.skipped_old += other.skipped_old;
         self.in_flight += other.in_flight;
+        self.gaps += other.gaps;
         self.truncated += other.truncated;
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
@@ -73,12 +79,17 @@ pub struct StatsSnapshot {
     pub engine_requests: u64,
     /// The number of times that the event stream was opened: once at first, and once after each loss.
     pub events_connections: u64,
-    /// Invalid events.
+    /// Unreadable events. After one, the source lists all containers, since it may have been a start.
     pub events_bad: u64,
-    /// Invalid entries of the list of containers.
+    /// Unreadable entries of the list of containers. The others are read.
     pub list_bad: u64,
     /// The number of times that a list of all containers was compared with the followed ones.
     pub lists: u64,
+    /// Lists of all containers that failed, or whose end is missing. They are requested again.
+    pub list_failures: u64,
+    /// Containers that are followed with a part of their metadata, because their labels, arguments or
+    /// environment are too long.
+    pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
 }
@@ -101,6 +112,9 @@ pub struct Stats {
     events_bad: AtomicU64,
     list_bad: AtomicU64,
     lists: AtomicU64,
+    list_failures: AtomicU64,
+    metadata_cut: AtomicU64,
+    metadata_warnings: Mutex<Throttle>,
     follower_restarts: AtomicU64,
 }
 
@@ -137,6 +151,9 @@ impl Stats {
             events_bad: AtomicU64::new(0),
             list_bad: AtomicU64::new(0),
             lists: AtomicU64::new(0),
+            list_failures: AtomicU64::new(0),
+            metadata_cut: AtomicU64::new(0),
+            metadata_warnings: Mutex::default(),
             follower_restarts: AtomicU64::new(0),
         }
     }
@@ -165,6 +182,8 @@ impl Stats {
             events_bad: load(&self.events_bad),
             list_bad: load(&self.list_bad),
             lists: load(&self.lists),
+            list_failures: load(&self.list_failures),
+            metadata_cut: load(&self.metadata_cut),
             follower_restarts: load(&self.follower_restarts),
         }
     }
@@ -203,6 +222,16 @@ impl Stats {
         self.lists.fetch_add(1, Ordering::Release);
     }
 
+    pub(crate) fn list_failed(&self) {
+        self.list_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a container whose metadata are cut, and returns the number to warn about, if a warning is due.
+    pub(crate) fn metadata_cut(&self) -> Option<u64> {
+        self.metadata_cut.fetch_add(1, Ordering::Relaxed);
+        lock(&self.metadata_warnings).add(1)
+    }
+
     pub(crate) fn follower_restarted(&self) {
         self.follower_restarts.fetch_add(1, Ordering::Relaxed);
     }
@@ -225,6 +254,10 @@ impl ContainerStats {
 
     pub(crate) fn bad_frame(&self) {
         lock(&self.0).bad_frames += 1;
+    }
+
+    pub(crate) fn gap(&self) {
+        lock(&self.0).gaps += 1;
     }
 
     pub(crate) fn unreadable(&self) {

@@ -9,6 +9,7 @@
 
 mod discovery;
 mod later_stamps;
+mod lists;
 mod outages;
 mod reading;
 mod resuming;

@@ -6,6 +6,7 @@ use super::values::{Form, Values};
 use super::{Inspection, Severity, Violation, inspect_payload};
 use crate::http::{self, Fault, Request};
 use crate::names;
+use crate::recipe::first_bytes;
 
 /// Path of GELF.
 const PATH: &str = "/gelf";
@@ -127,11 +128,9 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     let body = &request.body;
     let found = Encoding::sniff(body);
     let shown = || {
-        let bytes: Vec<_> = body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let header =
             if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
-        let more = if body.len() > SHOWN_BYTES { " …" } else { "" };
-        format!("{header}before {}{more}", bytes.join(" "))
+        format!("{header}before {}", first_bytes(body, SHOWN_BYTES))
     };
     let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
     let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {

@@ -10,7 +10,7 @@ use super::event::{HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
 use super::judged::Judged;
 use super::tally::encoding_word;
-use crate::http::{Fault, Request};
+use crate::http::{Fault, Request, excerpt};
 use crate::inspect::{self, HttpInspection, Inspection, Violation};
 use crate::receivers::{Delivery, Transport};
 
@@ -22,9 +22,6 @@ const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// Maximum number of senders whose connections are counted.
 const MAX_SENDERS: usize = 4096;
-
-/// Number of bytes of a message that an excerpt shows.
-const SHOWN_BYTES: usize = 80;
 
 /// State of the judgement of requests.
 #[derive(Debug)]
@@ -134,7 +131,7 @@ impl Requests {
                 all = false;
                 self.tally.refused += 1;
                 if self.refused.len() < MAX_REMEMBERED {
-                    let excerpt = shown(payload);
+                    let excerpt = excerpt(payload);
                     self.refused.insert(hash, Refused { at, source, is_repeated: false, excerpt });
                 }
             }
@@ -164,7 +161,7 @@ impl Requests {
                 head.len()
             );
             let mut cut = Violation::broken("R28", "IncompleteRequest", text);
-            cut.excerpt = shown(&head);
+            cut.excerpt = excerpt(&head);
             return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
@@ -245,12 +242,7 @@ fn is_unterminated(inspection: &HttpInspection) -> bool {
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
     let payload = inspection.messages.first().and_then(|message| message.payload.as_deref());
-    shown(payload.unwrap_or_default())
-}
-
-fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes.get(..SHOWN_BYTES).unwrap_or(bytes));
-    format!("{text:?}{}", if bytes.len() > SHOWN_BYTES { " …" } else { "" })
+    excerpt(payload.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::future::{Future, pending};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
 use docker_source::{EngineAddress, Source, Start};
@@ -33,12 +33,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates an error of the command line or environment.
-    fn usage(reason: impl ToString) -> Self {
+    pub(crate) fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
     /// Creates an error for which retrying is useless.
-    fn refused(reason: impl ToString) -> Self {
+    pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }
 }
@@ -60,6 +60,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if options.numbers_messages {
+        let epoch = milliseconds_since_1970();
+        routes.iter_mut().for_each(|route| route.number_messages(epoch));
+    }
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
     tracing::info!(
@@ -115,6 +119,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.gaps > 0 {
+        tracing::warn!(
+            "lines may be missing at {} places, where the Engine had rotated its logs",
+            total.gaps
+        );
+    }
     pumped?;
     let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
     if let Some(keeping) = keeping.take() {
@@ -131,6 +141,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
     Ok(())
+}
+
+/// Returns the epoch of the numbers of messages: the time of the start.
+fn milliseconds_since_1970() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -325,7 +341,7 @@ impl Outputs {
 }
 
 /// The stage of shutting down.
-struct Stop {
+pub(crate) struct Stop {
     stage: watch::Receiver<Stage>,
     from_within: Arc<Notify>,
 }
@@ -342,7 +358,7 @@ enum Stage {
 }
 
 impl Stop {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let mut signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
@@ -386,7 +402,7 @@ impl Stop {
     }
 
     /// Waits for the first signal.
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         self.reached(Stage::Asked).await;
     }
 
