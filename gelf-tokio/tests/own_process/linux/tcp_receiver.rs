@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::process::{Other, memory};
+use super::process::{Other, memory};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
