@@ -5,6 +5,7 @@
 //! | `address` | `DOCKER_HOST` and the default sockets |
 //! | `version` | API versions and their negotiation |
 //! | `client` | one GET request, its timeouts and its body |
+//! | `resolve` | the lookup of the Engine's host name |
 //! | `endpoints` | the six requests |
 //! | `types` | the JSON answers, parsed leniently |
 //! | `events` | the decoder of the event stream |
@@ -15,6 +16,7 @@ mod client;
 mod endpoints;
 mod error;
 mod events;
+mod resolve;
 mod types;
 mod version;
 

@@ -31,6 +31,6 @@ pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use record::Record;
-pub use source::{Source, SourceBuilder};
+pub use source::{Source, SourceBuilder, SourceError};
 pub use stats::{ContainerCounts, LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

@@ -7,7 +7,7 @@ use std::{fmt, fs, io};
 
 use gelf_core::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{self, AbortHandle};
+use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
@@ -41,9 +41,9 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// ```no_run
 /// use docker_source::Source;
 ///
-/// # async fn example() -> Result<(), docker_source::EngineError> {
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut source = Source::builder().connect().await?;
-/// while let Some(record) = source.next().await {
+/// while let Some(record) = source.next().await? {
 ///     println!("{}: {}", record.container().name(), String::from_utf8_lossy(record.bytes()));
 /// }
 /// # Ok(())
@@ -54,7 +54,8 @@ pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
-    supervisor: AbortHandle,
+    /// The task that reads; `None` once its end was reported.
+    supervisor: Option<JoinHandle<()>>,
 }
 
 impl Source {
@@ -71,15 +72,30 @@ impl Source {
     /// Returns the next line of any container. Returns `None` once the source was [stopped](Self::stop) and
     /// has yielded all lines that were read.
     ///
+    /// # Errors
+    /// Returns an error if reading ended early, after all lines that were read; further calls return `None`.
+    ///
     /// # Cancel safety
     /// Cancel safe: no record is lost.
-    pub async fn next(&mut self) -> Option<Record> {
-        self.records.recv().await.map(QueuedRecord::into_record)
+    pub async fn next(&mut self) -> Result<Option<Record>, SourceError> {
+        if let Some(record) = self.records.recv().await {
+            return Ok(Some(record.into_record()));
+        }
+        let Some(supervisor) = &mut self.supervisor else { return Ok(None) };
+        let ended = supervisor.await;
+        self.supervisor = None;
+        match ended {
+            Err(error) if error.is_panic() => Err(SourceError::Panicked { message: error.to_string() }),
+            // The source was stopped.
+            Ok(()) | Err(_) => Ok(None),
+        }
     }
 
     /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
     pub fn stop(&mut self) {
-        self.supervisor.abort();
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.abort();
+        }
     }
 
     /// Returns the host name of the Engine.
@@ -199,7 +215,7 @@ impl SourceBuilder {
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
         }));
-        let supervisor = task::spawn(supervisor.run()).abort_handle();
+        let supervisor = Some(task::spawn(supervisor.run()));
         Ok(Source { records, stats, engine_host, supervisor })
     }
 }
@@ -212,6 +228,27 @@ impl fmt::Debug for SourceBuilder {
             .finish_non_exhaustive()
     }
 }
+
+/// The error for a source whose reading ended before it was [stopped](Source::stop).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A task of the source panicked, which is a bug in this crate.
+    Panicked {
+        /// The message of the panic.
+        message: String,
+    },
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked { message } => write!(f, "reading from the Engine ended early: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
 
 /// Returns the time of the Engine's clock, which stamps the lines, or of this machine's clock if the Engine
 /// reports an invalid time.
@@ -242,6 +279,33 @@ mod tests {
     use super::*;
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
 
+    /// Returns a source that reads nothing, whose supervisor is the given task.
+    async fn supervised_by(task: impl Future<Output = ()> + Send + 'static) -> Source {
+        let engine = SimulatedEngine::start().await;
+        let builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        let mut source = builder.connect().await.unwrap();
+        source.stop();
+        assert!(source.next().await.unwrap().is_none());
+        source.supervisor = Some(task::spawn(task));
+        source
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_panics_ends_the_source_with_an_error() {
+        let mut source = supervised_by(async { panic!("on purpose") }).await;
+        let error = source.next().await.unwrap_err();
+        assert!(error.to_string().starts_with("reading from the Engine ended early: "), "{error}");
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_stopped_ends_without_an_error() {
+        let mut source = supervised_by(std::future::pending()).await;
+        source.stop();
+        assert!(source.next().await.unwrap().is_none());
+    }
+
     #[tokio::test]
     async fn the_container_of_this_process_is_never_followed() {
         let engine = SimulatedEngine::start().await;
@@ -263,7 +327,7 @@ mod tests {
         own.start();
         other.start();
         other.line(Stream::Stdout, "other");
-        assert_eq!(source.next().await.unwrap().bytes(), b"other");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"other");
         // A log is opened while its container is inspected, and closed again if that is this process's own.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
     }

@@ -145,7 +145,7 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -
     let mut stopping = false;
     loop {
         let record = tokio::select! {
-            record = source.next() => record,
+            record = source.next() => record.map_err(Failure::refused)?,
             () = stop.asked(), if !stopping => {
                 stopping = true;
                 source.stop();
@@ -357,3 +357,6 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -99,27 +100,69 @@ async fn an_engine_that_is_too_old_is_one_line_and_exit_status_1() {
     assert!(logged[0].starts_with("gelf-router: ") && logged[0].contains("1.39"), "{logged:#?}");
 }
 
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap().stdout;
+    String::from_utf8(id).unwrap().trim() == "0"
+}
+
+/// Copies the router into the Engine's folder, where any user may run it.
+fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
+    let binary = engine.socket().with_file_name("gelf-router");
+    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
+    for path in [&binary, binary.parent().unwrap()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    binary
+}
+
 /// Runs as another user if the tests run as root, to whom permissions do not apply.
 #[tokio::test(flavor = "multi_thread")]
 async fn permission_denied_on_the_socket_is_one_line_and_exit_status_1() {
     let engine = SimulatedEngine::start().await;
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o000)).unwrap();
-    // Any user may run the copy.
-    let binary = engine.socket().with_file_name("gelf-router");
-    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(binary.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(&binary);
+    let mut command = Command::new(copy_for_any_user(&engine));
     command.args(["--log-level=error", "--print"]).env("DOCKER_HOST", engine.docker_host());
-    let root =
-        String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
-    if root {
+    if is_root() {
         command.uid(65_534).gid(65_534);
     }
     let (status, _, logged) = Router::spawn(command).wait();
     assert_eq!((status, logged.len()), (Some(1), 1), "{logged:#?}");
     assert!(logged[0].starts_with("gelf-router: permission denied"), "{logged:#?}");
     assert!(logged[0].contains("group"), "{logged:#?}");
+}
+
+/// Runs as a user of its own, since root may start any number of threads.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retried() {
+    const USER: u32 = 54_321;
+    if !is_root() {
+        eprintln!("skipped: only root can start a process as another user");
+        return;
+    }
+    let (engine, container) = engine_with("web").await;
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("tcp://localhost:{}", proxy.local_addr().unwrap().port());
+    let socket = engine.socket().to_owned();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = proxy.accept().await.unwrap();
+            let mut server = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--nproc=1:1000").arg(copy_for_any_user(&engine));
+    command.arg(format!("gelf+tcp://{}", receiver.local_addr().unwrap()));
+    command.env("DOCKER_HOST", host).uid(USER).gid(USER);
+    let mut router = Router::spawn(command);
+    router.wait_for("no thread for the name lookup");
+    let limit = ["--nproc=1000:1000", "--pid", &router.id().to_string()];
+    assert!(Command::new("prlimit").args(limit).uid(USER).gid(USER).status().unwrap().success());
+    router.wait_until_ready();
+    container.line(Stream::Stdout, "line 7");
+    assert_eq!(numbers(&mut receiver, 1).await, [7]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
