@@ -26,5 +26,5 @@ pub(crate) use endpoints::LogsQuery;
 pub use error::EngineError;
 pub(crate) use error::LogRefusal;
 pub(crate) use events::{Action, Event, EventReader};
-pub(crate) use types::{ContainerId, ContainerSummary, Inspect};
+pub(crate) use types::{ContainerId, ContainerSummary, Info, Inspect};
 pub use version::{ApiVersion, InvalidApiVersion};

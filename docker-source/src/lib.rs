@@ -14,6 +14,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod identity;
 mod log;
 mod metadata;
 mod name_pattern;

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 use std::{fmt, fs, io};
 
-use gelf_core::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
@@ -15,6 +13,7 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
+use crate::identity::Identity;
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
 use crate::record::{QueuedRecord, Record, RecordQueue};
@@ -98,7 +97,7 @@ impl Source {
         }
     }
 
-    /// Returns the host name of the Engine.
+    /// Returns the host name of the Engine, or of this machine if a proxy refuses the request for it.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
     }
@@ -168,7 +167,8 @@ impl SourceBuilder {
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
     /// Waits without a limit for an Engine that does not answer. If a container already runs, only lines that
-    /// are written from now on are read.
+    /// are written from now on are read. If a proxy in front of the Engine refuses `GET info`, this machine's
+    /// host name and clock count as the Engine's.
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
@@ -188,26 +188,26 @@ impl SourceBuilder {
         );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         let mut outage = Outage::default();
-        let info = loop {
+        let identity = loop {
             let request = async {
                 client.negotiate().await?;
-                client.info().await
+                Identity::of(&client).await
             };
             match request.await {
-                Ok(info) => break info,
+                Ok(identity) => break identity,
                 Err(error) if error.is_permanent() => return Err(error),
                 Err(error) => outage.failed(&error),
             }
             sleep(backoff.next()).await;
         };
         outage.over();
-        let engine_host: Arc<str> = info.name.into();
+        let engine_host: Arc<str> = identity.host.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
         let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            clock: EngineClock::starting_at(engine_time(&info.system_time)),
+            clock: EngineClock::starting_at(identity.time),
             own_container: own_container(&self.mountinfo),
             select: self.select,
             timing,
@@ -249,15 +249,6 @@ impl fmt::Display for SourceError {
 }
 
 impl std::error::Error for SourceError {}
-
-/// Returns the time of the Engine's clock, which stamps the lines, or of this machine's clock if the Engine
-/// reports an invalid time.
-fn engine_time(text: &str) -> Timestamp {
-    Timestamp::from_rfc3339(text).unwrap_or_else(|error| {
-        tracing::warn!("the Engine reports the time {text:?} ({error}); using the clock of this machine");
-        SystemTime::now().into()
-    })
-}
 
 /// Returns the signs of the container that this process runs in, if it runs in one.
 fn own_container(mountinfo: &Path) -> OwnContainer {

@@ -76,6 +76,11 @@ impl EngineError {
         }
     }
 
+    /// Returns whether the Engine, or a proxy in front of it, never answers this request.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { code: 401 | 403 | 404 | 405 | 501, .. })
+    }
+
     /// Returns whether the Engine answered, with a status other than 200.
     pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
