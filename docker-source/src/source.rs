@@ -54,7 +54,7 @@ pub struct Source {
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     /// The task that reads; `None` once its end was reported.
-    supervisor: Option<JoinHandle<()>>,
+    supervisor: Option<JoinHandle<EngineError>>,
 }
 
 impl Source {
@@ -85,8 +85,9 @@ impl Source {
         self.supervisor = None;
         match ended {
             Err(error) if error.is_panic() => Err(SourceError::Panicked { message: error.to_string() }),
+            Ok(error) => Err(SourceError::Engine(error)),
             // The source was stopped.
-            Ok(()) | Err(_) => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 
@@ -171,8 +172,9 @@ impl SourceBuilder {
     /// host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
-    /// source sends the request again; it logs one such error per outage.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale for
+    /// [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the first
+    /// error of an outage, and later ones at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -187,7 +189,7 @@ impl SourceBuilder {
             Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
         );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(self.mountinfo.clone(), timing.stale_socket);
         let identity = loop {
             let request = async {
                 client.negotiate().await?;
@@ -196,7 +198,7 @@ impl SourceBuilder {
             match request.await {
                 Ok(identity) => break identity,
                 Err(error) if error.is_permanent() => return Err(error),
-                Err(error) => outage.failed(&error),
+                Err(error) => outage.failed(error)?,
             }
             sleep(backoff.next()).await;
         };
@@ -215,7 +217,7 @@ impl SourceBuilder {
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
         }));
-        let supervisor = Some(task::spawn(supervisor.run()));
+        let supervisor = Some(task::spawn(supervisor.run(outage)));
         Ok(Source { records, stats, engine_host, supervisor })
     }
 }
@@ -233,6 +235,8 @@ impl fmt::Debug for SourceBuilder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// Further attempts to reach the Engine are useless.
+    Engine(EngineError),
     /// A task of the source panicked, which is a bug in this crate.
     Panicked {
         /// The message of the panic.
@@ -243,6 +247,7 @@ pub enum SourceError {
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Engine(error) => error.fmt(f),
             Self::Panicked { message } => write!(f, "reading from the Engine ended early: {message}"),
         }
     }
@@ -269,9 +274,10 @@ fn own_container(mountinfo: &Path) -> OwnContainer {
 mod tests {
     use super::*;
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+    use std::time::Duration;
 
     /// Returns a source that reads nothing, whose supervisor is the given task.
-    async fn supervised_by(task: impl Future<Output = ()> + Send + 'static) -> Source {
+    async fn supervised_by(task: impl Future<Output = EngineError> + Send + 'static) -> Source {
         let engine = SimulatedEngine::start().await;
         let builder = Source::builder().address(engine.docker_host().parse().unwrap());
         let mut source = builder.connect().await.unwrap();
@@ -287,6 +293,32 @@ mod tests {
         let error = source.next().await.unwrap_err();
         assert!(error.to_string().starts_with("reading from the Engine ended early: "), "{error}");
         assert!(error.to_string().contains("on purpose"), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_that_is_mounted_and_made_anew_ends_the_source_with_its_cause() {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let socket = fs::canonicalize(engine.socket()).unwrap();
+        let mountinfo = socket.with_file_name("mountinfo");
+        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
+        fs::write(&mountinfo, mount).unwrap();
+        let mut timing = Timing::default();
+        timing.reconnect_min = Duration::from_millis(1);
+        timing.stale_socket = Some(Duration::from_millis(1));
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
+        builder.mountinfo = mountinfo;
+        let mut source = builder.connect().await.unwrap();
+        web.wait_for_log_requests(1).await;
+        web.line(Stream::Stdout, "last");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
+        engine.go_away().await;
+        // Leaves a file behind at which nothing listens, as the mount shows it.
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
         assert!(source.next().await.unwrap().is_none());
     }
 

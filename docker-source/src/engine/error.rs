@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ApiVersion, EngineAddress, InvalidEngineAddress};
@@ -30,6 +31,12 @@ pub enum EngineError {
         address: EngineAddress,
         /// The error of the operating system.
         error: io::Error,
+    },
+    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine that
+    /// starts makes its socket anew, which such a mount does not show.
+    StaleSocket {
+        /// The path of the file.
+        path: PathBuf,
     },
     /// The Engine, or a proxy in front of it, answered with a status other than 200.
     Status {
@@ -72,7 +79,10 @@ impl EngineError {
             Self::Address(_) | Self::TooOld { .. } => true,
             Self::Connect { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Status { code, .. } => matches!(code, 400 | 401 | 403),
-            Self::Answer { .. } | Self::TimedOut { .. } | Self::TooLarge { .. } => false,
+            Self::Answer { .. }
+            | Self::StaleSocket { .. }
+            | Self::TimedOut { .. }
+            | Self::TooLarge { .. } => false,
         }
     }
 
@@ -165,6 +175,12 @@ impl fmt::Display for EngineError {
                 }
                 _ => write!(f, "cannot connect to the Engine at {address}: {error}"),
             },
+            Self::StaleSocket { path } => write!(
+                f,
+                "connection refused at unix://{}, a file that is mounted by itself: if the Engine has made its socket \
+                 anew, this mount keeps the old one; mount its folder instead, or restart this container",
+                path.display()
+            ),
             Self::Status { endpoint, code, message } => {
                 let hint = match code {
                     401 | 403 => "; allow it in the proxy in front of the Engine",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source};
+use docker_source::{EngineAddress, Source, Timing};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,6 +19,10 @@ use crate::tally::Tally;
 
 /// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
+/// mounts the new one.
+const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 
 /// An error that ends the router.
 #[derive(Debug)]
@@ -66,8 +70,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     );
 
     let selecting = routes.clone();
+    let mut timing = Timing::default();
+    timing.stale_socket = Some(STALE_SOCKET);
     let source = Source::builder()
         .address(address)
+        .timing(timing)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
     let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
