@@ -105,6 +105,11 @@ impl Route {
         Ok(())
     }
 
+    /// Returns whether the destination is the embedded receiver.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.window.is_some()
+    }
+
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         !is_agent(container)

@@ -1,6 +1,8 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
 use std::future::{Future, pending};
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use docker_source::gelf::InvalidHost;
 use docker_source::{EngineAddress, Source, Timing};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::cli::Options;
 use crate::deliver::{self, Delivery};
@@ -77,33 +79,21 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         .timing(timing)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
-    let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
+    // Before the Engine is waited for, so that a wrong route is told at once.
+    let mut outputs = Outputs::start(routes, printer)?;
+    let source = tokio::select! {
+        source = stop.unless_asked(source) => source,
+        failure = delivery_ended(&mut outputs.deliveries) => return Err(failure),
+    };
+    let Some(source) = source else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
 
-    let mut outputs = Outputs::start(routes, printer)?;
-    let mut printer = outputs.printer.take();
-    let mut is_unread = false;
-    let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, &mut stop) => pumped,
-        failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
-        reason = printer_ended(&mut printer) => {
-            // The reader of stdout has ended, as `head` does, and wants no further lines.
-            tracing::info!("stdout is closed: {reason}");
-            is_unread = true;
-            stop.ask();
-            Ok(())
-        }
-    };
-    if pumped.is_err() {
-        // The other destinations get the lines that were read, within the grace period.
-        stop.ask();
-    }
+    let (routed, is_unread) = route_until_stopped(&mut source, &mut outputs, &mut stop).await;
     source.stop();
-    outputs.printer = printer;
-    let undelivered = outputs.finish(&mut stop).await;
+    let finished = outputs.finish(&mut stop, is_unread).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
         total.read,
         total.yielded,
         total.skipped_empty,
@@ -111,12 +101,48 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
-    pumped?;
-    let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
-    if given_up > 0 && !is_unread {
+    routed?;
+    let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
+    if given_up > 0 {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
     Ok(())
+}
+
+/// Passes records to the routes until the source has no more. Returns the result, and whether the reader of
+/// stdout has ended, which stops the router as a signal does: the other destinations get the lines that were
+/// read by then.
+///
+/// # Errors
+/// Returns an error if the source, a delivery or the printer ends early. Then, too, the router is stopped, and
+/// the destinations get the lines that were passed on.
+async fn route_until_stopped(
+    source: &mut Source,
+    outputs: &mut Outputs,
+    stop: &mut Stop,
+) -> (Result<(), Failure>, bool) {
+    let ending = stop.clone();
+    let mut is_unread = false;
+    let mut routing = pin!(pump(source, &mut outputs.routes, stop));
+    let routed = loop {
+        tokio::select! {
+            routed = &mut routing => break routed,
+            failure = delivery_ended(&mut outputs.deliveries) => break Err(failure),
+            ended = printer_ended(&mut outputs.printer) => match ended {
+                // `head` ends so.
+                Ok(()) => {
+                    tracing::info!("stdout is closed");
+                    is_unread = true;
+                    ending.ask();
+                }
+                Err(failure) => break Err(failure),
+            },
+        }
+    };
+    if routed.is_err() {
+        ending.ask();
+    }
+    (routed, is_unread)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -191,19 +217,28 @@ struct Outputs {
     printer: Option<PrinterTask>,
 }
 
-type PrinterTask = (JoinHandle<std::io::Result<()>>, oneshot::Sender<()>);
+type PrinterTask = (JoinHandle<io::Result<()>>, oneshot::Sender<()>);
 
-/// Waits until the printer ends, and returns the reason. Without a printer, waits for ever.
-async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
+/// Waits until the printer ends because nothing reads stdout any more. Without a printer, waits for ever.
+///
+/// # Errors
+/// Returns an error if the printer ends for another reason.
+async fn printer_ended(printer: &mut Option<PrinterTask>) -> Result<(), Failure> {
     let ended = match printer {
         Some((task, _)) => task.await,
         None => pending().await,
     };
     *printer = None;
+    printed(ended)
+}
+
+/// Returns the result of a printer that has ended. A reader that has closed stdout is not an error.
+fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
     match ended {
-        Ok(Ok(())) => "the printer ended".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Ok(Err(error)) => Err(Failure::refused(format!("printing failed: {error}"))),
+        Err(error) => Err(Failure::refused(format!("printing failed: {error}"))),
     }
 }
 
@@ -225,37 +260,41 @@ impl Outputs {
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
-    /// lines that were routed and not delivered.
-    async fn finish(self, stop: &mut Stop) -> u64 {
+    /// lines that were routed and not delivered. If stdout is unread, its lines are not among them.
+    ///
+    /// # Errors
+    /// Returns an error if printing fails.
+    async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
         let Self { routes, mut deliveries, printer } = self;
-        let tallies: Vec<_> =
-            routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
+        // The end of the deliveries drops the senders.
+        let routes: Vec<_> = routes.into_iter().map(|queue| (queue.route, queue.tally)).collect();
         let all = async {
             while deliveries.join_next().await.is_some() {}
-            if let Some((task, finish)) = printer {
-                drop(finish);
-                match task.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!("printing failed: {error}"),
-                    Err(error) => tracing::warn!("printing failed: {error}"),
+            match printer {
+                Some((task, finish)) => {
+                    drop(finish);
+                    printed(task.await)
                 }
+                None => Ok(()),
             }
         };
-        stop.unless_over(all).await;
+        let finished = stop.unless_over(all).await.unwrap_or(Ok(()));
         let mut undelivered = 0;
-        for (destination, tally) in tallies {
-            let lost = tally.in_flight();
+        for (route, tally) in routes {
+            let destination = route.to_string();
+            let lost = if is_unread && route.is_printed() { 0 } else { tally.in_flight() };
             if lost > 0 {
                 tracing::warn!(destination, "{}: {lost} lines were not delivered", stop.cause());
             }
             tracing::info!(destination, "{tally}");
             undelivered += lost;
         }
-        undelivered
+        finished.map(|()| undelivered)
     }
 }
 
 /// The stage of shutting down.
+#[derive(Clone)]
 struct Stop {
     stage: watch::Receiver<Stage>,
     from_within: Arc<Notify>,
@@ -273,7 +312,7 @@ enum Stage {
 }
 
 impl Stop {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let mut signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,

@@ -325,20 +325,67 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
     assert_eq!(figure(&logged, "more lines were dropped"), 499, "{logged:#?}");
 }
 
+/// Starts `gelf-router --print ROUTE | head -n 1`, which writes the router's exit status to stderr.
+fn printing_one_line(docker_host: &str, route: &str) -> Router {
+    let mut command = Command::new("sh");
+    let script = "{ \"$0\" --print \"$@\"; echo \"status $?\" >&2; } | head -n 1";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_gelf-router"), route]);
+    command.env("DOCKER_HOST", docker_host);
+    Router::spawn(command)
+}
+
+/// Writes lines until the router ends, since it notices the closed pipe when it writes again. Returns the lines
+/// on stdout and on stderr.
+async fn write_until_ended(router: Router, container: &Container) -> (Vec<String>, Vec<String>) {
+    let ending = tokio::task::spawn_blocking(move || router.wait());
+    let mut number = 0;
+    while !ending.is_finished() {
+        container.line(Stream::Stdout, format!("line {number}"));
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (_, stdout, logged) = ending.await.unwrap();
+    (stdout, logged)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_stdout_ends_the_router() {
+async fn a_closed_stdout_ends_the_router_once_the_other_destinations_have_their_lines() {
+    let (engine, container) = engine_with("web").await;
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let route = format!("gelf+tcp://{}", receiver.local_addr().unwrap());
+    let receiving = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
+    let mut router = printing_one_line(&engine.docker_host(), &route);
+    router.wait_until_ready();
+    let (stdout, logged) = write_until_ended(router, &container).await;
+    receiving.abort();
+    assert_eq!((stdout.len(), count(&logged, "status 0")), (1, 1), "{logged:#?}");
+    assert_eq!(figure(&logged, "not routed at the end"), 0, "{logged:#?}");
+    let read = figure(&logged, "lines read");
+    let logged: Vec<_> = logged.into_iter().filter(|line| line.contains("destination=\"gelf+tcp:")).collect();
+    assert_eq!((figure(&logged, "delivered"), figure(&logged, "in flight")), (read, 0), "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_stdout_does_not_hide_the_lines_that_another_destination_lost() {
+    let (engine, container) = engine_with("web").await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut router = printing_one_line(&engine.docker_host(), &format!("gelf+tcp://{closed}"));
+    router.wait_until_ready();
+    let (_, logged) = write_until_ended(router, &container).await;
+    assert_eq!(count(&logged, "status 1"), 1, "{logged:#?}");
+    assert_eq!(count(&logged, "the grace period is over: "), 2, "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printer_that_cannot_write_ends_the_router_with_status_1() {
     let (engine, container) = engine_with("web").await;
     let mut command = Command::new("sh");
-    command.args(["-c", "\"$0\" --print | head -n 1", env!("CARGO_BIN_EXE_gelf-router")]);
+    command.args(["-c", "exec \"$0\" --print > /dev/full", env!("CARGO_BIN_EXE_gelf-router")]);
     command.env("DOCKER_HOST", engine.docker_host());
     let mut router = Router::spawn(command);
     router.wait_until_ready();
-    // The router notices the closed pipe when it writes again.
-    let ending = tokio::task::spawn_blocking(move || router.wait());
-    while !ending.is_finished() {
-        container.line(Stream::Stdout, "line");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (status, stdout, _) = ending.await.unwrap();
-    assert_eq!((status, stdout.len()), (Some(0), 1));
+    container.line(Stream::Stdout, "line");
+    let (status, _, logged) = router.wait();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    assert!(logged.last().unwrap().starts_with("gelf-router: printing failed: "), "{logged:#?}");
 }
