@@ -147,7 +147,7 @@ impl EngineClient {
             .max_buf_size(CONNECTION_BUFFER)
             .handshake(TokioIo::new(socket))
             .await
-            .map_err(|error| EngineError::answer(endpoint, error))?;
+            .map_err(|error| EngineError::from_http(endpoint, &error))?;
         let request = Request::get(path)
             .header(HOST, &self.shared.host_header)
             .header(USER_AGENT, concat!("docker-source/", env!("CARGO_PKG_VERSION")))
@@ -161,7 +161,7 @@ impl EngineClient {
             response.as_mut().poll(context)
         })
         .await
-        .map_err(|error| EngineError::answer(endpoint, error))?;
+        .map_err(|error| EngineError::from_http(endpoint, &error))?;
         Ok((response, connection))
     }
 
@@ -223,7 +223,7 @@ impl Body {
     /// Returns the bytes that arrive next; `None` at the end that the Engine announced.
     ///
     /// # Errors
-    /// Returns [`EngineError::Answer`] if the connection breaks before that end.
+    /// Returns [`EngineError::Broken`] if the connection breaks before that end.
     ///
     /// # Cancel safety
     /// Cancel safe: no byte is lost.
@@ -239,7 +239,7 @@ impl Body {
                         return Some(Ok(data));
                     }
                 }
-                Err(error) => return Some(Err(EngineError::answer(self.endpoint, error))),
+                Err(error) => return Some(Err(EngineError::from_http(self.endpoint, &error))),
             }
         }
     }

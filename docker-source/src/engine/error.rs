@@ -1,5 +1,6 @@
 //! Errors of the communication with the Engine, each one line that says what to do.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -18,12 +19,17 @@ const MESSAGE_MAX: usize = 512;
 pub enum EngineError {
     /// The address is invalid.
     Address(InvalidEngineAddress),
-    /// The response is not as the API describes it, or the connection broke within it.
+    /// The response is not as the API describes it.
     Answer {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
         /// The defect of the response, one line of at most 512 bytes.
         reason: String,
+    },
+    /// The connection broke before the end of the response, as when the Engine is killed.
+    Broken {
+        /// The endpoint of the request, such as `info`.
+        endpoint: &'static str,
     },
     /// No connection to the Engine could be established.
     Connect {
@@ -80,6 +86,7 @@ impl EngineError {
             Self::Connect { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Status { code, .. } => matches!(code, 400 | 401 | 403),
             Self::Answer { .. }
+            | Self::Broken { .. }
             | Self::StaleSocket { .. }
             | Self::TimedOut { .. }
             | Self::TooLarge { .. } => false,
@@ -108,6 +115,19 @@ impl EngineError {
 
     pub(crate) fn answer(endpoint: &'static str, reason: impl fmt::Display) -> Self {
         Self::Answer { endpoint, reason: one_line(reason.to_string().as_bytes()) }
+    }
+
+    /// Creates an error from one of the HTTP client.
+    pub(super) fn from_http(endpoint: &'static str, error: &hyper::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_end = matches!(cause, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof));
+        if is_end || error.is_incomplete_message() || error.is_closed() {
+            Self::Broken { endpoint }
+        } else {
+            Self::answer(endpoint, error)
+        }
     }
 
     /// Creates an error from a status and the response's body: the Engine's `{"message":"..."}`, or a proxy's
@@ -159,6 +179,9 @@ impl fmt::Display for EngineError {
             Self::Address(error) => error.fmt(f),
             Self::Answer { endpoint, reason } => {
                 write!(f, "invalid response from the Engine to GET {endpoint}: {reason}")
+            }
+            Self::Broken { endpoint } => {
+                write!(f, "the connection to the Engine broke before the end of GET {endpoint}")
             }
             Self::Connect { address, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => write!(

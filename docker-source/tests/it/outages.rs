@@ -146,6 +146,22 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_is_not_an_invalid_response() {
+    let engine = SimulatedEngine::start().await;
+    let broke =
+        |endpoint| format!("the connection to the Engine broke before the end of GET {endpoint}; retrying");
+    let logged = Logged::here();
+    engine.fail_list(Fault::CutAfter(1));
+    let source = connect(&engine).await;
+    assert!(logged.matching("WARN")[0].contains(&broke("containers/json")), "{:?}", logged.matching("WARN"));
+    let logged = Logged::here();
+    engine.go_away().await;
+    engine.come_back();
+    eventually(&source.stats(), |stats| stats.snapshot().events_connections >= 3).await;
+    assert!(logged.matching("WARN")[0].contains(&broke("events")), "{:?}", logged.matching("WARN"));
+}
+
+#[tokio::test]
 async fn a_list_that_fails_is_requested_again() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
