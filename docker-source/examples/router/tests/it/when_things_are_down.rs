@@ -131,11 +131,45 @@ async fn permission_denied_on_the_socket_is_one_line_and_exit_status_1() {
     assert!(logged[0].contains("group"), "{logged:#?}");
 }
 
+/// Starts the router as this user, who has no other processes, with this limit of threads.
+fn start_with_threads(user: u32, threads: u32, engine: &SimulatedEngine, host: &str, route: &str) -> Router {
+    fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nproc={threads}:1000")).arg(copy_for_any_user(engine)).arg(route);
+    command.env("DOCKER_HOST", host).uid(user).gid(user);
+    Router::spawn(command)
+}
+
+/// Changes the limit of threads of a running router of this user.
+fn limit_threads(user: u32, threads: u32, router: &Router) {
+    let limit = [format!("--nproc={threads}:1000"), "--pid".into(), router.id().to_string()];
+    assert!(Command::new("prlimit").args(limit).uid(user).gid(user).status().unwrap().success());
+}
+
+/// The printer writes in a thread, which must not end while there is nothing to print.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn printing_goes_on_after_a_pause_in_which_the_system_ran_out_of_threads() {
+    if !is_root() {
+        eprintln!("skipped: only root can start a process as another user");
+        return;
+    }
+    let (engine, container) = engine_with("web").await;
+    let mut router = start_with_threads(54_322, 2, &engine, &engine.docker_host(), "--print");
+    router.wait_until_ready();
+    container.line(Stream::Stdout, "before");
+    assert_eq!(router.next_message()["short_message"], "before");
+    limit_threads(54_322, 1, &router);
+    // tokio's threads end after 10 s without work.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    container.line(Stream::Stdout, "after");
+    assert_eq!(router.next_message()["short_message"], "after");
+}
+
 /// Runs as a user of its own, since root may start any number of threads.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retried() {
-    const USER: u32 = 54_321;
     if !is_root() {
         eprintln!("skipped: only root can start a process as another user");
         return;
@@ -152,14 +186,10 @@ async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retrie
         }
     });
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let mut command = Command::new("prlimit");
-    command.arg("--nproc=1:1000").arg(copy_for_any_user(&engine));
-    command.arg(format!("gelf+tcp://{}", receiver.local_addr().unwrap()));
-    command.env("DOCKER_HOST", host).uid(USER).gid(USER);
-    let mut router = Router::spawn(command);
+    let route = format!("gelf+tcp://{}", receiver.local_addr().unwrap());
+    let mut router = start_with_threads(54_321, 1, &engine, &host, &route);
     router.wait_for("no thread for the name lookup");
-    let limit = ["--nproc=1000:1000", "--pid", &router.id().to_string()];
-    assert!(Command::new("prlimit").args(limit).uid(USER).gid(USER).status().unwrap().success());
+    limit_threads(54_321, 1000, &router);
     router.wait_until_ready();
     container.line(Stream::Stdout, "line 7");
     assert_eq!(numbers(&mut receiver, 1).await, [7]);
