@@ -38,7 +38,7 @@ impl Subscriber for PanicAt {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        event.record(&mut PanicAt(self.0));
+        event.record(&mut Self(self.0));
     }
 
     fn enter(&self, _: &span::Id) {}
