@@ -305,9 +305,8 @@ mod tests {
         let mountinfo = socket.with_file_name("mountinfo");
         let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
         fs::write(&mountinfo, mount).unwrap();
-        let mut timing = Timing::default();
-        timing.reconnect_min = Duration::from_millis(1);
-        timing.stale_socket = Some(Duration::from_millis(1));
+        let wait = Duration::from_millis(1);
+        let timing = Timing { reconnect_min: wait, stale_socket: Some(wait), ..Timing::default() };
         let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
         builder.mountinfo = mountinfo;
         let mut source = builder.connect().await.unwrap();
