@@ -45,7 +45,7 @@ impl Resolver {
         .map_err(|error| io::Error::new(error.kind(), format!("no thread for the name lookup: {error}")))?;
         let found = found.await.map_err(|_| io::Error::other("the name lookup panicked"))??;
         if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+            return Err(io::Error::other("the host has no address"));
         }
         Ok(found)
     }
