@@ -59,7 +59,7 @@ impl<R> Driver<R> {
         queue: Arc<Queue<R>>,
         #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
-        let link = LinkState::new(Arc::clone(&queue), endpoint.to_string());
+        let link = LinkState::new(Arc::clone(&queue), endpoint.destination());
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
                 let mut dialer = Dialer::new(endpoint, options)?;

@@ -320,6 +320,10 @@ async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(figure(&logged, "lines read"), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
+    // All lines of the log name the destination alike.
+    let named = count(&logged, "destination=");
+    assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");
+    assert!(named >= 3, "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
