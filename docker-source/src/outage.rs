@@ -35,6 +35,8 @@ struct Current {
     warn_again: Backoff,
     /// The first of the latest attempts that all failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
+    /// Whether a warning named that error.
+    is_stale_told: bool,
 }
 
 impl Outage {
@@ -57,6 +59,7 @@ impl Outage {
             warn_at: now,
             warn_again: Backoff::new(WARN_AGAIN_MIN, WARN_AGAIN_MAX),
             stale_since: None,
+            is_stale_told: false,
         });
         if matches!(error, EngineError::StaleSocket { .. }) {
             let since = *current.stale_since.get_or_insert(now);
@@ -66,7 +69,10 @@ impl Outage {
         } else {
             current.stale_since = None;
         }
-        if now >= current.warn_at {
+        // A killed Engine first breaks a connection. That its socket is stale is news, and needs the user.
+        let is_news = current.stale_since.is_some() && !current.is_stale_told;
+        if now >= current.warn_at || is_news {
+            current.is_stale_told |= current.stale_since.is_some();
             current.warn_at = now + current.warn_again.next();
             match (now - current.since).as_secs() {
                 0 => tracing::warn!("{error}; retrying"),
@@ -210,6 +216,27 @@ mod tests {
             }
             advance(LIMIT / 2).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_socket_is_told_at_once_although_the_outage_began_with_another_error() {
+        let socket = Socket::new("told", true);
+        let mut outage = socket.outage(None);
+        let mut warn_at = Vec::new();
+        let start = Instant::now();
+        let errors = [
+            EngineError::Broken { endpoint: "events" },
+            socket.refuses(),
+            EngineError::Broken { endpoint: "_ping" },
+            socket.refuses(),
+        ];
+        for error in errors {
+            outage.failed(error).unwrap();
+            warn_at.push((outage.current.as_ref().unwrap().warn_at - start).as_secs());
+            advance(Duration::from_secs(1)).await;
+        }
+        // The second error is told, and the next warning comes twice as long after it.
+        assert_eq!(warn_at, [30, 61, 61, 61]);
     }
 
     #[tokio::test(start_paused = true)]
