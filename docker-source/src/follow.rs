@@ -20,7 +20,7 @@ use crate::clock::later;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
-use crate::dedup::DedupSink;
+use crate::dedup::{DedupSink, ReadingState};
 use crate::engine::{Body, ContainerId, EngineError, LogRefusal, LogsQuery};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
 use crate::metadata::ContainerMetadata;
@@ -97,8 +97,8 @@ impl Follower {
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.context.clock.start(),
-            drained: self.context.clock.start(),
+            floor: self.context.start.time(),
+            drained: self.context.start.time(),
             open: None,
             stuck: 0,
             has_warned: false,
@@ -319,7 +319,7 @@ impl Following {
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
-            self.take(line).await?;
+            self.take(line, None).await?;
         }
         Ok(())
     }
@@ -436,8 +436,9 @@ impl Following {
         loop {
             match reader.decode(lines) {
                 Ok(Decoded::Piece) => {
+                    let oldest_open = reader.oldest_open();
                     for line in lines.drain(..) {
-                        self.take(line).await?;
+                        self.take(line, oldest_open).await?;
                     }
                 }
                 Ok(Decoded::NeedsMore) => return Ok(Ok(())),
@@ -475,8 +476,9 @@ impl Following {
         }
     }
 
-    async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        self.sink.take(self.metadata.container(), line).await
+    async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
+        let reading = ReadingState { floor: self.floor, oldest_open };
+        self.sink.take(self.metadata.container(), line, reading).await
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {

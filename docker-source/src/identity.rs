@@ -5,17 +5,18 @@ use std::{env, fs};
 
 use gelf_core::Timestamp;
 
+use crate::clock::EngineClock;
 use crate::engine::{EngineClient, EngineError, Info};
 
 /// The kernel's host name, which is that of the container inside of one.
 const KERNEL_HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// The Engine's host name and clock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) host: String,
-    /// The time of the clock that stamps the lines.
-    pub(crate) time: Timestamp,
+    /// The clock that stamps the lines.
+    pub(crate) clock: EngineClock,
 }
 
 impl Identity {
@@ -28,7 +29,8 @@ impl Identity {
         match client.info().await {
             Ok(info) => Ok(Self::reported(&info)),
             Err(error) if error.is_refusal() => {
-                let own = Self { host: own_host(), time: SystemTime::now().into() };
+                let own =
+                    Self { host: own_host(), clock: EngineClock::starting_at(SystemTime::now().into()) };
                 tracing::warn!("{error}; using the clock and the host name of this machine, {:?}", own.host);
                 Ok(own)
             }
@@ -54,7 +56,7 @@ impl Identity {
             );
             SystemTime::now().into()
         });
-        Self { host, time }
+        Self { host, clock: EngineClock::starting_at(time) }
     }
 }
 
@@ -84,11 +86,11 @@ mod tests {
             Identity::reported(&Info { name: name.into(), system_time: system_time.into() })
         };
         let good = reported("web-1", "2026-11-22T22:44:18.000000001Z");
-        assert_eq!((good.host.as_str(), good.time.as_unix()), ("web-1", (1_795_387_458, 1)));
+        assert_eq!((good.host.as_str(), good.clock.start().as_unix()), ("web-1", (1_795_387_458, 1)));
         for name in ["", " ", "a\n2026-11-22 ERROR forged"] {
             assert_eq!(reported(name, "2026-11-22T22:44:18Z").host, own_host(), "{name:?}");
         }
         let before = Timestamp::from(SystemTime::now());
-        assert!(reported("web-1", "noon").time >= before);
+        assert!(reported("web-1", "noon").clock.start() >= before);
     }
 }

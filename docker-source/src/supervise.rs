@@ -130,8 +130,8 @@ impl Supervisor {
                 listed = finished(&mut listing) => {
                     listing = None;
                     let Listed { containers, bad, events_before } = listed?;
-                    context.stats.listed(bad);
                     self.reconcile(containers, events_before, is_first_list);
+                    context.stats.listed(bad);
                     is_first_list = false;
                     outage.over();
                 }
@@ -198,7 +198,7 @@ impl Supervisor {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
-                let reason = match (self.has_listed, is_running) {
+                let reason = match (self.has_listed || self.context.resumes, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
                     (false, false) => StartReason::Stopped,
@@ -251,7 +251,7 @@ impl Supervisor {
         let entry = Entry {
             commands: watch::Sender::new(FollowCommands::default()),
             partial,
-            cursor: Arc::default(),
+            cursor: self.cursor(&id),
             is_running,
             is_excluded: false,
             named_at: self.events,
@@ -260,6 +260,12 @@ impl Supervisor {
         };
         self.start_follower(&id, &entry, reason, decided, Duration::ZERO);
         self.entries.insert(id, entry);
+    }
+
+    /// Returns the cursor of a container's log, behind the lines that were settled before.
+    fn cursor(&self, id: &ContainerId) -> Arc<Mutex<Cursor>> {
+        let settled = self.context.start.containers.get(id.as_str());
+        Arc::new(Mutex::new(settled.map(Cursor::resumed).unwrap_or_default()))
     }
 
     fn start_follower(
@@ -368,6 +374,7 @@ mod tests {
     use crate::clock::EngineClock;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
+    use crate::position::Positions;
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
@@ -387,6 +394,8 @@ mod tests {
             client: client.clone(),
             engine_host: "host".into(),
             clock: EngineClock::starting_at(Timestamp::UNIX_EPOCH),
+            start: Positions::from_time(Timestamp::UNIX_EPOCH),
+            resumes: false,
             own_container: OwnContainer::default(),
             select: Box::new(|_| true),
             timing,

@@ -2,12 +2,13 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source, Timing};
+use docker_source::{EngineAddress, Source, Start, Timing};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -16,7 +17,9 @@ use crate::cli::Options;
 use crate::deliver::{self, Delivery};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
-use crate::route::Route;
+use crate::route::{AGENT_LABEL, Route};
+use crate::settlement::SharedProgress;
+use crate::state::{Keeper, StateFolder};
 use crate::tally::Tally;
 
 /// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
@@ -71,12 +74,17 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         destinations.join(", ")
     );
 
+    let (state, start) = match &options.state {
+        Some(folder) => open_state(folder)?,
+        None => (None, default_start()),
+    };
     let selecting = routes.clone();
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     let source = Source::builder()
         .address(address)
         .timing(timing)
+        .start(start)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
     // Before the Engine is waited for, so that a wrong route is told at once.
@@ -87,8 +95,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     };
     let Some(source) = source else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
+    let keeping = state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
+    let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
 
-    let (routed, is_unread) = route_until_stopped(&mut source, &mut outputs, &mut stop).await;
+    let (routed, is_unread) =
+        route_until_stopped(&mut source, &mut outputs, progress.as_ref(), &mut stop).await;
     source.stop();
     let finished = outputs.finish(&mut stop, is_unread).await;
     let total = source.stats().snapshot().total;
@@ -101,8 +112,19 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    let is_kept = match keeping.map(Keeping::finish) {
+        Some(finishing) => finishing
+            .await
+            .inspect_err(|error| tracing::warn!("the last positions were not written: {error}"))
+            .is_ok(),
+        None => false,
+    };
     routed?;
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
+    if given_up > 0 && is_kept {
+        tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+        return Ok(());
+    }
     if given_up > 0 {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
@@ -119,11 +141,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
 async fn route_until_stopped(
     source: &mut Source,
     outputs: &mut Outputs,
+    progress: Option<&SharedProgress>,
     stop: &mut Stop,
 ) -> (Result<(), Failure>, bool) {
     let ending = stop.clone();
     let mut is_unread = false;
-    let mut routing = pin!(pump(source, &mut outputs.routes, stop));
+    let mut routing = pin!(pump(source, &mut outputs.routes, progress, stop));
     let routed = loop {
         tokio::select! {
             routed = &mut routing => break routed,
@@ -174,7 +197,12 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
 ///
 /// # Errors
 /// Returns an error if the source ends before a signal.
-async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -> Result<(), Failure> {
+async fn pump(
+    source: &mut Source,
+    routes: &mut [RouteQueue],
+    progress: Option<&SharedProgress>,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
@@ -194,12 +222,62 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -
         };
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
-        for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
+        let takes = |route: &RouteQueue| route.route.takes(record.container());
+        let settlement = progress
+            .map(|progress| progress.read(&record, routes.iter().filter(|route| takes(route)).count()));
+        for route in routes.iter_mut().filter(|route| takes(route)) {
             route.tally.routed();
-            if stop.unless_over(route.delivery.send(&record)).await.is_none() {
+            if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Opens the state folder and reads where to start. Without a usable folder, the router ships all the same.
+///
+/// # Errors
+/// Returns an error if another router uses the folder.
+fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
+    let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
+    match opened {
+        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
+        Ok((None, folder)) => Ok((Some(folder), default_start())),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            Err(Failure::refused(format!("--state {}: {error}", path.display())))
+        }
+        Err(error) => {
+            tracing::warn!("--state {}: {error}; positions are not kept", path.display());
+            Ok((None, default_start()))
+        }
+    }
+}
+
+/// Returns the start without positions: the end of the agent that this one replaces.
+fn default_start() -> Start {
+    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
+}
+
+/// The task that writes positions.
+struct Keeping {
+    progress: SharedProgress,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Keeping {
+    fn start(folder: StateFolder, source: &Source) -> io::Result<Self> {
+        let progress = SharedProgress::new(source.start().clone());
+        let keeper =
+            Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
+        let (end, ended) = oneshot::channel();
+        Ok(Self { progress, end, task: tokio::spawn(keeper.run(ended)) })
+    }
+
+    /// Writes the last positions.
+    async fn finish(self) -> io::Result<()> {
+        drop(self.end);
+        self.task.await.map_err(io::Error::other)?
     }
 }
 
