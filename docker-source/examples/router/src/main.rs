@@ -2,8 +2,8 @@
 //!
 //! `cli`, `route`, `host` and `logspout` parse the configuration, `privileges` drops root, `run` joins the source of
 //! records with the routes, `deliver` sends a route's records, `settlement` knows which are delivered by all
-//! routes, `state` keeps their positions across restarts, `tally` counts them, and `print` is the receiver of
-//! `--print`.
+//! routes, `state` keeps their positions across restarts, `tally` counts them, `stop` waits for signals, and
+//! `print` is the receiver of `--print`.
 
 mod cli;
 mod deliver;
@@ -16,6 +16,7 @@ mod route;
 mod run;
 mod settlement;
 mod state;
+mod stop;
 mod tally;
 
 use std::io::Write;
