@@ -203,13 +203,14 @@ impl std::error::Error for InvalidField {}
 /// use docker_source::gelf::{GelfFormat, GelfFormatter};
 /// use docker_source::gelf_core::encode;
 ///
-/// # async fn example(mut source: Source) {
+/// # async fn example(mut source: Source) -> Result<(), docker_source::SourceError> {
 /// let mut formatter = GelfFormatter::new(GelfFormat::default());
 /// let mut payload = bytes::BytesMut::new();
-/// while let Some(record) = source.next().await {
+/// while let Some(record) = source.next().await? {
 ///     payload.clear();
 ///     encode(&formatter.message(&record), &mut payload);
 /// }
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]

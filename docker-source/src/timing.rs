@@ -36,6 +36,10 @@ pub struct Timing {
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
+    /// The time after which the source ends if the Engine's socket file refuses connections and is mounted by
+    /// itself, as into a container: `None`, never. Such a mount keeps the old file when the Engine makes its
+    /// socket anew. A program that ends then lets a restart policy mount the new file.
+    pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
     /// until a new line arrives.
     pub resume_min: Duration,
@@ -53,6 +57,7 @@ impl Default for Timing {
             list_interval: Duration::from_secs(30),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),
+            stale_socket: None,
             resume_min: Duration::from_millis(100),
             resume_max: Duration::from_secs(5),
         }

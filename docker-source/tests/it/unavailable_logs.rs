@@ -109,7 +109,7 @@ async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
     web.start();
     web.line(Stream::Stdout, "line 0");
     let hour = Duration::from_secs(3600);
-    let record = tokio::time::timeout(hour, source.next()).await.unwrap().unwrap();
+    let record = tokio::time::timeout(hour, source.next()).await.unwrap().unwrap().unwrap();
     assert_eq!((record.bytes(), web.log_requests()), (&b"line 0"[..], 2));
     assert_eq!(source.stats().snapshot().total.unavailable_logs, 1);
     assert_eq!(logged.matching("the log cannot be read; lines may be missing").len(), 1);

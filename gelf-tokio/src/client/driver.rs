@@ -59,8 +59,7 @@ impl<R> Driver<R> {
         queue: Arc<Queue<R>>,
         #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
-        let link = LinkState::new(Arc::clone(&queue), endpoint.to_string());
-        let in_flight = InFlight::new(queue);
+        let link = LinkState::new(Arc::clone(&queue), endpoint.destination());
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
                 let mut dialer = Dialer::new(endpoint, options)?;
@@ -89,6 +88,8 @@ impl<R> Driver<R> {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
             }
         };
+        // Last, since dropping it reports that the driver has ended.
+        let in_flight = InFlight::new(queue);
         Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }
 
