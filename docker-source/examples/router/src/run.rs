@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
 use docker_source::{EngineAddress, Source, Start, Timing};
