@@ -21,26 +21,12 @@ pub struct Builtin(Description);
 
 impl Default for Builtin {
     fn default() -> Self {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let can = ["payload", "datagrams", "stream", "send", "chunk", "clock", "limits", "modes", "names"];
+        let notes = "The library of this repository, run in the same process.";
         Self(Description {
-            name: "gelf-core".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            language: "Rust".to_owned(),
-            can: words(&[
-                "payload",
-                "datagrams",
-                "stream",
-                "send",
-                "chunk",
-                "clock",
-                "limits",
-                "modes",
-                "names",
-            ]),
-            sends: words(&["udp", "tcp"]),
-            defaults: Default::default(),
-            fixed: words(&[]),
-            notes: "The library of this repository, run in the same process.".to_owned(),
+            sends: ["udp", "tcp"].map(str::to_owned).into(),
+            ..Description::new("gelf-core", "Rust", &can, notes)
         })
     }
 }

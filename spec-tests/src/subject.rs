@@ -55,6 +55,13 @@ pub struct Description {
 }
 
 impl Description {
+    /// Creates the description of a subject with these abilities, which sends nothing.
+    pub(crate) fn new(name: &str, language: &str, can: &[&str], notes: &str) -> Self {
+        let can = can.iter().map(ToString::to_string).collect();
+        let [name, language, notes] = [name, language, notes].map(str::to_owned);
+        Self { name, language, can, notes, ..Default::default() }
+    }
+
     /// Returns whether the subject declares this ability.
     pub fn can(&self, word: &str) -> bool {
         self.can.contains(word)

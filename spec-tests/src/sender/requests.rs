@@ -92,8 +92,7 @@ impl Requests {
         if !self.bulk && number > 1 && is_unterminated(&inspection) {
             let text =
                 "no line feed at the end; Graylog 5 to 7.0 in bulk mode joins the bodies of a connection";
-            let mut joined = Violation::odd("R29", "UnterminatedBody", text);
-            joined.excerpt = excerpt_of(&inspection);
+            let joined = Violation::odd("R29", "UnterminatedBody", text).at(excerpt_of(&inspection));
             inspection.violations.push(joined);
         }
         self.tally.received(request, number, &inspection);
@@ -109,8 +108,7 @@ impl Requests {
             return (202, Vec::new());
         }
         let text = format!("retried, although the answer was {}", self.status);
-        let mut again = Violation::broken("R42", "RetriedInVain", text);
-        again.excerpt = excerpt_of(&inspection);
+        let again = Violation::broken("R42", "RetriedInVain", text).at(excerpt_of(&inspection));
         (202, vec![violation(source, again, false)])
     }
 
@@ -160,8 +158,7 @@ impl Requests {
                 "the connection ended after {} bytes of the head and {body_bytes} of the body",
                 head.len()
             );
-            let mut cut = Violation::broken("R28", "IncompleteRequest", text);
-            cut.excerpt = excerpt(&head);
+            let cut = Violation::broken("R28", "IncompleteRequest", text).at(excerpt(&head));
             return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
@@ -197,8 +194,7 @@ impl Requests {
             }
             let text =
                 format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
-            let mut lost = Violation::broken("R42", "NotRetried", text);
-            lost.excerpt = excerpt;
+            let lost = Violation::broken("R42", "NotRetried", text).at(excerpt);
             judged.push(violation(source, lost, false));
         }
         judged
