@@ -1,4 +1,4 @@
-use simulated_engine::SimulatedEngine;
+use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, span};
@@ -57,4 +57,24 @@ async fn a_source_that_ends_early_ends_the_router_with_status_1_and_the_reason()
     let failure = running.await.unwrap().unwrap_err();
     assert_eq!(failure.status, 1);
     assert!(failure.reason.starts_with("reading from the Engine ended early: "), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_ends_early_leaves_the_positions_of_the_last_lines() {
+    let _panics = tracing::subscriber::set_default(PanicAt("; retrying"));
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let folder = engine.socket().with_file_name("state");
+    let state = format!("--state={}", folder.display());
+    let route = format!("gelf://{}", receiver.local_addr().unwrap());
+    let running = tokio::spawn(run(engine.docker_host().parse().unwrap(), options(&[&state, &route])));
+    web.wait_for_log_requests(1).await;
+    web.line(Stream::Stdout, "last");
+    receiver.recv(&mut [0; 2000]).await.unwrap();
+    engine.go_away().await;
+    assert_eq!(running.await.unwrap().unwrap_err().status, 1);
+    let positions = StateFolder::open(&folder).unwrap().load().unwrap().unwrap();
+    assert!(format!("{positions:?}").contains(web.id()), "{positions:?}");
 }
