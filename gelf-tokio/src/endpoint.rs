@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, filter.name, max_value_bytes, queue, queue_bytes, \
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, failover, filter.name, max_value_bytes, queue, queue_bytes, \
              reconnect, user_timeout, when_full"
         );
     }
@@ -358,7 +358,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "unknown option \"{name}\": use compression, connect_timeout, delimiter, field.*, max_value_bytes, queue, queue_bytes, \
+                    "unknown option \"{name}\": use compression, connect_timeout, delimiter, failover, field.*, max_value_bytes, queue, queue_bytes, \
                      reconnect, user_timeout, when_full"
                 )
             );
@@ -402,7 +402,7 @@ mod tests {
     fn nearly_uris() -> impl Strategy<Value = String> {
         let option = prop_oneof![
             "[a-z_]{0,5}=[^ ]{0,5}",
-            "(bulk|ca|cert|compression|datagram_size|header|key|level)=[a-z0-9:*%/+]{0,8}",
+            "(bulk|ca|cert|compression|datagram_size|failover|header|key|level)=[a-z0-9:*%/+]{0,8}",
             "(max_value_bytes|queue|queue_bytes|rate|server_name|timeout|user_timeout|when_full)=[a-z0-9:*%/+]{0,8}",
             "(rate|level|timeout|user_timeout|datagram_size|queue)=[1-9]{1,4}",
             "(compression=(gzip|zlib|none)|bulk=true|header=X:y|ca=/a|when_full=drop_oldest)",

@@ -317,7 +317,7 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn errors_of_tls_options_say_what_to_write() {
-        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, max_value_bytes, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
+        let tls = "use ca, cert, compression, connect_timeout, delimiter, failover, key, max_value_bytes, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
         assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
         assert_errors(&[
             ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),
@@ -338,7 +338,7 @@ mod tests {
     #[cfg(feature = "http")]
     #[test]
     fn errors_of_http_options_say_what_to_write() {
-        let http = "use bulk, compression, connect_timeout, header, level, max_value_bytes, queue, queue_bytes, timeout, when_full";
+        let http = "use bulk, compression, connect_timeout, failover, header, level, max_value_bytes, queue, queue_bytes, timeout, when_full";
         assert_eq!(error("gelf+http://h?batch=1"), format!("unknown option \"batch\": {http}"));
         let header =
             "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value";

@@ -217,3 +217,33 @@ async fn only_the_offending_message_of_a_rejected_bulk_body_is_dropped() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_request_without_an_answer_goes_to_the_next_host_and_a_later_connection_to_the_first() {
+    guarded(async {
+        let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second_host = second.local_addr().unwrap().to_string();
+        let (first, client, mut receipts, _driver) = started(&format!("failover={second_host}")).await;
+        let first_host = first.local_addr().unwrap().to_string();
+        send(&client, 0..1).await;
+        let mut peer = Peer::new(first.accept().await.unwrap().0);
+        assert_eq!(peer.request().await.unwrap().header("host"), Some(&*first_host));
+        drop(peer);
+        let mut peer = Peer::new(second.accept().await.unwrap().0);
+        assert_eq!(peer.request().await.unwrap().header("host"), Some(&*second_host));
+        // An answer shows that the host works, so the request is sent to it again.
+        peer.write(&status("503 Service Unavailable", "")).await;
+        assert_eq!(answer(&mut peer, &status("202 Accepted", "connection: close\r\n")).await, ["0"]);
+        assert_eq!(receipts.recv().await, Some((0, Outcome::Accepted)));
+        drop(peer);
+
+        send(&client, 1..2).await;
+        let mut peer = Peer::new(first.accept().await.unwrap().0);
+        let seen = peer.request().await.unwrap();
+        assert_eq!((seen.header("host"), texts(&seen.body)), (Some(&*first_host), vec!["1".to_owned()]));
+        peer.write(ACCEPTED).await;
+        assert_eq!(receipts.recv().await, Some((1, Outcome::Accepted)));
+        assert_eq!(client.stats().connections, 3);
+    })
+    .await;
+}

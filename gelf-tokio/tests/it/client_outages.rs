@@ -6,6 +6,7 @@ mod cancelled;
 mod close;
 mod down;
 mod ends;
+mod failover;
 mod names;
 mod slow;
 mod udp;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::{Client, Driver, Outcome, Receipts, TcpSender, TlsConfigError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -269,4 +270,56 @@ async fn a_custom_rustls_configuration_replaces_the_files() {
         let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));
         assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{uri}");
     }
+}
+
+/// A resolver that returns the same address for every host.
+#[derive(Debug)]
+struct Everywhere(SocketAddr);
+
+impl Resolve for Everywhere {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(async { Ok(vec![self.0]) })
+    }
+}
+
+#[tokio::test]
+async fn each_host_must_have_a_certificate_of_its_own_name() {
+    let directory = Directory::new();
+    let authority = Authority::new("authority");
+    let ca = directory.write("ca.pem", authority.pem().as_str());
+    let mut server = Server::start(config(&authority.issue(&["b.example"]), None)).await;
+    let uri = format!("gelf+tls://a.example?ca={}&failover=b.example", ca.display());
+    let (client, mut receipts, driver) = Client::builder(&uri.parse().unwrap())
+        .resolver(Arc::new(Everywhere(server.address)))
+        .build_with_receipts()
+        .unwrap();
+    let driver = tokio::spawn(driver.run());
+    client.send_with_receipt(&Message::new("h", "m"), 7).await.unwrap();
+    assert_eq!(within("the message", server.texts.recv()).await.as_deref(), Some("m"));
+    assert_eq!(within("the receipt", receipts.recv()).await, Some((7, Outcome::Acknowledged)));
+    assert_eq!((client.stats().connections, client.stats().failed_connects), (1, 0));
+    drop(client);
+    within("the driver's end", driver).await.unwrap();
+
+    // The certificate of one host does not stand for another.
+    let uri = format!("gelf+tls://a.example?ca={}&failover=c.example", ca.display());
+    let (client, driver) = Client::builder(&uri.parse().unwrap())
+        .resolver(Arc::new(Everywhere(server.address)))
+        .build()
+        .unwrap();
+    let driver = tokio::spawn(driver.run());
+    let error = within("an error", async {
+        loop {
+            match client.last_error() {
+                Some(error) => break error,
+                None => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    });
+    let error = error.await.to_string();
+    assert!(
+        error.contains("a.example port 12201: ") && error.contains("; c.example port 12201: "),
+        "{error}"
+    );
+    driver.abort();
 }
