@@ -57,6 +57,7 @@ pub(crate) fn of_datagram_error(error: DatagramError) -> String {
         DatagramError::Empty => "EmptyDatagram",
         DatagramError::EmptyPayload => "EmptyPayload",
         DatagramError::NestedChunk => "NestedChunk",
+        DatagramError::PayloadTooLarge { .. } => "PayloadTooLarge",
         DatagramError::Reassembly(ReassemblyError::CountMismatch { .. }) => "ChunkCountMismatch",
         DatagramError::UnknownMagic => "UnknownMagic",
         other => return format!("{other:?}"),

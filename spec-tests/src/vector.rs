@@ -155,7 +155,7 @@ pub struct Limits {
     /// Maximum length of a frame, in bytes.
     #[serde(default)]
     pub frame: Option<usize>,
-    /// Maximum length of an inflated payload, in bytes.
+    /// Maximum length of a payload, inflated if it is compressed, in bytes.
     #[serde(default)]
     pub payload: Option<usize>,
 }
