@@ -57,8 +57,8 @@ impl Hosts {
     /// Creates the list. It reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the feature
-    /// `tls`.
+    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the
+    /// feature `tls`.
     pub(crate) fn new(
         (name, port): (&str, u16),
         failover: &[(String, u16)],

@@ -49,14 +49,14 @@ pub struct TcpOptions {
     /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
     /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
     pub delimiter: Delimiter,
-    /// Further hosts and ports that take over when the endpoint's own host fails; none by default, at most 7. A
-    /// host is a name or an address, an IPv6 address without brackets.
+    /// Further hosts and ports that take over when the endpoint's own host fails; none by default, at most
+    /// 7. A host is a name or an address, an IPv6 address without brackets.
     ///
     /// A host fails if its lookup, the connections to its addresses or its TLS handshake fail, and if its
     /// connection breaks or ends before it has proven itself (see
-    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once, the first
-    /// after the last; a pause follows only after all have failed in a row. The endpoint's own host is preferred:
-    /// it is tried first after such a pause, after a connection that ended in order, and after
+    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once, the
+    /// first after the last; a pause follows only after all have failed in a row. The endpoint's own host is
+    /// preferred: it is tried first after such a pause, after a connection that ended in order, and after
     /// [`reconnect`](Self::reconnect), which brings a client back to it. Until then, a connection to another
     /// host stays open. A certificate must name the host that is connected, unless
     /// [`TlsOptions::server_name`] is set.

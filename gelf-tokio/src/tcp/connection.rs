@@ -54,8 +54,8 @@ impl Dialer {
     /// Creates a dialer. It reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the feature
-    /// `tls`.
+    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the
+    /// feature `tls`.
     pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
         let host = (endpoint.host(), endpoint.port());
         Ok(Self {
@@ -77,9 +77,9 @@ impl Dialer {
         self.reconnect
     }
 
-    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up, and
-    /// its addresses are tried in order, within [`TcpOptions::connect_timeout`] for each and as long for the
-    /// TLS handshake.
+    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
+    /// and its addresses are tried in order, within [`TcpOptions::connect_timeout`] for each and as long for
+    /// the TLS handshake.
     ///
     /// # Errors
     /// No host could be reached. The error of a host is that of its last address.

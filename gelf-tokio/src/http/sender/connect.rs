@@ -39,9 +39,9 @@ impl Destination {
         &mut self.hosts
     }
 
-    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up, and
-    /// its addresses are tried in order. Each address has an equal share of the rest of `limit`, of which the
-    /// request and each further host have one too.
+    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
+    /// and its addresses are tried in order. Each address has an equal share of the rest of `limit`, of which
+    /// the request and each further host have one too.
     ///
     /// # Errors
     /// No host could be reached. The error of a host is that of its last address.
