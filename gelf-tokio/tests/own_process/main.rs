@@ -18,6 +18,8 @@
 mod http_client;
 #[cfg(all(feature = "http", target_os = "linux"))]
 mod http_file_limit;
+#[cfg(target_os = "linux")]
+mod no_threads;
 mod process;
 #[cfg(target_os = "linux")]
 mod tcp_file_limit;
@@ -45,6 +47,8 @@ macro_rules! test {
 }
 
 const TESTS: &[(&str, fn())] = &[
+    #[cfg(target_os = "linux")]
+    test!(no_threads::a_client_without_threads_tries_again_and_sends_when_there_are_some),
     #[cfg(target_os = "linux")]
     test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_open_connections),
     #[cfg(target_os = "linux")]
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
 #[cfg(target_os = "linux")]
 fn play(role: &str, argument: &str) {
     match role {
+        no_threads::CLIENT => block_on(no_threads::send(argument)),
         tcp_receiver::RECEIVER => block_on(tcp_receiver::receive(argument)),
         udp_flood::RECEIVER => udp_flood::receive(),
         udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),
