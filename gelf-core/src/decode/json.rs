@@ -67,7 +67,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.deviate_times(kind, offset, 1)
     }
 
-    /// Records several deviations of a kind, of which the first is at the offset.
+    /// Records several deviations of one kind. The first is at the offset.
     fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
@@ -376,7 +376,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             let (read, written) = unescape(self.rest(), self.scratch, end);
             (self.at, end) = (self.at + read, written);
             let stopped = self.at;
-            // Long escapes and control characters come together.
+            // Long escapes and control characters often follow one another.
             loop {
                 match self.peek() {
                     Some(b'"') => {
@@ -414,8 +414,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation mark
-    /// or backslash. Text with one such character may have millions, so they are counted at once.
+    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation
+    /// mark or backslash. Text with one such character may have millions, so they are counted at once.
     #[inline(never)]
     fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();

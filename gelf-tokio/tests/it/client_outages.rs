@@ -9,4 +9,3 @@ mod ends;
 mod failover;
 mod names;
 mod slow;
-mod udp;

@@ -7,11 +7,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+
+use super::outages::receipt_of;
 
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_LENGTH: u16 = 0x80;
@@ -63,12 +65,12 @@ pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
 }
 
 /// Drops all packets of a connection.
-pub(crate) fn drop_all(stream: &TcpStream) {
+pub(crate) fn drop_all(stream: &impl AsFd) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
 /// Returns the number of unread bytes. No bytes may arrive meanwhile.
-pub(crate) fn unread(stream: &TcpStream) -> usize {
+pub(crate) fn unread(stream: &impl AsFd) -> usize {
     let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
     match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {
         Ok(len) => len,
@@ -77,27 +79,15 @@ pub(crate) fn unread(stream: &TcpStream) -> usize {
     }
 }
 
-/// Reads all bytes that have arrived. No bytes may arrive meanwhile.
-pub(crate) async fn drain(stream: &mut TcpStream, read: &mut Vec<u8>) {
-    let rest = read.len() + unread(stream);
-    while read.len() < rest {
-        stream.read_buf(read).await.unwrap();
-    }
-}
-
 /// Resets the connection.
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Returns the short messages of the whole frames in a stream, which must be valid GELF.
-pub(crate) fn texts(stream: &[u8]) -> Vec<String> {
-    let mut decoder = gelf_core::Decoder::strict();
+/// Returns the receipts of the whole frames in a stream, which must be intact messages.
+pub(crate) fn receipts(stream: &[u8]) -> Vec<u64> {
     let mut frames: Vec<_> = stream.split(|byte| *byte == 0).collect();
     // The bytes after the last delimiter are not a whole frame.
     frames.pop();
-    frames
-        .into_iter()
-        .map(|frame| decoder.decode(frame).unwrap().message.short_message().to_owned())
-        .collect()
+    frames.into_iter().map(|frame| receipt_of(frame).unwrap()).collect()
 }

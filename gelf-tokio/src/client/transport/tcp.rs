@@ -27,11 +27,11 @@
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
 //! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
 //!
-//! With several hosts, a connection that does not prove itself, or ends by an error, is followed at once by one
-//! to the next host. One that ends in order, or is replaced, is followed by one to the first host.
+//! With several hosts, a connection that does not prove itself, or ends by an error, is followed at once by
+//! one to the next host. One that ends in order, or is replaced, is followed by one to the first host.
 //!
-//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before it
-//! has seen a line feed, which frames do not have.
+//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before
+//! it has seen a line feed, which frames do not have.
 
 mod probation;
 
@@ -59,7 +59,7 @@ const BATCH_MESSAGES: usize = 1024;
 /// The time for the end of a connection that is replaced.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
-/// Whether the system reports acknowledgements.
+/// `true` if the system reports acknowledgements.
 const REPORTS_ACKNOWLEDGEMENTS: bool = cfg!(target_os = "linux");
 
 /// The first and the longest pause between two queries of the acknowledged bytes, which the system does not
@@ -151,7 +151,7 @@ struct Transfer {
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
-    /// Whether the connection before did not prove itself.
+    /// `true` if the previous connection did not prove itself.
     is_trial: bool,
 }
 

@@ -21,8 +21,7 @@ async fn without_listener() -> SocketAddr {
 
 #[tokio::test]
 async fn one_connection_carries_100_requests() {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
         let mut peer = server.accept().await;
         for _ in 0..100 {
@@ -42,8 +41,7 @@ async fn one_connection_carries_100_requests() {
 
 #[tokio::test]
 async fn a_sender_connects_with_its_first_request() {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     assert!(!server.has_another().await);
     server.answer_one(&mut sender, ACCEPTED).await.0.unwrap();
 }
@@ -51,8 +49,7 @@ async fn a_sender_connects_with_its_first_request() {
 #[tokio::test]
 async fn a_connection_that_was_closed_in_between_is_made_again() {
     for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut server, mut sender) = Server::with_sender().await;
         for _ in 0..10 {
             let (result, peer) = server.answer_one(&mut sender, ACCEPTED).await;
             result.unwrap();
@@ -65,47 +62,16 @@ async fn a_connection_that_was_closed_in_between_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
-    for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
-        let (result, mut kept) = server.answer_one(&mut sender, ACCEPTED).await;
-        result.unwrap();
-        let serve = async {
-            // The request is sent already when the connection ends.
-            assert!(kept.request().await.is_some());
-            if reset {
-                kept.reset()
-            } else {
-                drop(kept)
-            }
-            let mut new = server.accept().await;
-            let seen = new.request().await.unwrap();
-            new.write(ACCEPTED).await;
-            seen
-        };
-        let (result, seen) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-        result.unwrap();
-        assert_eq!(seen.body, b"{}");
-    }
-}
-
-#[tokio::test]
 async fn a_request_is_sent_once_more_and_not_twice() {
     for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut server, mut sender) = Server::with_sender().await;
         let (result, kept) = server.answer_one(&mut sender, ACCEPTED).await;
         result.unwrap();
         let serve = async {
             let mut peer = kept;
             for requests in 1.. {
                 assert_eq!(peer.request().await.unwrap().body, b"{}");
-                if reset {
-                    peer.reset()
-                } else {
-                    drop(peer)
-                }
+                peer.end(reset);
                 if requests == 2 {
                     break;
                 }
@@ -120,30 +86,10 @@ async fn a_request_is_sent_once_more_and_not_twice() {
     }
 }
 
-#[tokio::test]
-async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
-    for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
-        let serve = async {
-            let mut peer = server.accept().await;
-            assert!(peer.request().await.is_some());
-            if reset { peer.reset() } else { drop(peer) }
-        };
-        let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-        let error = result.unwrap_err();
-        let expected = if reset { io::ErrorKind::ConnectionReset } else { io::ErrorKind::UnexpectedEof };
-        assert!(matches!(&error, HttpError::Disconnected(e) if e.kind() == expected), "{error:?}");
-        assert!(!server.has_another().await);
-        server.answer_one(&mut sender, ACCEPTED).await.0.unwrap();
-    }
-}
-
 /// Runs a server that ends the connection in the middle of its answer: on the first request or, with `kept`,
 /// on the second. Returns the result, and how often the request was seen.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let mut first = None;
     if kept {
         let (result, peer) = server.answer_one(&mut sender, ACCEPTED).await;
@@ -157,11 +103,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
         };
         assert!(peer.request().await.is_some());
         peer.write(&ANSWER[..bytes]).await;
-        if reset {
-            peer.reset()
-        } else {
-            drop(peer)
-        }
+        peer.end(reset);
         // Until it is known that nothing more comes.
         let mut peer = server.accept().await;
         assert!(peer.request().await.is_some());

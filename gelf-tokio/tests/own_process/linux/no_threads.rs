@@ -9,7 +9,7 @@ use std::time::Duration;
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::{Client, Endpoint};
 
-use crate::process::Other;
+use super::process::{Other, memory};
 
 pub(crate) const CLIENT: &str = "client-without-threads";
 
@@ -28,7 +28,7 @@ pub(crate) fn a_client_without_threads_tries_again_and_sends_when_there_are_some
 /// Sends a message to a name, which takes a thread to look up.
 pub(crate) async fn send(port: &str) {
     // A thread takes 2 MiB of address space.
-    limit_address_space(&(address_space() + 1024 * 1024).to_string());
+    limit_address_space(&(memory(std::process::id(), "VmSize") + 1024 * 1024).to_string());
     let endpoint: Endpoint = format!("gelf+tcp://localhost:{port}").parse().unwrap();
     let (client, driver) = Client::builder(&endpoint).build().unwrap();
     let driver = tokio::spawn(driver.run());
@@ -41,13 +41,6 @@ pub(crate) async fn send(port: &str) {
     limit_address_space("unlimited");
     client.flush(Duration::from_secs(30)).await.unwrap();
     eprintln!("sent");
-}
-
-/// Returns the size of this process's address space in bytes.
-fn address_space() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-    size.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn limit_address_space(limit: &str) {
