@@ -129,7 +129,8 @@ pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
+/// Inspects the datagrams of a payload that need not be a message, without its zlib header.
+pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();
     let mut reader = DatagramReader::<()>::lenient(Default::default());
