@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::builtin::deviations_since;
 use crate::names;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
+pub use values::bulk_values;
 
 /// A broken rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
