@@ -700,7 +700,8 @@ mod tests {
             let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
             for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames, LongLines::unlimited()));
+                let mut decoder = LogDecoder::new(Framing::Frames);
+                let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);

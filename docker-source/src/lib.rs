@@ -8,6 +8,7 @@ mod container;
 mod context;
 mod cursor;
 mod dedup;
+mod descriptors;
 mod engine;
 mod follow;
 #[cfg(feature = "fuzzing")]
@@ -29,6 +30,7 @@ mod stats;
 mod supervise;
 mod throttle;
 mod timing;
+mod warnings;
 
 pub use container::Container;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};

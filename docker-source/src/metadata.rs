@@ -53,14 +53,25 @@ impl ContainerMetadata {
 
     /// Inspects the container; returns `None` if it is gone already.
     pub(crate) async fn inspect(&self) -> Option<Inspect> {
-        let Context { client, timing, .. } = &*self.context;
+        let Context { client, timing, descriptors, stats, .. } = &*self.context;
         let mut backoff = Backoff::new(timing.resume_min, timing.resume_max);
-        for _ in 0..INSPECTIONS {
-            match client.inspect(&self.id).await {
+        let mut attempts = 0;
+        let mut waiting = None;
+        while attempts < INSPECTIONS {
+            let inspected = {
+                let _descriptor = descriptors.inspection().await;
+                client.inspect(&self.id).await
+            };
+            match inspected {
                 Ok(inspect) => return Some(inspect),
                 Err(error) if error.log_refusal() == LogRefusal::Gone => break,
-                Err(_) => sleep(backoff.next()).await,
+                // The Engine was not asked.
+                Err(error) if error.is_out_of_descriptors() => {
+                    waiting.get_or_insert_with(|| stats.wait_for_descriptor());
+                }
+                Err(_) => attempts += 1,
             }
+            sleep(backoff.next()).await;
         }
         None
     }

@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
+use crate::descriptors::{Descriptors, log_shortage};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
@@ -23,6 +24,7 @@ use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The mounts of this process.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -211,7 +213,7 @@ impl SourceBuilder {
         let engine_host: Arc<str> = info.name.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
-        let supervisor = Supervisor::new(Arc::new(Context {
+        let context = Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
             clock,
@@ -223,8 +225,14 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-        }));
-        let supervisor = task::spawn(supervisor.run()).abort_handle();
+            descriptors: Descriptors::of_process(),
+            warnings: LogWarnings::default(),
+        });
+        let supervisor = Supervisor::new(context.clone());
+        let supervising = async move {
+            tokio::join!(supervisor.run(), context.warnings.run(), log_shortage(context.stats.waiting()))
+        };
+        let supervisor = task::spawn(supervising).abort_handle();
         Ok(Source { records, stats, engine_host, start, supervisor })
     }
 }

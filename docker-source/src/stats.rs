@@ -8,6 +8,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::engine::{ContainerId, EngineClient};
 use crate::throttle::Throttle;
 
@@ -45,8 +47,15 @@ pub struct LineCounts {
     pub requests: u64,
     /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
     pub resumes: u64,
-    /// Starts of a container whose log driver does not support reading (status 501).
-    pub unreadable: u64,
+    /// Runs of a container whose log could not be read, or not to its end, so that lines may be missing:
+    ///
+    /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
+    ///   descriptor;
+    /// * its log driver does not support reading (501);
+    /// * the Engine refused the log for another reason until the container was removed, five times in a row,
+    ///   or did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long as the container
+    ///   exists, its log is requested again, so that its lines may still come.
+    pub unavailable_logs: u64,
 }
 
 impl AddAssign for LineCounts {
@@ -62,7 +71,7 @@ impl AddAssign for LineCounts {
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
         self.resumes += other.resumes;
-        self.unreadable += other.unreadable;
+        self.unavailable_logs += other.unavailable_logs;
     }
 }
 
@@ -92,6 +101,8 @@ pub struct StatsSnapshot {
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
+    /// Containers that are not read at this moment, because they wait for a file descriptor.
+    pub waiting_for_descriptor: u64,
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
@@ -116,6 +127,7 @@ pub struct Stats {
     metadata_cut: AtomicU64,
     metadata_warnings: Mutex<Throttle>,
     follower_restarts: AtomicU64,
+    waiting_for_descriptor: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +167,7 @@ impl Stats {
             metadata_cut: AtomicU64::new(0),
             metadata_warnings: Mutex::default(),
             follower_restarts: AtomicU64::new(0),
+            waiting_for_descriptor: watch::Sender::new(0),
         }
     }
 
@@ -185,6 +198,7 @@ impl Stats {
             list_failures: load(&self.list_failures),
             metadata_cut: load(&self.metadata_cut),
             follower_restarts: load(&self.follower_restarts),
+            waiting_for_descriptor: *self.waiting_for_descriptor.borrow(),
         }
     }
 
@@ -207,6 +221,17 @@ impl Stats {
             all.leaving.push((id.clone(), stats));
         }
         all.fold();
+    }
+
+    /// Counts a container as one that waits for a file descriptor, until the result is dropped.
+    pub(crate) fn wait_for_descriptor(self: &Arc<Self>) -> WaitingContainer {
+        self.waiting_for_descriptor.send_modify(|number| *number += 1);
+        WaitingContainer(self.clone())
+    }
+
+    /// Returns the number of containers that wait for a file descriptor, as it changes.
+    pub(crate) fn waiting(&self) -> watch::Receiver<u64> {
+        self.waiting_for_descriptor.subscribe()
     }
 
     pub(crate) fn events_connected(&self) {
@@ -237,6 +262,16 @@ impl Stats {
     }
 }
 
+/// A container that waits for a file descriptor.
+#[derive(Debug)]
+pub(crate) struct WaitingContainer(Arc<Stats>);
+
+impl Drop for WaitingContainer {
+    fn drop(&mut self) {
+        self.0.waiting_for_descriptor.send_modify(|number| *number -= 1);
+    }
+}
+
 /// The counters of one container.
 #[derive(Debug, Default)]
 pub(crate) struct ContainerStats(Mutex<LineCounts>);
@@ -256,12 +291,12 @@ impl ContainerStats {
         lock(&self.0).bad_frames += 1;
     }
 
-    pub(crate) fn gap(&self) {
-        lock(&self.0).gaps += 1;
+    pub(crate) fn unavailable_log(&self) {
+        lock(&self.0).unavailable_logs += 1;
     }
 
-    pub(crate) fn unreadable(&self) {
-        lock(&self.0).unreadable += 1;
+    pub(crate) fn gap(&self) {
+        lock(&self.0).gaps += 1;
     }
 
     pub(crate) fn skipped_empty(&self) {

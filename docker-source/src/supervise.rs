@@ -42,6 +42,9 @@ pub(crate) struct Supervisor {
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
+    /// The containers that left, with the number of events applied by then, since the last list. A list that was
+    /// requested before may still show them.
+    left: HashMap<ContainerId, u64>,
     event_warnings: Throttle,
     list_warnings: Throttle,
 }
@@ -72,6 +75,7 @@ impl Supervisor {
             tasks: HashMap::new(),
             events: 0,
             has_listed: false,
+            left: HashMap::new(),
             event_warnings: Throttle::default(),
             list_warnings: Throttle::default(),
         }
@@ -215,6 +219,7 @@ impl Supervisor {
         is_first_of_session: bool,
         is_whole: bool,
     ) {
+        self.left.retain(|_, left_at| *left_at > events_before);
         for entry in self.entries.values_mut() {
             entry.missing += u32::from(is_whole);
         }
@@ -223,6 +228,9 @@ impl Supervisor {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
+                if self.left.contains_key(&summary.id) {
+                    continue;
+                }
                 let reason = match (self.has_listed || self.context.resumes, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
@@ -325,6 +333,7 @@ impl Supervisor {
             entry.get().commands.send_modify(|commands| commands.removed = true);
             if entry.get().is_excluded {
                 entry.remove();
+                self.left.insert(id.clone(), self.events);
                 self.context.stats.forget(id);
             }
         }
@@ -349,6 +358,7 @@ impl Supervisor {
             Ok(_) => {
                 self.entries.remove(&id);
                 self.context.stats.forget(&id);
+                self.left.insert(id, self.events);
             }
             Err(error) => {
                 tracing::error!(container = %id, %error, "the follower of this container panicked; starting it again");
@@ -389,12 +399,14 @@ async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
 mod tests {
     use super::*;
     use crate::clock::EngineClock;
+    use crate::descriptors::Descriptors;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
     use crate::position::Positions;
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
+    use crate::warnings::LogWarnings;
     use gelf_core::Timestamp;
     use tokio::sync::Semaphore;
 
@@ -419,6 +431,8 @@ mod tests {
             queue: RecordQueue::new().0,
             stats: Arc::new(Stats::new(client)),
             catch_ups: Semaphore::new(1),
+            descriptors: Descriptors::of_process(),
+            warnings: LogWarnings::default(),
         }))
     }
 
@@ -448,6 +462,17 @@ mod tests {
         assert!(!commands(&supervisor).removed);
         supervisor.reconcile(Vec::new(), 0, false, true);
         assert!(commands(&supervisor).removed);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_requested_before_a_removal_does_not_undo_it() {
+        let mut supervisor = supervisor();
+        supervisor.reconcile(list("web", "running"), 0, true, true);
+        supervisor.apply(event(Action::Destroy, "web"));
+        let ended = supervisor.followers.join_next_with_id().await.unwrap();
+        supervisor.ended(ended);
+        supervisor.reconcile(list("web", "running"), 0, false, true);
+        assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (0, 0));
     }
 
     #[tokio::test]

@@ -81,6 +81,13 @@ impl EngineError {
         matches!(self, Self::Status { .. })
     }
 
+    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// descriptors (`EMFILE`, `ENFILE`).
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        // These numbers are the same on Linux, macOS and the BSDs.
+        matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
+    }
+
     /// Returns whether nothing was received from the Engine, so that other connections to it may be broken.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::TimedOut { .. })

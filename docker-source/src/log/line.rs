@@ -5,7 +5,8 @@
 //!
 //! * A newline at the end of a record closes the line.
 //! * A framed record of fewer than 16,384 bytes closes the line, too. It is the last record of a line whose
-//!   newline the `local` driver omits, or the last record that the container wrote.
+//!   newline the `local` driver omits, or the last record that the container wrote. If it is the only record
+//!   of its line, the container ended within the line.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
 //! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
@@ -129,7 +130,9 @@ fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let kept = piece.bytes.slice(..length.min(max_line));
     // Copy a line that is cut: a slice would keep the whole piece in memory.
     let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
-    Line { stream: piece.stream, time: piece.time, bytes, length, ended: true }
+    // A driver omits the newline of the last of several pieces only.
+    let ended = piece.bytes.ends_with(b"\n");
+    Line { stream: piece.stream, time: piece.time, bytes, length, ended }
 }
 
 fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
@@ -252,9 +255,16 @@ mod tests {
         let (lines, joiner) = framed(pieces);
         assert_eq!(lines, [line(Stdout, 1, x.clone() + &"y".repeat(3_617)), line(Stdout, 2, "next")]);
         assert_eq!(finish(joiner), []);
-        assert_eq!(framed([piece(Stderr, 1, "no newline")]).0, [line(Stderr, 1, "no newline")]);
         assert_eq!(framed([piece(Stdout, 1, &x), piece(Stdout, 1, "")]).0, [line(Stdout, 1, &x)]);
-        assert_eq!(framed([piece(Stdout, 1, &x[1..])]).0, [line(Stdout, 1, &x[1..])]);
+    }
+
+    #[test]
+    fn the_only_piece_of_a_line_without_a_newline_is_unfinished() {
+        let x = "x".repeat(16_383);
+        for text in ["no newline", &x] {
+            let unfinished = Line { ended: false, ..line(Stderr, 1, text) };
+            assert_eq!(framed([piece(Stderr, 1, text)]).0, [unfinished]);
+        }
     }
 
     #[test]

@@ -13,4 +13,6 @@ mod lists;
 mod outages;
 mod reading;
 mod resuming;
+mod slow_engines;
 mod support;
+mod unavailable_logs;

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::outages::{Sending, send, tcp, text, within};
+use crate::support::outages::{Sending, send, tcp, tcp_with, text, within};
 use crate::support::sink::{cut_segment, drop_all, listen, receipts, reset, unread};
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -158,9 +158,10 @@ impl Sink {
         if let Some((_, directory)) = &self.tls {
             let ca = directory.path("ca.pem");
             let address = self.listener.local_addr().unwrap();
-            return format!("gelf+tls://{address}?ca={}", ca.display()).parse().unwrap();
+            return format!("gelf+tls://{address}?queue=2000&ca={}", ca.display()).parse().unwrap();
         }
-        tcp(self.listener.local_addr().unwrap())
+        // So few messages are left at the end that they arrive in time on a busy machine.
+        tcp_with(self.listener.local_addr().unwrap(), "queue=2000")
     }
 
     async fn accept(&self) -> Session {

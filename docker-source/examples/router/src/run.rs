@@ -111,7 +111,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let undelivered = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
         total.read,
         total.yielded,
         total.skipped_empty,
@@ -119,6 +119,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.unavailable_logs > 0 {
+        tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
+    }
     if total.gaps > 0 {
         tracing::warn!(
             "lines may be missing at {} places, where the Engine had rotated its logs",

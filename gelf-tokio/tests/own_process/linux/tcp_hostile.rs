@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::process::limit_files;
-use crate::tcp_receiver::{GOOD, GoodSender, ReceiverProcess, connect_from};
+use super::process::limit_files;
+use super::tcp_receiver::{GOOD, GoodSender, ReceiverProcess, connect_from};
 
 const MIB: u64 = 1 << 20;
 
