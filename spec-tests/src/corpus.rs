@@ -7,8 +7,8 @@ use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
 /// Lines of a log, in which `#` is a number and `@` a class.
-const ACCESS_LINE: &str = "10.0.#.17 - - [22/Nov/2026:22:44:07 +0000] \"GET /api/v1/orders/# HTTP/1.1\" 200 # \
-    \"https://shop.example/\" \"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0\" 0.#";
+const ACCESS_LINE: &str = "10.0.#.17 - - [22/Nov/2026:22:44:07 +0000] \"GET /api/v1/orders/# HTTP/1.1\" 200 \
+    # \"https://shop.example/\" \"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0\" 0.#";
 const JSON_LINE: &str = "{\"timestamp\":\"2026-11-22T22:44:07.#Z\",\"level\":\"info\",\
     \"logger\":\"com.example.shop.@\",\"thread\":\"http-nio-8080-exec-#\",\"trace_id\":\"4bf92f3577b34da6#\",\
     \"message\":\"order # of customer # accepted, waiting for the payment to be confirmed\",\
