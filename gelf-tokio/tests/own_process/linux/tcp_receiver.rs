@@ -35,7 +35,7 @@ pub(crate) async fn receive(argument: &str) {
     loop {
         tokio::select! {
             received = receiver.recv() => match received.unwrap() {
-                Ok(received) if received.payload == &GOOD[..4] => good += 1,
+                Ok(received) if received.payload == GOOD[..4] => good += 1,
                 Ok(_) => other += 1,
                 Err(_) => errors += 1,
             },
