@@ -6,11 +6,14 @@ use tokio::sync::Semaphore;
 
 use crate::clock::EngineClock;
 use crate::container::Container;
+use crate::descriptors::Descriptors;
 use crate::engine::EngineClient;
 use crate::own_container::OwnContainer;
+use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The maximum number of concurrent reads to the end of a log: each makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
@@ -21,10 +24,16 @@ pub(crate) struct Context {
     pub(crate) engine_host: Arc<str>,
     /// The Engine's clock since the source first connected. Lines with a stamp before its start are not read.
     pub(crate) clock: EngineClock,
+    /// The positions from which logs are read, and the time from which those without one are.
+    pub(crate) start: Positions,
+    /// Whether logs are read from a time before the source connected, so that containers may have ended since.
+    pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) warnings: LogWarnings,
 }

@@ -30,13 +30,16 @@
 //! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
 //!   distinct; those of the `journald` driver have only microseconds.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 
-use crate::log::{Line, LogStream};
+use crate::clock::later;
+use crate::log::{ALWAYS_KEPT, Line, LogStream};
+use crate::position::{LinePosition, LogPosition};
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
 /// order by up to 29 ms.
@@ -79,9 +82,31 @@ pub(crate) struct Cursor {
     /// The stamp of the oldest line that was open when a request broke, kept until a later request has read
     /// beyond the earlier ones.
     open: Option<Timestamp>,
+    gap: Option<Gap>,
+}
+
+/// A place in the log where lines may be missing: an earlier line was read, and no later request returned it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gap {
+    /// The stamp of the line that was read last.
+    pub(crate) after: Timestamp,
+    /// The stamp of the first line that was read behind the gap.
+    pub(crate) before: Timestamp,
 }
 
 impl Cursor {
+    /// Creates a cursor that goes on behind the settled lines of another one.
+    pub(crate) fn resumed(at: &LogPosition) -> Self {
+        Self {
+            stdout: StreamCursor::resumed(at.stdout),
+            stderr: StreamCursor::resumed(at.stderr),
+            newest: Some(later(at.since, MARGIN)),
+            since: None,
+            open: None,
+            gap: None,
+        }
+    }
+
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
     /// The request starts one second before the newest line of both streams, or before the open line if there
@@ -91,6 +116,9 @@ impl Cursor {
     ///
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
+    ///
+    /// The request has to return the last line of each stream, unless that is older than the start: otherwise the
+    /// Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
@@ -102,6 +130,7 @@ impl Cursor {
         self.since = resume.into_iter().chain(self.open).min().max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
+            stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
         }
         self.since
     }
@@ -120,8 +149,22 @@ impl Cursor {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
         };
+        if let Some(expected) = stream.expected.filter(|expected| line.time >= *expected) {
+            stream.expected = None;
+            if line.time > expected {
+                self.gap = Some(Gap { after: expected, before: line.time });
+            }
+        }
+        if stream.is_settled(line) {
+            stream.remember(line);
+            return Novelty::Repeated;
+        }
         let novelty = stream.novelty(line, self.since);
-        if novelty == Novelty::New && stream.remember(line) {
+        if novelty != Novelty::New {
+            return novelty;
+        }
+        stream.count(line.time);
+        if stream.remember(line) {
             // No earlier request has read this far. Every line that was open then has been read again, and
             // the joiner of this request holds the lines that are still open.
             self.open = None;
@@ -131,13 +174,43 @@ impl Cursor {
         }
         novelty
     }
+
+    /// Expects no earlier line of the current request, which is limited to the end of the log.
+    pub(crate) fn expect_any_line(&mut self) {
+        self.stdout.expected = None;
+        self.stderr.expected = None;
+    }
+
+    /// Returns the gap before the line that was just accepted, if there is one.
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
+    }
+
+    /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns
+    /// all lines behind it. `oldest_open` is the stamp of the oldest line that is open in this request.
+    pub(crate) fn place(&self, line: &Line, oldest_open: Option<Timestamp>) -> (LinePosition, Timestamp) {
+        let stream = match line.stream {
+            LogStream::Stdout => &self.stdout,
+            LogStream::Stderr => &self.stderr,
+        };
+        let newest = self.newest.unwrap_or(line.time).saturating_sub(MARGIN);
+        let since = oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min);
+        (LinePosition { time: line.time, earlier: stream.earlier }, since)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct StreamCursor {
     /// The newest accepted stamp.
     last: Option<Timestamp>,
+    /// The stamp of the last new line, and the number of new lines directly before it with the same stamp.
+    latest: Option<Timestamp>,
+    earlier: u32,
+    /// The last line that an earlier source has settled, until it is found. All lines before it are settled.
+    settled: Option<LinePosition>,
     replaying: bool,
+    /// The stamp of the last line, until the current request has returned it.
+    expected: Option<Timestamp>,
     /// Accepted lines, ordered by their stamps.
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp: every accepted line with a later one is remembered.
@@ -148,7 +221,7 @@ struct StreamCursor {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// The hash of the length and the bytes.
+    /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
     hash: u64,
 }
 
@@ -156,12 +229,38 @@ impl Identity {
     fn of(line: &Line) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write_usize(line.length);
-        hasher.write(&line.bytes);
+        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
         Self { time: line.time, hash: hasher.finish() }
     }
 }
 
 impl StreamCursor {
+    fn resumed(settled: Option<LinePosition>) -> Self {
+        let time = settled.map(|line| line.time);
+        let earlier = settled.map_or(0, |line| line.earlier);
+        Self { last: time, latest: time, earlier, settled, ..Self::default() }
+    }
+
+    /// Returns whether the line is one of those up to the last settled one.
+    fn is_settled(&mut self, line: &Line) -> bool {
+        let Some(settled) = &mut self.settled else { return false };
+        match line.time.cmp(&settled.time) {
+            Ordering::Less => true,
+            Ordering::Equal => {
+                match settled.earlier.checked_sub(1) {
+                    Some(earlier) => settled.earlier = earlier,
+                    None => self.settled = None,
+                }
+                true
+            }
+            // The settled line is no longer in the log.
+            Ordering::Greater => {
+                self.settled = None;
+                false
+            }
+        }
+    }
+
     fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
             return Novelty::New;
@@ -182,10 +281,20 @@ impl StreamCursor {
         }
     }
 
+    /// Counts the new lines with the same stamp.
+    fn count(&mut self, time: Timestamp) {
+        let is_same = self.latest.replace(time) == Some(time);
+        self.earlier = if is_same { self.earlier.saturating_add(1) } else { 0 };
+    }
+
     /// Returns whether the line is the newest of the stream.
     fn remember(&mut self, line: &Line) -> bool {
         let identity = Identity::of(line);
         let is_newest = Some(line.time) > self.last;
+        // Before the line is added: the buffer would double for one line more.
+        if self.remembered.len() == REMEMBERED_AT_MOST {
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+        }
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
@@ -202,7 +311,7 @@ impl StreamCursor {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
             let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon && self.remembered.len() <= REMEMBERED_AT_MOST {
+            if Some(oldest.time) >= horizon {
                 break;
             }
             self.forgotten = self.forgotten.max(Some(oldest.time));
@@ -218,7 +327,9 @@ impl StreamCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
+    use crate::log::{Framing, LineJoiner, LogDecoder, LongLines, PIECE_LENGTH};
+    use crate::position::{Position, Positions};
+    use crate::progress::Progress;
     use bytes::{Bytes, BytesMut};
     use proptest::prelude::*;
 
@@ -262,6 +373,28 @@ mod tests {
         cursor.begin_request(None, None);
         let results = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, New, New]);
+    }
+
+    #[test]
+    fn a_request_without_the_last_line_has_a_gap_before_the_first_later_one() {
+        let mut cursor = cursor([1, 2]);
+        cursor.begin_request(None, None);
+        for (nanos, gap) in [(2, None), (5, None)] {
+            accept(&mut cursor, Stdout, nanos, "x");
+            assert_eq!(cursor.take_gap(), gap);
+        }
+        // The Engine has rotated all lines up to the last one away.
+        cursor.begin_request(None, None);
+        accept(&mut cursor, Stderr, 3, "x");
+        assert_eq!(cursor.take_gap(), None, "of another stream");
+        for (nanos, gap) in [(7, Some(Gap { after: at(5), before: at(7) })), (8, None)] {
+            assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
+            assert_eq!(cursor.take_gap(), gap);
+        }
+        cursor.begin_request(None, None);
+        cursor.expect_any_line();
+        accept(&mut cursor, Stdout, 9, "x");
+        assert_eq!(cursor.take_gap(), None, "only the end of the log was requested");
     }
 
     #[test]
@@ -362,7 +495,7 @@ mod tests {
     #[test]
     fn the_fastest_stream_has_65536_remembered_lines() {
         let mut cursor = cursor(1..=100_000);
-        assert_eq!(cursor.stdout.remembered.len(), 65_536);
+        assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());
@@ -553,35 +686,60 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_line_is_read_once_and_in_order_wherever_requests_break(
+        fn each_line_is_read_once_and_in_order_wherever_requests_break_and_sources_restart(
             lines in lines(),
             since in prop_oneof![Just(Since::EachRecord), Just(Since::UpToFirst)],
             repeat in prop::option::of((2usize..8, 1usize..6)),
-            breaks in prop::collection::vec((0.0f64..1.0, 1usize..20_000), 0..8),
+            breaks in prop::collection::vec(
+                (0.0f64..1.0, 1usize..20_000, prop::option::of(0.0f64..1.0)), 0..8),
         ) {
             let (records, written) = write(&lines);
             let log = Log { records, since, repeat };
             let mut cursor = Cursor::default();
             let mut oldest_open = None;
-            let mut read: [Vec<(i64, usize)>; 2] = Default::default();
-            for (share, step) in breaks.into_iter().chain([(1.0, 777)]) {
+            let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
+            for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
+                let mut decoder = LogDecoder::new(Framing::Frames);
+                let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);
                     while let Some(piece) = decoder.decode(&mut input).unwrap() {
-                        joiner.push(piece, &mut |line| {
-                            if cursor.accept(&line, || at(i64::MAX)) == New {
+                        let mut completed = Vec::new();
+                        joiner.push(piece, &mut |line| completed.push(line));
+                        for line in completed {
+                            let novelty = cursor.accept(&line, || at(i64::MAX));
+                            prop_assert_eq!(cursor.take_gap(), None);
+                            if novelty == New {
+                                let (place, since) = cursor.place(&line, joiner.oldest_open());
+                                let position =
+                                    Position { container: "a".into(), stream: line.stream, line: place, since };
                                 let (seconds, nanos) = line.time.as_unix();
-                                read[line.stream as usize].push((seconds * SECOND + i64::from(nanos), line.length));
+                                let stamped = (seconds * SECOND + i64::from(nanos), line.length);
+                                read.push((line.stream, stamped, position));
                             }
-                        });
+                        }
                     }
                 }
                 oldest_open = joiner.oldest_open();
+                // Another source goes on behind the lines that are settled, in the order of reading.
+                if let Some(settled) = settled {
+                    read.truncate((read.len() as f64 * settled) as usize);
+                    let mut progress = Progress::new(Positions::from_time(at(0)));
+                    for (_, _, position) in &read {
+                        let ticket = progress.read(position.clone());
+                        progress.settle(ticket);
+                    }
+                    let positions = progress.positions();
+                    cursor = positions.containers.get("a").map(Cursor::resumed).unwrap_or_default();
+                    oldest_open = None;
+                }
             }
-            prop_assert_eq!(read, written);
+            for stream in [Stdout, Stderr] {
+                let lines: Vec<_> = read.iter().filter(|line| line.0 == stream).map(|line| line.1).collect();
+                prop_assert_eq!(&lines, &written[stream as usize]);
+            }
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
 /// A request to a subject: a vector in a mode.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Request<'v> {
     /// Id of the vector.
     pub id: &'v str,
@@ -28,28 +29,39 @@ impl<'v> Request<'v> {
 }
 
 /// Name and abilities of a subject, as it declares them (`hello` in `PROTOCOL.md`).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Description {
     /// Name.
     pub name: String,
     /// Version.
     pub version: String,
     /// Programming language.
+    #[serde(default)]
     pub language: String,
     /// Abilities, in the words of the protocol.
     pub can: BTreeSet<String>,
     /// Transports that it can send over: `udp`, `tcp`.
+    #[serde(default)]
     pub sends: BTreeSet<String>,
     /// Message members that it always sets itself when it sends.
+    #[serde(default)]
     pub fixed: BTreeSet<String>,
     /// JSON values, or strings without quotation marks, that it fills in for missing members and fields.
+    #[serde(skip)]
     pub defaults: BTreeMap<String, String>,
     /// Remarks about the adapter.
+    #[serde(default)]
     pub notes: String,
 }
 
 impl Description {
+    /// Creates the description of a subject with these abilities, which sends nothing.
+    pub(crate) fn new(name: &str, language: &str, can: &[&str], notes: &str) -> Self {
+        let can = can.iter().map(ToString::to_string).collect();
+        let [name, language, notes] = [name, language, notes].map(str::to_owned);
+        Self { name, language, can, notes, ..Default::default() }
+    }
+
     /// Returns whether the subject declares this ability.
     pub fn can(&self, word: &str) -> bool {
         self.can.contains(word)
@@ -58,7 +70,6 @@ impl Description {
 
 /// Reply of a subject to a request.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Reply {
     /// Complete result, with the names of the vectors.
     Named(Answer),
@@ -72,22 +83,32 @@ pub enum Reply {
     Unsupported(String),
 }
 
-/// Complete result of a request, with the names of the vectors.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
+/// Complete result of a request, with the names of the vectors. Serialized as in the files of vectors.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Answer {
     /// Delivered messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<MessageText>,
     /// Names of the errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// Names of the tolerated deviations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
     /// Names of other events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// Number of incomplete messages.
+    #[serde(skip_serializing_if = "is_zero")]
     pub pending: usize,
     /// Sent datagrams, or the one stream.
+    #[serde(skip)]
     pub sent: Vec<Vec<u8>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An implementation of GELF under test.

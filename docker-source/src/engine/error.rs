@@ -47,18 +47,18 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits
-    /// stop an Engine, or a server that poses as one, from filling the memory.
+    /// The response is longer than the limit: 1 GiB, or 64 MiB of names and labels in the list of containers.
+    /// The limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The Engine supports no API version from [`ApiVersion::OLDEST`] on.
+    /// The Engine supports no API version from 1.40 on, that of Docker 19.03.
     TooOld {
-        /// The newest version that the Engine supports.
-        engine: ApiVersion,
+        /// The newest version that the Engine supports, such as 1.39.
+        engine: String,
     },
 }
 
@@ -79,6 +79,18 @@ impl EngineError {
     /// Returns whether the Engine answered, with a status other than 200.
     pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
+    }
+
+    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// descriptors (`EMFILE`, `ENFILE`).
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        // These numbers are the same on Linux, macOS and the BSDs.
+        matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
+    }
+
+    /// Returns whether nothing was received from the Engine, so that other connections to it may be broken.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
 
     /// Returns the meaning of this error for a request that names a container.
@@ -201,7 +213,7 @@ mod tests {
     #[test]
     fn bad_addresses_old_engines_and_refusals_are_permanent() {
         assert!(EngineError::Address(InvalidEngineAddress::Ssh).is_permanent());
-        assert!(EngineError::TooOld { engine: ApiVersion::OLDEST }.is_permanent());
+        assert!(EngineError::TooOld { engine: "1.39".to_owned() }.is_permanent());
         assert!(connect(io::ErrorKind::PermissionDenied).is_permanent());
         assert!(EngineError::from_status("info", 403, b"").is_permanent());
         assert!(EngineError::from_status("info", 400, b"").is_permanent());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::CHUNK_MAGIC};
+use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::ChunkHeader};
 use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -87,8 +87,8 @@ async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
 
         let too_long = &text[..longest.len() + 1];
         match sender.send(&Message::new("h", too_long)).await {
-            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload(error))) => {
-                assert_eq!((error.len, error.max), (128 * share + 1, 128 * share));
+            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload { len, max })) => {
+                assert_eq!((len, max), (128 * share + 1, 128 * share));
             }
             other => panic!("{other:?}"),
         }
@@ -132,7 +132,7 @@ async fn datagrams_contain_exactly_the_bytes_of_the_payload() {
     let mut ids = Vec::new();
     for (number, part) in payload.chunks(28).enumerate() {
         let len = peer.recv(&mut buffer).await.unwrap();
-        assert_eq!(buffer[..2], CHUNK_MAGIC);
+        assert_eq!(buffer[..2], ChunkHeader::MAGIC);
         assert_eq!(buffer[10..12], [number as u8, 2]);
         assert_eq!(&buffer[12..len], part);
         ids.push(buffer[2..10].to_vec());

@@ -8,7 +8,6 @@
 )]
 
 mod docker_gelf_driver;
-mod every_way;
 mod fuzz_command;
 mod http_receiver;
 mod http_reference;
@@ -16,6 +15,6 @@ mod http_vectors;
 mod interop_matrix;
 mod receiver;
 mod sender;
+mod shapes;
 mod subjects;
 mod support;
-mod wireshark_dissector;

@@ -3,12 +3,12 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
-use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Selection, Verdict, embedded, run};
+use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Verdict, embedded};
 use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::{Decoder, Message};
 use serde_json::{Value, json};
 
-use crate::support::{LineOutput, conformance, example, stderr, stdout, unexpected};
+use crate::support::{self, LineOutput, conformance, example, stderr, stdout, unexpected};
 
 /// Returns an unused address.
 fn free_tcp() -> SocketAddr {
@@ -32,14 +32,13 @@ fn print_received(
             command.push_str(&format!(" --{option} {address}"));
         }
     }
-    let mut options = LiveOptions::default();
-    (options.udp, options.tcp) = (udp, tcp);
+    let mut options = LiveOptions { udp, tcp, ..Default::default() };
     change(&mut options);
     Live::start(options, Observe::Command(command)).unwrap()
 }
 
 fn results(live: &mut Live, filter: Option<&str>) -> Results {
-    run(&embedded().unwrap(), live, None, Selection::new(filter, None), &mut |_, _| {}).unwrap()
+    support::results(&embedded().unwrap(), live, filter)
 }
 
 #[test]
@@ -78,9 +77,8 @@ fn receiver_with_output(
     let observe = free_tcp();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
-    let mut options = LiveOptions::default();
-    options.udp = Some(receiver.local_addr().unwrap());
-    options.ready_timeout = Duration::from_secs(20);
+    let udp = Some(receiver.local_addr().unwrap());
+    let mut options = LiveOptions { udp, ready_timeout: Duration::from_secs(20), ..Default::default() };
     change(&mut options);
     runtime.spawn(async move {
         let mut lines = LineOutput::to(observe);

@@ -105,6 +105,11 @@ impl Route {
         Ok(())
     }
 
+    /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
+    pub(crate) fn number_messages(&mut self, epoch: u64) {
+        self.format = self.format.clone().with_sequence(epoch);
+    }
+
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         !is_agent(container)
@@ -113,7 +118,7 @@ impl Route {
 }
 
 /// The label that the image carries, see `deploy/Dockerfile`.
-const AGENT_LABEL: &str = "gelf-router.agent";
+pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
 /// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host that
 /// read each other's diagnostics could feed each other for ever.

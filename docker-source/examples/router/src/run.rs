@@ -1,11 +1,12 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
 use std::future::{Future, pending};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source};
+use docker_source::{EngineAddress, Source, Start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,7 +15,9 @@ use crate::cli::Options;
 use crate::deliver::{self, Delivery};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
-use crate::route::Route;
+use crate::route::{AGENT_LABEL, Route};
+use crate::settlement::SharedProgress;
+use crate::state::{Keeper, StateFolder};
 use crate::tally::Tally;
 
 /// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
@@ -30,12 +33,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates an error of the command line or environment.
-    fn usage(reason: impl ToString) -> Self {
+    pub(crate) fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
     /// Creates an error for which retrying is useless.
-    fn refused(reason: impl ToString) -> Self {
+    pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }
 }
@@ -57,6 +60,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if options.numbers_messages {
+        let epoch = milliseconds_since_1970();
+        routes.iter_mut().for_each(|route| route.number_messages(epoch));
+    }
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
     tracing::info!(
@@ -65,19 +72,27 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         destinations.join(", ")
     );
 
+    let (state, start) = match &options.state {
+        Some(folder) => open_state(folder)?,
+        None => (None, default_start()),
+    };
     let selecting = routes.clone();
     let source = Source::builder()
         .address(address)
+        .start(start)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
     let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
+    let mut keeping =
+        state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
+    let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
 
     let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
     let mut is_unread = false;
     let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, &mut stop) => pumped,
+        pumped = pump(&mut source, &mut outputs.routes, progress.as_ref(), &mut stop) => pumped,
         failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
         reason = printer_ended(&mut printer) => {
             // The reader of stdout has ended, as `head` does, and wants no further lines.
@@ -96,7 +111,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let undelivered = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
         total.read,
         total.yielded,
         total.skipped_empty,
@@ -104,12 +119,37 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.unavailable_logs > 0 {
+        tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
+    }
+    if total.gaps > 0 {
+        tracing::warn!(
+            "lines may be missing at {} places, where the Engine had rotated its logs",
+            total.gaps
+        );
+    }
     pumped?;
     let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
+    if let Some(keeping) = keeping.take() {
+        match keeping.finish().await {
+            Ok(()) if given_up > 0 => {
+                tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+                return Ok(());
+            }
+            Ok(()) => {}
+            Err(error) => tracing::warn!("the last positions were not written: {error}"),
+        }
+    }
     if given_up > 0 && !is_unread {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
     Ok(())
+}
+
+/// Returns the epoch of the numbers of messages: the time of the start.
+fn milliseconds_since_1970() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -141,7 +181,12 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
 ///
 /// # Errors
 /// Returns an error if the source ends before a signal.
-async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -> Result<(), Failure> {
+async fn pump(
+    source: &mut Source,
+    routes: &mut [RouteQueue],
+    progress: Option<&SharedProgress>,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
@@ -161,12 +206,62 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -
         };
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
-        for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
+        let takes = |route: &RouteQueue| route.route.takes(record.container());
+        let settlement = progress
+            .map(|progress| progress.read(&record, routes.iter().filter(|route| takes(route)).count()));
+        for route in routes.iter_mut().filter(|route| takes(route)) {
             route.tally.routed();
-            if stop.unless_over(route.delivery.send(&record)).await.is_none() {
+            if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Opens the state folder and reads where to start. Without a usable folder, the router ships all the same.
+///
+/// # Errors
+/// Returns an error if another router uses the folder.
+fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
+    let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
+    match opened {
+        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
+        Ok((None, folder)) => Ok((Some(folder), default_start())),
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            Err(Failure::refused(format!("--state {}: {error}", path.display())))
+        }
+        Err(error) => {
+            tracing::warn!("--state {}: {error}; positions are not kept", path.display());
+            Ok((None, default_start()))
+        }
+    }
+}
+
+/// Returns the start without positions: the end of the agent that this one replaces.
+fn default_start() -> Start {
+    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
+}
+
+/// The task that writes positions.
+struct Keeping {
+    progress: SharedProgress,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Keeping {
+    fn start(folder: StateFolder, source: &Source) -> std::io::Result<Self> {
+        let progress = SharedProgress::new(source.start().clone());
+        let keeper =
+            Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
+        let (end, ended) = oneshot::channel();
+        Ok(Self { progress, end, task: tokio::spawn(keeper.run(ended)) })
+    }
+
+    /// Writes the last positions.
+    async fn finish(self) -> std::io::Result<()> {
+        drop(self.end);
+        self.task.await.map_err(std::io::Error::other)?
     }
 }
 
@@ -249,7 +344,7 @@ impl Outputs {
 }
 
 /// The stage of shutting down.
-struct Stop {
+pub(crate) struct Stop {
     stage: watch::Receiver<Stage>,
     from_within: Arc<Notify>,
 }
@@ -266,7 +361,7 @@ enum Stage {
 }
 
 impl Stop {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let mut signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
@@ -310,7 +405,7 @@ impl Stop {
     }
 
     /// Waits for the first signal.
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         self.reached(Stage::Asked).await;
     }
 

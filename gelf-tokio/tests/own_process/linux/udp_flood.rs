@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::process::{Other, memory, wait_until_stdin_closes};
-use gelf_tokio::gelf_core::wire::CHUNK_MAGIC;
+use gelf_tokio::gelf_core::wire::ChunkHeader;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::runtime::Builder;
 
@@ -63,7 +63,7 @@ fn flood(to: SocketAddr, over: &AtomicBool) -> u64 {
         let due = started.elapsed().as_micros() as u64 * HOSTILE_PER_SECOND / 1_000_000;
         // After a pause of this thread, the missed chunks are sent gradually.
         for _ in 0..due.saturating_sub(sent).min(HOSTILE_PER_SECOND / 200) {
-            let mut chunk = CHUNK_MAGIC.to_vec();
+            let mut chunk = ChunkHeader::MAGIC.to_vec();
             chunk.extend((sent.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());
             chunk.extend([0, 2, b'x']);
             sockets[sent as usize % HOSTILE_SOCKETS].send(&chunk).unwrap();

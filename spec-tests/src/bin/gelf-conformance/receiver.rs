@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection, report};
+use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection};
 
-use crate::run::{Report, with_progress, write_reports};
-use crate::{VectorsArguments, style};
+use crate::VectorsArguments;
+use crate::run::{Report, judged};
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
@@ -117,43 +117,36 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     if arguments.http.is_some() {
         topics.extend(arguments.vectors.load_http()?);
     }
-    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
-    let expectations = expectations.map_err(|error| error.to_string())?;
+    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
     let observe = match (&arguments.observe, arguments.observe_tcp) {
         (Some(command), _) => Observe::Command(command.clone()),
         (None, Some(address)) => Observe::Listen(address),
         (None, None) => return Err("--observe or --observe-tcp is required".to_owned()),
     };
-    let mut options = LiveOptions::default();
-    options.udp = arguments.udp;
-    options.tcp = arguments.tcp;
-    options.http = arguments.http.clone().map(|mut http| {
-        http.bulk = arguments.bulk;
-        http.header.clone_from(&arguments.http_header);
-        http.max_body = arguments.max_body.unwrap_or(http.max_body);
-        http.max_message = arguments.max_message;
-        http
+    let http = arguments.http.clone().map(|http| LiveHttp {
+        bulk: arguments.bulk,
+        header: arguments.http_header.clone(),
+        max_body: arguments.max_body.unwrap_or(http.max_body),
+        max_message: arguments.max_message,
+        ..http
     });
-    options.timeout = Duration::from_secs(arguments.timeout);
-    options.settle = Duration::from_millis(arguments.settle);
-    options.slow = arguments.slow;
-    options.defaults = arguments.defaults.iter().cloned().collect();
-    options.ignored_fields.clone_from(&arguments.ignore_field);
+    let options = LiveOptions {
+        udp: arguments.udp,
+        tcp: arguments.tcp,
+        http,
+        timeout: Duration::from_secs(arguments.timeout),
+        settle: Duration::from_millis(arguments.settle),
+        slow: arguments.slow,
+        defaults: arguments.defaults.iter().cloned().collect(),
+        ignored_fields: arguments.ignore_field.clone(),
+        ..Default::default()
+    };
     let mut live = Live::start(options, observe)?;
-    let started = Instant::now();
     let selection = Selection::new(arguments.filter.as_deref(), None);
-    let results = with_progress(&topics, &mut live, expectations.as_ref(), selection)?;
-    if results.outcomes.is_empty() {
-        return Err(format!("no vector matches '{}'", arguments.filter.as_deref().unwrap_or_default()));
-    }
-    print!("{}", report::summary(&topics, &results, style()));
-    println!("{:.1} s", started.elapsed().as_secs_f64());
+    let code = judged(&topics, &mut live, expectations.as_ref(), selection, &arguments.report)?;
     if live.late() > 0 {
-        println!(
-            "{} messages were observed after the sentinel of their vector; try a longer --settle",
-            live.late()
-        );
+        let late = live.late();
+        println!("{late} messages were observed after the sentinel of their vector; try a longer --settle");
     }
-    write_reports(&arguments.report, &topics, &results)?;
-    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
 }

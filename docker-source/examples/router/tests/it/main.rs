@@ -7,9 +7,11 @@
     reason = "test code"
 )]
 
+mod auditing;
 mod bad_input;
 mod common;
 mod every_line;
 mod image;
 mod real_containers;
+mod restarts;
 mod when_things_are_down;
