@@ -11,6 +11,7 @@
 //! | `events` | the decoder of the event stream |
 //! | `keep` | the parts of a JSON value to keep, and their limits |
 //! | `members`, `array` | the filter that keeps these parts of a value, and of each element of an array |
+//! | `tls` | TLS connections and their certificates |
 //! | `error` | one-line errors that say what to do |
 
 mod address;
@@ -22,6 +23,8 @@ mod events;
 mod keep;
 mod members;
 mod resolve;
+#[cfg(feature = "tls")]
+mod tls;
 mod types;
 mod version;
 
@@ -33,5 +36,7 @@ pub(crate) use error::LogRefusal;
 #[cfg(feature = "fuzzing")]
 pub(crate) use events::EVENT_MAX;
 pub(crate) use events::{Action, Event, EventReader};
+#[cfg(feature = "tls")]
+pub use tls::EngineCertificates;
 pub(crate) use types::{ContainerId, ContainerSummary, Info, Inspect};
 pub(crate) use version::ApiVersion;

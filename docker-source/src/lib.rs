@@ -34,6 +34,8 @@ mod timing;
 mod warnings;
 
 pub use container::Container;
+#[cfg(feature = "tls")]
+pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
 pub use gelf_core;
 pub use log::LogStream;

@@ -5,12 +5,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+#[cfg(feature = "tls")]
+use super::EngineCertificates;
+
 /// The default socket of a Docker installation.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The path at which command lines written for Logspout mount that socket.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
-/// The port of an Engine without TLS.
+/// The port of an Engine without TLS, registered as `docker`.
 const DEFAULT_PORT: u16 = 2375;
+/// The port of an Engine with TLS, registered as `docker-s`.
+const DEFAULT_TLS_PORT: u16 = 2376;
 
 /// The address of a Docker Engine.
 ///
@@ -34,6 +39,18 @@ pub enum EngineAddress {
         /// The port; 2375 if the text had none.
         port: u16,
     },
+    /// A host name or IP address and a port, with TLS; displayed as `tcp://host:2376 (TLS)`. No text is parsed
+    /// as such an address: it is from [`from_env`](Self::from_env), or from the caller.
+    #[cfg(feature = "tls")]
+    Tls {
+        /// The host, for which the Engine's certificate has to be valid: `name`, `10.0.0.7` or, in brackets,
+        /// `[::1]`.
+        host: String,
+        /// The port, usually 2376.
+        port: u16,
+        /// The certificates.
+        certificates: EngineCertificates,
+    },
     /// The absolute path of a unix socket.
     Unix(PathBuf),
 }
@@ -44,9 +61,14 @@ impl EngineAddress {
     /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist, returns
     /// `/tmp/docker.sock` if that exists: users of Logspout mount the socket there.
     ///
+    /// A `tcp://` address is one with TLS if `DOCKER_TLS_VERIFY` is set and not empty, as for the docker CLI. Its
+    /// certificates are those of the folder `DOCKER_CERT_PATH`, by default the CLI's own: `DOCKER_CONFIG` or
+    /// `~/.docker`. `DOCKER_TLS` has the same effect: the Engine's certificate is always verified. The default
+    /// port is 2376.
+    ///
     /// # Errors
-    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or is a `tcp://` address while
-    /// `DOCKER_TLS_VERIFY` is set: TLS is not supported.
+    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or a certificate is missing or invalid; without
+    /// the feature `tls`, also for a `tcp://` address while `DOCKER_TLS_VERIFY` or `DOCKER_TLS` is set.
     pub fn from_env() -> Result<Self, InvalidEngineAddress> {
         Self::choose(|name| std::env::var_os(name), |path| path.exists())
     }
@@ -60,9 +82,53 @@ impl EngineAddress {
             let logspout = !exists(Path::new(DEFAULT_SOCKET)) && exists(Path::new(LOGSPOUT_SOCKET));
             return Ok(Self::Unix(if logspout { LOGSPOUT_SOCKET } else { DEFAULT_SOCKET }.into()));
         };
-        match host.to_str().ok_or(InvalidEngineAddress::NotUnicode)?.parse()? {
-            Self::Tcp { .. } if set("DOCKER_TLS_VERIFY").is_some() => Err(InvalidEngineAddress::Tls),
+        let host = host.to_str().ok_or(InvalidEngineAddress::NotUnicode)?;
+        if set("DOCKER_TLS_VERIFY").or_else(|| set("DOCKER_TLS")).is_none() {
+            return host.parse();
+        }
+        match Self::parse(host, DEFAULT_TLS_PORT)? {
+            Self::Tcp { host, port } => Self::with_tls(host, port, set),
             address => Ok(address),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn with_tls(
+        host: String,
+        port: u16,
+        set: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, InvalidEngineAddress> {
+        let folder = set("DOCKER_CERT_PATH")
+            .or_else(|| set("DOCKER_CONFIG"))
+            .map(PathBuf::from)
+            .or_else(|| Some(Path::new(&set("HOME")?).join(".docker")))
+            .ok_or_else(|| InvalidEngineAddress::Certificates {
+                path: "~/.docker".into(),
+                reason: "HOME is not set".into(),
+            })?;
+        let certificates = EngineCertificates::from_folder(folder)?;
+        Ok(Self::Tls { host, port, certificates })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn with_tls(
+        _: String,
+        _: u16,
+        _: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, InvalidEngineAddress> {
+        Err(InvalidEngineAddress::Tls)
+    }
+
+    fn parse(text: &str, default_port: u16) -> Result<Self, InvalidEngineAddress> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidEngineAddress::Scheme)?;
+        match scheme {
+            "unix" if rest.starts_with('/') => Ok(Self::Unix(rest.into())),
+            "unix" => Err(InvalidEngineAddress::RelativePath),
+            "tcp" | "http" => parse_tcp(rest, default_port).ok_or(InvalidEngineAddress::HostAndPort),
+            "https" => Err(InvalidEngineAddress::Tls),
+            "ssh" => Err(InvalidEngineAddress::Ssh),
+            "npipe" => Err(InvalidEngineAddress::NamedPipe),
+            _ => Err(InvalidEngineAddress::Scheme),
         }
     }
 }
@@ -77,6 +143,8 @@ impl fmt::Display for EngineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            #[cfg(feature = "tls")]
+            Self::Tls { host, port, .. } => write!(f, "tcp://{host}:{port} (TLS)"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
@@ -86,16 +154,7 @@ impl FromStr for EngineAddress {
     type Err = InvalidEngineAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidEngineAddress> {
-        let (scheme, rest) = text.split_once("://").ok_or(InvalidEngineAddress::Scheme)?;
-        match scheme {
-            "unix" if rest.starts_with('/') => Ok(Self::Unix(rest.into())),
-            "unix" => Err(InvalidEngineAddress::RelativePath),
-            "tcp" | "http" => parse_tcp(rest).ok_or(InvalidEngineAddress::HostAndPort),
-            "https" => Err(InvalidEngineAddress::Tls),
-            "ssh" => Err(InvalidEngineAddress::Ssh),
-            "npipe" => Err(InvalidEngineAddress::NamedPipe),
-            _ => Err(InvalidEngineAddress::Scheme),
-        }
+        Self::parse(text, DEFAULT_PORT)
     }
 }
 
@@ -107,13 +166,13 @@ impl TryFrom<&str> for EngineAddress {
     }
 }
 
-fn parse_tcp(text: &str) -> Option<EngineAddress> {
+fn parse_tcp(text: &str, default_port: u16) -> Option<EngineAddress> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = match text.rsplit_once(':') {
         // This colon is within the brackets of an IPv6 address, not in front of a port.
-        Some((_, tail)) if tail.contains(']') => (text, DEFAULT_PORT),
+        Some((_, tail)) if tail.contains(']') => (text, default_port),
         Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
-        None => (text, DEFAULT_PORT),
+        None => (text, default_port),
     };
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').filter(|address| address.contains(':'))?,
@@ -125,9 +184,16 @@ fn parse_tcp(text: &str) -> Option<EngineAddress> {
 }
 
 /// The error for a text that is not a supported address of an Engine.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {
+    /// A file of `DOCKER_CERT_PATH` is missing or invalid. Only with the feature `tls`.
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// The defect, without the contents of the file.
+        reason: String,
+    },
     /// `tcp://` without a host, or with a port that is not a number from 1 to 65535.
     HostAndPort,
     /// `npipe://`, a Windows named pipe, is not supported.
@@ -140,13 +206,16 @@ pub enum InvalidEngineAddress {
     Scheme,
     /// `ssh://` is not supported.
     Ssh,
-    /// `https://`, and `tcp://` with `DOCKER_TLS_VERIFY`, are not supported.
+    /// `https://` is not supported; without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` is not, either.
     Tls,
 }
 
 impl fmt::Display for InvalidEngineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Certificates { path, reason } => {
+                return write!(f, "DOCKER_CERT_PATH: {}: {reason}", path.display());
+            }
             Self::HostAndPort => "DOCKER_HOST: expected host:port after tcp://, as in tcp://127.0.0.1:2375",
             Self::NamedPipe => "DOCKER_HOST: named pipes (npipe://) are not supported; use unix:// or tcp://",
             Self::NotUnicode => "DOCKER_HOST is not valid Unicode",
@@ -156,6 +225,9 @@ impl fmt::Display for InvalidEngineAddress {
             Self::Scheme => "DOCKER_HOST must begin with unix:// or tcp://, as in unix:///var/run/docker.sock",
             Self::Ssh => {
                 "DOCKER_HOST: ssh:// is not supported; forward the socket with `ssh -L` and use unix:// or tcp://"
+            }
+            Self::Tls if cfg!(feature = "tls") => {
+                "DOCKER_HOST: https:// is not supported; use tcp:// with DOCKER_TLS_VERIFY=1"
             }
             Self::Tls => {
                 "DOCKER_HOST: TLS is not supported; use the Engine's unix socket, or tcp:// without DOCKER_TLS_VERIFY"
@@ -241,10 +313,39 @@ mod tests {
         assert_eq!(EngineAddress::choose(variable, |_| true), Err(InvalidEngineAddress::NotUnicode));
     }
 
+    #[cfg(not(feature = "tls"))]
     #[test]
-    fn tcp_with_docker_tls_verify_is_refused_as_tls() {
+    fn without_the_feature_an_address_that_asks_for_tls_is_refused() {
+        for variable in ["DOCKER_TLS_VERIFY", "DOCKER_TLS"] {
+            let variables = [("DOCKER_HOST", "tcp://host:2376"), (variable, "1")];
+            assert_eq!(choose(&variables, &[]), Err(InvalidEngineAddress::Tls));
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn certificates_are_in_the_folder_of_the_docker_cli() {
+        let missing = |variables: &[(&str, &str)]| {
+            let tcp = [("DOCKER_HOST", "tcp://host"), ("DOCKER_TLS_VERIFY", "1")];
+            choose(&[&tcp, variables].concat(), &[]).unwrap_err().to_string()
+        };
+        let not_there = "ca.pem: No such file or directory (os error 2)";
+        let home = ("HOME", "/none/home");
+        let config = ("DOCKER_CONFIG", "/none/config");
+        for (variables, folder) in [
+            (&[home][..], "/none/home/.docker"),
+            (&[home, config], "/none/config"),
+            (&[home, config, ("DOCKER_CERT_PATH", "/none/certificates")], "/none/certificates"),
+            (&[home, ("DOCKER_CERT_PATH", "")], "/none/home/.docker"),
+        ] {
+            assert_eq!(missing(variables), format!("DOCKER_CERT_PATH: {folder}/{not_there}"));
+        }
+        assert_eq!(missing(&[]), "DOCKER_CERT_PATH: ~/.docker: HOME is not set");
+    }
+
+    #[test]
+    fn only_tcp_with_a_tls_variable_that_is_not_empty_asks_for_tls() {
         let tcp = ("DOCKER_HOST", "tcp://host:2376");
-        assert_eq!(choose(&[tcp, ("DOCKER_TLS_VERIFY", "1")], &[]), Err(InvalidEngineAddress::Tls));
         assert_eq!(choose(&[tcp, ("DOCKER_TLS_VERIFY", "")], &[]), Ok("tcp://host:2376".into()));
         let unix = ("DOCKER_HOST", "unix:///a.sock");
         assert_eq!(choose(&[unix, ("DOCKER_TLS_VERIFY", "1")], &[]), Ok("unix:///a.sock".into()));

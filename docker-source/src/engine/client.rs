@@ -3,6 +3,7 @@
 //! Reading the body drives the connection. So there is no task per request, nothing is read from the socket
 //! unless a caller waits for it, and dropping the body closes the connection.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -70,6 +71,8 @@ impl EngineClient {
     pub(crate) fn new(address: EngineAddress, limits: Limits) -> Self {
         let host_header = match &address {
             EngineAddress::Tcp { host, port } => format!("{host}:{port}"),
+            #[cfg(feature = "tls")]
+            EngineAddress::Tls { host, port, .. } => format!("{host}:{port}"),
             EngineAddress::Unix(_) => "docker".into(),
         };
         let version = AtomicU32::new(ApiVersion::OLDEST.to_bits());
@@ -147,7 +150,7 @@ impl EngineClient {
             .max_buf_size(CONNECTION_BUFFER)
             .handshake(TokioIo::new(socket))
             .await
-            .map_err(|error| EngineError::from_http(endpoint, &error))?;
+            .map_err(|error| self.http_error(endpoint, &error))?;
         let request = Request::get(path)
             .header(HOST, &self.shared.host_header)
             .header(USER_AGENT, concat!("docker-source/", env!("CARGO_PKG_VERSION")))
@@ -161,7 +164,7 @@ impl EngineClient {
             response.as_mut().poll(context)
         })
         .await
-        .map_err(|error| EngineError::from_http(endpoint, &error))?;
+        .map_err(|error| self.http_error(endpoint, &error))?;
         Ok((response, connection))
     }
 
@@ -173,18 +176,55 @@ impl EngineClient {
             EngineAddress::Tcp { host, port } => {
                 self.connect_tcp(host, *port).await.map(|s| Box::new(s) as Box<dyn Socket>)
             }
+            #[cfg(feature = "tls")]
+            EngineAddress::Tls { host, port, certificates } => match self.connect_tcp(host, *port).await {
+                Ok(socket) => {
+                    let handshake = certificates.connect(bare(host), socket);
+                    handshake.await.map(|s| Box::new(s) as Box<dyn Socket>)
+                }
+                Err(error) => Err(error),
+            },
         };
-        connected.map_err(|error| EngineError::Connect { address: self.shared.address.clone(), error })
+        connected.map_err(|error| {
+            self.tls_refusal(&error)
+                .unwrap_or_else(|| EngineError::Connect { address: self.shared.address.clone(), error })
+        })
+    }
+
+    /// Creates an error from one of the HTTP client, on a connection whose answer has not begun.
+    fn http_error(&self, endpoint: &'static str, error: &hyper::Error) -> EngineError {
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        cause
+            .and_then(|cause| self.tls_refusal(cause))
+            .unwrap_or_else(|| EngineError::from_http(endpoint, error))
+    }
+
+    /// Returns the error if a side refused the certificate of the other.
+    #[cfg(feature = "tls")]
+    fn tls_refusal(&self, error: &io::Error) -> Option<EngineError> {
+        let EngineAddress::Tls { host, certificates, .. } = &self.shared.address else { return None };
+        let reason = certificates.refusal(bare(host), error)?;
+        Some(EngineError::Tls { address: self.shared.address.clone(), reason })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls_refusal(&self, _: &io::Error) -> Option<EngineError> {
+        None
     }
 
     async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = bare(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return TcpStream::connect((ip, port)).await;
         }
         let addresses = self.shared.resolver.addresses(bare, port).await?;
         TcpStream::connect(addresses.as_slice()).await
     }
+}
+
+/// Returns the host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Moves bytes between the socket and the request or body. The body reports how the connection ended.

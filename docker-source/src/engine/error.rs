@@ -68,6 +68,13 @@ pub enum EngineError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A side of a TLS connection refused the certificate of the other. Only with the feature `tls`.
+    Tls {
+        /// The Engine's address.
+        address: EngineAddress,
+        /// The reason, which names the Engine's host or the file.
+        reason: String,
+    },
     /// The Engine supports no API version from 1.40 on, that of Docker 19.03.
     TooOld {
         /// The newest version that the Engine supports, such as 1.39.
@@ -76,13 +83,13 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether retrying is useless: an invalid address, permission denied, an Engine that is too old,
-    /// or a request that the Engine or a proxy refuses (400, 401, 403).
+    /// Returns whether retrying is useless: an invalid address, permission denied, a certificate that is refused,
+    /// an Engine that is too old, or a request that the Engine or a proxy refuses (400, 401, 403).
     ///
     /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Address(_) | Self::TooOld { .. } => true,
+            Self::Address(_) | Self::Tls { .. } | Self::TooOld { .. } => true,
             Self::Connect { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Status { code, .. } => matches!(code, 400 | 401 | 403),
             Self::Answer { .. }
@@ -229,6 +236,7 @@ impl fmt::Display for EngineError {
             Self::TooLarge { endpoint, limit } => {
                 write!(f, "the Engine's response to GET {endpoint} is longer than {limit} bytes")
             }
+            Self::Tls { address, reason } => write!(f, "cannot connect to the Engine at {address}: {reason}"),
             Self::TooOld { engine } => write!(
                 f,
                 "the Engine supports API versions up to {engine}, but {} is required: upgrade to Docker 19.03 or later",

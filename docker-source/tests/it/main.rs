@@ -15,4 +15,6 @@ mod reading;
 mod resuming;
 mod slow_engines;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod unavailable_logs;

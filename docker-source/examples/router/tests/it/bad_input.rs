@@ -73,7 +73,7 @@ fn an_unknown_option_is_one_line_and_exit_status_2() {
 
 #[test]
 fn an_invalid_docker_host_is_one_line_and_exit_status_2() {
-    for host in ["ssh://host", "npipe:////./pipe/docker", "tcp://", "nonsense"] {
+    for host in ["https://host", "ssh://host", "npipe:////./pipe/docker", "tcp://", "nonsense"] {
         let line = one_line(&router(&["gelf://h"], &[("DOCKER_HOST", host)]), 2);
         assert!(line.contains("DOCKER_HOST"), "{line}");
     }
@@ -94,6 +94,14 @@ fn help_and_version_go_to_stdout_and_exit_status_0() {
         assert!(output.stderr.is_empty());
         assert!(String::from_utf8(output.stdout).unwrap().contains(says), "{argument}");
     }
+}
+
+#[test]
+fn a_missing_certificate_of_the_engine_is_one_line_and_exit_status_2() {
+    let tls =
+        [("DOCKER_HOST", "tcp://host"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/nonexistent")];
+    let line = one_line(&router(&["gelf://h"], &tls), 2);
+    assert!(line.starts_with("gelf-router: DOCKER_CERT_PATH: /nonexistent/ca.pem: "), "{line}");
 }
 
 #[test]
