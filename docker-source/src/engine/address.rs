@@ -1,4 +1,4 @@
-//! The Engine's address: `DOCKER_HOST`, or the default socket.
+//! The Engine's address: `DOCKER_HOST`, or the first default socket that exists.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,8 +8,10 @@ use std::str::FromStr;
 #[cfg(feature = "tls")]
 use super::EngineCertificates;
 
-/// The default socket of a Docker installation.
+/// The socket of a Docker installation, and of Podman's `podman-docker`.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The socket of a Podman installation.
+const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// The path at which command lines written for Logspout mount that socket.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
 /// The port of an Engine without TLS, registered as `docker`.
@@ -39,8 +41,8 @@ pub enum EngineAddress {
         /// The port; 2375 if the text had none.
         port: u16,
     },
-    /// A host name or IP address and a port, with TLS; displayed as `tcp://host:2376 (TLS)`. No text is parsed
-    /// as such an address: it is from [`from_env`](Self::from_env), or from the caller.
+    /// A host name or IP address and a port, with TLS; displayed as `tcp://host:2376 (TLS)`. No text is
+    /// parsed as such an address: it is from [`from_env`](Self::from_env), or from the caller.
     #[cfg(feature = "tls")]
     Tls {
         /// The host, for which the Engine's certificate has to be valid: `name`, `10.0.0.7` or, in brackets,
@@ -56,19 +58,23 @@ pub enum EngineAddress {
 }
 
 impl EngineAddress {
-    /// Returns the address in `DOCKER_HOST`, else `/var/run/docker.sock`.
+    /// Returns the address in `DOCKER_HOST`, else the first default socket that exists.
     ///
-    /// An empty `DOCKER_HOST` counts as unset. If `/var/run/docker.sock` does not exist, returns
-    /// `/tmp/docker.sock` if that exists: users of Logspout mount the socket there.
+    /// An empty `DOCKER_HOST` counts as unset. The default sockets are, in this order:
+    /// - `/var/run/docker.sock`, which is also returned if none exists;
+    /// - `$XDG_RUNTIME_DIR/docker.sock`, of Docker without root;
+    /// - `/run/podman/podman.sock` and `$XDG_RUNTIME_DIR/podman/podman.sock`, of Podman;
+    /// - `/tmp/docker.sock`, where users of Logspout mount the socket.
     ///
-    /// A `tcp://` address is one with TLS if `DOCKER_TLS_VERIFY` is set and not empty, as for the docker CLI. Its
-    /// certificates are those of the folder `DOCKER_CERT_PATH`, by default the CLI's own: `DOCKER_CONFIG` or
-    /// `~/.docker`. `DOCKER_TLS` has the same effect: the Engine's certificate is always verified. The default
-    /// port is 2376.
+    /// A `tcp://` address is one with TLS if `DOCKER_TLS_VERIFY` is set and not empty, as for the docker CLI.
+    /// Its certificates are those of the folder `DOCKER_CERT_PATH`, by default the CLI's own: `DOCKER_CONFIG`
+    /// or `~/.docker`. `DOCKER_TLS` has the same effect: the Engine's certificate is always verified. The
+    /// default port is 2376.
     ///
     /// # Errors
-    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or a certificate is missing or invalid; without
-    /// the feature `tls`, also for a `tcp://` address while `DOCKER_TLS_VERIFY` or `DOCKER_TLS` is set.
+    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or a certificate is missing or invalid;
+    /// without the feature `tls`, also for a `tcp://` address while `DOCKER_TLS_VERIFY` or `DOCKER_TLS` is
+    /// set.
     pub fn from_env() -> Result<Self, InvalidEngineAddress> {
         Self::choose(|name| std::env::var_os(name), |path| path.exists())
     }
@@ -79,8 +85,7 @@ impl EngineAddress {
     ) -> Result<Self, InvalidEngineAddress> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let Some(host) = set("DOCKER_HOST") else {
-            let logspout = !exists(Path::new(DEFAULT_SOCKET)) && exists(Path::new(LOGSPOUT_SOCKET));
-            return Ok(Self::Unix(if logspout { LOGSPOUT_SOCKET } else { DEFAULT_SOCKET }.into()));
+            return Ok(Self::Unix(default_socket(set("XDG_RUNTIME_DIR"), exists)));
         };
         let host = host.to_str().ok_or(InvalidEngineAddress::NotUnicode)?;
         if set("DOCKER_TLS_VERIFY").or_else(|| set("DOCKER_TLS")).is_none() {
@@ -166,6 +171,25 @@ impl TryFrom<&str> for EngineAddress {
     }
 }
 
+/// Returns the first default socket that exists, otherwise the first one.
+fn default_socket(runtime_dir: Option<OsString>, exists: impl Fn(&Path) -> bool) -> PathBuf {
+    // The XDG specification has relative paths ignored.
+    let runtime_dir = runtime_dir.map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let of_user = |name: &str| runtime_dir.as_ref().map(|folder| folder.join(name));
+    [
+        Some(DEFAULT_SOCKET.into()),
+        of_user("docker.sock"),
+        Some(PODMAN_SOCKET.into()),
+        of_user("podman/podman.sock"),
+        // Last, since any user can create files in this folder.
+        Some(LOGSPOUT_SOCKET.into()),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|path| exists(path))
+    .unwrap_or_else(|| DEFAULT_SOCKET.into())
+}
+
 fn parse_tcp(text: &str, default_port: u16) -> Option<EngineAddress> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = match text.rsplit_once(':') {
@@ -206,7 +230,8 @@ pub enum InvalidEngineAddress {
     Scheme,
     /// `ssh://` is not supported.
     Ssh,
-    /// `https://` is not supported; without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` is not, either.
+    /// `https://` is not supported, and without the feature `tls` neither is `tcp://` with
+    /// `DOCKER_TLS_VERIFY`.
     Tls,
 }
 
@@ -295,14 +320,26 @@ mod tests {
 
     #[test]
     fn without_docker_host_the_first_existing_default_socket_is_taken() {
-        assert_eq!(choose(&[], &[]), Ok("unix:///var/run/docker.sock".into()));
         assert_eq!(EngineAddress::default().to_string(), "unix:///var/run/docker.sock");
-        assert_eq!(choose(&[("DOCKER_HOST", "")], &[LOGSPOUT_SOCKET]), Ok("unix:///tmp/docker.sock".into()));
-        assert_eq!(choose(&[], &[DEFAULT_SOCKET, LOGSPOUT_SOCKET]), Ok("unix:///var/run/docker.sock".into()));
-        assert_eq!(
-            choose(&[("DOCKER_HOST", "unix:///a.sock")], &[LOGSPOUT_SOCKET]),
-            Ok("unix:///a.sock".into())
-        );
+        let order = [
+            DEFAULT_SOCKET,
+            "/run/user/7/docker.sock",
+            PODMAN_SOCKET,
+            "/run/user/7/podman/podman.sock",
+            LOGSPOUT_SOCKET,
+        ];
+        let taken = |runtime_dir, existing: &[&str]| {
+            choose(&[("DOCKER_HOST", ""), ("XDG_RUNTIME_DIR", runtime_dir)], existing).unwrap()
+        };
+        for (index, first) in order.into_iter().enumerate() {
+            assert_eq!(taken("/run/user/7", &order[index..]), format!("unix://{first}"));
+        }
+        assert_eq!(taken("/run/user/7", &[]), "unix:///var/run/docker.sock");
+        for runtime_dir in ["", ".", "run/user/7"] {
+            let relative = ["docker.sock", "./docker.sock", "run/user/7/docker.sock", "/docker.sock"];
+            assert_eq!(taken(runtime_dir, &relative), "unix:///var/run/docker.sock");
+        }
+        assert_eq!(choose(&[("DOCKER_HOST", "unix:///a.sock")], &order), Ok("unix:///a.sock".into()));
     }
 
     #[test]

@@ -36,7 +36,9 @@ Examples:
 
 Environment:
   ROUTE_URIS   the routes, if the command line has none
-  DOCKER_HOST  the Docker Engine: unix:///PATH or tcp://HOST:PORT (default unix:///var/run/docker.sock)
+  DOCKER_HOST  the Docker Engine: unix:///PATH or tcp://HOST:PORT (default the first that exists of
+               /var/run/docker.sock, $XDG_RUNTIME_DIR/docker.sock, /run/podman/podman.sock,
+               $XDG_RUNTIME_DIR/podman/podman.sock and /tmp/docker.sock)
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
                TLS to a tcp:// Engine if the first is not empty, with ca.pem, cert.pem and key.pem of that
                folder (default ~/.docker), as for the docker command
