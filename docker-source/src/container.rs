@@ -7,6 +7,10 @@ use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
 
+mod builder;
+
+pub use builder::ContainerBuilder;
+
 /// The maximum length of a command: 8 KiB. A command line may contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
@@ -31,6 +35,11 @@ pub struct Container {
 }
 
 impl Container {
+    /// Returns a builder of a container that no Engine has, for tests.
+    pub fn builder(name: impl Into<String>) -> ContainerBuilder {
+        ContainerBuilder::new(name.into())
+    }
+
     /// Returns the id: 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id

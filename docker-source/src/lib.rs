@@ -33,7 +33,7 @@ mod throttle;
 mod timing;
 mod warnings;
 
-pub use container::Container;
+pub use container::{Container, ContainerBuilder};
 #[cfg(feature = "tls")]
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
@@ -42,7 +42,7 @@ pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
-pub use record::Record;
+pub use record::{Record, RecordBuilder, RecordParts};
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};

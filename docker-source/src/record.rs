@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -9,6 +10,10 @@ use crate::container::Container;
 use crate::log::{Line, LogStream, LongLines};
 use crate::position::{LinePosition, Position};
 use crate::stats::ContainerStats;
+
+mod builder;
+
+pub use builder::RecordBuilder;
 
 /// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
 /// files hold the lines that follow.
@@ -47,17 +52,22 @@ pub struct Record {
     line: Line,
     place: LinePosition,
     since: Timestamp,
-    /// The record's part of the budget.
-    _budget: OwnedSemaphorePermit,
+    /// The record's part of the budget; `None` for a record of a test.
+    _budget: Option<OwnedSemaphorePermit>,
 }
 
 impl Record {
-    #[cfg(test)]
-    pub(crate) fn for_test(container: Arc<Container>, line: Line) -> Self {
-        let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let place = LinePosition { time: line.time, earlier: 0 };
-        let since = line.time;
-        Self { container, line, place, since, _budget: budget }
+    /// Returns a builder of a record that no Engine has written, for tests.
+    pub fn builder(container: impl Into<Arc<Container>>, line: impl Into<Bytes>) -> RecordBuilder {
+        RecordBuilder::new(container.into(), line.into())
+    }
+
+    /// Returns the parts of the record. They no longer count against the budget of 16 MiB, so the caller has
+    /// to bound their memory.
+    pub fn into_parts(self) -> RecordParts {
+        let (position, is_whole) = (self.position(), self.is_whole());
+        let Line { stream, time, bytes, length, .. } = self.line;
+        RecordParts { container: self.container, stream, time, position, bytes, length, is_whole }
     }
 
     /// Returns the container that wrote the line, with its metadata at that time.
@@ -99,6 +109,26 @@ impl Record {
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }
+}
+
+/// The parts of a [`Record`], see [`Record::into_parts`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RecordParts {
+    /// The container that wrote the line, with its metadata at that time.
+    pub container: Arc<Container>,
+    /// The stream that the line was written to.
+    pub stream: LogStream,
+    /// Docker's timestamp of the line.
+    pub time: Timestamp,
+    /// The place of the line in the log.
+    pub position: Position,
+    /// The line without its newline. It need not be UTF-8.
+    pub bytes: Bytes,
+    /// The length of the line, greater than that of `bytes` if the line was cut.
+    pub length: usize,
+    /// Whether `bytes` are the whole line: it was neither cut nor left unfinished.
+    pub is_whole: bool,
 }
 
 /// A record in the queue, with the counters of its container.
@@ -168,7 +198,7 @@ impl QueueSlot<'_> {
         stats: &Arc<ContainerStats>,
     ) {
         stats.queued(line.length > line.bytes.len());
-        let record = Record { container, line, place, since, _budget: self.budget };
+        let record = Record { container, line, place, since, _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 }

@@ -1,9 +1,13 @@
 //! The stream of records, and its builder.
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::{fmt, fs, io};
 
+use futures_core::Stream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
@@ -82,18 +86,25 @@ impl Source {
     /// # Cancel safety
     /// Cancel safe: no record is lost.
     pub async fn next(&mut self) -> Result<Option<Record>, SourceError> {
-        if let Some(record) = self.records.recv().await {
-            return Ok(Some(record.into_record()));
+        poll_fn(|context| self.poll_record(context)).await.transpose()
+    }
+
+    fn poll_record(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Record, SourceError>>> {
+        if let Some(record) = ready!(self.records.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(record.into_record())));
         }
-        let Some(supervisor) = &mut self.supervisor else { return Ok(None) };
-        let ended = supervisor.await;
+        let Some(supervisor) = &mut self.supervisor else { return Poll::Ready(None) };
+        let ended = ready!(Pin::new(supervisor).poll(context));
         self.supervisor = None;
-        match ended {
-            Err(error) if error.is_panic() => Err(SourceError::Panicked { message: error.to_string() }),
-            Ok(error) => Err(SourceError::Engine(error)),
+        Poll::Ready(match ended {
+            Err(error) if error.is_panic() => Some(Err(SourceError::Panicked { message: error.to_string() })),
+            Ok(error) => Some(Err(SourceError::Engine(error))),
             // The source was stopped.
-            Err(_) => Ok(None),
-        }
+            Err(_) => None,
+        })
     }
 
     /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
@@ -117,6 +128,18 @@ impl Source {
     /// Returns the counters of the source.
     pub fn stats(&self) -> Arc<Stats> {
         self.stats.clone()
+    }
+}
+
+/// The records that [`Source::next`] returns, for the combinators of other crates.
+///
+/// The stream ends after an error. Beside `StreamExt::next` of such a crate, `source.next()` calls
+/// [`Source::next`], which returns `Result<Option<Record>, SourceError>`.
+impl Stream for Source {
+    type Item = Result<Record, SourceError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_record(context)
     }
 }
 
@@ -335,6 +358,25 @@ mod tests {
         assert!(error.to_string().starts_with("reading from the Engine ended early: "), "{error}");
         assert!(error.to_string().contains("on purpose"), "{error}");
         assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn as_a_stream_a_source_yields_the_same_records_and_ends_after_an_error() {
+        let engine = SimulatedEngine::start().await;
+        let builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        let mut source = builder.connect().await.unwrap();
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        web.line(Stream::Stdout, "one");
+        let next = async |source: &mut Source| {
+            poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *source), cx)).await
+        };
+        assert_eq!(next(&mut source).await.unwrap().unwrap().bytes(), b"one");
+        source.stop();
+        assert!(next(&mut source).await.is_none());
+        source.supervisor = Some(task::spawn(async { EngineError::Broken { endpoint: "events" } }));
+        assert!(matches!(next(&mut source).await, Some(Err(SourceError::Engine(_)))));
+        assert!(next(&mut source).await.is_none());
     }
 
     #[tokio::test]

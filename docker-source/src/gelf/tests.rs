@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{ContainerId, Inspect};
-use crate::log::Line;
 
 const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
 
@@ -49,14 +48,8 @@ fn plain_container() -> Container {
 }
 
 fn record(container: &Arc<Container>, stream: LogStream, text: &str) -> Record {
-    let line = Line {
-        stream,
-        time: Timestamp::from_rfc3339("2017-10-06T07:08:09.98765432Z").unwrap(),
-        bytes: Bytes::copy_from_slice(text.as_bytes()),
-        length: text.len(),
-        ended: true,
-    };
-    Record::for_test(Arc::clone(container), line)
+    let time = Timestamp::from_rfc3339("2017-10-06T07:08:09.98765432Z").unwrap();
+    Record::builder(Arc::clone(container), text.to_owned()).stream(stream).time(time).build()
 }
 
 fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
@@ -168,20 +161,14 @@ fn every_field_of_every_shape_is_reserved() {
 #[test]
 fn cut_and_unfinished_lines_are_marked_in_every_shape() {
     let container = Arc::new(plain_container());
-    let line = |length, ended| Line {
-        stream: LogStream::Stdout,
-        time: Timestamp::UNIX_EPOCH,
-        bytes: Bytes::from_static(b"abc"),
-        length,
-        ended,
-    };
+    let line = || Record::builder(Arc::clone(&container), "abc");
     for compat in Compat::ALL {
         let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
-        let cut = Record::for_test(Arc::clone(&container), line(5, true));
+        let cut = line().cut_from(5).build();
         assert_eq!(formatter.message(&cut).field("truncated").unwrap().as_i64(), Some(5));
-        let unfinished = Record::for_test(Arc::clone(&container), line(3, false));
+        let unfinished = line().unfinished().build();
         assert_eq!(formatter.message(&unfinished).field("partial").unwrap().to_string(), "true");
-        let whole = Record::for_test(Arc::clone(&container), line(3, true));
+        let whole = line().build();
         let message = formatter.message(&whole);
         assert!(message.field("truncated").is_none() && message.field("partial").is_none());
     }
@@ -230,14 +217,8 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
     let mut second = 0;
     let mut numbers = |container: &Arc<Container>| {
         second += 1;
-        let line = Line {
-            stream: LogStream::Stdout,
-            time: Timestamp::from_unix(second, 0).unwrap(),
-            bytes: Bytes::from_static(b"x"),
-            length: 1,
-            ended: true,
-        };
-        let record = Record::for_test(Arc::clone(container), line);
+        let time = Timestamp::from_unix(second, 0).unwrap();
+        let record = Record::builder(Arc::clone(container), "x").time(time).build();
         // A message that has to be made again has the same number.
         [(); 2].map(|()| {
             let message = formatter.message(&record);
