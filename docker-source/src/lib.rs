@@ -8,6 +8,7 @@ mod container;
 mod context;
 mod cursor;
 mod dedup;
+mod descriptors;
 mod engine;
 mod follow;
 #[cfg(feature = "fuzzing")]
@@ -15,6 +16,7 @@ mod follow;
 pub mod fuzzing;
 pub mod gelf;
 mod identity;
+mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
@@ -27,7 +29,9 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
+mod throttle;
 mod timing;
+mod warnings;
 
 pub use container::Container;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::backoff::Backoff;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
+use crate::descriptors::{Descriptors, log_shortage};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
 use crate::identity::Identity;
 use crate::outage::Outage;
@@ -21,6 +22,7 @@ use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The mounts of this process.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -233,7 +235,7 @@ impl SourceBuilder {
         let engine_host: Arc<str> = identity.host.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
-        let supervisor = Supervisor::new(Arc::new(Context {
+        let context = Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
             clock: identity.clock,
@@ -245,8 +247,18 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-        }));
-        let supervisor = Some(task::spawn(supervisor.run(outage)));
+            descriptors: Descriptors::of_process(),
+            warnings: LogWarnings::default(),
+        });
+        let supervisor = Supervisor::new(context.clone());
+        let supervising = async move {
+            tokio::select! {
+                error = supervisor.run(outage) => error,
+                never = context.warnings.run() => match never {},
+                never = log_shortage(context.stats.waiting()) => match never {},
+            }
+        };
+        let supervisor = Some(task::spawn(supervising));
         Ok(Source { records, stats, engine_host, start, supervisor })
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Limits {
     /// The time to connect and to receive the headers of a log. An Engine under load opens the log late, and
     /// the log of a removed container cannot be requested again.
     pub(crate) log: Duration,
-    /// The time between two parts of a body that is read whole.
+    /// The time between two parts of a JSON answer.
     pub(crate) body: Duration,
 }
 
@@ -248,19 +248,6 @@ impl Body {
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
         let endpoint = self.endpoint;
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
-    }
-
-    /// Reads the whole body.
-    pub(super) async fn collect(mut self, limit: usize, wait: Duration) -> Result<BytesMut, EngineError> {
-        let mut whole = BytesMut::new();
-        while let Some(part) = self.next_within(wait).await {
-            let part = part?;
-            if whole.len() + part.len() > limit {
-                return Err(EngineError::TooLarge { endpoint: self.endpoint, limit });
-            }
-            whole.extend_from_slice(&part);
-        }
-        Ok(whole)
     }
 
     /// Reads the first `limit` bytes of the body, or all of a shorter one.

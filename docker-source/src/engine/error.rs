@@ -60,8 +60,8 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits
-    /// stop an Engine, or a server that poses as one, from filling the memory.
+    /// The response is longer than the limit: 1 GiB, or 64 MiB of names and labels in the list of containers.
+    /// The limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -101,6 +101,18 @@ impl EngineError {
     /// Returns whether the Engine answered, with a status other than 200.
     pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
+    }
+
+    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// descriptors (`EMFILE`, `ENFILE`).
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        // These numbers are the same on Linux, macOS and the BSDs.
+        matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
+    }
+
+    /// Returns whether nothing was received from the Engine, so that other connections to it may be broken.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
 
     /// Returns the meaning of this error for a request that names a container.

@@ -5,6 +5,7 @@
 //! routes, `state` keeps their positions across restarts, `tally` counts them, `stop` waits for signals, and
 //! `print` is the receiver of `--print`.
 
+mod audit;
 mod cli;
 mod deliver;
 mod host;
@@ -76,7 +77,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    let outcome = runtime.block_on(run::run(engine, options));
+    let outcome = match options.audit {
+        Some((address, idle)) => runtime.block_on(audit::run(address, idle)),
+        None => runtime.block_on(run::run(engine, options)),
+    };
     // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();
     match outcome {

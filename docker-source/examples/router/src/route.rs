@@ -106,6 +106,11 @@ impl Route {
         self.window.is_some()
     }
 
+    /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
+    pub(crate) fn number_messages(&mut self, epoch: u64) {
+        self.format = self.format.clone().with_sequence(epoch);
+    }
+
     /// Returns whether the route selects the container.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         !is_agent(container)

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
 use docker_source::{EngineAddress, Source, Start, Timing};
@@ -35,12 +35,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates an error of the command line or environment.
-    fn usage(reason: impl ToString) -> Self {
+    pub(crate) fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
     /// Creates an error for which retrying is useless.
-    fn refused(reason: impl ToString) -> Self {
+    pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }
 }
@@ -62,6 +62,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if options.numbers_messages {
+        let epoch = milliseconds_since_1970();
+        routes.iter_mut().for_each(|route| route.number_messages(epoch));
+    }
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
     tracing::info!(
@@ -108,6 +112,15 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
+    if total.unavailable_logs > 0 {
+        tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
+    }
+    if total.gaps > 0 {
+        tracing::warn!(
+            "lines may be missing at {} places, where the Engine had rotated its logs",
+            total.gaps
+        );
+    }
     let is_kept = match keeping.map(Keeping::finish) {
         Some(finishing) => finishing
             .await
@@ -162,6 +175,12 @@ async fn route_until_stopped(
         ending.ask();
     }
     (routed, is_unread)
+}
+
+/// Returns the epoch of the numbers of messages: the time of the start.
+fn milliseconds_since_1970() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.

@@ -145,6 +145,8 @@ pub enum Fault {
     Hang,
     /// Answers after this time.
     Late(Duration),
+    /// Sends the headers at once and the body after this time.
+    LateBody(Duration),
     /// Answers with this status, and a message in the Engine's form.
     Status(u16, String),
 }

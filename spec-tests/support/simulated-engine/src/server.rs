@@ -197,6 +197,9 @@ async fn logs(
         None => 0,
     };
     http::start_chunks(socket, &content_type).await?;
+    if let Some(Fault::LateBody(time)) = &fault {
+        tokio::time::sleep(*time).await;
+    }
     let mut sender = Sender { socket, chunk, fault, pieces: 0, bytes: 0 };
     let mut has_passed_since = false;
     loop {

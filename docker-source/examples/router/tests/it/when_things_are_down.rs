@@ -1,5 +1,6 @@
 //! An Engine or a destination that is down is logged once and retried; a permanent error ends the router.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -380,6 +381,50 @@ async fn write_until_ended(router: Router, container: &Container) -> (Vec<String
     }
     let (_, stdout, logged) = ending.await.unwrap();
     (stdout, logged)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_final_account_has_the_logs_that_could_not_be_read() {
+    let (engine, container) = engine_with("mute").await;
+    container.unreadable();
+    let mut router = Router::start(&engine.docker_host(), &["--print"]);
+    router.wait_for("the log cannot be read");
+    let (_, logged) = router.terminate();
+    assert_eq!(count(&logged, "logs that could not be read to the end: 1"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_descriptors_are_free() {
+    let engine = SimulatedEngine::start().await;
+    let mut containers: HashMap<String, Container> = HashMap::new();
+    for number in 0..45 {
+        let name = format!("web-{number}");
+        let container = engine.create(ContainerOptions::named(&name));
+        container.start();
+        containers.insert(name, container);
+    }
+    let ignored = engine.create(ContainerOptions::named("ignored").env("LOGSPOUT=ignore"));
+    ignored.start();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$0\" --print", env!("CARGO_BIN_EXE_gelf-router")]);
+    command.env("DOCKER_HOST", engine.docker_host());
+    let mut router = Router::spawn(command);
+    router.wait_for("containers wait for a file descriptor and are not read");
+    for container in containers.values() {
+        container.line(Stream::Stdout, "hello");
+    }
+    // The removal of each container that was heard is an event, and frees a descriptor.
+    while !containers.is_empty() {
+        let message = router.next_message();
+        let heard = containers.remove(message["_container_name"].as_str().unwrap());
+        heard.expect("each line arrives once").destroy();
+    }
+    router.wait_for("no container waits for a file descriptor any more");
+    let (rest, logged) = router.terminate();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(count(&logged, "WARN"), 1, "{logged:#?}");
+    let waiting = figure(&logged, "containers wait for a file descriptor");
+    assert!((20..=35).contains(&waiting), "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
