@@ -91,8 +91,11 @@ impl StateFolder {
         let (sender, receiver) = sync_channel(1);
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("state".to_owned()).spawn(move || {
+            let result = self.write_all(&receiver);
+            // The folder is free once the end is known.
+            drop(self);
             // The receiver may have given up waiting.
-            let _ = ended.send(self.write_all(&receiver));
+            let _ = ended.send(result);
         })?;
         Ok(StateWriter { sender, end })
     }
