@@ -42,8 +42,8 @@ pub(crate) struct Supervisor {
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
-    /// The containers that left, with the number of events applied by then, since the last list. A list that was
-    /// requested before may still show them.
+    /// The containers that left since the last list, with the number of events that were applied by then. A
+    /// list that was requested before may still show them.
     left: HashMap<ContainerId, u64>,
     event_warnings: Throttle,
     list_warnings: Throttle,

@@ -22,12 +22,12 @@ pub struct Timing {
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
-    /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile. At
-    /// most four logs are read so at once; one that takes longer than this no longer counts.
+    /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
+    /// At most four logs are read so at once; one that takes longer than this no longer counts.
     pub catch_up: Duration,
-    /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no limit
-    /// before its first byte: the open stream is the only access to that log, and an Engine under load may
-    /// begin to send it late.
+    /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no
+    /// limit before its first byte: the open stream is the only access to that log, and an Engine under load
+    /// may begin to send it late.
     pub removed: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.

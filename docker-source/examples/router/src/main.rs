@@ -8,6 +8,8 @@
 mod audit;
 mod cli;
 mod deliver;
+mod failure;
+mod group;
 mod host;
 mod logspout;
 mod print;
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(run::Failure { status, reason }) => fail(status, &reason),
+        Err(failure::Failure { status, reason }) => fail(status, &reason),
     }
 }
 

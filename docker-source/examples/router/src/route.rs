@@ -101,14 +101,14 @@ impl Route {
         Ok(())
     }
 
-    /// Returns whether the destination is the embedded receiver.
-    pub(crate) fn is_printed(&self) -> bool {
-        self.window.is_some()
-    }
-
     /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
     pub(crate) fn number_messages(&mut self, epoch: u64) {
         self.format = self.format.clone().with_sequence(epoch);
+    }
+
+    /// Returns whether the destination is the embedded receiver.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.window.is_some()
     }
 
     /// Returns whether the route selects the container.

@@ -75,6 +75,6 @@ async fn a_source_that_ends_early_leaves_the_positions_of_the_last_lines() {
     receiver.recv(&mut [0; 2000]).await.unwrap();
     engine.go_away().await;
     assert_eq!(running.await.unwrap().unwrap_err().status, 1);
-    let positions = StateFolder::open(&folder).unwrap().load().unwrap().unwrap();
+    let positions = StateFolder::open(&folder).unwrap().load().unwrap();
     assert!(format!("{positions:?}").contains(web.id()), "{positions:?}");
 }
