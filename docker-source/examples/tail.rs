@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pattern: NamePattern = argument.as_deref().unwrap_or("*").parse()?;
     let mut source =
         Source::builder().select(move |container| pattern.matches(container.name())).connect().await?;
-    while let Some(record) = source.next().await {
+    while let Some(record) = source.next().await? {
         let mut line = format!("{}: ", record.container().name()).into_bytes();
         line.extend_from_slice(record.bytes());
         line.push(b'\n');

@@ -1,8 +1,8 @@
 //! The file descriptors of this process that logs may use.
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
-//! than descriptors would leave none for the events, the lists and the program itself. So logs share the limit
-//! less a reserve. Containers beyond it wait in the order of their arrival, and are counted and logged.
+//! than descriptors would leave none for the events, the lists and the program itself. So logs share the
+//! limit less a reserve. Containers beyond it wait in the order of their arrival, and are counted and logged.
 
 use std::convert::Infallible;
 use std::fs;
@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The smallest and the largest reserve: descriptors for the events, a list, four inspections of containers
-/// that may have run unnoticed, the [inspections](Descriptors::inspection) of new containers, and the program.
+/// that may have run unnoticed, the [inspections](Descriptors::inspection) of new containers, and the
+/// program.
 const RESERVE: (u64, u64) = (12, 256);
 
 /// The time that a container waits before this is logged. Some wait for a moment when many start at once.
@@ -79,7 +80,8 @@ fn soft_limit(limits: &str) -> Option<u64> {
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(
-            "{number} containers wait for a file descriptor and are not read; raise the limit of open files (ulimit -n)"
+            "{number} containers wait for a file descriptor and are not read; \
+             raise the limit of open files (ulimit -n)"
         ),
         Notice::Over => tracing::info!("no container waits for a file descriptor any more"),
     })
@@ -104,7 +106,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
             }
             say(Notice::Waiting(number));
             said = Some(Instant::now());
-            // The time is over, or none waits.
+            // Ends when the interval is over, or when no container waits.
             let _ = timeout(INTERVAL, becomes(&mut waiting, |number| number == 0)).await;
         }
         if let Some(said) = said {

@@ -5,6 +5,7 @@
 //! | `address` | `DOCKER_HOST` and the default sockets |
 //! | `version` | API versions and their negotiation |
 //! | `client` | one GET request, its timeouts and its body |
+//! | `resolve` | the lookup of the Engine's host name |
 //! | `endpoints` | the six requests |
 //! | `types` | the JSON answers: what is kept of them, and their parsing |
 //! | `events` | the decoder of the event stream |
@@ -20,6 +21,7 @@ mod error;
 mod events;
 mod keep;
 mod members;
+mod resolve;
 mod types;
 mod version;
 
@@ -31,5 +33,5 @@ pub(crate) use error::LogRefusal;
 #[cfg(feature = "fuzzing")]
 pub(crate) use events::EVENT_MAX;
 pub(crate) use events::{Action, Event, EventReader};
-pub(crate) use types::{ContainerId, ContainerSummary, Inspect};
+pub(crate) use types::{ContainerId, ContainerSummary, Info, Inspect};
 pub(crate) use version::ApiVersion;

@@ -219,7 +219,8 @@ impl Following {
         }
     }
 
-    /// Waits for a descriptor. Decides first whether the container is followed, since one that is not needs none.
+    /// Waits for a descriptor, after the decision whether the container is followed: one that is not followed
+    /// needs none.
     async fn admit(&mut self) -> Step {
         if !self.metadata.is_inspected() {
             let inspected = self.metadata.inspect().await;

@@ -15,6 +15,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod identity;
 mod lists;
 mod log;
 mod metadata;
@@ -40,7 +41,7 @@ pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::Record;
-pub use source::{Source, SourceBuilder};
+pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

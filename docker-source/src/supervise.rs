@@ -42,8 +42,8 @@ pub(crate) struct Supervisor {
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
-    /// The containers that left, with the number of events applied by then, since the last list. A list that was
-    /// requested before may still show them.
+    /// The containers that left since the last list, with the number of events that were applied by then. A
+    /// list that was requested before may still show them.
     left: HashMap<ContainerId, u64>,
     event_warnings: Throttle,
     list_warnings: Throttle,
@@ -81,15 +81,16 @@ impl Supervisor {
         }
     }
 
-    /// Runs until it is dropped, and its followers with it.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is dropped, and its followers with it, or until further attempts to reach the Engine are
+    /// useless.
+    pub(crate) async fn run(mut self, mut outage: Outage) -> EngineError {
         let timing = self.context.timing;
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
-        let mut outage = Outage::default();
         loop {
             let started = Instant::now();
-            if let Err(error) = self.session(&mut outage).await {
-                outage.failed(&error);
+            let ended = self.session(&mut outage).await;
+            if let Err(error) = ended.or_else(|error| outage.failed(error)) {
+                return error;
             }
             // The Engine or a proxy may end the events now and then: only frequent ends need longer waits.
             if started.elapsed() > timing.reconnect_max {
@@ -129,7 +130,7 @@ impl Supervisor {
                         Err(error) => {
                             context.stats.list_failed();
                             was_silent |= error.is_silence();
-                            outage.failed(&error);
+                            outage.failed(error)?;
                             continue;
                         }
                     };
@@ -140,7 +141,7 @@ impl Supervisor {
                     match error {
                         Some(error) => {
                             context.stats.list_failed();
-                            outage.failed(&error);
+                            outage.failed(error)?;
                         }
                         None => outage.over(),
                     }

@@ -1,6 +1,6 @@
 //! Logs warnings about the logs of containers, one a minute however many containers are affected.
 //!
-//! A host may run thousands of containers, and what affects one log often affects all: an Engine that restarts,
+//! A host may run thousands of containers, and many causes affect all of their logs: an Engine that restarts,
 //! a full disk, a log driver that cannot be read.
 
 use std::convert::Infallible;

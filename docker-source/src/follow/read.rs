@@ -48,8 +48,9 @@ pub(super) enum Ending {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Silence {
     AtMost(Duration),
-    /// There is none until the container is removed. From then on, `Timing::removed` limits the time after the
-    /// first part. An Engine under load may begin late, and the open stream is the only access to that log.
+    /// There is none until the container is removed. From then on, `Timing::removed` limits the time after
+    /// the first part. An Engine under load may begin late, and the open stream is the only access to that
+    /// log.
     UntilRemoval,
 }
 

@@ -445,8 +445,8 @@ async fn after_a_stop_the_lines_that_were_read_are_yielded_and_then_none() {
     eventually(&stats, |stats| stats.snapshot().total.in_flight == 100).await;
     source.stop();
     assert_eq!(texts(&mut source, 100).await, numbers(0..100));
-    assert!(within(source.next()).await.is_none());
-    assert!(within(source.next()).await.is_none());
+    assert!(within(source.next()).await.unwrap().is_none());
+    assert!(within(source.next()).await.unwrap().is_none());
     assert_balanced(&stats);
     drop(source);
     assert_eq!(stats.snapshot().total.yielded, 100);

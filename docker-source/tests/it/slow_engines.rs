@@ -47,7 +47,7 @@ async fn the_open_log_of_a_removed_container_is_read_however_late_its_first_byte
     job.line(Stream::Stdout, "late");
     job.wait_for_log_requests(1).await;
     job.destroy();
-    let record = timeout(2 * HOUR, source.next()).await.unwrap().unwrap();
+    let record = timeout(2 * HOUR, source.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(text(&record), "late");
     assert_eq!(source.stats().snapshot().total.unavailable_logs, 0);
     assert_nothing_left(&mut source).await;
@@ -67,7 +67,7 @@ async fn a_start_does_not_cut_a_log_that_is_requested_and_not_answered() {
         let event = format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"{}"}}}}"#, job.id());
         engine.send_event(&event);
     }
-    let record = timeout(HOUR, source.next()).await.unwrap().unwrap();
+    let record = timeout(HOUR, source.next()).await.unwrap().unwrap().unwrap();
     assert_eq!((text(&record).as_str(), job.log_requests()), ("late", 1));
 }
 

@@ -100,6 +100,24 @@ async fn a_log_that_is_refused_is_requested_until_it_is_read_and_counts_after_fi
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_that_are_written_while_a_log_is_refused_are_read_however_many() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.fail_logs(Fault::Status(500, "error getting log reader".into()));
+    let mut waits = timing();
+    waits.resume_min = Duration::from_secs(1);
+    let mut source = ready(builder(&engine).timing(waits)).await;
+    web.wait_for_log_requests(1).await;
+    for number in 0..1500 {
+        web.line(Stream::Stdout, format!("line {number}"));
+    }
+    assert_eq!(texts(&mut source, 1).await, ["line 0"]);
+    assert_eq!(texts(&mut source, 1499).await.last().unwrap(), "line 1499");
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
@@ -109,7 +127,7 @@ async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
     web.start();
     web.line(Stream::Stdout, "line 0");
     let hour = Duration::from_secs(3600);
-    let record = tokio::time::timeout(hour, source.next()).await.unwrap().unwrap();
+    let record = tokio::time::timeout(hour, source.next()).await.unwrap().unwrap().unwrap();
     assert_eq!((record.bytes(), web.log_requests()), (&b"line 0"[..], 2));
     assert_eq!(source.stats().snapshot().total.unavailable_logs, 1);
     assert_eq!(logged.matching("the log cannot be read; lines may be missing").len(), 1);

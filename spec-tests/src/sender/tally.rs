@@ -52,8 +52,6 @@ pub struct Tally<'r> {
     /// Statistics of HTTP. Set at the end.
     #[serde(skip)]
     pub(crate) http: Option<HttpTally>,
-    #[serde(skip)]
-    connection_sources: BTreeMap<usize, SocketAddr>,
 }
 
 /// Counts of one sender.
@@ -152,20 +150,15 @@ impl<'r> Tally<'r> {
                 figures.datagrams += 1;
                 figures.bytes += len;
             }
-            Event::Opened { connection, source } => {
+            Event::Opened { source } => {
                 self.connections += 1;
-                self.connection_sources.insert(*connection, *source);
                 self.sender(Transport::Tcp, *source);
             }
-            Event::Read { connection, bytes } => {
+            Event::Read { source, bytes, .. } => {
                 self.bytes += bytes.len() as u64;
-                if let Some(source) = self.connection_sources.get(connection).copied() {
-                    self.sender(Transport::Tcp, source).bytes += bytes.len() as u64;
-                }
+                self.sender(Transport::Tcp, *source).bytes += bytes.len() as u64;
             }
-            Event::Closed { connection } => {
-                self.connection_sources.remove(connection);
-            }
+            Event::Closed { .. } => {}
             Event::Refused => self.refused_connections += 1,
             Event::Http(event) => self.http_received(event),
         }

@@ -37,7 +37,7 @@ impl Window {
     pub(crate) async fn enter(&self) {
         match timeout(LOST_AFTER, self.0.acquire()).await {
             Ok(Ok(room)) => room.forget(),
-            // The semaphore is never closed.
+            // The receiver has ended, and nothing leaves the window any more.
             Ok(Err(_)) => {}
             Err(_) => tracing::warn!("a message to the embedded receiver is lost, or stdout is blocked"),
         }
@@ -55,6 +55,12 @@ pub(crate) struct Printer {
     receiver: UdpReceiver,
     address: SocketAddr,
     window: Window,
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        self.window.0.close();
+    }
 }
 
 impl Printer {

@@ -35,14 +35,10 @@ pub(crate) struct Route {
     names: Vec<NamePattern>,
 }
 
-/// The destination, without the queue if it is the default of routes.
+/// The destination, by the name that the client has in logs.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut endpoint = self.endpoint.clone();
-        if endpoint.queue() == default_queue() {
-            endpoint = endpoint.with_queue(QueueOptions::default()).map_err(|_| fmt::Error)?;
-        }
-        endpoint.fmt(f)
+        f.write_str(&self.endpoint.destination())
     }
 }
 
@@ -108,6 +104,11 @@ impl Route {
     /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
     pub(crate) fn number_messages(&mut self, epoch: u64) {
         self.format = self.format.clone().with_sequence(epoch);
+    }
+
+    /// Returns whether the destination is the embedded receiver.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.window.is_some()
     }
 
     /// Returns whether the route selects the container.

@@ -1,47 +1,32 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
-use std::future::{Future, pending};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source, Start};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use docker_source::{EngineAddress, Start};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::cli::Options;
-use crate::deliver::{self, Delivery};
+use crate::deliver;
+use crate::failure::Failure;
+use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
 use crate::route::{AGENT_LABEL, Route};
 use crate::settlement::SharedProgress;
-use crate::state::{Keeper, StateFolder};
+use crate::state::{Keeper, SavedPositions, StateFolder};
+use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
-const GRACE: Duration = Duration::from_secs(8);
-
-/// An error that ends the router.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) status: u8,
-    /// The reason, on one line.
-    pub(crate) reason: String,
-}
-
-impl Failure {
-    /// Creates an error of the command line or environment.
-    pub(crate) fn usage(reason: impl ToString) -> Self {
-        Self { status: 2, reason: reason.to_string() }
-    }
-
-    /// Creates an error for which retrying is useless.
-    pub(crate) fn refused(reason: impl ToString) -> Self {
-        Self { status: 1, reason: reason.to_string() }
-    }
-}
+/// The name of the route to the embedded receiver in the state folder. Its port changes.
+const PRINT: &str = "--print";
 
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
@@ -72,44 +57,23 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         destinations.join(", ")
     );
 
-    let (state, start) = match &options.state {
-        Some(folder) => open_state(folder)?,
-        None => (None, default_start()),
+    let (folder, saved) = match &options.state {
+        Some(path) => open_state(path)?,
+        None => (None, SavedPositions::new()),
     };
-    let selecting = routes.clone();
-    let source = Source::builder()
-        .address(address)
-        .start(start)
-        .select(move |container| selecting.iter().any(|route| route.takes(container)))
-        .connect();
-    let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
-    let mut source = source.map_err(Failure::refused)?;
-    let mut keeping =
-        state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
-    let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
-
-    let mut outputs = Outputs::start(routes, printer)?;
-    let mut printer = outputs.printer.take();
-    let mut is_unread = false;
-    let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, progress.as_ref(), &mut stop) => pumped,
-        failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
-        reason = printer_ended(&mut printer) => {
-            // The reader of stdout has ended, as `head` does, and wants no further lines.
-            tracing::info!("stdout is closed: {reason}");
-            is_unread = true;
-            stop.ask();
-            Ok(())
-        }
-    };
-    if pumped.is_err() {
-        // The other destinations get the lines that were read, within the grace period.
-        stop.ask();
+    // Before the Engine is waited for, so that a wrong route is told at once.
+    let (mut outputs, queues) = Outputs::start(routes, printer)?;
+    let (leaving, mut left) = unbounded_channel();
+    let sources = Sources::default();
+    let shared = Shared { address, stop: stop.clone(), sources: sources.clone(), leaving };
+    let keeping = Keeping::start(folder, &queues, sources.clone()).map_err(Failure::refused)?;
+    let mut groups = JoinSet::new();
+    for (start, queues) in by_start(queues, saved) {
+        groups.spawn(group::run(queues, start, shared.clone()));
     }
-    source.stop();
-    outputs.printer = printer;
-    let undelivered = outputs.finish(&mut stop).await;
-    let total = source.stats().snapshot().total;
+    let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
+    let finished = outputs.finish(&mut stop, is_unread).await;
+    let total = sources.total();
     tracing::info!(
         "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
         total.read,
@@ -128,19 +92,14 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
             total.gaps
         );
     }
-    pumped?;
-    let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
-    if let Some(keeping) = keeping.take() {
-        match keeping.finish().await {
-            Ok(()) if given_up > 0 => {
-                tracing::info!("{given_up} lines were not delivered; the next start reads them again");
-                return Ok(());
-            }
-            Ok(()) => {}
-            Err(error) => tracing::warn!("the last positions were not written: {error}"),
-        }
+    let is_kept = keeping.finish().await;
+    routed?;
+    let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
+    if given_up > 0 && is_kept {
+        tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+        return Ok(());
     }
-    if given_up > 0 && !is_unread {
+    if given_up > 0 {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
     Ok(())
@@ -150,6 +109,56 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
 fn milliseconds_since_1970() -> u64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and whether
+/// the reader of stdout has ended, which stops the router as a signal does: the other destinations get the lines
+/// that were read by then.
+///
+/// # Errors
+/// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and the
+/// destinations get the lines that were read.
+async fn route_until_stopped(
+    groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
+    left: &mut UnboundedReceiver<LeavingRoute>,
+    shared: &Shared,
+    outputs: &mut Outputs,
+) -> (Result<(), Failure>, bool) {
+    let mut failure = None;
+    let mut is_unread = false;
+    // Routes are dropped at the end, since their deliveries end with them.
+    let mut ended = Vec::new();
+    while !groups.is_empty() {
+        let result = tokio::select! {
+            biased;
+            Some(route) = left.recv() => {
+                groups.spawn(route.run(shared.clone()));
+                continue;
+            }
+            Some(group) = groups.join_next() => match group {
+                Ok(Ok(routes)) => {
+                    ended.push(routes);
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(error) => Failure::refused(format!("reading from the Engine ended early: {error}")),
+            },
+            error = delivery_ended(&mut outputs.deliveries), if failure.is_none() => error,
+            printed = printer_ended(&mut outputs.printer) => match printed {
+                // `head` ends so.
+                Ok(()) => {
+                    tracing::info!("stdout is closed");
+                    is_unread = true;
+                    shared.stop.ask();
+                    continue;
+                }
+                Err(error) => error,
+            },
+        };
+        failure.get_or_insert(result);
+        shared.stop.ask();
+    }
+    (failure.map_or(Ok(()), Err), is_unread)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -176,279 +185,169 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     }
 }
 
-/// Passes each record to the routes that select its container. After a signal, returns once the records that
-/// were read by then are passed on.
-///
-/// # Errors
-/// Returns an error if the source ends before a signal.
-async fn pump(
-    source: &mut Source,
-    routes: &mut [RouteQueue],
-    progress: Option<&SharedProgress>,
-    stop: &mut Stop,
-) -> Result<(), Failure> {
-    let mut stopping = false;
-    loop {
-        let record = tokio::select! {
-            record = source.next() => record,
-            () = stop.asked(), if !stopping => {
-                stopping = true;
-                source.stop();
-                continue;
-            }
-        };
-        let Some(record) = record else {
-            return if stopping {
-                Ok(())
-            } else {
-                Err(Failure::refused("reading from the Engine ended early"))
-            };
-        };
-        // A destination that is down holds up the others once its queue is full. Only a route whose
-        // `when_full` says so drops lines because its destination is slow.
-        let takes = |route: &RouteQueue| route.route.takes(record.container());
-        let settlement = progress
-            .map(|progress| progress.read(&record, routes.iter().filter(|route| takes(route)).count()));
-        for route in routes.iter_mut().filter(|route| takes(route)) {
-            route.tally.routed();
-            if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Opens the state folder and reads where to start. Without a usable folder, the router ships all the same.
+/// Opens the state folder and reads the positions. Without a usable folder, the router ships all the same.
 ///
 /// # Errors
 /// Returns an error if another router uses the folder.
-fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
+fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Failure> {
     let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     match opened {
-        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
-        Ok((None, folder)) => Ok((Some(folder), default_start())),
-        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+        Ok((saved, folder)) => Ok((Some(folder), saved)),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             Err(Failure::refused(format!("--state {}: {error}", path.display())))
         }
         Err(error) => {
             tracing::warn!("--state {}: {error}; positions are not kept", path.display());
-            Ok((None, default_start()))
+            Ok((None, SavedPositions::new()))
         }
     }
 }
 
-/// Returns the start without positions: the end of the agent that this one replaces.
-fn default_start() -> Start {
-    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
+/// Groups the routes by the places at which they start.
+///
+/// A route without positions starts where a route did that exists no more, since its destination may have been
+/// renamed. Otherwise it starts at the end of the agent that this one replaces.
+fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
+    let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
+    let mut gone = saved.into_values();
+    let mut groups: Vec<(Start, Vec<RouteQueue>)> = Vec::new();
+    for (queue, known) in queues.into_iter().zip(known) {
+        let start = match known.or_else(|| gone.next()) {
+            Some(positions) => {
+                queue.progress.start(&positions);
+                Start::At(positions)
+            }
+            None => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
+        };
+        match groups.iter_mut().find(|(other, _)| *other == start) {
+            Some((_, group)) => group.push(queue),
+            None => groups.push((start, vec![queue])),
+        }
+    }
+    groups
 }
 
 /// The task that writes positions.
 struct Keeping {
-    progress: SharedProgress,
+    has_folder: bool,
     end: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 impl Keeping {
-    fn start(folder: StateFolder, source: &Source) -> std::io::Result<Self> {
-        let progress = SharedProgress::new(source.start().clone());
-        let keeper =
-            Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
+    fn start(folder: Option<StateFolder>, queues: &[RouteQueue], sources: Sources) -> io::Result<Self> {
+        let writer = folder.map(StateFolder::into_writer).transpose()?;
+        let has_folder = writer.is_some();
+        let routes = queues.iter().map(|queue| (queue.name.clone(), queue.progress.clone())).collect();
         let (end, ended) = oneshot::channel();
-        Ok(Self { progress, end, task: tokio::spawn(keeper.run(ended)) })
+        Ok(Self { has_folder, end, task: tokio::spawn(Keeper { writer, routes, sources }.run(ended)) })
     }
 
-    /// Writes the last positions.
-    async fn finish(self) -> std::io::Result<()> {
+    /// Writes the last positions. Returns whether they are kept.
+    async fn finish(self) -> bool {
         drop(self.end);
-        self.task.await.map_err(std::io::Error::other)?
+        let finished = self.task.await.map_err(io::Error::other).and_then(|written| written);
+        let written =
+            finished.inspect_err(|error| tracing::warn!("the last positions were not written: {error}"));
+        self.has_folder && written.is_ok()
     }
-}
-
-/// A route with its delivery.
-struct RouteQueue {
-    route: Route,
-    delivery: Delivery,
-    tally: Tally,
 }
 
 /// The deliveries of all routes, and the printer.
 struct Outputs {
-    routes: Vec<RouteQueue>,
+    routes: Vec<(Route, Arc<Tally>)>,
     deliveries: JoinSet<()>,
     printer: Option<PrinterTask>,
 }
 
-type PrinterTask = (JoinHandle<std::io::Result<()>>, oneshot::Sender<()>);
+type PrinterTask = (JoinHandle<io::Result<()>>, oneshot::Sender<()>);
 
-/// Waits until the printer ends, and returns the reason. Without a printer, waits for ever.
-async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
+/// Waits until the printer ends because nothing reads stdout any more. Without a printer, waits for ever.
+///
+/// # Errors
+/// Returns an error if the printer ends for another reason.
+async fn printer_ended(printer: &mut Option<PrinterTask>) -> Result<(), Failure> {
     let ended = match printer {
         Some((task, _)) => task.await,
         None => pending().await,
     };
     *printer = None;
+    printed(ended)
+}
+
+/// Returns the result of a printer that has ended. A reader that has closed stdout is not an error.
+fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
     match ended {
-        Ok(Ok(())) => "the printer ended".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Ok(Err(error)) => Err(Failure::refused(format!("printing failed: {error}"))),
+        Err(error) => Err(Failure::refused(format!("printing failed: {error}"))),
     }
 }
 
 impl Outputs {
-    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<Self, Failure> {
+    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<(Self, Vec<RouteQueue>), Failure> {
         let mut deliveries = JoinSet::new();
         let mut queues = Vec::with_capacity(routes.len());
+        let mut names = BTreeMap::new();
         for route in routes {
             let (delivery, destination, tally) =
                 deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
             deliveries.spawn(destination.run());
-            queues.push(RouteQueue { route, delivery, tally });
+            let name =
+                unique(if route.is_printed() { PRINT.to_owned() } else { route.to_string() }, &mut names);
+            let (tally, progress) = (Arc::new(tally), SharedProgress::default());
+            queues.push(RouteQueue { name, route, delivery, tally, progress });
         }
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
             (tokio::spawn(printer.run(finished)), finish)
         });
-        Ok(Self { routes: queues, deliveries, printer })
+        let routes = queues.iter().map(|queue| (queue.route.clone(), queue.tally.clone())).collect();
+        Ok((Self { routes, deliveries, printer }, queues))
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
-    /// lines that were routed and not delivered.
-    async fn finish(self, stop: &mut Stop) -> u64 {
+    /// lines that were routed and not delivered. If stdout is unread, its lines are not among them.
+    ///
+    /// # Errors
+    /// Returns an error if printing fails.
+    async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
         let Self { routes, mut deliveries, printer } = self;
-        let tallies: Vec<_> =
-            routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
         let all = async {
             while deliveries.join_next().await.is_some() {}
-            if let Some((task, finish)) = printer {
-                drop(finish);
-                match task.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!("printing failed: {error}"),
-                    Err(error) => tracing::warn!("printing failed: {error}"),
+            match printer {
+                Some((task, finish)) => {
+                    drop(finish);
+                    printed(task.await)
                 }
+                None => Ok(()),
             }
         };
-        stop.unless_over(all).await;
+        let finished = stop.unless_over(all).await.unwrap_or(Ok(()));
         let mut undelivered = 0;
-        for (destination, tally) in tallies {
-            let lost = tally.in_flight();
+        for (route, tally) in routes {
+            let destination = route.to_string();
+            let lost = if is_unread && route.is_printed() { 0 } else { tally.in_flight() };
             if lost > 0 {
                 tracing::warn!(destination, "{}: {lost} lines were not delivered", stop.cause());
             }
             tracing::info!(destination, "{tally}");
             undelivered += lost;
         }
-        undelivered
+        finished.map(|()| undelivered)
     }
 }
 
-/// The stage of shutting down.
-pub(crate) struct Stop {
-    stage: watch::Receiver<Stage>,
-    from_within: Arc<Notify>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Stage {
-    Running,
-    /// A signal arrived.
-    Asked,
-    /// The grace period is over.
-    GraceOver,
-    /// A second signal arrived within the grace period.
-    AskedAgain,
-}
-
-impl Stop {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
-        let (sender, stage) = watch::channel(Stage::Running);
-        let from_within = Arc::new(Notify::new());
-        let asked_within = from_within.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = signals.next() => {}
-                () = asked_within.notified() => {}
-            }
-            tracing::info!("shutting down: delivering the lines that were read");
-            sender.send_replace(Stage::Asked);
-            sender.send_replace(match tokio::time::timeout(GRACE, signals.next()).await {
-                Ok(()) => Stage::AskedAgain,
-                Err(_) => Stage::GraceOver,
-            });
-        });
-        Ok(Self { stage, from_within })
-    }
-
-    /// Shuts down as a signal does.
-    fn ask(&self) {
-        self.from_within.notify_one();
-    }
-
-    /// Returns whether lines are no longer waited for.
-    fn is_over(&self) -> bool {
-        *self.stage.borrow() >= Stage::GraceOver
-    }
-
-    /// Returns the reason why lines are given up.
-    fn cause(&self) -> &'static str {
-        match *self.stage.borrow() {
-            Stage::Running | Stage::Asked => "the delivery ended early",
-            Stage::GraceOver => "the grace period is over",
-            Stage::AskedAgain => "a second signal arrived",
-        }
-    }
-
-    /// Waits for the first signal.
-    pub(crate) async fn asked(&mut self) {
-        self.reached(Stage::Asked).await;
-    }
-
-    /// Returns the result of `work`, or `None` if the first signal arrives first.
-    async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        self.unless(Stage::Asked, work).await
-    }
-
-    /// Returns the result of `work`, or `None` if the grace period is over or a second signal arrives
-    /// first.
-    async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        self.unless(Stage::GraceOver, work).await
-    }
-
-    async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            result = work => Some(result),
-            () = self.reached(stage) => None,
-        }
-    }
-
-    async fn reached(&mut self, stage: Stage) {
-        if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task ends only after the last stage, and the value stays.
-            pending::<()>().await;
-        }
+/// Returns the name, with a number if it is not the first of its kind.
+fn unique(name: String, names: &mut BTreeMap<String, u32>) -> String {
+    let count = names.entry(name.clone()).or_default();
+    *count += 1;
+    match *count {
+        1 => name,
+        count => format!("{name} #{count}"),
     }
 }
 
-/// The signals that end the router.
-struct Signals {
-    terminate: Signal,
-    hang_up: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

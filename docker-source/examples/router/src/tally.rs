@@ -77,7 +77,11 @@ impl fmt::Display for Figures {
                 write!(f, " + {count} {what}")?;
             }
         }
-        write!(f, " + {} in flight", self.in_flight())
+        write!(f, " + {} in flight", self.in_flight())?;
+        match self.client.possibly_lost {
+            0 => Ok(()),
+            lines => write!(f, "; {lines} of the delivered ones may be lost"),
+        }
     }
 }
 
@@ -100,18 +104,19 @@ mod tests {
     }
 
     #[test]
-    fn rare_reasons_are_shown_if_they_occurred() {
+    fn rare_reasons_and_possible_losses_are_shown_if_they_occurred() {
         let mut client = ClientStats::default();
-        client.acknowledged = 1;
+        client.acknowledged = 8;
+        client.possibly_lost = 7;
         client.dropped.queue_full = 1;
         client.dropped.rejected = 2;
         client.dropped.system = 3;
         client.not_queued.full = 4;
-        let figures = Figures { routed: 12, client, is_udp: false };
+        let figures = Figures { routed: 19, client, is_udp: false };
         assert_eq!(
             figures.to_string(),
-            "12 lines routed = 1 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
-             + 2 dropped as rejected + 3 dropped for another reason + 1 in flight"
+            "19 lines routed = 8 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
+             + 2 dropped as rejected + 3 dropped for another reason + 1 in flight; 7 of the delivered ones may be lost"
         );
     }
 }

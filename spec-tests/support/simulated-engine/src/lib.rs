@@ -246,6 +246,11 @@ impl SimulatedEngine {
         self.shared.change(|state| state.frozen_list = frozen.then(|| state.list()));
     }
 
+    /// Injects a fault into the next answer to `_ping`.
+    pub fn fail_ping(&self, fault: Fault) {
+        self.shared.change(|state| state.ping_faults.push_back(fault));
+    }
+
     /// Injects a fault into the next answer to `info`.
     pub fn fail_info(&self, fault: Fault) {
         self.shared.change(|state| state.info_faults.push_back(fault));
