@@ -85,6 +85,8 @@ pub(crate) struct Follower {
     pub(crate) partial: PartialMetadata,
     pub(crate) cursor: Arc<Mutex<Cursor>>,
     pub(crate) stats: Arc<ContainerStats>,
+    /// The earliest stamp of the lines to read.
+    pub(crate) since: Timestamp,
     /// Receives once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
@@ -97,8 +99,9 @@ impl Follower {
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.context.clock.start(),
-            drained: self.context.clock.start(),
+            floor: self.since,
+            drained: self.since,
+            is_selected: false,
             open: None,
             stuck: 0,
             has_warned: false,
@@ -134,6 +137,8 @@ struct Following {
     floor: Timestamp,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
+    /// Whether the container is selected for its present run.
+    is_selected: bool,
     /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
@@ -215,6 +220,11 @@ impl Following {
             }
         };
         self.take_name();
+        if !self.is_selected && !self.metadata.select() {
+            self.announce(false);
+            return Ok(Step::End(ExitReason::NotSelected));
+        }
+        self.is_selected = true;
         self.announce(opened.is_ok());
         match opened {
             Ok((content_type, body)) => {
@@ -247,6 +257,11 @@ impl Following {
                 let finished_at = inspect.state.finished_at();
                 if !self.metadata.update(inspect) {
                     return Step::End(ExitReason::NotSelected);
+                }
+                let is_started_again = self.commands.borrow().starts != self.seen.starts;
+                if is_running && is_started_again && self.metadata.is_renamed() {
+                    // The selection is made again, once the log of the run that it was made for is read.
+                    return Step::CatchUp(reader);
                 }
                 if is_running {
                     self.left = Some(reader);
@@ -359,7 +374,9 @@ impl Following {
         }
     }
 
+    /// Waits for the next run.
     async fn wait(&mut self, waiting: Waiting) -> Step {
+        self.is_selected = false;
         if self.sink.has_requested() {
             self.seen.sightings = self.commands.borrow().sightings;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BytesMut};
+use gelf_core::Timestamp;
 use serde::Deserialize;
 
 use super::types::ContainerId;
@@ -25,6 +26,8 @@ pub(crate) enum Action {
 pub(crate) struct Event {
     pub(crate) action: Action,
     pub(crate) id: ContainerId,
+    /// The Engine's time of the event, if it is valid.
+    pub(crate) time: Option<Timestamp>,
     /// The labels, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
 }
@@ -98,6 +101,9 @@ struct EventJson {
     kind: Option<String>,
     action: String,
     actor: ActorJson,
+    /// Nanoseconds since the Unix epoch.
+    #[serde(default, rename = "timeNano")]
+    time_nano: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +131,11 @@ fn parse(line: &[u8]) -> Result<Option<Event>, InvalidEvent> {
         _ => return Ok(None),
     };
     let id = ContainerId::parse(&event.actor.id).ok_or(InvalidEvent)?;
-    Ok(Some(Event { action, id, attributes: event.actor.attributes.unwrap_or_default() }))
+    let time = event.time_nano.and_then(|nanos| {
+        let within = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
+        Timestamp::from_unix(nanos.div_euclid(1_000_000_000), within)
+    });
+    Ok(Some(Event { action, id, time, attributes: event.actor.attributes.unwrap_or_default() }))
 }
 
 #[cfg(test)]
@@ -153,6 +163,7 @@ mod tests {
         }
         let first = reader.next().unwrap();
         assert_eq!((first.action, first.id.as_str()), (Action::Start, ID));
+        assert_eq!(first.time.unwrap().as_unix(), (1_795_387_458, 123_456_789));
         assert_eq!(first.attributes.get("name").map(String::as_str), Some("job"));
         assert_eq!(actions(&mut reader), [Action::Die, Action::Rename, Action::Destroy]);
         assert_eq!(reader.take_bad(), 0);
@@ -176,7 +187,8 @@ mod tests {
         reader.push(format!(r#"{{"Action":"die","Actor":{{"ID":"{ID}"}}}}"#).as_bytes());
         assert_eq!(reader.next(), None);
         reader.push(b"\n");
-        assert_eq!(reader.next().unwrap().attributes.len(), 0);
+        let event = reader.next().unwrap();
+        assert_eq!((event.attributes.len(), event.time), (0, None));
     }
 
     #[test]
