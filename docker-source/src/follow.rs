@@ -42,6 +42,8 @@ const ATTEMPTS_AT_DAMAGE: u32 = 3;
 pub(crate) struct FollowCommands {
     /// The number of times that the container was started.
     pub(crate) starts: u64,
+    /// The Engine's time of the last start, if an event reported it.
+    pub(crate) started_at: Option<Timestamp>,
     /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
     /// The number of requests to check whether the container ran meanwhile, because events may have been
@@ -102,6 +104,7 @@ impl Follower {
             floor: self.since,
             drained: self.since,
             is_selected: false,
+            is_catching_up: false,
             open: None,
             stuck: 0,
             has_warned: false,
@@ -139,6 +142,8 @@ struct Following {
     drained: Timestamp,
     /// Whether the container is selected for its present run.
     is_selected: bool,
+    /// Whether the log is read to the end of a run.
+    is_catching_up: bool,
     /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
@@ -159,8 +164,11 @@ enum Step {
     },
     /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
-    /// The container does not run: read its log until a read brings nothing new.
-    CatchUp(LogReader),
+    /// A run has ended: read its log until a read brings nothing new.
+    CatchUp {
+        reader: LogReader,
+        is_started_again: bool,
+    },
     /// Ask whether the container ran unnoticed.
     Check,
     Wait(Waiting),
@@ -190,7 +198,13 @@ impl Following {
             step = match step {
                 Step::Follow { tail } => self.follow(tail).await?,
                 Step::Decide(reader) => self.decide(reader).await,
-                Step::CatchUp(reader) => self.catch_up(reader).await?,
+                Step::CatchUp { reader, is_started_again } => match self.catch_up(reader).await? {
+                    Step::Wait(Waiting::Ended) if is_started_again => {
+                        self.is_selected = false;
+                        Step::Follow { tail: None }
+                    }
+                    next => next,
+                },
                 Step::Check => self.check().await,
                 Step::Wait(waiting) => {
                     self.announce(false);
@@ -202,6 +216,7 @@ impl Following {
     }
 
     async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
+        self.is_catching_up = false;
         self.seen = self.commands.borrow_and_update().clone();
         let query = self.query(true, tail);
         let context = self.context.clone();
@@ -258,22 +273,20 @@ impl Following {
                 if !self.metadata.update(inspect) {
                     return Step::End(ExitReason::NotSelected);
                 }
-                let is_started_again = self.commands.borrow().starts != self.seen.starts;
-                if is_running && is_started_again && self.metadata.is_renamed() {
-                    // The selection is made again, once the log of the run that it was made for is read.
-                    return Step::CatchUp(reader);
-                }
-                if is_running {
+                // After a renaming, the selection is made again for the next run, once the log of the last one
+                // is read.
+                let has_ended = finished_at.is_some_and(|end| end > self.drained);
+                if is_running && !(has_ended && self.metadata.is_renamed()) {
                     self.left = Some(reader);
                     self.pause().await;
                     return Step::Follow { tail: past_damage(self.stuck) };
                 }
                 self.drained = finished_at.unwrap_or(self.drained);
-                Step::CatchUp(reader)
+                Step::CatchUp { reader, is_started_again: is_running }
             }
             Err(error) if error.log_refusal() == LogRefusal::Gone => {
                 self.is_gone = true;
-                Step::CatchUp(reader)
+                Step::CatchUp { reader, is_started_again: false }
             }
             Err(_) => {
                 self.pause().await;
@@ -284,6 +297,7 @@ impl Following {
 
     async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
         let context = self.context.clone();
+        self.is_catching_up = true;
         for _ in 0..CATCH_UPS_IN_A_ROW {
             let permit = context.catch_ups.acquire().await;
             let query = self.query(false, past_damage(self.stuck));
@@ -328,6 +342,9 @@ impl Following {
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
+            if self.is_of_next_run(&line) {
+                continue;
+            }
             // If the container is started again, the terminal's next line follows this one without a
             // separator. If this line were requested again, both would be taken for one line that was read
             // before.
@@ -454,6 +471,9 @@ impl Following {
             match reader.decode(lines) {
                 Ok(Decoded::Piece) => {
                     for line in lines.drain(..) {
+                        if self.is_of_next_run(&line) {
+                            continue;
+                        }
                         self.take(line).await?;
                     }
                 }
@@ -494,6 +514,15 @@ impl Following {
 
     async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
         self.sink.take(self.metadata.container(), line).await
+    }
+
+    /// Returns whether the line is left for the next run, which is selected by another name than the one whose
+    /// log is being read to its end.
+    fn is_of_next_run(&self, line: &Line) -> bool {
+        self.is_catching_up && self.metadata.is_renamed() && {
+            let started_at = self.commands.borrow().started_at;
+            started_at.is_some_and(|start| start > self.drained && line.time >= start)
+        }
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {

@@ -161,7 +161,10 @@ impl Supervisor {
         match (action, self.entries.get_mut(&id)) {
             (Action::Start, Some(entry)) => {
                 entry.is_running = true;
-                entry.commands.send_modify(|commands| commands.starts += 1);
+                entry.commands.send_modify(|commands| {
+                    commands.starts += 1;
+                    commands.started_at = time;
+                });
             }
             (Action::Start, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes);

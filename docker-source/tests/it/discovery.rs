@@ -200,8 +200,9 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
     // The end of the run is read although the container is started again at once.
     web.line(Stream::Stdout, "last");
     web.die();
-    web.start();
     assert_eq!(texts(&mut source, 1).await, ["last"]);
+    web.start();
+    web.line(Stream::Stdout, "not selected");
     within(seen.wait_for(|name| name == "old")).await.unwrap();
     web.line(Stream::Stdout, "not selected");
     // Once the line of another container arrives, the follower of this one has ended.

@@ -76,8 +76,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
     let mut is_unread = false;
+    let mut unrouted = 0;
     let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, &mut stop) => pumped,
+        pumped = pump(&mut source, &mut outputs.routes, &mut stop, &mut unrouted) => pumped,
         failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
         reason = printer_ended(&mut printer) => {
             // The reader of stdout has ended, as `head` does, and wants no further lines.
@@ -96,9 +97,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let undelivered = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} repeated + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {unrouted} of no route + {} empty + {} repeated + {} too old \
+         + {} not routed at the end",
         total.read,
-        total.yielded,
+        total.yielded.saturating_sub(unrouted),
         total.skipped_empty,
         total.skipped_repeated,
         total.skipped_old,
@@ -137,11 +139,17 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
 }
 
 /// Passes each record to the routes that select its container. After a signal, returns once the records that
-/// were read by then are passed on.
+/// were read by then are passed on. Counts the records that no route selects in `unrouted`; there are none as
+/// long as the routes and the source make the same selection.
 ///
 /// # Errors
 /// Returns an error if the source ends before a signal.
-async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -> Result<(), Failure> {
+async fn pump(
+    source: &mut Source,
+    routes: &mut [RouteQueue],
+    stop: &mut Stop,
+    unrouted: &mut u64,
+) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
         let record = tokio::select! {
@@ -161,12 +169,15 @@ async fn pump(source: &mut Source, routes: &mut [RouteQueue], stop: &mut Stop) -
         };
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
+        let mut is_routed = false;
         for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
+            is_routed = true;
             route.tally.routed();
             if stop.unless_over(route.delivery.send(&record)).await.is_none() {
                 return Ok(());
             }
         }
+        *unrouted += u64::from(!is_routed);
     }
 }
 

@@ -12,4 +12,5 @@ mod common;
 mod every_line;
 mod image;
 mod real_containers;
+mod routing;
 mod when_things_are_down;
