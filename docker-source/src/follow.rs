@@ -42,8 +42,8 @@ const ATTEMPTS_AT_DAMAGE: u32 = 3;
 pub(crate) struct FollowCommands {
     /// The number of times that the container was started.
     pub(crate) starts: u64,
-    /// The Engine's time of the last start, if an event reported it.
-    pub(crate) started_at: Option<Timestamp>,
+    /// The Engine's time of the last event of an end. The log of the run has no later line.
+    pub(crate) ended_at: Option<Timestamp>,
     /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
     /// The number of requests to check whether the container ran meanwhile, because events may have been
@@ -520,8 +520,8 @@ impl Following {
     /// log is being read to its end.
     fn is_of_next_run(&self, line: &Line) -> bool {
         self.is_catching_up && self.metadata.is_renamed() && {
-            let started_at = self.commands.borrow().started_at;
-            started_at.is_some_and(|start| start > self.drained && line.time >= start)
+            let ended_at = self.commands.borrow().ended_at;
+            ended_at.is_some_and(|end| end >= self.drained && line.time > end)
         }
     }
 

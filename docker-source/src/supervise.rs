@@ -161,10 +161,7 @@ impl Supervisor {
         match (action, self.entries.get_mut(&id)) {
             (Action::Start, Some(entry)) => {
                 entry.is_running = true;
-                entry.commands.send_modify(|commands| {
-                    commands.starts += 1;
-                    commands.started_at = time;
-                });
+                entry.commands.send_modify(|commands| commands.starts += 1);
             }
             (Action::Start, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes);
@@ -172,9 +169,11 @@ impl Supervisor {
             }
             (Action::Die, Some(entry)) => {
                 // A follower that reads the log sees its end. If the start was missed, no follower reads it.
-                if !std::mem::take(&mut entry.is_running) {
-                    entry.commands.send_modify(|commands| commands.starts += 1);
-                }
+                let was_missed = !std::mem::take(&mut entry.is_running);
+                entry.commands.send_modify(|commands| {
+                    commands.starts += u64::from(was_missed);
+                    commands.ended_at = time;
+                });
             }
             (Action::Die, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes);
