@@ -37,6 +37,7 @@ async fn a_message_that_the_kernel_has_taken_is_sent() {
         let received = within("a message", receiver.recv()).await.unwrap().unwrap();
         let decoded = Decoder::strict().decode(&received.payload).unwrap().message.into_owned();
         assert_eq!(decoded.short_message(), number.to_string());
+        assert_eq!(Some(received.from), client.observer().local_addr());
         assert_eq!(next(&mut receipts).await, (number, Outcome::Sent));
     }
     let stats = client.stats();
