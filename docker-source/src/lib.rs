@@ -17,6 +17,7 @@ pub mod gelf;
 mod log;
 mod metadata;
 mod name_pattern;
+mod one_line;
 mod outage;
 mod own_container;
 mod record;

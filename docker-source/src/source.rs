@@ -15,6 +15,7 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
+use crate::one_line::one_line;
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
 use crate::record::{QueuedRecord, Record, RecordQueue};
@@ -221,7 +222,8 @@ impl fmt::Debug for SourceBuilder {
 /// reports an invalid time.
 fn engine_time(text: &str) -> Timestamp {
     Timestamp::from_rfc3339(text).unwrap_or_else(|error| {
-        tracing::warn!("the Engine reports the time {text:?} ({error}); using the clock of this machine");
+        let text = one_line(text.as_bytes());
+        tracing::warn!("the Engine reports the time \"{text}\" ({error}); using the clock of this machine");
         SystemTime::now().into()
     })
 }

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::engine::{Action, ContainerId, ContainerSummary, EngineError, Event, EventReader};
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
+use crate::one_line::one_line;
 use crate::outage::Outage;
 
 /// The time that the first followers have to open their logs. After it, the source logs that it is ready
@@ -246,8 +247,12 @@ impl Supervisor {
         }
         if !std::mem::replace(&mut self.has_listed, true) {
             let client = &self.context.client;
-            let engine =
-                format!("{} ({}, API {})", self.context.engine_host, client.address(), client.version());
+            let engine = format!(
+                "{} ({}, API {})",
+                one_line(self.context.engine_host.as_bytes()),
+                client.address(),
+                client.version()
+            );
             task::spawn(log_ready(engine, decisions));
         }
     }
