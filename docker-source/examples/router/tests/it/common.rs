@@ -38,17 +38,17 @@ impl Router {
         Self { child, stdout, stderr, logged: Vec::new() }
     }
 
-    /// Waits until a line on stderr contains the word.
+    /// Waits until a line on stderr contains the word, and returns the line.
     #[track_caller]
-    pub(crate) fn wait_for(&mut self, word: &str) {
+    pub(crate) fn wait_for(&mut self, word: &str) -> String {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stderr.recv_timeout(left) {
                 Ok(line) => {
-                    self.logged.push(line);
-                    if self.logged.last().is_some_and(|line| line.contains(word)) {
-                        return;
+                    self.logged.push(line.clone());
+                    if line.contains(word) {
+                        return line;
                     }
                 }
                 Err(error) => panic!("the router never logged {word:?} ({error}): {:#?}", self.logged),

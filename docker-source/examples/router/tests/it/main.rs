@@ -11,6 +11,7 @@ mod bad_input;
 mod common;
 mod every_line;
 mod image;
+mod printing;
 mod real_containers;
 mod routing;
 mod when_things_are_down;
