@@ -7,7 +7,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gelf_benches::{Corpus, interleaved_chunks};
 use gelf_core::DatagramSize;
-use gelf_core::wire::{ChunkHeader, Chunker, Progress, Reassembler};
+use gelf_core::wire::{ChunkHeader, Chunker, Reassembler};
 
 fn datagrams(criterion: &mut Criterion) {
     let payloads: Vec<_> =
@@ -36,7 +36,7 @@ fn datagrams(criterion: &mut Criterion) {
         bencher.iter(|| {
             for (_, wire) in &chunks {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();
-                if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(now, 7, header, payload) {
+                if let Ok(Some(message)) = reassembler.handle_chunk(now, 7, header, payload) {
                     black_box(message);
                 }
             }

@@ -34,6 +34,10 @@ impl Container {
         &self.id
     }
 
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        self.id.clone()
+    }
+
     /// Returns the first 12 digits of the id, as `docker ps` shows it.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)

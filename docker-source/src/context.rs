@@ -8,6 +8,7 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::engine::EngineClient;
 use crate::own_container::OwnContainer;
+use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
@@ -21,6 +22,10 @@ pub(crate) struct Context {
     pub(crate) engine_host: Arc<str>,
     /// The Engine's clock since the source first connected. Lines with a stamp before its start are not read.
     pub(crate) clock: EngineClock,
+    /// The positions from which logs are read, and the time from which those without one are.
+    pub(crate) start: Positions,
+    /// Whether logs are read from a time before the source connected, so that containers may have ended since.
+    pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,

@@ -30,13 +30,16 @@
 //! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
 //!   distinct; those of the `journald` driver have only microseconds.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 
+use crate::clock::later;
 use crate::log::{Line, LogStream};
+use crate::position::{LinePosition, LogPosition};
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
 /// order by up to 29 ms.
@@ -82,6 +85,17 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
+    /// Creates a cursor that goes on behind the settled lines of another one.
+    pub(crate) fn resumed(at: &LogPosition) -> Self {
+        Self {
+            stdout: StreamCursor::resumed(at.stdout),
+            stderr: StreamCursor::resumed(at.stderr),
+            newest: Some(later(at.since, MARGIN)),
+            since: None,
+            open: None,
+        }
+    }
+
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
     /// The request starts one second before the newest line of both streams, or before the open line if there
@@ -120,8 +134,16 @@ impl Cursor {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
         };
+        if stream.is_settled(line) {
+            stream.remember(line);
+            return Novelty::Repeated;
+        }
         let novelty = stream.novelty(line, self.since);
-        if novelty == Novelty::New && stream.remember(line) {
+        if novelty != Novelty::New {
+            return novelty;
+        }
+        stream.count(line.time);
+        if stream.remember(line) {
             // No earlier request has read this far. Every line that was open then has been read again, and
             // the joiner of this request holds the lines that are still open.
             self.open = None;
@@ -131,12 +153,29 @@ impl Cursor {
         }
         novelty
     }
+
+    /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns
+    /// all lines behind it. `oldest_open` is the stamp of the oldest line that is open in this request.
+    pub(crate) fn place(&self, line: &Line, oldest_open: Option<Timestamp>) -> (LinePosition, Timestamp) {
+        let stream = match line.stream {
+            LogStream::Stdout => &self.stdout,
+            LogStream::Stderr => &self.stderr,
+        };
+        let newest = self.newest.unwrap_or(line.time).saturating_sub(MARGIN);
+        let since = oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min);
+        (LinePosition { time: line.time, earlier: stream.earlier }, since)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct StreamCursor {
     /// The newest accepted stamp.
     last: Option<Timestamp>,
+    /// The stamp of the last new line, and the number of new lines directly before it with the same stamp.
+    latest: Option<Timestamp>,
+    earlier: u32,
+    /// The last line that an earlier source has settled, until it is found. All lines before it are settled.
+    settled: Option<LinePosition>,
     replaying: bool,
     /// Accepted lines, ordered by their stamps.
     remembered: VecDeque<Identity>,
@@ -162,6 +201,32 @@ impl Identity {
 }
 
 impl StreamCursor {
+    fn resumed(settled: Option<LinePosition>) -> Self {
+        let time = settled.map(|line| line.time);
+        let earlier = settled.map_or(0, |line| line.earlier);
+        Self { last: time, latest: time, earlier, settled, ..Self::default() }
+    }
+
+    /// Returns whether the line is one of those up to the last settled one.
+    fn is_settled(&mut self, line: &Line) -> bool {
+        let Some(settled) = &mut self.settled else { return false };
+        match line.time.cmp(&settled.time) {
+            Ordering::Less => true,
+            Ordering::Equal => {
+                match settled.earlier.checked_sub(1) {
+                    Some(earlier) => settled.earlier = earlier,
+                    None => self.settled = None,
+                }
+                true
+            }
+            // The settled line is no longer in the log.
+            Ordering::Greater => {
+                self.settled = None;
+                false
+            }
+        }
+    }
+
     fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
             return Novelty::New;
@@ -180,6 +245,12 @@ impl StreamCursor {
             true => Novelty::New,
             false => Novelty::Repeated,
         }
+    }
+
+    /// Counts the new lines with the same stamp.
+    fn count(&mut self, time: Timestamp) {
+        let is_same = self.latest.replace(time) == Some(time);
+        self.earlier = if is_same { self.earlier.saturating_add(1) } else { 0 };
     }
 
     /// Returns whether the line is the newest of the stream.
@@ -219,6 +290,8 @@ impl StreamCursor {
 mod tests {
     use super::*;
     use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
+    use crate::position::{Position, Positions};
+    use crate::progress::Progress;
     use bytes::{Bytes, BytesMut};
     use proptest::prelude::*;
 
@@ -553,35 +626,57 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_line_is_read_once_and_in_order_wherever_requests_break(
+        fn each_line_is_read_once_and_in_order_wherever_requests_break_and_sources_restart(
             lines in lines(),
             since in prop_oneof![Just(Since::EachRecord), Just(Since::UpToFirst)],
             repeat in prop::option::of((2usize..8, 1usize..6)),
-            breaks in prop::collection::vec((0.0f64..1.0, 1usize..20_000), 0..8),
+            breaks in prop::collection::vec(
+                (0.0f64..1.0, 1usize..20_000, prop::option::of(0.0f64..1.0)), 0..8),
         ) {
             let (records, written) = write(&lines);
             let log = Log { records, since, repeat };
             let mut cursor = Cursor::default();
             let mut oldest_open = None;
-            let mut read: [Vec<(i64, usize)>; 2] = Default::default();
-            for (share, step) in breaks.into_iter().chain([(1.0, 777)]) {
+            let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
+            for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
                 let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);
                     while let Some(piece) = decoder.decode(&mut input).unwrap() {
-                        joiner.push(piece, &mut |line| {
+                        let mut completed = Vec::new();
+                        joiner.push(piece, &mut |line| completed.push(line));
+                        for line in completed {
                             if cursor.accept(&line, || at(i64::MAX)) == New {
+                                let (place, since) = cursor.place(&line, joiner.oldest_open());
+                                let position =
+                                    Position { container: "a".into(), stream: line.stream, line: place, since };
                                 let (seconds, nanos) = line.time.as_unix();
-                                read[line.stream as usize].push((seconds * SECOND + i64::from(nanos), line.length));
+                                let stamped = (seconds * SECOND + i64::from(nanos), line.length);
+                                read.push((line.stream, stamped, position));
                             }
-                        });
+                        }
                     }
                 }
                 oldest_open = joiner.oldest_open();
+                // Another source goes on behind the lines that are settled, in the order of reading.
+                if let Some(settled) = settled {
+                    read.truncate((read.len() as f64 * settled) as usize);
+                    let mut progress = Progress::new(Positions::from_time(at(0)));
+                    for (_, _, position) in &read {
+                        let ticket = progress.read(position.clone());
+                        progress.settle(ticket);
+                    }
+                    let positions = progress.positions();
+                    cursor = positions.containers.get("a").map(Cursor::resumed).unwrap_or_default();
+                    oldest_open = None;
+                }
             }
-            prop_assert_eq!(read, written);
+            for stream in [Stdout, Stderr] {
+                let lines: Vec<_> = read.iter().filter(|line| line.0 == stream).map(|line| line.1).collect();
+                prop_assert_eq!(&lines, &written[stream as usize]);
+            }
         }
     }
 }

@@ -13,6 +13,15 @@ use crate::log::Line;
 use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
 
+/// The state of reading when a line is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadingState {
+    /// The earliest `since` of further requests.
+    pub(crate) floor: Timestamp,
+    /// The stamp of the oldest line that is open in this request.
+    pub(crate) oldest_open: Option<Timestamp>,
+}
+
 /// Receives the lines of one container from all requests for its log.
 #[derive(Debug)]
 pub(crate) struct DedupSink {
@@ -65,13 +74,19 @@ impl DedupSink {
     ///
     /// # Cancel safety
     /// Cancel safe: the line is accepted if and only if it is in the queue.
-    pub(crate) async fn take(&mut self, container: &Arc<Container>, line: Line) -> Result<(), QueueClosed> {
+    pub(crate) async fn take(
+        &mut self,
+        container: &Arc<Container>,
+        line: Line,
+        reading: ReadingState,
+    ) -> Result<(), QueueClosed> {
         let slot = match is_blank(&line) {
             true => None,
             false => Some(self.queue.reserve(line.bytes.len()).await?),
         };
         let clock = self.clock;
-        match lock(&self.cursor).accept(&line, || clock.now()) {
+        let mut cursor = lock(&self.cursor);
+        match cursor.accept(&line, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
@@ -87,7 +102,11 @@ impl DedupSink {
             Novelty::New => {
                 self.new_lines += 1;
                 match slot {
-                    Some(slot) => slot.put(container.clone(), line, &self.stats),
+                    Some(slot) => {
+                        let (place, since) = cursor.place(&line, reading.oldest_open);
+                        let since = since.max(reading.floor);
+                        slot.put(container.clone(), line, (place, since), &self.stats);
+                    }
                     None => self.stats.skipped_empty(),
                 }
             }

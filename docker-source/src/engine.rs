@@ -25,4 +25,4 @@ pub use error::EngineError;
 pub(crate) use error::LogRefusal;
 pub(crate) use events::{Action, Event, EventReader};
 pub(crate) use types::{ContainerId, ContainerSummary, Inspect};
-pub use version::{ApiVersion, InvalidApiVersion};
+pub(crate) use version::ApiVersion;

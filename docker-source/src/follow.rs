@@ -20,7 +20,7 @@ use crate::clock::later;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
-use crate::dedup::DedupSink;
+use crate::dedup::{DedupSink, ReadingState};
 use crate::engine::{Body, ContainerId, EngineError, LogRefusal, LogsQuery};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
 use crate::metadata::ContainerMetadata;
@@ -351,7 +351,7 @@ impl Following {
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
-            self.take(line).await?;
+            self.take(line, None).await?;
         }
         Ok(())
     }
@@ -470,11 +470,12 @@ impl Following {
         loop {
             match reader.decode(lines) {
                 Ok(Decoded::Piece) => {
+                    let oldest_open = reader.oldest_open();
                     for line in lines.drain(..) {
                         if self.is_of_next_run(&line) {
                             continue;
                         }
-                        self.take(line).await?;
+                        self.take(line, oldest_open).await?;
                     }
                 }
                 Ok(Decoded::NeedsMore) => return Ok(Ok(())),
@@ -512,8 +513,9 @@ impl Following {
         }
     }
 
-    async fn take(&mut self, line: Line) -> Result<(), QueueClosed> {
-        self.sink.take(self.metadata.container(), line).await
+    async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
+        let reading = ReadingState { floor: self.floor, oldest_open };
+        self.sink.take(self.metadata.container(), line, reading).await
     }
 
     /// Returns whether the line is left for the next run, which is selected by another name than the one whose

@@ -3,8 +3,8 @@
 //! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records, and encodes the
 //! fields that all messages of a container share only once.
 //!
-//! By default the fields have the names of Docker's own `gelf` log driver, so that readers of its messages
-//! read these, too. [`Compat`] has further shapes.
+//! By default the fields have the names of Docker's own `gelf` log driver, so that programs which read its
+//! messages also read these. [`Compat`] has further shapes.
 //!
 //! | member | value |
 //! |---|---|
@@ -18,7 +18,7 @@
 //! | `_command` | entry point and arguments |
 //! | `_created` | the container's time of creation, RFC 3339 |
 //! | `_tag` | the first 12 digits of the id, the driver's default |
-//! | `_source_stream` | `stdout` or `stderr`; the driver does not have it |
+//! | `_source_stream` | `stdout` or `stderr`; Docker's driver has no such field |
 //!
 //! Every shape also has these fields:
 //!
@@ -30,9 +30,10 @@
 //! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
 //! | `_partial` | `true`, if the container ended within the line |
 //!
-//! A label cannot replace one of the other fields, or a member of Logstash's event, whose fields have no
-//! underscores: `gelf_type` becomes `_label_type`. Characters that GELF does not allow become `_`, and the
-//! later of two labels with the same name, in alphabetical order, gets the suffix `_2`.
+//! A label cannot replace one of the other fields. Nor can it replace a member of Logstash's event: Logstash
+//! strips the underscore, so the label `gelf_type` becomes the field `_label_type`. Characters that GELF does
+//! not allow become `_`. If two labels give the same name, the second in alphabetical order gets the suffix
+//! `_2`.
 
 mod compat;
 mod ecs;
@@ -175,8 +176,8 @@ impl std::error::Error for InvalidField {}
 
 /// Converts records to messages, with one [`GelfFormat`].
 ///
-/// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. They
-/// are freed some time after the last record and the source have dropped the container.
+/// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. It
+/// frees them some time after the source and all records have dropped their container.
 ///
 /// # Examples
 ///
@@ -197,8 +198,8 @@ impl std::error::Error for InvalidField {}
 #[derive(Debug)]
 pub struct GelfFormatter {
     format: GelfFormat,
-    /// The key is the container's address in memory, which is unique as long as the `Weak` exists. A renamed
-    /// container has another address.
+    /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
+    /// exists. A renamed container has another address.
     containers: HashMap<usize, Formatted>,
     /// The number of containers at which dropped ones are removed.
     prune_at: usize,

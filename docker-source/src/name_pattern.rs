@@ -86,8 +86,8 @@ impl NamePattern {
         rest.is_empty()
     }
 
-    /// Returns a character that a matching name needs to have and that no name in Docker has, if there is one.
-    /// Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
+    /// Returns a character that a matching name needs to have and that no name in Docker has, if there is
+    /// one. Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
     ///
     /// ```
     /// use docker_source::NamePattern;

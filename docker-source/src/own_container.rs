@@ -44,6 +44,11 @@ impl OwnContainer {
         }
     }
 
+    /// Returns whether this process runs in a container.
+    pub(crate) fn is_known(&self) -> bool {
+        self.of_files.is_some()
+    }
+
     /// Returns whether this process runs in the container. `inspect` is absent if the inspection failed.
     pub(crate) fn is(&self, id: &ContainerId, inspect: Option<&Inspect>) -> bool {
         let layer = inspect.and_then(|inspect| Layer::of(&inspect.graph_driver.data.upper_dir));

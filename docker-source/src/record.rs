@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::container::Container;
 use crate::log::{Line, LogStream};
+use crate::position::{LinePosition, Position};
 use crate::stats::ContainerStats;
 
 /// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
@@ -40,6 +41,8 @@ const RECORD_OVERHEAD: usize = 128;
 pub struct Record {
     container: Arc<Container>,
     line: Line,
+    place: LinePosition,
+    since: Timestamp,
     /// The record's part of the budget.
     _budget: OwnedSemaphorePermit,
 }
@@ -48,7 +51,9 @@ impl Record {
     #[cfg(test)]
     pub(crate) fn for_test(container: Arc<Container>, line: Line) -> Self {
         let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Self { container, line, _budget: budget }
+        let place = LinePosition { time: line.time, earlier: 0 };
+        let since = line.time;
+        Self { container, line, place, since, _budget: budget }
     }
 
     /// Returns the container that wrote the line, with its metadata at that time.
@@ -71,6 +76,12 @@ impl Record {
     /// Returns the line without its newline. It may hold any bytes: Docker does not require UTF-8.
     pub fn bytes(&self) -> &[u8] {
         &self.line.bytes
+    }
+
+    /// Returns the place of the line in the log, behind which another source can resume.
+    pub fn position(&self) -> Position {
+        let container = self.container.shared_id();
+        Position { container, stream: self.line.stream, line: self.place, since: self.since }
     }
 
     /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was longer
@@ -139,9 +150,15 @@ pub(crate) struct QueueSlot<'a> {
 }
 
 impl QueueSlot<'_> {
-    pub(crate) fn put(self, container: Arc<Container>, line: Line, stats: &Arc<ContainerStats>) {
+    pub(crate) fn put(
+        self,
+        container: Arc<Container>,
+        line: Line,
+        (place, since): (LinePosition, Timestamp),
+        stats: &Arc<ContainerStats>,
+    ) {
         stats.queued(line.length > line.bytes.len());
-        let record = Record { container, line, _budget: self.budget };
+        let record = Record { container, line, place, since, _budget: self.budget };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 }

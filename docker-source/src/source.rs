@@ -18,7 +18,9 @@ use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
 use crate::one_line::one_line;
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
+use crate::position::Positions;
 use crate::record::{QueuedRecord, Record, RecordQueue};
+use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
@@ -55,6 +57,7 @@ pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
+    start: Positions,
     supervisor: AbortHandle,
 }
 
@@ -64,6 +67,7 @@ impl Source {
         SourceBuilder {
             address: None,
             select: Box::new(|_| true),
+            start: Start::default(),
             timing: Timing::default(),
             mountinfo: MOUNTINFO.into(),
         }
@@ -81,6 +85,12 @@ impl Source {
     /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
     pub fn stop(&mut self) {
         self.supervisor.abort();
+    }
+
+    /// Returns the positions from which the source reads: those that it was given, or the time of the Engine's
+    /// clock at which it connected.
+    pub fn start(&self) -> &Positions {
+        &self.start
     }
 
     /// Returns the host name of the Engine.
@@ -123,6 +133,7 @@ impl Drop for Source {
 pub struct SourceBuilder {
     address: Option<EngineAddress>,
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
+    start: Start,
     timing: Timing,
     mountinfo: PathBuf,
 }
@@ -148,6 +159,12 @@ impl SourceBuilder {
         self
     }
 
+    /// Sets the place in the logs at which reading starts. The default is [`Start::Now`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -156,8 +173,8 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits without a limit for an Engine that does not answer. If a container already runs, only lines that
-    /// are written from now on are read.
+    /// Waits without a limit for an Engine that does not answer. Of a container that already runs, lines
+    /// are read from the [start](Self::start) on.
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
@@ -177,27 +194,35 @@ impl SourceBuilder {
         );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         let mut outage = Outage::default();
-        let info = loop {
+        let own_container = own_container(&self.mountinfo);
+        let (info, clock, start) = loop {
             let request = async {
                 client.negotiate().await?;
-                client.info().await
+                let info = client.info().await?;
+                let clock = EngineClock::starting_at(engine_time(&info.system_time));
+                let start = self.start.resolve(&client, clock, &own_container).await?;
+                Ok::<_, EngineError>((info, clock, start))
             };
             match request.await {
-                Ok(info) => break info,
+                Ok(connected) => break connected,
                 Err(error) if error.is_permanent() => return Err(error),
                 Err(error) => outage.failed(&error),
             }
             sleep(backoff.next()).await;
         };
         outage.over();
+        let ResolvedStart { positions: start, is_earlier, reason } = start;
+        tracing::info!("reading the logs from {reason} on");
         let engine_host: Arc<str> = info.name.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
         let supervisor = Supervisor::new(Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            clock: EngineClock::starting_at(engine_time(&info.system_time)),
-            own_container: own_container(&self.mountinfo),
+            clock,
+            start: start.clone(),
+            resumes: is_earlier,
+            own_container,
             select: self.select,
             timing,
             queue,
@@ -205,7 +230,7 @@ impl SourceBuilder {
             catch_ups: Semaphore::new(CATCH_UPS),
         }));
         let supervisor = task::spawn(supervisor.run()).abort_handle();
-        Ok(Source { records, stats, engine_host, supervisor })
+        Ok(Source { records, stats, engine_host, start, supervisor })
     }
 }
 
@@ -254,15 +279,7 @@ mod tests {
         let own = engine.create(ContainerOptions::named("agent"));
         own.start();
         let other = engine.create(ContainerOptions::named("web"));
-        let mountinfo = engine.socket().with_file_name("mountinfo");
-        let mount = format!(
-            "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
-            own.id()
-        );
-        fs::write(&mountinfo, mount).unwrap();
-        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
-        builder.mountinfo = mountinfo;
-        let mut source = builder.connect().await.unwrap();
+        let mut source = builder_in(&engine, &own).connect().await.unwrap();
         engine.wait_for(1, "/containers/json").await;
         own.line(Stream::Stdout, "own");
         own.die();
@@ -272,5 +289,55 @@ mod tests {
         assert_eq!(source.next().await.unwrap().bytes(), b"other");
         // A log is opened while its container is inspected, and closed again if that is this process's own.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
+    }
+
+    /// Returns a builder of a source that runs in the container.
+    fn builder_in(engine: &SimulatedEngine, own: &simulated_engine::Container) -> SourceBuilder {
+        let mountinfo = engine.socket().with_file_name("mountinfo");
+        let mount = format!(
+            "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
+            own.id()
+        );
+        fs::write(&mountinfo, mount).unwrap();
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        builder.mountinfo = mountinfo;
+        builder
+    }
+
+    #[tokio::test]
+    async fn a_source_can_start_at_the_end_of_its_predecessor() {
+        let engine = SimulatedEngine::start().await;
+        let create = |name| engine.create(ContainerOptions::named(name).label("agent", ""));
+        let web = engine.create(ContainerOptions::named("web"));
+        let (own, old) = (create("own"), create("old"));
+        let after = Start::AfterPredecessor { label: "agent".into() };
+        let first = async || {
+            let builder = builder_in(&engine, &own).select(|container| container.name() == "web");
+            let mut source = builder.start(after.clone()).connect().await.unwrap();
+            String::from_utf8_lossy(source.next().await.unwrap().bytes()).into_owned()
+        };
+        web.start();
+        old.start();
+        web.line(Stream::Stdout, "while the old agent runs");
+        let second = 1_000_000_000;
+        engine.set_clock(web.line(Stream::Stdout, "2 s before its end") + 2 * second);
+        old.die();
+        engine.set_clock(web.line(Stream::Stdout, "after its end") + 10 * second);
+        own.start();
+        assert_eq!(first().await, "after its end");
+
+        engine.set_clock(web.line(Stream::Stdout, "before the end of its own run") + 2 * second);
+        own.die();
+        web.line(Stream::Stdout, "after the end of its own run");
+        own.start();
+        assert_eq!(first().await, "after the end of its own run");
+
+        old.start();
+        engine.set_clock(web.line(Stream::Stdout, "while another agent runs") + 1);
+        let next = async {
+            engine.wait_for(3, "/logs").await;
+            web.line(Stream::Stdout, "new");
+        };
+        assert_eq!(tokio::join!(first(), next).0, "new");
     }
 }

@@ -3,7 +3,7 @@
 //! The counters of a container change together, under a lock for each container that is never held for long.
 //! Independent atomics would be as fast, but their sum would not hold between two changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,17 +60,6 @@ impl AddAssign for LineCounts {
     }
 }
 
-/// The counters of one container.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-#[non_exhaustive]
-pub struct ContainerCounts {
-    /// The container's id.
-    pub id: String,
-    /// The counters.
-    pub counts: LineCounts,
-}
-
 /// The values of all counters at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -78,8 +67,8 @@ pub struct ContainerCounts {
 pub struct StatsSnapshot {
     /// The sum over all containers, including removed ones.
     pub total: LineCounts,
-    /// The containers whose log was requested and that still exist or have lines in flight, ordered by id.
-    pub containers: Vec<ContainerCounts>,
+    /// The containers whose log was requested and that still exist or have lines in flight, by id.
+    pub containers: BTreeMap<String, LineCounts>,
     /// Requests of all kinds that were sent to the Engine.
     pub engine_requests: u64,
     /// The number of times that the event stream was opened: once at first, and once after each loss.
@@ -158,17 +147,14 @@ impl Stats {
         all.fold();
         let mut total = all.left;
         let leaving = all.leaving.iter().map(|(id, stats)| (id, stats));
-        let mut containers: Vec<_> = all
-            .known
-            .iter()
-            .chain(leaving)
-            .map(|(id, stats)| ContainerCounts { id: id.to_string(), counts: stats.counts() })
-            .filter(|container| container.counts != LineCounts::default())
-            .collect();
+        let mut containers = BTreeMap::<String, LineCounts>::new();
+        for (id, stats) in all.known.iter().chain(leaving) {
+            *containers.entry(id.to_string()).or_default() += stats.counts();
+        }
         drop(all);
-        containers.sort_by(|a, b| a.id.cmp(&b.id));
-        for container in &containers {
-            total += container.counts;
+        containers.retain(|_, counts| *counts != LineCounts::default());
+        for counts in containers.values() {
+            total += *counts;
         }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StatsSnapshot {
@@ -181,6 +167,13 @@ impl Stats {
             lists: load(&self.lists),
             follower_restarts: load(&self.follower_restarts),
         }
+    }
+
+    /// Returns false if the Engine no longer has the container with this id. Until the first list of
+    /// containers is read, returns true.
+    pub fn knows(&self, id: &str) -> bool {
+        self.lists.load(Ordering::Acquire) == 0
+            || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
     }
 
     /// Returns the counters of a container, and creates them if there are none.
@@ -207,7 +200,7 @@ impl Stats {
 
     pub(crate) fn listed(&self, bad: u64) {
         self.list_bad.fetch_add(bad, Ordering::Relaxed);
-        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.lists.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn follower_restarted(&self) {
@@ -330,7 +323,7 @@ mod tests {
         assert_eq!(stats.snapshot().total.in_flight, 1);
         container.yielded();
         let after = stats.snapshot();
-        assert_eq!(after.containers, []);
+        assert!(after.containers.is_empty());
         assert_eq!((after.total.read, after.total.yielded, after.total.in_flight), (1, 1, 0));
         assert_eq!(lock(&stats.containers).leaving.len(), 0);
     }

@@ -136,8 +136,8 @@ impl Supervisor {
                 listed = finished(&mut listing) => {
                     listing = None;
                     let Listed { containers, bad, events_before } = listed?;
-                    context.stats.listed(bad);
                     self.reconcile(containers, events_before, is_first_list);
+                    context.stats.listed(bad);
                     is_first_list = false;
                     outage.over();
                 }
@@ -208,7 +208,7 @@ impl Supervisor {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
-                let reason = match (self.has_listed, is_running) {
+                let reason = match (self.has_listed || self.context.resumes, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
                     (false, false) => StartReason::Stopped,
@@ -269,11 +269,11 @@ impl Supervisor {
         let entry = Entry {
             commands: watch::Sender::new(FollowCommands::default()),
             partial,
-            cursor: Arc::default(),
+            cursor: self.cursor(&id),
             is_running,
             is_excluded: false,
             is_renamed: false,
-            since: self.context.clock.start(),
+            since: self.context.start.time(),
             named_at: self.events,
             missing: 0,
             restarts: Backoff::new(timing.resume_min, timing.resume_max),
@@ -292,6 +292,12 @@ impl Supervisor {
         // A time in the future would hide the lines until then.
         entry.since = renamed_at.map_or(now, |time| time.min(now)).max(entry.since);
         self.start_follower(id.clone(), entry, StartReason::Started, None, Duration::ZERO);
+    }
+
+    /// Returns the cursor of a container's log, behind the lines that were settled before.
+    fn cursor(&self, id: &ContainerId) -> Arc<Mutex<Cursor>> {
+        let settled = self.context.start.containers.get(id.as_str());
+        Arc::new(Mutex::new(settled.map(Cursor::resumed).unwrap_or_default()))
     }
 
     fn start_follower(
@@ -409,6 +415,7 @@ mod tests {
     use crate::clock::{EngineClock, later};
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
+    use crate::position::Positions;
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
@@ -427,6 +434,8 @@ mod tests {
             client: client.clone(),
             engine_host: "host".into(),
             clock: EngineClock::starting_at(Timestamp::UNIX_EPOCH),
+            start: Positions::from_time(Timestamp::UNIX_EPOCH),
+            resumes: false,
             own_container: OwnContainer::default(),
             select: Box::new(|_| true),
             timing,
@@ -492,7 +501,7 @@ mod tests {
         supervisor.apply(event(Action::Rename, "db"));
         assert_eq!(supervisor.tasks.len(), 0);
         let since = |supervisor: &Supervisor| supervisor.entries[&ContainerId::parse(ID).unwrap()].since;
-        assert_eq!(since(&supervisor), supervisor.context.clock.start());
+        assert_eq!(since(&supervisor), supervisor.context.start.time());
         let time = supervisor.context.clock.now();
         supervisor.apply(Event { time: Some(time), ..event(Action::Rename, "web") });
         assert_eq!((supervisor.tasks.len(), since(&supervisor)), (1, time));

@@ -25,8 +25,8 @@ use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
 
-/// The maximum nesting of arrays and objects, including the message: 128. A field keeps a nested value as JSON
-/// text, and programs that parse this text later recurse for each level.
+/// The maximum nesting of arrays and objects, including the message: 128. A field keeps a nested value as
+/// JSON text, and programs that parse this text later recurse for each level.
 const MAX_DEPTH: usize = 128;
 
 /// A buffer larger than this is freed after the payload that needed it.
@@ -95,8 +95,8 @@ impl Decoder {
     /// compressed datagram can contain more than 100,000 tiny members.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. It bounds the index of a log store, which
-    /// keeps every field name that it has received.
+    /// The default maximum length of a member's name in bytes: 1,024. It bounds the index of a log store,
+    /// which keeps every field name that it has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
     /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload.
@@ -228,7 +228,7 @@ fn corrected(payload: &[u8]) -> String {
             break;
         }
         text.push(char::REPLACEMENT_CHARACTER);
-        // Invalid bytes come together, with a few valid ones in between.
+        // Invalid bytes often follow one another, with a few valid ones in between.
         let mut valid = 0;
         while let [byte, tail @ ..] = rest {
             match byte {
@@ -236,7 +236,7 @@ fn corrected(payload: &[u8]) -> String {
                     valid += 1;
                     text.push(char::from(*byte));
                 }
-                // These begin no character.
+                // These bytes cannot begin a character.
                 0x80..0xc2 | 0xf5.. => {
                     valid = 0;
                     text.push(char::REPLACEMENT_CHARACTER);

@@ -26,6 +26,7 @@ use bytes::BytesMut;
 
 use crate::message::field::{numbered, sanitized};
 use crate::message::{FieldSet, Head, Message, Timestamp};
+use crate::too_large::MessageTooLarge;
 use escape::{cut_to, escaped_len};
 use writer::{PLACEHOLDER, ValueOptions, Writer, or_placeholder, write_head};
 
@@ -140,17 +141,18 @@ impl Encoder {
     ///     payload,
     ///     r#"{"version":"1.1","host":"h","short_message":"a line","full_message":"of some leng","_truncated":156}"#
     /// );
-    /// # Ok::<(), gelf_core::FieldsTooLarge>(())
+    /// # Ok::<(), gelf_core::MessageTooLarge>(())
     /// ```
     ///
     /// # Errors
-    /// [`FieldsTooLarge`] if the message is longer than `limit` even without its texts; `dst` is not changed.
+    /// [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts; `dst` is not
+    /// changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,
         limit: usize,
         dst: &mut BytesMut,
-    ) -> Result<Fit, FieldsTooLarge> {
+    ) -> Result<Fit, MessageTooLarge> {
         let start = dst.len();
         self.encode(message, dst);
         let len = dst.len() - start;
@@ -224,7 +226,7 @@ impl fmt::Display for Message<'_> {
     }
 }
 
-/// Whether a message was sent whole; see [`Encoder::encode_within`].
+/// The completeness of an encoded message; see [`Encoder::encode_within`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "a message is either whole or not")]
 #[must_use = "the truncated text is lost"]
@@ -234,24 +236,6 @@ pub enum Fit {
     /// The message is complete.
     Whole,
 }
-
-/// The error for a message that is too long even without its texts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct FieldsTooLarge {
-    /// The minimum length of the message in bytes.
-    pub len: usize,
-    /// The maximum length in bytes.
-    pub max: usize,
-}
-
-impl fmt::Display for FieldsTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the message has {} bytes without its texts, more than {}", self.len, self.max)
-    }
-}
-
-impl std::error::Error for FieldsTooLarge {}
 
 /// The parts of a message that can be truncated.
 #[derive(Clone, Copy)]
@@ -272,7 +256,7 @@ impl<'m> Texts<'m> {
     }
 
     /// Truncates the texts so that the message, `len` bytes long, has at most `limit`.
-    fn cut(self, message: &Message<'_>, len: usize, limit: usize) -> Result<Self, FieldsTooLarge> {
+    fn cut(self, message: &Message<'_>, len: usize, limit: usize) -> Result<Self, MessageTooLarge> {
         const FULL_MESSAGE: usize = r#","full_message":"""#.len();
         let short_len = escaped_len(or_placeholder(self.short_message));
         let full_len = self.full_message.map_or(0, |text| escaped_len(text) + FULL_MESSAGE);
@@ -282,7 +266,7 @@ impl<'m> Texts<'m> {
         let rest = len - short_len - full_len + marker;
         // A short message has at least one byte.
         if limit < rest + PLACEHOLDER.len() {
-            return Err(FieldsTooLarge { len: rest + PLACEHOLDER.len(), max: limit });
+            return Err(MessageTooLarge::Fields { len: rest + PLACEHOLDER.len(), max: limit });
         }
         let room = limit - rest;
         let (short_message, full_message) = match room.checked_sub(short_len) {
@@ -500,7 +484,7 @@ mod tests {
     }
 
     /// Returns the output of [`Encoder::encode_within`] as text.
-    fn within(message: &Message<'_>, limit: usize) -> Result<(Fit, String), FieldsTooLarge> {
+    fn within(message: &Message<'_>, limit: usize) -> Result<(Fit, String), MessageTooLarge> {
         let mut dst = BytesMut::from("before");
         let fit = Encoder::new().encode_within(message, limit, &mut dst);
         let text = std::str::from_utf8(dst.strip_prefix(b"before").unwrap()).unwrap().to_owned();
@@ -521,7 +505,7 @@ mod tests {
             assert_eq!(within(&message, limit), Ok((Fit::Truncated, of(short))));
         }
         let least = of("-").len();
-        assert_eq!(within(&message, least - 1), Err(FieldsTooLarge { len: least, max: least - 1 }));
+        assert_eq!(within(&message, least - 1), Err(MessageTooLarge::Fields { len: least, max: least - 1 }));
     }
 
     #[test]
@@ -572,10 +556,11 @@ mod tests {
                     // would be empty.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
-                Err(FieldsTooLarge { len, max, .. }) => {
+                Err(MessageTooLarge::Fields { len, max }) => {
                     prop_assert!(len > limit);
                     prop_assert_eq!(max, limit);
                 }
+                Err(error) => prop_assert!(false, "{error}"),
             }
         }
     }

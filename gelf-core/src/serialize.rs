@@ -476,7 +476,7 @@ serialize_elements!(
 struct Map<'f> {
     flattener: &'f mut Flattener,
     of_variant: bool,
-    /// Whether the last key was an error, so that its value is left out, too.
+    /// True if the last key was an error, so that its value is left out, too.
     key_is_left_out: bool,
 }
 

@@ -14,15 +14,9 @@ pub(crate) mod frame;
 mod inflate;
 mod reassemble;
 
-pub use chunk::{
-    CHUNK_HEADER_LEN, CHUNK_MAGIC, ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MAX_CHUNKS,
-    MessageId, MessageIdSource, PayloadTooLarge, RandomIds,
-};
+pub use chunk::{ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId};
 pub use compress::Compressor;
 pub use decompress::{Decompressor, Inflated};
 pub use encoding::Encoding;
 pub use inflate::{DecompressError, InflateFormat, Inflater};
-pub use reassemble::{
-    Dropped, OnConflict, Progress, Reassembler, ReassemblyDropReason, ReassemblyError, ReassemblyLimits,
-    ReassemblyStats,
-};
+pub use reassemble::{Dropped, Reassembler, ReassemblyDropReason, ReassemblyLimits, ReassemblyStats};

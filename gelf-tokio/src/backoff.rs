@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 /// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that
-/// many senders do not return to a receiver at the same moment. After an attempt that failed at once, the bound
-/// is no more than 5 s: such attempts cost little, and the destination is soon used again when it is back.
+/// many senders do not return to a receiver at the same moment. After an attempt that failed at once, the
+/// bound is no more than 5 s: such attempts cost little, and the destination is soon used again when it is
+/// back.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 /// Runs a blocking call in a new thread, and returns the future of its result. The call runs to its end even
 /// if the future is dropped.
 ///
-/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic if the system cannot start a thread. This
-/// function returns an error, and the caller tries again later.
+/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic if the system cannot start a thread.
+/// This function returns an error, and the caller tries again later.
 ///
 /// # Errors
 /// Returns an error if the system cannot start a thread.

@@ -113,7 +113,7 @@ pub struct Client<R = ()> {
     encoder: Encoder,
     /// The delimiter of frames, which no payload may have.
     delimiter: Delimiter,
-    /// Whether a message without a timestamp gets the time of its queueing.
+    /// `true` if a message without a timestamp gets the time of its queueing.
     stamps: bool,
 }
 
@@ -147,8 +147,8 @@ impl Client {
     /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank, or has a null byte or the
-    /// endpoint's delimiter.
+    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank, or has a null byte
+    /// or the endpoint's delimiter.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).

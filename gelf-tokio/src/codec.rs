@@ -88,8 +88,8 @@ impl Encoder<Bytes> for GelfCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` if the payload is blank, or has a null byte or the delimiter. Nothing is written then, and
-    /// the stream stays usable.
+    /// `InvalidInput` if the payload is blank, or has a null byte or the delimiter. Nothing is written then,
+    /// and the stream stays usable.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
         write_payload(&payload, self.delimiter, dst)
     }
@@ -107,7 +107,8 @@ pub(crate) fn write_frame(
     dst.len() - before
 }
 
-/// Appends a message as a frame. An encoded message is never blank and has neither a null byte nor a line feed.
+/// Appends a message as a frame. An encoded message is never blank and has neither a null byte nor a line
+/// feed.
 pub(crate) fn write_message(message: &Message<'_>, delimiter: Delimiter, dst: &mut BytesMut) {
     write_frame(delimiter, dst, |dst| encode(message, dst));
 }

@@ -63,7 +63,8 @@ pub use table::EndpointOption;
 /// # Secrets
 ///
 /// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a displayed URI is used again, the value must be restored.
+/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a
+/// displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///
@@ -254,27 +255,26 @@ mod tests {
 
     #[test]
     fn each_scheme_is_a_transport() {
-        let udp = Transport::Udp(UdpOptions::default());
-        let tcp = Transport::Tcp(TcpOptions::default());
-        for (uri, transport) in
-            [("gelf://h", &udp), ("gelf+udp://h", &udp), ("GELF+UDP://h", &udp), ("gelf+tcp://h", &tcp)]
-        {
-            assert_eq!(parse(uri).transport(), transport, "{uri}");
+        let tls = Some(TlsOptions::default());
+        for (uri, transport) in [
+            ("gelf://h", Transport::Udp(UdpOptions::default())),
+            ("gelf+udp://h", Transport::Udp(UdpOptions::default())),
+            ("GELF+UDP://h", Transport::Udp(UdpOptions::default())),
+            ("gelf+tcp://h", Transport::Tcp(TcpOptions::default())),
+            ("gelf+tls://h", Transport::Tcp(TcpOptions { tls: tls.clone(), ..TcpOptions::default() })),
+            ("gelf+http://h", Transport::Http(HttpOptions::default())),
+            ("gelf+https://h", Transport::Http(HttpOptions { tls, ..HttpOptions::default() })),
+        ] {
+            if Scheme::of(&transport).missing_features().is_empty() {
+                assert_eq!(parse(uri).transport(), &transport, "{uri}");
+            }
         }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn tls_is_tcp_with_default_options() {
-        let tls = TcpOptions { tls: Some(TlsOptions::default()), ..TcpOptions::default() };
-        assert_eq!(parse("gelf+tls://h").transport(), &Transport::Tcp(tls));
     }
 
     #[cfg(feature = "http")]
     #[test]
     fn http_has_a_path_and_a_slash_is_no_path() {
         for (uri, path) in [
-            ("gelf+http://h", "/gelf"),
             ("gelf+http://h/", "/gelf"),
             ("gelf+http://h?bulk=false", "/gelf"),
             ("gelf+http://h/?bulk=false", "/gelf"),
@@ -286,23 +286,18 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "http", feature = "tls"))]
-    #[test]
-    fn https_is_http_with_tls() {
-        let https = HttpOptions { tls: Some(TlsOptions::default()), ..HttpOptions::default() };
-        assert_eq!(parse("gelf+https://h").transport(), &Transport::Http(https));
-    }
-
     #[test]
     fn the_port_is_12201_for_every_scheme_of_this_build() {
         for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.missing_features().is_empty()) {
-            for (host, uri_host) in [("h", "h"), ("10.0.0.7", "10.0.0.7"), ("2001:db8::7", "[2001:db8::7]")] {
-                for (path, port, expected) in [("", "", 12201), ("/", "", 12201), ("/", ":99", 99)] {
-                    let endpoint = parse(&format!("{}://{uri_host}{port}{path}", scheme.name()));
-                    assert_eq!((endpoint.host(), endpoint.port()), (host, expected));
-                    assert_eq!(Scheme::of(endpoint.transport()), scheme);
-                    assert_eq!(endpoint.queue(), QueueOptions::default());
-                }
+            for (rest, host, port) in [
+                ("h", "h", 12201),
+                ("10.0.0.7/", "10.0.0.7", 12201),
+                ("[2001:db8::7]:99/", "2001:db8::7", 99),
+            ] {
+                let endpoint = parse(&format!("{}://{rest}", scheme.name()));
+                assert_eq!((endpoint.host(), endpoint.port()), (host, port));
+                assert_eq!(Scheme::of(endpoint.transport()), scheme);
+                assert_eq!(endpoint.queue(), QueueOptions::default());
             }
         }
     }
@@ -355,13 +350,9 @@ mod tests {
         assert_eq!(options, [pair("field.a", "1"), pair("field.", "2"), pair("field.b.c", "3")]);
         for name in ["field", "fields.a", "fiel", "Field.a"] {
             let error = Endpoint::parse_with_options(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "unknown option \"{name}\": use compression, connect_timeout, delimiter, field.*, max_value_bytes, queue, queue_bytes, \
-                     reconnect, user_timeout, when_full"
-                )
-            );
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("unknown option \"{name}\": use ")), "{error}");
+            assert!(error.contains(", delimiter, field.*, max_value_bytes, "), "{error}");
         }
     }
 

@@ -24,8 +24,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped). Over
-    /// UDP nothing is known about the arrival, so programs had better say "sent" of [`Sent`](Self::Sent).
+    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped).
+    /// Over UDP nothing is known about the arrival, so programs had better say "sent" of
+    /// [`Sent`](Self::Sent).
     pub fn is_delivered(self) -> bool {
         !matches!(self, Self::Dropped(_))
     }
@@ -47,7 +48,8 @@ pub enum DropReason {
     /// The destination's host reports that no program listens there, before the next message is sent or
     /// within 10 ms. Over UDP.
     Refused,
-    /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over HTTP.
+    /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over
+    /// HTTP.
     Rejected(u16),
     /// The operating system did not take the message, for another reason. Over UDP. A message waits while
     /// there is no route, the interface is down, or the local address is gone.

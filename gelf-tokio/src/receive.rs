@@ -31,8 +31,8 @@ pub struct Received {
     /// The payload: reassembled, inflated, without a delimiter. It should be JSON text, which
     /// [`decode`](Self::decode) checks. It shares no memory with other payloads.
     pub payload: Bytes,
-    /// The address of the sender. Behind a proxy that the receiver is told to trust, it is the address that the
-    /// proxy names.
+    /// The address of the sender. Behind a proxy that the receiver is told to trust, it is the address that
+    /// the proxy names.
     pub from: SocketAddr,
 }
 

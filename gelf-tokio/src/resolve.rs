@@ -10,7 +10,7 @@ use crate::blocking;
 /// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks host names up. [`SystemResolver`] asks the operating system. Another implementation may use service
+/// Looks host names up. By default the operating system does so. Another implementation may use service
 /// discovery, or serve a test.
 pub trait Resolve: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error
@@ -20,7 +20,7 @@ pub trait Resolve: fmt::Debug + Send + Sync {
 
 /// The operating system's resolver, with `/etc/hosts` and its other sources. Nothing is cached here.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
+pub(crate) struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {

@@ -39,7 +39,8 @@ pub struct ClientStats {
     /// its last acknowledgement; or the receiver answered by TLS or HTTP. Over TCP.
     pub possibly_lost: u64,
     /// Messages written again on a new connection, since the previous one ended before they were
-    /// acknowledged, or before it had proven itself. The receiver may have them twice. Over TCP. Over HTTP, messages of repeated requests.
+    /// acknowledged, or before it had proven itself. The receiver may have them twice. Over TCP. Over HTTP,
+    /// messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
@@ -54,7 +55,7 @@ pub struct ClientStats {
     pub failed_connects: u64,
     /// Connections that the other side or the network ended.
     pub broken_connections: u64,
-    /// Whether there is a connection now.
+    /// `true` if there is a connection now.
     pub is_connected: bool,
 }
 

@@ -3,13 +3,12 @@
 //! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]` ends after ten minutes by default.
 //! `gelf-conformance receiver --observe` reads the output.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::{Decoder, Message, Value};
+use gelf_spec_tests::{ObservedMessage, text_of};
+use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
-use serde_json::value::{RawValue, to_raw_value};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,38 +57,11 @@ fn print(received: &Received, decoder: &mut Decoder) -> Result<(), Box<dyn std::
     match received.decode(decoder) {
         Ok(decoded) => {
             let mut output = std::io::stdout().lock();
-            writeln!(output, "{}", line(&decoded.message)?)?;
+            let message = ObservedMessage::of(&text_of(&decoded.message))?;
+            writeln!(output, "{}", serde_json::to_string(&message)?)?;
             output.flush()?;
         }
         Err(error) => eprintln!("from {}: {error}", received.from),
     }
     Ok(())
-}
-
-/// Returns the message as JSON, with the original text of numbers.
-fn line(message: &Message<'_>) -> serde_json::Result<String> {
-    let mut members: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
-    let mut add = |name: &str, value: Box<RawValue>| members.insert(name.to_owned(), value);
-    add("short_message", to_raw_value(message.short_message())?);
-    if let Some(host) = message.host() {
-        add("host", to_raw_value(host)?);
-    }
-    if let Some(full_message) = message.full_message() {
-        add("full_message", to_raw_value(full_message)?);
-    }
-    if let Some(timestamp) = message.timestamp() {
-        add("timestamp", RawValue::from_string(timestamp.to_string())?);
-    }
-    if let Some(level) = message.level() {
-        add("level", to_raw_value(&level.as_u8())?);
-    }
-    for (name, value) in message.fields() {
-        let value = match value {
-            Value::Bool(value) => to_raw_value(value)?,
-            Value::Number(number) => RawValue::from_string(number.to_string())?,
-            other => to_raw_value(&other.to_string())?,
-        };
-        add(&format!("_{}", name.as_str()), value);
-    }
-    serde_json::to_string(&members)
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gelf_core::{
-    Compression, CompressionLevel, DatagramDeviation, DatagramLimits, DatagramReader, DatagramSize, Decoder,
-    FieldName, Framer, Level, Message, Number, Timestamp, Value, encode,
+    Compression, CompressionLevel, DatagramDeviation, DatagramDeviationCounts, DatagramLimits,
+    DatagramReader, DatagramSize, Decoder, FieldName, Framer, Level, Message, Number, Timestamp, Value,
+    encode,
     wire::{Chunker, Compressor, ReassemblyDropReason},
 };
 
@@ -62,7 +63,7 @@ fn answer(request: Request<'_>) -> Result<Answer, String> {
     match input {
         Input::Payload(recipe) => {
             let mut answer = Answer::default();
-            decode(mode, &bytes(recipe)?, &mut answer);
+            decode(mode, &recipe.bytes()?, &mut answer);
             Ok(answer)
         }
         Input::Datagrams(steps) => datagrams(mode, limits, steps),
@@ -71,10 +72,6 @@ fn answer(request: Request<'_>) -> Result<Answer, String> {
         Input::Chunk(request) => chunk(request),
         Input::Http(_) => Err("gelf-core has no sockets".to_owned()),
     }
-}
-
-fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
-    recipe.bytes().map_err(|error| error.to_string())
 }
 
 fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
@@ -93,7 +90,8 @@ fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
     }
 }
 
-pub(crate) fn text_of(message: &Message<'_>) -> MessageText {
+/// Converts a message to the types of the vectors.
+pub fn text_of(message: &Message<'_>) -> MessageText {
     MessageText {
         host: message.host().map(str::to_owned),
         short_message: message.short_message().to_owned(),
@@ -131,25 +129,15 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
         let before = reader.stats();
         match &step.datagram {
             None => reader.reassembler_mut().handle_timeout(now),
-            Some(datagram) => match reader.read(now, step.from.clone(), &bytes(datagram)?) {
+            Some(datagram) => match reader.read(now, step.from.clone(), &datagram.bytes()?) {
                 Ok(None) => {}
                 Ok(Some(payload)) => decode(mode, payload, &mut answer),
                 Err(error) => answer.errors.push(names::of_datagram_error(error)),
             },
         }
         let after = reader.stats();
-        for (deviation, count) in [
-            (
-                DatagramDeviation::LegacyHeader,
-                after.deviations.legacy_header - before.deviations.legacy_header,
-            ),
-            (DatagramDeviation::SmallWindow, after.deviations.small_window - before.deviations.small_window),
-            (
-                DatagramDeviation::TrailingData,
-                after.deviations.trailing_data - before.deviations.trailing_data,
-            ),
-        ] {
-            answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation).to_owned()));
+        for (deviation, count) in deviations_since(before.deviations, after.deviations) {
+            answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation)));
         }
         let duplicates = after.reassembly.duplicates - before.reassembly.duplicates;
         answer.events.extend((0..duplicates).map(|_| "Duplicate".to_owned()));
@@ -164,12 +152,24 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
     Ok(answer)
 }
 
+/// Returns the deviations that a reader has tolerated, with their numbers.
+pub(crate) fn deviations_since(
+    before: DatagramDeviationCounts,
+    after: DatagramDeviationCounts,
+) -> [(DatagramDeviation, u64); 3] {
+    [
+        (DatagramDeviation::LegacyHeader, after.legacy_header - before.legacy_header),
+        (DatagramDeviation::SmallWindow, after.small_window - before.small_window),
+        (DatagramDeviation::TrailingData, after.trailing_data - before.trailing_data),
+    ]
+}
+
 fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, String> {
     let mut framer = limits.frame.map_or_else(Framer::default, Framer::new);
     let mut buffer = BytesMut::new();
     let mut answer = Answer::default();
     for piece in pieces {
-        buffer.extend_from_slice(&bytes(piece)?);
+        buffer.extend_from_slice(&piece.bytes()?);
         while let Some(frame) = framer.next_frame(&mut buffer) {
             match frame {
                 Ok(frame) => decode(mode, &frame, &mut answer),
@@ -253,7 +253,7 @@ pub(crate) fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str
 
 fn chunk(request: &ChunkRequest) -> Result<Answer, String> {
     let mut answer = Answer::default();
-    cut(request.datagram_size, &bytes(&request.payload)?, &mut answer)?;
+    cut(request.datagram_size, &request.payload.bytes()?, &mut answer)?;
     Ok(answer)
 }
 

@@ -149,7 +149,7 @@ fn of_recipe(recipe: &Recipe) -> String {
             Ok(text) if !text.chars().any(char::is_control) => shortened(text),
             _ => shortened(&hex(&bytes)),
         },
-        Err(error) => error.to_string(),
+        Err(error) => error,
     }
 }
 

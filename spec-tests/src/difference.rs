@@ -4,7 +4,6 @@ use std::fmt;
 
 /// One point in which a reply differs from the expected result.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Difference {
     /// Subject of the comparison, such as a member.
     pub what: String,
@@ -18,7 +17,6 @@ pub struct Difference {
 
 /// Weight of a [`Difference`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Weight {
     /// Makes the result a deviation.
     Small,

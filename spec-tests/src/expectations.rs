@@ -1,15 +1,12 @@
 //! Known differences of a subject, with their reasons.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
 use crate::judge::Verdict;
-use crate::vector::Mode;
-
-/// Version of the file format.
-const SCHEMA: u32 = 1;
+use crate::vector::{Mode, at, parse};
 
 /// The known differences of a subject; the file is `expectations.json` in its folder.
 ///
@@ -19,7 +16,6 @@ const SCHEMA: u32 = 1;
 /// ```
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Expectations {
     schema: u32,
     /// Name of the subject.
@@ -32,29 +28,22 @@ pub struct Expectations {
 /// Vectors with a known result.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Expectation {
     /// Ids. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
     /// The mode, if the subject has two.
-    #[serde(default)]
-    mode: Option<String>,
+    mode: Option<Mode>,
     /// Known verdict: `deviates`, `fails`, `crashes` or `no answer`.
     pub verdict: String,
     /// Reason for the verdict.
     pub reason: String,
     /// Link to a report of the bug.
-    #[serde(default)]
     pub report: Option<String>,
 }
 
 impl Expectation {
     fn covers(&self, id: &str, mode: Option<Mode>) -> bool {
-        let same_mode = match (&self.mode, mode) {
-            (Some(own), Some(mode)) => *own == mode.to_string(),
-            _ => true,
-        };
-        same_mode
+        (self.mode.is_none() || mode.is_none() || self.mode == mode)
             && self.vectors.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(beginning) => id.starts_with(beginning),
                 None => id == pattern,
@@ -66,18 +55,15 @@ impl Expectations {
     /// Reads a file.
     ///
     /// # Errors
-    /// See [`ExpectationsError`], which names the file.
-    pub fn load(path: &Path) -> Result<Self, ExpectationsError> {
-        let error = |reason| ExpectationsError { path: path.to_owned(), reason };
-        let bytes = fs::read(path).map_err(|reason| error(Reason::Io(reason)))?;
-        let mut read: Self = serde_json::from_slice(&bytes).map_err(|reason| error(Reason::Json(reason)))?;
-        if read.schema != SCHEMA {
-            return Err(error(Reason::Schema(read.schema)));
-        }
+    /// Returns the reason, with the file.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let bytes = fs::read(path).map_err(|error| at(path, &error))?;
+        let mut read = parse(path, &bytes, |read: &Self| read.schema)?;
         let known =
             |word: &str| Verdict::ALL.iter().any(|verdict| verdict.word() == word && !verdict.is_good());
         if let Some(wrong) = read.expectations.iter().find(|expectation| !known(&expectation.verdict)) {
-            return Err(error(Reason::Verdict(wrong.verdict.clone())));
+            let words = "'deviates', 'fails', 'crashes' and 'no answer'";
+            return Err(at(path, &format!("'{}' is not one of {words}", wrong.verdict)));
         }
         read.path = path.to_owned();
         Ok(read)
@@ -112,34 +98,3 @@ impl Expectations {
         stale
     }
 }
-
-/// Error of reading an expectation file.
-#[derive(Debug)]
-pub struct ExpectationsError {
-    path: PathBuf,
-    reason: Reason,
-}
-
-#[derive(Debug)]
-enum Reason {
-    Io(io::Error),
-    Json(serde_json::Error),
-    Schema(u32),
-    Verdict(String),
-}
-
-impl fmt::Display for ExpectationsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match &self.reason {
-            Reason::Io(error) => error.fmt(f),
-            Reason::Json(error) => error.fmt(f),
-            Reason::Schema(found) => write!(f, "unsupported schema {found}, expected {SCHEMA}"),
-            Reason::Verdict(word) => {
-                write!(f, "'{word}' is not one of 'deviates', 'fails', 'crashes' and 'no answer'")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ExpectationsError {}

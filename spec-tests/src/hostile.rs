@@ -27,7 +27,6 @@ use case::Case;
 
 /// Options of a fuzzing run.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct HostileOptions {
     /// Seed of the cases: 1.
     pub seed: u64,
@@ -61,7 +60,6 @@ impl Default for HostileOptions {
 
 /// An input that a subject handles wrongly.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Finding {
     /// Id: `FUZZ-`, the seed, and a number.
     pub id: String,
@@ -83,7 +81,6 @@ pub struct Finding {
 
 /// Result of a fuzzing run.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct HostileResults {
     /// Number of cases.
     pub cases: u64,

@@ -21,7 +21,6 @@ pub const MAX_HEADERS: usize = 256;
 
 /// Bytes that are not HTTP/1.1, or exceed a limit.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Fault {
     /// Description.
     pub text: String,

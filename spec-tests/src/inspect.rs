@@ -8,15 +8,17 @@ use std::time::Instant;
 
 use gelf_core::{
     DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Framer, Message,
-    wire::{ChunkHeader, Encoding, InvalidChunk, ReassemblyError},
+    wire::{ChunkHeader, Encoding, InvalidChunk},
 };
 
+use serde::Serialize;
+
+use crate::builtin::deviations_since;
 use crate::names;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 
 /// A broken rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
 pub struct Violation {
     /// The rule, from the table in `vectors/README.md`.
     pub rule: &'static str,
@@ -31,8 +33,8 @@ pub struct Violation {
 }
 
 /// Severity of a violation.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Allowed by the specification, but refused by a known receiver, or wasteful.
     Odd,
@@ -41,13 +43,17 @@ pub enum Severity {
 }
 
 impl Violation {
-    /// Creates a violation without an excerpt.
-    pub fn new(
-        rule: &'static str,
-        name: impl Into<String>,
-        severity: Severity,
-        text: impl Into<String>,
-    ) -> Self {
+    /// Creates a violation of the specification, without an excerpt.
+    pub(crate) fn broken(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(rule, name, Severity::Broken, text)
+    }
+
+    /// Creates a violation that the specification allows, without an excerpt.
+    pub(crate) fn odd(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(rule, name, Severity::Odd, text)
+    }
+
+    fn new(rule: &'static str, name: impl Into<String>, severity: Severity, text: impl Into<String>) -> Self {
         Self { rule, name: name.into(), severity, text: text.into(), excerpt: String::new() }
     }
 }
@@ -63,7 +69,6 @@ impl fmt::Display for Violation {
 
 /// Result of inspecting the bytes of one message.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Inspection {
     /// The payload, reassembled and inflated, if possible.
     pub payload: Option<Vec<u8>>,
@@ -84,19 +89,12 @@ impl Inspection {
         self.violations.push(Violation { rule, name, severity, text: String::new(), excerpt });
     }
 
-    fn note(
-        &mut self,
-        rule: &'static str,
-        name: impl Into<String>,
-        severity: Severity,
-        text: impl Into<String>,
-    ) {
-        self.violations.push(Violation::new(rule, name, severity, text));
+    fn broken(&mut self, rule: &'static str, name: impl Into<String>, text: impl Into<String>) {
+        self.violations.push(Violation::broken(rule, name, text));
     }
 
-    /// Returns the violations that the specification forbids.
-    pub fn broken(&self) -> impl Iterator<Item = &Violation> {
-        self.violations.iter().filter(|violation| violation.severity == Severity::Broken)
+    fn odd(&mut self, rule: &'static str, name: impl Into<String>, text: impl Into<String>) {
+        self.violations.push(Violation::odd(rule, name, text));
     }
 
     /// Decodes the message leniently.
@@ -135,28 +133,18 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     for (at, datagram) in sent.iter().enumerate() {
         let len = datagram.len();
         if let Some(size) = size.filter(|size| len > *size) {
-            inspection.note(
-                "R14",
-                "DatagramSize",
-                Severity::Broken,
-                format!("datagram {at} has {len} bytes, not {size}"),
-            );
+            inspection.broken("R14", "DatagramSize", format!("datagram {at} has {len} bytes, not {size}"));
         } else if len > LOGSTASH_DATAGRAM_BYTES && size.is_none_or(|size| size <= LOGSTASH_DATAGRAM_BYTES) {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
-            inspection.note("R39", "DatagramSize", Severity::Odd, text);
+            inspection.odd("R39", "DatagramSize", text);
         }
-        if datagram.starts_with(&gelf_core::wire::CHUNK_MAGIC) {
+        if datagram.starts_with(&ChunkHeader::MAGIC) {
             match ChunkHeader::parse(datagram) {
                 Ok((header, payload)) => chunks.push((header, payload.len())),
                 Err(error) => {
                     let rule =
                         if matches!(error, InvalidChunk::CountTooLarge { .. }) { "R17" } else { "R15" };
-                    inspection.note(
-                        rule,
-                        names::of_chunk_error(error),
-                        Severity::Broken,
-                        format!("datagram {at}: {error}"),
-                    );
+                    inspection.broken(rule, names::of_chunk_error(error), format!("datagram {at}: {error}"));
                 }
             }
         }
@@ -168,41 +156,25 @@ fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 inspection.payload = Some(payload.to_vec());
             }
             // Chunk headers are checked above, counts below.
-            Err(gelf_core::DatagramError::Chunk(_))
-            | Err(gelf_core::DatagramError::Reassembly(ReassemblyError::CountMismatch { .. })) => {}
+            Err(gelf_core::DatagramError::Chunk(_)) => {}
             Err(error) => {
-                inspection.note(
-                    "R13",
-                    names::of_datagram_error(error),
-                    Severity::Broken,
-                    format!("datagram {at}: {error}"),
-                );
+                inspection.broken("R13", names::of_datagram_error(error), format!("datagram {at}: {error}"));
             }
         }
-        let after = reader.stats().deviations;
-        for (deviation, rule, before, after) in [
-            (DatagramDeviation::LegacyHeader, "R13", before.legacy_header, after.legacy_header),
-            (DatagramDeviation::SmallWindow, "R24", before.small_window, after.small_window),
-            (DatagramDeviation::TrailingData, "R13", before.trailing_data, after.trailing_data),
-        ] {
-            if after > before {
-                let name = names::of_datagram_deviation(deviation);
-                inspection.note(rule, name, Severity::Broken, format!("datagram {at}"));
+        for (deviation, count) in deviations_since(before, reader.stats().deviations) {
+            let rule = if deviation == DatagramDeviation::SmallWindow { "R24" } else { "R13" };
+            if count > 0 {
+                inspection.broken(rule, names::of_datagram_deviation(deviation), format!("datagram {at}"));
             }
         }
     }
     inspect_chunks(&mut inspection, &chunks);
     if complete > 1 {
-        inspection.note(
-            "R16",
-            "SeveralMessages",
-            Severity::Broken,
-            format!("{complete} messages instead of one"),
-        );
+        inspection.broken("R16", "SeveralMessages", format!("{complete} messages instead of one"));
     }
     if complete == 0 && inspection.violations.is_empty() && !sent.is_empty() {
         let text = format!("{} datagrams without a complete message", sent.len());
-        inspection.note("R15", "Incomplete", Severity::Broken, text);
+        inspection.broken("R15", "Incomplete", text);
     }
     inspection
 }
@@ -218,27 +190,21 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
     let Some((first, _)) = chunks.first() else { return };
     let count = first.sequence_count();
     if chunks.iter().any(|(header, _)| header.id() != first.id()) {
-        inspection.note("R16", "ChunkId", Severity::Broken, "the chunks of one message have several ids");
+        inspection.broken("R16", "ChunkId", "the chunks of one message have several ids");
     }
     if chunks.iter().any(|(header, _)| header.sequence_count() != count) {
-        inspection.note(
-            "R15",
-            "ChunkCountMismatch",
-            Severity::Broken,
-            "the chunks of one message have several counts",
-        );
+        inspection.broken("R15", "ChunkCountMismatch", "the chunks of one message have several counts");
     }
     if chunks.len() != usize::from(count) {
         let text = format!("{} chunks of {count}", chunks.len());
-        inspection.note("R15", "Incomplete", Severity::Broken, text);
+        inspection.broken("R15", "Incomplete", text);
     }
     if count == 1 {
-        inspection.note("R21", "SingleChunk", Severity::Odd, "a single chunk instead of a plain datagram");
+        inspection.odd("R21", "SingleChunk", "a single chunk instead of a plain datagram");
     } else if chunks.iter().any(|(_, len)| *len == 0) {
-        inspection.note(
+        inspection.odd(
             "R22",
             "EmptyChunk",
-            Severity::Odd,
             "an empty chunk; some receivers refuse it and never complete the message",
         );
     }
@@ -258,7 +224,7 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     match joined[..] {
         [first @ 0x78, second] if second != 0x9c && Encoding::sniff(&joined) == Encoding::Zlib => {
             let text = format!("zlib header {first:02x} {second:02x}; Logstash accepts only 78 9c");
-            inspection.note("R40", "CompressionHeader", Severity::Odd, text);
+            inspection.odd("R40", "CompressionHeader", text);
         }
         _ => {}
     }
@@ -278,28 +244,18 @@ pub fn stream(sent: &[u8]) -> Inspection {
     }
     if let Some(frame) = framer.finish(&mut buffer) {
         frames += 1;
-        inspection.note("R25", "UnterminatedFrame", Severity::Broken, "no null byte at the end");
+        inspection.broken("R25", "UnterminatedFrame", "no null byte at the end");
         inspection.payload.get_or_insert_with(|| frame.to_vec());
     }
     if framer.empty_frames() > 0 {
         let text = format!("{} empty frames; Graylog closes the connection", framer.empty_frames());
-        inspection.note("R36", "EmptyFrame", Severity::Broken, text);
+        inspection.broken("R36", "EmptyFrame", text);
     }
     if frames > 1 {
-        inspection.note(
-            "R25",
-            "SeveralMessages",
-            Severity::Broken,
-            format!("{frames} frames for one message"),
-        );
+        inspection.broken("R25", "SeveralMessages", format!("{frames} frames for one message"));
     }
     if inspection.payload.as_deref().is_some_and(|payload| Encoding::sniff(payload) != Encoding::Plain) {
-        inspection.note(
-            "R25",
-            "CompressedOnStream",
-            Severity::Broken,
-            "compressed, but frames are never compressed",
-        );
+        inspection.broken("R25", "CompressedOnStream", "compressed, but frames are never compressed");
         return inspection;
     }
     inspect_payload(&mut inspection);
@@ -318,7 +274,7 @@ fn inspect_payload(inspection: &mut Inspection) {
             if let Some(timestamp) = decoded.message.timestamp() {
                 if timestamp.as_unix().0 >= YEAR_10000 {
                     let text = format!("{timestamp} is beyond the year 9999, probably milliseconds");
-                    inspection.note("R6", "TimestampTooLarge", Severity::Odd, text);
+                    inspection.odd("R6", "TimestampTooLarge", text);
                 }
             }
         }

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use gelf_core::{DatagramReader, Decoder, Framer};
 
+use serde::Serialize;
+
 use crate::builtin::text_of;
 use crate::compare;
 use crate::difference::{Difference, Weight};
@@ -17,8 +19,8 @@ use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "reports match on each")]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
@@ -30,8 +32,10 @@ pub enum Verdict {
     /// The subject would have ended its user's program.
     Crashes,
     /// The subject did not reply in time.
+    #[serde(rename = "no answer")]
     NoAnswer,
     /// The subject does not support the request.
+    #[serde(rename = "not asked")]
     Skipped,
 }
 
@@ -124,11 +128,6 @@ fn is_invented(difference: &Difference) -> bool {
 /// A verdict with its differences, or the reason why the vector itself is malformed.
 type Judgement = Result<(Verdict, Vec<Difference>), String>;
 
-/// Returns the bytes of a recipe in a vector.
-fn bytes(recipe: &Recipe) -> Result<Vec<u8>, String> {
-    recipe.bytes().map_err(|error| error.to_string())
-}
-
 /// Judges the messages that a receiver delivered.
 fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Observed) -> Judgement {
     let modes: &[Mode] = match &mode {
@@ -150,7 +149,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     };
     let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
     if let Some(Input::Payload(payload)) = vector.input() {
-        reduce_unchanged(&mut differences, &bytes(payload)?);
+        reduce_unchanged(&mut differences, &payload.bytes()?);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences
@@ -275,7 +274,7 @@ fn compare_with_request(
     inspection: &Inspection,
 ) -> Result<Vec<Difference>, String> {
     let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
-    let payload = bytes(payload)?;
+    let payload = payload.bytes()?;
     let wanted = Decoder::lenient().decode(&payload).map(|decoded| text_of(&decoded.message));
     let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
     let mut found = match inspection.message() {
@@ -330,7 +329,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
         }
         _ => return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")])),
     };
-    let wanted = expected.payload.as_ref().map(bytes).transpose()?;
+    let wanted = expected.payload.as_ref().map(Recipe::bytes).transpose()?;
     let inspection = inspect::cut(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
@@ -370,7 +369,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(&bytes(payload)?), &reassemble(&answer.sent, is_stream));
+        compare("payload", &readable(&payload.bytes()?), &reassemble(&answer.sent, is_stream));
     }
     Ok(differences)
 }

@@ -42,23 +42,23 @@ mod text;
 mod throughput;
 mod vector;
 
-pub use builtin::Builtin;
+pub use builtin::{Builtin, text_of};
 pub use describe::{describe_expected, describe_input};
 pub use difference::{Difference, Weight};
-pub use expectations::{Expectation, Expectations, ExpectationsError};
+pub use expectations::{Expectation, Expectations};
 pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
 pub use judge::{KnownViolations, Verdict, judge};
 pub use live::{Live, LiveHttp, LiveOptions, Observe};
 pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
-pub use recipe::{Made, Recipe, RecipeError};
+pub use recipe::{Made, Recipe};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
 pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Workload, measure};
 pub use vector::{
     Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
-    Input, Limits, LoadError, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,
-    embedded_http, load, load_http, rules,
+    Input, Limits, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded, embedded_http,
+    load, load_http, rules,
 };

@@ -24,7 +24,6 @@ pub use observer::Observe;
 
 /// Addresses of a receiver, and options for the vectors sent to it.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct LiveOptions {
     /// Address for datagrams.
     pub udp: Option<SocketAddr>,

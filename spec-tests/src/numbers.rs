@@ -41,6 +41,12 @@ impl Numbers {
         items.get(at).copied().unwrap_or_default()
     }
 
+    /// Returns one of the words between bars.
+    pub(crate) fn word<'w>(&mut self, words: &'w str) -> &'w str {
+        let at = self.below(words.split('|').count());
+        words.split('|').nth(at).unwrap_or_default()
+    }
+
     /// Shuffles the items.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for at in (1..items.len()).rev() {

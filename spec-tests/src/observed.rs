@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::vector::{Afterwards, FieldValue, MessageText};
 
 /// Result of a subject that does not know the names of the vectors.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Observed {
     /// Delivered messages, in order.
     pub messages: Vec<ObservedMessage>,
@@ -27,7 +26,6 @@ pub struct Observed {
 
 /// Answers of a receiver to HTTP requests, and the state of the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Answered {
     /// Answer to each request.
     pub answers: Vec<ObservedAnswer>,
@@ -39,7 +37,6 @@ pub struct Answered {
 
 /// An answer, or the event that occurred in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum ObservedAnswer {
     /// A status and the length of the body.
     Status(u16, usize),
@@ -64,7 +61,6 @@ impl fmt::Display for ObservedAnswer {
 
 /// Bytes that a subject sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Sent {
     /// UDP datagrams.
     Datagrams(Vec<Vec<u8>>),
@@ -75,26 +71,25 @@ pub enum Sent {
 }
 
 /// A message as a subject decoded it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[non_exhaustive]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ObservedMessage {
     /// The member `version`, if the subject keeps it.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<JsonText>,
     /// The member `host`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<JsonText>,
     /// The member `short_message`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub short_message: Option<JsonText>,
     /// The member `full_message`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub full_message: Option<JsonText>,
     /// The member `timestamp`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<JsonText>,
     /// The member `level`.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<JsonText>,
     /// Additional fields, names without the underscore.
     #[serde(default)]
@@ -106,7 +101,7 @@ impl ObservedMessage {
     ///
     /// # Errors
     /// Returns an error for a number that is not valid JSON.
-    pub(crate) fn of(text: &MessageText) -> Result<Self, String> {
+    pub fn of(text: &MessageText) -> Result<Self, String> {
         let string = |text: &String| JsonText::of(&serde_json::Value::from(text.as_str()).to_string());
         let field = |(name, value): &(String, FieldValue)| {
             let value = match value {
@@ -126,10 +121,35 @@ impl ObservedMessage {
             fields: text.fields.iter().map(field).collect::<Result<_, String>>()?,
         })
     }
+
+    /// Converts the message to the types of the vectors.
+    ///
+    /// # Errors
+    /// Returns a member of another type.
+    pub(crate) fn to_text(&self) -> Result<MessageText, String> {
+        let wrong = |seen: &JsonText| format!("a member of another type: {}", seen.json());
+        let string = |seen: &JsonText| seen.text().ok_or_else(|| wrong(seen));
+        let value = |seen: &JsonText| match seen.json() {
+            "true" => FieldValue::Bool(true),
+            "false" => FieldValue::Bool(false),
+            json => {
+                seen.text().map_or_else(|| FieldValue::Number { number: json.to_owned() }, FieldValue::Text)
+            }
+        };
+        let level = |seen: &JsonText| seen.json().parse().map_err(|_| wrong(seen));
+        Ok(MessageText {
+            host: self.host.as_ref().map(string).transpose()?,
+            short_message: string(self.short_message.as_ref().ok_or("no short_message")?)?,
+            full_message: self.full_message.as_ref().map(string).transpose()?,
+            timestamp: self.timestamp.as_ref().map(|timestamp| timestamp.json().to_owned()),
+            level: self.level.as_ref().map(level).transpose()?,
+            fields: self.fields.iter().map(|(name, seen)| (name.clone(), value(seen))).collect(),
+        })
+    }
 }
 
 /// A JSON value as its original text, so that no number passes through a float.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct JsonText(Box<RawValue>);
 

@@ -51,7 +51,7 @@ impl Process {
     pub fn start(command: &str, timeout: Duration) -> Result<Self, String> {
         let explain = |reason: &dyn fmt::Display| format!("subject '{command}': {reason}");
         let mut running = Running::start(command).map_err(|error| explain(&error))?;
-        let line = match running.exchange(&protocol::hello(), HELLO_TIMEOUT) {
+        let line = match running.exchange(&protocol::hello()?, HELLO_TIMEOUT) {
             Ok(line) => line,
             Err(NoLine::Ended(words)) => return Err(explain(&format!("it ended immediately: {words}"))),
             Err(NoLine::TimedOut) => return Err(explain(&"no answer to hello")),

@@ -1,106 +1,79 @@
 //! Requests and answers of the subject protocol as JSON lines, defined in `PROTOCOL.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::observed::{Observed, ObservedMessage, Sent};
-use crate::recipe::hex;
+use crate::recipe::{Recipe, hex, unhex};
 use crate::subject::{Description, Reply, Request};
 use crate::text::shortened;
-use crate::vector::{FieldValue, Input, MessageText, Mode, SendRequest};
+use crate::vector::{Input, Mode};
 
 /// Version of the protocol.
 const PROTOCOL: u32 = 1;
 
-/// Returns the first line of a conversation.
-pub(crate) fn hello() -> String {
-    format!(r#"{{"do":"hello","protocol":{PROTOCOL}}}"#)
-}
-
-#[derive(Deserialize)]
-struct HelloAnswer {
-    name: String,
-    version: String,
-    #[serde(default)]
-    language: String,
-    can: BTreeSet<String>,
-    #[serde(default)]
-    sends: BTreeSet<String>,
-    #[serde(default)]
-    fixed: BTreeSet<String>,
-    #[serde(default)]
-    notes: String,
-}
-
-/// Parses the answer to [`hello`].
-pub(crate) fn description(line: &str) -> Result<Description, String> {
-    let answer: HelloAnswer =
-        serde_json::from_str(line).map_err(|error| format!("invalid answer to hello: {error}"))?;
-    let HelloAnswer { name, version, language, can, sends, fixed, notes } = answer;
-    Ok(Description { name, version, language, can, sends, fixed, notes, ..Default::default() })
-}
-
-#[derive(Serialize)]
+/// A request.
+#[derive(Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
-enum Line<'r> {
+pub(crate) enum Line {
+    Hello {
+        #[serde(default)]
+        protocol: u32,
+    },
     Receive {
-        id: &'r str,
-        transport: &'r str,
-        mode: String,
-        steps: Vec<StepLine<'r>>,
+        id: String,
+        transport: String,
+        mode: Option<Mode>,
+        steps: Vec<StepLine>,
     },
     Send {
-        id: &'r str,
-        transport: &'r str,
-        compression: &'r str,
+        id: String,
+        transport: String,
+        compression: String,
         datagram_size: u16,
-        message: MessageLine<'r>,
+        /// Parsed separately, because serde's internally tagged enums would pass its numbers through floats.
+        #[serde(skip_deserializing)]
+        message: ObservedMessage,
     },
     Chunk {
-        id: &'r str,
+        id: String,
         datagram_size: u16,
         payload: String,
     },
 }
 
-#[derive(Default, Serialize)]
-struct StepLine<'r> {
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct StepLine {
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'r str>,
+    pub(crate) from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<f64>,
+    pub(crate) at: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hex: Option<String>,
+    pub(crate) hex: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    end: Option<bool>,
+    pub(crate) end: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct MessageLine<'r> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'r str>,
-    short_message: &'r str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    full_message: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timestamp: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<u8>,
-    fields: BTreeMap<&'r str, Box<RawValue>>,
+/// Returns the first line of a conversation.
+pub(crate) fn hello() -> Result<String, String> {
+    serde_json::to_string(&Line::Hello { protocol: PROTOCOL }).map_err(|error| error.to_string())
+}
+
+/// Parses the answer to [`hello`].
+pub(crate) fn description(line: &str) -> Result<Description, String> {
+    serde_json::from_str(line).map_err(|error| format!("invalid answer to hello: {error}"))
 }
 
 /// Returns the request as a line, or the reason why the subject does not support it.
 pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
-    let bytes = |recipe: &crate::recipe::Recipe| recipe.bytes().map_err(|error| error.to_string());
-    let id = request.id;
+    let refuse = |why: &str| Ok(Err(why.to_owned()));
+    let id = request.id.to_owned();
     if request.limits != Default::default() && !of.can("limits") {
-        return Ok(Err("its limits cannot be set".to_owned()));
+        return refuse("its limits cannot be set");
     }
+    let end = || StepLine { end: Some(true), ..Default::default() };
     let line = match request.input {
         Input::Payload(payload) => {
-            let payload = bytes(payload)?;
+            let payload = payload.bytes()?;
             let (transport, payload) = if of.can("payload") {
                 ("payload", payload)
             } else if of.can("datagrams") {
@@ -108,89 +81,58 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
             } else if of.can("stream") {
                 ("tcp", [payload, vec![0]].concat())
             } else {
-                return Ok(Err("it does not receive".to_owned()));
+                return refuse("it does not receive");
             };
-            let mut steps =
-                vec![StepLine { from: Some("A"), hex: Some(hex(&payload)), ..Default::default() }];
+            let from = Some("A".to_owned());
+            let mut steps = vec![StepLine { from, hex: Some(hex(&payload)), ..Default::default() }];
             if transport == "tcp" {
-                steps.push(StepLine { end: Some(true), ..Default::default() });
+                steps.push(end());
             }
             receive(request, transport, steps)
         }
-        Input::Datagrams(_) if !of.can("datagrams") => {
-            return Ok(Err("it does not receive datagrams".to_owned()));
-        }
+        Input::Datagrams(_) if !of.can("datagrams") => return refuse("it does not receive datagrams"),
         Input::Datagrams(steps) => {
             if steps.iter().any(|step| step.at > 0.0) && !of.can("clock") {
-                return Ok(Err("its clock cannot be set".to_owned()));
+                return refuse("its clock cannot be set");
             }
             let mut lines = Vec::new();
             for step in steps {
-                let hex = step.datagram.as_ref().map(&bytes).transpose()?.map(|datagram| hex(&datagram));
-                let from = hex.is_some().then_some(step.from.as_str());
+                let datagram = step.datagram.as_ref().map(Recipe::bytes).transpose()?;
+                let from = datagram.is_some().then(|| step.from.clone());
+                let hex = datagram.map(|datagram| hex(&datagram));
                 lines.push(StepLine { from, at: Some(step.at), hex, end: None });
             }
             receive(request, "udp", lines)
         }
-        Input::Stream(_) if !of.can("stream") => {
-            return Ok(Err("it does not receive streams".to_owned()));
-        }
+        Input::Stream(_) if !of.can("stream") => return refuse("it does not receive streams"),
         Input::Stream(pieces) => {
             let mut steps = Vec::new();
             for piece in pieces {
-                steps.push(StepLine { hex: Some(hex(&bytes(piece)?)), ..Default::default() });
+                steps.push(StepLine { hex: Some(hex(&piece.bytes()?)), ..Default::default() });
             }
-            steps.push(StepLine { end: Some(true), ..Default::default() });
+            steps.push(end());
             receive(request, "tcp", steps)
         }
-        Input::Send(send) => match message(&send.message) {
-            _ if !of.can("send") || !of.sends.contains(&send.transport) => {
-                return Ok(Err(format!("it does not send by {}", send.transport)));
-            }
-            None => return Ok(Err("JSON cannot say it".to_owned())),
-            Some(message) => {
-                let SendRequest { transport, datagram_size, .. } = send;
-                let (compression, datagram_size) = (send.compression(), *datagram_size);
-                Line::Send { id, transport, compression, datagram_size, message }
-            }
-        },
-        Input::Http(_) => return Ok(Err("the subject protocol has no HTTP".to_owned())),
-        Input::Chunk(_) if !of.can("chunk") => return Ok(Err("it does not cut payloads".to_owned())),
+        Input::Send(send) if !of.can("send") || !of.sends.contains(&send.transport) => {
+            return Ok(Err(format!("it does not send by {}", send.transport)));
+        }
+        Input::Send(send) => {
+            let Ok(message) = ObservedMessage::of(&send.message) else { return refuse("JSON cannot say it") };
+            let (transport, compression) = (send.transport.clone(), send.compression().to_owned());
+            Line::Send { id, transport, compression, datagram_size: send.datagram_size, message }
+        }
+        Input::Http(_) => return refuse("the subject protocol has no HTTP"),
+        Input::Chunk(_) if !of.can("chunk") => return refuse("it does not cut payloads"),
         Input::Chunk(chunk) => {
-            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&bytes(&chunk.payload)?) }
+            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&chunk.payload.bytes()?) }
         }
     };
     serde_json::to_string(&line).map(Ok).map_err(|error| error.to_string())
 }
 
-fn receive<'r>(request: &Request<'r>, transport: &'r str, steps: Vec<StepLine<'r>>) -> Line<'r> {
-    Line::Receive { id: request.id, transport, mode: request.mode.to_string(), steps }
-}
-
-/// Converts the message, or returns `None` if one of its numbers is not valid JSON.
-fn message(text: &MessageText) -> Option<MessageLine<'_>> {
-    let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-    let mut fields = BTreeMap::new();
-    for (name, value) in &text.fields {
-        let value = match value {
-            FieldValue::Bool(value) => raw(&value.to_string()),
-            FieldValue::Number { number } => raw(number),
-            FieldValue::Text(text) => serde_json::value::to_raw_value(text).ok(),
-        };
-        fields.insert(name.as_str(), value?);
-    }
-    let timestamp = match &text.timestamp {
-        Some(timestamp) => Some(raw(timestamp)?),
-        None => None,
-    };
-    Some(MessageLine {
-        host: text.host.as_deref(),
-        short_message: &text.short_message,
-        full_message: text.full_message.as_deref(),
-        timestamp,
-        level: text.level,
-        fields,
-    })
+fn receive(request: &Request<'_>, transport: &str, steps: Vec<StepLine>) -> Line {
+    let (id, transport) = (request.id.to_owned(), transport.to_owned());
+    Line::Receive { id, transport, mode: Some(request.mode), steps }
 }
 
 #[derive(Deserialize)]
@@ -200,17 +142,11 @@ struct AnswerLine {
     messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
-    #[serde(default)]
     pending: Option<usize>,
-    #[serde(default)]
     crashed: Option<String>,
-    #[serde(default)]
     unsupported: Option<String>,
-    #[serde(default)]
     datagrams: Option<Vec<String>>,
-    #[serde(default)]
     stream: Option<String>,
-    #[serde(default)]
     error: Option<ErrorLine>,
 }
 
@@ -233,9 +169,7 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     if let Some(unsupported) = answer.unsupported {
         return Ok(Reply::Unsupported(unsupported));
     }
-    let unhex = |text: &String| {
-        crate::recipe::unhex(text).map_err(|error| format!("invalid answer to {id}: {error}"))
-    };
+    let unhex = |text: &String| unhex(text).map_err(|error| format!("invalid answer to {id}: {error}"));
     let sent = match (answer.error, answer.datagrams, answer.stream) {
         (Some(error), ..) => Some(Sent::Refused(error.text)),
         (None, Some(datagrams), _) => {

@@ -52,7 +52,6 @@ const SCHEMA: u32 = 1;
 
 /// A receiver, with the messages that it does not handle as intended.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Receiver {
     /// Name.
     pub name: String,
@@ -65,7 +64,6 @@ pub struct Receiver {
 /// A kind of message that a receiver refuses, loses or alters.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct ReceiverRule {
     when: When,
     /// Effect on the message.
@@ -79,7 +77,6 @@ pub struct ReceiverRule {
 /// Effect of a receiver on a message.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Effect {
     /// The receiver, or its listener, ends. Further messages are lost until it runs again.
     Ends,
@@ -114,7 +111,6 @@ impl Effect {
 /// Transport of a message.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Transport {
     /// UDP datagrams.
     Udp,

@@ -1,14 +1,11 @@
 //! Bytes as the vectors define them: text, hexadecimal, or a recipe.
 
-use std::fmt;
-
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use serde::Deserialize;
 
 /// A description of bytes; `vectors/README.md` has a table.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
-#[non_exhaustive]
 pub enum Recipe {
     /// UTF-8 text.
     Text(String),
@@ -19,7 +16,6 @@ pub enum Recipe {
 /// A recipe that is not plain text.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Made {
     /// Bytes in hexadecimal.
     Hex(String),
@@ -46,35 +42,6 @@ pub enum Made {
     },
 }
 
-/// Error of a recipe.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum RecipeError {
-    /// An odd number of digits, a digit that is not hexadecimal, or an id that is not eight bytes long.
-    Hex(String),
-    /// The cut ends beyond the bytes.
-    Cut {
-        /// Length of the bytes.
-        len: usize,
-        /// End of the cut.
-        to: usize,
-    },
-    /// The result would exceed 256 MiB.
-    TooLong,
-}
-
-impl fmt::Display for RecipeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hex(text) => write!(f, "{text:?} is not valid hexadecimal here"),
-            Self::Cut { len, to } => write!(f, "a cut at byte {to} of {len}"),
-            Self::TooLong => f.write_str("the result exceeds 256 MiB"),
-        }
-    }
-}
-
-impl std::error::Error for RecipeError {}
-
 /// Maximum length of the result, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
@@ -82,8 +49,8 @@ impl Recipe {
     /// Makes the bytes.
     ///
     /// # Errors
-    /// See [`RecipeError`].
-    pub fn bytes(&self) -> Result<Vec<u8>, RecipeError> {
+    /// Returns a mistake in the recipe.
+    pub fn bytes(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
             Self::Made(made) => made.bytes(),
@@ -92,7 +59,7 @@ impl Recipe {
 }
 
 impl Made {
-    fn bytes(&self) -> Result<Vec<u8>, RecipeError> {
+    fn bytes(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Hex(text) => unhex(text),
             Self::Join(parts) => {
@@ -106,19 +73,19 @@ impl Made {
                 let part = part.bytes()?;
                 match part.len().checked_mul(*times) {
                     Some(len) if len <= MAX_BYTES => Ok(part.repeat(*times)),
-                    _ => Err(RecipeError::TooLong),
+                    _ => Err("the result exceeds 256 MiB".to_owned()),
                 }
             }
             Self::Cut(whole, from, to) => {
                 let whole = whole.bytes()?;
                 let cut = whole.get(*from..*to).map(<[u8]>::to_vec);
-                cut.ok_or(RecipeError::Cut { len: whole.len(), to: *to })
+                cut.ok_or_else(|| format!("a cut at byte {to} of {}", whole.len()))
             }
             Self::Gzip(part) => Ok(compress(Compression::Gzip(LEVEL), &part.bytes()?)),
             Self::Zlib(part) => Ok(compress(Compression::Zlib(LEVEL), &part.bytes()?)),
             Self::Chunk { id, number, count, payload } => {
-                let id = unhex(id).ok().filter(|bytes| bytes.len() == 8);
-                let id = id.ok_or_else(|| RecipeError::Hex("chunk id".to_owned()))?;
+                let bytes = unhex(id).ok().filter(|bytes| bytes.len() == 8);
+                let id = bytes.ok_or_else(|| format!("{id:?} is not the hexadecimal id of a chunk"))?;
                 Ok([&[0x1e, 0x0f], id.as_slice(), &[*number, *count], payload.bytes()?.as_slice()].concat())
             }
         }
@@ -142,8 +109,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, RecipeError> {
-    let error = || RecipeError::Hex(text.to_owned());
+pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {
+    let error = || format!("{text:?} is not valid hexadecimal here");
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| match pair {
         [_, _] => std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()),
@@ -156,7 +123,7 @@ pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, RecipeError> {
 mod tests {
     use super::*;
 
-    fn bytes(json: &str) -> Result<Vec<u8>, RecipeError> {
+    fn bytes(json: &str) -> Result<Vec<u8>, String> {
         serde_json::from_str::<Recipe>(json).unwrap().bytes()
     }
 
@@ -178,9 +145,10 @@ mod tests {
 
     #[test]
     fn invalid_recipes_are_errors() {
-        assert_eq!(bytes(r#"{"hex":"0"}"#), Err(RecipeError::Hex("0".to_owned())));
-        assert_eq!(bytes(r#"{"hex":"zz"}"#), Err(RecipeError::Hex("zz".to_owned())));
-        assert_eq!(bytes(r#"{"cut":["abc",1,4]}"#), Err(RecipeError::Cut { len: 3, to: 4 }));
-        assert_eq!(bytes(r#"{"repeat":["abcd",100000000]}"#), Err(RecipeError::TooLong));
+        let error = |json| bytes(json).unwrap_err();
+        assert_eq!(error(r#"{"hex":"0"}"#), "\"0\" is not valid hexadecimal here");
+        assert_eq!(error(r#"{"hex":"zz"}"#), "\"zz\" is not valid hexadecimal here");
+        assert_eq!(error(r#"{"cut":["abc",1,4]}"#), "a cut at byte 4 of 3");
+        assert_eq!(error(r#"{"repeat":["abcd",100000000]}"#), "the result exceeds 256 MiB");
     }
 }

@@ -11,5 +11,6 @@ pub use board::markdown;
 pub use html::{html, is_current};
 pub use json::json;
 pub use junit::junit;
+pub(crate) use sender::merged;
 pub use sender::{sender_json, sender_text};
 pub use terminal::{Style, explain, summary};

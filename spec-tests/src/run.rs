@@ -1,5 +1,7 @@
 //! Runs all vectors against a subject.
 
+use serde::Serialize;
+
 use crate::expectations::Expectations;
 use crate::judge::{KnownViolations, Verdict, judge, violations_in};
 use crate::protocol::ONLY_MODE;
@@ -7,20 +9,23 @@ use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::{Input, Mode, Topic, Vector};
 
 /// Result of one vector in one mode.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Id of the vector.
     pub id: String,
     /// The mode, if the subject has two.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// Judgement.
     pub verdict: Verdict,
     /// Differences from the expected result.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
     /// Known reason for the differences.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Link to a report of the differences.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 }
 
@@ -29,11 +34,15 @@ impl Outcome {
     pub fn is_unexpected(&self) -> bool {
         !self.verdict.is_good() && self.reason.is_none()
     }
+
+    /// Returns id and mode.
+    pub fn label(&self) -> String {
+        self.mode.map_or_else(|| self.id.clone(), |mode| format!("{} ({mode})", self.id))
+    }
 }
 
 /// Results of all vectors.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Results {
     /// Description of the subject.
     pub subject: Description,
@@ -49,6 +58,12 @@ impl Results {
         self.outcomes.iter().filter(|outcome| outcome.verdict == verdict).count()
     }
 
+    /// Returns the outcomes of the vectors of a topic.
+    pub fn of_topic(&self, topic: &Topic) -> Vec<&Outcome> {
+        let of_topic = |outcome: &&Outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id);
+        self.outcomes.iter().filter(of_topic).collect()
+    }
+
     /// Returns the outcomes that are bad without a known reason.
     pub fn unexpected(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.is_unexpected())
@@ -62,7 +77,6 @@ impl Results {
 
 /// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct Selection<'s> {
     /// Only vectors whose id or topic contains this text.
     pub filter: Option<&'s str>,

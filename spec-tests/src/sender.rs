@@ -27,7 +27,6 @@ pub(crate) use tally::{Example, Figures, Kind, ReceiverTally, Violations};
 
 /// Setup of the HTTP receiver that the sender sends to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_structs, reason = "callers construct it")]
 pub struct HttpSetup {
     /// Whether it accepts several messages in a body, one per line.
     pub bulk: bool,

@@ -1,16 +1,15 @@
 //! Serves a subject over the subject protocol.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
-use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::observed::JsonText;
+use crate::observed::ObservedMessage;
+use crate::protocol::{Line, StepLine};
 use crate::recipe::{Made, Recipe, hex};
 use crate::subject::{Answer, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
+use crate::vector::{ChunkRequest, Input, Limits, Mode, SendRequest, Step};
 
 /// Answers requests line by line until the input ends.
 ///
@@ -26,82 +25,10 @@ pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Wr
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-enum Line {
-    Hello {},
-    Receive {
-        id: String,
-        transport: String,
-        #[serde(default)]
-        mode: String,
-        steps: Vec<StepLine>,
-    },
-    Send {
-        id: String,
-        transport: String,
-        compression: String,
-        datagram_size: u16,
-    },
-    Chunk {
-        id: String,
-        datagram_size: u16,
-        payload: String,
-    },
-}
-
-#[derive(Deserialize)]
-struct StepLine {
-    #[serde(default)]
-    from: Option<String>,
-    #[serde(default)]
-    at: f64,
-    #[serde(default)]
-    hex: Option<String>,
-    #[serde(default)]
-    end: bool,
-}
-
-/// The message of a request. It is parsed separately, because serde's internally tagged enums would pass its
-/// numbers through floats.
+/// The message of a request to send.
 #[derive(Deserialize)]
 struct WithMessage {
-    message: MessageLine,
-}
-
-#[derive(Deserialize)]
-struct MessageLine {
-    #[serde(default)]
-    host: Option<String>,
-    short_message: String,
-    #[serde(default)]
-    full_message: Option<String>,
-    #[serde(default)]
-    timestamp: Option<JsonText>,
-    #[serde(default)]
-    level: Option<u8>,
-    #[serde(default)]
-    fields: BTreeMap<String, JsonText>,
-}
-
-impl MessageLine {
-    fn text(self) -> MessageText {
-        let value = |seen: &JsonText| match seen.json() {
-            "true" => FieldValue::Bool(true),
-            "false" => FieldValue::Bool(false),
-            json => {
-                seen.text().map_or_else(|| FieldValue::Number { number: json.to_owned() }, FieldValue::Text)
-            }
-        };
-        MessageText {
-            host: self.host,
-            short_message: self.short_message,
-            full_message: self.full_message,
-            timestamp: self.timestamp.map(|timestamp| timestamp.json().to_owned()),
-            level: self.level,
-            fields: self.fields.iter().map(|(name, seen)| (name.clone(), value(seen))).collect(),
-        }
-    }
+    message: ObservedMessage,
 }
 
 fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
@@ -109,25 +36,17 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
     let request: Line = serde_json::from_str(line).map_err(no_request)?;
     let recipe = |hex: String| Recipe::Made(Made::Hex(hex));
     match request {
-        Line::Hello {} => {
-            let of = subject.description();
+        Line::Hello { .. } => {
+            let mut of = subject.description().clone();
             // These words are not part of the protocol.
-            let can: Vec<_> =
-                of.can.iter().filter(|word| !matches!(word.as_str(), "limits" | "names")).collect();
-            let hello = json!({
-                "name": of.name, "version": of.version, "language": of.language, "can": can,
-                "sends": of.sends, "fixed": of.fixed, "notes": of.notes,
-            });
-            Ok(hello.to_string())
+            of.can.retain(|word| !matches!(word.as_str(), "limits" | "names"));
+            serde_json::to_string(&of).map_err(|error| error.to_string())
         }
         Line::Receive { id, transport, mode, steps } => {
-            let mode = match mode.as_str() {
-                "strict" => Mode::Strict,
-                "lenient" | "" => Mode::Lenient,
-                other => return Err(format!("unknown mode {other:?}")),
-            };
+            let mode = mode.unwrap_or(Mode::Lenient);
             let hexes = |steps: Vec<StepLine>| -> Vec<Recipe> {
-                steps.into_iter().filter(|step| !step.end).filter_map(|step| step.hex).map(recipe).collect()
+                let steps = steps.into_iter().filter(|step| step.end != Some(true));
+                steps.filter_map(|step| step.hex).map(recipe).collect()
             };
             match transport.as_str() {
                 "payload" => {
@@ -135,28 +54,22 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
                     ask(subject, &id, Input::Payload(&payload), mode)
                 }
                 "udp" => {
-                    let steps: Vec<Step> = steps
-                        .into_iter()
-                        .map(|step| Step {
-                            at: step.at,
-                            from: step.from.unwrap_or_default(),
-                            datagram: step.hex.map(recipe),
-                        })
-                        .collect();
+                    let step = |StepLine { at, from, hex, .. }| Step {
+                        at: at.unwrap_or_default(),
+                        from: from.unwrap_or_default(),
+                        datagram: hex.map(recipe),
+                    };
+                    let steps: Vec<Step> = steps.into_iter().map(step).collect();
                     ask(subject, &id, Input::Datagrams(&steps), mode)
                 }
                 "tcp" => ask(subject, &id, Input::Stream(&hexes(steps)), mode),
                 other => Err(format!("unknown transport {other:?}")),
             }
         }
-        Line::Send { id, transport, compression, datagram_size } => {
+        Line::Send { id, transport, compression, datagram_size, .. } => {
             let WithMessage { message } = serde_json::from_str(line).map_err(no_request)?;
-            let request = SendRequest {
-                transport,
-                compression: Some(compression),
-                datagram_size,
-                message: message.text(),
-            };
+            let message = message.to_text().map_err(|error| format!("invalid request: {error}"))?;
+            let request = SendRequest { transport, compression: Some(compression), datagram_size, message };
             ask(subject, &id, Input::Send(&request), Mode::Strict)
         }
         Line::Chunk { id, datagram_size, payload } => {
@@ -171,7 +84,7 @@ fn ask(subject: &mut dyn Subject, id: &str, input: Input<'_>, mode: Mode) -> Res
         Reply::Named(answer) => match input {
             Input::Send(send) => Ok(sent(id, &answer, send.transport == "tcp")),
             Input::Chunk(_) => Ok(sent(id, &answer, false)),
-            _ => received(id, &answer).map_err(|error| error.to_string()),
+            _ => received(id, &answer),
         },
         Reply::Unsupported(why) => Ok(json!({ "id": id, "unsupported": why }).to_string()),
         Reply::Crashed(words) => Ok(json!({ "id": id, "crashed": words }).to_string()),
@@ -191,47 +104,25 @@ fn sent(id: &str, answer: &Answer, is_stream: bool) -> String {
     .to_string()
 }
 
-/// Builds the answer from raw JSON, so that no number passes through a float.
-fn received(id: &str, answer: &Answer) -> serde_json::Result<String> {
-    let messages: Vec<Box<RawValue>> =
-        answer.messages.iter().map(message).collect::<serde_json::Result<_>>()?;
-    let errors: Vec<Value> = answer.errors.iter().map(|name| json!({ "text": name, "name": name })).collect();
-    let mut line: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
-    line.insert("id", to_raw_value(id)?);
-    line.insert("messages", to_raw_value(&messages)?);
-    line.insert("errors", to_raw_value(&errors)?);
-    line.insert("deviations", to_raw_value(&answer.deviations)?);
-    line.insert("events", to_raw_value(&answer.events)?);
-    line.insert("pending", to_raw_value(&answer.pending)?);
-    serde_json::to_string(&line)
+/// The answer to a request to receive.
+#[derive(Serialize)]
+struct Received<'a> {
+    id: &'a str,
+    messages: Vec<ObservedMessage>,
+    errors: Vec<Value>,
+    deviations: &'a [String],
+    events: &'a [String],
+    pending: usize,
 }
 
-fn message(text: &MessageText) -> serde_json::Result<Box<RawValue>> {
-    let mut members: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
-    members.insert("short_message", to_raw_value(&text.short_message)?);
-    if let Some(host) = &text.host {
-        members.insert("host", to_raw_value(host)?);
-    }
-    if let Some(full_message) = &text.full_message {
-        members.insert("full_message", to_raw_value(full_message)?);
-    }
-    if let Some(timestamp) = &text.timestamp {
-        members.insert("timestamp", RawValue::from_string(timestamp.clone())?);
-    }
-    if let Some(level) = text.level {
-        members.insert("level", to_raw_value(&level)?);
-    }
-    let mut fields: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
-    for (name, value) in &text.fields {
-        let value = match value {
-            FieldValue::Bool(value) => to_raw_value(value)?,
-            FieldValue::Number { number } => RawValue::from_string(number.clone())?,
-            FieldValue::Text(text) => to_raw_value(text)?,
-        };
-        fields.insert(name.as_str(), value);
-    }
-    members.insert("fields", to_raw_value(&fields)?);
-    to_raw_value(&members)
+fn received(
+    id: &str,
+    Answer { messages, errors, deviations, events, pending, .. }: &Answer,
+) -> Result<String, String> {
+    let messages = messages.iter().map(ObservedMessage::of).collect::<Result<_, String>>()?;
+    let errors = errors.iter().map(|name| json!({ "text": name, "name": name })).collect();
+    let answer = Received { id, messages, errors, deviations, events, pending: *pending };
+    serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
 /// A request to a subject: a vector in a mode.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Request<'v> {
     /// Id of the vector.
     pub id: &'v str,
@@ -28,24 +29,28 @@ impl<'v> Request<'v> {
 }
 
 /// Name and abilities of a subject, as it declares them (`hello` in `PROTOCOL.md`).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Description {
     /// Name.
     pub name: String,
     /// Version.
     pub version: String,
     /// Programming language.
+    #[serde(default)]
     pub language: String,
     /// Abilities, in the words of the protocol.
     pub can: BTreeSet<String>,
     /// Transports that it can send over: `udp`, `tcp`.
+    #[serde(default)]
     pub sends: BTreeSet<String>,
     /// Message members that it always sets itself when it sends.
+    #[serde(default)]
     pub fixed: BTreeSet<String>,
     /// JSON values, or strings without quotation marks, that it fills in for missing members and fields.
+    #[serde(skip)]
     pub defaults: BTreeMap<String, String>,
     /// Remarks about the adapter.
+    #[serde(default)]
     pub notes: String,
 }
 
@@ -58,7 +63,6 @@ impl Description {
 
 /// Reply of a subject to a request.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Reply {
     /// Complete result, with the names of the vectors.
     Named(Answer),
@@ -74,7 +78,6 @@ pub enum Reply {
 
 /// Complete result of a request, with the names of the vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Answer {
     /// Delivered messages.
     pub messages: Vec<MessageText>,

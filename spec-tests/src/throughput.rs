@@ -17,7 +17,6 @@ use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 
 /// Kind of request that is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Workload {
     /// A request without content: the round trip.
     Empty,
@@ -53,7 +52,6 @@ impl Workload {
 
 /// Result of a measurement.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Measured {
     /// Number of requests.
     pub requests: u64,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Recipe;
@@ -14,12 +14,12 @@ pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
 
-/// Version of the file format.
+/// Version of the formats of vector and expectation files.
 const SCHEMA: u32 = 1;
 
 /// Tolerance of an implementation.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Accepts GELF 1.1 only.
     Strict,
@@ -40,7 +40,6 @@ impl fmt::Display for Mode {
 /// One file of vectors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Topic {
     /// Version of the file format: 1.
     schema: u32,
@@ -53,7 +52,6 @@ pub struct Topic {
 /// An input with the expected results.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Vector {
     /// Unique id.
     pub id: String,
@@ -62,7 +60,6 @@ pub struct Vector {
     /// Rule under test, from the table in `vectors/README.md`.
     pub rule: String,
     /// Implementation or report that motivated the vector.
-    #[serde(default)]
     pub origin: Option<String>,
     /// Whether the expected result is one choice among several, explained in `DECISIONS.md`. Another result
     /// is then a deviation, not a failure.
@@ -73,25 +70,18 @@ pub struct Vector {
     #[serde(default)]
     pub plain: bool,
     /// Name of the violation under test. It counts even if the sender commits it in all of its messages.
-    #[serde(default)]
     pub about: Option<String>,
     /// One payload: uncompressed JSON text, valid or not.
-    #[serde(default)]
     payload: Option<Recipe>,
     /// Datagrams with their times.
-    #[serde(default)]
     datagrams: Option<Vec<Step>>,
     /// Pieces of a TCP stream, followed by its end.
-    #[serde(default)]
     stream: Option<Vec<Recipe>>,
     /// A message to send.
-    #[serde(default)]
     send: Option<SendRequest>,
     /// A payload to split into datagrams.
-    #[serde(default)]
     chunk: Option<ChunkRequest>,
     /// HTTP requests, with the setup of the receiver.
-    #[serde(default)]
     http: Option<HttpExchange>,
     /// Limits that differ from the defaults.
     #[serde(default)]
@@ -99,13 +89,11 @@ pub struct Vector {
     /// Expected result of a strict implementation.
     strict: Expected,
     /// Expected result of a lenient implementation, if it differs.
-    #[serde(default)]
     lenient: Option<Expected>,
 }
 
 /// The input of a vector.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Input<'v> {
     /// A payload.
     Payload(&'v Recipe),
@@ -124,7 +112,6 @@ pub enum Input<'v> {
 /// A datagram, or a point in time at which nothing arrives.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Step {
     /// Seconds on a clock that starts at 0 and never goes back.
     #[serde(default)]
@@ -133,7 +120,6 @@ pub struct Step {
     #[serde(default = "sender")]
     pub from: String,
     /// The datagram, or `None` if only time passes.
-    #[serde(default)]
     pub datagram: Option<Recipe>,
 }
 
@@ -144,31 +130,25 @@ fn sender() -> String {
 /// Receiver limits that differ from the defaults.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Limits {
     /// Maximum number of pending messages.
-    #[serde(default)]
     pub pending: Option<usize>,
     /// Maximum number of pending messages of one sender.
-    #[serde(default)]
     pub pending_per_sender: Option<usize>,
     /// Maximum length of a frame, in bytes.
-    #[serde(default)]
     pub frame: Option<usize>,
     /// Maximum length of an inflated payload, in bytes.
-    #[serde(default)]
     pub payload: Option<usize>,
 }
 
 /// A request to send a message.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct SendRequest {
     /// `udp` or `tcp`.
     pub transport: String,
     /// `none`, `gzip` or `zlib`. If absent, `none`, or the compression that a sender always uses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Maximum size of a datagram in bytes, including the chunk header.
     #[serde(default = "wan")]
@@ -191,7 +171,6 @@ fn wan() -> u16 {
 /// A request to split a payload into datagrams.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct ChunkRequest {
     /// Maximum size of a datagram in bytes, including the chunk header.
     pub datagram_size: u16,
@@ -202,10 +181,9 @@ pub struct ChunkRequest {
 /// A message as text, so that no number passes through a float.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct MessageText {
     /// The member `host`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The member `short_message`; a recipe is allowed in the files.
     #[serde(deserialize_with = "text")]
@@ -214,10 +192,10 @@ pub struct MessageText {
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     pub full_message: Option<String>,
     /// The member `timestamp`, a plain decimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The member `level`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
     /// Additional fields in order, names without the underscore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -236,7 +214,6 @@ fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 /// The value of an additional field.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
-#[non_exhaustive]
 pub enum FieldValue {
     /// `true` or `false`.
     Bool(bool),
@@ -252,7 +229,6 @@ pub enum FieldValue {
 /// The expected result of a vector.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Expected {
     /// Delivered messages, in order.
     #[serde(default)]
@@ -270,22 +246,17 @@ pub struct Expected {
     #[serde(default)]
     pub pending: usize,
     /// Sizes of the sent datagrams.
-    #[serde(default)]
     pub sizes: Option<Vec<usize>>,
     /// The payload of the sent datagrams, reassembled and uncompressed.
-    #[serde(default)]
     pub payload: Option<Recipe>,
     /// First bytes of the first datagram, in hexadecimal.
-    #[serde(default)]
     pub begins: Option<String>,
     /// Answer to each HTTP request.
     #[serde(default)]
     pub answers: Vec<HttpAnswer>,
     /// Maximum number of connections that the requests need.
-    #[serde(default)]
     pub connections: Option<usize>,
     /// State of the connection after the last request.
-    #[serde(default)]
     pub after: Option<Afterwards>,
 }
 
@@ -316,8 +287,8 @@ impl Vector {
 /// Returns the vectors of `spec-tests/vectors`, embedded at build time.
 ///
 /// # Errors
-/// See [`LoadError`]; a test ensures that none occurs.
-pub fn embedded() -> Result<Vec<Topic>, LoadError> {
+/// Returns a mistake in a file; a test ensures that there is none.
+pub fn embedded() -> Result<Vec<Topic>, String> {
     read(EMBEDDED.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())))
 }
 
@@ -354,12 +325,12 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
 /// Reads all vector files of a folder, sorted by name, except the HTTP vectors: see [`load_http`].
 ///
 /// # Errors
-/// Returns a [`LoadError`] that names the file and, if possible, the vector.
-pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
-    let error = |path: &Path, reason| LoadError { path: path.to_owned(), reason: Reason::Io(reason) };
-    let entries = fs::read_dir(folder).map_err(|reason| error(folder, reason))?;
+/// Returns the reason, with the file and, if possible, the vector.
+pub fn load(folder: &Path) -> Result<Vec<Topic>, String> {
+    let error = |error: io::Error| at(folder, &error);
+    let entries = fs::read_dir(folder).map_err(error)?;
     let paths: Result<Vec<PathBuf>, io::Error> = entries.map(|entry| Ok(entry?.path())).collect();
-    let mut paths = paths.map_err(|reason| error(folder, reason))?;
+    let mut paths = paths.map_err(error)?;
     paths.retain(|path| {
         path.extension().is_some_and(|extension| extension == "json")
             && path.file_name().is_none_or(|name| name != http::FILE)
@@ -367,33 +338,44 @@ pub fn load(folder: &Path) -> Result<Vec<Topic>, LoadError> {
     paths.sort();
     let files = read_files(paths)?;
     if files.is_empty() {
-        return Err(LoadError { path: folder.to_owned(), reason: Reason::Empty });
+        return Err(at(folder, &"no vectors"));
     }
     read(files)
 }
 
-fn read_files(paths: impl IntoIterator<Item = PathBuf>) -> Result<Vec<(PathBuf, Vec<u8>)>, LoadError> {
-    let mut files = Vec::new();
-    for path in paths {
-        match fs::read(&path) {
-            Ok(bytes) => files.push((path, bytes)),
-            Err(reason) => return Err(LoadError { path, reason: Reason::Io(reason) }),
-        }
-    }
-    Ok(files)
+fn read_files(paths: impl IntoIterator<Item = PathBuf>) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
+    let read = |path: PathBuf| match fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(error) => Err(at(&path, &error)),
+    };
+    paths.into_iter().map(read).collect()
 }
 
-fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic>, LoadError> {
+/// Returns a message about a file.
+pub(crate) fn at(path: &Path, reason: &dyn fmt::Display) -> String {
+    format!("{}: {reason}", path.display())
+}
+
+/// Parses the file of a schema.
+pub(crate) fn parse<T: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+    schema: fn(&T) -> u32,
+) -> Result<T, String> {
+    let file: T = serde_json::from_slice(bytes).map_err(|error| at(path, &error))?;
+    match schema(&file) {
+        SCHEMA => Ok(file),
+        found => Err(at(path, &format!("unsupported schema {found}, expected {SCHEMA}"))),
+    }
+}
+
+fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic>, String> {
     let mut ids = HashSet::new();
     let mut topics = Vec::new();
     for (path, bytes) in files {
-        let error = |reason| LoadError { path: path.clone(), reason };
-        let topic: Topic = serde_json::from_slice(&bytes).map_err(|reason| error(Reason::Json(reason)))?;
-        if topic.schema != SCHEMA {
-            return Err(error(Reason::Schema(topic.schema)));
-        }
+        let topic: Topic = parse(&path, &bytes, |topic: &Topic| topic.schema)?;
         for vector in &topic.vectors {
-            let wrong = |what| Err(error(Reason::Vector(vector.id.clone(), what)));
+            let wrong = |what| Err(at(&path, &format!("vector {}: {what}", vector.id)));
             if !ids.insert(vector.id.clone()) {
                 return wrong("the id is not unique");
             }
@@ -417,37 +399,6 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
     Ok(topics)
 }
 
-/// Error of reading a vector file.
-#[derive(Debug)]
-pub struct LoadError {
-    path: PathBuf,
-    reason: Reason,
-}
-
-#[derive(Debug)]
-enum Reason {
-    Empty,
-    Io(io::Error),
-    Json(serde_json::Error),
-    Schema(u32),
-    Vector(String, &'static str),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match &self.reason {
-            Reason::Empty => f.write_str("no vectors"),
-            Reason::Io(error) => error.fmt(f),
-            Reason::Json(error) => error.fmt(f),
-            Reason::Schema(found) => write!(f, "unsupported schema {found}, expected {SCHEMA}"),
-            Reason::Vector(id, what) => write!(f, "vector {id}: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,7 +408,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("gelf-vectors-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("topic.json"), content).unwrap();
-        let error = load(&folder).unwrap_err().to_string();
+        let error = load(&folder).unwrap_err();
         fs::remove_dir_all(&folder).unwrap();
         error.split_once("topic.json: ").unwrap().1.to_owned()
     }

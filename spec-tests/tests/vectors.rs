@@ -17,10 +17,7 @@ fn gelf_core_passes_every_vector() {
     let results = run(&topics, &mut subject, None, Selection::default(), &mut |_, _| ()).unwrap();
     let failures: Vec<String> = results
         .unexpected()
-        .map(|outcome| {
-            let mode = outcome.mode.unwrap();
-            format!("{} {mode}: {}", outcome.id, outcome.differences.join("; "))
-        })
+        .map(|outcome| format!("{}: {}", outcome.label(), outcome.differences.join("; ")))
         .collect();
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
     assert!(count >= 490, "{count} vectors");

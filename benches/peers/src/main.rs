@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use gelf_benches::{Corpus, ShortMessageLength, interleaved_chunks};
-use gelf_core::wire::{ChunkHeader, Compressor, Decompressor, Progress, Reassembler};
+use gelf_core::wire::{ChunkHeader, Compressor, Decompressor, Reassembler};
 use gelf_core::{Compression, CompressionLevel, Decoder, encode};
 use measure::Table;
 use tracing_subscriber::layer::SubscriberExt;
@@ -235,7 +235,7 @@ fn reassembling(_: &Corpus, rounds: usize) {
         .variant("gelf-core", || {
             for wire in &wires {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();
-                if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(now, 7, header, payload) {
+                if let Ok(Some(message)) = reassembler.handle_chunk(now, 7, header, payload) {
                     black_box(message);
                 }
             }

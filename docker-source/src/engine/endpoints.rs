@@ -32,11 +32,12 @@ impl EngineClient {
     /// Returns [`EngineError::TooOld`] if there is none. Other errors are the same as for every request.
     pub(crate) async fn negotiate(&self) -> Result<ApiVersion, EngineError> {
         let answer = self.get("_ping", "/_ping").await?;
-        let newest: ApiVersion = answer
+        let newest = answer
             .header("api-version")
-            .and_then(|text| text.parse().ok())
+            .and_then(ApiVersion::parse)
             .ok_or_else(|| EngineError::answer("_ping", "no header Api-Version; is this a Docker Engine?"))?;
-        let version = newest.negotiated().ok_or(EngineError::TooOld { engine: newest })?;
+        let version =
+            newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
         Ok(version)
     }

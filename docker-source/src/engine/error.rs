@@ -53,10 +53,10 @@ pub enum EngineError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The Engine supports no API version from [`ApiVersion::OLDEST`] on.
+    /// The Engine supports no API version from 1.40 on, that of Docker 19.03.
     TooOld {
-        /// The newest version that the Engine supports.
-        engine: ApiVersion,
+        /// The newest version that the Engine supports, such as 1.39.
+        engine: String,
     },
 }
 
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn bad_addresses_old_engines_and_refusals_are_permanent() {
         assert!(EngineError::Address(InvalidEngineAddress::Ssh).is_permanent());
-        assert!(EngineError::TooOld { engine: ApiVersion::OLDEST }.is_permanent());
+        assert!(EngineError::TooOld { engine: "1.39".to_owned() }.is_permanent());
         assert!(connect(io::ErrorKind::PermissionDenied).is_permanent());
         assert!(EngineError::from_status("info", 403, b"").is_permanent());
         assert!(EngineError::from_status("info", 400, b"").is_permanent());

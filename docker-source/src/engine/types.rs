@@ -165,6 +165,9 @@ pub(crate) struct State {
     /// RFC 3339; the year 1 if no run ever ended.
     #[serde(deserialize_with = "null_is_default")]
     finished_at: String,
+    /// RFC 3339; the year 1 if no run ever began.
+    #[serde(deserialize_with = "null_is_default")]
+    started_at: String,
 }
 
 impl State {
@@ -176,8 +179,18 @@ impl State {
 
     /// Returns the end of the container's last run, if a run has ended.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
-        Timestamp::from_rfc3339(&self.finished_at).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
+        time(&self.finished_at)
     }
+
+    /// Returns the beginning of the container's last run, if there was one.
+    pub(crate) fn started_at(&self) -> Option<Timestamp> {
+        time(&self.started_at)
+    }
+}
+
+/// Parses the time of a run; `None` for the year 1.
+fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::from_rfc3339(text).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,11 +1,10 @@
 //! Versions of the Engine's API and their negotiation.
 
 use std::fmt;
-use std::str::FromStr;
 
 /// A version of the Engine's API, such as 1.41.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ApiVersion {
+pub(crate) struct ApiVersion {
     major: u16,
     minor: u16,
 }
@@ -13,10 +12,18 @@ pub struct ApiVersion {
 impl ApiVersion {
     /// The oldest supported version: Docker 19.03. Older Engines give the pieces of a long line different
     /// stamps, so that the line cannot be joined.
-    pub const OLDEST: Self = Self { major: 1, minor: 40 };
+    pub(crate) const OLDEST: Self = Self { major: 1, minor: 40 };
 
     /// The newest supported version: Docker 27. It is also used with newer Engines.
-    pub const NEWEST: Self = Self { major: 1, minor: 47 };
+    pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
+
+    /// Parses two numbers with a point between them.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        let number =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        Some(Self { major: number(major)?, minor: number(minor)? })
+    }
 
     /// Returns the version to use with an Engine whose newest version is `self`; `None` if that is older than
     /// [`OLDEST`](Self::OLDEST).
@@ -39,47 +46,12 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-impl FromStr for ApiVersion {
-    type Err = InvalidApiVersion;
-
-    fn from_str(text: &str) -> Result<Self, InvalidApiVersion> {
-        let (major, minor) = text.split_once('.').ok_or(InvalidApiVersion)?;
-        let number =
-            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let (Some(major), Some(minor)) = (number(major), number(minor)) else {
-            return Err(InvalidApiVersion);
-        };
-        Ok(Self { major, minor })
-    }
-}
-
-impl TryFrom<&str> for ApiVersion {
-    type Error = InvalidApiVersion;
-
-    fn try_from(text: &str) -> Result<Self, InvalidApiVersion> {
-        text.parse()
-    }
-}
-
-/// The error for a text that is not an API version: two numbers with a point between them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct InvalidApiVersion;
-
-impl fmt::Display for InvalidApiVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an API version of the Engine is two numbers, as in 1.41")
-    }
-}
-
-impl std::error::Error for InvalidApiVersion {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn version(text: &str) -> ApiVersion {
-        text.parse().unwrap()
+        ApiVersion::parse(text).unwrap()
     }
 
     #[test]
@@ -103,7 +75,7 @@ mod tests {
     #[test]
     fn a_text_other_than_two_numbers_is_refused() {
         for text in ["", "1", "1.", ".1", "1.41.0", "+1.41", "1.+41", "v1.41", "1.65536", "1.41\r\n"] {
-            assert_eq!(text.parse::<ApiVersion>(), Err(InvalidApiVersion), "{text:?}");
+            assert_eq!(ApiVersion::parse(text), None, "{text:?}");
         }
     }
 }

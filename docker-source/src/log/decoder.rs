@@ -25,8 +25,8 @@ impl LogDecoder {
         }
     }
 
-    /// Sets the latest time at which a stamp in the middle of a terminal's text counts as one. The default is
-    /// no limit. Stamps where a record must begin are taken as they are.
+    /// Sets the latest time of a stamp that is recognized in the middle of a terminal's text. By default
+    /// there is no limit. A stamp at the start of a record is recognized whatever its time.
     pub(crate) fn set_latest(&mut self, latest: Timestamp) {
         match self {
             Self::Frames => {}

@@ -33,7 +33,7 @@ pub(crate) struct Line {
     /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
     /// cut.
     pub(crate) length: usize,
-    /// Whether the end of the line was seen. If `false`, the log ended within the line, and the rest may come
+    /// True if the end of the line was seen. Otherwise the log ended within the line, and the rest may come
     /// later.
     pub(crate) ended: bool,
 }

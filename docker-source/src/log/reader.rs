@@ -20,7 +20,7 @@ pub(crate) struct LogReader {
     content_type: Option<String>,
     has_terminal: Option<bool>,
     input: BytesMut,
-    /// The latest time at which a terminal's stamp within a text counts as one.
+    /// The latest time of a stamp that is recognized in the middle of a terminal's text.
     latest: Timestamp,
     decoding: Option<Decoding>,
 }

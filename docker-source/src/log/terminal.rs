@@ -132,7 +132,7 @@ fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
 #[derive(Debug)]
 struct Record {
     time: Timestamp,
-    /// Whether this is not the first record of its line.
+    /// True unless this is the first record of its line.
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,

@@ -11,4 +11,5 @@ mod discovery;
 mod later_stamps;
 mod outages;
 mod reading;
+mod resuming;
 mod support;

@@ -79,7 +79,7 @@ pub(crate) async fn eventually(stats: &Arc<Stats>, holds: impl Fn(&Stats) -> boo
 /// Asserts that every line that was read is accounted for, in total and for each container.
 pub(crate) fn assert_balanced(stats: &Stats) {
     let snapshot = stats.snapshot();
-    let containers = snapshot.containers.iter().map(|container| container.counts);
+    let containers = snapshot.containers.values().copied();
     for counts in containers.chain([snapshot.total]) {
         let sum = counts.yielded
             + counts.skipped_empty

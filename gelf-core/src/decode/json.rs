@@ -64,7 +64,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.deviate_times(kind, offset, 1)
     }
 
-    /// Records several deviations of a kind, of which the first is at the offset.
+    /// Records several deviations of one kind. The first is at the offset.
     fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
@@ -344,7 +344,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                 Some(b'\\') => loop {
                     let character = self.escape()?;
                     end = put_character(self.scratch, end, character);
-                    // Escapes of this form come together.
+                    // Escapes of this form often follow one another.
                     if !self.rest().starts_with(b"\\u") {
                         break;
                     }
@@ -362,8 +362,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation mark
-    /// or backslash. Text with one such character may have millions, so they are counted at once.
+    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation
+    /// mark or backslash. Text with one such character may have millions, so they are counted at once.
     #[cold]
     fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();

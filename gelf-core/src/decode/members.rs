@@ -11,18 +11,38 @@ use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Numbe
 /// The members that GELF defines. Additional fields are passed on as they are found.
 pub(super) struct Members<'a, 'n> {
     names: &'n mut Names,
-    version_seen: bool,
-    host: Option<Option<Cow<'a, str>>>,
-    short_message: Option<Option<Cow<'a, str>>>,
-    full_message: Option<Option<Cow<'a, str>>>,
-    timestamp: Option<Option<Timestamp>>,
-    level: Option<Option<Level>>,
+    version: Defined<()>,
+    host: Defined<Cow<'a, str>>,
+    short_message: Defined<Cow<'a, str>>,
+    full_message: Defined<Cow<'a, str>>,
+    timestamp: Defined<Timestamp>,
+    level: Defined<Level>,
     /// The members that become fields only at the end, one of each name. Few messages have any.
     stand_ins: Vec<StandIn<'a>>,
 }
 
-/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can supersede
-/// it, and a `message` may be needed as the short message, as in Graylog.
+/// A member that GELF defines.
+struct Defined<T> {
+    seen: bool,
+    /// `None` if the value is left out.
+    value: Option<T>,
+}
+
+impl<T> Default for Defined<T> {
+    fn default() -> Self {
+        Self { seen: false, value: None }
+    }
+}
+
+impl<T> Defined<T> {
+    /// Notes that the member occurs, and reports a repetition.
+    fn see(&mut self, reader: &mut Reader<'_, '_>, offset: usize) -> Result<(), DecodeError> {
+        repeated(reader, std::mem::replace(&mut self.seen, true), offset)
+    }
+}
+
+/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can
+/// supersede it, and a `message` may be needed as the short message, as in Graylog.
 struct StandIn<'a> {
     name: &'static str,
     value: Json<'a>,
@@ -36,7 +56,7 @@ enum AsField {
     New,
     /// One precedes it, which it replaces.
     Repeated,
-    /// One follows it, and counts in its place.
+    /// One follows it, and replaces it.
     Superseded,
 }
 
@@ -45,12 +65,12 @@ impl<'a, 'n> Members<'a, 'n> {
         names.clear();
         Self {
             names,
-            version_seen: false,
-            host: None,
-            short_message: None,
-            full_message: None,
-            timestamp: None,
-            level: None,
+            version: Defined::default(),
+            host: Defined::default(),
+            short_message: Defined::default(),
+            full_message: Defined::default(),
+            timestamp: Defined::default(),
+            level: Defined::default(),
             stand_ins: Vec::new(),
         }
     }
@@ -122,45 +142,42 @@ impl<'a, 'n> Members<'a, 'n> {
         let value = reader.value()?;
         match &*name {
             "version" => {
-                let seen = std::mem::replace(&mut self.version_seen, true);
-                repeated(reader, seen, offset)?;
+                self.version.see(reader, offset)?;
                 check_version(reader, &value, offset)
             }
             "host" => {
-                repeated(reader, self.host.is_some(), offset)?;
+                self.host.see(reader, offset)?;
                 let text = text(reader, Member::Host, value, offset)?;
                 let blank = text.as_deref().is_some_and(is_blank);
                 if blank {
                     reader.deviate(DeviationKind::Blank(Member::Host), offset)?;
                 }
-                self.host = Some(text.filter(|_| !blank));
+                self.host.value = text.filter(|_| !blank);
                 Ok(())
             }
             "short_message" => {
-                repeated(reader, self.short_message.is_some(), offset)?;
+                self.short_message.see(reader, offset)?;
                 let text = text(reader, Member::ShortMessage, value, offset)?;
                 if text.as_deref().is_some_and(is_blank) {
                     reader.deviate(DeviationKind::Blank(Member::ShortMessage), offset)?;
                 }
-                self.short_message = Some(text);
+                self.short_message.value = text;
                 Ok(())
             }
             "full_message" => {
-                repeated(reader, self.full_message.is_some(), offset)?;
-                self.full_message = Some(text(reader, Member::FullMessage, value, offset)?);
+                self.full_message.see(reader, offset)?;
+                self.full_message.value = text(reader, Member::FullMessage, value, offset)?;
                 Ok(())
             }
             "timestamp" => {
-                repeated(reader, self.timestamp.is_some(), offset)?;
-                let (timestamp, unread) = timestamp(reader, value, offset)?;
-                self.timestamp = Some(timestamp);
-                self.stand_in(reader, "timestamp", unread, offset)
+                self.timestamp.see(reader, offset)?;
+                self.timestamp.value = timestamp(reader, &value, offset)?;
+                self.stand_in(reader, "timestamp", unread(self.timestamp.value, value), offset)
             }
             "level" => {
-                repeated(reader, self.level.is_some(), offset)?;
-                let (level, unread) = level(reader, value, offset)?;
-                self.level = Some(level);
-                self.stand_in(reader, "level", unread, offset)
+                self.level.see(reader, offset)?;
+                self.level.value = level(reader, &value, offset)?;
+                self.stand_in(reader, "level", unread(self.level.value, value), offset)
             }
             "facility" | "file" | "line" => {
                 let value = legacy(reader, &name, value, offset)?;
@@ -275,16 +292,16 @@ impl<'a, 'n> Members<'a, 'n> {
     ) -> Result<(), DecodeError> {
         let end = reader.offset();
         for (missing, member) in [
-            (!self.version_seen, Member::Version),
-            (self.host.is_none(), Member::Host),
-            (self.short_message.is_none(), Member::ShortMessage),
+            (!self.version.seen, Member::Version),
+            (!self.host.seen, Member::Host),
+            (!self.short_message.seen, Member::ShortMessage),
         ] {
             if missing {
                 reader.deviate(DeviationKind::Missing(member), end)?;
             }
         }
-        let full_message = self.full_message.take().flatten();
-        let short_message = match self.short_message.take().flatten() {
+        let full_message = self.full_message.value.take();
+        let short_message = match self.short_message.value.take() {
             Some(text) if !is_blank(&text) => text,
             // In place of a blank or missing text, Graylog uses `message`, and Logstash uses `full_message`.
             blank => match (self.message(), blank, &full_message) {
@@ -305,17 +322,17 @@ impl<'a, 'n> Members<'a, 'n> {
                 (AsField::Repeated, value) => visitor.repeated_field(name, value),
             }
         }
-        if let Some(host) = self.host.flatten() {
+        if let Some(host) = self.host.value {
             visitor.host(host);
         }
         visitor.short_message(short_message);
         if let Some(full_message) = full_message {
             visitor.full_message(full_message);
         }
-        if let Some(timestamp) = self.timestamp.flatten() {
+        if let Some(timestamp) = self.timestamp.value {
             visitor.timestamp(timestamp);
         }
-        if let Some(level) = self.level.flatten() {
+        if let Some(level) = self.level.value {
             visitor.level(level);
         }
         Ok(())
@@ -401,14 +418,18 @@ fn text<'a>(
     }
 }
 
-/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date. Returns the value
-/// if it cannot be read, unless it is null or blank.
-fn timestamp<'a>(
-    reader: &mut Reader<'a, '_>,
-    value: Json<'a>,
+/// Returns a value that was not read, unless there is nothing to keep.
+fn unread<T>(read: Option<T>, value: Json<'_>) -> Option<Json<'_>> {
+    Some(value).filter(|value| read.is_none() && !is_empty(value))
+}
+
+/// Converts a number of seconds; in lenient mode, also a number in quotes or a date.
+fn timestamp(
+    reader: &mut Reader<'_, '_>,
+    value: &Json<'_>,
     offset: usize,
-) -> Result<(Option<Timestamp>, Option<Json<'a>>), DecodeError> {
-    let read = match &value {
+) -> Result<Option<Timestamp>, DecodeError> {
+    let read = match value {
         Json::Number(text) => Timestamp::from_decimal(text),
         other => {
             reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
@@ -424,19 +445,15 @@ fn timestamp<'a>(
     if read == Err(InvalidTimestamp::Range) {
         reader.deviate(DeviationKind::TimestampRange, offset)?;
     }
-    Ok((read.ok(), Some(value).filter(|value| read.is_err() && !is_empty(value))))
+    Ok(read.ok())
 }
 
-/// Converts a severity. Returns the value if it is none, unless it is null or blank.
-fn level<'a>(
-    reader: &mut Reader<'a, '_>,
-    value: Json<'a>,
-    offset: usize,
-) -> Result<(Option<Level>, Option<Json<'a>>), DecodeError> {
+/// Converts a severity; in lenient mode, also one in quotes, or a keyword.
+fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result<Option<Level>, DecodeError> {
     let of_number = |number: Option<i64>| {
         number.and_then(|number| u8::try_from(number).ok()).and_then(|number| Level::try_from(number).ok())
     };
-    let level = match &value {
+    let level = match value {
         Json::Number(text) => {
             let level = of_number(exact_integer(text));
             if level.is_none() {
@@ -455,7 +472,7 @@ fn level<'a>(
             }
         }
     };
-    Ok((level, Some(value).filter(|value| level.is_none() && !is_empty(value))))
+    Ok(level)
 }
 
 /// Returns whether a value has nothing that could be kept.

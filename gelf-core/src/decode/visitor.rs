@@ -62,8 +62,9 @@ pub trait Visitor<'a> {
     /// Receives `level`.
     fn level(&mut self, level: Level) {}
 
-    /// Receives a deviation from GELF 1.1, at most [`Decoder::MAX_DEVIATIONS`](super::Decoder::MAX_DEVIATIONS)
-    /// times. A strict decoder makes the first deviation its error instead.
+    /// Receives a deviation from GELF 1.1, at most
+    /// [`Decoder::MAX_DEVIATIONS`](super::Decoder::MAX_DEVIATIONS) times. A strict decoder makes the first
+    /// deviation its error instead.
     fn deviation(&mut self, deviation: Deviation) {}
 
     /// Receives the number of deviations that were not passed to [`deviation`](Self::deviation), at the end,

@@ -45,8 +45,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` predicts the next run of clean bytes from the last one: most runs are long in prose, and short in
-    // JSON text.
+    // `long` predicts the next run of clean bytes from the last one: most runs are long in prose, and short
+    // in JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -70,7 +70,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
         room = put(room, *word, clean);
         text = &text[clean..];
         long = run_from - text.len() >= 32;
-        // Escapes come together: a line feed and the tab of the next line.
+        // Escapes often follow one another, such as a line feed and the tab of the next line.
         while let Some((byte, rest)) = text.split_first() {
             if !needs_escape(*byte) || room.len() < 8 {
                 break;
@@ -119,7 +119,8 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
     if let Some(last) = last.filter(|_| bits > 0) {
-        // The tail is the upper end of `last`. Shift it down, and fill the rest with 0xff, which needs no escape.
+        // The tail is the upper end of `last`. Shift it down, and fill the rest with 0xff, which needs no
+        // escape.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
@@ -285,7 +286,7 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
         let Some((short, tail)) = short_escape(rest) else { break };
         room = put(room, [short], 1);
         rest = tail;
-        // Escapes come together: a line feed and the tab of the next line.
+        // Escapes often follow one another, such as a line feed and the tab of the next line.
         while let Some((short, tail)) = short_escape(rest) {
             if room.len() < SLACK {
                 break;

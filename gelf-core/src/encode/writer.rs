@@ -12,7 +12,7 @@ use crate::message::value::Value;
 /// The text that is sent for a blank `host` or `short_message`.
 pub(crate) const PLACEHOLDER: &str = "-";
 
-/// How a boolean field is written.
+/// The form in which a boolean field is written.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "there is no third way to write a boolean")]
 pub enum Booleans {

@@ -29,7 +29,7 @@ use super::value::Value;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FieldName<'a> {
     text: Cow<'a, str>,
-    /// Whether `new` would refuse the text; only a decoder makes such names.
+    /// True if `new` would refuse the text; only a decoder makes such names.
     foreign: bool,
 }
 

@@ -37,7 +37,7 @@ struct Inner {
     head: Bytes,
     /// The head and all fields, without a comma at the end.
     encoded: Bytes,
-    /// Whether a field is a boolean, which `encoded` contains as a string.
+    /// True if a field is a boolean, which `encoded` contains as a string.
     booleans: bool,
     /// No value is longer than this, in bytes on the wire.
     longest: usize,

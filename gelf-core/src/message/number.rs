@@ -186,8 +186,8 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     if digits().all(|digit| digit == b'0') {
         return Some(0);
     }
-    // The number of digits before the decimal point, which may be beyond them. No exponent outside of `i32`
-    // gives an integer within `i64`, unless millions of digits make up for it.
+    // The decimal point is behind this number of digits, which may be negative, or more than there are. An
+    // exponent outside of `i32` gives no integer within `i64`, unless the number has as many digits.
     let before = i64::try_from(whole.trim_start_matches('-').len()).ok()?;
     let mut places = before + i64::from(exponent.parse::<i32>().ok()?);
     let sign = if number.starts_with('-') { -1 } else { 1 };

@@ -410,14 +410,14 @@ mod tests {
             nanos in 0u32..1_000_000_000,
         ) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
-            // The lower limit is a whole second: fractions of the second before it have a text out of range.
+            // The earliest timestamp is a whole second. A fraction before it is out of range.
             prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
             prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
         }
 
         #[test]
         fn the_fast_path_and_the_general_parser_agree(text in "0?[0-9]{0,14}[.]?[0-9]{0,11}[.e]?") {
-            // An exponent keeps it from the fast path.
+            // The fast path reads no exponent.
             let (usual, long) = (Timestamp::from_decimal(&text), Timestamp::from_decimal(&format!("{text}e0")));
             if !text.contains('e') {
                 prop_assert_eq!(usual, long);

@@ -8,14 +8,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// The maximum number of chunks of a message.
-pub const MAX_CHUNKS: u8 = 128;
-
-/// The length of the header of a chunk.
-pub const CHUNK_HEADER_LEN: usize = 12;
-
-/// The first two bytes of a chunk.
-pub const CHUNK_MAGIC: [u8; 2] = [0x1e, 0x0f];
+use crate::too_large::MessageTooLarge;
 
 /// The id that all chunks of a message have in common.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -28,39 +21,6 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// A source of message ids for a [`Chunker`].
-pub trait MessageIdSource {
-    /// Returns an id that no other message of any sender has had within the last seconds.
-    fn next_id(&mut self) -> MessageId;
-}
-
-/// Random ids that cannot be predicted outside of the process: SipHash of a counter, with keys from the
-/// operating system.
-///
-/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
-/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
-/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
-///
-/// Ids made from the clock and the host's name, as the specification proposes, have collided in several
-/// libraries, and the messages were lost.
-#[derive(Clone, Debug, Default)]
-pub struct RandomIds {
-    keys: RandomState,
-    counter: u64,
-}
-
-impl MessageIdSource for RandomIds {
-    fn next_id(&mut self) -> MessageId {
-        self.counter = self.counter.wrapping_add(1);
-        let mut rest = self.keys.hash_one(self.counter);
-        MessageId([(); 8].map(|()| {
-            let byte = 100 + (rest % 156) as u8;
-            rest /= 156;
-            byte
-        }))
-    }
-}
-
 /// The header of a chunk. The sequence number is less than the sequence count, which is 1 to 128.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ChunkHeader {
@@ -70,30 +30,39 @@ pub struct ChunkHeader {
 }
 
 impl ChunkHeader {
+    /// The first two bytes of a chunk.
+    pub const MAGIC: [u8; 2] = [0x1e, 0x0f];
+
+    /// The length of a header in bytes.
+    pub const LEN: usize = 12;
+
+    /// The maximum number of chunks of a message.
+    pub const MAX_COUNT: u8 = 128;
+
     /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends such a last chunk.
     ///
     /// # Errors
     /// See [`InvalidChunk`]; each error is the sender's fault.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), InvalidChunk> {
-        if !datagram.starts_with(&CHUNK_MAGIC) {
+        if !datagram.starts_with(&Self::MAGIC) {
             return Err(InvalidChunk::Magic);
         }
         let (header, payload) = datagram
-            .split_first_chunk::<CHUNK_HEADER_LEN>()
+            .split_first_chunk::<{ Self::LEN }>()
             .ok_or(InvalidChunk::HeaderTruncated { len: datagram.len() })?;
         let [_, _, id @ .., number, count] = *header;
         match count {
             0 => Err(InvalidChunk::CountZero),
-            count if count > MAX_CHUNKS => Err(InvalidChunk::CountTooLarge { count }),
+            count if count > Self::MAX_COUNT => Err(InvalidChunk::CountTooLarge { count }),
             count if number >= count => Err(InvalidChunk::SequenceOutOfRange { number, count }),
             _ => Ok((Self { id: MessageId(id), sequence_number: number, sequence_count: count }, payload)),
         }
     }
 
     /// Returns the header as it is sent before the payload.
-    pub const fn to_bytes(self) -> [u8; CHUNK_HEADER_LEN] {
+    pub const fn to_bytes(self) -> [u8; Self::LEN] {
         let [a, b, c, d, e, f, g, h] = self.id.0;
-        let [magic, magic_too] = CHUNK_MAGIC;
+        let [magic, magic_too] = Self::MAGIC;
         [magic, magic_too, a, b, c, d, e, f, g, h, self.sequence_number, self.sequence_count]
     }
 
@@ -113,10 +82,18 @@ impl ChunkHeader {
     }
 }
 
-/// The reason why a datagram is not a chunk.
+/// The reason why a datagram is not a chunk, or does not belong to the chunks of its message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidChunk {
+    /// The sequence count differs from the count in the earlier chunks of the message; see
+    /// [`Reassembler`](super::Reassembler).
+    CountMismatch {
+        /// The sequence count of the first chunk.
+        expected: u8,
+        /// The sequence count of this chunk.
+        found: u8,
+    },
     /// The sequence count is more than 128.
     CountTooLarge {
         /// The sequence count.
@@ -129,7 +106,7 @@ pub enum InvalidChunk {
         /// The length of the datagram.
         len: usize,
     },
-    /// The datagram does not begin with [`CHUNK_MAGIC`].
+    /// The datagram does not begin with [`ChunkHeader::MAGIC`].
     Magic,
     /// The sequence number is not less than the sequence count.
     SequenceOutOfRange {
@@ -143,8 +120,11 @@ pub enum InvalidChunk {
 impl fmt::Display for InvalidChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CountMismatch { expected, found } => {
+                write!(f, "the chunk's sequence count is {found}, but earlier chunks have {expected}")
+            }
             Self::CountTooLarge { count } => {
-                write!(f, "the chunk's sequence count is {count}, more than {MAX_CHUNKS}")
+                write!(f, "the chunk's sequence count is {count}, more than {}", ChunkHeader::MAX_COUNT)
             }
             Self::CountZero => f.write_str("the chunk's sequence count is 0"),
             Self::HeaderTruncated { len } => write!(f, "the chunk has {len} bytes, fewer than its header"),
@@ -183,7 +163,7 @@ impl DatagramSize {
 
     /// Returns a size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
     pub const fn new(bytes: u16) -> Option<Self> {
-        if bytes as usize > CHUNK_HEADER_LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
+        if bytes as usize > ChunkHeader::LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
     }
 
     /// Returns the size in bytes.
@@ -193,7 +173,7 @@ impl DatagramSize {
 
     /// Returns the maximum length of a payload, in 128 chunks.
     pub const fn max_payload(self) -> usize {
-        (self.as_usize() - CHUNK_HEADER_LEN) * MAX_CHUNKS as usize
+        (self.as_usize() - ChunkHeader::LEN) * ChunkHeader::MAX_COUNT as usize
     }
 }
 
@@ -213,25 +193,28 @@ impl Default for DatagramSize {
 /// assert_eq!(chunker.split(&[b'a'; 1420])?.len(), 1);
 /// let sizes: Vec<_> = chunker.split(&[b'a'; 1421])?.map(|datagram| datagram.len()).collect();
 /// assert_eq!(sizes, [1420, 25]);
-/// # Ok::<(), gelf_core::wire::PayloadTooLarge>(())
+/// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
+///
+/// # Message ids
+///
+/// [`split`](Self::split) gives each chunked message a random id that cannot be predicted outside of the
+/// process: SipHash of a counter, with keys from the operating system. Ids made from the clock and the host's
+/// name, as the specification proposes, have collided in several libraries, and the messages were lost.
+///
+/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
+/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
+/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
 #[derive(Clone, Debug)]
-pub struct Chunker<I = RandomIds> {
+pub struct Chunker {
     size: DatagramSize,
-    ids: I,
+    ids: RandomIds,
 }
 
 impl Chunker {
-    /// Creates a chunker for datagrams of up to `size`, with random ids.
+    /// Creates a chunker for datagrams of up to `size`.
     pub fn new(size: DatagramSize) -> Self {
-        Self::with_ids(size, RandomIds::default())
-    }
-}
-
-impl<I: MessageIdSource> Chunker<I> {
-    /// Creates a chunker for datagrams of up to `size`, with ids from `ids`.
-    pub fn with_ids(size: DatagramSize, ids: I) -> Self {
-        Self { size, ids }
+        Self { size, ids: RandomIds::default() }
     }
 
     /// Returns the maximum size of a datagram.
@@ -240,21 +223,61 @@ impl<I: MessageIdSource> Chunker<I> {
     }
 
     /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks
-    /// in order. Nothing is copied.
+    /// in order, with a random id. Nothing is copied.
     ///
     /// # Errors
-    /// [`PayloadTooLarge`] if the payload needs more than 128 chunks; then no datagram is returned.
-    pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, PayloadTooLarge> {
-        if payload.len() <= self.size.as_usize() {
-            return Ok(Datagrams { rest: Some(payload), chunked: None });
-        }
-        let share = self.size.as_usize() - CHUNK_HEADER_LEN;
-        let count = match u8::try_from(payload.len().div_ceil(share)) {
-            Ok(count) if count <= MAX_CHUNKS => count,
-            _ => return Err(PayloadTooLarge { len: payload.len(), max: self.size.max_payload() }),
-        };
-        let header = ChunkHeader { id: self.ids.next_id(), sequence_number: 0, sequence_count: count };
-        Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
+    /// [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks; then no datagram is returned.
+    pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, MessageTooLarge> {
+        datagrams(payload, self.size, || self.ids.next_id())
+    }
+
+    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with this id. No
+    /// other message of any sender must have the id within the next seconds.
+    ///
+    /// # Errors
+    /// As [`split`](Self::split).
+    pub fn split_with_id<'p>(
+        &self,
+        payload: &'p [u8],
+        id: MessageId,
+    ) -> Result<Datagrams<'p>, MessageTooLarge> {
+        datagrams(payload, self.size, || id)
+    }
+}
+
+fn datagrams(
+    payload: &[u8],
+    size: DatagramSize,
+    id: impl FnOnce() -> MessageId,
+) -> Result<Datagrams<'_>, MessageTooLarge> {
+    if payload.len() <= size.as_usize() {
+        return Ok(Datagrams { rest: Some(payload), chunked: None });
+    }
+    let share = size.as_usize() - ChunkHeader::LEN;
+    let count = match u8::try_from(payload.len().div_ceil(share)) {
+        Ok(count) if count <= ChunkHeader::MAX_COUNT => count,
+        _ => return Err(MessageTooLarge::Payload { len: payload.len(), max: size.max_payload() }),
+    };
+    let header = ChunkHeader { id: id(), sequence_number: 0, sequence_count: count };
+    Ok(Datagrams { rest: Some(payload), chunked: Some((header, share)) })
+}
+
+/// A generator of random ids; see [`Chunker`].
+#[derive(Clone, Debug, Default)]
+struct RandomIds {
+    keys: RandomState,
+    counter: u64,
+}
+
+impl RandomIds {
+    fn next_id(&mut self) -> MessageId {
+        self.counter = self.counter.wrapping_add(1);
+        let mut rest = self.keys.hash_one(self.counter);
+        MessageId([(); 8].map(|()| {
+            let byte = 100 + (rest % 156) as u8;
+            rest /= 156;
+            byte
+        }))
     }
 }
 
@@ -303,13 +326,13 @@ impl fmt::Debug for Datagrams<'_> {
 /// A datagram: the header and payload of a chunk, or a whole payload without a header.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Datagram<'p> {
-    header: Option<[u8; CHUNK_HEADER_LEN]>,
+    header: Option<[u8; ChunkHeader::LEN]>,
     payload: &'p [u8],
 }
 
 impl<'p> Datagram<'p> {
     /// Returns the header if this is a chunk.
-    pub fn header(&self) -> Option<&[u8; CHUNK_HEADER_LEN]> {
+    pub fn header(&self) -> Option<&[u8; ChunkHeader::LEN]> {
         self.header.as_ref()
     }
 
@@ -340,24 +363,6 @@ impl fmt::Debug for Datagram<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// The error for a payload that is too large for 128 chunks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct PayloadTooLarge {
-    /// The length in bytes.
-    pub len: usize,
-    /// The maximum length in bytes.
-    pub max: usize,
-}
-
-impl fmt::Display for PayloadTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload has {} bytes, but {MAX_CHUNKS} chunks hold at most {}", self.len, self.max)
-    }
-}
-
-impl std::error::Error for PayloadTooLarge {}
 
 #[cfg(test)]
 mod tests {
@@ -391,7 +396,10 @@ mod tests {
         let chunks: Vec<_> = chunker.split(&payload[..180_224]).unwrap().collect();
         assert_eq!(chunks.len(), 128);
         assert!(chunks.iter().all(|chunk| chunk.header().unwrap()[11] == 0x80));
-        assert_eq!(chunker.split(&payload).unwrap_err(), PayloadTooLarge { len: 180_225, max: 180_224 });
+        assert_eq!(
+            chunker.split(&payload).unwrap_err(),
+            MessageTooLarge::Payload { len: 180_225, max: 180_224 }
+        );
         let far_too_large = vec![0; 2_850_000];
         assert!(chunker.split(&far_too_large).is_err());
     }
@@ -430,6 +438,16 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_the_caller_is_in_each_chunk() {
+        let id = MessageId(*b"the id !");
+        let chunker = Chunker::new(DatagramSize::WAN);
+        let mut chunks = chunker.split_with_id(&[b'a'; 3000], id).unwrap();
+        assert_eq!(chunks.len(), 3);
+        assert!(chunks.all(|chunk| chunk.header().unwrap()[2..10] == id.0));
+        assert_eq!(chunker.split_with_id(b"whole", id).unwrap().next().unwrap().header(), None);
+    }
+
+    #[test]
     fn ids_do_not_repeat_and_two_sources_differ() {
         let (mut one, mut other) = (RandomIds::default(), RandomIds::default());
         let ids: HashSet<_> = (0..10_000).flat_map(|_| [one.next_id(), other.next_id()]).collect();
@@ -455,7 +473,7 @@ mod tests {
             match Chunker::new(size).split(&payload) {
                 Err(error) => {
                     prop_assert!(len > size.max_payload());
-                    prop_assert_eq!(error, PayloadTooLarge { len, max: size.max_payload() });
+                    prop_assert_eq!(error, MessageTooLarge::Payload { len, max: size.max_payload() });
                 }
                 Ok(datagrams) => {
                     let count = datagrams.len();

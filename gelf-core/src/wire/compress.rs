@@ -105,7 +105,7 @@ pub struct Compressor {
     compression: Compression,
     deflate: Option<Compress>,
     buffer: Vec<u8>,
-    /// Whether the buffer has the last payload; otherwise the payload is sent plain.
+    /// True if the buffer has the last payload; otherwise the payload is sent plain.
     filled: bool,
 }
 

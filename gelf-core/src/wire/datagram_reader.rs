@@ -11,7 +11,7 @@ use super::chunk::{ChunkHeader, InvalidChunk};
 use super::decompress::Decompressor;
 use super::encoding::Encoding;
 use super::inflate::DecompressError;
-use super::reassemble::{OnConflict, Progress, Reassembler, ReassemblyError, ReassemblyLimits};
+use super::reassemble::{Reassembler, ReassemblyLimits};
 
 use refused::RefusedMessages;
 
@@ -111,7 +111,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// Creates a reader that treats each [`DatagramDeviation`] as an error, and that drops a message if one
     /// of its chunks arrives twice with different payloads.
     pub fn strict(mut limits: DatagramLimits) -> Self {
-        limits.reassembly.on_conflict = OnConflict::Discard;
+        limits.reassembly.discard_conflicts = true;
         Self { strict: true, ..Self::lenient(limits) }
     }
 
@@ -120,8 +120,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     ///
     /// # Errors
     /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the error,
-    /// and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
+    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the
+    /// error, and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
@@ -133,6 +133,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         let read = match join(reassembler, now, &source, datagram) {
             Ok(Some(payload)) => unpack(decompressor, payload, *max_payload_bytes).map(Some),
             Ok(None) => Ok(None),
+            // The chunk is invalid, but its message is not.
+            Err(error @ DatagramError::Chunk(InvalidChunk::CountMismatch { .. })) => Err(error),
             Err(DatagramError::Chunk(_)) if refused.is_known(now, source, datagram) => {
                 stats.refused_chunks += 1;
                 return Ok(None);
@@ -187,10 +189,7 @@ fn join<'a, S: Clone + Eq + Hash>(
         return Ok(Some(datagram));
     }
     let (header, part) = ChunkHeader::parse(datagram).map_err(DatagramError::Chunk)?;
-    match reassembler.handle_chunk(now, source.clone(), header, part).map_err(DatagramError::Reassembly)? {
-        Progress::Complete(message) => Ok(Some(message)),
-        Progress::Duplicate { .. } | Progress::Pending => Ok(None),
-    }
+    reassembler.handle_chunk(now, source.clone(), header, part).map_err(DatagramError::Chunk)
 }
 
 /// Returns the inflated payload, and its deviation.
@@ -243,7 +242,8 @@ fn inflate<'a>(
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {
-    /// The datagram begins like a chunk, but is not a valid one.
+    /// The datagram begins like a chunk, but is not a valid one, or does not belong to the earlier chunks of
+    /// its message.
     Chunk(InvalidChunk),
     /// The payload cannot be inflated.
     Decompress(DecompressError),
@@ -260,8 +260,6 @@ pub enum DatagramError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The chunk does not belong to the earlier chunks of its message.
-    Reassembly(ReassemblyError),
     /// The first bytes belong to no known encoding.
     UnknownMagic,
 }
@@ -287,7 +285,6 @@ impl fmt::Display for DatagramError {
             Self::EmptyPayload => f.write_str("an empty payload"),
             Self::NestedChunk => f.write_str("the payload of a message is a chunk"),
             Self::PayloadTooLarge { limit } => write!(f, "the payload has more than {limit} bytes"),
-            Self::Reassembly(error) => error.fmt(f),
             Self::UnknownMagic => f.write_str("the first bytes are neither JSON nor a known encoding"),
         }
     }
@@ -429,7 +426,7 @@ mod tests {
         assert_eq!(read(&mut reader, &chunk(1, 2, b"}")), Ok(Some(b"{}".to_vec())));
         let stats = reader.stats();
         assert_eq!((stats.datagrams, stats.payloads, stats.chunks, stats.errors.total()), (6, 1, 2, 3));
-        assert_eq!((stats.errors.chunk, stats.errors.reassembly, stats.errors.empty), (1, 1, 1));
+        assert_eq!((stats.errors.chunk, stats.errors.empty), (2, 1));
     }
 
     /// Reads a datagram with a lenient and with a strict reader.

@@ -8,10 +8,11 @@ use std::fmt;
 
 use bytes::BytesMut;
 
-use super::chunk::{Chunker, DatagramSize, Datagrams, MessageIdSource, PayloadTooLarge, RandomIds};
+use super::chunk::{Chunker, DatagramSize, Datagrams};
 use super::compress::{Compression, Compressor};
-use crate::encode::{Encoder, FieldsTooLarge, Fit};
+use crate::encode::{Encoder, Fit};
 use crate::message::Message;
+use crate::too_large::MessageTooLarge;
 
 /// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
@@ -53,10 +54,10 @@ pub enum Overflow {
 /// assert_eq!(sizes, [1420, 1420, 1420, 839]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
-pub struct DatagramWriter<I = RandomIds> {
+pub struct DatagramWriter {
     encoder: Encoder,
     compressor: Compressor,
-    chunker: Chunker<I>,
+    chunker: Chunker,
     overflow: Overflow,
     payload: BytesMut,
 }
@@ -68,24 +69,17 @@ pub struct Written<'a> {
     /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by
     /// it.
     pub datagrams: Datagrams<'a>,
-    /// Whether the message was truncated.
+    /// The completeness of the message: whole or truncated.
     pub fit: Fit,
 }
 
 impl DatagramWriter {
     /// Creates a writer of compressed datagrams of up to `size` bytes.
     pub fn new(compression: Compression, size: DatagramSize) -> Self {
-        Self::with_parts(Compressor::new(compression), Chunker::new(size))
-    }
-}
-
-impl<I: MessageIdSource> DatagramWriter<I> {
-    /// Creates a writer with its own compressor and chunker.
-    pub fn with_parts(compressor: Compressor, chunker: Chunker<I>) -> Self {
         Self {
             encoder: Encoder::new(),
-            compressor,
-            chunker,
+            compressor: Compressor::new(compression),
+            chunker: Chunker::new(size),
             overflow: Overflow::Error,
             payload: BytesMut::new(),
         }
@@ -138,7 +132,7 @@ impl<I: MessageIdSource> DatagramWriter<I> {
     /// [`MessageTooLarge::Payload`] if the payload is too large for 128 chunks.
     pub fn write_payload<'a>(&'a mut self, payload: &'a [u8]) -> Result<Datagrams<'a>, MessageTooLarge> {
         self.compressor.fill(payload);
-        Ok(self.chunker.split(self.compressor.output(payload))?)
+        self.chunker.split(self.compressor.output(payload))
     }
 
     /// Truncates the message to at most `limit` bytes on the wire. The compressed length of its texts is only
@@ -171,47 +165,13 @@ impl<I: MessageIdSource> DatagramWriter<I> {
 }
 
 /// Omits the last payload.
-impl<I> fmt::Debug for DatagramWriter<I> {
+impl fmt::Debug for DatagramWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatagramWriter")
             .field("encoder", &self.encoder)
             .field("compressor", &self.compressor)
             .field("overflow", &self.overflow)
             .finish_non_exhaustive()
-    }
-}
-
-/// The error for a message that is too large for 128 chunks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum MessageTooLarge {
-    /// The message is too large even without its texts.
-    Fields(FieldsTooLarge),
-    /// The encoded message is too large.
-    Payload(PayloadTooLarge),
-}
-
-/// Writes the text of the inner error, so that `source` has nothing to add.
-impl fmt::Display for MessageTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fields(error) => error.fmt(f),
-            Self::Payload(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for MessageTooLarge {}
-
-impl From<FieldsTooLarge> for MessageTooLarge {
-    fn from(error: FieldsTooLarge) -> Self {
-        Self::Fields(error)
-    }
-}
-
-impl From<PayloadTooLarge> for MessageTooLarge {
-    fn from(error: PayloadTooLarge) -> Self {
-        Self::Payload(error)
     }
 }
 
@@ -262,7 +222,7 @@ mod tests {
     fn a_message_that_does_not_fit_does_not_affect_the_next() {
         let mut writer = DatagramWriter::new(Compression::None, DatagramSize::new(100).unwrap());
         let error = writer.write(&Message::new("h", "a".repeat(20_000))).unwrap_err();
-        assert_eq!(error, MessageTooLarge::Payload(PayloadTooLarge { len: 20_047, max: 11_264 }));
+        assert_eq!(error, MessageTooLarge::Payload { len: 20_047, max: 11_264 });
         let small = Message::new("h", "small");
         assert_eq!(through(&mut writer, &small), Ok((small, 1, Fit::Whole)));
     }
@@ -289,7 +249,7 @@ mod tests {
         let mut writer = DatagramWriter::new(Compression::Gzip(LEVEL), DatagramSize::new(100).unwrap())
             .with_overflow(Overflow::Truncate);
         let message = Message::new("h", "m").try_field("x", noise(60_000, 2)).unwrap();
-        assert!(matches!(writer.write(&message), Err(MessageTooLarge::Fields(_))));
+        assert!(matches!(writer.write(&message), Err(MessageTooLarge::Fields { .. })));
         let small = Message::new("h", "small");
         assert_eq!(through(&mut writer, &small), Ok((small, 1, Fit::Whole)));
     }

@@ -80,8 +80,8 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {
-        // An allocator may copy the buffer, and then both take memory, so a large one grows by far. The system
-        // gives the memory only as it is written.
+        // An allocator may copy the buffer, and then both take memory, so a large one grows by far. The
+        // system gives the memory only as it is written.
         let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
         // Reserve exactly, since a vector that doubles would exceed the limit.
         buffer.reserve_exact(more.max(by_far));

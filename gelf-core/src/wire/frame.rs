@@ -50,7 +50,7 @@ pub struct Framer {
     max_frame_len: usize,
     /// The number of bytes of the buffer that are known to contain no delimiter.
     searched: usize,
-    /// Whether the rest of a frame that is too long is being skipped.
+    /// True while the rest of a frame that is too long is skipped.
     skipping: bool,
     empty_frames: u64,
 }

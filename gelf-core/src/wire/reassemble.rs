@@ -20,14 +20,14 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use crate::wire::chunk::{ChunkHeader, MessageId};
+use crate::wire::chunk::{ChunkHeader, InvalidChunk, MessageId};
 use chunks::Chunks;
 use group::Group;
 use list::Kind;
 use slot::{Key, Slot, Slots};
 use table::Table;
 
-pub use limits::{OnConflict, ReassemblyLimits};
+pub use limits::ReassemblyLimits;
 
 /// The maximum number of drops that wait to be polled; further ones are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
@@ -52,19 +52,19 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 /// not go back.
 ///
 /// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more
-/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same holds
-/// among the messages of a source that is at its limit.
+/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same
+/// holds among the messages of a source that is at its limit.
 ///
 /// ```
 /// use std::time::Instant;
-/// use gelf_core::wire::{ChunkHeader, Progress, Reassembler};
+/// use gelf_core::wire::{ChunkHeader, Reassembler};
 ///
 /// let mut reassembler = Reassembler::<u8>::default();
 /// let now = Instant::now();
 /// let (header, payload) = ChunkHeader::parse(b"\x1e\x0fmessage1\x01\x02bar")?;
-/// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(Progress::Pending));
+/// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(None));
 /// let (header, payload) = ChunkHeader::parse(b"\x1e\x0fmessage1\x00\x02foo")?;
-/// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(Progress::Complete(b"foobar")));
+/// assert_eq!(reassembler.handle_chunk(now, 1, header, payload), Ok(Some(&b"foobar"[..])));
 /// # Ok::<(), gelf_core::wire::InvalidChunk>(())
 /// ```
 pub struct Reassembler<S> {
@@ -89,34 +89,6 @@ pub struct Reassembler<S> {
     joined: Vec<u8>,
     dropped: VecDeque<Dropped<S>>,
     stats: ReassemblyStats,
-}
-
-/// The result of a chunk.
-#[derive(Clone, Copy, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Progress<'a> {
-    /// The chunk completed its message, which has this payload.
-    Complete(&'a [u8]),
-    /// The chunk had arrived before; see [`OnConflict`] for different payloads.
-    Duplicate {
-        /// Whether the payloads are the same.
-        identical: bool,
-    },
-    /// Other chunks of the message are missing.
-    Pending,
-}
-
-/// Writes the length of a payload, not its bytes.
-impl fmt::Debug for Progress<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Complete(payload) => f.debug_struct("Complete").field("len", &payload.len()).finish(),
-            Self::Duplicate { identical } => {
-                f.debug_struct("Duplicate").field("identical", identical).finish()
-            }
-            Self::Pending => f.write_str("Pending"),
-        }
-    }
 }
 
 /// A pending message that was dropped.
@@ -158,7 +130,7 @@ pub enum ReassemblyDropReason {
 pub struct ReassemblyStats {
     /// Completed messages.
     pub completed: u64,
-    /// Messages dropped because of a [conflict](OnConflict::Discard).
+    /// Messages dropped because of a [conflict](ReassemblyLimits::discard_conflicts).
     pub conflicts: u64,
     /// Chunks that had arrived before.
     pub duplicates: u64,
@@ -172,34 +144,9 @@ pub struct ReassemblyStats {
     pub held_bytes: usize,
     /// Messages dropped because each alone would have exceeded the memory limit.
     pub too_large: u64,
-    /// Chunks that ended in a [`ReassemblyError`].
+    /// Chunks refused because of [`InvalidChunk::CountMismatch`].
     pub refused: u64,
 }
-
-/// The reason why a chunk does not belong to its message. The pending message is not changed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum ReassemblyError {
-    /// The sequence count differs from the count in the earlier chunks.
-    CountMismatch {
-        /// The sequence count of the first chunk.
-        expected: u8,
-        /// The sequence count of this chunk.
-        found: u8,
-    },
-}
-
-impl fmt::Display for ReassemblyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CountMismatch { expected, found } => {
-                write!(f, "the chunk's sequence count is {found}, but earlier chunks have {expected}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReassemblyError {}
 
 /// Omits the pending messages.
 impl<S> fmt::Debug for Reassembler<S> {
@@ -243,23 +190,24 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Handles a chunk that arrived at `now` from `source`. The payload of a message that it completes is
-    /// valid until the next call. For a message of one chunk, it is the payload of the chunk.
+    /// Handles a chunk that arrived at `now` from `source`. Returns the payload of the message that it
+    /// completes; `None` if chunks are missing or this chunk had arrived before.
     ///
     /// # Errors
-    /// [`ReassemblyError`] if the chunk does not belong to the earlier chunks of its message.
+    /// [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its message,
+    /// which is not changed.
     pub fn handle_chunk<'a>(
         &'a mut self,
         now: Instant,
         source: S,
         header: ChunkHeader,
         payload: &'a [u8],
-    ) -> Result<Progress<'a>, ReassemblyError> {
+    ) -> Result<Option<&'a [u8]>, InvalidChunk> {
         self.handle_timeout(now);
         self.reclaim();
         if header.sequence_count() == 1 {
             self.stats.completed += 1;
-            return Ok(Progress::Complete(payload));
+            return Ok(Some(payload));
         }
         let key = (header.id(), source);
         let found = match self.index.get(&key) {
@@ -268,21 +216,21 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         };
         let Some(slot) = found else {
             // The limits allow no pending message at all.
-            return Ok(Progress::Pending);
+            return Ok(None);
         };
         let pending = self.slots.get_mut(slot);
         if pending.count != header.sequence_count() {
             let expected = pending.count;
             self.stats.refused += 1;
-            return Err(ReassemblyError::CountMismatch { expected, found: header.sequence_count() });
+            return Err(InvalidChunk::CountMismatch { expected, found: header.sequence_count() });
         }
         if let Some(earlier) = pending.chunks.part(header.sequence_number()) {
-            let identical = earlier == payload;
+            let is_discarded = self.limits.discard_conflicts && earlier != payload;
             self.stats.duplicates += 1;
-            if !identical && self.limits.on_conflict == OnConflict::Discard {
+            if is_discarded {
                 self.drop_message(slot, ReassemblyDropReason::Conflict);
             }
-            return Ok(Progress::Duplicate { identical });
+            return Ok(None);
         }
         let grown = pending.chunks.add(header.sequence_number(), header.sequence_count(), payload);
         self.bytes += grown;
@@ -295,12 +243,12 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
         if complete {
             self.stats.completed += 1;
-            return Ok(Progress::Complete(self.complete(slot)));
+            return Ok(Some(self.complete(slot)));
         }
         if grown > 0 {
             self.make_room(slot);
         }
-        Ok(Progress::Pending)
+        Ok(None)
     }
 
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has something to do next.

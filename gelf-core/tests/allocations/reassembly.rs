@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_core::wire::{ChunkHeader, Progress, Reassembler, ReassemblyLimits};
+use gelf_core::wire::{ChunkHeader, Reassembler, ReassemblyLimits};
 
 use crate::counting::{account, reset_peak};
 
@@ -26,7 +26,7 @@ fn memory_is_bounded_under_a_flood() {
         wire[6..10].copy_from_slice(&id.to_be_bytes());
         let (header, payload) = ChunkHeader::parse(&wire).unwrap();
         let now = start + Duration::from_micros(u64::from(id));
-        assert_eq!(reassembler.handle_chunk(now, id, header, payload), Ok(Progress::Pending));
+        assert_eq!(reassembler.handle_chunk(now, id, header, payload), Ok(None));
     }
     let peak = account().peak_with_copies - before;
     let held = reassembler.stats().held_bytes;
@@ -50,7 +50,7 @@ fn reassembly_allocates_nothing_in_the_steady_state() {
         let mut completed = 0;
         for wire in &wires {
             let (header, payload) = ChunkHeader::parse(wire).unwrap();
-            if let Ok(Progress::Complete(message)) = reassembler.handle_chunk(start, 7, header, payload) {
+            if let Ok(Some(message)) = reassembler.handle_chunk(start, 7, header, payload) {
                 assert_eq!(message.len(), 5600);
                 completed += 1;
             }

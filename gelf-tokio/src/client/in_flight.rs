@@ -18,7 +18,7 @@ use super::queue::{Queue, QueuedMessage};
 pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<QueuedMessage<R>>,
-    /// Whether the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a
+    /// `true` if the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a
     /// refusal is received.
     has_sent: bool,
 }

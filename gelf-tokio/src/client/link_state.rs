@@ -18,11 +18,11 @@ pub(crate) struct LinkState<R> {
     destination: String,
     backoff: Backoff,
     state: ClientState,
-    /// Whether the last connection ended without having proven itself. Over TCP.
+    /// `true` if the last connection ended without having proven itself. Over TCP.
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
-    /// Whether the last request was rejected.
+    /// `true` if the last request was rejected.
     #[cfg(feature = "http")]
     is_rejecting: bool,
 }

@@ -64,7 +64,7 @@ struct State<R> {
     receipts: Option<VecDeque<(R, Outcome)>>,
     max_receipts: usize,
     reader: Option<Waker>,
-    /// Whether the loss of the first receipt is still to be logged.
+    /// `true` if the loss of the first receipt is still to be logged.
     has_to_warn: bool,
     /// The number of clients, clones included.
     clients: usize,

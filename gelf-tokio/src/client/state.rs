@@ -17,8 +17,8 @@ pub enum ClientState {
     /// program that has to send makes a new client, or ends.
     DriverEnded,
     /// The last attempt to connect or to send failed, or the last connection ended
-    /// without having proven itself (see [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The driver tries again;
-    /// [`Client::last_error`](crate::Client::last_error) says why it failed.
+    /// without having proven itself (see [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The driver
+    /// tries again; [`Client::last_error`](crate::Client::last_error) says why it failed.
     Down {
         /// The time of the first failure since the destination was last up.
         since: Instant,

@@ -120,22 +120,6 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_has_at_least_a_message_and_a_kib() {
-        let with = |max_messages, max_bytes| {
-            queue(QueueOptions { max_messages, max_bytes, ..QueueOptions::default() })
-        };
-        assert!(with(1, 1024).is_ok());
-        assert!(is_value(with(0, 1024), "queue", "0"));
-        assert!(is_value(with(1, 1023), "queue_bytes", "1023"));
-        assert!(with(16_777_216, 1024).is_ok());
-        assert!(is_value(with(16_777_217, 1024), "queue", "16777217"));
-        #[cfg(target_pointer_width = "64")]
-        assert!(with(1, 17_179_869_184).is_ok());
-        #[cfg(target_pointer_width = "64")]
-        assert!(is_value(with(1, 17_179_869_185), "queue_bytes", "17179869185"));
-    }
-
-    #[test]
     fn times_are_whole_seconds_up_to_an_hour() {
         for (time, shown) in [
             (Duration::ZERO, "0"),
@@ -146,26 +130,6 @@ mod tests {
             let tcp = Transport::Tcp(TcpOptions { user_timeout: time, ..TcpOptions::default() });
             assert!(is_value(transport(tcp), "user_timeout", shown), "{time:?}");
         }
-        for seconds in [1, 3600] {
-            let user_timeout = Duration::from_secs(seconds);
-            assert!(transport(Transport::Tcp(TcpOptions { user_timeout, ..TcpOptions::default() })).is_ok());
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn files_of_tls_have_a_path_and_a_certificate_its_key() {
-        let tls = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
-            let [ca, cert, key] = [ca, cert, key].map(|path| path.map(Into::into));
-            check_tls(TlsOptions { ca, cert, key, server_name: None })
-        };
-        assert_eq!(tls(None, None, None), Ok(()));
-        assert_eq!(tls(Some("ca.pem"), Some("/cert"), Some("/key")), Ok(()));
-        assert_eq!(tls(None, Some("c"), None), Err(InvalidEndpoint::Alone { name: "cert", other: "key" }));
-        assert_eq!(tls(None, None, Some("k")), Err(InvalidEndpoint::Alone { name: "key", other: "cert" }));
-        assert!(is_value(tls(Some(""), None, None), "ca", ""));
-        assert!(is_value(tls(None, Some("a\0"), Some("k")), "cert", "a\0"));
-        assert!(is_value(tls(None, Some("c"), Some("")), "key", ""));
     }
 
     #[cfg(all(feature = "tls", unix))]
@@ -230,12 +194,6 @@ mod tests {
             let shown = if path == "/a?b" { "/a" } else { path };
             assert_eq!(check_path(path), Err(InvalidEndpoint::HttpPath { path: shown.to_owned() }));
         }
-    }
-
-    #[test]
-    fn options_of_udp_cannot_be_wrong() {
-        let udp = Transport::Udp(UdpOptions::default());
-        assert_eq!(transport(udp.clone()), Ok(udp));
     }
 
     #[cfg(feature = "http")]

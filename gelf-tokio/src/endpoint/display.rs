@@ -9,8 +9,8 @@ use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
-/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a password
-/// are the header `Authorization`.
+/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a
+/// password are the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -63,9 +63,10 @@ mod tests {
     #[test]
     fn other_options_are_displayed_in_one_order() {
         for uri in [
-            "gelf://[::1]:1?compression=zlib&level=9&datagram_size=8192&rate=500",
+            "gelf://[::1]:1?compression=zlib&level=9&datagram_size=65507&rate=4294967295",
+            "gelf://h:65535?datagram_size=13&rate=1&queue=16777216&queue_bytes=17179869184",
             "gelf://h:12201?compression=none",
-            "gelf+tcp://h:12201?user_timeout=1&queue=1&queue_bytes=1024&when_full=drop_newest",
+            "gelf+tcp://h:12201?user_timeout=3600&queue=1&queue_bytes=1024&when_full=drop_newest",
             "gelf+tcp://h:12201?when_full=drop_oldest",
         ] {
             assert_eq!(displayed(uri), uri);

@@ -93,7 +93,8 @@ pub enum InvalidEndpoint {
     /// The URI has a user name, and perhaps a password, which its scheme does not permit. The error shows
     /// neither.
     User,
-    /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show it.
+    /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
+    /// it.
     UserInfo,
     /// The value is not valid for the option.
     Value {
@@ -227,70 +228,95 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_a_value_says_what_to_write() {
+        let seconds = "a number of seconds, from 1 to 3600";
+        let not_compressed = "none, GELF over TCP is not compressed";
+        for (scheme, name, values, advice) in [
+            (
+                "gelf",
+                "rate",
+                &["0", "4294967296"][..],
+                "a number of datagrams a second, from 1 to 4294967295",
+            ),
+            ("gelf", "compression", &["zstd", ""], "gzip, zlib or none"),
+            ("gelf", "level", &["0", "fast", "%2B3"], "a number from 1 to 9"),
+            ("gelf", "datagram_size", &["12", "65508"], "a number from 13 to 65507"),
+            ("gelf", "queue", &["0", "all", "16777217"], "a number of messages, from 1 to 16777216"),
+            (
+                "gelf",
+                "queue_bytes",
+                &["1023", "1M", "17179869185"],
+                "a number of bytes, from 1024 to 17179869184",
+            ),
+            ("gelf", "when_full", &["drop"], "wait, drop_newest or drop_oldest"),
+            ("gelf+tcp", "user_timeout", &["0", "3601", "1.5"], seconds),
+            ("gelf+tcp", "compression", &["gzip"], not_compressed),
+            #[cfg(feature = "tls")]
+            ("gelf+tls", "compression", &["zlib"], not_compressed),
+            #[cfg(feature = "tls")]
+            ("gelf+tls", "ca", &["", "%00"], "the path of a PEM file"),
+            #[cfg(feature = "tls")]
+            ("gelf+tls", "server_name", &["a%20b", "h:1", "[h]"], "a name or an address"),
+            #[cfg(feature = "http")]
+            ("gelf+http", "bulk", &["yes", ""], "true or false"),
+            #[cfg(feature = "http")]
+            ("gelf+http", "compression", &["zlib"], "gzip or none"),
+            #[cfg(feature = "http")]
+            ("gelf+http", "timeout", &["0", "3601", "1.5"], seconds),
+        ] {
+            for value in values {
+                let shown = crate::endpoint::escape::decode(value).unwrap();
+                let expected = format!("{name} cannot be {shown:?}: use {advice}");
+                assert_eq!(error(&format!("{scheme}://h?{name}={value}")), expected);
+            }
+        }
+    }
+
+    #[test]
     fn errors_of_options_say_what_to_write() {
-        let udp = "use compression, datagram_size, level, max_value_bytes, overflow, queue, queue_bytes, rate, when_full";
-        assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": {udp}"));
-        assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": {udp}"));
-        let number = "use a number of";
-        for (uri, mistake) in [
-            ("gelf://h?rate=0", r#"rate cannot be "0""#),
-            ("gelf://h?rate=4294967296", r#"rate cannot be "4294967296""#),
-        ] {
-            assert_eq!(error(uri), format!("{mistake}: {number} datagrams a second, from 1 to 4294967295"));
-        }
-        for (uri, mistake) in [
-            ("gelf+tcp://h?user_timeout=0", r#"user_timeout cannot be "0""#),
-            ("gelf+tcp://h?user_timeout=3601", r#"user_timeout cannot be "3601""#),
-            ("gelf+tcp://h?user_timeout=1.5", r#"user_timeout cannot be "1.5""#),
-        ] {
-            assert_eq!(error(uri), format!("{mistake}: {number} seconds, from 1 to 3600"));
-        }
+        let level = "a level without compression: leave out level or write compression=gzip";
+        let percent = "has a % without two hexadecimal digits of UTF-8: write % itself as %25";
         assert_errors(&[
-            ("gelf://h?compression=zstd", r#"compression cannot be "zstd": use gzip, zlib or none"#),
             ("gelf://h?compression", r#"compression cannot be "": use gzip, zlib or none"#),
-            (
-                "gelf+tcp://h?compression=gzip",
-                r#"compression cannot be "gzip": use none, GELF over TCP is not compressed"#,
-            ),
-            ("gelf://h?level=0", r#"level cannot be "0": use a number from 1 to 9"#),
-            ("gelf://h?level=fast", r#"level cannot be "fast": use a number from 1 to 9"#),
-            ("gelf://h?level=%2B3", r#"level cannot be "+3": use a number from 1 to 9"#),
-            ("gelf://h?datagram_size=12", r#"datagram_size cannot be "12": use a number from 13 to 65507"#),
-            (
-                "gelf://h?datagram_size=65508",
-                r#"datagram_size cannot be "65508": use a number from 13 to 65507"#,
-            ),
-            ("gelf://h?queue=0", r#"queue cannot be "0": use a number of messages, from 1 to 16777216"#),
-            (
-                "gelf+tcp://h?queue=all",
-                r#"queue cannot be "all": use a number of messages, from 1 to 16777216"#,
-            ),
-            (
-                "gelf://h?queue_bytes=1023",
-                r#"queue_bytes cannot be "1023": use a number of bytes, from 1024 to 17179869184"#,
-            ),
-            (
-                "gelf://h?queue_bytes=1M",
-                r#"queue_bytes cannot be "1M": use a number of bytes, from 1024 to 17179869184"#,
-            ),
-            (
-                "gelf://h?when_full=drop",
-                r#"when_full cannot be "drop": use wait, drop_newest or drop_oldest"#,
-            ),
             ("gelf://h?level=3&level=3", "level is given twice: leave one out"),
-            (
-                "gelf://h?compression=none&level=3",
-                "a level without compression: leave out level or write compression=gzip",
-            ),
-            (
-                "gelf://h?level=%zz",
-                r#""%zz" has a % without two hexadecimal digits of UTF-8: write % itself as %25"#,
-            ),
-            (
-                "gelf://h?a%ff=1",
-                r#""a%ff" has a % without two hexadecimal digits of UTF-8: write % itself as %25"#,
-            ),
+            ("gelf://h?compression=none&level=3", level),
+            ("gelf://h?level=%zz", &format!("\"%zz\" {percent}")),
+            ("gelf://h?a%ff=1", &format!("\"a%ff\" {percent}")),
         ]);
+        #[cfg(feature = "tls")]
+        assert_errors(&[
+            ("gelf+tls://h?cert=a%00&key=b", r#"cert cannot be "a\0": use the path of a PEM file"#),
+            ("gelf+tls://h?cert=a&key", r#"key cannot be "": use the path of a PEM file"#),
+            ("gelf+tls://h?cert=a", "cert needs key: give both or neither"),
+            ("gelf+tls://h?key=a", "key needs cert: give both or neither"),
+        ]);
+        #[cfg(feature = "http")]
+        {
+            let header =
+                "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value";
+            let path = "begin it with / and write all but letters, digits and -._~ as %XX";
+            assert_errors(&[
+                ("gelf+http://h/a b", &format!("\"/a b\" is not a path: {path}")),
+                ("gelf+http://h?level=1", level),
+                ("gelf+http://h?level=1&compression=none", level),
+                ("gelf+http://h?header=X", header),
+                ("gelf+http://h?header=X:", header),
+                ("gelf+http://h?header=:a", header),
+                ("gelf+http://h?header=X+Y:a", header),
+                ("gelf+http://h?header=X:a%0D%0AY:b", header),
+                (
+                    "gelf+http://h?header=Host:a",
+                    "header cannot be named Host, which the sender sets: use another name",
+                ),
+            ]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_known_ones() {
+        let udp = "compression, datagram_size, level, max_value_bytes, overflow, queue, queue_bytes, rate, when_full";
+        assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": use {udp}"));
+        assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": use {udp}"));
     }
 
     #[test]
@@ -309,72 +335,11 @@ mod tests {
             ),
             ("gelf+tcp://h?ca=a", "ca is for gelf+tls:// and gelf+https://, not for gelf+tcp://"),
             ("gelf://h?header=X:secret", "header is for gelf+http:// and gelf+https://, not for gelf://"),
+            #[cfg(feature = "http")]
+            ("gelf+http://h?ca=a", "ca is for gelf+tls:// and gelf+https://, not for gelf+http://"),
         ] {
             assert_eq!(error(uri), format!("{mistake}: {end}"));
         }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn errors_of_tls_options_say_what_to_write() {
-        let tls = "use ca, cert, compression, connect_timeout, delimiter, key, max_value_bytes, queue, queue_bytes, reconnect, server_name, user_timeout, when_full";
-        assert_eq!(error("gelf+tls://h?cafile=a"), format!("unknown option \"cafile\": {tls}"));
-        assert_errors(&[
-            ("gelf+tls://h?ca=", r#"ca cannot be "": use the path of a PEM file"#),
-            ("gelf+tls://h?cert=a%00&key=b", r#"cert cannot be "a\0": use the path of a PEM file"#),
-            ("gelf+tls://h?cert=a&key", r#"key cannot be "": use the path of a PEM file"#),
-            ("gelf+tls://h?cert=a", "cert needs key: give both or neither"),
-            ("gelf+tls://h?key=a", "key needs cert: give both or neither"),
-            ("gelf+tls://h?server_name=a%20b", r#"server_name cannot be "a b": use a name or an address"#),
-            ("gelf+tls://h?server_name=h:1", r#"server_name cannot be "h:1": use a name or an address"#),
-            ("gelf+tls://h?server_name=[h]", r#"server_name cannot be "[h]": use a name or an address"#),
-            (
-                "gelf+tls://h?compression=zlib",
-                r#"compression cannot be "zlib": use none, GELF over TCP is not compressed"#,
-            ),
-        ]);
-    }
-
-    #[cfg(feature = "http")]
-    #[test]
-    fn errors_of_http_options_say_what_to_write() {
-        let http = "use bulk, compression, connect_timeout, header, level, max_value_bytes, queue, queue_bytes, timeout, when_full";
-        assert_eq!(error("gelf+http://h?batch=1"), format!("unknown option \"batch\": {http}"));
-        let header =
-            "header is not NAME:VALUE: use letters, digits and - in the name, visible ASCII in the value";
-        let path = "begin it with / and write all but letters, digits and -._~ as %XX";
-        assert_eq!(error("gelf+http://h/a b"), format!("\"/a b\" is not a path: {path}"));
-        assert_errors(&[
-            ("gelf+http://h?bulk=yes", r#"bulk cannot be "yes": use true or false"#),
-            ("gelf+http://h?bulk", r#"bulk cannot be "": use true or false"#),
-            ("gelf+http://h?compression=zlib", r#"compression cannot be "zlib": use gzip or none"#),
-            (
-                "gelf+http://h?level=1",
-                "a level without compression: leave out level or write compression=gzip",
-            ),
-            (
-                "gelf+http://h?level=1&compression=none",
-                "a level without compression: leave out level or write compression=gzip",
-            ),
-            ("gelf+http://h?timeout=0", r#"timeout cannot be "0": use a number of seconds, from 1 to 3600"#),
-            (
-                "gelf+http://h?timeout=3601",
-                r#"timeout cannot be "3601": use a number of seconds, from 1 to 3600"#,
-            ),
-            ("gelf+http://h?header=X", header),
-            ("gelf+http://h?header=X:", header),
-            ("gelf+http://h?header=:a", header),
-            ("gelf+http://h?header=X+Y:a", header),
-            ("gelf+http://h?header=X:a%0D%0AY:b", header),
-            (
-                "gelf+http://h?header=Host:a",
-                "header cannot be named Host, which the sender sets: use another name",
-            ),
-            (
-                "gelf+http://h?ca=a",
-                "ca is for gelf+tls:// and gelf+https://, not for gelf+http://: leave it out or change the scheme",
-            ),
-        ]);
     }
 
     #[test]

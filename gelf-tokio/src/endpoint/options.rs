@@ -50,8 +50,8 @@ pub struct TcpOptions {
     /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
     pub delimiter: Delimiter,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
-    /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once all
-    /// that was written to it is acknowledged.
+    /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once
+    /// all that was written to it is acknowledged.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
@@ -96,8 +96,8 @@ pub struct TlsOptions {
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// Whether a request may carry several messages, a line for each; false by default. The receiver must be
-    /// set up for it: otherwise Graylog takes only the first.
+    /// `true` if a request may carry several messages, a line for each. Default: `false`. The receiver must
+    /// be set up for it: otherwise Graylog takes only the first.
     pub bulk: bool,
     /// The time limit for connecting to one address, with the TLS handshake, in whole seconds up to 3,600.
     /// The default, and the maximum, is an equal share of [`timeout`](Self::timeout) for each address.
@@ -105,9 +105,9 @@ pub struct HttpOptions {
     /// The gzip level of request bodies; `None`, without compression, by default.
     pub gzip: Option<CompressionLevel>,
     /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
-    /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is given
-    /// once. A value is visible ASCII, and is treated as a secret. `USER:PASSWORD@` in a URI is the header
-    /// `Authorization` with the scheme Basic (RFC 7617).
+    /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is
+    /// given once. A value is visible ASCII, and is treated as a secret. `USER:PASSWORD@` in a URI is the
+    /// header `Authorization` with the scheme Basic (RFC 7617).
     pub headers: Vec<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// mean the same.

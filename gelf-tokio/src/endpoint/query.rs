@@ -61,12 +61,11 @@ fn known(scheme: Scheme, own: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
-    use gelf_core::{Compression, CompressionLevel, DatagramSize};
+    use gelf_core::{Compression, CompressionLevel};
 
     use super::*;
-    use crate::endpoint::{HttpOptions, TcpOptions, TlsOptions, UdpOptions, WhenFull};
+    use crate::endpoint::{HttpOptions, TcpOptions, TlsOptions, UdpOptions};
 
     fn read_all(scheme: Scheme, query: &str) -> Result<(Transport, QueueOptions), InvalidEndpoint> {
         let (mut transport, mut queue) = (scheme.transport(), QueueOptions::default());
@@ -80,11 +79,6 @@ mod tests {
 
     fn udp(query: &str) -> UdpOptions {
         let Transport::Udp(options) = transport(Scheme::Udp, query) else { panic!() };
-        options
-    }
-
-    fn tcp(query: &str) -> TcpOptions {
-        let Transport::Tcp(options) = transport(Scheme::Tcp, query) else { panic!() };
         options
     }
 
@@ -114,25 +108,6 @@ mod tests {
         assert_eq!(udp("compression=gzip&level=9").compression, Compression::Gzip(level(9)));
         assert_eq!(udp("level=1&compression=zlib").compression, Compression::Zlib(level(1)));
         assert_eq!(udp("&compression=%6eone&").compression, Compression::None);
-    }
-
-    #[test]
-    fn udp_has_a_datagram_size_and_a_rate() {
-        assert_eq!(udp("").datagram_size, DatagramSize::WAN);
-        assert_eq!(udp("datagram_size=13").datagram_size.as_usize(), 13);
-        assert_eq!(udp("datagram_size=65507").datagram_size, DatagramSize::MAX);
-        assert_eq!(udp("").rate, None);
-        assert_eq!(udp("rate=1").rate.unwrap().get(), 1);
-        assert_eq!(udp("rate=4294967295").rate.unwrap().get(), u32::MAX);
-    }
-
-    #[test]
-    fn tcp_has_a_user_timeout_and_may_say_that_it_does_not_compress() {
-        assert_eq!(tcp("compression=none"), TcpOptions::default());
-        assert_eq!(tcp("").user_timeout, Duration::from_secs(30));
-        assert_eq!(tcp("user_timeout=3600").user_timeout, Duration::from_secs(3600));
-        let Transport::Tcp(tls) = transport(Scheme::Tls, "compression=none&user_timeout=1") else { panic!() };
-        assert_eq!(tls.user_timeout, Duration::from_secs(1));
     }
 
     #[test]
@@ -172,14 +147,6 @@ mod tests {
     }
 
     #[test]
-    fn http_may_send_in_bulk_and_waits_for_answers() {
-        assert!(!http("").bulk && !http("bulk=false").bulk && http("bulk=true").bulk);
-        assert_eq!(http("").timeout, Duration::from_secs(10));
-        assert_eq!(http("timeout=1").timeout, Duration::from_secs(1));
-        assert_eq!(http("timeout=3600").timeout, Duration::from_secs(3600));
-    }
-
-    #[test]
     fn http_may_have_headers_without_the_blanks_around_their_values() {
         for (query, name, value) in [
             ("header=X-Token:abc", "X-Token", "abc"),
@@ -191,25 +158,6 @@ mod tests {
         let names: Vec<String> =
             http("header=B:1&bulk=true&header=A:2").headers.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["B", "A"]);
-    }
-
-    #[test]
-    fn all_have_a_queue() {
-        for scheme in Scheme::ALL {
-            let queue = |query| read_all(scheme, query).unwrap().1;
-            let expected = QueueOptions {
-                max_messages: 1,
-                max_bytes: 1024,
-                max_value_bytes: None,
-                when_full: WhenFull::DropNewest,
-            };
-            assert_eq!(queue("queue=1&queue_bytes=1024&when_full=drop_newest"), expected);
-            assert_eq!(queue("queue=16777216").max_messages, 16_777_216);
-            #[cfg(target_pointer_width = "64")]
-            assert_eq!(queue("queue_bytes=17179869184").max_bytes, 17_179_869_184);
-            assert_eq!(queue("when_full=drop_oldest").when_full, WhenFull::DropOldest);
-            assert_eq!(queue("when_full=wait").when_full, WhenFull::Wait);
-        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ struct Access<O> {
     /// Sets the option from its text.
     read: fn(&mut O, &str) -> Result<(), Mistake>,
     show: Show<O>,
-    /// Whether a program may set the option to its value. Values that were read are checked by it too.
+    /// Returns whether a program may set the option to its value. It checks values that were read, too.
     is_valid: fn(&O) -> bool,
 }
 

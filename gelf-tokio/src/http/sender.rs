@@ -172,8 +172,8 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request and waits for the answer. The body is a line: a line feed ends
-    /// it, and one within the payload becomes a space.
+    /// Sends a payload, JSON text, as one request and waits for the answer. The body is a line: a line feed
+    /// ends it, and one within the payload becomes a space.
     ///
     /// # Errors
     /// As [`send`](Self::send).

@@ -108,8 +108,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// [`ReceiveError::ValueTooLong`], and the others are returned.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If such a request is
-/// rejected midway, for example with 413 or 503, the earlier values are received, and a client that repeats the
-/// request sends them twice.
+/// rejected midway, for example with 413 or 503, the earlier values are received, and a client that repeats
+/// the request sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,

@@ -1,5 +1,6 @@
 //! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits,
-//! reads the headers of proxies, shakes hands, serves each connection in a task of its own, counts, and closes.
+//! reads the headers of proxies, shakes hands, serves each connection in a task of its own, counts, and
+//! closes.
 
 mod accept;
 pub(crate) mod closing;
@@ -66,8 +67,8 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Served {
     pub(crate) end: End,
-    /// Whether to reset the connection, so that the next write of its peer fails. After a plain end that
-    /// write would succeed, and its data would be lost without notice.
+    /// `true` if the connection is to be reset, so that the next write of its peer fails. After a plain end
+    /// that write would succeed, and its data would be lost without notice.
     pub(crate) reset: bool,
 }
 

@@ -23,11 +23,11 @@ use crate::blocking;
 /// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
 /// senders.
 ///
-/// The files are PEM, of up to 4 MiB each. They are checked before a handshake, once a second at most, and read
-/// again if one has changed, so that new certificates need no restart; open connections keep theirs. If the
-/// new files are invalid, the receiver keeps the previous ones, logs a warning, and tries again when a file
-/// changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts such
-/// failures.
+/// The files are PEM, of up to 4 MiB each. They are checked before a handshake, once a second at most, and
+/// read again if one has changed, so that new certificates need no restart; open connections keep theirs. If
+/// the new files are invalid, the receiver keeps the previous ones, logs a warning, and tries again when a
+/// file changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts
+/// such failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
@@ -164,8 +164,8 @@ impl ReceiverTls {
         }
     }
 
-    /// Checks the files if that is due, in a thread of its own, since they may be on a file system that hangs.
-    /// Handshakes that begin meanwhile use the previous files.
+    /// Checks the files if that is due, in a thread of its own, since they may be on a file system that
+    /// hangs. Handshakes that begin meanwhile use the previous files.
     async fn refresh(&self, now: Instant) {
         if !self.shared.is_check_due(now) {
             return;

@@ -249,9 +249,9 @@ impl Sources {
 }
 
 /// Makes a configuration of rustls from PEM text instead of files, for
-/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config): the certificates that vouch for the receiver,
-/// by default those of the system, and the sender's own certificate chain with its private key, if it has one.
-/// They are judged as the endpoint options `ca`, `cert` and `key` are.
+/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config): the certificates that vouch for the
+/// receiver, by default those of the system, and the sender's own certificate chain with its private key, if
+/// it has one. They are judged as the endpoint options `ca`, `cert` and `key` are.
 ///
 /// ```no_run
 /// use gelf_tokio::{Client, tls_config_from_pem};

@@ -16,7 +16,7 @@ pub(super) struct Attempt<'a> {
     pub(super) trusted: &'a Trusted,
     /// The sender's own certificate, as operators know it: its file.
     pub(super) cert: Option<&'a str>,
-    /// Whether the receiver has asked for a certificate.
+    /// `true` if the receiver has asked for a certificate.
     pub(super) was_asked: bool,
 }
 

@@ -417,15 +417,6 @@ async fn data_that_comes_with_the_verdict_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_receiver_of_tls_1_2_is_sent_to() {
-    let (_directory, authority, ca) = authority();
-    let address = echo_of(server_config(&authority.issue(&["h"]), TLS12)).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
-    let stream = attempt(&mut connector, address).await.unwrap();
-    assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
-}
-
-#[tokio::test]
 async fn no_session_is_resumed() {
     let (directory, authority, ca) = authority();
     let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));

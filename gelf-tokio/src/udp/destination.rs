@@ -30,7 +30,7 @@ pub(super) struct Destination {
     addresses: Vec<SocketAddr>,
     /// `None` if the host is an address.
     names: Option<Names>,
-    /// Whether sending to the current address failed.
+    /// `true` if sending to the current address failed.
     failed: bool,
     round: Round,
 }

@@ -51,9 +51,9 @@ impl Socket for UdpSocket {
 pub(super) struct SegmentedSocket {
     datagram_size: DatagramSize,
     pacing: Option<Pacing>,
-    /// Whether the caller permits several chunks by one system call.
+    /// `true` if the caller permits several chunks by one system call.
     segmentation: bool,
-    /// Whether the current socket and its route have permitted it so far.
+    /// `true` if the current socket and its route have permitted it so far.
     segments: bool,
     /// Chunks behind their headers: copying them there is faster than a system call that gathers the parts.
     buffer: Vec<u8>,

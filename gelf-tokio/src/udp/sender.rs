@@ -61,9 +61,9 @@ use crate::send::SendError;
 /// If no program listens at the destination, its host may report that, and the kernel returns the report in
 /// place of sending the *next* datagram. That datagram is then sent again, and the report is in
 /// [`Sent::refused`]. The same holds for other errors that hosts and routers report. A second error in a row
-/// belongs to the datagram itself. No error ends the sender. A [`Client`](crate::Client) keeps a message for which
-/// there is no route or no local address. A report that an own link found no neighbour comes seconds after its
-/// datagrams, which are lost.
+/// belongs to the datagram itself. No error ends the sender. A [`Client`](crate::Client) keeps a message for
+/// which there is no route or no local address. A report that an own link found no neighbour comes seconds
+/// after its datagrams, which are lost.
 ///
 /// # Rate
 ///

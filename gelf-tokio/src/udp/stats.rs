@@ -11,7 +11,7 @@ pub struct Sent {
     /// The number of refusals by the destination's host that were received during the send. The refused
     /// datagrams, of this message or the previous one, are lost.
     pub refused: usize,
-    /// Whether the message was cut to fit into 128 chunks, by
+    /// `true` if the message was cut to fit into 128 chunks, by
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub is_truncated: bool,
 }

@@ -8,4 +8,3 @@ mod down;
 mod ends;
 mod names;
 mod slow;
-mod udp;

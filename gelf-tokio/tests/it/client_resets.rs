@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use gelf_tokio::gelf_core::{Message, encode};
 use gelf_tokio::{Client, Endpoint, Outcome};
 use message_oracle::{Messages, Oracle};
-use tokio::io::AsyncReadExt;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::support::account::assert_account;
 use crate::support::outages::{LIMIT, within};
-use crate::support::sink::{cut_segment, drain, drop_all, listen, reset, texts, unread};
+use crate::support::sink::{cut_segment, drop_all, listen, reset, texts, unread};
 
 fn endpoint(listener: &TcpListener) -> Endpoint {
     format!("gelf+tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
@@ -126,47 +127,23 @@ struct Resets {
 }
 
 /// The sink's side of a connection, with TLS or without.
-enum Session {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+struct Session {
+    stream: Box<dyn AsyncRead + Unpin>,
+    socket: socket2::Socket,
 }
 
 impl Session {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.get_ref().0,
-        }
+    fn new(stream: impl AsyncRead + Unpin + 'static, socket: socket2::Socket) -> Self {
+        Self { stream: Box::new(stream), socket }
     }
 
     async fn read(&mut self, read: &mut Vec<u8>) -> std::io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read_buf(read).await,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.read_buf(read).await,
-        }
+        self.stream.read_buf(read).await
     }
 
-    /// Reads all bytes that have arrived. No bytes may arrive meanwhile.
+    /// Reads all bytes that have arrived, except an incomplete TLS record. No bytes may arrive meanwhile.
     async fn drain(&mut self, read: &mut Vec<u8>) {
-        match self {
-            Self::Plain(stream) => drain(stream, read).await,
-            // The bytes of an incomplete record cannot be read.
-            #[cfg(feature = "tls")]
-            Self::Tls(_) => {
-                while tokio::time::timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {}
-            }
-        }
-    }
-
-    fn reset(self) {
-        match self {
-            Self::Plain(stream) => reset(stream),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => reset(stream.into_inner().0),
-        }
+        while tokio::time::timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {}
     }
 }
 
@@ -219,11 +196,12 @@ impl Sink {
 
     async fn accept(&self) -> Session {
         let stream = accept(&self.listener).await;
+        let socket = SockRef::from(&stream).try_clone().unwrap();
         #[cfg(feature = "tls")]
         if let Some((tls, _)) = &self.tls {
-            return Session::Tls(Box::new(within("the handshake", tls.accept(stream)).await.unwrap()));
+            return Session::new(within("the handshake", tls.accept(stream)).await.unwrap(), socket);
         }
-        Session::Plain(stream)
+        Session::new(stream, socket)
     }
 }
 
@@ -276,19 +254,20 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
         while read.len() < wanted || (round % 2 == 0 && client.stats().acknowledged == settled) {
             within("bytes", session.read(&mut read)).await.unwrap();
         }
-        drop_all(session.socket());
+        drop_all(&session.socket);
         // Bytes that are written from now on stay in the sender's kernel and never arrive.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if drained {
             session.drain(&mut read).await;
         }
-        let rest = unread(session.socket());
+        let rest = unread(&session.socket);
         if rest > 0 {
             let end = read.iter().rposition(|byte| *byte == 0).map_or(0, |end| end + 1);
             in_part += read.len() - end;
         }
         unread_bytes += rest;
-        session.reset();
+        session.socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(session);
         for text in texts(&read) {
             arrive(&text);
         }
@@ -325,10 +304,6 @@ async fn reset_again_and_again(sink: Sink, rounds: usize, seed: u64, drained: bo
 
 fn assert_nothing_lost(resets: &Resets) {
     let report = resets.oracle.report();
-    println!(
-        "{} messages, {ROUNDS} resets: {} lost, {} duplicated, {} resent",
-        resets.sent, report.lost, report.duplicated, resets.stats.resent
-    );
     assert_eq!(resets.unread, 0);
     assert_eq!((report.lost, report.altered, report.unexpected), (0, 0, 0), "{report}");
     assert!(report.duplicated <= resets.stats.resent, "{report}");
@@ -354,11 +329,6 @@ async fn resets_with_unread_data_lose_only_messages_that_were_acknowledged_and_u
     let messages = Messages::new(2).lengths(30..=300);
     let lost = (0..resets.sent).filter(|number| !resets.arrived.contains(number));
     let lost_bytes: usize = lost.map(|number| frame_len(&messages.text(0, number))).sum();
-    println!(
-        "{} messages, {ROUNDS} resets: {} bytes acknowledged and unread; {} messages lost ({lost_bytes} bytes), {} duplicated, \
-         {} resent",
-        resets.sent, resets.unread, report.lost, report.duplicated, resets.stats.resent
-    );
     assert!(resets.stats.possibly_lost >= report.lost, "{report}");
     assert!(resets.unread > 0, "no reset discarded unread data");
     assert!(lost_bytes <= resets.unread + resets.in_part, "{report}");

@@ -1,196 +1,79 @@
 //! A client over TLS: expired, wrong-name and rotated certificates, and invalid files.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, Driver, Outcome, Receipts, TcpSender, TlsConfigError};
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::account::assert_account;
-use crate::support::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO};
-use crate::support::outages::{LIMIT, within};
+use crate::support::certificates::{Authority, Directory, LONG_AGO};
+use crate::support::outages::{LIMIT, Sending, receipt_of, within};
 
-/// Returns the configuration of a receiver. With `client_authority` it requires client certificates.
-fn config(issued: &Issued, client_authority: Option<&Authority>) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let builder = match client_authority {
-        None => builder.with_no_client_auth(),
-        Some(authority) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    let chain = vec![CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-    Arc::new(builder.with_single_cert(chain, key).unwrap())
-}
-
-struct Server {
-    address: SocketAddr,
-    config: Arc<Mutex<Arc<ServerConfig>>>,
-    /// Texts of the whole frames of all connections.
-    texts: mpsc::UnboundedReceiver<String>,
-}
-
-impl Server {
-    async fn start(config: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let config = Arc::new(Mutex::new(config));
-        let (sender, texts) = mpsc::unbounded_channel();
-        let current = Arc::clone(&config);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let mut read = Vec::new();
-                    while let Ok(1..) = stream.read_buf(&mut read).await {
-                        while let Some(end) = read.iter().position(|byte| *byte == 0) {
-                            let frame: Vec<_> = read.drain(..=end).collect();
-                            let message =
-                                Decoder::strict().decode(&frame[..end]).unwrap().message.into_owned();
-                            sender.send(message.short_message().to_owned()).unwrap();
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, config, texts }
+/// Returns a receiver with the certificate `server`. With `clients.pem` it requires client certificates.
+async fn receiver(files: &Directory) -> TcpReceiver {
+    let mut tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
+    let clients = files.path("clients.pem");
+    if clients.exists() {
+        tls = tls.with_client_ca(clients).unwrap();
     }
-
-    fn show(&self, config: Arc<ServerConfig>) {
-        *self.config.lock().unwrap() = config;
-    }
-
-    fn client(&self, options: &str) -> (Client<u64>, Receipts<u64>, Driver<u64>) {
-        Client::builder(&format!("gelf+tls://{}?{options}", self.address).parse().unwrap())
-            .build_with_receipts()
-            .unwrap()
-    }
+    TcpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap()
 }
 
 /// Sends ten messages and checks that none is sent while three handshakes fail, and that all arrive once and
-/// in order after `repair`. Returns the time between the repair and the last arrival.
-async fn nothing_is_sent_until_the_repair(
-    server: &mut Server,
-    options: &str,
-    repair: impl FnOnce(&Server),
-) -> Duration {
-    let (client, mut receipts, driver) = server.client(options);
-    let driver = tokio::spawn(driver.run());
-    for number in 0..10 {
-        client.send_with_receipt(&Message::new("h", number.to_string()), number).await.unwrap();
-    }
-    let started = Instant::now();
-    while client.stats().failed_connects < 3 {
-        assert!(started.elapsed() < LIMIT, "{:?}", client.stats());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let stats = client.stats();
+/// in order after `repair`. In the options, `*` is the directory of the files.
+async fn nothing_is_sent_until(repair: impl FnOnce(), files: &Directory, options: &str) {
+    let mut receiver = receiver(files).await;
+    let options = options.replace('*', &files.path("").display().to_string());
+    let uri = format!(
+        "gelf+tls://{}?ca={}&{options}",
+        receiver.local_addr().unwrap(),
+        files.path("ca.pem").display()
+    );
+    let sending = Sending::start(&uri.parse().unwrap());
+    sending.send(0..10).await;
+    let stats = sending.wait_for("three attempts", |stats| stats.failed_connects >= 3).await;
     assert_account(&stats, 10);
     assert_eq!((stats.delivered(), stats.connections, stats.is_connected), (0, 0, false));
-    assert!(server.texts.try_recv().is_err(), "a message was sent");
-    repair(server);
-    let repaired = Instant::now();
+    assert_eq!(receiver.stats().frames, 0);
+    repair();
     for number in 0..10 {
-        let text = within("a message", server.texts.recv()).await.unwrap();
-        assert_eq!(text, number.to_string());
-        assert_eq!(receipts.recv().await, Some((number, Outcome::Acknowledged)));
+        let received = within("a message", receiver.recv()).await.unwrap().unwrap();
+        assert_eq!(receipt_of(&received.payload), Some(number));
     }
-    let took = repaired.elapsed();
-    let stats = client.stats();
-    assert_account(&stats, 10);
-    assert_eq!((stats.acknowledged, stats.connections, stats.is_connected), (10, 1, true));
-    drop(client);
-    within("the driver's end", driver).await.unwrap();
-    assert!(server.texts.try_recv().is_err(), "a message arrived twice");
-    took
+    let stats = sending.end_acknowledged(10).await;
+    assert_eq!((stats.connections, receiver.stats().frames), (1, 10));
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_until_it_is_renewed() {
-    let authority = Authority::new("tests");
-    let directory = Directory::new();
-    let ca = directory.write("ca.pem", &authority.pem());
-    let mut server = Server::start(config(&authority.issue_for(&["127.0.0.1"], LONG_AGO), None)).await;
-    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |server| {
-        server.show(config(&authority.issue_for(&["127.0.0.1"], ALWAYS), None));
-    })
-    .await;
-    println!("recovered after {took:?}");
-}
-
-#[tokio::test]
-async fn a_certificate_for_another_name_is_refused_until_it_is_replaced() {
-    let authority = Authority::new("tests");
-    let directory = Directory::new();
-    let ca = directory.write("ca.pem", &authority.pem());
-    let options = format!("ca={}&server_name=logs.example", ca.display());
-    let mut server = Server::start(config(&authority.issue(&["other.example"]), None)).await;
-    let took = nothing_is_sent_until_the_repair(&mut server, &options, |server| {
-        server.show(config(&authority.issue(&["logs.example"]), None));
-    })
-    .await;
-    println!("recovered after {took:?}");
-}
-
-#[tokio::test]
-async fn a_rotated_authority_is_trusted_without_a_restart_once_the_file_contains_it() {
-    let (old, new) = (Authority::new("old"), Authority::new("new"));
-    let directory = Directory::new();
-    let ca = directory.write("ca.pem", &old.pem());
-    let mut server = Server::start(config(&new.issue(&["127.0.0.1"]), None)).await;
-    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |_| {
-        directory.write("ca.pem", &new.pem());
-    })
-    .await;
-    println!("recovered after {took:?}");
-}
-
-#[tokio::test]
-async fn nothing_is_sent_with_a_client_certificate_of_an_unknown_authority() {
-    let (authority, stranger) = (Authority::new("tests"), Authority::new("stranger"));
-    let directory = Directory::new();
-    let ca = directory.write("ca.pem", &authority.pem());
-    let (cert, key) = directory.write_issued("client", &stranger.issue(&["client"]));
-    let options = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
-    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = nothing_is_sent_until_the_repair(&mut server, &options, |_| {
-        directory.write_issued("client", &authority.issue(&["client"]));
-    })
-    .await;
-    println!("recovered after {took:?}");
-}
-
-#[tokio::test]
-async fn nothing_is_sent_without_a_required_client_certificate() {
-    let authority = Authority::new("tests");
-    let directory = Directory::new();
-    let ca = directory.write("ca.pem", &authority.pem());
-    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&authority))).await;
-    let took = nothing_is_sent_until_the_repair(&mut server, &format!("ca={}", ca.display()), |server| {
-        server.show(config(&authority.issue(&["127.0.0.1"]), None));
-    })
-    .await;
-    println!("recovered after {took:?}");
+async fn nothing_is_sent_over_an_invalid_certificate_until_it_is_replaced() {
+    let (files, authority) = Directory::of_server(&["127.0.0.1"]);
+    let replaced = |names: &[&str]| {
+        files.write_issued("server", &authority.issue(names));
+    };
+    // An expired certificate of the receiver.
+    files.write_issued("server", &authority.issue_for(&["127.0.0.1"], LONG_AGO));
+    nothing_is_sent_until(|| replaced(&["127.0.0.1"]), &files, "").await;
+    // One for another name.
+    replaced(&["other.example"]);
+    nothing_is_sent_until(|| replaced(&["logs.example"]), &files, "server_name=logs.example").await;
+    // A new authority, which the file does not contain yet.
+    let new = Authority::new("new");
+    files.write_issued("server", &new.issue(&["127.0.0.1"]));
+    let rotated = || {
+        files.write("ca.pem", &new.pem());
+    };
+    nothing_is_sent_until(rotated, &files, "").await;
+    // A client certificate of an unknown authority.
+    files.write("clients.pem", &authority.pem());
+    files.write_issued("client", &Authority::new("stranger").issue(&["client"]));
+    let issued = || {
+        files.write_issued("client", &authority.issue(&["client"]));
+    };
+    nothing_is_sent_until(issued, &files, "cert=*client.pem&key=*client.key").await;
 }
 
 #[tokio::test]
@@ -243,11 +126,12 @@ async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
 
 #[tokio::test]
 async fn a_custom_rustls_configuration_replaces_the_files() {
-    let (authority, clients) = (Authority::new("tests"), Authority::new("clients"));
-    let mut server = Server::start(config(&authority.issue(&["127.0.0.1"]), Some(&clients))).await;
+    let (files, authority) = Directory::of_server(&["127.0.0.1"]);
+    files.write("clients.pem", &authority.pem());
+    let mut receiver = receiver(&files).await;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let own = clients.issue(&["client"]);
+    let own = authority.issue(&["client"]);
     let chain = vec![CertificateDer::from_pem_slice(own.cert_pem.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -259,10 +143,10 @@ async fn a_custom_rustls_configuration_replaces_the_files() {
         .unwrap();
     let tls = Arc::new(tls);
 
-    let endpoint = format!("gelf+tls://{}", server.address).parse().unwrap();
+    let endpoint = format!("gelf+tls://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
     client.send(&Message::new("h", "m")).await.unwrap();
-    assert_eq!(within("the message", server.texts.recv()).await.unwrap(), "m");
+    within("the message", receiver.recv()).await.unwrap().unwrap();
     client.close(LIMIT).await.unwrap();
 
     for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {

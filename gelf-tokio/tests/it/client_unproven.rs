@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use gelf_tokio::{ClientState, Outcome};
+use gelf_tokio::ClientState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
 use crate::support::outages::{LIMIT, Sending, Sink, tcp};
 
-/// Serves each connection by `serve` until two messages have been sent again, then as a receiver. Each message
-/// must arrive. Returns the last error before that.
-async fn until_repaired<F: Future<Output = ()> + Send>(
-    serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
-    messages: u64,
-) -> String {
+/// Serves each connection by reading or not, an answer and its end, until two messages have been sent again,
+/// then as a receiver. Each message must arrive. Returns the last error before that.
+async fn until_repaired(reads: bool, answer: &'static [u8], messages: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
         loop {
-            serve(listener.accept().await.unwrap().0).await;
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+            if reads {
+                let _ = stream.read(&mut [0; 65_536]).await;
+            }
+            let _ = stream.write_all(answer).await;
         }
     });
     let sending = Sending::start(&tcp(address));
@@ -36,62 +38,27 @@ async fn until_repaired<F: Future<Output = ()> + Send>(
     let sink = Sink::listen(TcpListener::bind(address).await.unwrap());
     sink.expect(0, 0..messages);
     sink.wait_for_all().await;
-    let (stats, ledger) = sending.end(messages).await;
-    assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, messages);
+    let stats = sending.end_acknowledged(messages).await;
     assert_eq!(stats.possibly_lost, 0);
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
     error
 }
 
 #[tokio::test]
-async fn messages_to_a_receiver_that_answers_by_a_tls_alert_are_kept() {
-    let error = until_repaired(
-        async |mut stream: TcpStream| {
-            let _ = stream.read(&mut [0; 65_536]).await;
-            let _ = stream.write_all(&[0x15, 0x03, 0x03, 0, 2, 2, 50]).await;
-        },
-        100,
-    )
-    .await;
-    assert!(error.contains("TLS alert (15 03)"), "{error}");
-}
-
-#[cfg(feature = "http")]
-#[tokio::test]
-async fn messages_to_an_http_receiver_are_kept() {
-    let error = until_repaired(
-        async |mut stream: TcpStream| {
-            let _ = stream.read(&mut [0; 65_536]).await;
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
-        },
-        100,
-    )
-    .await;
-    assert!(error.contains("\"HTTP/1.1 400 Bad Request\""), "{error}");
-}
-
-/// Like a load balancer without a target: the end is a reset, since the messages are unread.
-#[tokio::test]
-async fn messages_to_a_receiver_that_closes_without_reading_are_kept() {
-    until_repaired(
-        async |stream: TcpStream| {
-            stream.readable().await.unwrap();
-        },
-        100,
-    )
-    .await;
-}
-
-/// The receiver ends its connection in order, soon after it has read.
-#[tokio::test]
-async fn messages_to_a_receiver_that_reads_and_closes_at_once_are_kept() {
-    until_repaired(
-        async |mut stream: TcpStream| {
-            let _ = stream.read(&mut [0; 65_536]).await;
-        },
-        1,
-    )
-    .await;
+async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_kept() {
+    let alert = &[0x15, 0x03, 0x03, 0, 2, 2, 50];
+    let bad_request = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+    for (reads, answer, messages, expected) in [
+        (true, &alert[..], 100, "TLS alert (15 03)"),
+        (true, bad_request, 100, "\"HTTP/1.1 400 Bad Request\""),
+        // Like a load balancer without a target: the end is a reset, since the messages are unread.
+        (false, b"", 100, ""),
+        // The receiver ends its connection in order, soon after it has read.
+        (true, b"", 1, ""),
+    ] {
+        let error = until_repaired(reads, answer, messages).await;
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 /// Until a connection has proven itself, each carries one buffer, so little is sent again.

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, receiver, until};
+use crate::support::http_client::{Client, M, adds_up, during, post, receiver, until};
 use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,42 +17,6 @@ async fn send(receiver: &mut HttpReceiver, client: &mut Client) -> u16 {
     .await;
     assert_eq!(items, [Ok(M.to_owned())]);
     status
-}
-
-#[tokio::test]
-async fn a_peer_has_at_most_64_connections_and_does_not_block_other_peers() {
-    let mut receiver = receiver(|_| {}).await;
-    let address = receiver.local_addr().unwrap();
-    let mut open = Vec::new();
-    for _ in 0..64 {
-        open.push(connect_from(2, address));
-    }
-    until(&mut receiver, |stats| stats.open_connections == 64).await;
-    let errors = during(&mut receiver, async {
-        let mut errors = Vec::new();
-        for _ in 0..10 {
-            let mut refused = connect_from(2, address);
-            errors.push(refused.read(&mut [0]).await.unwrap_err().kind());
-        }
-        errors
-    })
-    .await
-    .0;
-    assert_eq!(errors, [ErrorKind::ConnectionReset; 10]);
-    let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.over_limit_connections, stats.open_connections), (74, 10, 64));
-    adds_up(&stats);
-
-    // Served are another peer, an open connection, and the same peer once one of its connections has ended.
-    let mut other = Client::over(connect_from(3, address));
-    assert_eq!(send(&mut receiver, &mut other).await, 202);
-    let mut first = Client::over(open.pop().unwrap());
-    assert_eq!(send(&mut receiver, &mut first).await, 202);
-    drop(first);
-    until(&mut receiver, |stats| stats.ended_connections == 1).await;
-    let mut again = Client::over(connect_from(2, address));
-    assert_eq!(send(&mut receiver, &mut again).await, 202);
-    adds_up(&receiver.stats());
 }
 
 #[tokio::test]

@@ -1,17 +1,15 @@
 //! The HTTP sender over TLS.
 
-use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
 
 use crate::support::certificates::{Authority, Directory, Issued};
 use crate::support::http_server::{ACCEPTED, Peer, guarded};
+use crate::support::polled::polled;
 use bytes::Bytes;
 use gelf_tokio::{HttpError, HttpSender};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -41,10 +39,8 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = Authority::new("ours");
+        let (files, authority) = Directory::of_server(&["127.0.0.1"]);
         let acceptor = acceptor(&authority.issue(&["127.0.0.1"]));
-        let files = Directory::new();
-        files.write("ca.pem", &authority.pem());
         Self { listener, acceptor, authority, files }
     }
 
@@ -89,22 +85,6 @@ async fn requests_go_over_one_connection_to_a_receiver_that_the_ca_file_vouches_
 }
 
 #[tokio::test]
-async fn a_long_request_goes_over_tls_whole() {
-    let server = Server::start().await;
-    let mut sender = server.sender();
-    let payload: Bytes = (0..3_000_000).map(|at| b' ' + (at % 89) as u8).collect();
-    let serve = async {
-        let mut peer = server.accept().await.unwrap();
-        let seen = peer.request().await.unwrap();
-        peer.write(ACCEPTED).await;
-        seen
-    };
-    let (result, seen) = guarded(async { tokio::join!(sender.send_payload(&payload), serve) }).await;
-    result.unwrap();
-    assert!(seen.body == [&payload[..], b"\n"].concat());
-}
-
-#[tokio::test]
 async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
     let server = Server::start().await;
     server.files.write("ca.pem", &Authority::new("others").pem());
@@ -123,59 +103,6 @@ async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
     };
     let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
     result.unwrap();
-}
-
-#[tokio::test]
-async fn a_receiver_without_tls_is_refused_and_gets_no_request() {
-    let server = Server::start().await;
-    let mut sender = server.sender();
-    let serve = async {
-        let mut stream = server.listener.accept().await.unwrap().0;
-        let mut read = vec![0; 5];
-        stream.read_exact(&mut read).await.unwrap();
-        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest).await;
-        [read, rest].concat()
-    };
-    let (result, read) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-    assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
-    // A handshake (RFC 8446, section 5.1), and no word of HTTP.
-    assert_eq!(read[0], 22);
-    assert!(!read.windows(4).any(|four| four == b"POST"));
-}
-
-#[tokio::test]
-async fn a_connection_that_was_ended_in_between_is_made_again() {
-    let server = Server::start().await;
-    let mut sender = server.sender();
-    for says_so in [true, false, true, false] {
-        let serve = async {
-            let mut peer = server.accept().await.unwrap();
-            assert_eq!(peer.request().await.unwrap().body, b"{}\n");
-            peer.write(ACCEPTED).await;
-            if says_so {
-                peer.stream.shutdown().await.unwrap();
-            }
-        };
-        let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-        result.unwrap();
-    }
-}
-
-/// Polls a future `polls` times. Returns its output, if it was ready by then.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = Box::pin(future);
-    let mut left = times;
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if left <= 1 => Poll::Ready(None),
-        Poll::Pending => {
-            left -= 1;
-            Poll::Pending
-        }
-    })
-    .await
 }
 
 #[tokio::test]
@@ -201,7 +128,7 @@ async fn a_post_that_is_given_up_anywhere_leaves_the_sender_as_good_as_before() 
                 assert!(!peer.unread().windows(2).any(|two| two == b"{}"), "a request follows half of one");
             }
         });
-        let result = guarded(polled(polls, sender.send_payload(&first))).await;
+        let result = guarded(polled(sender.send_payload(&first), polls)).await;
         guarded(post(&mut sender)).await.unwrap();
         guarded(serve).await.unwrap();
         if let Some(result) = result {

@@ -31,8 +31,6 @@ mod http_receiver_limits;
 mod http_receiver_proxies;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_receiver_tls;
-#[cfg(feature = "http")]
-mod http_sender;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_sender_tls;
 mod receiver_close;

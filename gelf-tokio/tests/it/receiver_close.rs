@@ -122,16 +122,18 @@ async fn a_tcp_receiver_delivers_all_acknowledged_messages() {
     }
 }
 
+#[cfg(feature = "tls")]
+fn receiver_tls() -> (crate::support::certificates::Directory, gelf_tokio::ReceiverTls) {
+    let (files, _) = crate::support::certificates::Directory::of_server(&["127.0.0.1"]);
+    let (cert, key) = (files.path("server.pem"), files.path("server.key"));
+    (files, gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap())
+}
+
 #[cfg(all(feature = "tls", target_os = "linux"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tls_receiver_delivers_all_acknowledged_messages() {
-    let (authority, files) = (
-        crate::support::certificates::Authority::new("ours"),
-        crate::support::certificates::Directory::new(),
-    );
-    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
-    let query = format!("?ca={}", files.write("ca.pem", &authority.pem()).display());
-    let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
+    let (files, tls) = receiver_tls();
+    let query = format!("?ca={}", files.path("ca.pem").display());
     for _ in 0..RUNS {
         let receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls.clone());
         close_over_tcp(receiver.await.unwrap(), &query, "gelf+tls").await;
@@ -312,23 +314,6 @@ async fn an_unpolled_receiver_accepts_connections_and_messages_up_to_its_limits(
     assert_eq!(count, 10);
 }
 
-#[cfg(feature = "http")]
-#[tokio::test]
-async fn an_unpolled_http_receiver_answers_up_to_its_limits() {
-    let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("gelf+http://{}", receiver.local_addr().unwrap()).parse().unwrap();
-    let mut sender = HttpSender::new(&endpoint).unwrap();
-    for number in 0..10 {
-        timeout(GUARD, sender.send(&message(0, number))).await.expect("the request is answered").unwrap();
-    }
-    receiver.close(WITHIN);
-    for number in 0..10 {
-        let received = receiver.recv().await.unwrap().unwrap();
-        assert_eq!(name(&received.payload), format!("0/{number}"));
-    }
-    assert!(receiver.recv().await.is_none());
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connections_in_the_listen_backlog_are_received_too() {
@@ -353,12 +338,7 @@ async fn connections_in_the_listen_backlog_are_received_too() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn a_stalled_handshake_does_not_delay_the_end() {
-    let (authority, files) = (
-        crate::support::certificates::Authority::new("ours"),
-        crate::support::certificates::Directory::new(),
-    );
-    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
-    let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
+    let (_files, tls) = receiver_tls();
     let mut options = TcpReceiverOptions::default();
     options.handshake_timeout = GUARD * 2;
     let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();

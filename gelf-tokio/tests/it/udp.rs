@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::CHUNK_MAGIC};
+use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::ChunkHeader};
 use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -87,8 +87,8 @@ async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
 
         let too_long = &text[..longest.len() + 1];
         match sender.send(&Message::new("h", too_long)).await {
-            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload(error))) => {
-                assert_eq!((error.len, error.max), (128 * share + 1, 128 * share));
+            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload { len, max })) => {
+                assert_eq!((len, max), (128 * share + 1, 128 * share));
             }
             other => panic!("{other:?}"),
         }
@@ -116,7 +116,7 @@ async fn datagrams_contain_exactly_the_bytes_of_the_payload() {
     let mut ids = Vec::new();
     for (number, part) in payload.chunks(28).enumerate() {
         let len = peer.recv(&mut buffer).await.unwrap();
-        assert_eq!(buffer[..2], CHUNK_MAGIC);
+        assert_eq!(buffer[..2], ChunkHeader::MAGIC);
         assert_eq!(buffer[10..12], [number as u8, 2]);
         assert_eq!(&buffer[12..len], part);
         ids.push(buffer[2..10].to_vec());
@@ -125,26 +125,22 @@ async fn datagrams_contain_exactly_the_bytes_of_the_payload() {
 }
 
 #[tokio::test]
-async fn an_ipv6_destination_is_reached() {
-    let Ok(mut receiver) = UdpReceiver::bind("[::1]:0").await else {
-        eprintln!("skipped: this machine has no IPv6 loopback");
-        return;
-    };
-    let endpoint = format!("gelf://{}", receiver.local_addr().unwrap()).parse().unwrap();
-    let mut sender = UdpSender::connect(&endpoint).await.unwrap();
-    sender.send(&Message::new("h", "m")).await.unwrap();
-    assert!(received(&mut receiver).await.from.is_ipv6());
-    assert_eq!(sender.peer_addr().unwrap(), receiver.local_addr().unwrap());
-}
-
-#[tokio::test]
-async fn a_host_name_is_resolved() {
-    let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let port = receiver.local_addr().unwrap().port();
-    let sender = UdpSender::connect(&format!("gelf://localhost:{port}").parse().unwrap()).await.unwrap();
-    assert!(sender.peer_addr().unwrap().ip().is_loopback());
-    let unknown = "gelf://no-such-host.invalid".parse().unwrap();
-    UdpSender::connect(&unknown).await.unwrap_err();
+async fn an_ipv6_destination_and_a_host_name_are_reached() {
+    for (bind, host) in [("[::1]:0", "[::1]"), ("127.0.0.1:0", "localhost")] {
+        let Ok(mut receiver) = UdpReceiver::bind(bind).await else {
+            eprintln!("skipped: this machine has no IPv6 loopback");
+            continue;
+        };
+        let address = receiver.local_addr().unwrap();
+        let endpoint = format!("gelf://{host}:{}", address.port()).parse().unwrap();
+        let mut sender = UdpSender::connect(&endpoint).await.unwrap();
+        if sender.peer_addr().unwrap() == address {
+            sender.send(&Message::new("h", "m")).await.unwrap();
+            assert_eq!(received(&mut receiver).await.from, sender.local_addr().unwrap());
+        }
+        assert!(sender.peer_addr().unwrap().ip().is_loopback());
+    }
+    UdpSender::connect(&"gelf://no-such-host.invalid".parse().unwrap()).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -173,58 +169,4 @@ async fn sending_continues_without_a_listener_and_messages_arrive_once_there_is_
     let payload = received(&mut receiver).await.payload;
     assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"received"}"#);
     assert_eq!(receiver.stats().datagrams.datagrams, 1);
-}
-
-#[tokio::test]
-async fn all_chunks_of_a_message_are_sent_although_some_are_refused() {
-    let (mut sender, receiver) = pair("?compression=none&datagram_size=100").await;
-    drop(receiver);
-    sender.set_segmentation(false);
-    let chunks = (1000 + FRAMEWORK_LEN).div_ceil(88);
-    let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
-    assert_eq!(sent.datagrams, chunks);
-    assert!(sent.refused > 0, "{sent:?}");
-    // Chunks that are sent by one system call are refused together.
-    sender.set_segmentation(true);
-    let started = Instant::now();
-    let mut refused = 0;
-    while refused < 3 {
-        assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
-        let sent = sender.send(&Message::new("h", "x".repeat(1000))).await.unwrap();
-        assert_eq!(sent.datagrams, chunks);
-        refused += sent.refused;
-    }
-    let stats = sender.stats();
-    assert_eq!((stats.failed, stats.fallbacks), (0, 0));
-    assert_eq!(stats.datagrams, stats.messages * chunks as u64);
-}
-
-#[tokio::test]
-async fn a_flood_of_bad_datagrams_is_counted_and_good_messages_are_received() {
-    let (mut sender, mut receiver) = pair("").await;
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(receiver.local_addr().unwrap()).await.unwrap();
-    for round in 0..20u64 {
-        for number in 0..50 {
-            let mut rubbish = noise(round * 50 + number, (number * 7) as usize).into_bytes();
-            let magic: &[u8] = [&b"\x1e\x0f"[..], b"\x1f\x8b", b"\x78\x9c", b"\x1e", b"\x28\xb5\x2f\xfd"]
-                [(number % 5) as usize];
-            rubbish.splice(0..0, magic.iter().copied());
-            socket.send(&rubbish).await.unwrap();
-        }
-        let text = format!("good {round}");
-        sender.send(&Message::new("h", text.as_str())).await.unwrap();
-        let payload = loop {
-            match timeout(Duration::from_secs(30), receiver.recv()).await.expect("a message arrives").unwrap()
-            {
-                Ok(received) => break received.payload,
-                Err(error) => assert!(error.to_string().starts_with("from 127.0.0.1:"), "{error}"),
-            }
-        };
-        assert_eq!(Decoder::lenient().decode(&payload).unwrap().message.short_message(), text);
-    }
-    let stats = receiver.stats().datagrams;
-    assert_eq!((stats.datagrams, stats.payloads), (20 * 51, 20));
-    assert_eq!(stats.errors.total() + stats.chunks, 20 * 50);
-    assert!(stats.errors.total() >= 20 * 40, "{stats:?}");
 }

@@ -2,56 +2,15 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gelf_tokio::UdpSender;
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::resolve::{Resolve, Resolving};
+use gelf_tokio::resolve::Resolve;
+
+use crate::support::outages::{Answer, ScriptedResolver};
 use tokio::time::{Instant, sleep};
-
-/// Result of a lookup.
-#[derive(Clone, Debug)]
-enum Record {
-    Addresses(Vec<SocketAddr>),
-    Fails,
-    Hangs,
-}
-
-#[derive(Debug)]
-struct Zone {
-    record: Mutex<Record>,
-    asked: Mutex<usize>,
-}
-
-impl Zone {
-    fn new(addresses: &[SocketAddr]) -> Arc<Self> {
-        Arc::new(Self { record: Mutex::new(Record::Addresses(addresses.to_vec())), asked: Mutex::default() })
-    }
-
-    fn set(&self, record: Record) {
-        *self.record.lock().unwrap() = record;
-    }
-
-    fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
-    }
-}
-
-impl Resolve for Zone {
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
-        assert_eq!((host, port), ("logs.example", 12201));
-        *self.asked.lock().unwrap() += 1;
-        let record = self.record.lock().unwrap().clone();
-        Box::pin(async move {
-            match record {
-                Record::Addresses(addresses) => Ok(addresses),
-                Record::Fails => Err(io::ErrorKind::NotFound.into()),
-                Record::Hangs => std::future::pending().await,
-            }
-        })
-    }
-}
 
 /// Returns a socket and its address. The loopback delivers a datagram before the send returns.
 fn listener() -> (UdpSocket, SocketAddr) {
@@ -79,9 +38,9 @@ fn tick() {
     });
 }
 
-async fn sender(zone: &Arc<Zone>) -> UdpSender {
+async fn sender(zone: &Arc<ScriptedResolver>) -> UdpSender {
     tick();
-    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(zone);
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(zone);
     UdpSender::connect_with_resolver(&"gelf://logs.example?compression=none".parse().unwrap(), resolver)
         .await
         .unwrap()
@@ -109,16 +68,15 @@ async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
 async fn the_new_address_of_a_name_is_used_within_31_s() {
     for before in [0, 1, 29, 30, 31, 59, 100] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let zone = Zone::new(&[old_address]);
+        let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
         let mut sender = sender(&zone).await;
         for _ in 0..before {
             send(&mut sender).await;
             sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(received(&old), before);
-        zone.set(Record::Addresses(vec![new_address]));
+        zone.set([Answer::Addresses(vec![new_address])]);
         let took = reached(&mut sender, &new).await;
-        println!("{before} s after the start: {took:?}");
         assert!(took <= Duration::from_secs(31), "{took:?}");
         // No message was lost: the old address received all earlier ones.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
@@ -130,9 +88,9 @@ async fn the_new_address_of_a_name_is_used_within_31_s() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
     let ((old, old_address), (new, new_address)) = (listener(), listener());
-    let zone = Zone::new(&[old_address]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
     let mut sender = sender(&zone).await;
-    zone.set(Record::Addresses(vec![new_address]));
+    zone.set([Answer::Addresses(vec![new_address])]);
     sleep(Duration::from_secs(300)).await;
     send(&mut sender).await;
     assert_eq!((received(&old), received(&new)), (0, 1));
@@ -141,10 +99,10 @@ async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_still_in_the_answer_is_kept() {
     let ((one, one_address), (other, other_address)) = (listener(), listener());
-    let zone = Zone::new(&[one_address]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![one_address])]);
     let mut sender = sender(&zone).await;
     let port = sender.local_addr().unwrap().port();
-    zone.set(Record::Addresses(vec![other_address, one_address]));
+    zone.set([Answer::Addresses(vec![other_address, one_address])]);
     for _ in 0..100 {
         send(&mut sender).await;
         sleep(Duration::from_secs(1)).await;
@@ -155,18 +113,18 @@ async fn an_address_that_is_still_in_the_answer_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again() {
-    for gone in [Record::Fails, Record::Addresses(Vec::new())] {
+    for gone in [Answer::Unknown, Answer::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let zone = Zone::new(&[old_address]);
+        let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
         let mut sender = sender(&zone).await;
-        zone.set(gone);
+        zone.set([gone]);
         for _ in 0..100 {
             send(&mut sender).await;
             sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(received(&old), 100);
-        assert_eq!(zone.asked(), 4);
-        zone.set(Record::Addresses(vec![new_address]));
+        assert_eq!(zone.lookups(), 4);
+        zone.set([Answer::Addresses(vec![new_address])]);
         assert!(reached(&mut sender, &new).await <= Duration::from_secs(31));
     }
 }
@@ -174,9 +132,9 @@ async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again
 #[tokio::test(start_paused = true)]
 async fn no_message_waits_for_a_resolver() {
     let (old, old_address) = listener();
-    let zone = Zone::new(&[old_address]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
     let mut sender = sender(&zone).await;
-    zone.set(Record::Hangs);
+    zone.set([Answer::Hangs]);
     for _ in 0..200 {
         let started = Instant::now();
         send(&mut sender).await;
@@ -185,13 +143,18 @@ async fn no_message_waits_for_a_resolver() {
     }
     assert_eq!(received(&old), 200);
     // Each lookup is given up after 30 s, when the next one is due.
-    assert!((4..=8).contains(&zone.asked()), "{}", zone.asked());
+    assert!((4..=8).contains(&zone.lookups()), "{}", zone.lookups());
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_refusal_the_next_address_is_tried() {
     let (good, good_address) = listener();
-    let zone = Zone::new(&[without_listener(), without_listener(), without_listener(), good_address]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![
+        without_listener(),
+        without_listener(),
+        without_listener(),
+        good_address,
+    ])]);
     let mut sender = sender(&zone).await;
     for _ in 0..20 {
         send(&mut sender).await;
@@ -204,7 +167,11 @@ async fn after_a_refusal_the_next_address_is_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
-    let zone = Zone::new(&[without_listener(), without_listener(), without_listener()]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![
+        without_listener(),
+        without_listener(),
+        without_listener(),
+    ])]);
     let mut sender = sender(&zone).await;
     for _ in 0..10 {
         for _ in 0..1000 {
@@ -213,25 +180,24 @@ async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
         sleep(Duration::from_secs(1)).await;
     }
     let reroutes = sender.stats().reroutes;
-    println!("{reroutes} reroutes, {} lookups in 10 s", zone.asked());
     assert!((27..=36).contains(&reroutes), "{reroutes}");
-    assert!((9..=12).contains(&zone.asked()), "{}", zone.asked());
+    assert!((9..=12).contains(&zone.lookups()), "{}", zone.lookups());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_triggers_a_lookup_at_once() {
     let (new, new_address) = listener();
-    let zone = Zone::new(&[without_listener()]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![without_listener()])]);
     let mut sender = sender(&zone).await;
     sleep(Duration::from_secs(5)).await;
-    zone.set(Record::Addresses(vec![new_address]));
+    zone.set([Answer::Addresses(vec![new_address])]);
     assert!(reached(&mut sender, &new).await <= Duration::from_secs(2));
-    assert_eq!(zone.asked(), 2);
+    assert_eq!(zone.lookups(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_single_address_that_refuses_keeps_its_socket() {
-    let zone = Zone::new(&[without_listener()]);
+    let zone = ScriptedResolver::new([Answer::Addresses(vec![without_listener()])]);
     let mut sender = sender(&zone).await;
     let port = sender.local_addr().unwrap().port();
     for _ in 0..100 {
@@ -244,22 +210,23 @@ async fn a_single_address_that_refuses_keeps_its_socket() {
 
 #[tokio::test]
 async fn an_unknown_name_is_an_error_and_an_ip_address_is_not_looked_up() {
-    let zone = Zone::new(&[]);
-    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
+    let zone = ScriptedResolver::new([Answer::Addresses(Vec::new())]);
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
     let endpoint = "gelf://logs.example".parse().unwrap();
     let error = UdpSender::connect_with_resolver(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     let endpoint = "gelf://[::ffff:127.0.0.1]:9".parse().unwrap();
     UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap();
-    assert_eq!(zone.asked(), 1);
+    assert_eq!(zone.lookups(), 1);
 }
 
 #[tokio::test]
 async fn the_first_reachable_address_is_used() {
     let (good, good_address) = listener();
     // A socket without SO_BROADCAST cannot connect to the broadcast address.
-    let zone = Zone::new(&["255.255.255.255:9".parse().unwrap(), good_address]);
-    let resolver: Arc<dyn Resolve> = Arc::<Zone>::clone(&zone);
+    let zone =
+        ScriptedResolver::new([Answer::Addresses(vec!["255.255.255.255:9".parse().unwrap(), good_address])]);
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
     let mut sender =
         UdpSender::connect_with_resolver(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
     send(&mut sender).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::Message;
 use gelf_tokio::options::UdpReceiverOptions;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::time::timeout;
@@ -40,16 +39,6 @@ async fn chunks_are_sent_by_segmented_calls() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_is_counted_as_failed_and_not_sent() {
-    let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let mut sender = sender(&receiver, "datagram_size=100").await;
-    sender.send(&Message::new("h", "x".repeat(20_000))).await.unwrap_err();
-    sender.send_payload(&payload(20_000)).await.unwrap_err();
-    let stats = sender.stats();
-    assert_eq!((stats.messages, stats.failed, stats.datagrams, stats.bytes), (0, 2, 0, 0));
-}
-
-#[tokio::test]
 #[cfg(target_os = "linux")]
 async fn each_sent_message_was_received_or_counted_as_dropped() {
     for segmentation in [true, false] {
@@ -70,10 +59,6 @@ async fn each_sent_message_was_received_or_counted_as_dropped() {
             assert_eq!(sent.datagrams, round * 800);
             assert_eq!(sent.segmented, if segmentation { round * 800 } else { 0 });
             let dropped = stats.kernel_drops.unwrap();
-            println!(
-                "{segmentation}: {} sent, {} received, {dropped} dropped",
-                sent.datagrams, stats.datagrams.datagrams
-            );
             assert!(dropped >= round * 400 && stats.datagrams.datagrams >= round * 8, "{stats:?}");
             assert_eq!(stats.datagrams.datagrams + dropped, sent.datagrams);
         }

@@ -2,19 +2,16 @@
 //! up all descriptors.
 
 use std::fs::File;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::http_client::{Client, M, adds_up, during, post};
+use crate::process::limit_files;
+use crate::support::http_client::{Client, M, adds_up, during, post};
 use gelf_tokio::HttpReceiver;
 use tokio::time::timeout;
 
 pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
     // If the limit cannot be lowered, the test opens more files and takes longer.
-    let lowered =
-        Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--nofile=256:").status();
-    println!("prlimit: {lowered:?}");
-
+    limit_files(std::process::id(), 256);
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     client.send(post("", M)).await;

@@ -13,12 +13,19 @@
 )]
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the tests are for Linux"))]
 
-#[cfg(all(feature = "http", target_os = "linux"))]
-#[path = "../support/http_client.rs"]
-mod http_client;
+#[cfg(target_os = "linux")]
+mod client_half_open;
+#[cfg(target_os = "linux")]
+mod client_memory;
 #[cfg(all(feature = "http", target_os = "linux"))]
 mod http_file_limit;
+#[cfg(all(feature = "http", target_os = "linux"))]
+mod http_memory;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod process;
+#[path = "../support/mod.rs"]
+mod support;
 #[cfg(target_os = "linux")]
 mod tcp_file_limit;
 #[cfg(target_os = "linux")]
@@ -45,6 +52,15 @@ macro_rules! test {
 }
 
 const TESTS: &[(&str, fn())] = &[
+    // This test is first, because memory of earlier ones would be used again.
+    #[cfg(target_os = "linux")]
+    test!(async client_memory::an_outage_takes_no_more_memory_than_the_budget_and_32_mib),
+    #[cfg(all(feature = "http", target_os = "linux"))]
+    test!(async http_memory::memory_depends_on_the_limits_and_not_on_the_input),
+    #[cfg(all(feature = "http", feature = "tls", target_os = "linux"))]
+    test!(async http_memory::incomplete_handshakes_take_little_memory),
+    #[cfg(target_os = "linux")]
+    test!(client_half_open::a_connection_whose_packets_vanish_is_given_up_within_35_seconds),
     #[cfg(target_os = "linux")]
     test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_open_connections),
     #[cfg(target_os = "linux")]
@@ -107,6 +123,7 @@ fn main() -> ExitCode {
 #[cfg(target_os = "linux")]
 fn play(role: &str, argument: &str) {
     match role {
+        client_half_open::INSIDE => block_on(client_half_open::lose_packets()),
         tcp_receiver::RECEIVER => block_on(tcp_receiver::receive(argument)),
         udp_flood::RECEIVER => udp_flood::receive(),
         udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),

@@ -1,20 +1,21 @@
-//! Starts this program as another process, with a role in a test.
+//! Other processes with a role in a test, their limits and their memory.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::fs::read_to_string;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) const ROLE: &str = "GELF_TEST_ROLE";
+const ROLE: &str = "GELF_TEST_ROLE";
 /// Time limit for an answer of the other process.
-const MAX_ANSWER_TIME: Duration = Duration::from_secs(60);
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// Returns the role of this process and its argument, or `None` in the process that runs the tests.
 pub(crate) fn role() -> Option<(String, String)> {
-    let (role, argument) = env::var(ROLE).ok()?.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-    Some((role, argument))
+    let role = env::var(ROLE).ok()?;
+    role.split_once(' ').map(|(role, argument)| (role.to_owned(), argument.to_owned()))
 }
 
 /// Waits until the standard input of this process is closed, which ends its role.
@@ -22,7 +23,21 @@ pub(crate) fn wait_until_stdin_closes() {
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
-/// Another process of this program.
+/// Sets the maximum number of open files of a process. Returns whether that was possible.
+pub(crate) fn limit_files(process: u32, limit: u32) -> bool {
+    let limit = format!("--nofile={limit}:");
+    let status = Command::new("prlimit").arg(format!("--pid={process}")).arg(limit).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Returns a figure of proc_pid_status(5) of a process, such as `VmRSS`, in bytes.
+pub(crate) fn memory(process: u32, name: &str) -> u64 {
+    let status = read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Another process of this program. It is killed on drop.
 pub(crate) struct Other {
     process: Child,
     input: Option<ChildStdin>,
@@ -47,6 +62,15 @@ impl Other {
         let stderr = BufReader::new(process.stderr.take().unwrap());
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { input: process.stdin.take(), process, lines }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Writes an empty line to the process.
+    pub(crate) fn ask(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Waits for a line that starts with `word`, and returns the rest of it.

@@ -1,16 +1,10 @@
 //! Datagrams over Ethernet with an MTU of 1,500 bytes: two network namespaces, connected by a veth pair.
-//!
-//! The tests need root and `ip` of iproute2. Without them they print that they were skipped, or fail if
-//! `GELF_TESTS_REQUIRE` names `netns`.
 
-use std::io::Write;
-use std::process::{self, Command};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::process::{Other, wait_until_stdin_closes};
-use gelf_tokio::gelf_core::Decoder;
-use gelf_tokio::gelf_core::Message;
+use crate::namespaces::{Namespace, or_skip};
+use crate::process::wait_until_stdin_closes;
+use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, SendError, UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
@@ -23,55 +17,26 @@ pub(crate) const CLIENT: &str = "cable-client";
 
 const MESSAGES: u64 = 20;
 
-/// Two namespaces, connected by a veth pair and deleted on drop.
+/// Two namespaces, connected by a veth pair.
 struct Cable {
-    near: String,
-    far: String,
+    near: Namespace,
+    far: Namespace,
 }
 
 impl Cable {
     /// Creates the namespaces. Returns `None`, with the reason on stderr, if that is not possible.
     fn new() -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("gelf-{}-{}", process::id(), NUMBER.fetch_add(1, Relaxed));
-        let cable = Self { near: format!("{name}-near"), far: format!("{name}-far") };
-        let made = ip(&["netns", "add", &cable.near])
-            .and_then(|()| ip(&["netns", "add", &cable.far]))
-            .and_then(|()| {
-                let ends = ["type", "veth", "peer", "name", "cable", "netns", &cable.far];
-                ip(&[&["link", "add", "cable", "netns", &cable.near][..], &ends].concat())
-            });
-        if let Err(reason) = made {
-            let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
-            let is_required = required.split(',').any(|name| name.trim() == "netns");
-            assert!(!is_required, "required by GELF_TESTS_REQUIRE={required}: {reason}");
-            let _ = writeln!(std::io::stderr(), "skipped: cannot create network namespaces: {reason}");
-            return None;
-        }
+        or_skip(Self::make())
+    }
+
+    fn make() -> Result<Self, String> {
+        let cable = Self { near: Namespace::new()?, far: Namespace::new()? };
+        cable.near.ip(&format!("link add cable type veth peer name cable netns {}", cable.far.0))?;
         for (end, address) in [(&cable.near, "10.99.0.1/24"), (&cable.far, "10.99.0.2/24")] {
-            ip(&["-n", end, "address", "add", address, "dev", "cable"]).unwrap();
-            ip(&["-n", end, "link", "set", "cable", "mtu", "1500", "up"]).unwrap();
+            end.ip(&format!("address add {address} dev cable"))?;
+            end.ip("link set cable mtu 1500 up")?;
         }
-        Some(cable)
-    }
-
-    fn start(&self, namespace: &str, role: &str, argument: &str) -> Other {
-        Other::start(&["ip", "netns", "exec", namespace], role, argument)
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        let _ = ip(&["netns", "delete", &self.near]);
-        let _ = ip(&["netns", "delete", &self.far]);
-    }
-}
-
-fn ip(arguments: &[&str]) -> Result<(), String> {
-    match Command::new("ip").args(arguments).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(format!("ip: {error}")),
+        Ok(cable)
     }
 }
 
@@ -87,14 +52,13 @@ fn text(number: u64) -> String {
 
 fn chunked_messages_arrive(datagram_size: usize) -> [u64; 4] {
     let Some(cable) = Cable::new() else { return [0; 4] };
-    let receiver = cable.start(&cable.far, RECEIVER, "");
+    let receiver = cable.far.start(RECEIVER, "");
     let port = receiver.says("listens at ");
     let uri = format!("gelf://10.99.0.2:{port}?compression=none&datagram_size={datagram_size}");
-    let mut sender = cable.start(&cable.near, SENDER, &uri);
+    let mut sender = cable.near.start(SENDER, &uri);
     let sent = sender.says("sent ");
     sender.end();
     let report = receiver.says("received ");
-    println!("datagrams of {datagram_size}: sent, fallbacks, segmented: {sent}; received: {report}");
     let sent: Vec<u64> = sent.split(' ').map(|figure| figure.parse().unwrap()).collect();
     assert_eq!(report, format!("{MESSAGES} {}", sent[0]));
     [MESSAGES, sent[0], sent[1], sent[2]]
@@ -142,11 +106,10 @@ pub(crate) fn after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by
 pub(crate) fn sending_fails_without_a_route_and_continues_when_there_is_one() {
     let Some(cable) = Cable::new() else { return };
     // The sender's address changes, as with a new DHCP lease.
-    let sender = cable.start(&cable.near, SENDER_WITHOUT_ROUTE, "gelf://10.99.0.2:9?compression=none");
+    let sender = cable.near.start(SENDER_WITHOUT_ROUTE, "gelf://10.99.0.2:9?compression=none");
     sender.says("connected");
-    ip(&["-n", &cable.near, "address", "flush", "dev", "cable"]).unwrap();
-    println!("without an address: {}", sender.says("failed "));
-    ip(&["-n", &cable.near, "address", "add", "10.99.0.3/24", "dev", "cable"]).unwrap();
+    cable.near.ip("address flush dev cable").unwrap();
+    cable.near.ip("address add 10.99.0.3/24 dev cable").unwrap();
     assert_eq!(sender.says("sent from "), "10.99.0.3");
 }
 
@@ -174,12 +137,9 @@ pub(crate) async fn send_without_route(uri: &str) {
 
 pub(crate) fn a_client_keeps_messages_while_the_link_is_down_or_its_address_is_gone() {
     let Some(cable) = Cable::new() else { return };
-    let sink = cable.start(&cable.far, SINK, "");
+    let sink = cable.far.start(SINK, "");
     let uri = format!("gelf://10.99.0.2:{}?compression=none", sink.says("listens at "));
-    let near = ["-n", &cable.near];
-    let change = |words: &str| {
-        ip(&[&near[..], &words.split(' ').collect::<Vec<_>>()].concat()).unwrap();
-    };
+    let change = |words: &str| cable.near.ip(words).unwrap();
     for (fault, repair) in [
         ("link set cable down", "link set cable up"),
         ("address flush dev cable", "address add 10.99.0.4/24 dev cable"),
@@ -188,7 +148,7 @@ pub(crate) fn a_client_keeps_messages_while_the_link_is_down_or_its_address_is_g
             if is_down_at_the_start {
                 change(fault);
             }
-            let client = cable.start(&cable.near, CLIENT, &uri);
+            let client = cable.near.start(CLIENT, &uri);
             if !is_down_at_the_start {
                 client.says("sent 1");
                 change(fault);

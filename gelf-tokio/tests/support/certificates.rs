@@ -125,6 +125,14 @@ impl Directory {
         Self { path }
     }
 
+    /// Creates a directory with the authority `ca.pem` and its certificate `server.pem`, `server.key`.
+    pub fn of_server(names: &[&str]) -> (Self, Authority) {
+        let (directory, authority) = (Self::new(), Authority::new("tests"));
+        directory.write("ca.pem", &authority.pem());
+        directory.write_issued("server", &authority.issue(names));
+        (directory, authority)
+    }
+
     /// Returns the path of a file.
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)

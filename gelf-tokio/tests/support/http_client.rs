@@ -24,10 +24,6 @@ pub fn gzip(text: &[u8]) -> Vec<u8> {
     Compressor::new(Compression::Gzip(CompressionLevel::default())).compress(text).to_vec()
 }
 
-pub fn zlib(text: &[u8]) -> Vec<u8> {
-    Compressor::new(Compression::Zlib(CompressionLevel::default())).compress(text).to_vec()
-}
-
 /// Returns a request `POST /gelf` with a body. `headers` are further headers, each with its line end.
 pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     request("POST /gelf", headers, body)

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::options::QueueOptions;
 use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::stats::ClientStats;
-use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts, Transport, WhenFull};
+use gelf_tokio::{Client, Driver, DropReason, Endpoint, NotQueued, Outcome, Receipts};
 use message_oracle::{Messages, Oracle, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,23 +34,8 @@ pub fn tcp(address: SocketAddr) -> Endpoint {
     format!("gelf+tcp://{address}").parse().unwrap()
 }
 
-pub fn with_queue(
-    endpoint: Endpoint,
-    max_messages: usize,
-    max_bytes: usize,
-    when_full: WhenFull,
-) -> Endpoint {
-    let mut queue = QueueOptions::default();
-    (queue.max_messages, queue.max_bytes, queue.when_full) = (max_messages, max_bytes, when_full);
-    endpoint.with_queue(queue).unwrap()
-}
-
-pub fn with_user_timeout(endpoint: Endpoint, user_timeout: Duration) -> Endpoint {
-    let mut transport = endpoint.transport().clone();
-    let Transport::Tcp(options) = &mut transport else { panic!("{endpoint} is not a TCP endpoint") };
-    options.user_timeout = user_timeout;
-    let (port, queue) = (endpoint.port(), endpoint.queue());
-    Endpoint::new(transport, endpoint.host()).unwrap().with_port(port).unwrap().with_queue(queue).unwrap()
+pub fn tcp_with(address: SocketAddr, options: &str) -> Endpoint {
+    format!("gelf+tcp://{address}?{options}").parse().unwrap()
 }
 
 /// Returns the receipt of a message, which identifies its stream and its number in the stream.
@@ -174,6 +158,13 @@ impl Sending {
         assert_eq!(ledger.0.len() as u64, stats.queued);
         ledger.assert_matches(&stats);
         (stats, ledger)
+    }
+
+    /// Ends the client as [`end`](Self::end) does. Asserts that all offered messages were acknowledged.
+    pub async fn end_acknowledged(self, offered: u64) -> ClientStats {
+        let (stats, ledger) = self.end(offered).await;
+        assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, offered);
+        stats
     }
 
     /// Drops the client while messages may still lack their outcome, and waits for the driver's end and the
@@ -301,6 +292,13 @@ impl Sink {
         self.wait_for("the arrival of all", |heard| heard.oracle.has_all()).await;
     }
 
+    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and
+    /// nothing else.
+    pub async fn assert_exact(&self) {
+        self.wait_for_all().await;
+        assert!(self.report().is_exact(), "{}", self.report());
+    }
+
     /// Asserts that every frame was a message, and returns the report so far.
     pub fn report(&self) -> Report {
         let heard = self.heard.borrow();
@@ -409,6 +407,8 @@ pub enum Answer {
     NoThread,
     Panic,
     Unknown,
+    /// The lookup does not end.
+    Hangs,
 }
 
 /// A resolver that returns its answers in order, and repeats the last one.
@@ -443,6 +443,7 @@ impl Resolve for ScriptedResolver {
                 Some(Answer::Addresses(addresses)) => Ok(addresses),
                 Some(Answer::NoThread) => Err(io::ErrorKind::WouldBlock.into()),
                 Some(Answer::Panic) => panic!("on purpose"),
+                Some(Answer::Hangs) => std::future::pending().await,
                 Some(Answer::Unknown) | None => Err(io::Error::other("no such name")),
             }
         })

@@ -1,4 +1,5 @@
 //! Futures that are dropped before they are ready.
+#![allow(unreachable_pub, reason = "it is a module of two crates")]
 
 use std::future::poll_fn;
 use std::pin::pin;

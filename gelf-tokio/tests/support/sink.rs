@@ -7,10 +7,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 const LOAD_BYTE: u16 = 0x30;
@@ -63,25 +63,17 @@ pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
 }
 
 /// Drops all packets of a connection.
-pub(crate) fn drop_all(stream: &TcpStream) {
+pub(crate) fn drop_all(stream: &impl AsFd) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
 /// Returns the number of unread bytes. No bytes may arrive meanwhile.
-pub(crate) fn unread(stream: &TcpStream) -> usize {
+pub(crate) fn unread(stream: &impl AsFd) -> usize {
     let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
     match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {
         Ok(len) => len,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
         Err(error) => panic!("{error}"),
-    }
-}
-
-/// Reads all bytes that have arrived. No bytes may arrive meanwhile.
-pub(crate) async fn drain(stream: &mut TcpStream, read: &mut Vec<u8>) {
-    let rest = read.len() + unread(stream);
-    while read.len() < rest {
-        stream.read_buf(read).await.unwrap();
     }
 }
 

@@ -62,22 +62,25 @@ const MAX_SEED_BYTES: usize = 16 << 10;
 
 /// Returns the receivable inputs of the vectors. Their limits are ignored.
 pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
-    let bytes = |recipe: &crate::Recipe| recipe.bytes().map_err(|error| error.to_string());
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
         let case = match vector.input() {
-            Some(Input::Payload(payload)) => Case::Payload(bytes(payload)?),
+            Some(Input::Payload(payload)) => Case::Payload(payload.bytes()?),
             Some(Input::Datagrams(steps)) => {
                 let mut datagrams = Vec::new();
                 for step in steps {
                     let Some(datagram) = &step.datagram else { continue };
                     let from = step.from.chars().next().unwrap_or('A');
-                    datagrams.push(Datagram { at: (step.at * 1000.0) as u32, from, bytes: bytes(datagram)? });
+                    datagrams.push(Datagram {
+                        at: (step.at * 1000.0) as u32,
+                        from,
+                        bytes: datagram.bytes()?,
+                    });
                 }
                 Case::Datagrams(datagrams)
             }
             Some(Input::Stream(pieces)) => {
-                Case::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)
+                Case::Stream(pieces.iter().map(crate::Recipe::bytes).collect::<Result<_, String>>()?)
             }
             _ => continue,
         };

@@ -168,27 +168,12 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
 
 /// Generates text of any script that is not blank.
 fn text(numbers: &mut Numbers, most: usize) -> String {
-    const EXOTIC: [&str; 14] = [
-        "é",
-        "ß",
-        "漢",
-        "😀",
-        "\u{7f}",
-        "\u{0}",
-        "\n",
-        "\t",
-        "\"",
-        "\\",
-        "/",
-        "\u{2028}",
-        "\u{fffd}",
-        "\u{10ffff}",
-    ];
+    const EXOTIC: &str = "é|ß|漢|😀|\u{7f}|\u{0}|\n|\t|\"|\\|/|\u{2028}|\u{fffd}|\u{10ffff}";
     let plain = numbers.once_in(2);
     let mut text = String::from(numbers.pick(&["m", "x", "error", "Grüße"]));
     for _ in 0..numbers.below(most) {
         if !plain && numbers.once_in(6) {
-            text.push_str(numbers.pick(&EXOTIC));
+            text.push_str(numbers.word(EXOTIC));
         } else {
             text.push(char::from(numbers.between(0x20, 0x7e) as u8));
         }

@@ -1,5 +1,6 @@
 //! Minimises findings.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use gelf_core::{DatagramReader, wire::Decompressor};
@@ -118,18 +119,27 @@ impl Search<'_, '_, '_> {
 
     /// Removes datagrams or pieces: halves first, single ones last.
     fn remove_steps(&mut self) -> Result<(), String> {
-        let mut width = self.best.0.parts().len() / 2;
-        while width > 0 {
+        let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
+        self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
+            Case::Payload(_) => {}
+            Case::Datagrams(datagrams) => drop(datagrams.drain(range)),
+            Case::Stream(pieces) => drop(pieces.drain(range)),
+        })
+    }
+
+    /// Tries the case without each range of this width, then of half the width, down to `least`.
+    fn halve(
+        &mut self,
+        mut width: usize,
+        least: usize,
+        len: impl Fn(&Case) -> usize,
+        remove: impl Fn(&mut Case, Range<usize>),
+    ) -> Result<(), String> {
+        while width >= least {
             let mut at = 0;
-            while at < self.best.0.parts().len() {
+            while at < len(&self.best.0) {
                 let mut case = self.best.0.clone();
-                match &mut case {
-                    Case::Payload(_) => return Ok(()),
-                    Case::Datagrams(datagrams) => {
-                        drop(datagrams.drain(at..(at + width).min(datagrams.len())))
-                    }
-                    Case::Stream(pieces) => drop(pieces.drain(at..(at + width).min(pieces.len()))),
-                }
+                remove(&mut case, at..(at + width).min(len(&self.best.0)));
                 if case.parts().is_empty() || !self.try_case(case)? {
                     at += width;
                 }
@@ -166,31 +176,19 @@ impl Search<'_, '_, '_> {
     /// Removes bytes: halves first, down to `least` at a time.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            let len = |search: &Self| search.best.0.parts().get(part).map_or(0, |bytes| bytes.len());
-            let mut width = len(self).div_ceil(2);
-            while width >= least {
-                let mut at = 0;
-                while at < len(self) {
-                    let mut case = self.best.0.clone();
-                    if let Some(bytes) = case.part_mut(part) {
-                        bytes.drain(at..(at + width).min(bytes.len()));
-                    }
-                    if !self.try_case(case)? {
-                        at += width;
-                    }
-                    if self.is_over() {
-                        return Ok(());
-                    }
+            let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());
+            self.halve(len(&self.best.0).div_ceil(2), least, len, |case, range| {
+                if let Some(bytes) = case.part_mut(part) {
+                    bytes.drain(range);
                 }
-                width /= 2;
-            }
+            })?;
         }
         Ok(())
     }
 }
 
 /// Returns the positions of members of JSON objects with the comma before or after them, outer ones first.
-fn members(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn members(bytes: &[u8]) -> Vec<Range<usize>> {
     let (mut ranges, mut starts) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::default();
     for (at, byte) in bytes.iter().enumerate() {

@@ -13,63 +13,17 @@ const MAX_PART_BYTES: usize = 1 << 20;
 const MAX_STEPS: usize = 300;
 const MAX_BYTES: usize = 2 << 20;
 
-/// Byte sequences that parsers often handle wrongly.
-const MORSELS: [&[u8]; 28] = [
-    b"\0",
-    b"\n",
-    b"\xff",
-    b"\xc0\x80",
-    b"\xed\xa0\x80",
-    b"\xf4\x90\x80\x80",
-    b"\xef\xbb\xbf",
-    b"\xe2\x80",
-    b"\x1e\x0f",
-    b"\x1f\x8b",
-    b"\x78\x9c",
-    b"\\u0000",
-    b"\\ud800",
-    b"\\udc00\\ud800",
-    b"\"",
-    b"\\",
-    b"{",
-    b"}",
-    b"[",
-    b",",
-    b"null",
-    b"NaN",
-    b"-0",
-    b"1e999",
-    b"-1e-999",
-    b"\"_id\":1,",
-    b"\"version\":\"1.1\",",
-    b"\"timestamp\":\"now\",",
-];
+/// Byte sequences that parsers often handle wrongly, between bars.
+const MORSELS: &[u8] = b"\
+    \0|\n|\xff|\xc0\x80|\xed\xa0\x80|\xf4\x90\x80\x80|\xef\xbb\xbf|\xe2\x80|\x1e\x0f|\x1f\x8b|\
+    \x78\x9c|\\u0000|\\ud800|\\udc00\\ud800|\"|\\|{|}|[|,|null|NaN|-0|1e999|-1e-999|\"_id\":1,|\
+    \"version\":\"1.1\",|\"timestamp\":\"now\",";
 
-/// JSON values of unexpected types.
-const VALUES: [&str; 22] = [
-    "null",
-    "true",
-    "[]",
-    "{}",
-    "\"\"",
-    "\" \"",
-    "0",
-    "-1",
-    "8",
-    "1.5",
-    "-0.0",
-    "1e400",
-    "-1e400",
-    "1e-400",
-    "9007199254740993",
-    "18446744073709551616",
-    "-9223372036854775809",
-    "[1,[2,{\"a\":null}]]",
-    "{\"short_message\":\"inner\"}",
-    "\"\\ud83d\"",
-    "\"\\u0000\"",
-    "\"1.1\"",
-];
+/// JSON values of unexpected types, between bars.
+const VALUES: &str = "\
+    null|true|[]|{}|\"\"|\" \"|0|-1|8|1.5|-0.0|1e400|-1e400|1e-400|9007199254740993|\
+    18446744073709551616|-9223372036854775809|[1,[2,{\"a\":null}]]|{\"short_message\":\"inner\"}|\
+    \"\\ud83d\"|\"\\u0000\"|\"1.1\"";
 
 /// Mutates a case one to four times.
 pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) -> Case {
@@ -140,7 +94,7 @@ fn bytes(part: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
         }
         3 => drop(part.drain(at..to)),
         4 => part.truncate(at),
-        5 => insert(part, at, numbers.pick(&MORSELS)),
+        5 => insert(part, at, numbers.pick(&MORSELS.split(|byte| *byte == b'|').collect::<Vec<_>>())),
         6 => {
             let again = part.get(at..to).unwrap_or_default().to_vec();
             let times = numbers.pick(&[1, 2, 10, 200, 2000]);
@@ -155,19 +109,8 @@ fn bytes(part: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
         9 | 10 => value(part, at, numbers),
         11 => nest(part, at, numbers),
         12 => {
-            let name = numbers.pick(&[
-                "_x",
-                "x",
-                "_id",
-                "host",
-                "level",
-                "timestamp",
-                "short_message",
-                "_a b",
-                "_",
-                "",
-            ]);
-            let member = format!("{{\"{name}\":{},", numbers.pick(&VALUES));
+            let name = numbers.word("_x|x|_id|host|level|timestamp|short_message|_a b|_|");
+            let member = format!("{{\"{name}\":{},", numbers.word(VALUES));
             if let Some(brace) = part.iter().position(|byte| *byte == b'{') {
                 part.splice(brace..=brace, member.into_bytes());
             }
@@ -197,8 +140,8 @@ fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
         0 => "9".repeat(numbers.pick(&[19, 20, 40, 310, 5000])),
         1 => format!("0.{}1", "0".repeat(numbers.pick(&[5, 20, 400]))),
         2 => format!("1e{}", numbers.pick(&["308", "309", "-400", "99999999999", "2147483648"])),
-        3 => numbers.pick(&["9223372036854775808", "18446744073709551615", "9007199254740993"]).to_owned(),
-        4 => numbers.pick(&["00", "+1", ".5", "1.", "0x10", "-", "1e", "Infinity"]).to_owned(),
+        3 => numbers.word("9223372036854775808|18446744073709551615|9007199254740993").to_owned(),
+        4 => numbers.word("00|+1|.5|1.|0x10|-|1e|Infinity").to_owned(),
         _ => format!("-{}", numbers.next()),
     };
     part.splice(start..start + len, odd.into_bytes());
@@ -209,7 +152,7 @@ fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let colon = |from: usize| part.iter().skip(from).position(|byte| *byte == b':').map(|colon| from + colon);
     let Some(colon) = colon(from).or_else(|| colon(0)) else { return };
     let len = part.iter().skip(colon + 1).take_while(|byte| !matches!(byte, b',' | b'}')).count();
-    part.splice(colon + 1..colon + 1 + len, numbers.pick(&VALUES).bytes());
+    part.splice(colon + 1..colon + 1 + len, numbers.word(VALUES).bytes());
 }
 
 /// Inserts nested brackets, closed or not.

@@ -8,7 +8,6 @@ use super::{Fault, body};
 
 /// Framing of a body.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
 pub enum BodyCoding {
     /// No framing: there is no body, or it ends with the connection.
     None,
@@ -20,7 +19,6 @@ pub enum BodyCoding {
 
 /// A received request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Request {
     /// Method, such as `POST`.
     pub method: String,
@@ -59,7 +57,6 @@ fn keeps_alive(is_http_10: bool, headers: &[(String, String)]) -> bool {
 
 /// A received answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Response {
     /// Status, such as 202.
     pub status: u16,

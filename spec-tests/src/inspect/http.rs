@@ -18,7 +18,6 @@ const SHOWN_BYTES: usize = 16;
 
 /// Result of inspecting a request.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct HttpInspection {
     /// Violations of the request itself.
     pub violations: Vec<Violation>,
@@ -42,6 +41,14 @@ impl HttpInspection {
         let (name, text) = (name.to_owned(), text.into());
         self.violations.push(Violation { rule, name, severity, text, excerpt });
     }
+
+    fn broken(&mut self, rule: &'static str, name: &str, text: impl Into<String>, excerpt: String) {
+        self.note(rule, name, Severity::Broken, text, excerpt);
+    }
+
+    fn odd(&mut self, rule: &'static str, name: &str, text: impl Into<String>, excerpt: String) {
+        self.note(rule, name, Severity::Odd, text, excerpt);
+    }
 }
 
 /// Inspects a request. `bulk` tells whether the intended receiver reads one message per line.
@@ -55,7 +62,7 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     inspection.body_bytes = Some(body.len());
     if body.len() > GRAYLOG_BODY_BYTES {
         let text = format!("{} bytes; Graylog answers 413 above {GRAYLOG_BODY_BYTES}", body.len());
-        inspection.note("R41", "BodyTooLong", Severity::Odd, text, http::excerpt(&body));
+        inspection.odd("R41", "BodyTooLong", text, http::excerpt(&body));
     }
     inspect_values(&mut inspection, &body, bulk);
     inspection
@@ -79,11 +86,11 @@ pub fn request_fault(fault: &Fault) -> Violation {
 fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
     let line = || format!("{:?}", format!("{} {} {}", request.method, request.target, request.version));
     for fault in &request.faults {
-        inspection.note("R28", "HttpHeaders", Severity::Broken, &fault.text, fault.excerpt.clone());
+        inspection.broken("R28", "HttpHeaders", &fault.text, fault.excerpt.clone());
     }
     if request.method != "POST" {
         let text = "a method other than POST; Graylog answers 405";
-        inspection.note("R28", "Method", Severity::Broken, text, line());
+        inspection.broken("R28", "Method", text, line());
     }
     if request.target != PATH {
         let text = if request.target.strip_prefix(PATH).is_some_and(|rest| rest.starts_with('?')) {
@@ -91,7 +98,7 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
         } else {
             "a path other than /gelf; Graylog answers 404"
         };
-        inspection.note("R28", "Path", Severity::Broken, text, line());
+        inspection.broken("R28", "Path", text, line());
     }
     let content_type = request.headers("content-type").next();
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
@@ -102,13 +109,13 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
             }
             None => ("no Content-Type", String::new()),
         };
-        inspection.note("R28", "ContentType", Severity::Odd, text, excerpt);
+        inspection.odd("R28", "ContentType", text, excerpt);
     }
     if !request.keeps_alive() {
         let text = "a connection for each request";
         let connection = request.headers("connection").next();
         let excerpt = connection.map_or_else(line, |value| format!("\"Connection: {value}\""));
-        inspection.note("R28", "NoKeepAlive", Severity::Odd, text, excerpt);
+        inspection.odd("R28", "NoKeepAlive", text, excerpt);
     }
 }
 
@@ -130,7 +137,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
             let text = "compressed without a header; Graylog recognises the first bytes";
-            inspection.note("R28", "UndeclaredEncoding", Severity::Odd, text, shown());
+            inspection.odd("R28", "UndeclaredEncoding", text, shown());
             true
         }
         "" | "identity" => true,
@@ -138,18 +145,18 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         "deflate" | "x-deflate" => found == Encoding::Zlib,
         _ if is_compressed => {
             let text = "not the encoding of the body, which Graylog inflates by its first bytes";
-            inspection.note("R28", "ContentEncoding", Severity::Odd, text, shown());
+            inspection.odd("R28", "ContentEncoding", text, shown());
             true
         }
         _ => {
             let text = "an encoding that Graylog does not know";
-            inspection.note("R28", "ContentEncoding", Severity::Broken, text, shown());
+            inspection.broken("R28", "ContentEncoding", text, shown());
             true
         }
     };
     if !is_as_said {
         let text = "the body has another encoding than the header";
-        inspection.note("R28", "EncodingMismatch", Severity::Broken, text, shown());
+        inspection.broken("R28", "EncodingMismatch", text, shown());
     }
     match found {
         Encoding::Plain => Some(body.clone()),
@@ -157,7 +164,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
             Ok(inflated) => {
                 if inflated.trailing > 0 {
                     let text = format!("{} bytes after the compressed data", inflated.trailing);
-                    inspection.note("R13", "TrailingAfterCompressed", Severity::Broken, text, shown());
+                    inspection.broken("R13", "TrailingAfterCompressed", text, shown());
                 }
                 Some(inflated.bytes.to_vec())
             }
@@ -175,7 +182,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         _ => {
             if is_as_said {
                 let text = "neither JSON nor a known encoding";
-                inspection.note("R28", "UnknownMagic", Severity::Broken, text, shown());
+                inspection.broken("R28", "UnknownMagic", text, shown());
             }
             None
         }
@@ -190,17 +197,17 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
         Form::Array { is_closed } => {
             let text =
                 format!("an array of {count}; Graylog accepts arrays since 7.1, and only in bulk mode");
-            inspection.note("R29", "ArrayBody", Severity::Odd, text, http::excerpt(body));
+            inspection.odd("R29", "ArrayBody", text, http::excerpt(body));
             if !is_closed {
                 let text = "an unclosed array";
-                inspection.note("R1", "JsonSyntax", Severity::Broken, text, http::excerpt(body));
+                inspection.broken("R1", "JsonSyntax", text, http::excerpt(body));
             }
         }
         Form::Lines { is_terminated: false } => {
             let text = "no line feed at the end; Graylog holds back the last line until the connection ends";
             let (_, end) = body.split_at(body.len().saturating_sub(SHOWN_BYTES * 2));
             let end = format!("ends with {}", http::excerpt(end));
-            inspection.note("R29", "UnterminatedLine", Severity::Odd, text, end);
+            inspection.odd("R29", "UnterminatedLine", text, end);
         }
         _ => {}
     }

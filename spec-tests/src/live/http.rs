@@ -13,7 +13,6 @@ use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
 
 /// Address and setup of an HTTP receiver.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct LiveHttp {
     /// Address.
     pub address: SocketAddr,
@@ -116,17 +115,16 @@ impl LiveHttp {
 
     /// Returns the bytes of a vector's request, in the parts in which they are sent.
     fn parts(&self, request: &HttpRequest) -> Result<Vec<Vec<u8>>, String> {
-        let bytes = |recipe: &Recipe| recipe.bytes().map_err(|error| error.to_string());
         if let Some(raw) = &request.raw {
-            return Ok(vec![bytes(raw)?]);
+            return Ok(vec![raw.bytes()?]);
         }
         let mut head = self.head(&request.method, &request.target, &request.version, request.authorization);
         for (name, value) in &request.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let all = |recipes: &[Recipe]| recipes.iter().map(bytes).collect::<Result<Vec<_>, String>>();
+        let all = |recipes: &[Recipe]| recipes.iter().map(Recipe::bytes).collect::<Result<Vec<_>, String>>();
         let (framing, mut bodies) = if let Some(body) = &request.body {
-            let body = bytes(body)?;
+            let body = body.bytes()?;
             (format!("Content-Length: {}\r\n", body.len()), vec![body])
         } else if let Some(parts) = &request.parts {
             let parts = all(parts)?;

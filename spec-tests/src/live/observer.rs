@@ -18,7 +18,6 @@ use crate::program::{Pipes, Program};
 
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Observe {
     /// Standard output of a program, which may be the receiver itself; a shell command line.
     Command(String),

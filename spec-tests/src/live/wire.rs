@@ -54,10 +54,9 @@ pub(super) fn plan<'v>(
     if request.limits != Default::default() {
         return refuse("its limits cannot be set");
     }
-    let bytes = |recipe: &Recipe| recipe.bytes().map_err(|error| error.to_string());
     match request.input {
         Input::Payload(payload) => {
-            let payload = bytes(payload)?;
+            let payload = payload.bytes()?;
             if options.udp.is_some() {
                 let datagrams =
                     if payload.len() > MAX_DATAGRAM_BYTES { cut(&payload) } else { Some(vec![payload]) };
@@ -87,7 +86,7 @@ pub(super) fn plan<'v>(
             }
             let mut all = Vec::new();
             for Step { at, from, datagram } in steps {
-                let bytes = datagram.as_ref().map(bytes).transpose()?;
+                let bytes = datagram.as_ref().map(Recipe::bytes).transpose()?;
                 if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_DATAGRAM_BYTES) {
                     return refuse("longer than a datagram");
                 }
@@ -99,7 +98,7 @@ pub(super) fn plan<'v>(
         }
         Input::Stream(_) if options.tcp.is_none() => refuse("the receiver accepts no streams"),
         Input::Stream(pieces) => {
-            Ok(Ok(Plan::Stream(pieces.iter().map(bytes).collect::<Result<_, String>>()?)))
+            Ok(Ok(Plan::Stream(pieces.iter().map(Recipe::bytes).collect::<Result<_, String>>()?)))
         }
         Input::Http(exchange) => match &options.http {
             None => refuse("the receiver accepts no requests"),

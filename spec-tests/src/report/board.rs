@@ -34,9 +34,7 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
             super::json::role(results)
         );
         for topic in topics {
-            let of_topic = |outcome: &&Outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id);
-            let outcomes: Vec<_> = results.outcomes.iter().filter(of_topic).collect();
-            let _ = write!(out, " {} |", passed(&outcomes));
+            let _ = write!(out, " {} |", passed(&results.of_topic(topic)));
         }
         let all: Vec<_> = results.outcomes.iter().collect();
         let bad = all.len() - results.count(Verdict::Passes) - results.count(Verdict::Skipped);

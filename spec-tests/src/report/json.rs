@@ -15,7 +15,7 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
         .flat_map(|topic| topic.vectors.iter().map(move |vector| (topic, vector)))
         .map(|(topic, vector)| {
             let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
-            let mut entry = json!({
+            let entry = json!({
                 "id": vector.id,
                 "topic": topic.topic,
                 "title": vector.title,
@@ -24,10 +24,10 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
                 "strict": describe_expected(strict),
                 "lenient": describe_expected(lenient),
             });
-            if let (Some(entry), Some(origin)) = (entry.as_object_mut(), &vector.origin) {
-                entry.insert("origin".to_owned(), Value::from(origin.as_str()));
+            match &vector.origin {
+                Some(origin) => super::merged(entry, json!({"origin": origin})),
+                None => entry,
             }
-            entry
         })
         .collect();
     // The rules of HTTP belong to its vectors.
@@ -47,31 +47,11 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
                 "language": language,
                 "role": role(results),
                 "notes": notes,
-                "results": results.outcomes.iter().map(outcome_json).collect::<Vec<_>>(),
+                "results": results.outcomes,
             })
         })
         .collect();
     json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
-}
-
-fn outcome_json(outcome: &Outcome) -> Value {
-    let Outcome { id, mode, verdict, differences, reason, report } = outcome;
-    let mut members = serde_json::Map::new();
-    let mut insert = |name: &str, value: Value| members.insert(name.to_owned(), value);
-    insert("id", id.as_str().into());
-    insert("verdict", verdict.word().into());
-    if let Some(mode) = mode {
-        insert("mode", mode.to_string().into());
-    }
-    if !differences.is_empty() {
-        insert("differences", differences.clone().into());
-    }
-    for (name, text) in [("reason", reason), ("report", report)] {
-        if let Some(text) = text {
-            insert(name, text.as_str().into());
-        }
-    }
-    Value::Object(members)
 }
 
 /// Rules that only HTTP vectors test.

@@ -12,11 +12,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(xml, "<testsuites name=\"{}\">", escaped(&results.subject.name));
     for topic in topics {
-        let outcomes: Vec<_> = results
-            .outcomes
-            .iter()
-            .filter(|outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id))
-            .collect();
+        let outcomes = results.of_topic(topic);
         let count = |predicate: &dyn Fn(&crate::run::Outcome) -> bool| {
             outcomes.iter().filter(|outcome| predicate(outcome)).count()
         };

@@ -149,85 +149,44 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
 
 /// Returns the report on senders as JSON.
 pub fn sender_json(tally: &Tally<'_>, elapsed: Duration) -> Value {
-    let senders: Vec<Value> = tally
-        .senders
-        .iter()
-        .map(|((transport, source), figures)| {
-            json!({
-                "transport": transport.word(),
-                "address": source.to_string(),
-                "messages": figures.messages,
-                "datagrams": figures.datagrams,
-                "requests": figures.requests,
-                "bytes": figures.bytes,
-            })
-        })
-        .collect();
-    let violations: Vec<Value> = tally.violations.iter().map(violation_json).collect();
-    let receivers: Vec<Value> = tally.receivers.iter().map(receiver_json).collect();
-    let chunks: serde_json::Map<String, Value> =
-        tally.chunks.iter().map(|(chunks, count)| (chunks.to_string(), Value::from(*count))).collect();
-    let mut report = json!({
+    let senders = tally.senders.iter().map(|((transport, source), figures)| {
+        merged(json!(figures), json!({"transport": transport, "address": source}))
+    });
+    let more = json!({
         "schema": 1,
         "seconds": elapsed.as_secs_f64(),
-        "messages": tally.messages,
-        "datagrams": tally.datagrams,
-        "connections": tally.connections,
-        "bytes": tally.bytes,
-        "left": tally.left,
-        "not_judged": tally.not_judged,
-        "refused_connections": tally.refused_connections,
-        "senders": senders,
-        "other_senders": {
-            "messages": tally.other_senders.messages,
-            "datagrams": tally.other_senders.datagrams,
-            "requests": tally.other_senders.requests,
-            "bytes": tally.other_senders.bytes,
-        },
-        "compressions": tally.compressions,
-        "chunks": chunks,
-        "violations": violations,
-        "receivers": receivers,
+        "senders": senders.collect::<Vec<_>>(),
+        "violations": tally.violations.iter().map(violation_json).collect::<Vec<_>>(),
+        "receivers": tally.receivers.iter().map(receiver_json).collect::<Vec<_>>(),
     });
-    if let (Some(report), Some(http)) = (report.as_object_mut(), tally.http.as_ref().map(HttpTally::json)) {
-        report.insert("http".to_owned(), http);
+    let report = merged(json!(tally), more);
+    match &tally.http {
+        Some(http) => merged(report, json!({"http": http.json()})),
+        None => report,
     }
-    report
 }
 
 fn violation_json((kind, violations): (&Kind, &Violations)) -> Value {
-    let example = |example: &Example| {
-        json!({
-            "transport": example.transport.word(),
-            "address": example.source.to_string(),
-            "text": example.text,
-            "bytes": example.bytes,
-        })
-    };
-    json!({
-        "rule": kind.rule,
-        "says": says(kind.rule),
-        "name": kind.name,
-        "severity": match kind.severity() {
-            Severity::Broken => "broken",
-            Severity::Odd => "odd",
-        },
-        "times": violations.times,
-        "messages": violations.messages,
-        "examples": violations.examples.iter().map(example).collect::<Vec<_>>(),
-    })
+    let Kind { rule, name, .. } = kind;
+    let more = json!({"rule": rule, "says": says(rule), "name": name, "severity": kind.severity()});
+    merged(json!(violations), more)
 }
 
 fn receiver_json(taken: &ReceiverTally<'_>) -> Value {
-    let mut value = json!({"name": taken.receiver.name, "of": taken.known, "takes": taken.messages});
-    for effect in Effect::ALL {
+    let value = json!({"name": taken.receiver.name, "of": taken.known, "takes": taken.messages});
+    Effect::ALL.into_iter().fold(value, |value, effect| {
         let rules = taken
             .rules(effect)
             .into_iter()
             .map(|(rule, count)| json!({"text": rule.text, "source": rule.source, "messages": count}));
-        if let Some(value) = value.as_object_mut() {
-            value.insert(effect.word().to_owned(), rules.collect());
-        }
+        merged(value, json!({effect.word(): rules.collect::<Vec<_>>()}))
+    })
+}
+
+/// Adds the members of an object to another.
+pub(crate) fn merged(mut object: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
     }
-    value
+    object
 }

@@ -12,7 +12,6 @@ const EXPLAINED: usize = 5;
 
 /// Whether output is coloured.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Style {
     /// With ANSI colours, for a terminal.
     Coloured,
@@ -46,8 +45,7 @@ pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
     }
     out.push('\n');
     for topic in topics {
-        let of_topic = |outcome: &&Outcome| topic.vectors.iter().any(|vector| vector.id == outcome.id);
-        let outcomes: Vec<_> = results.outcomes.iter().filter(of_topic).collect();
+        let outcomes = results.of_topic(topic);
         if !outcomes.is_empty() {
             row(&mut out, &topic.topic, &outcomes, style);
         }
@@ -62,14 +60,7 @@ pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
         }
     }
     if unexpected.len() > EXPLAINED {
-        let rest: Vec<_> = unexpected
-            .iter()
-            .skip(EXPLAINED)
-            .map(|outcome| match outcome.mode {
-                Some(mode) => format!("{} ({mode})", outcome.id),
-                None => outcome.id.clone(),
-            })
-            .collect();
+        let rest: Vec<_> = unexpected.iter().skip(EXPLAINED).map(|outcome| outcome.label()).collect();
         let _ = writeln!(out, "\nand {} more: {}", rest.len(), rest.join(" "));
     }
     for stale in &results.stale {

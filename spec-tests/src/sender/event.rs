@@ -7,7 +7,6 @@ use crate::http::{Fault, Request};
 
 /// An event of a socket that senders send to.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Event {
     /// A UDP datagram arrived.
     Datagram {
@@ -43,7 +42,6 @@ pub enum Event {
 
 /// An event on an HTTP connection.
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "the reader of the connection constructs it")]
 pub struct HttpEvent {
     /// Address of the sender.
     pub source: SocketAddr,
@@ -55,7 +53,6 @@ pub struct HttpEvent {
 
 /// Kind of an event on an HTTP connection.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum HttpEventKind {
     /// The connection was accepted.
     Opened,

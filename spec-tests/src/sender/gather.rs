@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gelf_core::wire::{CHUNK_MAGIC, ChunkHeader};
+use gelf_core::wire::ChunkHeader;
 
 use super::judged::Judged;
-use crate::inspect::{Severity, Violation};
+use crate::inspect::Violation;
 use crate::receivers::Transport;
 
 /// Maximum time between the chunks of a message (R18).
@@ -66,7 +66,7 @@ impl Gatherer {
     /// Adds a datagram. Returns the messages that it completes.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
-        if !datagram.starts_with(&CHUNK_MAGIC) {
+        if !datagram.starts_with(&ChunkHeader::MAGIC) {
             return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), true)];
         }
         let id = datagram.get(2..10).and_then(|id| <[u8; 8]>::try_from(id).ok());
@@ -81,12 +81,12 @@ impl Gatherer {
             match group.hashes.get(&number) {
                 Some(same) if *same == hash => {
                     group.last = self.datagrams;
-                    group.note("R15", "Duplicate", Severity::Odd, format!("chunk {number} arrived twice"));
+                    group.note(Violation::odd("R15", "Duplicate", format!("chunk {number} arrived twice")));
                     return judged;
                 }
                 Some(_) => {
                     let text = format!("two different chunks {number}: two concurrent messages have this id");
-                    group.note("R16", "Conflict", Severity::Broken, text);
+                    group.note(Violation::broken("R16", "Conflict", text));
                     judged.extend(self.end(key));
                 }
                 None => {}
@@ -95,7 +95,7 @@ impl Gatherer {
             at.duration_since(finished.at) <= TIMEOUT && finished.hashes.get(&number) == Some(&hash)
         }) {
             let text = format!("chunk {number} arrived again");
-            let again = Violation::new("R15", "Duplicate", Severity::Odd, text);
+            let again = Violation::odd("R15", "Duplicate", text);
             return vec![Judged::violation(source, Transport::Udp, vec![datagram], again, false)];
         }
         let group = self.pending.entry(key).or_insert_with(|| {
@@ -103,7 +103,7 @@ impl Gatherer {
             match self.finished.remove(&key).map(|finished| at.duration_since(finished.at)) {
                 Some(before) if before <= TIMEOUT => {
                     let text = format!("another message had this id {before:?} before");
-                    group.note("R16", "ReusedId", Severity::Broken, text);
+                    group.note(Violation::broken("R16", "ReusedId", text));
                 }
                 _ => {}
             }
@@ -165,12 +165,11 @@ impl Gatherer {
         let mut group = self.pending.remove(&key)?;
         self.pending_bytes -= group.bytes;
         if group.late {
-            group.note(
+            group.note(Violation::broken(
                 "R18",
                 "Late",
-                Severity::Broken,
                 "its chunks arrived over more than five seconds".to_owned(),
-            );
+            ));
         }
         Some(Judged::datagrams(key.0, group.parts, group.interleaved, group.more, true))
     }
@@ -211,9 +210,9 @@ impl Group {
     }
 
     /// Adds a violation once per message.
-    fn note(&mut self, rule: &'static str, name: &str, severity: Severity, text: String) {
-        if !self.more.iter().any(|violation| violation.name == name) {
-            self.more.push(Violation::new(rule, name, severity, text));
+    fn note(&mut self, new: Violation) {
+        if !self.more.iter().any(|violation| violation.name == new.name) {
+            self.more.push(new);
         }
     }
 }

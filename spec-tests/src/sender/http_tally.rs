@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::http::{BodyCoding, Request};
 use crate::inspect::HttpInspection;
+use crate::report::merged;
 use crate::text::{counted, grouped};
 
 /// Maximum number of different `Content-Encoding` values.
@@ -16,10 +18,12 @@ const MAX_ENCODINGS: usize = 16;
 const ENCODING_CHARS: usize = 40;
 
 /// Statistics of requests and answers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct HttpTally {
+    #[serde(skip)]
     status: u16,
     requests: u64,
+    #[serde(rename = "content_length")]
     lengths: u64,
     chunked: u64,
     encodings: BTreeMap<String, u64>,
@@ -28,12 +32,17 @@ pub(crate) struct HttpTally {
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
     /// Number of messages whose first delivery was not accepted.
+    #[serde(skip)]
     pub(super) refused: u64,
     /// Number of those that were retried, and the shortest and longest time until then.
+    #[serde(skip)]
     again: u64,
+    #[serde(skip)]
     quickest: Option<Duration>,
+    #[serde(skip)]
     slowest: Duration,
     /// Number of those that arrived too late for a retry.
+    #[serde(skip)]
     pub(super) too_late: u64,
 }
 
@@ -134,30 +143,18 @@ impl HttpTally {
 
     /// Returns the JSON report.
     pub(crate) fn json(&self) -> Value {
-        let answers: BTreeMap<String, u64> =
-            self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect();
-        let mut value = json!({
-            "requests": self.requests,
-            "content_length": self.lengths,
-            "chunked": self.chunked,
-            "encodings": self.encodings,
-            "most_messages": self.most_messages,
-            "most_bytes": self.most_bytes,
-            "most_on_connection": self.most_on_connection,
-            "answers": answers,
-        });
-        if let (false, Some(value)) = (self.accepts(), value.as_object_mut()) {
-            let retries = json!({
-                "status": self.status,
-                "to_be_retried": self.is_to_be_retried(),
-                "messages": self.refused,
-                "came_again": self.again,
-                "too_late": self.too_late,
-                "quickest_seconds": self.quickest.map(|quickest| quickest.as_secs_f64()),
-                "slowest_seconds": self.quickest.map(|_| self.slowest.as_secs_f64()),
-            });
-            value.insert("retries".to_owned(), retries);
+        if self.accepts() {
+            return json!(self);
         }
-        value
+        let retries = json!({
+            "status": self.status,
+            "to_be_retried": self.is_to_be_retried(),
+            "messages": self.refused,
+            "came_again": self.again,
+            "too_late": self.too_late,
+            "quickest_seconds": self.quickest.map(|quickest| quickest.as_secs_f64()),
+            "slowest_seconds": self.quickest.map(|_| self.slowest.as_secs_f64()),
+        });
+        merged(json!(self), json!({"retries": retries}))
     }
 }

@@ -11,7 +11,7 @@ use super::http_tally::HttpTally;
 use super::judged::Judged;
 use super::tally::encoding_word;
 use crate::http::{Fault, Request};
-use crate::inspect::{self, HttpInspection, Inspection, Severity, Violation};
+use crate::inspect::{self, HttpInspection, Inspection, Violation};
 use crate::receivers::{Delivery, Transport};
 
 /// Maximum number of remembered refused messages. Retries of others are not recognised.
@@ -95,7 +95,7 @@ impl Requests {
         if !self.bulk && number > 1 && is_unterminated(&inspection) {
             let text =
                 "no line feed at the end; Graylog 5 to 7.0 in bulk mode joins the bodies of a connection";
-            let mut joined = Violation::new("R29", "UnterminatedBody", Severity::Odd, text);
+            let mut joined = Violation::odd("R29", "UnterminatedBody", text);
             joined.excerpt = excerpt_of(&inspection);
             inspection.violations.push(joined);
         }
@@ -112,7 +112,7 @@ impl Requests {
             return (202, Vec::new());
         }
         let text = format!("retried, although the answer was {}", self.status);
-        let mut again = Violation::new("R42", "RetriedInVain", Severity::Broken, text);
+        let mut again = Violation::broken("R42", "RetriedInVain", text);
         again.excerpt = excerpt_of(&inspection);
         (202, vec![violation(source, again, false)])
     }
@@ -163,7 +163,7 @@ impl Requests {
                 "the connection ended after {} bytes of the head and {body_bytes} of the body",
                 head.len()
             );
-            let mut cut = Violation::new("R28", "IncompleteRequest", Severity::Broken, text);
+            let mut cut = Violation::broken("R28", "IncompleteRequest", text);
             cut.excerpt = shown(&head);
             return Some(violation(source, cut, true));
         }
@@ -179,7 +179,7 @@ impl Requests {
         // A single connection may have other reasons.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
-            violation(source, Violation::new("R28", "NoKeepAlive", Severity::Odd, text), false)
+            violation(source, Violation::odd("R28", "NoKeepAlive", text), false)
         })
     }
 
@@ -200,7 +200,7 @@ impl Requests {
             }
             let text =
                 format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
-            let mut lost = Violation::new("R42", "NotRetried", Severity::Broken, text);
+            let mut lost = Violation::broken("R42", "NotRetried", text);
             lost.excerpt = excerpt;
             judged.push(violation(source, lost, false));
         }

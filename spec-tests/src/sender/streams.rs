@@ -8,7 +8,7 @@ use gelf_core::{Framer, wire::Encoding};
 use serde::de::IgnoredAny;
 
 use super::judged::Judged;
-use crate::inspect::{Severity, Violation};
+use crate::inspect::Violation;
 use crate::receivers::Transport;
 
 /// The open connections.
@@ -52,7 +52,7 @@ impl Streams {
                 Ok(frame) => judged.extend(connection.frames(frame.to_vec(), true)),
                 Err(error) => {
                     let text = format!("{error}; the rest is ignored");
-                    let violation = Violation::new("R25", "FrameTooLong", Severity::Odd, text);
+                    let violation = Violation::odd("R25", "FrameTooLong", text);
                     judged.push(connection.violation(violation, true));
                 }
             }
@@ -100,7 +100,7 @@ impl Connection {
         let text = format!("{} JSON objects, each ended by a line feed instead of a null byte", lines.len());
         let mut judged = vec![Judged::frame(self.source, frame, is_terminated, Vec::new())];
         judged.extend(further.into_iter().map(|line| {
-            let violation = Violation::new("R25", "LineFeedDelimiter", Severity::Broken, text.clone());
+            let violation = Violation::broken("R25", "LineFeedDelimiter", text.clone());
             Judged::frame(self.source, line, true, vec![violation])
         }));
         judged
@@ -116,7 +116,7 @@ impl Connection {
         }
         let frames = if empty == 1 { "an empty frame".to_owned() } else { format!("{empty} empty frames") };
         let text = format!("{frames}; Graylog closes the connection");
-        Some(self.violation(Violation::new("R36", "EmptyFrame", Severity::Broken, text), false))
+        Some(self.violation(Violation::broken("R36", "EmptyFrame", text), false))
     }
 
     fn violation(&self, violation: Violation, is_message: bool) -> Judged {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use gelf_core::wire::{ChunkHeader, Encoding};
+use serde::Serialize;
 
 use super::event::{Event, HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
@@ -24,7 +25,7 @@ const MAX_EXAMPLES: usize = 3;
 const SHOWN_BYTES: usize = 24;
 
 /// Statistics of all senders.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize)]
 pub struct Tally<'r> {
     /// Complete and incomplete messages, and bytes that arrived in the place of one.
     pub(crate) messages: u64,
@@ -37,20 +38,25 @@ pub struct Tally<'r> {
     pub(crate) left: u64,
     /// Messages that were evicted or exceeded a limit.
     pub(crate) not_judged: u64,
+    #[serde(skip)]
     pub(crate) senders: BTreeMap<(Transport, SocketAddr), Figures>,
     pub(crate) other_senders: Figures,
     pub(crate) compressions: BTreeMap<&'static str, u64>,
     /// Number of messages by number of chunks; 0 is a plain datagram.
     pub(crate) chunks: BTreeMap<usize, u64>,
+    #[serde(skip)]
     pub(crate) violations: BTreeMap<Kind, Violations>,
+    #[serde(skip)]
     pub(crate) receivers: Vec<ReceiverTally<'r>>,
     /// Statistics of HTTP. Set at the end.
+    #[serde(skip)]
     pub(crate) http: Option<HttpTally>,
+    #[serde(skip)]
     connection_sources: BTreeMap<usize, SocketAddr>,
 }
 
 /// Counts of one sender.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Figures {
     pub(crate) messages: u64,
     pub(crate) datagrams: u64,
@@ -83,7 +89,7 @@ impl Kind {
 }
 
 /// Counts and examples of a kind of violation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Violations {
     pub(crate) times: u64,
     /// Number of messages, or connections, with the violation.
@@ -92,8 +98,9 @@ pub(crate) struct Violations {
 }
 
 /// An example of a violation.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Example {
+    #[serde(rename = "address")]
     pub(crate) source: SocketAddr,
     pub(crate) transport: Transport,
     pub(crate) text: String,
@@ -130,23 +137,7 @@ impl<'r> Tally<'r> {
             messages: 0,
             counts: vec![0; receiver.rules.len()],
         };
-        Self {
-            messages: 0,
-            datagrams: 0,
-            bytes: 0,
-            connections: 0,
-            refused_connections: 0,
-            left: 0,
-            not_judged: 0,
-            senders: BTreeMap::new(),
-            other_senders: Figures::default(),
-            compressions: BTreeMap::new(),
-            chunks: BTreeMap::new(),
-            violations: BTreeMap::new(),
-            receivers: receivers.iter().map(taken).collect(),
-            http: None,
-            connection_sources: BTreeMap::new(),
-        }
+        Self { receivers: receivers.iter().map(taken).collect(), ..Self::default() }
     }
 
     /// Counts an event.
@@ -204,7 +195,7 @@ impl<'r> Tally<'r> {
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
             if judged.transport == Transport::Udp {
-                let is_chunk = |part: &&Vec<u8>| part.starts_with(&gelf_core::wire::CHUNK_MAGIC);
+                let is_chunk = |part: &&Vec<u8>| part.starts_with(&ChunkHeader::MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
             }
         }
@@ -260,7 +251,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         return violation.excerpt.clone();
     }
     let shown = match violation.name.as_str() {
-        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == gelf_core::wire::CHUNK_HEADER_LEN),
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == ChunkHeader::LEN),
         _ => judged.parts.first(),
     };
     let Some(shown) = shown else { return String::new() };
@@ -289,7 +280,7 @@ fn compression(parts: &[Vec<u8>]) -> &'static str {
     let first = chunks.find(|(header, _)| header.sequence_number() == 0);
     let head: &[u8] = match (first, parts.first()) {
         (Some((_, payload)), _) => payload,
-        (None, Some(part)) if !part.starts_with(&gelf_core::wire::CHUNK_MAGIC) => part,
+        (None, Some(part)) if !part.starts_with(&ChunkHeader::MAGIC) => part,
         _ => return "unknown",
     };
     encoding_word(head)

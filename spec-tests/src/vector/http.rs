@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{LoadError, Topic, Vector, read, read_files};
+use super::{Topic, Vector, read, read_files};
 use crate::recipe::Recipe;
 
 /// Name of the file with the HTTP vectors.
@@ -13,19 +13,15 @@ pub(super) const FILE: &str = "http.json";
 /// HTTP requests, with the setup that the receiver needs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct HttpExchange {
     /// Whether the receiver accepts several messages in a body; `None` if it does not matter.
-    #[serde(default)]
     pub bulk: Option<bool>,
     /// Whether the receiver requires an authorization header.
     #[serde(default)]
     pub header: bool,
     /// Maximum body size of the receiver in bytes, if it matters.
-    #[serde(default)]
     pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if it matters.
-    #[serde(default)]
     pub max_message: Option<usize>,
     /// The requests. Each is sent after the answer to the previous one, all on one connection while it stays
     /// open.
@@ -35,7 +31,6 @@ pub struct HttpExchange {
 /// A request, or raw bytes in its place.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct HttpRequest {
     /// Method, by default `POST`.
     #[serde(default = "post")]
@@ -53,16 +48,12 @@ pub struct HttpRequest {
     #[serde(default)]
     pub authorization: Authorization,
     /// Body sent with `Content-Length`.
-    #[serde(default)]
     pub body: Option<Recipe>,
     /// Body sent with `Content-Length`, in several writes.
-    #[serde(default)]
     pub parts: Option<Vec<Recipe>>,
     /// Body sent with `Transfer-Encoding: chunked`.
-    #[serde(default)]
     pub chunks: Option<Vec<Recipe>>,
     /// All bytes of the request, instead of the other members.
-    #[serde(default)]
     pub raw: Option<Recipe>,
     /// Whether the client shuts down its side of the connection after the request.
     #[serde(default)]
@@ -84,7 +75,6 @@ fn version() -> String {
 /// Treatment of the header that a receiver requires.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Authorization {
     /// Sent with the right value.
     #[default]
@@ -98,12 +88,10 @@ pub enum Authorization {
 /// The expected answer to a request.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
 pub struct HttpAnswer {
     /// Accepted statuses.
     pub status: Statuses,
     /// Length of the answer's body, if it matters.
-    #[serde(default)]
     pub length: Option<usize>,
     /// Whether the receiver may close the connection instead.
     #[serde(default)]
@@ -113,7 +101,6 @@ pub struct HttpAnswer {
 /// The accepted statuses of an answer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(untagged)]
-#[non_exhaustive]
 pub enum Statuses {
     /// Exactly this status.
     One(u16),
@@ -134,7 +121,6 @@ impl Statuses {
 /// State of a connection after an answer.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-#[allow(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Afterwards {
     /// The connection can be used again.
     Open,
@@ -146,16 +132,16 @@ pub enum Afterwards {
 /// part of [`embedded`](super::embedded).
 ///
 /// # Errors
-/// See [`LoadError`]; a test ensures that none occurs.
-pub fn embedded_http() -> Result<Vec<Topic>, LoadError> {
+/// Returns a mistake in the file; a test ensures that there is none.
+pub fn embedded_http() -> Result<Vec<Topic>, String> {
     read([(PathBuf::from(FILE), include_bytes!("../../vectors/http.json").to_vec())])
 }
 
 /// Reads the HTTP vectors of a folder from its file `http.json`, if present.
 ///
 /// # Errors
-/// Returns a [`LoadError`] that names the file and, if possible, the vector.
-pub fn load_http(folder: &Path) -> Result<Vec<Topic>, LoadError> {
+/// Returns the reason, with the file and, if possible, the vector.
+pub fn load_http(folder: &Path) -> Result<Vec<Topic>, String> {
     let path = folder.join(FILE);
     if path.exists() { read(read_files([path])?) } else { Ok(Vec::new()) }
 }

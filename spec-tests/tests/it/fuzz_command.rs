@@ -45,8 +45,7 @@ fn found(how: &str, timeout: Duration) -> (Results, usize) {
 
 #[test]
 fn gelf_core_has_no_findings() {
-    let mut options = HostileOptions::default();
-    options.cases = Some(2000);
+    let options = HostileOptions { cases: Some(2000), ..Default::default() };
     let mut start = || Ok(Box::new(Builtin::default()) as Box<dyn gelf_spec_tests::Subject>);
     let results = fuzz(&embedded().unwrap(), &mut start, &options, &mut |_, _| {}).unwrap();
     assert!(results.findings.is_empty(), "{:?}", results.findings);

@@ -33,8 +33,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     });
     let mut http = setup.clone();
     (http.address, http.host) = (address, address.to_string());
-    let mut options = LiveOptions::default();
-    options.http = Some(http);
+    let options = LiveOptions { http: Some(http), ..Default::default() };
     Live::within(options, move |within| payloads.recv_timeout(within).ok()).unwrap()
 }
 

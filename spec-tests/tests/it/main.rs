@@ -8,7 +8,6 @@
 )]
 
 mod docker_gelf_driver;
-mod every_way;
 mod fuzz_command;
 mod http_receiver;
 mod http_reference;

@@ -32,8 +32,7 @@ fn print_received(
             command.push_str(&format!(" --{option} {address}"));
         }
     }
-    let mut options = LiveOptions::default();
-    (options.udp, options.tcp) = (udp, tcp);
+    let mut options = LiveOptions { udp, tcp, ..Default::default() };
     change(&mut options);
     Live::start(options, Observe::Command(command)).unwrap()
 }
@@ -78,9 +77,8 @@ fn receiver_with_output(
     let observe = free_tcp();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
-    let mut options = LiveOptions::default();
-    options.udp = Some(receiver.local_addr().unwrap());
-    options.ready_timeout = Duration::from_secs(20);
+    let udp = Some(receiver.local_addr().unwrap());
+    let mut options = LiveOptions { udp, ready_timeout: Duration::from_secs(20), ..Default::default() };
     change(&mut options);
     runtime.spawn(async move {
         let mut lines = LineOutput::to(observe);

@@ -34,12 +34,14 @@ struct Ended {
 }
 
 impl Listening {
-    /// Starts the program. `name` names the report file. The addresses are read from standard error.
-    fn start(name: &str, arguments: &[&str]) -> Self {
+    /// Starts the program with these words. `name` names the report file. The addresses are read from
+    /// standard error.
+    fn start(name: &str, arguments: &str) -> Self {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
         let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
         let mut program = conformance()
             .arg("sender")
-            .args(arguments)
+            .args(&arguments)
             .arg(format!("--report=json={}", report.display()))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -97,20 +99,14 @@ impl Listening {
 
 impl Ended {
     /// Returns rule, name, severity and count of all violations.
-    fn violations(&self) -> Vec<(String, String, String, u64)> {
+    fn violations(&self) -> Vec<String> {
         let violations = self.report["violations"].as_array().unwrap();
-        let of = |violation: &'_ Value, member: &str| violation[member].as_str().unwrap().to_owned();
-        violations
-            .iter()
-            .map(|violation| {
-                (
-                    of(violation, "rule"),
-                    of(violation, "name"),
-                    of(violation, "severity"),
-                    violation["times"].as_u64().unwrap(),
-                )
-            })
-            .collect()
+        let of = |violation: &Value| {
+            let [rule, name, severity] =
+                ["rule", "name", "severity"].map(|name| violation[name].as_str().unwrap());
+            format!("{rule} {name}, {severity} {}", violation["times"])
+        };
+        violations.iter().map(of).collect()
     }
 
     fn example(&self, name: &str) -> &Value {
@@ -123,10 +119,6 @@ impl Ended {
         let receivers = self.report["receivers"].as_array().unwrap();
         receivers.iter().find(|receiver| receiver["name"] == name).unwrap()["takes"].as_u64().unwrap()
     }
-}
-
-fn violation(rule: &str, name: &str, severity: &str, times: u64) -> (String, String, String, u64) {
-    (rule.to_owned(), name.to_owned(), severity.to_owned(), times)
 }
 
 fn long_message(compression: Compression) -> Vec<Vec<u8>> {
@@ -151,10 +143,7 @@ fn long_message(compression: Compression) -> Vec<Vec<u8>> {
 
 #[test]
 fn valid_messages_pass() {
-    let listening = Listening::start(
-        "good",
-        &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--messages", "5", "--for", "60s"],
-    );
+    let listening = Listening::start("good", "--udp 127.0.0.1:0 --tcp 127.0.0.1:0 --messages 5 --for 60s");
     let socket = listening.socket();
     socket.send(MESSAGE.as_bytes()).unwrap();
     let gzip = Compression::Gzip(CompressionLevel::DEFAULT);
@@ -168,7 +157,7 @@ fn valid_messages_pass() {
     listening.stream(frames.as_bytes());
     let said = listening.end();
     assert_eq!(said.status.code(), Some(0), "{}", said.text);
-    assert_eq!(said.violations(), []);
+    assert_eq!(said.violations(), [""; 0]);
     assert_eq!(said.report["messages"], 5);
     assert_eq!(said.report["datagrams"], 6);
     assert_eq!(said.report["connections"], 1);
@@ -185,7 +174,7 @@ fn valid_messages_pass() {
 
 #[test]
 fn violations_are_counted_by_rule() {
-    let listening = Listening::start("bad", &["--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--for", "2s"]);
+    let listening = Listening::start("bad", "--udp 127.0.0.1:0 --tcp 127.0.0.1:0 --for 2s");
     let socket = listening.socket();
     let level = format!("{},\"level\":\"3\"}}", &MESSAGE[..MESSAGE.len() - 1]);
     socket.send(format!("{MESSAGE}\0").as_bytes()).unwrap();
@@ -201,12 +190,12 @@ fn violations_are_counted_by_rule() {
     assert_eq!(
         said.violations(),
         [
-            violation("R7", "WrongType level", "broken", 2),
-            violation("R15", "ChunkHeaderTruncated", "broken", 1),
-            violation("R15", "Incomplete", "broken", 1),
-            violation("R25", "UnterminatedFrame", "broken", 1),
-            violation("R27", "TrailingNul", "broken", 1),
-            violation("R36", "EmptyFrame", "broken", 1),
+            "R7 WrongType level, broken 2",
+            "R15 ChunkHeaderTruncated, broken 1",
+            "R15 Incomplete, broken 1",
+            "R25 UnterminatedFrame, broken 1",
+            "R27 TrailingNul, broken 1",
+            "R36 EmptyFrame, broken 1",
         ]
     );
     assert_eq!(said.report["messages"], 8);
@@ -223,27 +212,16 @@ fn violations_are_counted_by_rule() {
     assert_eq!(said.takes("Logstash"), 5);
     assert_eq!(said.takes("Vector"), 3);
     assert_eq!(said.takes("go-gelf"), 3);
-    assert!(said.text.contains("R7   `level` is a number from 0 to 7"), "{}", said.text);
-}
-
-#[test]
-fn a_reused_id_is_reported() {
-    let listening = Listening::start("ids", &["--udp", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
-    let socket = listening.socket();
-    for space in ["", " "] {
-        let message = format!("{space}{MESSAGE}");
-        let (one, two) = message.split_at(20);
-        socket.send(format!("\x1e\x0fABCDEFGH\0\x02{one}").as_bytes()).unwrap();
-        socket.send(format!("\x1e\x0fABCDEFGH\x01\x02{two}").as_bytes()).unwrap();
-    }
-    let said = listening.end();
-    assert_eq!(said.status.code(), Some(1), "{}", said.text);
-    assert_eq!(said.violations(), [violation("R16", "ReusedId", "broken", 1)]);
+    assert!(
+        said.text.contains("R7   `level` is a number that equals an integer from 0 to 7"),
+        "{}",
+        said.text
+    );
 }
 
 #[test]
 fn no_message_is_a_failure() {
-    let said = Listening::start("nothing", &["--tcp", "127.0.0.1:0", "--for", "100ms"]).end();
+    let said = Listening::start("nothing", "--tcp 127.0.0.1:0 --for 100ms").end();
     assert_eq!(said.status.code(), Some(1));
     assert_eq!(said.report["messages"], 0);
     assert!(said.text.contains("no messages received"), "{}", said.text);
@@ -251,7 +229,7 @@ fn no_message_is_a_failure() {
 
 #[test]
 fn sigint_ends_the_program() {
-    let listening = Listening::start("asked", &["--udp", "127.0.0.1:0"]);
+    let listening = Listening::start("asked", "--udp 127.0.0.1:0");
     listening.socket().send(MESSAGE.as_bytes()).unwrap();
     thread::sleep(Duration::from_millis(300));
     let asked = Command::new("kill").args(["-INT", &listening.program.id().to_string()]).status().unwrap();
@@ -267,7 +245,7 @@ fn a_wrong_command_line_exits_with_2() {
         &["--udp", "nowhere"],
         &["--udp", "127.0.0.1"],
         &["--tcp"],
-        &["--for", "30"],
+        &["--for", "soon"],
         &["--messages", "0"],
         &["--report", "html=a"],
         &["--other"],
@@ -300,14 +278,9 @@ fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     [format!("{head}{headers}Content-Length: {len}\r\n\r\n").as_bytes(), body].concat()
 }
 
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
-}
-
 #[test]
 fn valid_requests_pass() {
-    let listening =
-        Listening::start("http-good", &["--http", "127.0.0.1:0", "--messages", "3", "--for", "60s"]);
+    let listening = Listening::start("http-good", "--http 127.0.0.1:0 --messages 3 --for 60s");
     let body = format!("{MESSAGE}\n");
     let gzip = Compressor::new(Compression::default()).compress(body.as_bytes()).to_vec();
     let len = body.len();
@@ -321,7 +294,7 @@ fn valid_requests_pass() {
     assert_eq!(answers, accepted.repeat(3));
     let said = listening.end();
     assert_eq!(said.status.code(), Some(0), "{}", said.text);
-    assert_eq!(said.violations(), []);
+    assert_eq!(said.violations(), [""; 0]);
     assert_eq!(said.report["messages"], 3);
     assert_eq!(said.report["connections"], 1);
     assert_eq!(said.report["bytes"], requests.len());
@@ -341,37 +314,9 @@ fn valid_requests_pass() {
     assert!(said.text.contains("Graylog  ") && !said.text.contains("Logstash"), "{}", said.text);
 }
 
-/// Requests as pygelf 0.4.3 sends them: one connection each, no Content-Type, and an encoding other than that
-/// of the body.
-#[test]
-fn requests_of_pygelf_are_judged() {
-    let listening =
-        Listening::start("http-habits", &["--http", "127.0.0.1:0", "--messages", "2", "--for", "60s"]);
-    let body = zlib(MESSAGE.as_bytes());
-    let head = format!(
-        "POST /gelf HTTP/1.1\r\nHost: 127.0.0.1:12201\r\nAccept-Encoding: identity\r\nContent-Length: {}\r\nContent-Encoding: gzip,deflate\r\n\r\n",
-        body.len()
-    );
-    for _ in 0..2 {
-        listening.posts(&[head.as_bytes(), &body].concat());
-    }
-    let said = listening.end();
-    assert_eq!(said.status.code(), Some(0), "{}", said.text);
-    let mut violations = said.violations();
-    // The second connection may be closed after the end.
-    violations.retain(|(_, name, ..)| name != "NoKeepAlive");
-    assert_eq!(
-        violations,
-        [violation("R28", "ContentEncoding", "odd", 2), violation("R28", "ContentType", "odd", 2)]
-    );
-    assert_eq!(said.takes("Graylog"), 2);
-    let bytes = said.example("ContentEncoding")["bytes"].as_str().unwrap();
-    assert!(bytes.starts_with("\"Content-Encoding: gzip,deflate\" before 78 9c "), "{bytes}");
-}
-
 #[test]
 fn violations_of_requests_are_counted_by_rule() {
-    let listening = Listening::start("http-bad", &["--http", "127.0.0.1:0", "--for", "4s"]);
+    let listening = Listening::start("http-bad", "--http 127.0.0.1:0 --for 4s");
     let of = |line: &str| {
         let len = MESSAGE.len();
         let head = format!(
@@ -399,14 +344,14 @@ fn violations_of_requests_are_counted_by_rule() {
     assert_eq!(
         said.violations(),
         [
-            violation("R7", "WrongType level", "broken", 1),
-            violation("R28", "EncodingMismatch", "broken", 1),
-            violation("R28", "HttpSyntax", "broken", 1),
-            violation("R28", "IncompleteRequest", "broken", 2),
-            violation("R28", "Method", "broken", 1),
-            violation("R28", "Path", "broken", 1),
-            violation("R28", "SeveralMessages", "broken", 1),
-            violation("R29", "UnterminatedBody", "odd", 4),
+            "R7 WrongType level, broken 1",
+            "R28 EncodingMismatch, broken 1",
+            "R28 HttpSyntax, broken 1",
+            "R28 IncompleteRequest, broken 2",
+            "R28 Method, broken 1",
+            "R28 Path, broken 1",
+            "R28 SeveralMessages, broken 1",
+            "R29 UnterminatedBody, odd 4",
         ]
     );
     assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");
@@ -422,23 +367,19 @@ fn cut_off(mut request: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn bulk_mode_reads_lines() {
-    let listening = Listening::start(
-        "http-bulk",
-        &["--http", "127.0.0.1:0", "--bulk", "--messages", "4", "--for", "60s"],
-    );
+    let listening = Listening::start("http-bulk", "--http 127.0.0.1:0 --bulk --messages 4 --for 60s");
     let lines = format!("{MESSAGE}\n{MESSAGE}");
     let requests = [post("", format!("{lines}\n").as_bytes()), post("", lines.as_bytes())].concat();
     listening.posts(&requests);
     let said = listening.end();
     assert_eq!(said.status.code(), Some(0), "{}", said.text);
-    assert_eq!(said.violations(), [violation("R29", "UnterminatedLine", "odd", 1)]);
+    assert_eq!(said.violations(), ["R29 UnterminatedLine, odd 1"]);
     assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(4), 4));
 }
 
 #[test]
 fn retries_and_missing_retries_are_reported() {
-    let listening =
-        Listening::start("http-retry", &["--http", "127.0.0.1:0", "--status", "503", "--for", "5s"]);
+    let listening = Listening::start("http-retry", "--http 127.0.0.1:0 --status 503 --for 5s");
     let status = |answers: &str| answers.get(9..12).unwrap().to_owned();
     let other = MESSAGE.replace("\"m\"", "\"n\"");
     let first = listening.posts(&post("", MESSAGE.as_bytes()));
@@ -447,7 +388,7 @@ fn retries_and_missing_retries_are_reported() {
     assert_eq!([status(&first), status(&second), status(&again)], ["503", "503", "202"]);
     let said = listening.end();
     assert_eq!(said.status.code(), Some(1), "{}", said.text);
-    assert_eq!(said.violations(), [violation("R42", "NotRetried", "broken", 1)]);
+    assert_eq!(said.violations(), ["R42 NotRetried, broken 1"]);
     assert!(said.example("NotRetried")["bytes"].as_str().unwrap().contains("\\\"n\\\""));
     let retries = &said.report["http"]["retries"];
     assert_eq!((&retries["messages"], &retries["came_again"]), (&json!(2), &json!(1)));
@@ -456,21 +397,8 @@ fn retries_and_missing_retries_are_reported() {
 }
 
 #[test]
-fn retries_after_400_are_reported() {
-    let listening =
-        Listening::start("http-400", &["--http", "127.0.0.1:0", "--status", "400", "--for", "4s"]);
-    for _ in 0..2 {
-        listening.posts(&post("", MESSAGE.as_bytes()));
-    }
-    let said = listening.end();
-    assert_eq!(said.status.code(), Some(1), "{}", said.text);
-    assert_eq!(said.violations(), [violation("R42", "RetriedInVain", "broken", 1)]);
-}
-
-#[test]
 fn a_waiting_sender_receives_100_continue() {
-    let listening =
-        Listening::start("http-100", &["--http", "127.0.0.1:0", "--messages", "1", "--for", "60s"]);
+    let listening = Listening::start("http-100", "--http 127.0.0.1:0 --messages 1 --for 60s");
     let mut stream = TcpStream::connect(listening.http.unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let request = post("Expect: 100-continue\r\n", MESSAGE.as_bytes());

@@ -283,64 +283,31 @@ async fn every_message_is_read(compression: &str, datagram_size: usize, len: usi
     assert_eq!(is_chunked, len > datagram_size);
 }
 
-#[tokio::test]
-async fn short_messages_are_read_plain() {
-    every_message_is_read("none", 1420, 100, 50).await;
+/// Sends messages of this size with each compression.
+async fn each_compression_is_read(datagram_size: usize, len: usize, count: i64) {
+    for compression in ["none", "gzip", "zlib"] {
+        every_message_is_read(compression, datagram_size, len, count).await;
+    }
 }
 
 #[tokio::test]
-async fn short_messages_are_read_from_gzip() {
-    every_message_is_read("gzip", 1420, 100, 50).await;
+async fn short_messages_are_read() {
+    each_compression_is_read(1420, 100, 50).await;
 }
 
 #[tokio::test]
-async fn short_messages_are_read_from_zlib() {
-    every_message_is_read("zlib", 1420, 100, 50).await;
+async fn chunked_messages_are_read() {
+    each_compression_is_read(1420, 5000, 50).await;
 }
 
 #[tokio::test]
-async fn chunked_messages_are_read_plain() {
-    every_message_is_read("none", 1420, 5000, 50).await;
+async fn messages_of_many_small_chunks_are_read() {
+    each_compression_is_read(200, 20_000, 5).await;
 }
 
 #[tokio::test]
-async fn chunked_messages_are_read_from_gzip() {
-    every_message_is_read("gzip", 1420, 5000, 50).await;
-}
-
-#[tokio::test]
-async fn chunked_messages_are_read_from_zlib() {
-    every_message_is_read("zlib", 1420, 5000, 50).await;
-}
-
-#[tokio::test]
-async fn messages_of_many_small_chunks_are_read_plain() {
-    every_message_is_read("none", 200, 20_000, 5).await;
-}
-
-#[tokio::test]
-async fn messages_of_many_small_chunks_are_read_from_gzip() {
-    every_message_is_read("gzip", 200, 20_000, 5).await;
-}
-
-#[tokio::test]
-async fn messages_of_many_small_chunks_are_read_from_zlib() {
-    every_message_is_read("zlib", 200, 20_000, 5).await;
-}
-
-#[tokio::test]
-async fn messages_of_60_kb_in_one_datagram_are_read_plain() {
-    every_message_is_read("none", 65_507, 60_000, 10).await;
-}
-
-#[tokio::test]
-async fn messages_of_60_kb_in_one_datagram_are_read_from_gzip() {
-    every_message_is_read("gzip", 65_507, 60_000, 10).await;
-}
-
-#[tokio::test]
-async fn messages_of_60_kb_in_one_datagram_are_read_from_zlib() {
-    every_message_is_read("zlib", 65_507, 60_000, 10).await;
+async fn messages_of_60_kb_in_one_datagram_are_read() {
+    each_compression_is_read(65_507, 60_000, 10).await;
 }
 
 /// The check finds a corrupt byte of a compressed payload, a missing chunk and a truncated message.

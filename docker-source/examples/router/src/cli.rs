@@ -1,6 +1,7 @@
 //! The command line: Logspout's, with further options.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
@@ -89,6 +90,17 @@ struct Arguments {
     #[arg(long)]
     drop_root: bool,
 
+    /// Keep the positions of delivered lines in this folder, and go on behind them at the next start
+    #[arg(
+        long,
+        value_name = "DIR",
+        long_help = "Keep the positions of delivered lines in this folder, and go on behind them at the next start: \
+                     lines that containers write while the router is away are shipped then, if the Engine still has \
+                     them. The folder is created if needed. Positions are written once a second and at the end. \
+                     Without it, the router ships the lines that are written after its start"
+    )]
+    state: Option<PathBuf>,
+
     /// The least severe level that is logged to stderr
     #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
     log_level: LogLevel,
@@ -112,6 +124,8 @@ pub(crate) struct Options {
     pub(crate) print: Option<String>,
     /// Whether to drop root.
     pub(crate) drop_root: bool,
+    /// The folder in which positions are kept.
+    pub(crate) state: Option<PathBuf>,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
     /// Warnings to log at the start: one for each variable of Logspout that has no effect.
@@ -161,8 +175,8 @@ pub(crate) fn parse(
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let Arguments { print, drop_root, .. } = arguments;
-    Ok(Options { routes, print, drop_root, log_level, warnings })
+    let Arguments { print, drop_root, state, .. } = arguments;
+    Ok(Options { routes, print, drop_root, state, log_level, warnings })
 }
 
 /// Shortens clap's paragraph about a mistake to one line.

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use docker_source::Record;
 use docker_source::gelf::GelfFormatter;
-use gelf_tokio::{Client, Driver, DropReason, NotQueued, Outcome, Receipts, Transport};
+use gelf_tokio::{Client, Driver, DropReason, NotQueued, NotQueuedReason, Outcome, Receipts, Transport};
 use tokio::time::{Instant, sleep_until};
 
 use crate::print::Window;
 use crate::receipt::LineReceipt;
 use crate::route::Route;
+use crate::settlement::Settlement;
 use crate::tally::Tally;
 
 /// The grace period of the driver: practically unlimited, since `run` limits the time after a signal.
@@ -58,14 +59,17 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
 
 impl Delivery {
     /// Queues a record. If the queue is full, waits or drops a message, as the route's `when_full` says.
-    pub(crate) async fn send(&mut self, record: &Record) {
+    pub(crate) async fn send(&mut self, record: &Record, settlement: Option<Settlement>) {
         if let Some(window) = &self.window {
             window.enter().await;
         }
-        let line = LineReceipt { container: Arc::clone(record.container()), time: record.time() };
+        let line = LineReceipt { container: Arc::clone(record.container()), time: record.time(), settlement };
         let message = self.formatter.message(record);
         if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with_receipt(&message, line).await {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
+            if !matches!(reason, NotQueuedReason::Closed | NotQueuedReason::DriverEnded) {
+                receipt.settle();
+            }
         }
     }
 }
@@ -84,16 +88,18 @@ impl Destination {
                         continue;
                     }
                 };
-                match heard {
-                    Some((line, Outcome::Dropped(reason))) if is_due_to_line(reason) => {
-                        if warnings.dropped(Instant::now()) {
-                            let container = line.container.name();
-                            tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
-                        }
+                let Some((line, outcome)) = heard else { break };
+                match outcome {
+                    Outcome::Dropped(DropReason::Ended) => continue,
+                    Outcome::Dropped(reason)
+                        if is_due_to_line(reason) && warnings.dropped(Instant::now()) =>
+                    {
+                        let container = line.container.name();
+                        tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
                     }
-                    Some(_) => {}
-                    None => break,
+                    _ => {}
                 }
+                line.settle();
             }
             warnings.summarize(&name);
         };

@@ -1,8 +1,9 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
 //! `cli`, `route`, `host` and `logspout` parse the configuration, `privileges` drops root, `run` joins the source of
-//! records with the routes, `deliver` sends a route's records, `tally` counts them, and `print` is the
-//! receiver of `--print`.
+//! records with the routes, `deliver` sends a route's records, `settlement` knows which are delivered by all
+//! routes, `state` keeps their positions across restarts, `tally` counts them, and `print` is the receiver of
+//! `--print`.
 
 mod cli;
 mod deliver;
@@ -13,6 +14,8 @@ mod privileges;
 mod receipt;
 mod route;
 mod run;
+mod settlement;
+mod state;
 mod tally;
 
 use std::io::Write;
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     if options.drop_root {
-        match privileges::drop_root(&engine) {
+        match privileges::drop_root(&engine, options.state.as_deref()) {
             privileges::Root::Absent => {}
             privileges::Root::Dropped { user, group } => {
                 tracing::info!("running as user {user}, group {group}");

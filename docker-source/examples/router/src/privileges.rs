@@ -5,7 +5,8 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
 
 use docker_source::EngineAddress;
 
@@ -24,10 +25,10 @@ pub(crate) enum Root {
 }
 
 /// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if that
-/// user could not use the socket.
+/// user could not use the socket. That user becomes the owner of the state folder, if there is one.
 ///
 /// Affects the calling thread and the threads that it starts later, so call it before other threads exist.
-pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
+pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
     if !is_root() {
         return Root::Absent;
     }
@@ -38,11 +39,28 @@ pub(crate) fn drop_root(engine: &EngineAddress) -> Root {
         },
         _ => Ok(NOBODY),
     };
-    let dropped = group.and_then(|group| match become_nobody(group) {
-        Ok(()) => Ok(Root::Dropped { user: NOBODY, group }),
-        Err(error) => Err(format!("cannot become user {NOBODY} with group {group}: {error}")),
+    let dropped = group.and_then(|group| {
+        if let Some(folder) = state {
+            give_away(folder, group).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        match become_nobody(group) {
+            Ok(()) => Ok(Root::Dropped { user: NOBODY, group }),
+            Err(error) => Err(format!("cannot become user {NOBODY} with group {group}: {error}")),
+        }
     });
     dropped.unwrap_or_else(Root::Kept)
+}
+
+/// Creates the folder, and gives it and its files to the user `nobody`, unless they are that user's already.
+fn give_away(folder: &Path, group: u32) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    for path in files.iter().map(PathBuf::as_path).chain([folder]) {
+        if std::fs::metadata(path)?.uid() != NOBODY {
+            chown(path, Some(NOBODY), Some(group))?;
+        }
+    }
+    Ok(())
 }
 
 /// Raises the soft limit of open files to the hard limit. Each followed container needs a connection to the

@@ -5,9 +5,23 @@ use std::sync::Arc;
 use docker_source::Container;
 use docker_source::gelf_core::Timestamp;
 
-/// The line that a receipt is for.
+use crate::settlement::Settlement;
+
+/// The line that a receipt is for. It is settled by every outcome, but for one that says that the client ended:
+/// then the next start reads the line again.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,
     pub(crate) time: Timestamp,
+    /// Settles the line, if positions are kept.
+    pub(crate) settlement: Option<Settlement>,
+}
+
+impl LineReceipt {
+    /// Settles the line for its route.
+    pub(crate) fn settle(self) {
+        if let Some(settlement) = self.settlement {
+            settlement.settle();
+        }
+    }
 }

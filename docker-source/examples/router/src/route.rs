@@ -115,7 +115,7 @@ impl Route {
 }
 
 /// The label that the image carries, see `deploy/Dockerfile`.
-const AGENT_LABEL: &str = "gelf-router.agent";
+pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
 /// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host that
 /// read each other's diagnostics could feed each other for ever.

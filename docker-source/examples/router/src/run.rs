@@ -1,11 +1,12 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
 use std::future::{Future, pending};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source};
+use docker_source::{EngineAddress, Source, Start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,7 +15,9 @@ use crate::cli::Options;
 use crate::deliver::{self, Delivery};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
-use crate::route::Route;
+use crate::route::{AGENT_LABEL, Route};
+use crate::settlement::SharedProgress;
+use crate::state::{Keeper, StateFolder};
 use crate::tally::Tally;
 
 /// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
@@ -65,20 +68,28 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         destinations.join(", ")
     );
 
+    let (state, start) = match &options.state {
+        Some(folder) => open_state(folder)?,
+        None => (None, default_start()),
+    };
     let selecting = routes.clone();
     let source = Source::builder()
         .address(address)
+        .start(start)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
     let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
+    let mut keeping =
+        state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
+    let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
 
     let mut outputs = Outputs::start(routes, printer)?;
     let mut printer = outputs.printer.take();
     let mut is_unread = false;
     let mut unrouted = 0;
     let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, &mut stop, &mut unrouted) => pumped,
+        pumped = pump(&mut source, &mut outputs.routes, progress.as_ref(), &mut unrouted, &mut stop) => pumped,
         failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
         reason = printer_ended(&mut printer) => {
             // The reader of stdout has ended, as `head` does, and wants no further lines.
@@ -108,6 +119,16 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     );
     pumped?;
     let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
+    if let Some(keeping) = keeping.take() {
+        match keeping.finish().await {
+            Ok(()) if given_up > 0 => {
+                tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+                return Ok(());
+            }
+            Ok(()) => {}
+            Err(error) => tracing::warn!("the last positions were not written: {error}"),
+        }
+    }
     if given_up > 0 && !is_unread {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
@@ -147,8 +168,9 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
 async fn pump(
     source: &mut Source,
     routes: &mut [RouteQueue],
-    stop: &mut Stop,
+    progress: Option<&SharedProgress>,
     unrouted: &mut u64,
+    stop: &mut Stop,
 ) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
@@ -169,15 +191,63 @@ async fn pump(
         };
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
-        let mut is_routed = false;
-        for route in routes.iter_mut().filter(|route| route.route.takes(record.container())) {
-            is_routed = true;
+        let takes = |route: &RouteQueue| route.route.takes(record.container());
+        let takers = routes.iter().filter(|route| takes(route)).count();
+        *unrouted += u64::from(takers == 0);
+        let settlement = progress.map(|progress| progress.read(&record, takers));
+        for route in routes.iter_mut().filter(|route| takes(route)) {
             route.tally.routed();
-            if stop.unless_over(route.delivery.send(&record)).await.is_none() {
+            if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
                 return Ok(());
             }
         }
-        *unrouted += u64::from(!is_routed);
+    }
+}
+
+/// Opens the state folder and reads where to start. Without a usable folder, the router ships all the same.
+///
+/// # Errors
+/// Returns an error if another router uses the folder.
+fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
+    let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
+    match opened {
+        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
+        Ok((None, folder)) => Ok((Some(folder), default_start())),
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            Err(Failure::refused(format!("--state {}: {error}", path.display())))
+        }
+        Err(error) => {
+            tracing::warn!("--state {}: {error}; positions are not kept", path.display());
+            Ok((None, default_start()))
+        }
+    }
+}
+
+/// Returns the start without positions: the end of the agent that this one replaces.
+fn default_start() -> Start {
+    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
+}
+
+/// The task that writes positions.
+struct Keeping {
+    progress: SharedProgress,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Keeping {
+    fn start(folder: StateFolder, source: &Source) -> std::io::Result<Self> {
+        let progress = SharedProgress::new(source.start().clone());
+        let keeper =
+            Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
+        let (end, ended) = oneshot::channel();
+        Ok(Self { progress, end, task: tokio::spawn(keeper.run(ended)) })
+    }
+
+    /// Writes the last positions.
+    async fn finish(self) -> std::io::Result<()> {
+        drop(self.end);
+        self.task.await.map_err(std::io::Error::other)?
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::wire::chunk::{CHUNK_HEADER_LEN, MessageId};
+use crate::wire::chunk::{ChunkHeader, MessageId};
 
-/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors again.
+/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors
+/// again.
 const MAX_MESSAGES: usize = 64;
 
 /// The messages whose first chunk has been refused, the oldest first.
@@ -25,7 +26,9 @@ impl<S: Eq> RefusedMessages<S> {
     #[cold]
     pub(super) fn is_known(&mut self, now: Instant, source: S, datagram: &[u8]) -> bool {
         // A datagram without the whole header has no id.
-        let Some([_, _, id @ .., _, _]) = datagram.first_chunk::<CHUNK_HEADER_LEN>() else { return false };
+        let Some([_, _, id @ .., _, _]) = datagram.first_chunk::<{ ChunkHeader::LEN }>() else {
+            return false;
+        };
         let id = MessageId(*id);
         while self.messages.front().is_some_and(|oldest| now.duration_since(oldest.2) > self.timeout) {
             self.messages.pop_front();

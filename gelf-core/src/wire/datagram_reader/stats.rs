@@ -44,8 +44,6 @@ pub struct DatagramErrorCounts {
     pub nested_chunk: u64,
     /// [`DatagramError::PayloadTooLarge`]
     pub payload_too_large: u64,
-    /// [`DatagramError::Reassembly`]
-    pub reassembly: u64,
     /// [`DatagramError::UnknownMagic`]
     pub unknown_magic: u64,
 }
@@ -61,7 +59,6 @@ impl DatagramErrorCounts {
             empty_payload,
             nested_chunk,
             payload_too_large,
-            reassembly,
             unknown_magic,
         } = self;
         chunk
@@ -71,7 +68,6 @@ impl DatagramErrorCounts {
             + empty_payload
             + nested_chunk
             + payload_too_large
-            + reassembly
             + unknown_magic
     }
 
@@ -84,7 +80,6 @@ impl DatagramErrorCounts {
             DatagramError::EmptyPayload => &mut self.empty_payload,
             DatagramError::NestedChunk => &mut self.nested_chunk,
             DatagramError::PayloadTooLarge { .. } => &mut self.payload_too_large,
-            DatagramError::Reassembly(_) => &mut self.reassembly,
             DatagramError::UnknownMagic => &mut self.unknown_magic,
         };
         *count += 1;

@@ -50,14 +50,14 @@ impl Group {
         self.list.remove(self.kind, slot, slots);
     }
 
-    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise the
-    /// oldest of all.
+    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise
+    /// the oldest of all.
     pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
 
-    /// Finds the oldest message with one chunk. Each message with several chunks is passed only once, since
-    /// no message becomes younger or loses a chunk.
+    /// Finds the oldest message with one chunk. The search skips each message with several chunks only once,
+    /// since no message becomes younger or loses a chunk.
     fn oldest_single<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         while let Some(slot) = self.oldest_single {
             let place = slots.get(slot);

@@ -9,30 +9,20 @@ pub struct ReassemblyLimits {
     /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
     pub timeout: Duration,
     /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
-    /// no more memory. A good message survives the flood if its second chunk arrives before half as many
-    /// hostile messages have begun.
+    /// no more memory. A good message survives the flood if its second chunk arrives before half this number
+    /// of hostile messages have begun.
     pub max_entries: usize,
     /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
-    /// others. A flood with the address of a good sender leaves its messages alone, as above.
+    /// others. If a flood forges the address of a good sender, the sender's messages survive as above.
     pub max_entries_per_source: usize,
     /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
     /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
     /// next call.
     pub max_bytes: usize,
-    /// The reaction to a chunk that arrives twice with different payloads: keep the first.
-    pub on_conflict: OnConflict,
-}
-
-/// The reaction to a chunk that arrives twice with different payloads. The sender of the other chunks sent
-/// only one of the two, and a receiver cannot tell which.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum OnConflict {
-    /// Drop the message.
-    Discard,
-    /// Keep the payload that arrived first, as Graylog does.
-    #[default]
-    KeepFirst,
+    /// Drop a message of which a chunk arrives twice, with different payloads: off, so that the first payload
+    /// is kept, as in Graylog. The sender of the other chunks sent only one of the two, and a receiver cannot
+    /// tell which.
+    pub discard_conflicts: bool,
 }
 
 impl Default for ReassemblyLimits {
@@ -42,7 +32,7 @@ impl Default for ReassemblyLimits {
             max_entries: 8192,
             max_entries_per_source: 512,
             max_bytes: 64 * 1024 * 1024,
-            on_conflict: OnConflict::KeepFirst,
+            discard_conflicts: false,
         }
     }
 }

@@ -28,20 +28,23 @@ impl Harness {
         number: u8,
         count: u8,
         payload: &[u8],
-    ) -> Result<Got, ReassemblyError> {
+    ) -> Result<Option<Vec<u8>>, InvalidChunk> {
         let wire = [&[0x1e, 0x0f, 0, 0, 0, 0, 0, 0, 0, id, number, count], payload].concat();
         let (header, payload) = ChunkHeader::parse(&wire).unwrap();
         let now = self.start + Duration::from_millis(millis);
-        let progress = self.reassembler.handle_chunk(now, source, header, payload).map(Got::of);
-        if matches!(progress, Ok(Got::Complete(_))) {
-            // `Got` has a copy of the payload.
+        let joined = self
+            .reassembler
+            .handle_chunk(now, source, header, payload)
+            .map(|payload| payload.map(<[u8]>::to_vec));
+        if matches!(joined, Ok(Some(_))) {
+            // `joined` is a copy of the payload.
             self.reassembler.reclaim();
         }
         self.check();
-        progress
+        joined
     }
 
-    fn chunk(&mut self, source: char, id: u8, number: u8, count: u8, payload: &[u8]) -> Got {
+    fn chunk(&mut self, source: char, id: u8, number: u8, count: u8, payload: &[u8]) -> Option<Vec<u8>> {
         self.at(0, source, id, number, count, payload).unwrap()
     }
 
@@ -52,7 +55,7 @@ impl Harness {
         wire.extend_from_slice(&[number, 3, b'x']);
         let (header, payload) = ChunkHeader::parse(&wire).unwrap();
         let source = char::from_u32(0x1_0000 + id).unwrap();
-        assert_eq!(self.reassembler.handle_chunk(self.start, source, header, payload), Ok(Progress::Pending));
+        assert_eq!(self.reassembler.handle_chunk(self.start, source, header, payload), Ok(None));
     }
 
     /// Asserts that the tables agree and the limits hold.
@@ -81,33 +84,8 @@ impl Harness {
     }
 }
 
-/// An owned [`Progress`].
-#[derive(Debug, PartialEq)]
-enum Got {
-    Complete(Vec<u8>),
-    Duplicate { identical: bool },
-    Pending,
-}
-
-impl Got {
-    fn len(&self) -> usize {
-        match self {
-            Self::Complete(payload) => payload.len(),
-            Self::Duplicate { .. } | Self::Pending => 0,
-        }
-    }
-
-    fn of(progress: Progress<'_>) -> Self {
-        match progress {
-            Progress::Complete(payload) => Self::Complete(payload.to_vec()),
-            Progress::Duplicate { identical } => Self::Duplicate { identical },
-            Progress::Pending => Self::Pending,
-        }
-    }
-}
-
-fn complete(payload: &[u8]) -> Got {
-    Got::Complete(payload.to_vec())
+fn complete(payload: &[u8]) -> Option<Vec<u8>> {
+    Some(payload.to_vec())
 }
 
 #[test]
@@ -124,8 +102,8 @@ fn any_order_gives_the_same_message() {
         let parts: [&[u8]; 3] = [b"Hello", b" World", b"!"];
         let mut results = order.map(|at| harness.chunk(A, 1, at, 3, parts[usize::from(at)]));
         assert_eq!(results[2], complete(b"Hello World!"), "{order:?}");
-        results[2] = Got::Pending;
-        assert_eq!(results, [Got::Pending, Got::Pending, Got::Pending]);
+        results[2] = None;
+        assert_eq!(results, [None, None, None]);
         assert_eq!(harness.reassembler.stats().pending, 0);
     }
 }
@@ -150,8 +128,8 @@ fn interleaved_ids_do_not_interfere() {
 #[test]
 fn the_same_id_from_another_source_is_another_message() {
     let mut harness = Harness::new();
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Pending);
-    assert_eq!(harness.chunk(B, 1, 1, 2, b"b"), Got::Pending);
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
+    assert_eq!(harness.chunk(B, 1, 1, 2, b"b"), None);
     assert_eq!(harness.reassembler.stats().pending, 2);
     assert_eq!(harness.chunk(A, 1, 1, 2, b"A"), complete(b"aA"));
 }
@@ -160,8 +138,8 @@ fn the_same_id_from_another_source_is_another_message() {
 fn the_first_copy_of_a_repeated_chunk_is_kept() {
     let mut harness = Harness::new();
     harness.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), None);
     assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
     assert_eq!(harness.reassembler.stats().duplicates, 2);
 }
@@ -171,7 +149,7 @@ fn a_chunk_with_another_count_is_refused() {
     let mut harness = Harness::new();
     harness.chunk(A, 1, 0, 3, b"a");
     let refused = harness.at(0, A, 1, 1, 2, b"x");
-    assert_eq!(refused, Err(ReassemblyError::CountMismatch { expected: 3, found: 2 }));
+    assert_eq!(refused, Err(InvalidChunk::CountMismatch { expected: 3, found: 2 }));
     harness.chunk(A, 1, 1, 3, b"b");
     assert_eq!(harness.chunk(A, 1, 2, 3, b"c"), complete(b"abc"));
 }
@@ -185,7 +163,7 @@ fn a_chunk_is_in_time_up_to_five_seconds_after_the_first() {
     let mut harness = Harness::new();
     harness.at(0, A, 1, 0, 3, b"a").unwrap();
     harness.at(4000, A, 1, 1, 3, b"b").unwrap();
-    assert_eq!(harness.at(5001, A, 1, 2, 3, b"c"), Ok(Got::Pending));
+    assert_eq!(harness.at(5001, A, 1, 2, 3, b"c"), Ok(None));
     let dropped = harness.reassembler.poll_dropped().unwrap();
     assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, ReassemblyDropReason::Expired));
     assert_eq!(harness.reassembler.poll_dropped(), None);
@@ -265,7 +243,7 @@ fn a_message_larger_than_the_limit_is_dropped_and_reported() {
 #[test]
 fn limits_of_zero_hold_no_message() {
     let mut harness = Harness::with(|limits| limits.max_entries = 0);
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Pending);
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
     assert_eq!(harness.reassembler.stats().evicted, 1);
     assert_eq!(harness.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
 }
@@ -313,15 +291,15 @@ proptest! {
                 let pending = table.index.get(&key).map(|slot| table.slots.get(*slot));
                 let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
                 if !last {
-                    prop_assert_eq!(harness.chunk(source, id, number, count, &[id, number]), Got::Pending);
+                    prop_assert_eq!(harness.chunk(source, id, number, count, &[id, number]), None);
                     prop_assert_eq!(
                         harness.chunk(source, id, number, count, &[id, number]),
-                        Got::Duplicate { identical: true }
+                        None
                     );
                     continue;
                 }
             }
-            if let Got::Complete(payload) = harness.chunk(source, id, number, count, &[id, number]) {
+            if let Some(payload) = harness.chunk(source, id, number, count, &[id, number]) {
                 let expected: Vec<u8> = (0..count).flat_map(|number| [id, number]).collect();
                 prop_assert_eq!(payload, expected);
                 done[usize::from(id)] += 1;
@@ -361,14 +339,14 @@ fn a_first_chunk_outlives_a_table_full_of_messages_with_two_chunks() {
 
 #[test]
 fn a_conflict_can_drop_the_message() {
-    let mut harness = Harness::with(|limits| limits.on_conflict = OnConflict::Discard);
+    let mut harness = Harness::with(|limits| limits.discard_conflicts = true);
     harness.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), Got::Duplicate { identical: true });
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
     assert_eq!(harness.reassembler.stats().pending, 1);
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), Got::Duplicate { identical: false });
+    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), None);
     let dropped = harness.reassembler.poll_dropped().unwrap();
     assert_eq!((dropped.received, dropped.reason), (1, ReassemblyDropReason::Conflict));
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), Got::Pending);
+    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), None);
 }
 
 #[test]
@@ -422,7 +400,7 @@ fn a_message_that_was_very_large_gives_its_memory_back() {
     for number in 1..3 {
         harness.chunk(A, 1, number, 4, &[b'x'; 60_000]);
     }
-    assert_eq!(harness.chunk(A, 1, 3, 4, &[b'x'; 60_000]).len(), 180_000);
+    assert_eq!(harness.chunk(A, 1, 3, 4, &[b'x'; 60_000]).unwrap().len(), 180_000);
     harness.chunk(A, 2, 0, 2, b"small");
     assert!(harness.reassembler.stats().held_bytes < 20_000, "{:?}", harness.reassembler.stats());
 }
@@ -436,7 +414,7 @@ fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -
         let wire = [&[0x1e, 0x0f], &id[..], &[number, count, b'x']].concat();
         let (header, payload) = ChunkHeader::parse(&wire).unwrap();
         let now = start + Duration::from_micros(micros);
-        matches!(reassembler.handle_chunk(now, source, header, payload), Ok(Progress::Complete(_)))
+        matches!(reassembler.handle_chunk(now, source, header, payload), Ok(Some(_)))
     };
     let (mut hostile, mut good, mut done) = (0, 0, 0);
     let between = 20_000 / u64::from(chunks - 1);
@@ -501,7 +479,7 @@ proptest! {
             limits.max_entries = max_entries;
             limits.max_entries_per_source = max_entries_per_source;
             limits.max_bytes = max_bytes;
-            limits.on_conflict = if discard { OnConflict::Discard } else { OnConflict::KeepFirst };
+            limits.discard_conflicts = discard;
         });
         let (mut now, mut begun) = (0, 0);
         for Operation { millis, source, id, number, wrong } in operations {
@@ -518,7 +496,7 @@ proptest! {
             let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
             harness.reassembler.handle_timeout(harness.start + Duration::from_millis(now));
             begun += u64::from(harness.reassembler.index.get(&key).is_none());
-            if let Ok(Got::Complete(payload)) = harness.at(now, source, id, number, count, &payload) {
+            if let Ok(Some(payload)) = harness.at(now, source, id, number, count, &payload) {
                 let longest = 4 * (100 * usize::from(id % 4) + 1);
                 prop_assert!(payload.len() <= longest);
             }

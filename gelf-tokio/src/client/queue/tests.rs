@@ -36,23 +36,18 @@ fn assert_account(queue: &Queue<u64>, offered: u64) {
 }
 
 #[test]
-fn the_newest_is_refused_when_there_is_no_room_in_messages() {
-    let queue = queue(2, 1000, WhenFull::DropNewest);
-    assert_eq!(offer(&queue, 1, 0), Ok(()));
-    assert_eq!(offer(&queue, 1, 1), Ok(()));
-    assert_eq!(offer(&queue, 1, 2), Err(NotQueuedReason::Full));
-    assert_eq!(queue.stats().not_queued.full, 1);
-    assert_account(&queue, 3);
-}
-
-#[test]
-fn the_newest_is_refused_when_there_is_no_room_in_bytes() {
-    let queue = queue(100, 10, WhenFull::DropNewest);
-    assert_eq!(offer(&queue, 6, 0), Ok(()));
-    assert_eq!(offer(&queue, 5, 1), Err(NotQueuedReason::Full));
-    assert_eq!(offer(&queue, 4, 2), Ok(()));
-    assert_eq!(offer(&queue, 1, 3), Err(NotQueuedReason::Full));
-    assert_account(&queue, 4);
+fn the_newest_is_refused_when_there_is_no_room_in_messages_or_bytes() {
+    for (max_messages, max_bytes, offers) in [
+        (2, 1000, &[(1, true), (1, true), (1, false)][..]),
+        (100, 10, &[(6, true), (5, false), (4, true), (1, false)]),
+    ] {
+        let queue = queue(max_messages, max_bytes, WhenFull::DropNewest);
+        for (receipt, (len, has_room)) in (0..).zip(offers) {
+            let expected = if *has_room { Ok(()) } else { Err(NotQueuedReason::Full) };
+            assert_eq!(offer(&queue, *len, receipt), expected);
+        }
+        assert_account(&queue, offers.len() as u64);
+    }
 }
 
 #[test]

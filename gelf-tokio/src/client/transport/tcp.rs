@@ -26,8 +26,8 @@
 //! messages that were acknowledged last may be lost: their receipts are given, so
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
 //! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
-//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before it
-//! has seen a line feed, which frames do not have.
+//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before
+//! it has seen a line feed, which frames do not have.
 
 mod probation;
 
@@ -55,7 +55,7 @@ const BATCH_MESSAGES: usize = 1024;
 /// The time for the end of a connection that is replaced.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
-/// Whether the system reports acknowledgements.
+/// `true` if the system reports acknowledgements.
 const REPORTS_ACKNOWLEDGEMENTS: bool = cfg!(target_os = "linux");
 
 /// The first and the longest pause between two queries of the acknowledged bytes, which the system does not
@@ -136,7 +136,7 @@ struct Transfer {
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
-    /// Whether the connection before did not prove itself.
+    /// `true` if the previous connection did not prove itself.
     is_trial: bool,
 }
 

@@ -28,9 +28,9 @@ const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
-/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses, has
-/// that outcome. Without a route, or without the own address, the message waits as it does at the start: the
-/// own system has not sent it.
+/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses,
+/// has that outcome. Without a route, or without the own address, the message waits as it does at the start:
+/// the own system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,

@@ -109,18 +109,6 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_as_many_messages_as_it_may_and_no_more() {
-        let mut body = BulkBody::with_limits(100, 3);
-        for _ in 0..3 {
-            assert!(body.push(b"{}"));
-        }
-        assert!(!body.push(b"{}"));
-        assert_eq!(body.take(), "{}\n{}\n{}\n");
-        assert_eq!(body.messages(), 0);
-        assert!(body.push(b"{}"));
-    }
-
-    #[test]
     fn a_payload_that_is_too_long_for_any_body_goes_alone() {
         let mut body = BulkBody::with_limits(10, 0);
         assert!(body.push(&[b'x'; 1000]));

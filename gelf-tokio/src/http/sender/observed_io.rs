@@ -145,7 +145,7 @@ mod tests {
     /// A socket whose writes fail, and whose reads return an answer only after that.
     struct Refusing {
         answer: &'static [u8],
-        /// Whether the connection ends after the answer.
+        /// `true` if the connection ends after the answer.
         ends: bool,
         is_vectored: bool,
         has_refused: bool,

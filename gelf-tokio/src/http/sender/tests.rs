@@ -5,5 +5,7 @@ mod cancelled;
 mod connections;
 #[path = "../../../tests/support/http_server.rs"]
 mod peer;
+#[path = "../../../tests/support/polled.rs"]
+mod polled;
 mod requests;
 mod server;

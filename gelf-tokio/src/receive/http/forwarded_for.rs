@@ -45,8 +45,8 @@ mod tests {
     use super::*;
     use hyper::header::HeaderValue;
 
-    /// Returns the client of a request from 10.0.0.1:5000 with these headers, behind the proxies 10.0.0.0/8 and
-    /// 2001:db8::/32.
+    /// Returns the client of a request from 10.0.0.1:5000 with these headers, behind the proxies 10.0.0.0/8
+    /// and 2001:db8::/32.
     fn client_of(headers: &[&[u8]]) -> String {
         client_from("10.0.0.1:5000", headers)
     }

@@ -10,14 +10,15 @@ use crate::receive::IpNetwork;
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
-    /// Accepts several messages in the body of a request, one in each line or in each element of a JSON array:
-    /// `false`, as Graylog's `enable_bulk_receiving`. If `false`, the receiver takes the first value of a body,
-    /// and [counts](crate::stats::HttpDropCounts::after_first) the others.
+    /// Accepts several messages in the body of a request, one in each line or in each element of a JSON
+    /// array: `false`, as Graylog's `enable_bulk_receiving`. If `false`, the receiver takes the first value
+    /// of a body, and [counts](crate::stats::HttpDropCounts::after_first) the others.
     pub bulk: bool,
     /// Sends CORS headers, which let web pages of any origin send messages with credentials and read the
     /// status of the answer: `false`. Graylog's `enable_cors` is `true` by default.
     pub cors: bool,
-    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It stops connections that are never used.
+    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It
+    /// stops connections that are never used.
     pub handshake_timeout: Duration,
     /// The time limit of the head of a request: 10 s. It stops clients that send a byte now and then. The
     /// connection is reset, without an answer.
@@ -34,8 +35,9 @@ pub struct HttpReceiverOptions {
     /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
     /// The limit of the values in the body of a request with [`bulk`](Self::bulk): 65,536. Behind it, the
-    /// request is answered with 413, and the connection is closed; the values before it are received. It stops
-    /// small bodies that make many payloads: 8 KB of compressed lines of a byte each would make four million.
+    /// request is answered with 413, and the connection is closed; the values before it are received. It
+    /// stops small bodies that make many payloads: 8 KB of compressed lines of a byte each would make four
+    /// million.
     pub max_bulk_values: usize,
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each
     /// holds up to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With
@@ -63,8 +65,8 @@ pub struct HttpReceiverOptions {
     /// [`max_connections_per_peer`](Self::max_connections_per_peer) to it, and returns it as the
     /// [sender](crate::Received::from). If the header names no address (`LOCAL`, `UNKNOWN`), the proxy is the
     /// sender. A connection of these proxies without a valid header of at most 4 KiB is
-    /// [reset](crate::stats::HttpReceiverStats::failed_proxy_headers). List no network whose hosts may connect
-    /// without the proxy, since each of them can claim any address.
+    /// [reset](crate::stats::HttpReceiverStats::failed_proxy_headers). List no network whose hosts may
+    /// connect without the proxy, since each of them can claim any address.
     ///
     /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
     pub proxy_protocol_from: Vec<IpNetwork>,
@@ -81,10 +83,10 @@ pub struct HttpReceiverOptions {
     /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and
     /// `authorization_header_value`. `Debug` does not print the value.
     pub required_header: Option<(String, String)>,
-    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. From the right, the first address
-    /// that is not of these proxies is the [sender](crate::Received::from), with port 0 if none is named. At an
-    /// entry that is not an IP address, the proxy that wrote it is the sender. Other clients' headers are not
-    /// believed. List no network whose hosts may connect without the proxy.
+    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. From the right, the first
+    /// address that is not of these proxies is the [sender](crate::Received::from), with port 0 if none is
+    /// named. At an entry that is not an IP address, the proxy that wrote it is the sender. Other clients'
+    /// headers are not believed. List no network whose hosts may connect without the proxy.
     ///
     /// A proxy's connections carry requests of many clients, so that
     /// [`max_connections_per_peer`](Self::max_connections_per_peer) holds for the proxy.

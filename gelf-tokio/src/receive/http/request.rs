@@ -226,7 +226,7 @@ struct Delivery<'a> {
     decoder: Option<Decoder>,
     /// The values found so far.
     values: u64,
-    /// Whether one of them is invalid.
+    /// `true` if one of them is invalid.
     invalid: bool,
 }
 

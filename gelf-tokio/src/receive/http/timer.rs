@@ -24,10 +24,10 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct State {
     phase: Phase,
-    /// Whether a write waits until the client takes what was written before.
+    /// `true` while a write waits until the client takes what was written before.
     is_untaken: bool,
-    /// Whether the connection has failed, such as by a reset. hyper takes a failed read between two requests
-    /// for an ordinary end.
+    /// `true` if the connection has failed, such as by a reset. hyper takes a failed read between two
+    /// requests for an ordinary end.
     is_broken: bool,
 }
 

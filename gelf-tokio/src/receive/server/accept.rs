@@ -50,7 +50,7 @@ pub(super) struct Acceptor {
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) from: SocketAddr,
-    /// Whether the connection begins with a header of the PROXY protocol.
+    /// `true` if the connection begins with a header of the PROXY protocol.
     pub(super) is_proxy: bool,
     /// To be kept as long as the connection is open.
     pub(super) permit: ConnectionPermit,

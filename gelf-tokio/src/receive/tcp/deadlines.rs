@@ -94,15 +94,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_byte_has_a_deadline_and_then_the_connection_may_be_idle() {
-        let mut deadlines = new(None);
-        tokio::time::advance(4 * SECOND).await;
-        assert_eq!(deadline(&deadlines), Some((6 * SECOND, End::Silent)));
-        deadlines.hear(true, false);
-        assert_eq!(deadline(&deadlines), None);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_frame_has_a_deadline_however_often_its_bytes_come() {
         let mut deadlines = new(Some(5 * SECOND));
         deadlines.hear(false, true);
@@ -119,15 +110,6 @@ mod tests {
         assert_eq!(deadline(&deadlines), Some((SECOND, End::Idle)));
         deadlines.hear(true, false);
         assert_eq!(deadlines.frame_since, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn time_in_which_the_peer_has_to_wait_does_not_count() {
-        let mut deadlines = new(None);
-        deadlines.hear(false, true);
-        tokio::time::advance(7 * SECOND).await;
-        deadlines.excuse(7 * SECOND);
-        assert_eq!(deadline(&deadlines), Some((30 * SECOND, End::Slow)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,9 +14,10 @@ use crate::receive::IpNetwork;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
-    /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one message
-    /// in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end with a line feed, or
-    /// a carriage return and a line feed. With either, the end of the connection also ends the last frame.
+    /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one
+    /// message in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end with a
+    /// line feed, or a carriage return and a line feed. With either, the end of the connection also ends the
+    /// last frame.
     pub delimiter: Delimiter,
     /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
     pub max_connections: usize,
@@ -48,7 +49,8 @@ pub struct TcpReceiverOptions {
     ///
     /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
     pub proxy_protocol_from: Vec<IpNetwork>,
-    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It stops connections that are never used.
+    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It
+    /// stops connections that are never used.
     pub handshake_timeout: Duration,
     /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
     /// because senders connect when they start, and their first message may come hours later. It stops

@@ -40,9 +40,9 @@ pub(super) struct ReadBuffer {
 pub(super) struct Added {
     /// The number of bytes, 0 at the end of the stream.
     pub(super) len: usize,
-    /// Whether there is a delimiter among them.
+    /// `true` if there is a delimiter among them.
     pub(super) delimiter: bool,
-    /// Whether the last of them is one.
+    /// `true` if the last of them is one.
     pub(super) ends_with_delimiter: bool,
 }
 

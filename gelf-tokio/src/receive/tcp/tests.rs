@@ -60,65 +60,6 @@ async fn until(receiver: &mut TcpReceiver, wanted: impl Fn(TcpReceiverStats) -> 
 }
 
 #[tokio::test]
-async fn frames_are_read_wherever_they_are_cut() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut peer = connect(&receiver).await;
-    peer.set_nodelay(true).unwrap();
-    let from = peer.local_addr().unwrap();
-    let sending = async {
-        for byte in b"{\"a\":1}\0\0{\"b\":2}\0\n\0{\"c\":3}\0" {
-            peer.write_all(&[*byte]).await.unwrap();
-            tokio::task::yield_now().await;
-        }
-    };
-    let receiving = async {
-        for payload in ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"] {
-            let payload = Bytes::from_static(payload.as_bytes());
-            assert_eq!(receiver.recv().await, Some(Ok(Received { payload, from })));
-        }
-    };
-    tokio::join!(sending, receiving);
-    let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.frames, stats.empty_frames), (1, 3, 2));
-}
-
-#[tokio::test]
-async fn a_frame_that_is_too_long_is_an_error_and_the_next_is_received() {
-    let mut receiver = receiver(|options| options.max_frame_len = 100_000).await;
-    let mut peer = connect(&receiver).await;
-    let from = peer.local_addr().unwrap();
-    let longest = vec![b'x'; 100_000];
-    let stream = [&longest[..], b"\0", &longest, b"y\0{}\0", &longest, &longest, b"\0[]\0"].concat();
-    let sending = tokio::spawn(async move { peer.write_all(&stream).await });
-    assert_eq!(payload(&mut receiver).await, longest);
-    for good in ["{}", "[]"] {
-        match receiver.recv().await {
-            Some(Err(ReceiveError::Frame { from: who, error })) => {
-                assert_eq!((who, error.max), (from, 100_000));
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(payload(&mut receiver).await, good);
-    }
-    sending.await.unwrap().unwrap();
-    assert_eq!((receiver.stats().frames, receiver.stats().too_long_frames), (3, 2));
-}
-
-#[tokio::test]
-async fn an_unterminated_last_frame_is_delivered_at_the_end_of_the_connection() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut peer = connect(&receiver).await;
-    peer.write_all(b"{\"a\":1}\0{\"b\":2}").await.unwrap();
-    drop(peer);
-    assert_eq!(payload(&mut receiver).await, "{\"a\":1}");
-    assert_eq!(payload(&mut receiver).await, "{\"b\":2}");
-    until(&mut receiver, |stats| stats.open_connections == 0).await;
-    let stats = receiver.stats();
-    assert_eq!((stats.ended_connections, stats.broken_connections, stats.cut_frames), (1, 0, 0));
-    assert_adds_up(stats, 2);
-}
-
-#[tokio::test]
 async fn lines_are_frames_if_the_delimiter_is_a_line_feed() {
     for (stream, payloads) in [
         ("{\"a\":1}\n{\"b\":2}\n", ["{\"a\":1}", "{\"b\":2}"]),
@@ -152,22 +93,6 @@ async fn half_a_frame_before_a_reset_is_counted_and_the_next_connection_is_serve
     peer.write_all(b"{}\0").await.unwrap();
     assert_eq!(payload(&mut receiver).await, "{}");
     assert_adds_up(receiver.stats(), 2);
-}
-
-#[tokio::test]
-async fn a_connection_beyond_the_limit_waits_until_another_ends() {
-    let mut receiver = receiver(|options| options.max_connections = 2).await;
-    let mut first = connect(&receiver).await;
-    let _second = connect(&receiver).await;
-    until(&mut receiver, |stats| stats.open_connections == 2).await;
-    let mut third = connect(&receiver).await;
-    third.write_all(b"{\"third\":1}\0").await.unwrap();
-    first.write_all(b"{\"first\":1}\0").await.unwrap();
-    assert_eq!(payload(&mut receiver).await, "{\"first\":1}");
-    assert_eq!(receiver.stats().connections, 2);
-    drop(first);
-    assert_eq!(payload(&mut receiver).await, "{\"third\":1}");
-    assert_eq!((receiver.stats().connections, receiver.stats().open_connections), (3, 2));
 }
 
 #[tokio::test]

@@ -1,12 +1,10 @@
 //! Futures that are dropped before they are ready, at each of their await points.
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{Client, DropReason, Outcome, TcpSender, WhenFull};
+use gelf_tokio::{Client, DropReason, Outcome, TcpSender};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{
-    LIMIT, Ledger, Sending, Sink, padded, receipt, send, send_padded, tcp, text, with_queue, within,
-};
+use crate::support::outages::{LIMIT, Ledger, Sending, Sink, padded, send_padded, tcp, text, within};
 use crate::support::polled::polled;
 
 /// Returns a pseudo-random number of polls, from 1 to `most`.
@@ -16,72 +14,8 @@ fn times(number: u64, most: usize) -> usize {
 
 async fn slow_proxy(sink: &Sink) -> TcpProxy {
     let plan = TcpPlan::new().throttle(10_000_000);
-    let options = TcpOptions { plan, max_held: 32 * 1024 };
+    let options = TcpOptions { plan, max_held: 32 * 1024, ..TcpOptions::default() };
     TcpProxy::start_with(sink.address, options).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_dropped_send_queues_nothing() {
-    let sink = Sink::start().await;
-    let proxy = slow_proxy(&sink).await;
-    let sending = Sending::start(&with_queue(tcp(proxy.address()), 4, 1024 * 1024, WhenFull::Wait));
-    let (mut dropped, mut queued) = (0, 0);
-    for number in 0..3000 {
-        match within("a send", polled(send(&sending.client, number), times(number, 3))).await {
-            Some(result) => {
-                result.unwrap();
-                sink.expect(0, number..number + 1);
-                queued += 1;
-            }
-            None => {
-                dropped += 1;
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-    println!("{queued} sends completed, {dropped} were dropped");
-    assert!(queued > 100 && dropped > 100);
-    let (stats, ledger) = sending.end(queued).await;
-    assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, queued);
-    assert_eq!((stats.connections, stats.resent), (1, 0));
-    sink.wait_for_all().await;
-    // The oracle would report a message of a dropped send as unexpected.
-    assert!(sink.report().is_exact(), "{}", sink.report());
-}
-
-#[tokio::test]
-async fn a_dropped_wait_for_room_does_not_block_other_senders() {
-    let sink = Sink::start().await;
-    let sending = Sending::start(&with_queue(tcp(sink.address), 1, 1024 * 1024, WhenFull::Wait));
-    let senders: Vec<_> = (0..8)
-        .map(|stream| {
-            let client = sending.client.clone();
-            tokio::spawn(async move {
-                let mut queued = 0;
-                for number in 0..200 {
-                    let receipt = receipt(stream, number);
-                    // Every other sender drops its future, sometimes just after it was woken.
-                    let times = if stream % 2 == 0 { usize::MAX } else { times(number, 3) };
-                    let ready = polled(send(&client, receipt), times).await.is_some();
-                    queued += u64::from(ready);
-                    if !ready {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                queued
-            })
-        })
-        .collect();
-    let mut queued = Vec::new();
-    for sender in senders {
-        queued.push(within("a sender", sender).await.unwrap());
-    }
-    assert!(queued.iter().step_by(2).all(|count| *count == 200), "{queued:?}");
-    println!("queued by each sender: {queued:?}");
-    let offered = queued.iter().sum();
-    sending.end(offered).await;
-    sink.wait_for("all", |heard| heard.arrivals.len() as u64 == offered).await;
-    assert_eq!((sink.report().duplicated, sink.report().reordered), (0, 0));
 }
 
 #[tokio::test]
@@ -112,22 +46,17 @@ async fn a_sender_whose_futures_are_dropped_writes_whole_frames_once_and_in_orde
             tokio::task::yield_now().await;
         }
     }
-    println!(
-        "{} sends completed; {dropped_sends} sends and {dropped_flushes} flushes were dropped",
-        sent.len()
-    );
     assert!(dropped_sends >= 10 && dropped_flushes >= 50);
     within("the close", sender.close(LIMIT)).await.unwrap();
     let heard = sink.wait_for("the end", |heard| heard.ended == 1).await;
     assert_eq!(heard.cut_frames, 0);
     assert_eq!((sink.report().duplicated, sink.report().reordered, sink.report().altered), (0, 0, 0));
     assert!(sent.iter().all(|number| heard.arrivals.binary_search(number).is_ok()));
-    println!("{} messages of dropped sends arrived", heard.arrivals.len() - sent.len());
 }
 
 #[tokio::test]
 async fn another_client_takes_over_from_a_driver_dropped_at_any_await_point() {
-    let (mut duplicated, mut cut_frames, mut given_up) = (0, 0, 0);
+    let mut given_up = 0;
     for times in (1..16).chain([25, 40, 65]) {
         let sink = Sink::start().await;
         sink.expect(0, 0..400);
@@ -171,15 +100,9 @@ async fn another_client_takes_over_from_a_driver_dropped_at_any_await_point() {
             assert!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count() <= 2);
         }
         assert!(report.duplicated <= again.len() as u64);
-        let once = ledger.with(Outcome::Acknowledged);
-        for receipt in &once {
-            assert_eq!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count(), 1);
+        for receipt in ledger.with(Outcome::Acknowledged) {
+            assert_eq!(heard.arrivals.iter().filter(|arrived| **arrived == receipt).count(), 1);
         }
-        duplicated += report.duplicated;
-        cut_frames += heard.cut_frames;
     }
-    println!(
-        "{given_up} messages given up and sent again, {duplicated} arrived twice, {cut_frames} frames cut"
-    );
     assert!(given_up > 0);
 }

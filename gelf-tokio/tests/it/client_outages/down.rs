@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use fault_proxy::TcpProxy;
-use gelf_tokio::{DropReason, NotQueuedReason, Outcome, WhenFull};
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, with_queue, within};
-
-const MIB: usize = 1024 * 1024;
+use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, tcp_with, within};
 
 /// Time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);
@@ -27,7 +24,6 @@ async fn come_back(proxy: &TcpProxy, sending: &Sending) {
     let failed = sending.stats().failed_connects;
     // The first six pauses take at most 6.3 s in all; each later one takes up to 5 s, 2.5 s on average.
     assert!((90..=200).contains(&failed), "{failed} attempts");
-    println!("{failed} attempts in {OUTAGE:?}");
     proxy.accept_again().await.unwrap();
     sending.wait_for("the connection", |stats| stats.is_connected).await;
     tokio::time::resume();
@@ -49,25 +45,17 @@ async fn a_destination_that_is_down_at_the_start_receives_all_messages_when_it_i
     assert!((1..=15).contains(&stats.failed_connects), "{stats:?}");
 
     proxy.accept_again().await.unwrap();
-    let back = Instant::now();
     sink.wait_for_all().await;
-    println!(
-        "{} attempts in 2 s, all messages arrived {:?} after the return",
-        stats.failed_connects,
-        back.elapsed()
-    );
     assert!(sending.stats().is_connected);
-    let (stats, ledger) = sending.end(5000).await;
-    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 5000);
+    let stats = sending.end_acknowledged(5000).await;
     assert_eq!((stats.connections, stats.broken_connections, stats.resent), (1, 0, 0));
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
-    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::Wait);
-    let sending = Sending::start(&endpoint);
+    let sending = Sending::start(&tcp_with(proxy.address(), "queue=100"));
     let senders: Vec<_> = (0..4)
         .map(|stream| {
             sink.expect(stream, 0..500);
@@ -93,56 +81,9 @@ async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost
     for sender in senders {
         within("a sender", sender).await.unwrap();
     }
-    let (stats, ledger) = sending.end(2000).await;
-    assert_eq!(ledger.with(Outcome::Acknowledged).len(), 2000);
+    let stats = sending.end_acknowledged(2000).await;
     assert_eq!((stats.connections, stats.resent), (1, 0));
-    sink.wait_for_all().await;
-    assert!(sink.report().is_exact(), "{}", sink.report());
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_drop_newest_queued_messages_arrive_and_later_ones_are_counted() {
-    let (sink, proxy) = down().await;
-    sink.expect(0, 0..100);
-    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropNewest);
-    let sending = Sending::start(&endpoint);
-    for number in 0..500 {
-        let queued = send(&sending.client, number).await;
-        assert_eq!(
-            queued.map_err(|refused| (refused.receipt, refused.reason)),
-            match number {
-                0..100 => Ok(()),
-                _ => Err((number, NotQueuedReason::Full)),
-            }
-        );
-        sleep(OUTAGE / 500).await;
-    }
-    come_back(&proxy, &sending).await;
-    let (stats, ledger) = sending.end(500).await;
-    assert_eq!((stats.queued, stats.not_queued.full, stats.not_queued.total()), (100, 400, 400));
-    assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
-    sink.wait_for_all().await;
-    assert!(sink.report().is_exact(), "{}", sink.report());
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_drop_oldest_the_newest_arrive_and_earlier_ones_are_counted() {
-    let (sink, proxy) = down().await;
-    sink.expect(0, 400..500);
-    let endpoint = with_queue(tcp(proxy.address()), 100, MIB, WhenFull::DropOldest);
-    let sending = Sending::start(&endpoint);
-    for number in 0..500 {
-        send(&sending.client, number).await.unwrap();
-        sleep(OUTAGE / 500).await;
-    }
-    come_back(&proxy, &sending).await;
-    let (stats, ledger) = sending.end(500).await;
-    assert_eq!((stats.queued, stats.dropped.queue_full, stats.dropped.total()), (500, 400, 400));
-    let dropped = ledger.with(Outcome::Dropped(DropReason::QueueFull));
-    assert_eq!(dropped, (0..400).collect::<Vec<_>>());
-    assert_eq!(ledger.with(Outcome::Acknowledged), (400..500).collect::<Vec<_>>());
-    sink.wait_for_all().await;
-    assert_eq!(sink.heard().arrivals, (400..500).collect::<Vec<_>>());
+    sink.assert_exact().await;
 }
 
 #[tokio::test]
@@ -161,6 +102,5 @@ async fn a_flush_error_has_the_exact_number_of_messages_without_an_outcome() {
     assert_eq!(sending.stats().acknowledged, 37);
     sending.client.flush(Duration::ZERO).await.expect("all is settled");
     sending.end(37).await;
-    sink.wait_for_all().await;
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{Client, DropReason, Endpoint, NotQueuedReason, Outcome};
+use fault_proxy::TcpProxy;
+use gelf_tokio::{Client, DropReason, Endpoint, Outcome};
 use tokio::time::Instant;
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, send, tcp};
+use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, tcp};
 
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
@@ -26,7 +26,6 @@ async fn with_the_destination_down_the_driver_drops_all_messages_after_its_grace
     let started = Instant::now();
     let ledger = sending.drop_client().await;
     let took = started.elapsed();
-    println!("ended after {took:?} of a grace of 1 s");
     assert!(took >= Duration::from_secs(1), "{took:?}");
     assert_eq!(ledger.with(ENDED), (0..100).collect::<Vec<_>>());
     assert_eq!(ledger.0.len(), 100);
@@ -39,14 +38,12 @@ async fn a_driver_sends_all_messages_and_closes_its_connection_in_order() {
     let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);
     sending.send(0..5000).await;
     assert_account(&sending.stats(), 5000);
-    let started = Instant::now();
     let ledger = sending.drop_client().await;
-    println!("ended after {:?} of a grace of {:?}", started.elapsed(), LIMIT * 2);
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..5000).collect::<Vec<_>>());
     assert_eq!(ledger.0.len(), 5000);
     let heard = sink.wait_for("the end of the connection", |heard| heard.open == 0).await;
     assert_eq!((heard.peers.len(), heard.ended, heard.reset, heard.cut_frames), (1, 1, 0, 0));
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }
 
 /// The grace exceeds the time limit of the test.
@@ -61,8 +58,7 @@ async fn the_driver_does_not_wait_for_the_fin_of_a_receiver_that_has_acknowledge
     assert_account(&sending.stats(), 100);
     let ledger = sending.drop_client().await;
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..100).collect::<Vec<_>>());
-    sink.wait_for_all().await;
-    assert!(sink.report().is_exact(), "{}", sink.report());
+    sink.assert_exact().await;
 }
 
 #[tokio::test]
@@ -80,44 +76,6 @@ async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_
     assert!((1..20_000).contains(&acknowledged), "{acknowledged}");
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..acknowledged).collect::<Vec<_>>());
     assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn after_the_drop_of_a_driver_each_message_has_one_outcome_and_no_more_are_queued() {
-    let sink = Sink::start().await;
-    let plan = TcpPlan::new().throttle(500_000);
-    let options = TcpOptions { plan, max_held: 1024 };
-    let proxy = TcpProxy::start_with(sink.address, options).await.unwrap();
-    let sending = Sending::start(&tcp(proxy.address()));
-    sending.send(0..20_000).await;
-    let stats = sending.wait_for("some", |stats| stats.acknowledged > 0 && stats.in_flight > 0).await;
-    assert!(stats.is_connected);
-    let (client, ledger) = sending.drop_driver(20_000).await;
-    let acknowledged = ledger.with(Outcome::Acknowledged).len() as u64;
-    assert_eq!(ledger.with(Outcome::Acknowledged), (0..acknowledged).collect::<Vec<_>>());
-    assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
-
-    let refused = send(&client, 20_000).await.unwrap_err();
-    assert_eq!((refused.receipt, refused.reason), (20_000, NotQueuedReason::DriverEnded));
-    client.flush(Duration::ZERO).await.expect("all is settled");
-    let stats = client.stats();
-    assert_account(&stats, 20_001);
-    assert!(!stats.is_connected, "{stats:?}");
-}
-
-#[tokio::test]
-async fn a_driver_that_never_ran_drops_all_messages() {
-    let (client, mut receipts, driver) =
-        Client::builder(&tcp("127.0.0.1:9".parse().unwrap())).build_with_receipts().unwrap();
-    for number in 0..10 {
-        send(&client, number).await.unwrap();
-    }
-    drop(driver);
-    for number in 0..10 {
-        assert_eq!(receipts.recv().await, Some((number, ENDED)));
-    }
-    assert_eq!(receipts.recv().await, None);
-    assert_account(&client.stats(), 10);
 }
 
 /// After 300 s on the paused clock, a pause between attempts takes up to 30 s.

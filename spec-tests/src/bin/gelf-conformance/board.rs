@@ -43,11 +43,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
         let run = folder.join("run");
         let mut subject = Process::start(&format!("'{}'", run.display()), TIMEOUT)?;
         let known = folder.join("expectations.json");
-        let known = if known.exists() {
-            Some(Expectations::load(&known).map_err(|error| error.to_string())?)
-        } else {
-            None
-        };
+        let known = known.exists().then(|| Expectations::load(&known)).transpose()?;
         all.push(with_progress(&topics, &mut subject, known.as_ref(), Selection::default())?);
         if let Some(results) = all.last() {
             println!("{}", line(results));
@@ -57,9 +53,8 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     for results in &all {
         for outcome in results.unexpected() {
             good = false;
-            let mode = outcome.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
-            let found = outcome.differences.join("; ");
-            println!("{}: {}{mode} {}, {found}", results.subject.name, outcome.id, outcome.verdict.word());
+            let (label, found) = (outcome.label(), outcome.differences.join("; "));
+            println!("{}: {label} {}, {found}", results.subject.name, outcome.verdict.word());
         }
         for stale in &results.stale {
             good = false;

@@ -52,20 +52,23 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: Option<f64> = number.and_then(|number| number.trim().parse().ok());
     let number = number.ok_or("expected a number with ms, s, m or h")?;
-    Duration::try_from_secs_f64(number * milliseconds / 1e3).map_err(|error| error.to_string())
+    match Duration::try_from_secs_f64(number * milliseconds / 1e3) {
+        Ok(Duration::ZERO) => Err("expected more than 0".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
 }
 
 pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
     let topics = arguments.vectors.load()?;
-    let mut options = HostileOptions::default();
-    options.seed = arguments.seed;
-    options.cases = match (arguments.cases, arguments.time) {
-        (None, None) => options.cases,
-        (cases, _) => cases,
+    let default = HostileOptions::default();
+    let options = HostileOptions {
+        seed: arguments.seed,
+        cases: if arguments.time.is_none() { arguments.cases.or(default.cases) } else { arguments.cases },
+        time: arguments.time,
+        findings: arguments.findings,
+        crashes_only: arguments.crashes,
+        ..default
     };
-    options.time = arguments.time;
-    options.findings = arguments.findings;
-    options.crashes_only = arguments.crashes;
     let mut start = || subject(&arguments.subject, Duration::from_secs(arguments.timeout));
     let started = Instant::now();
     let shown = std::io::stderr().is_terminal();
@@ -130,6 +133,9 @@ mod tests {
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert!(duration("soon").is_err() && duration("-1s").is_err() && duration("").is_err());
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        for wrong in ["soon", "-1s", "", "s", "30sec", "0s", "1e99h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

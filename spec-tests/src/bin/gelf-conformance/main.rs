@@ -61,7 +61,6 @@ impl VectorsArguments {
             Some(folder) => load(folder),
             None => embedded(),
         }
-        .map_err(|error| error.to_string())
     }
 
     /// Loads the HTTP vectors, which are only for running receivers.
@@ -70,7 +69,6 @@ impl VectorsArguments {
             Some(folder) => load_http(folder),
             None => embedded_http(),
         }
-        .map_err(|error| error.to_string())
     }
 }
 

@@ -117,28 +117,30 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     if arguments.http.is_some() {
         topics.extend(arguments.vectors.load_http()?);
     }
-    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
-    let expectations = expectations.map_err(|error| error.to_string())?;
+    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
     let observe = match (&arguments.observe, arguments.observe_tcp) {
         (Some(command), _) => Observe::Command(command.clone()),
         (None, Some(address)) => Observe::Listen(address),
         (None, None) => return Err("--observe or --observe-tcp is required".to_owned()),
     };
-    let mut options = LiveOptions::default();
-    options.udp = arguments.udp;
-    options.tcp = arguments.tcp;
-    options.http = arguments.http.clone().map(|mut http| {
-        http.bulk = arguments.bulk;
-        http.header.clone_from(&arguments.http_header);
-        http.max_body = arguments.max_body.unwrap_or(http.max_body);
-        http.max_message = arguments.max_message;
-        http
+    let http = arguments.http.clone().map(|http| LiveHttp {
+        bulk: arguments.bulk,
+        header: arguments.http_header.clone(),
+        max_body: arguments.max_body.unwrap_or(http.max_body),
+        max_message: arguments.max_message,
+        ..http
     });
-    options.timeout = Duration::from_secs(arguments.timeout);
-    options.settle = Duration::from_millis(arguments.settle);
-    options.slow = arguments.slow;
-    options.defaults = arguments.defaults.iter().cloned().collect();
-    options.ignored_fields.clone_from(&arguments.ignore_field);
+    let options = LiveOptions {
+        udp: arguments.udp,
+        tcp: arguments.tcp,
+        http,
+        timeout: Duration::from_secs(arguments.timeout),
+        settle: Duration::from_millis(arguments.settle),
+        slow: arguments.slow,
+        defaults: arguments.defaults.iter().cloned().collect(),
+        ignored_fields: arguments.ignore_field.clone(),
+        ..Default::default()
+    };
     let mut live = Live::start(options, observe)?;
     let started = Instant::now();
     let selection = Selection::new(arguments.filter.as_deref(), None);

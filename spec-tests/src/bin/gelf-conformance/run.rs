@@ -89,8 +89,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
         list(&topics, selection);
         return Ok(ExitCode::SUCCESS);
     }
-    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose();
-    let expectations = expectations.map_err(|error| error.to_string())?;
+    let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
     let mut subject = subject(&arguments.subject, Duration::from_secs(arguments.timeout))?;
     let started = Instant::now();
     let results = with_progress(&topics, subject.as_mut(), expectations.as_ref(), selection)?;

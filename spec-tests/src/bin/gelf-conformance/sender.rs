@@ -7,7 +7,6 @@ mod reading;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -18,6 +17,7 @@ use clap::Args;
 use gelf_spec_tests::sender::{HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
+use crate::fuzz::duration;
 use crate::{style, write};
 use reading::TimedEvent;
 
@@ -55,52 +55,20 @@ pub(crate) struct SenderArguments {
     #[arg(value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
     /// Duration, such as 500ms, 30s or 5m; without --for and --messages, until Ctrl-C
-    #[arg(long = "for", value_name = "TIME")]
-    time: Option<Time>,
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
     /// End after this number of messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
     /// Also write a report; can be repeated
-    #[arg(long, value_name = "json=FILE")]
-    report: Vec<JsonFile>,
+    #[arg(long, value_name = "json=FILE", value_parser = json_file)]
+    report: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Time(Duration);
-
-impl FromStr for Time {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "expected a number with ms, s, m or h, such as 30s";
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at_checked(digits).ok_or(wrong)?;
-        let milliseconds = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong),
-        };
-        let number: u32 = number.parse().map_err(|_| wrong)?;
-        if number == 0 {
-            return Err("expected more than 0");
-        }
-        Ok(Self(Duration::from_millis(u64::from(number) * milliseconds)))
-    }
-}
-
-#[derive(Clone, Debug)]
-struct JsonFile(PathBuf);
-
-impl FromStr for JsonFile {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some(("json", path)) if !path.is_empty() => Ok(Self(path.into())),
-            _ => Err("expected json=FILE"),
-        }
+fn json_file(text: &str) -> Result<PathBuf, &'static str> {
+    match text.split_once('=') {
+        Some(("json", path)) if !path.is_empty() => Ok(path.into()),
+        _ => Err("expected json=FILE"),
     }
 }
 
@@ -115,12 +83,12 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let started = Instant::now();
     let http = HttpSetup { bulk: arguments.bulk, status: arguments.status };
     let mut judge = Judge::new(&receivers, arguments.messages, arguments.http.map(|_| http));
-    let end = arguments.time.and_then(|Time(time)| started.checked_add(time));
+    let end = arguments.time.and_then(|time| started.checked_add(time));
     listen(&mut judge, events, end, &stop);
     let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
     print!("{}", report::sender_text(&tally, elapsed, style()));
-    for JsonFile(path) in &arguments.report {
+    for path in &arguments.report {
         write(path, &format!("{:#}\n", report::sender_json(&tally, elapsed)))?;
     }
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -168,29 +136,4 @@ fn on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
         stop.store(true, Ordering::Relaxed);
     });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_a_unit() {
-        let time = |text: &str| text.parse::<Time>().map(|Time(time)| time.as_millis());
-        assert_eq!(time("30s"), Ok(30_000));
-        assert_eq!(time("250ms"), Ok(250));
-        assert_eq!(time("2m"), Ok(120_000));
-        assert_eq!(time("1h"), Ok(3_600_000));
-        for wrong in ["", "30", "s", "1.5s", "-1s", "30 s", "30sec", "99999999999s", "0s"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_report_is_json() {
-        assert!("json=a".parse::<JsonFile>().is_ok());
-        for wrong in ["json", "json=", "html=a", "a"] {
-            assert!(wrong.parse::<JsonFile>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -49,9 +49,6 @@ pub use plan::TcpPlan;
 /// Listen backlog.
 const BACKLOG: u32 = 1_024;
 
-/// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors.
-const MAX_CONNECTIONS: usize = 256;
-
 /// Pause after a failed accept, for example without free file descriptors, and at the limit of connections.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -63,11 +60,14 @@ pub struct TcpOptions {
     /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
     /// buffers. Default: 262,144; at least 1.
     pub max_held: usize,
+    /// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors. Default:
+    /// 256.
+    pub max_connections: usize,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { plan: TcpPlan::new(), max_held: 256 * 1024 }
+        Self { plan: TcpPlan::new(), max_held: 256 * 1024, max_connections: 256 }
     }
 }
 
@@ -96,6 +96,7 @@ struct Shared {
     address: SocketAddr,
     target: SocketAddr,
     max_held: usize,
+    max_connections: usize,
     plan: watch::Sender<TcpPlan>,
     /// Plans of the next connections.
     next_plans: Mutex<VecDeque<TcpPlan>>,
@@ -132,6 +133,7 @@ impl TcpProxy {
             address: reservation.local_addr()?,
             target,
             max_held: options.max_held.max(1),
+            max_connections: options.max_connections,
             plan: watch::Sender::new(options.plan),
             next_plans: Mutex::default(),
             counters: watch::Sender::default(),
@@ -208,7 +210,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let is_full = {
             let mut connections = lock(&shared.connections);
             while connections.try_join_next().is_some() {}
-            connections.len() >= MAX_CONNECTIONS
+            connections.len() >= shared.max_connections
         };
         if is_full {
             tokio::time::sleep(PAUSE).await;

@@ -186,7 +186,7 @@ async fn throttled_bytes_arrive_no_faster() {
 #[tokio::test]
 async fn held_bytes_are_bounded() {
     let plan = TcpPlan::new().throttle(1);
-    let test = Test::start_with(TcpOptions { plan, max_held: 1_000 }).await;
+    let test = Test::start_with(TcpOptions { plan, max_held: 1_000, ..TcpOptions::default() }).await;
     let (mut client, _server) = test.connect().await;
     client.write_all(&text(5_000)).await.unwrap();
     within(test.proxy.wait_for(|counters| counters.bytes_from_client >= 1_000)).await;
@@ -245,6 +245,21 @@ async fn connections_are_refused_and_accepted_again() {
         new.write_all(b"new").await.unwrap();
         assert_eq!(read(&mut new_server, 3).await, b"new");
     }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_another_ends() {
+    let test = Test::start_with(TcpOptions { max_connections: 2, ..TcpOptions::default() }).await;
+    let first = test.connect().await;
+    let _second = test.connect().await;
+    let mut third = TcpStream::connect(test.proxy.address()).await.unwrap();
+    third.write_all(b"abc").await.unwrap();
+    // A slow machine cannot cause a failure.
+    let early = tokio::time::timeout(Duration::from_millis(100), test.target.accept()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(first);
+    let (mut server, _) = within(test.target.accept()).await.unwrap();
+    assert_eq!(read(&mut server, 3).await, b"abc");
 }
 
 #[tokio::test]

@@ -9,10 +9,15 @@ use crate::report::{FIRST_FEW, LONGEST_SAMPLE, Report};
 /// Stream and number of a message.
 type Place = (u32, u64);
 
-/// Compares arrived with expected messages.
+/// Maximum number of expected messages, and of arrived ones that were not expected. Each takes about 50 bytes.
+const MAX_MESSAGES: usize = 1 << 20;
+
+/// Compares arrived with expected messages, at most 1,048,576 of them and as many unexpected ones. Further
+/// messages are only counted, in [`Report::overflowed`].
 #[derive(Clone, Debug)]
 pub struct Oracle {
     seed: u64,
+    max_messages: usize,
     expected: BTreeSet<Place>,
     arrived: BTreeSet<Place>,
     /// Highest number that arrived in each stream.
@@ -28,6 +33,7 @@ impl Oracle {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
+            max_messages: MAX_MESSAGES,
             expected: BTreeSet::new(),
             arrived: BTreeSet::new(),
             highest: BTreeMap::new(),
@@ -36,9 +42,19 @@ impl Oracle {
         }
     }
 
+    /// Sets the maximum number of expected messages, and of unexpected ones.
+    pub fn max_messages(mut self, max_messages: usize) -> Self {
+        self.max_messages = max_messages;
+        self
+    }
+
     /// Expects messages with these numbers in this stream. They may have arrived already.
     pub fn expect(&mut self, stream: u32, numbers: Range<u64>) {
-        for place in numbers.map(|number| (stream, number)) {
+        let room = self.max_messages.saturating_sub(self.expected.len()) as u64;
+        let end = numbers.end.min(numbers.start.saturating_add(room));
+        let beyond = numbers.end.saturating_sub(end);
+        self.so_far.overflowed = self.so_far.overflowed.saturating_add(beyond);
+        for place in (numbers.start..end).map(|number| (stream, number)) {
             if self.expected.insert(place) && !self.arrived.contains(&place) {
                 self.lost += 1;
             }
@@ -55,11 +71,18 @@ impl Oracle {
             return;
         };
         let place = (message.stream, message.number);
+        let is_expected = self.expected.contains(&place);
+        let delivered = self.expected.len() - self.lost as usize;
+        let unexpected = self.arrived.len() - delivered;
+        if !is_expected && unexpected >= self.max_messages && !self.arrived.contains(&place) {
+            so_far.overflowed = so_far.overflowed.saturating_add(1);
+            return;
+        }
         if !self.arrived.insert(place) {
             note(&mut so_far.duplicated, &mut so_far.first_duplicated, || show(&place));
             return;
         }
-        if self.expected.contains(&place) {
+        if is_expected {
             self.lost -= 1;
         }
         let highest = self.highest.entry(message.stream).or_insert(message.number);

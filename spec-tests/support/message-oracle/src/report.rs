@@ -10,7 +10,8 @@ pub(crate) const LONGEST_SAMPLE: usize = 200;
 
 /// Report of an oracle. All counts are exact; its `Display` form also lists the first eight events of a kind.
 ///
-/// `expected = delivered + lost`, and `arrived = delivered + unexpected + duplicated + altered`.
+/// `expected = delivered + lost`, and, without overflow, `arrived = delivered + unexpected + duplicated +
+/// altered`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Report {
     /// Expected messages.
@@ -31,6 +32,8 @@ pub struct Report {
     pub altered: u64,
     /// Intact messages that were not expected.
     pub unexpected: u64,
+    /// Messages beyond the limit of the oracle, expected or arrived, which were not compared.
+    pub overflowed: u64,
     pub(crate) first_lost: Vec<String>,
     pub(crate) first_duplicated: Vec<String>,
     pub(crate) first_reordered: Vec<String>,
@@ -41,7 +44,7 @@ pub struct Report {
 impl Report {
     /// Returns whether every expected message arrived intact, and nothing else except duplicates.
     pub fn is_complete(&self) -> bool {
-        self.lost + self.altered + self.unexpected == 0
+        self.lost + self.altered + self.unexpected + self.overflowed == 0
     }
 
     /// Returns whether the report [is complete](Self::is_complete), and every message arrived once and in
@@ -65,6 +68,9 @@ impl fmt::Display for Report {
             if count > 0 {
                 write!(out, "\n{count} {name}: {}", first.join(", "))?;
             }
+        }
+        if self.overflowed > 0 {
+            write!(out, "\n{} beyond the limit of the oracle, not compared", self.overflowed)?;
         }
         Ok(())
     }

@@ -50,6 +50,21 @@ fn an_altered_message_is_lost_until_it_arrives_intact() {
 }
 
 #[test]
+fn messages_beyond_the_limit_are_counted_and_not_stored() {
+    let messages = Messages::new(SEED);
+    let mut oracle = Oracle::new(SEED).max_messages(2);
+    oracle.expect(0, 0..5);
+    // Numbers 2 and 3 are kept as unexpected. A number that is kept is still compared.
+    [2, 3, 4, 0, 1, 3].iter().for_each(|number| oracle.arrived(&messages.text(0, *number)));
+    let report = oracle.report();
+    assert_eq!((report.expected, report.delivered, report.unexpected, report.duplicated), (2, 2, 2, 1));
+    assert_eq!((report.overflowed, report.is_complete(), oracle.has_all()), (4, false, true));
+    assert!(report.to_string().ends_with("\n4 beyond the limit of the oracle, not compared"), "{report}");
+    oracle.expect(1, 0..u64::MAX);
+    assert_eq!(oracle.report().overflowed, u64::MAX);
+}
+
+#[test]
 fn a_report_lists_at_most_eight_events_of_a_kind() {
     let mut oracle = Oracle::new(SEED);
     oracle.expect(0, 0..1_000);

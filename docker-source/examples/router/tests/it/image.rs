@@ -164,3 +164,43 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     eprintln!("lines that came twice: {overlaps:?}");
     assert_eq!(overlaps.len(), 2, "one stretch for each update");
 }
+
+/// A deployment on Amazon ECS: the old task ends before the new one starts, and no folder keeps positions.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_lost_between_an_agent_and_its_successor() {
+    const LINES: usize = 6_000;
+    let Some((engine, image)) = engine_and_image() else { return };
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=handed-*");
+    let start = async || {
+        let (engine, image, route) = (engine.clone(), image.clone(), route.clone());
+        spawn_blocking(move || agent(&engine, &image, "handing-agent", &[], &route)).await.unwrap()
+    };
+    let receiving = tokio::spawn(async move { lines(&mut receiver, LINES).await });
+
+    let mut agents = vec![start().await];
+    let script = format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i + 1)); usleep 500; done");
+    let writer = engine.run(RunOptions::shell("handed-writer", &script));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let old = agents.pop().unwrap();
+        let old = spawn_blocking(move || {
+            assert_eq!(old.stop(), 0, "{:#?}", logged(&old));
+            old
+        });
+        agents.push(old.await.unwrap());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        agents.push(start().await);
+    }
+    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "it wrote during all hand-overs");
+
+    let mut times = vec![0; LINES];
+    for (_, number) in receiving.await.unwrap() {
+        times[number] += 1;
+    }
+    // Each hand-over repeats the lines of the last second of the old agent.
+    assert_eq!(times.iter().filter(|times| **times == 0).count(), 0, "lines that were lost");
+    let repeated: usize = times.iter().map(|times| times - 1).sum();
+    eprintln!("{} hand-overs repeated {repeated} lines", agents.len() - 1);
+}

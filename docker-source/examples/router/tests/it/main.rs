@@ -13,5 +13,6 @@ mod every_line;
 mod image;
 mod printing;
 mod real_containers;
+mod restarts;
 mod routing;
 mod when_things_are_down;

@@ -46,51 +46,32 @@ async fn status_of(answer: &str) -> (u16, bool) {
 }
 
 #[tokio::test]
-async fn any_2xx_is_success_and_the_connection_is_kept() {
-    for answer in [
-        ACCEPTED,
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 202 \r\ncontent-length:0\r\n\r\n",
-        "HTTP/1.1 204 No Content\r\n\r\n",
-        "HTTP/1.1 299 x\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
-    ] {
-        let (result, reused) = answered(answer).await;
-        result.unwrap();
-        assert!(reused, "{answer:?}");
-    }
-}
-
-#[tokio::test]
-async fn chunked_answers_are_read_to_their_end() {
+async fn any_2xx_is_success_and_its_connection_is_kept_if_the_answer_is_read_to_its_end() {
+    let chunked = |body| format!("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n{body}");
     for (answer, kept) in [
-        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", true),
-        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\n\r\n", true),
-        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\ntrailer: x\r\n\r\n", true),
-        ("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", false),
+        (ACCEPTED, true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true),
+        ("HTTP/1.1 202 \r\ncontent-length:0\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 299 x\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n", true),
+        ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok", true),
+        (&chunked("0\r\n\r\n"), true),
+        (&chunked("5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\n\r\n"), true),
+        (&chunked("1\r\nx\r\n0\r\ntrailer: x\r\n\r\n"), true),
+        (&chunked("x\r\n"), false),
+        ("HTTP/1.1 202 A\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", false),
+        ("HTTP/1.1 202 A\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello", false),
+        ("HTTP/1.0 202 A\r\ncontent-length: 0\r\n\r\n", false),
+        // Without a length the body ends with the connection, which is not waited for.
+        ("HTTP/1.1 202 A\r\n\r\n", false),
+        ("HTTP/1.1 202 A\r\n\r\nhello", false),
+        // More bytes than announced, or a second answer.
+        ("HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nhello", false),
+        ("HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 A\r\ncontent-length: 0\r\n\r\n", false),
     ] {
         let (result, reused) = answered(answer).await;
         result.unwrap();
         assert_eq!(reused, kept, "{answer:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_receiver_that_closes_is_not_sent_another_request_on_that_connection() {
-    for answer in [
-        "HTTP/1.1 202 A\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.1 202 A\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello",
-        "HTTP/1.0 202 A\r\ncontent-length: 0\r\n\r\n",
-        // Without a length the body ends with the connection, which is not waited for.
-        "HTTP/1.1 202 A\r\n\r\n",
-        "HTTP/1.1 202 A\r\n\r\nhello",
-        // More bytes than announced, or a second answer.
-        "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nhello",
-        "HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 A\r\ncontent-length: 0\r\n\r\n",
-    ] {
-        let (result, reused) = answered(answer).await;
-        result.unwrap();
-        assert!(!reused, "{answer:?}");
     }
 }
 

@@ -1,8 +1,6 @@
 //! Posts whose future is dropped.
 
-use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use bytes::Bytes;
 use socket2::SockRef;
@@ -10,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, yield_now};
 
+use super::polled::polled;
 use super::server::{Peer, guarded, sender_to};
 use crate::endpoint::HttpOptions;
 
@@ -37,25 +36,6 @@ async fn serve(listener: TcpListener, log: Log) {
     }
 }
 
-/// Polls a future `polls` times. Returns its output, if it was ready by then.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = Box::pin(future);
-    let mut left = times;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // At the next poll it is too late.
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
 /// Returns a body of one repeated byte.
 fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
@@ -75,7 +55,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     if kept {
         sender.post(a.clone()).await.unwrap();
     }
-    let done = match polled(polls, sender.post(b.clone())).await {
+    let done = match polled(sender.post(b.clone()), polls).await {
         Some(result) => {
             result.unwrap();
             true

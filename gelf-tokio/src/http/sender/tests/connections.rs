@@ -65,32 +65,6 @@ async fn a_connection_that_was_closed_in_between_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_request_that_finds_its_kept_connection_closed_is_sent_once_more() {
-    for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
-        let (result, mut kept) = server.answer_one(&mut sender, ACCEPTED).await;
-        result.unwrap();
-        let serve = async {
-            // The request is sent already when the connection ends.
-            assert!(kept.request().await.is_some());
-            if reset {
-                kept.reset()
-            } else {
-                drop(kept)
-            }
-            let mut new = server.accept().await;
-            let seen = new.request().await.unwrap();
-            new.write(ACCEPTED).await;
-            seen
-        };
-        let (result, seen) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-        result.unwrap();
-        assert_eq!(seen.body, b"{}");
-    }
-}
-
-#[tokio::test]
 async fn a_request_is_sent_once_more_and_not_twice() {
     for reset in [false, true] {
         let mut server = Server::start().await;
@@ -101,11 +75,7 @@ async fn a_request_is_sent_once_more_and_not_twice() {
             let mut peer = kept;
             for requests in 1.. {
                 assert_eq!(peer.request().await.unwrap().body, b"{}");
-                if reset {
-                    peer.reset()
-                } else {
-                    drop(peer)
-                }
+                peer.end(reset);
                 if requests == 2 {
                     break;
                 }
@@ -117,25 +87,6 @@ async fn a_request_is_sent_once_more_and_not_twice() {
         assert!(matches!(error, HttpError::Disconnected(_)), "{error:?}");
         assert!(error.is_retriable());
         assert!(!server.has_another().await);
-    }
-}
-
-#[tokio::test]
-async fn a_new_connection_that_ends_without_an_answer_is_an_error_at_once() {
-    for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
-        let serve = async {
-            let mut peer = server.accept().await;
-            assert!(peer.request().await.is_some());
-            if reset { peer.reset() } else { drop(peer) }
-        };
-        let (result, ()) = guarded(async { tokio::join!(post(&mut sender), serve) }).await;
-        let error = result.unwrap_err();
-        let expected = if reset { io::ErrorKind::ConnectionReset } else { io::ErrorKind::UnexpectedEof };
-        assert!(matches!(&error, HttpError::Disconnected(e) if e.kind() == expected), "{error:?}");
-        assert!(!server.has_another().await);
-        server.answer_one(&mut sender, ACCEPTED).await.0.unwrap();
     }
 }
 
@@ -157,11 +108,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
         };
         assert!(peer.request().await.is_some());
         peer.write(&ANSWER[..bytes]).await;
-        if reset {
-            peer.reset()
-        } else {
-            drop(peer)
-        }
+        peer.end(reset);
         // Until it is known that nothing more comes.
         let mut peer = server.accept().await;
         assert!(peer.request().await.is_some());

@@ -100,6 +100,13 @@ impl Peer<TcpStream> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// Ends the connection in order, or with a reset.
+    pub(super) fn end(self, reset: bool) {
+        if reset {
+            self.reset();
+        }
+    }
+
     /// Waits until the sender has closed the connection, or reset it.
     pub(super) async fn closed(&mut self) {
         guarded(async { while self.read().await.is_ok_and(|len| len > 0) {} }).await;

@@ -253,26 +253,6 @@ async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write
 }
 
 #[tokio::test]
-async fn connections_beyond_a_peers_limit_are_reset_and_counted() {
-    let mut receiver = receiver(|options| options.max_connections_per_peer = 2).await;
-    let mut peers = Vec::new();
-    for _ in 0..5 {
-        // Without an await, so that none is reset while it is made.
-        let peer = std::net::TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
-        peer.set_nonblocking(true).unwrap();
-        peers.push(TcpStream::from_std(peer).unwrap());
-    }
-    until(&mut receiver, |stats| stats.over_limit_connections == 3).await;
-    assert_eq!((receiver.stats().connections, receiver.stats().open_connections), (5, 2));
-    for peer in &mut peers[2..] {
-        assert_eq!(peer.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-    peers[1].write_all(b"{}\0").await.unwrap();
-    assert_eq!(payload(&mut receiver).await, "{}");
-    assert_adds_up(receiver.stats(), 1);
-}
-
-#[tokio::test]
 async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
     let mut receiver = receiver(|options| options.max_buffered_bytes = 0).await;
     let mut peer = connect(&receiver).await;

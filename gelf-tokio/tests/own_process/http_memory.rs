@@ -1,19 +1,4 @@
-//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver. The tests run in a separate
-//! process, because they count all allocations.
-#![cfg(feature = "http")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
-
-#[cfg(feature = "tls")]
-#[path = "support/certificates.rs"]
-mod certificates;
-#[path = "support/http_client.rs"]
-mod http_client;
+//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -21,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use gelf_tokio::HttpReceiver;
-use http_client::{GUARD, M, gzip, post, post_chunked, receiver};
+use crate::support::http_client::{GUARD, M, gzip, post, post_chunked, receiver};
 #[cfg(feature = "tls")]
-use http_client::{connect_from, until};
+use crate::support::http_client::{connect_from, until};
+use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -57,9 +42,6 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const KIB: usize = 1024;
-
-/// Serialises the tests, so that each figure belongs to one test.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Receives and drops items until the clients are done. Returns the peak growth of allocated bytes, and the
 /// clients' output.
@@ -100,9 +82,7 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
     tokio::join!(sending, counting).1
 }
 
-#[tokio::test]
-async fn memory_depends_on_the_limits_and_not_on_the_input() {
-    let _alone = ALONE.lock().await;
+pub(crate) async fn memory_depends_on_the_limits_and_not_on_the_input() {
     let mut single = receiver(|_| {}).await;
     let mut bulk = receiver(|options| {
         options.bulk = true;
@@ -116,7 +96,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
     assert_eq!(answers, 1000);
     let (many, answers) = peak(&mut single, pipeline(addresses[0], &request, 10_000)).await;
     assert_eq!(answers, 10_000);
-    println!("1,000 pipelined requests: {few} bytes; 10,000: {many}");
     assert!(few <= 256 * KIB && many <= 256 * KIB, "{few}, {many}");
 
     let (bytes, sent) = peak(&mut single, async {
@@ -129,7 +108,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         sent
     })
     .await;
-    println!("{sent} pipelined requests with unread answers: {bytes} bytes");
     assert!(sent > 1000 && bytes <= 256 * KIB, "{sent}, {bytes}");
 
     let bomb = gzip(&vec![b' '; 16 * KIB * KIB]);
@@ -139,11 +117,9 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         assert!(bomb.len() < 17 * KIB, "{}", bomb.len());
         let request = post_chunked(packed, bomb, 5000);
         let (bytes, answers) = peak(&mut single, pipeline(addresses[0], &request, 1)).await;
-        println!("a bomb of {} bytes: {bytes} bytes", bomb.len());
         assert_eq!(answers, 1);
         assert!(bytes <= 384 * KIB, "{bytes}");
         let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
-        println!("the same in bulk: {bytes} bytes");
         assert_eq!(answers, 1);
         assert!(bytes <= 384 * KIB, "{bytes}");
     }
@@ -154,7 +130,6 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
     let request = post(packed, &body);
     let (bytes, answers) = peak(&mut bulk, pipeline(addresses[1], &request, 1)).await;
     let values = bulk.stats().payloads;
-    println!("8 MiB of lines: {bytes} bytes");
     assert_eq!((answers, values), (1, 65_536), "the maximum of a request");
     assert!(bytes <= 1024 * KIB, "{bytes}");
 
@@ -173,16 +148,13 @@ async fn memory_depends_on_the_limits_and_not_on_the_input() {
         streams
     })
     .await;
-    println!("a connection that inflates a value of 60 KiB: {} bytes", bytes / streams.len());
     assert!(bytes / streams.len() <= 224 * KIB, "{bytes}");
 }
 
 #[cfg(feature = "tls")]
-#[tokio::test]
-async fn incomplete_handshakes_take_little_memory() {
-    let _alone = ALONE.lock().await;
-    let (authority, files) = (certificates::Authority::new("ours"), certificates::Directory::new());
-    let (cert, key) = files.write_issued("server", &authority.issue(&["127.0.0.1"]));
+pub(crate) async fn incomplete_handshakes_take_little_memory() {
+    let (files, _) = crate::support::certificates::Directory::of_server(&["127.0.0.1"]);
+    let (cert, key) = (files.path("server.pem"), files.path("server.key"));
     let tls = gelf_tokio::ReceiverTls::from_pem_files(cert, key).unwrap();
     let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
     let address = receiver.local_addr().unwrap();
@@ -192,7 +164,7 @@ async fn incomplete_handshakes_take_little_memory() {
     let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
     hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
     hello.truncate(65_000);
-    for (what, sent, most) in [("nothing", &[][..], 32 * KIB), ("most of 64 KiB", &hello, 96 * KIB)] {
+    for (_what, sent, most) in [("nothing", &[][..], 32 * KIB), ("most of 64 KiB", &hello, 96 * KIB)] {
         let (bytes, streams) = peak(&mut receiver, async {
             let mut streams = Vec::new();
             for number in 0..200 {
@@ -204,7 +176,6 @@ async fn incomplete_handshakes_take_little_memory() {
             streams
         })
         .await;
-        println!("an incomplete handshake that has sent {what}: {} bytes", bytes / streams.len());
         assert!(bytes / streams.len() <= most, "{bytes}");
         // All handshakes are still incomplete.
         assert_eq!(receiver.stats().open_connections, 200);

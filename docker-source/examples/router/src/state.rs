@@ -1,0 +1,299 @@
+//! The state folder: the positions up to which lines are delivered, kept across restarts.
+//!
+//! The file `positions` has a line with its version and checksum, and then the positions as JSON. It is
+//! replaced as a whole: a new file is written and synchronized beside it and then renamed, so that a crash
+//! leaves the old one or the new one. A thread of its own writes it, since a disk may be slow.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use docker_source::{Positions, Stats};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::settlement::SharedProgress;
+
+/// The name of the file in the state folder.
+const FILE: &str = "positions";
+/// The beginning of the file, with the version of its format.
+const HEADER: &str = "gelf-router positions 1 crc32=";
+/// The time between two writes.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest time between two warnings that the state cannot be written.
+const WARN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// An open state folder, which no other router can open.
+#[derive(Debug)]
+pub(crate) struct StateFolder {
+    path: PathBuf,
+    /// Locked until it is closed.
+    _lock: File,
+}
+
+impl StateFolder {
+    /// Opens the folder, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// Returns an error if the folder cannot be created or written to, or if another router has opened it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
+        lock_exclusively(&lock)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Reads the saved positions; `None` if there are none. An unreadable file is set aside.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read or set aside.
+    pub(crate) fn load(&self) -> io::Result<Option<Positions>> {
+        let path = self.path.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match decode(&text) {
+            Ok(positions) => Ok(Some(positions)),
+            Err(reason) => {
+                let aside = path.with_extension("unreadable");
+                fs::rename(&path, &aside)?;
+                tracing::error!(
+                    "{} is unreadable ({reason}) and now named {}; lines written before this start are not read",
+                    path.display(),
+                    aside.display()
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    fn save(&self, positions: &Positions) -> io::Result<()> {
+        let new = self.path.join("positions.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&encode(positions)?)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&new, self.path.join(FILE))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Starts the thread that writes the file.
+    ///
+    /// # Errors
+    /// Returns an error if the system does not give the thread.
+    pub(crate) fn into_writer(self) -> io::Result<StateWriter> {
+        let (sender, receiver) = sync_channel(1);
+        let (ended, end) = oneshot::channel();
+        thread::Builder::new().name("state".to_owned()).spawn(move || {
+            // The receiver may have given up waiting.
+            let _ = ended.send(self.write_all(&receiver));
+        })?;
+        Ok(StateWriter { sender, end })
+    }
+
+    /// Writes all positions that are received. Returns the result for the last ones.
+    fn write_all(&self, positions: &Receiver<Positions>) -> io::Result<()> {
+        let mut last = Ok(());
+        let mut warned: Option<Instant> = None;
+        while let Ok(positions) = positions.recv() {
+            last = self.save(&positions);
+            let Err(error) = &last else { continue };
+            if warned.is_none_or(|warned| warned.elapsed() >= WARN_INTERVAL) {
+                warned = Some(Instant::now());
+                tracing::warn!(
+                    "cannot write the state in {} ({error}); shipping goes on, but the next start repeats lines",
+                    self.path.display()
+                );
+            }
+        }
+        last
+    }
+}
+
+/// Writes the progress whenever it has changed.
+pub(crate) struct Keeper {
+    pub(crate) writer: StateWriter,
+    pub(crate) progress: SharedProgress,
+    pub(crate) stats: Arc<Stats>,
+}
+
+impl Keeper {
+    /// Writes once a second, and a last time at the end.
+    ///
+    /// # Errors
+    /// Returns an error if the last positions cannot be written.
+    pub(crate) async fn run(self, mut end: oneshot::Receiver<()>) -> io::Result<()> {
+        let mut ticks = interval(WRITE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut written = None;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = &mut end => break,
+            }
+            let positions = self.positions();
+            if written.as_ref() != Some(&positions) && self.writer.write(positions.clone()) {
+                written = Some(positions);
+            }
+        }
+        let positions = self.positions();
+        self.writer.finish(positions).await
+    }
+
+    fn positions(&self) -> Positions {
+        self.progress.retain(|id| self.stats.knows(id));
+        self.progress.positions()
+    }
+}
+
+/// Writes positions in the background.
+#[derive(Debug)]
+pub(crate) struct StateWriter {
+    sender: SyncSender<Positions>,
+    end: oneshot::Receiver<io::Result<()>>,
+}
+
+impl StateWriter {
+    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be written.
+    pub(crate) fn write(&self, positions: Positions) -> bool {
+        !matches!(self.sender.try_send(positions), Err(TrySendError::Full(_)))
+    }
+
+    /// Writes the last positions.
+    ///
+    /// # Errors
+    /// Returns an error if they cannot be written.
+    pub(crate) async fn finish(self, mut positions: Positions) -> io::Result<()> {
+        while let Err(TrySendError::Full(refused)) = self.sender.try_send(positions) {
+            positions = refused;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(self.sender);
+        self.end.await.map_err(|_| io::Error::other("the thread that writes the state has ended early"))?
+    }
+}
+
+fn encode(positions: &Positions) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(positions)?;
+    let mut text = format!("{HEADER}{:08x}\n", crc32(&json)).into_bytes();
+    text.extend(json);
+    Ok(text)
+}
+
+fn decode(text: &[u8]) -> Result<Positions, String> {
+    let rest = text.strip_prefix(HEADER.as_bytes()).ok_or("it has another format or version")?;
+    let (sum, json) = rest.split_at_checked(9).ok_or("it is cut short")?;
+    if sum != format!("{:08x}\n", crc32(json)).as_bytes() {
+        return Err("its checksum is wrong".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// Locks the file until it is closed.
+#[cfg(target_os = "linux")]
+fn lock_exclusively(file: &File) -> io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => {
+            io::Error::new(ErrorKind::ResourceBusy, "another router uses this folder")
+        }
+        error => error.into(),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lock_exclusively(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use docker_source::gelf_core::Timestamp;
+
+    struct TestFolder(PathBuf);
+
+    impl TestFolder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("gelf-router-state-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Self(path)
+        }
+    }
+
+    impl Drop for TestFolder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn positions(second: i64) -> Positions {
+        Positions::from_time(Timestamp::from_unix(second, 7).unwrap())
+    }
+
+    #[test]
+    fn positions_are_read_as_they_were_written() {
+        let folder = TestFolder::new("round-trip");
+        let state = StateFolder::open(&folder.0.join("created")).unwrap();
+        assert_eq!(state.load().unwrap(), None);
+        for second in [1, 2] {
+            state.save(&positions(second)).unwrap();
+            assert_eq!(state.load().unwrap(), Some(positions(second)));
+        }
+    }
+
+    #[test]
+    fn a_file_with_any_byte_changed_or_cut_is_set_aside() {
+        let folder = TestFolder::new("damaged");
+        let state = StateFolder::open(&folder.0).unwrap();
+        let path = folder.0.join(FILE);
+        let whole = encode(&positions(1)).unwrap();
+        for index in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[index] ^= 0x10;
+            for text in [&changed[..], &whole[..index]] {
+                fs::write(&path, text).unwrap();
+                assert_eq!(state.load().unwrap(), None, "byte {index}");
+                assert_eq!(fs::read(folder.0.join("positions.unreadable")).unwrap(), text);
+                assert!(!path.exists());
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_is_open_in_one_router_at_a_time() {
+        let folder = TestFolder::new("locked");
+        let first = StateFolder::open(&folder.0).unwrap();
+        assert_eq!(StateFolder::open(&folder.0).unwrap_err().to_string(), "another router uses this folder");
+        drop(first);
+        StateFolder::open(&folder.0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_positions_are_written_and_an_error_is_returned() {
+        let folder = TestFolder::new("last");
+        let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
+        for second in 1..100 {
+            writer.write(positions(second));
+        }
+        writer.finish(positions(100)).await.unwrap();
+        let state = StateFolder::open(&folder.0).unwrap();
+        assert_eq!(state.load().unwrap(), Some(positions(100)));
+        let writer = state.into_writer().unwrap();
+        fs::remove_dir_all(&folder.0).unwrap();
+        assert_eq!(writer.finish(positions(101)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,121 @@
+//! Restarts of the router with `--state`, under the lines of a container of a real Engine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::Router;
+use gelf_tokio::TcpReceiver;
+use gelf_tokio::gelf_core::Decoder;
+use real_engine::{Engine, RunOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+const LINES: usize = 10_000;
+
+/// Writes numbers, the even ones to stdout and the odd ones to stderr, about 1,000 in a second.
+const NUMBERS: &str = "i=0
+while [ $i -lt 10000 ]; do
+  n=0
+  while [ $n -lt 25 ]; do
+    echo \"line $i\"
+    echo \"line $((i + 1))\" >&2
+    i=$((i + 2))
+    n=$((n + 1))
+  done
+  usleep 45000
+done
+sleep 600";
+
+/// A state folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Ends the router in one way, again and again, while the container writes. Returns how often each number
+/// arrived.
+async fn restarted(
+    name: &str,
+    restarts: u64,
+    shortest_run: Duration,
+    end: impl Fn(Router),
+) -> Option<BTreeMap<usize, usize>> {
+    let engine = Engine::find()?;
+    let folder = Folder(std::env::temp_dir().join(format!("gelf-router-{name}-{}", std::process::id())));
+    let _ = std::fs::remove_dir_all(&folder.0);
+    let state = folder.0.to_str().unwrap();
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name={name}-*");
+    let (sender, mut numbers) = tokio::sync::mpsc::unbounded_channel();
+    let receiving = tokio::spawn(async move {
+        while let Some(Ok(received)) = receiver.recv().await {
+            let message = Decoder::strict().decode(&received.payload).unwrap().message;
+            let number: usize = message.short_message().strip_prefix("line ").unwrap().parse().unwrap();
+            sender.send(number).unwrap();
+        }
+    });
+    let start = || {
+        let mut router = Router::start(engine.docker_host(), &["--state", state, &route]);
+        router.wait_until_ready();
+        router
+    };
+    let first = start();
+    let _container = engine.run(RunOptions::shell(name, NUMBERS));
+    let router = tokio::task::block_in_place(|| {
+        let mut router = first;
+        for restart in 0..restarts {
+            // Times that have no common multiple with the writes of the state.
+            sleep(shortest_run + Duration::from_millis(restart * 211 % 700));
+            end(router);
+            sleep(Duration::from_millis(restart * 97 % 300));
+            router = start();
+        }
+        router
+    });
+    let arrived = all(&mut numbers).await;
+    router.terminate();
+    receiving.abort();
+    Some(arrived)
+}
+
+/// Receives numbers until all have arrived, and then until none arrives for a second.
+async fn all(numbers: &mut UnboundedReceiver<usize>) -> BTreeMap<usize, usize> {
+    let mut counts = BTreeMap::new();
+    loop {
+        let limit = if counts.len() < LINES { 60 } else { 1 };
+        match timeout(Duration::from_secs(limit), numbers.recv()).await {
+            Ok(Some(number)) => *counts.entry(number).or_default() += 1,
+            _ => return counts,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_lose_and_repeat_no_line() {
+    let run = Duration::from_millis(137);
+    let Some(counts) = restarted("terminated", 10, run, |router| drop(router.terminate())).await else {
+        return;
+    };
+    assert_eq!(counts.len(), LINES, "lines that arrived");
+    let repeated: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_lose_no_line_and_repeat_those_since_the_last_write_of_the_state() {
+    const KILLS: u64 = 5;
+    // Longer than the second between two writes.
+    let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };
+    assert_eq!(counts.len(), LINES, "lines that arrived");
+    let repeated: usize = counts.values().map(|count| count - 1).sum();
+    // At 1,000 lines a second: those of the second since the last write, of the half second in which a connection
+    // proves itself, and a margin for a loaded machine.
+    eprintln!("{KILLS} kills repeated {repeated} lines");
+    assert!(repeated <= 3_000 * KILLS as usize, "{repeated}");
+}

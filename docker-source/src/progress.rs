@@ -1,0 +1,237 @@
+//! The account of the lines that a consumer has read and not yet settled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use gelf_core::Timestamp;
+
+use crate::position::{LogPosition, Position, Positions};
+
+/// The lines that a consumer has read, and those that it has settled: delivered, or given up for good.
+///
+/// Lines may be settled in any order. [`positions`](Self::positions) returns the places behind which the first
+/// line that is not settled stands, so that a source that [starts there](crate::Start::At) reads each
+/// unsettled line again. A line that was settled before an unsettled one of its container is read again, too.
+///
+/// A progress holds no lines, only about 100 bytes for each line that is not settled.
+///
+/// # Examples
+///
+/// ```no_run
+/// use docker_source::{Progress, Source, Start};
+///
+/// # fn deliver(record: &docker_source::Record) {}
+/// # fn save(positions: &docker_source::Positions) {}
+/// # async fn example(saved: docker_source::Positions) -> Result<(), docker_source::EngineError> {
+/// let mut source = Source::builder().start(Start::At(saved)).connect().await?;
+/// let mut progress = Progress::new(source.start().clone());
+/// while let Some(record) = source.next().await {
+///     let ticket = progress.read(record.position());
+///     deliver(&record);
+///     progress.settle(ticket);
+///     save(&progress.positions());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Progress {
+    start: Timestamp,
+    containers: BTreeMap<Arc<str>, ContainerProgress>,
+    unsettled: usize,
+}
+
+/// A line that was read: [`Progress::settle`] takes it.
+#[derive(Debug, Eq, PartialEq)]
+#[must_use = "a line whose ticket is lost is never settled, and every later line of its container is read again"]
+pub struct Ticket {
+    container: Arc<str>,
+    number: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ContainerProgress {
+    /// The place behind the last line before the first unsettled one.
+    settled: Option<LogPosition>,
+    /// The lines from the first unsettled one on.
+    read: VecDeque<ReadLine>,
+    /// The number of lines that were removed from the front of `read`.
+    removed: u64,
+}
+
+#[derive(Clone, Debug)]
+struct ReadLine {
+    position: Position,
+    is_settled: bool,
+}
+
+impl Progress {
+    /// Creates the progress of a source that starts at these positions: [`Source::start`](crate::Source::start).
+    pub fn new(start: Positions) -> Self {
+        let resumed = |settled| ContainerProgress { settled: Some(settled), ..ContainerProgress::default() };
+        let containers =
+            start.containers.into_iter().map(|(id, settled)| (id.into(), resumed(settled))).collect();
+        Self { start: start.start, containers, unsettled: 0 }
+    }
+
+    /// Adds a line. Lines of one container have to be added in the order in which the source yields them.
+    pub fn read(&mut self, position: Position) -> Ticket {
+        let container = position.container.clone();
+        let progress = self.containers.entry(container.clone()).or_default();
+        let number = progress.removed + progress.read.len() as u64;
+        progress.read.push_back(ReadLine { position, is_settled: false });
+        self.unsettled += 1;
+        Ticket { container, number }
+    }
+
+    /// Settles a line. A ticket of another progress, or of a container that was [removed](Self::retain), changes
+    /// nothing.
+    pub fn settle(&mut self, ticket: Ticket) {
+        let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
+        let line = ticket
+            .number
+            .checked_sub(progress.removed)
+            .and_then(|index| progress.read.get_mut(usize::try_from(index).ok()?));
+        let Some(line) = line.filter(|line| !line.is_settled) else { return };
+        line.is_settled = true;
+        self.unsettled -= 1;
+        progress.advance(self.start);
+    }
+
+    /// Returns the number of lines that are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// Removes the containers without unsettled lines of which `exists` returns false, such as those that the
+    /// Engine [no longer knows](crate::Stats::knows). Otherwise their positions are kept for ever.
+    pub fn retain(&mut self, mut exists: impl FnMut(&str) -> bool) {
+        self.containers.retain(|id, progress| !progress.read.is_empty() || exists(id));
+    }
+
+    /// Returns the positions behind which each container's first unsettled line stands.
+    pub fn positions(&self) -> Positions {
+        // Without a settled line, a container is read from the start.
+        let settled =
+            |(id, progress): (&Arc<str>, &ContainerProgress)| Some((id.to_string(), progress.settled?));
+        Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
+    }
+}
+
+impl ContainerProgress {
+    /// Moves the place behind the settled lines at the front.
+    fn advance(&mut self, start: Timestamp) {
+        while self.read.front().is_some_and(|line| line.is_settled) {
+            let Some(line) = self.read.pop_front() else { break };
+            self.removed += 1;
+            let settled =
+                self.settled.get_or_insert(LogPosition { since: start, stdout: None, stderr: None });
+            settled.advance(&line.position);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogStream;
+    use crate::position::LinePosition;
+    use proptest::prelude::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds, 0).unwrap()
+    }
+
+    fn position(container: &str, stream: LogStream, second: i64) -> Position {
+        let line = LinePosition { time: at(second), earlier: 0 };
+        Position { container: container.into(), stream, line, since: at(second - 1) }
+    }
+
+    fn progress() -> Progress {
+        Progress::new(Positions::from_time(at(100)))
+    }
+
+    /// Returns the time of the last settled line of stdout of container `a`.
+    fn settled(progress: &Progress) -> Option<i64> {
+        let positions = progress.positions();
+        positions.containers.get("a").and_then(|log| Some(log.stdout?.time.as_unix().0))
+    }
+
+    #[test]
+    fn the_position_moves_up_to_the_first_line_that_is_not_settled() {
+        let mut progress = progress();
+        let [first, second, third] =
+            [101, 102, 103].map(|second| progress.read(position("a", LogStream::Stdout, second)));
+        assert_eq!((settled(&progress), progress.unsettled()), (None, 3));
+        progress.settle(second);
+        assert_eq!((settled(&progress), progress.unsettled()), (None, 2));
+        progress.settle(first);
+        assert_eq!(settled(&progress), Some(102));
+        progress.settle(third);
+        assert_eq!((settled(&progress), progress.unsettled()), (Some(103), 0));
+    }
+
+    #[test]
+    fn each_stream_has_its_last_settled_line_and_both_share_the_stamp_of_the_next_request() {
+        let mut progress = progress();
+        let tickets = [(LogStream::Stderr, 103), (LogStream::Stdout, 104)]
+            .map(|(stream, second)| progress.read(position("a", stream, second)));
+        for ticket in tickets {
+            progress.settle(ticket);
+        }
+        let line = |second| Some(LinePosition { time: at(second), earlier: 0 });
+        let expected = LogPosition { since: at(103), stdout: line(104), stderr: line(103) };
+        assert_eq!(progress.positions().containers.values().collect::<Vec<_>>(), [&expected]);
+    }
+
+    #[test]
+    fn a_container_is_removed_once_its_lines_are_settled() {
+        let mut progress = progress();
+        let ticket = progress.read(position("a", LogStream::Stdout, 101));
+        let last = progress.read(position("a", LogStream::Stdout, 102));
+        progress.settle(ticket);
+        progress.retain(|_| false);
+        assert_eq!(settled(&progress), Some(101));
+        progress.settle(last);
+        progress.retain(|id| id == "a");
+        assert_eq!(settled(&progress), Some(102));
+        progress.retain(|_| false);
+        assert!(progress.positions().is_empty());
+    }
+
+    #[test]
+    fn positions_are_the_same_after_they_were_serialized() {
+        let mut progress = progress();
+        let mut line = position("a", LogStream::Stderr, 101);
+        line.line.time = Timestamp::from_unix(1_795_387_458, 123_456_789).unwrap();
+        line.line.earlier = 7;
+        let ticket = progress.read(line);
+        progress.settle(ticket);
+        let text = serde_json::to_string(&progress.positions()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"start":"100","containers":{"a":{"since":"100","stderr":{"time":"1795387458.123456789","earlier":7}}}}"#
+        );
+        let resumed: Positions = serde_json::from_str(&text).unwrap();
+        assert_eq!(resumed, progress.positions());
+        assert_eq!(Progress::new(resumed).positions(), progress.positions());
+    }
+
+    proptest! {
+        #[test]
+        fn lines_settled_in_any_order_leave_the_lines_before_the_first_unsettled_one(
+            order in Just((0..40usize).collect::<Vec<_>>()).prop_shuffle(),
+            settled_count in 0..=40usize,
+        ) {
+            let mut progress = progress();
+            let mut tickets: Vec<_> =
+                (0..40).map(|n| Some(progress.read(position("a", LogStream::Stdout, 200 + n)))).collect();
+            for index in order.iter().take(settled_count) {
+                progress.settle(tickets[*index].take().unwrap());
+            }
+            let first_unsettled = tickets.iter().position(Option::is_some).unwrap_or(40) as i64;
+            prop_assert_eq!(settled(&progress), (first_unsettled > 0).then_some(200 + first_unsettled - 1));
+            prop_assert_eq!(progress.unsettled(), 40 - settled_count);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Sources that start where an earlier source ended.
+
+use docker_source::{Positions, Progress, Source, Start};
+use simulated_engine::{ContainerOptions, PIECE, SimulatedEngine, Stream};
+
+use crate::support::{assert_nothing_left, builder, connect, next, ready, text, texts};
+
+/// Reads lines and settles them.
+async fn settle(source: &mut Source, progress: &mut Progress, count: usize) {
+    for _ in 0..count {
+        let ticket = progress.read(next(source).await.position());
+        progress.settle(ticket);
+    }
+}
+
+async fn resume(engine: &SimulatedEngine, positions: Positions) -> Source {
+    ready(builder(engine).start(Start::At(positions))).await
+}
+
+#[tokio::test]
+async fn lines_that_are_not_settled_and_lines_written_meanwhile_are_read_once() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let [web, job, short] = ["web", "job", "short"].map(|name| engine.create(ContainerOptions::named(name)));
+    web.start();
+    web.line(Stream::Stdout, "w1");
+    web.line(Stream::Stderr, "w2");
+    web.line(Stream::Stdout, "w3");
+    let mut progress = Progress::new(source.start().clone());
+    settle(&mut source, &mut progress, 2).await;
+    let _unsettled = progress.read(next(&mut source).await.position());
+    job.start();
+    job.line(Stream::Stdout, "j1");
+    settle(&mut source, &mut progress, 1).await;
+    drop(source);
+
+    web.line(Stream::Stderr, "w4");
+    job.line(Stream::Stdout, "j2");
+    job.die();
+    short.start();
+    short.line(Stream::Stdout, "s1");
+    short.die();
+    let mut source = resume(&engine, progress.positions()).await;
+    let mut read = texts(&mut source, 4).await;
+    read.sort();
+    assert_eq!(read, ["j2", "s1", "w3", "w4"]);
+    web.line(Stream::Stdout, "w5");
+    assert_eq!(texts(&mut source, 1).await, ["w5"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_line_that_was_open_when_the_earlier_source_ended_is_read_whole() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let stamp = web.line(Stream::Stdout, "before");
+    web.piece(Stream::Stdout, stamp + 1, "x".repeat(PIECE));
+    for _ in 0..3 {
+        // Seconds later, so that the open line is older than the margin of a request.
+        engine.set_clock(web.line(Stream::Stderr, "meanwhile") + 2_000_000_000);
+    }
+    let mut progress = Progress::new(source.start().clone());
+    settle(&mut source, &mut progress, 4).await;
+    drop(source);
+
+    web.piece(Stream::Stdout, stamp + 1, "end\n");
+    let mut source = resume(&engine, progress.positions()).await;
+    assert_eq!(texts(&mut source, 1).await, [format!("{}end", "x".repeat(PIECE))]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn the_unfinished_line_of_an_ended_terminal_is_not_taken_for_the_next_one() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let shell = engine.create(ContainerOptions::named("shell").tty());
+    shell.start();
+    let stamp = shell.line(Stream::Stdout, "one");
+    shell.piece(Stream::Stdout, stamp + 1, "prompt");
+    shell.die();
+    let mut progress = Progress::new(source.start().clone());
+    settle(&mut source, &mut progress, 2).await;
+    drop(source);
+
+    shell.start();
+    shell.line(Stream::Stdout, "two");
+    let mut source = resume(&engine, progress.positions()).await;
+    assert_eq!(texts(&mut source, 1).await, ["two"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_source_can_start_at_the_beginning_of_the_logs() {
+    let engine = SimulatedEngine::start().await;
+    let [ended, running] = ["ended", "running"].map(|name| engine.create(ContainerOptions::named(name)));
+    for container in [&ended, &running] {
+        container.start();
+        container.line(Stream::Stdout, "old");
+    }
+    ended.die();
+    let mut source = ready(builder(&engine).start(Start::Beginning)).await;
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let record = next(&mut source).await;
+        assert_eq!(text(&record), "old");
+        names.push(record.container().name().to_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["ended", "running"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_removed_container_is_no_longer_known() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    let record = next(&mut source).await;
+    let id = record.container().id().to_owned();
+    assert!(source.stats().knows(&id));
+    web.die();
+    web.destroy();
+    crate::support::within(async {
+        while source.stats().knows(&id) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,38 @@
+//! The error for messages that are too large.
+
+use std::fmt;
+
+/// The error for a message that is longer than a limit, such as that of 128 chunks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MessageTooLarge {
+    /// The message is too long even without its texts.
+    Fields {
+        /// The minimum length of the message in bytes.
+        len: usize,
+        /// The maximum length in bytes.
+        max: usize,
+    },
+    /// The encoded and compressed message needs more than 128 chunks.
+    Payload {
+        /// The length in bytes.
+        len: usize,
+        /// The maximum length in bytes.
+        max: usize,
+    },
+}
+
+impl fmt::Display for MessageTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields { len, max } => {
+                write!(f, "the message has {len} bytes without its texts, more than {max}")
+            }
+            Self::Payload { len, max } => {
+                write!(f, "the payload has {len} bytes, but 128 chunks hold at most {max}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for MessageTooLarge {}
