@@ -105,7 +105,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     }
     source.stop();
     outputs.printer = printer;
-    let undelivered = outputs.finish(&mut stop).await;
+    let (undelivered, possibly_lost) = outputs.finish(&mut stop).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
         "{} lines read = {} routed + {unrouted} of no route + {} empty + {} repeated + {} too old \
@@ -130,7 +130,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         }
     }
     if given_up > 0 && !is_unread {
-        return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
+        let mut reason = format!("{}: {given_up} lines were given up", stop.cause());
+        if possibly_lost > 0 {
+            reason += &format!(", and {possibly_lost} that were delivered are possibly lost");
+        }
+        return Err(Failure::refused(reason));
     }
     Ok(())
 }
@@ -298,9 +302,9 @@ impl Outputs {
         Ok(Self { routes: queues, deliveries, printer })
     }
 
-    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
-    /// lines that were routed and not delivered.
-    async fn finish(self, stop: &mut Stop) -> u64 {
+    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the numbers
+    /// of lines that were routed and not delivered, and of delivered ones that are possibly lost.
+    async fn finish(self, stop: &mut Stop) -> (u64, u64) {
         let Self { routes, mut deliveries, printer } = self;
         let tallies: Vec<_> =
             routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
@@ -316,7 +320,7 @@ impl Outputs {
             }
         };
         stop.unless_over(all).await;
-        let mut undelivered = 0;
+        let (mut undelivered, mut possibly_lost) = (0, 0);
         for (destination, tally) in tallies {
             let lost = tally.in_flight();
             if lost > 0 {
@@ -324,8 +328,9 @@ impl Outputs {
             }
             tracing::info!(destination, "{tally}");
             undelivered += lost;
+            possibly_lost += tally.possibly_lost();
         }
-        undelivered
+        (undelivered, possibly_lost)
     }
 }
 
