@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::endpoint::{Endpoint, Transport};
+use crate::endpoint::{Endpoint, QueueOptions, Transport};
 #[cfg(feature = "http")]
 use crate::http::HttpSender;
 use crate::resolve::Resolve;
@@ -59,7 +59,9 @@ impl<R> Driver<R> {
         queue: Arc<Queue<R>>,
         #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
-        let link = LinkState::new(Arc::clone(&queue), endpoint.to_string());
+        // The limits of the queue say nothing about the destination.
+        let destination = endpoint.clone().with_queue(QueueOptions::default()).map_err(io::Error::other)?;
+        let link = LinkState::new(Arc::clone(&queue), destination.to_string());
         let in_flight = InFlight::new(queue);
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
