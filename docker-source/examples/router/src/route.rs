@@ -35,14 +35,10 @@ pub(crate) struct Route {
     names: Vec<NamePattern>,
 }
 
-/// The destination, without the queue if it is the default of routes.
+/// The destination as the client logs it: without the limits of the queue.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut endpoint = self.endpoint.clone();
-        if endpoint.queue() == default_queue() {
-            endpoint = endpoint.with_queue(QueueOptions::default()).map_err(|_| fmt::Error)?;
-        }
-        endpoint.fmt(f)
+        self.endpoint.clone().with_queue(QueueOptions::default()).map_err(|_| fmt::Error)?.fmt(f)
     }
 }
 

@@ -80,3 +80,19 @@ async fn agents_on_one_host_do_not_read_each_other() {
     let (rest, (_, logged)) = rest.await.unwrap();
     assert_eq!((rest.len(), figure(&logged, "lines read")), (0, 1), "{logged:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_has_one_name_in_the_log() {
+    let engine = SimulatedEngine::start().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for queue in ["", "&queue=10"] {
+        let route = format!("gelf+tcp://{closed}?connect_timeout=3{queue}");
+        let mut router = Router::start(&engine.docker_host(), &[&route]);
+        router.wait_for("the destination is down");
+        let (_, logged) = tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
+        let name = format!("destination=\"gelf+tcp://{closed}?connect_timeout=3\"");
+        let lines: Vec<_> = logged.iter().filter(|line| line.contains("destination=")).collect();
+        assert_eq!(lines.len(), 2, "{logged:#?}");
+        assert!(lines.iter().all(|line| line.contains(&name)), "{lines:#?}");
+    }
+}
