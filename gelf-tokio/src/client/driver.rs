@@ -62,7 +62,6 @@ impl<R> Driver<R> {
         // The limits of the queue say nothing about the destination.
         let destination = endpoint.clone().with_queue(QueueOptions::default()).map_err(io::Error::other)?;
         let link = LinkState::new(Arc::clone(&queue), destination.to_string());
-        let in_flight = InFlight::new(queue);
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
                 let mut dialer = Dialer::new(endpoint, options)?;
@@ -91,6 +90,8 @@ impl<R> Driver<R> {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
             }
         };
+        // A driver without a route has not ended: from here on, the queue has a driver that can end.
+        let in_flight = InFlight::new(queue);
         Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }
 
