@@ -196,11 +196,12 @@ async fn pump(
         // A destination that is down holds up the others once its queue is full. Only a route whose
         // `when_full` says so drops lines because its destination is slow.
         let takes = |route: &RouteQueue| route.route.takes(record.container());
-        let takers = routes.iter().filter(|route| takes(route)).count();
+        // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the
+        // record is in flight on all of them.
+        let takers = routes.iter().filter(|route| takes(route)).map(|route| route.tally.routed()).count();
         *unrouted += u64::from(takers == 0);
         let settlement = progress.map(|progress| progress.read(&record, takers));
         for route in routes.iter_mut().filter(|route| takes(route)) {
-            route.tally.routed();
             if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
                 return Ok(());
             }
@@ -441,5 +442,35 @@ impl Signals {
             _ = self.hang_up.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+
+    #[tokio::test]
+    async fn records_that_no_route_selects_are_counted() {
+        let engine = SimulatedEngine::start().await;
+        let address = engine.docker_host().parse().unwrap();
+        let mut source = Source::builder().address(address).connect().await.unwrap();
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        for number in 0..3 {
+            web.line(Stream::Stdout, number.to_string());
+        }
+        let mut stop = Stop::new().unwrap();
+        let (asked, stats) = (stop.from_within.clone(), source.stats());
+        let ask = async {
+            while stats.snapshot().total.yielded < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            asked.notify_one();
+        };
+        let mut unrouted = 0;
+        let (pumped, ()) = tokio::join!(pump(&mut source, &mut [], None, &mut unrouted, &mut stop), ask);
+        assert!(pumped.is_ok());
+        assert_eq!(unrouted, 3);
     }
 }

@@ -81,6 +81,53 @@ async fn agents_on_one_host_do_not_read_each_other() {
     assert_eq!((rest.len(), figure(&logged, "lines read")), (0, 1), "{logged:#?}");
 }
 
+/// Asserts that a figure is the sum of the others, as in `9 lines read = 8 routed + 1 empty + 0 repeated`.
+#[track_caller]
+fn assert_adds_up(account: &str) {
+    let number = |text: &str| -> u64 { text.split(' ').next().unwrap().parse().unwrap() };
+    let (total, parts) = account.split_once(" = ").unwrap();
+    let total = total.rsplit(' ').nth(2).unwrap();
+    assert_eq!(number(total), parts.split(" + ").map(number).sum::<u64>(), "{account}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stuck() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    let db = engine.create(ContainerOptions::named("db"));
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let routes = [
+        format!("gelf+tcp://{closed}?queue=20&filter.name=w*&filter.name=db"),
+        format!("gelf+tcp://{closed}?queue=10&when_full=drop_oldest&filter.name=web"),
+        format!("gelf://{closed}"),
+    ];
+    let mut router = Router::start(&engine.docker_host(), &routes.each_ref().map(String::as_str));
+    router.wait_until_ready();
+    for container in [&web, &db] {
+        container.start();
+        for number in 0..50 {
+            container.line(Stream::Stdout, if number % 10 == 0 { " " } else { "line" });
+        }
+    }
+    router.wait_for("the destination is down");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    router.signal("TERM");
+    router.wait_for("shutting down");
+    router.signal("TERM");
+    let (status, _, logged) = tokio::task::spawn_blocking(move || router.wait()).await.unwrap();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    let accounts: Vec<_> = logged.iter().filter(|line| line.contains(" = ")).collect();
+    assert_eq!(accounts.len(), 4, "{logged:#?}");
+    for account in &accounts {
+        assert_adds_up(account);
+    }
+    // The record that the first route holds up when the router ends is in flight on the last route, too.
+    let routed = figure(&logged, "routed +");
+    for account in [accounts[0], accounts[2]] {
+        assert!(account.contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_has_one_name_in_the_log() {
     let engine = SimulatedEngine::start().await;
