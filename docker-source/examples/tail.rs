@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pattern: NamePattern = argument.as_deref().unwrap_or("*").parse()?;
     let mut source =
         Source::builder().select(move |container| pattern.matches(container.name())).connect().await?;
-    while let Some(record) = source.next().await {
+    while let Some(record) = source.next().await? {
         let text = String::from_utf8_lossy(record.bytes());
         // A container must not control the terminal.
         let text = text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}");

@@ -7,6 +7,9 @@ use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
 
+/// The maximum length of a command: 8 KiB. A command line may contain a whole script.
+const MAX_COMMAND_BYTES: usize = 8 * 1024;
+
 /// A container with its metadata at the time a record was read.
 ///
 /// The metadata are from an inspection. If the container is gone before it can be inspected, they are from
@@ -72,13 +75,13 @@ impl Container {
         &self.image_id
     }
 
-    /// Returns the entry point and arguments, joined by spaces; empty if unknown.
+    /// Returns the entry point and arguments, joined by spaces and cut to 8 KiB; empty if unknown.
     pub fn command(&self) -> &str {
         &self.command
     }
 
-    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces; empty
-    /// if unknown.
+    /// Returns the command of the image or of `docker run`, without the entry point, joined by spaces and cut
+    /// to 8 KiB; empty if unknown.
     pub fn command_without_entry_point(&self) -> &str {
         &self.command_without_entry_point
     }
@@ -88,12 +91,14 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image.
+    /// Returns the labels of the container and of its image: up to 32 KiB, and 48 KiB more of labels whose
+    /// names begin with `gelf` or `com.amazonaws.ecs.`. Labels that do not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB, and
+    /// entries that do not fit into 64 KiB are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }
@@ -133,8 +138,8 @@ impl Container {
             selected_name: without_slash(&inspect.name).to_owned(),
             image: inspect.config.image,
             image_id: inspect.image,
-            command,
-            command_without_entry_point: inspect.config.cmd.join(" "),
+            command: at_most(&command, MAX_COMMAND_BYTES).to_owned(),
+            command_without_entry_point: at_most(&inspect.config.cmd.join(" "), MAX_COMMAND_BYTES).to_owned(),
             created: if Timestamp::from_rfc3339(&inspect.created).is_ok() {
                 inspect.created
             } else {
@@ -175,6 +180,15 @@ impl Container {
     }
 }
 
+/// Returns the beginning of the text, cut between two characters.
+fn at_most(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.split_at(end).0
+}
+
 fn without_slash(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
@@ -186,6 +200,8 @@ pub(crate) struct PartialMetadata {
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
+    /// Whether a part is missing because it was too long.
+    pub(crate) is_cut: bool,
 }
 
 impl PartialMetadata {
@@ -195,18 +211,25 @@ impl PartialMetadata {
             image: summary.image.clone(),
             image_id: summary.image_id.clone(),
             labels: summary.labels.clone(),
+            is_cut: summary.is_cut,
         }
     }
 
     /// Creates the metadata from the attributes of an event: the labels, mixed with some attributes that the
-    /// Engine adds.
-    pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>) -> Self {
+    /// Engine adds. `is_cut` if some are missing because they were too long.
+    pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>, is_cut: bool) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();
         for own in ["exitCode", "execDuration", "execID", "oldName", "signal"] {
             attributes.remove(own);
         }
-        Self { name: without_slash(&name).to_owned(), image, image_id: String::new(), labels: attributes }
+        Self {
+            name: without_slash(&name).to_owned(),
+            image,
+            image_id: String::new(),
+            labels: attributes,
+            is_cut,
+        }
     }
 }
 
@@ -267,11 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_cut_between_characters() {
+        assert_eq!(at_most("aéb", 2), "a");
+        assert_eq!(at_most("aéb", 3), "aé");
+        assert_eq!(at_most("a", 100), "a");
+        let script = "é".repeat(10_000);
+        let container = container(&format!(
+            r#"{{"Path":"sh","Args":["-c","{script}"],"Config":{{"Cmd":["{script}"]}}}}"#
+        ));
+        assert_eq!(container.command().len(), 8192);
+        assert_eq!(container.command_without_entry_point().len(), 8192);
+    }
+
+    #[test]
     fn an_event_has_name_image_and_labels() {
         let attributes =
             [("name", "job"), ("image", "busybox"), ("exitCode", "0"), ("com.example.team", "a")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let partial = PartialMetadata::from_event_attributes(attributes.into());
+        let partial = PartialMetadata::from_event_attributes(attributes.into(), false);
         let container = Container::from_partial(&ContainerId::parse(ID).unwrap(), partial, "host".into());
         assert_eq!((container.name(), container.image()), ("job", "busybox"));
         assert_eq!(container.labels().len(), 1);

@@ -6,12 +6,14 @@ use tokio::sync::Semaphore;
 
 use crate::clock::EngineClock;
 use crate::container::Container;
+use crate::descriptors::Descriptors;
 use crate::engine::EngineClient;
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The maximum number of concurrent reads to the end of a log: each makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
@@ -32,4 +34,6 @@ pub(crate) struct Context {
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) warnings: LogWarnings,
 }

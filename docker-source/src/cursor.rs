@@ -38,7 +38,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 
 use crate::clock::later;
-use crate::log::{Line, LogStream};
+use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{LinePosition, LogPosition};
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
@@ -82,6 +82,16 @@ pub(crate) struct Cursor {
     /// The stamp of the oldest line that was open when a request broke, kept until a later request has read
     /// beyond the earlier ones.
     open: Option<Timestamp>,
+    gap: Option<Gap>,
+}
+
+/// A place in the log where lines may be missing: an earlier line was read, and no later request returned it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gap {
+    /// The stamp of the line that was read last.
+    pub(crate) after: Timestamp,
+    /// The stamp of the first line that was read behind the gap.
+    pub(crate) before: Timestamp,
 }
 
 impl Cursor {
@@ -93,6 +103,7 @@ impl Cursor {
             newest: Some(later(at.since, MARGIN)),
             since: None,
             open: None,
+            gap: None,
         }
     }
 
@@ -105,6 +116,9 @@ impl Cursor {
     ///
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
+    ///
+    /// The request has to return the last line of each stream, unless that is older than the start: otherwise the
+    /// Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
@@ -116,6 +130,7 @@ impl Cursor {
         self.since = resume.into_iter().chain(self.open).min().max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
+            stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
         }
         self.since
     }
@@ -134,6 +149,12 @@ impl Cursor {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
         };
+        if let Some(expected) = stream.expected.filter(|expected| line.time >= *expected) {
+            stream.expected = None;
+            if line.time > expected {
+                self.gap = Some(Gap { after: expected, before: line.time });
+            }
+        }
         if stream.is_settled(line) {
             stream.remember(line);
             return Novelty::Repeated;
@@ -152,6 +173,17 @@ impl Cursor {
             }
         }
         novelty
+    }
+
+    /// Expects no earlier line of the current request, which is limited to the end of the log.
+    pub(crate) fn expect_any_line(&mut self) {
+        self.stdout.expected = None;
+        self.stderr.expected = None;
+    }
+
+    /// Returns the gap before the line that was just accepted, if there is one.
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
     }
 
     /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns
@@ -177,6 +209,8 @@ struct StreamCursor {
     /// The last line that an earlier source has settled, until it is found. All lines before it are settled.
     settled: Option<LinePosition>,
     replaying: bool,
+    /// The stamp of the last line, until the current request has returned it.
+    expected: Option<Timestamp>,
     /// Accepted lines, ordered by their stamps.
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp: every accepted line with a later one is remembered.
@@ -187,7 +221,7 @@ struct StreamCursor {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// The hash of the length and the bytes.
+    /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
     hash: u64,
 }
 
@@ -195,7 +229,7 @@ impl Identity {
     fn of(line: &Line) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write_usize(line.length);
-        hasher.write(&line.bytes);
+        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
         Self { time: line.time, hash: hasher.finish() }
     }
 }
@@ -257,6 +291,10 @@ impl StreamCursor {
     fn remember(&mut self, line: &Line) -> bool {
         let identity = Identity::of(line);
         let is_newest = Some(line.time) > self.last;
+        // Before the line is added: the buffer would double for one line more.
+        if self.remembered.len() == REMEMBERED_AT_MOST {
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+        }
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
@@ -273,7 +311,7 @@ impl StreamCursor {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
             let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon && self.remembered.len() <= REMEMBERED_AT_MOST {
+            if Some(oldest.time) >= horizon {
                 break;
             }
             self.forgotten = self.forgotten.max(Some(oldest.time));
@@ -289,7 +327,7 @@ impl StreamCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Framing, LineJoiner, LogDecoder, PIECE_LENGTH};
+    use crate::log::{Framing, LineJoiner, LogDecoder, LongLines, PIECE_LENGTH};
     use crate::position::{Position, Positions};
     use crate::progress::Progress;
     use bytes::{Bytes, BytesMut};
@@ -335,6 +373,28 @@ mod tests {
         cursor.begin_request(None, None);
         let results = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, New, New]);
+    }
+
+    #[test]
+    fn a_request_without_the_last_line_has_a_gap_before_the_first_later_one() {
+        let mut cursor = cursor([1, 2]);
+        cursor.begin_request(None, None);
+        for (nanos, gap) in [(2, None), (5, None)] {
+            accept(&mut cursor, Stdout, nanos, "x");
+            assert_eq!(cursor.take_gap(), gap);
+        }
+        // The Engine has rotated all lines up to the last one away.
+        cursor.begin_request(None, None);
+        accept(&mut cursor, Stderr, 3, "x");
+        assert_eq!(cursor.take_gap(), None, "of another stream");
+        for (nanos, gap) in [(7, Some(Gap { after: at(5), before: at(7) })), (8, None)] {
+            assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
+            assert_eq!(cursor.take_gap(), gap);
+        }
+        cursor.begin_request(None, None);
+        cursor.expect_any_line();
+        accept(&mut cursor, Stdout, 9, "x");
+        assert_eq!(cursor.take_gap(), None, "only the end of the log was requested");
     }
 
     #[test]
@@ -435,7 +495,7 @@ mod tests {
     #[test]
     fn the_fastest_stream_has_65536_remembered_lines() {
         let mut cursor = cursor(1..=100_000);
-        assert_eq!(cursor.stdout.remembered.len(), 65_536);
+        assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
         assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
         assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());
@@ -640,7 +700,8 @@ mod tests {
             let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
             for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
                 let body = log.response(cursor.begin_request(None, oldest_open));
-                let (mut decoder, mut joiner) = (LogDecoder::new(Framing::Frames), LineJoiner::new(Framing::Frames));
+                let mut decoder = LogDecoder::new(Framing::Frames);
+                let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);
@@ -648,7 +709,9 @@ mod tests {
                         let mut completed = Vec::new();
                         joiner.push(piece, &mut |line| completed.push(line));
                         for line in completed {
-                            if cursor.accept(&line, || at(i64::MAX)) == New {
+                            let novelty = cursor.accept(&line, || at(i64::MAX));
+                            prop_assert_eq!(cursor.take_gap(), None);
+                            if novelty == New {
                                 let (place, since) = cursor.place(&line, joiner.oldest_open());
                                 let position =
                                     Position { container: "a".into(), stream: line.stream, line: place, since };

@@ -1,10 +1,8 @@
 //! Puts each line of one container into the queue once, and counts every line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use gelf_core::Timestamp;
-use tokio::time::Instant;
 
 use crate::clock::EngineClock;
 use crate::container::Container;
@@ -12,6 +10,7 @@ use crate::cursor::{Cursor, Novelty};
 use crate::log::Line;
 use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
+use crate::throttle::Throttle;
 
 /// The state of reading when a line is complete.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +31,8 @@ pub(crate) struct DedupSink {
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
-    old: OldLines,
+    /// The lines that were skipped as too old.
+    old: Throttle,
 }
 
 impl DedupSink {
@@ -42,7 +42,7 @@ impl DedupSink {
         cursor: Arc<Mutex<Cursor>>,
         stats: Arc<ContainerStats>,
     ) -> Self {
-        Self { queue, clock, cursor, stats, has_requested: false, new_lines: 0, old: OldLines::default() }
+        Self { queue, clock, cursor, stats, has_requested: false, new_lines: 0, old: Throttle::default() }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -64,10 +64,16 @@ impl DedupSink {
         &mut self,
         floor: Timestamp,
         oldest_open: Option<Timestamp>,
+        is_whole: bool,
     ) -> Option<Timestamp> {
         self.stats.request(std::mem::replace(&mut self.has_requested, true));
         self.new_lines = 0;
-        lock(&self.cursor).begin_request(Some(floor), oldest_open)
+        let mut cursor = lock(&self.cursor);
+        let since = cursor.begin_request(Some(floor), oldest_open);
+        if !is_whole {
+            cursor.expect_any_line();
+        }
+        since
     }
 
     /// Puts a line into the queue, unless it is blank or was read before.
@@ -86,11 +92,22 @@ impl DedupSink {
         };
         let clock = self.clock;
         let mut cursor = lock(&self.cursor);
-        match cursor.accept(&line, || clock.now()) {
+        let novelty = cursor.accept(&line, || clock.now());
+        if let Some(gap) = cursor.take_gap() {
+            self.stats.gap();
+            tracing::warn!(
+                container = container.name(),
+                stream = %line.stream,
+                "the log no longer has the line of {}: lines before {} may be missing",
+                gap.after,
+                gap.before
+            );
+        }
+        match novelty {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
-                if let Some(lines) = self.old.add() {
+                if let Some(lines) = self.old.add(1) {
                     tracing::warn!(
                         container = container.name(),
                         lines,
@@ -112,28 +129,6 @@ impl DedupSink {
             }
         }
         Ok(())
-    }
-}
-
-/// The minimum time between two warnings about lines that are too old.
-const WARNING_INTERVAL: Duration = Duration::from_secs(30);
-
-/// The lines that were skipped as too old since the last warning.
-#[derive(Debug, Default)]
-struct OldLines {
-    count: u64,
-    warned: Option<Instant>,
-}
-
-impl OldLines {
-    /// Counts a line and returns the number to warn about, if a warning is due.
-    fn add(&mut self) -> Option<u64> {
-        self.count += 1;
-        if self.warned.is_some_and(|warned| warned.elapsed() < WARNING_INTERVAL) {
-            return None;
-        }
-        self.warned = Some(Instant::now());
-        Some(std::mem::take(&mut self.count))
     }
 }
 
@@ -166,15 +161,5 @@ mod tests {
         assert!(!is_blank(&line(b" . ", 3)));
         assert!(!is_blank(&line(b"\0", 1)));
         assert!(!is_blank(&line(b"  ", 3)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lines_that_are_too_old_are_warned_about_every_30_seconds_at_most() {
-        let mut old = OldLines::default();
-        assert_eq!([(); 3].map(|()| old.add()), [Some(1), None, None]);
-        tokio::time::advance(Duration::from_secs(29)).await;
-        assert_eq!(old.add(), None);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(old.add(), Some(4));
     }
 }

@@ -3,15 +3,15 @@
 use bytes::{Bytes, BytesMut};
 use gelf_core::Timestamp;
 
-use crate::engine::{Action, EventReader};
+use crate::engine::{Action, EVENT_MAX, EventReader};
 use crate::log::{self, LogStream};
 
 /// The maximum number of bytes that a log decoder buffers after a read: one frame, or the window of a
 /// terminal.
 pub const LOG_BUFFER_MAX: usize = 1024 * 1024 + 8;
 
-/// The maximum number of bytes that the event decoder buffers after a read.
-pub const EVENT_BUFFER_MAX: usize = 1024 * 1024;
+/// The maximum number of bytes that the event decoder keeps after a read.
+pub const EVENT_BUFFER_MAX: usize = EVENT_MAX;
 
 /// The framing of a log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,13 +120,13 @@ pub struct Event {
 }
 
 /// Decodes an event stream that arrives in parts. Returns the events, the number of invalid ones, and the
-/// maximum number of bytes that were buffered after a read.
+/// maximum number of bytes that were kept after a read.
 pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, u64, usize) {
     let mut reader = EventReader::default();
     let (mut events, mut buffered) = (Vec::new(), 0);
     for part in parts {
-        reader.push(part);
-        while let Some(event) = reader.next() {
+        let mut rest = part;
+        while let Some(event) = reader.next(&mut rest) {
             let action = match event.action {
                 Action::Destroy => "destroy",
                 Action::Die => "die",
@@ -136,7 +136,7 @@ pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Even
             let attributes = event.attributes.into_iter().collect();
             events.push(Event { action, id: event.id.to_string(), attributes });
         }
-        buffered = buffered.max(reader.buffered());
+        buffered = buffered.max(reader.kept());
     }
     (events, reader.take_bad(), buffered)
 }

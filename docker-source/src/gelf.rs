@@ -27,8 +27,9 @@
 //! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that its agent sets; a missing or invalid label leaves its field out |
 //! | `_x` | a [constant field](GelfFormat::with_field) `x` |
 //! | `_x` | the value of the container's label `gelf_x`, as Logspout's GELF modules send it |
-//! | `_truncated` | the length of the line in bytes, if it was longer than 1 MiB and was cut |
+//! | `_truncated` | the length of the line in bytes, if it was cut |
 //! | `_partial` | `true`, if the container ended within the line |
+//! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
 //! A label cannot replace one of the other fields. Nor can it replace a member of Logstash's event: Logstash
 //! strips the underscore, so the label `gelf_type` becomes the field `_label_type`. Characters that GELF does
@@ -40,7 +41,7 @@ mod ecs;
 mod labels;
 mod names;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -68,6 +69,8 @@ pub struct GelfFormat {
     compat: Compat,
     host: Option<String>,
     fields: Vec<(FieldName<'static>, Value<'static>)>,
+    /// The epoch of the numbers of messages, if there are numbers.
+    epoch: Option<u64>,
 }
 
 impl GelfFormat {
@@ -114,6 +117,17 @@ impl GelfFormat {
         Ok(self)
     }
 
+    /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the field
+    /// `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
+    ///
+    /// The epoch has to differ from those of earlier and other formatters, such as the time of the start in
+    /// milliseconds.
+    #[must_use]
+    pub fn with_sequence(mut self, epoch: u64) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
     fn has_field(&self, name: &str) -> bool {
         self.fields.iter().any(|(known, _)| known.as_str() == name)
     }
@@ -129,6 +143,9 @@ impl GelfFormat {
         }
         for (name, value) in ecs::fields(container.labels()).into_iter().chain(self.fields.iter().cloned()) {
             set = set.field(name, value);
+        }
+        if let Some(epoch) = self.epoch {
+            set = set.field(FieldName::from_static("seq_epoch"), epoch);
         }
         for (name, value) in labels::fields(container, |name| self.has_field(name)) {
             set = set.field(name, value.to_owned());
@@ -186,13 +203,14 @@ impl std::error::Error for InvalidField {}
 /// use docker_source::gelf::{GelfFormat, GelfFormatter};
 /// use docker_source::gelf_core::encode;
 ///
-/// # async fn example(mut source: Source) {
+/// # async fn example(mut source: Source) -> Result<(), docker_source::SourceError> {
 /// let mut formatter = GelfFormatter::new(GelfFormat::default());
 /// let mut payload = bytes::BytesMut::new();
-/// while let Some(record) = source.next().await {
+/// while let Some(record) = source.next().await? {
 ///     payload.clear();
 ///     encode(&formatter.message(&record), &mut payload);
 /// }
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
@@ -201,6 +219,8 @@ pub struct GelfFormatter {
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
     containers: HashMap<usize, Formatted>,
+    /// The numbers of the last messages, by the ids of their containers.
+    numbers: HashMap<Arc<str>, u64>,
     /// The number of containers at which dropped ones are removed.
     prune_at: usize,
 }
@@ -219,12 +239,13 @@ impl GelfFormatter {
 
     /// Creates a formatter.
     pub fn new(format: GelfFormat) -> Self {
-        Self { format, containers: HashMap::new(), prune_at: Self::PRUNE_AT }
+        Self { format, containers: HashMap::new(), numbers: HashMap::new(), prune_at: Self::PRUNE_AT }
     }
 
     /// Converts a record to a message.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
+        let number = self.format.epoch.map(|_| self.next_number(record.container()));
         let mut message = self
             .field_set(record.container(), stream)
             .message(String::from_utf8_lossy(record.bytes()))
@@ -232,6 +253,9 @@ impl GelfFormatter {
             .with_level(compat.level(stream));
         if let Some(text) = compat.timestamp_text(time) {
             message = message.with_field(FieldName::from_static("timestamp"), text);
+        }
+        if let Some(number) = number {
+            message = message.with_field(FieldName::from_static("seq"), number);
         }
         if record.length() > record.bytes().len() {
             message = message.with_field(FieldName::from_static("truncated"), record.length() as u64);
@@ -241,10 +265,22 @@ impl GelfFormatter {
         message
     }
 
+    /// Returns the number of the next message of the container.
+    fn next_number(&mut self, container: &Container) -> u64 {
+        let number = self.numbers.entry(container.shared_id()).or_default();
+        *number += 1;
+        *number
+    }
+
     fn field_set(&mut self, container: &Arc<Container>, stream: LogStream) -> &FieldSet {
-        let Self { format, containers, prune_at } = self;
+        let Self { format, containers, numbers, prune_at } = self;
         if containers.len() >= *prune_at {
             containers.retain(|_, formatted| formatted.container.strong_count() > 0);
+            let known: HashSet<_> = containers
+                .values()
+                .filter_map(|formatted| Some(formatted.container.upgrade()?.shared_id()))
+                .collect();
+            numbers.retain(|id, _| known.contains(id));
             *prune_at = (2 * containers.len()).max(Self::PRUNE_AT);
         }
         let formatted = containers.entry(Arc::as_ptr(container).addr()).or_insert_with(|| Formatted {

@@ -8,12 +8,15 @@ mod container;
 mod context;
 mod cursor;
 mod dedup;
+mod descriptors;
 mod engine;
 mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gelf;
+mod identity;
+mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
@@ -27,7 +30,9 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
+mod throttle;
 mod timing;
+mod warnings;
 
 pub use container::Container;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
@@ -37,7 +42,7 @@ pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::Record;
-pub use source::{Source, SourceBuilder};
+pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

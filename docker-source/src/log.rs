@@ -17,6 +17,7 @@
 //! | `stamp` | the timestamp in front of each record |
 //! | `piece` | `Piece`: a record of the Engine |
 //! | `line` | [`Line`] and `LineJoiner`: pieces to lines |
+//! | `long_lines` | [`LongLines`]: the memory that long lines share |
 //! | `stream` | [`LogStream`]: stdout or stderr |
 //! | `error` | [`LogFormatError`] |
 
@@ -25,6 +26,7 @@ mod error;
 mod frames;
 mod framing;
 mod line;
+mod long_lines;
 mod piece;
 mod reader;
 mod stamp;
@@ -34,6 +36,7 @@ mod terminal;
 pub(crate) use error::LogFormatError;
 pub(crate) use framing::Framing;
 pub(crate) use line::Line;
+pub(crate) use long_lines::{ALWAYS_KEPT, LongLines};
 pub(crate) use reader::{Decoded, LogReader};
 pub use stream::LogStream;
 

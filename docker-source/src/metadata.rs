@@ -18,6 +18,8 @@ pub(crate) struct ContainerMetadata {
     id: ContainerId,
     container: Arc<Container>,
     completeness: Completeness,
+    /// Whether a part of the partial metadata is missing because it was too long.
+    is_partial_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,8 +33,9 @@ enum Completeness {
 
 impl ContainerMetadata {
     pub(crate) fn new(context: Arc<Context>, id: ContainerId, partial: PartialMetadata) -> Self {
+        let is_partial_cut = partial.is_cut;
         let container = Arc::new(Container::from_partial(&id, partial, context.engine_host.clone()));
-        Self { context, id, container, completeness: Completeness::NotInspected }
+        Self { context, id, container, completeness: Completeness::NotInspected, is_partial_cut }
     }
 
     pub(crate) fn container(&self) -> &Arc<Container> {
@@ -50,14 +53,25 @@ impl ContainerMetadata {
 
     /// Inspects the container; returns `None` if it is gone already.
     pub(crate) async fn inspect(&self) -> Option<Inspect> {
-        let Context { client, timing, .. } = &*self.context;
+        let Context { client, timing, descriptors, stats, .. } = &*self.context;
         let mut backoff = Backoff::new(timing.resume_min, timing.resume_max);
-        for _ in 0..INSPECTIONS {
-            match client.inspect(&self.id).await {
+        let mut attempts = 0;
+        let mut waiting = None;
+        while attempts < INSPECTIONS {
+            let inspected = {
+                let _descriptor = descriptors.inspection().await;
+                client.inspect(&self.id).await
+            };
+            match inspected {
                 Ok(inspect) => return Some(inspect),
                 Err(error) if error.log_refusal() == LogRefusal::Gone => break,
-                Err(_) => sleep(backoff.next()).await,
+                // The Engine was not asked.
+                Err(error) if error.is_out_of_descriptors() => {
+                    waiting.get_or_insert_with(|| stats.wait_for_descriptor());
+                }
+                Err(_) => attempts += 1,
             }
+            sleep(backoff.next()).await;
         }
         None
     }
@@ -66,6 +80,9 @@ impl ContainerMetadata {
     pub(crate) fn set(&mut self, inspect: Option<Inspect>) -> bool {
         if self.context.own_container.is(&self.id, inspect.as_ref()) {
             return false;
+        }
+        if inspect.as_ref().map_or(self.is_partial_cut, |inspect| inspect.is_cut) {
+            self.warn_of_cut();
         }
         match inspect {
             Some(inspect) => {
@@ -89,6 +106,11 @@ impl ContainerMetadata {
     /// Returns whether the container was renamed since the selection.
     pub(crate) fn is_renamed(&self) -> bool {
         self.container.name() != self.container.selected_name()
+    }
+
+    /// Takes a selection back.
+    pub(crate) fn set_container(&mut self, container: Arc<Container>) {
+        self.container = container;
     }
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
@@ -120,5 +142,15 @@ impl ContainerMetadata {
 
     fn container_from(&self, inspect: Inspect) -> Container {
         Container::from_inspect(&self.id, inspect, self.context.engine_host.clone())
+    }
+
+    fn warn_of_cut(&self) {
+        if let Some(containers) = self.context.stats.metadata_cut() {
+            tracing::warn!(
+                container = %self.id,
+                containers,
+                "this container has longer labels, arguments or environment than are kept; the rest is left out"
+            );
+        }
     }
 }

@@ -1,27 +1,260 @@
-//! Logs the beginning and the end of an outage of the Engine, once each.
+//! Outages of the Engine: their warnings, and a socket file that can never work again.
+//!
+//! An Engine that starts makes its socket anew, since `bind(2)` takes no existing file. Where the folder of the
+//! socket is visible, the next attempt opens the new file. But a file that is mounted by itself stays the old
+//! one, which refuses connections for ever. Only a restart of the container mounts the new one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::EngineError;
+use crate::backoff::Backoff;
+use crate::engine::{EngineAddress, EngineError};
 
-#[derive(Debug, Default)]
+/// The time between the first and the second warning of an outage. Each later time is twice as long.
+const WARN_AGAIN_MIN: Duration = Duration::from_secs(30);
+/// The longest time between two warnings of an outage.
+const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Logs an outage when it begins, now and then while it lasts, and when it ends.
+#[derive(Debug)]
 pub(crate) struct Outage {
-    since: Option<Instant>,
+    mountinfo: PathBuf,
+    stale_socket: Option<Duration>,
+    current: Option<Current>,
+}
+
+/// The outage that lasts.
+#[derive(Debug)]
+struct Current {
+    since: Instant,
+    warn_at: Instant,
+    warn_again: Backoff,
+    /// The first of the latest attempts that all failed with [`EngineError::StaleSocket`].
+    stale_since: Option<Instant>,
+    /// Whether a warning named that error.
+    is_stale_told: bool,
 }
 
 impl Outage {
-    /// Logs the error as the beginning of an outage, unless one has already begun.
-    pub(crate) fn failed(&mut self, error: &EngineError) {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            tracing::warn!("{error}; retrying");
+    /// Creates the state without an outage. `mountinfo` is a file in the format of `/proc/self/mountinfo`;
+    /// `stale_socket` is the option of [`Timing`](crate::Timing).
+    pub(crate) fn new(mountinfo: PathBuf, stale_socket: Option<Duration>) -> Self {
+        Self { mountinfo, stale_socket, current: None }
+    }
+
+    /// Notes an attempt that failed. Logs the first error of an outage, and later ones at growing intervals.
+    ///
+    /// # Errors
+    /// Returns the error if further attempts are useless: the socket file is stale for
+    /// [`Timing::stale_socket`](crate::Timing::stale_socket).
+    pub(crate) fn failed(&mut self, error: EngineError) -> Result<(), EngineError> {
+        let error = self.with_cause(error);
+        let now = Instant::now();
+        let current = self.current.get_or_insert_with(|| Current {
+            since: now,
+            warn_at: now,
+            warn_again: Backoff::new(WARN_AGAIN_MIN, WARN_AGAIN_MAX),
+            stale_since: None,
+            is_stale_told: false,
+        });
+        if matches!(error, EngineError::StaleSocket { .. }) {
+            let since = *current.stale_since.get_or_insert(now);
+            if self.stale_socket.is_some_and(|limit| now - since >= limit) {
+                return Err(error);
+            }
+        } else {
+            current.stale_since = None;
         }
+        // A killed Engine first breaks a connection. That its socket is stale is news, and needs the user.
+        let is_news = current.stale_since.is_some() && !current.is_stale_told;
+        if now >= current.warn_at || is_news {
+            current.is_stale_told |= current.stale_since.is_some();
+            current.warn_at = now + current.warn_again.next();
+            match (now - current.since).as_secs() {
+                0 => tracing::warn!("{error}; retrying"),
+                seconds => tracing::warn!("{error}; retrying for {seconds} s"),
+            }
+        }
+        Ok(())
     }
 
     /// Logs the end of the outage, if there is one.
     pub(crate) fn over(&mut self) {
-        if let Some(since) = self.since.take() {
+        if let Some(Current { since, .. }) = self.current.take() {
             tracing::info!("the Engine answers again after {:.1} s", since.elapsed().as_secs_f64());
         }
+    }
+
+    /// Returns the error, as [`EngineError::StaleSocket`] if its cause is a socket file that is mounted by itself.
+    fn with_cause(&self, error: EngineError) -> EngineError {
+        match error {
+            EngineError::Connect { address: EngineAddress::Unix(path), error }
+                if error.kind() == io::ErrorKind::ConnectionRefused && self.is_mounted(&path) =>
+            {
+                EngineError::StaleSocket { path }
+            }
+            error => error,
+        }
+    }
+
+    /// Returns whether a file is mounted by itself, so that its folder shows another file than the host's does.
+    fn is_mounted(&self, file: &Path) -> bool {
+        // `/var/run` is a link to `/run` in most images.
+        let Ok(file) = fs::canonicalize(file) else { return false };
+        // Without this file, as outside of Linux, an outage is one like any other.
+        let Ok(mounts) = fs::read(&self.mountinfo) else { return false };
+        String::from_utf8_lossy(&mounts)
+            .lines()
+            .any(|mount| mount.split(' ').nth(4).is_some_and(|point| Path::new(&unescaped(point)) == file))
+    }
+}
+
+/// Returns a path of `/proc/self/mountinfo`, where white space and backslashes are written as `\040`.
+fn unescaped(path: &str) -> String {
+    let mut parts = path.split('\\');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_at_checked(3).map(|(digits, rest)| (u8::from_str_radix(digits, 8), rest)) {
+            Some((Ok(byte), rest)) => {
+                text.push(byte.into());
+                text.push_str(rest);
+            }
+            _ => text.push_str(part),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const LIMIT: Duration = Duration::from_secs(300);
+
+    /// A socket file, with a file in the format of `/proc/self/mountinfo` that may list it as a mount.
+    struct Socket {
+        folder: PathBuf,
+        file: PathBuf,
+    }
+
+    impl Socket {
+        fn new(name: &str, is_mounted: bool) -> Self {
+            let folder = std::env::temp_dir().join(format!("docker-source-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            let folder = fs::canonicalize(folder).unwrap();
+            let file = folder.join("docker socket");
+            fs::write(&file, "").unwrap();
+            let mounted = if is_mounted { &file } else { &folder };
+            let mounted = mounted.to_str().unwrap().replace(' ', "\\040");
+            let mounts = format!(
+                "1 2 0:3 / / rw - overlay overlay rw\n4 1 0:5 /docker.sock {mounted} rw - tmpfs tmpfs rw\n"
+            );
+            fs::write(folder.join("mountinfo"), mounts).unwrap();
+            Self { folder, file }
+        }
+
+        fn outage(&self, limit: Option<Duration>) -> Outage {
+            Outage::new(self.folder.join("mountinfo"), limit)
+        }
+
+        fn fails(&self, kind: io::ErrorKind) -> EngineError {
+            EngineError::Connect { address: EngineAddress::Unix(self.file.clone()), error: kind.into() }
+        }
+
+        fn refuses(&self) -> EngineError {
+            self.fails(io::ErrorKind::ConnectionRefused)
+        }
+    }
+
+    impl Drop for Socket {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mounted_socket_file_that_refuses_connections_is_given_up_after_the_limit() {
+        let socket = Socket::new("stale", true);
+        let mut outage = socket.outage(Some(LIMIT));
+        outage.failed(socket.refuses()).unwrap();
+        advance(LIMIT - Duration::from_millis(1)).await;
+        outage.failed(socket.refuses()).unwrap();
+        advance(Duration::from_millis(1)).await;
+        let error = outage.failed(socket.refuses()).unwrap_err();
+        assert!(matches!(&error, EngineError::StaleSocket { path } if *path == socket.file), "{error:?}");
+        assert!(error.to_string().contains("mount its folder instead"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_may_come_back_is_never_given_up() {
+        let [mounted, visible] = [Socket::new("mounted", true), Socket::new("visible", false)];
+        let [never, timed_out, seen] = [None, Some(LIMIT), Some(LIMIT)];
+        let mut outages = [mounted.outage(never), mounted.outage(timed_out), visible.outage(seen)];
+        for _ in 0..100 {
+            outages[0].failed(mounted.refuses()).unwrap();
+            outages[1].failed(EngineError::TimedOut { endpoint: "_ping", after: LIMIT }).unwrap();
+            outages[2].failed(visible.refuses()).unwrap();
+            advance(LIMIT).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_other_result_starts_the_time_of_a_stale_socket_anew() {
+        let socket = Socket::new("anew", true);
+        let mut outage = socket.outage(Some(LIMIT));
+        for round in 0..4 {
+            outage.failed(socket.refuses()).unwrap();
+            advance(LIMIT / 2).await;
+            match round % 2 {
+                0 => outage.failed(socket.fails(io::ErrorKind::ConnectionReset)).unwrap(),
+                _ => outage.over(),
+            }
+            advance(LIMIT / 2).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_socket_is_told_at_once_although_the_outage_began_with_another_error() {
+        let socket = Socket::new("told", true);
+        let mut outage = socket.outage(None);
+        let mut warn_at = Vec::new();
+        let start = Instant::now();
+        let errors = [
+            EngineError::Broken { endpoint: "events" },
+            socket.refuses(),
+            EngineError::Broken { endpoint: "_ping" },
+            socket.refuses(),
+        ];
+        for error in errors {
+            outage.failed(error).unwrap();
+            warn_at.push((outage.current.as_ref().unwrap().warn_at - start).as_secs());
+            advance(Duration::from_secs(1)).await;
+        }
+        // The second error is told, and the next warning comes twice as long after it.
+        assert_eq!(warn_at, [30, 61, 61, 61]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn warnings_of_an_outage_come_at_intervals_that_double() {
+        let socket = Socket::new("warnings", false);
+        let mut outage = socket.outage(None);
+        let start = Instant::now();
+        let mut warned = Vec::new();
+        while start.elapsed() < Duration::from_secs(4 * 60 * 60) {
+            let before = outage.current.as_ref().map(|current| current.warn_at);
+            outage.failed(socket.refuses()).unwrap();
+            if outage.current.as_ref().map(|current| current.warn_at) != before {
+                warned.push(start.elapsed().as_secs());
+            }
+            advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(warned, [0, 30, 90, 210, 450, 930, 1890, 3810, 7410, 11010]);
+        outage.over();
+        assert!(outage.current.is_none());
     }
 }

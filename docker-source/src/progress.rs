@@ -22,10 +22,10 @@ use crate::position::{LogPosition, Position, Positions};
 ///
 /// # fn deliver(record: &docker_source::Record) {}
 /// # fn save(positions: &docker_source::Positions) {}
-/// # async fn example(saved: docker_source::Positions) -> Result<(), docker_source::EngineError> {
+/// # async fn example(saved: docker_source::Positions) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut source = Source::builder().start(Start::At(saved)).connect().await?;
 /// let mut progress = Progress::new(source.start().clone());
-/// while let Some(record) = source.next().await {
+/// while let Some(record) = source.next().await? {
 ///     let ticket = progress.read(record.position());
 ///     deliver(&record);
 ///     progress.settle(ticket);

@@ -6,7 +6,7 @@ use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::container::Container;
-use crate::log::{Line, LogStream};
+use crate::log::{Line, LogStream, LongLines};
 use crate::position::{LinePosition, Position};
 use crate::stats::ContainerStats;
 
@@ -16,6 +16,10 @@ pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of the lines that wait, or are yielded and not yet dropped, for all containers
 /// together. The limit stops a few containers with long lines from filling the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
+/// The maximum number of bytes of all lines behind the first 64 KiB of each, from their first byte until their
+/// record is dropped. The limit stops many containers with long lines, or with lines that never end, from
+/// filling the memory.
+const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
@@ -84,13 +88,13 @@ impl Record {
         Position { container, stream: self.line.stream, line: self.place, since: self.since }
     }
 
-    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was longer
-    /// than 1 MiB and was cut.
+    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut: at
+    /// 1 MiB, or behind the first 64 KiB if the long lines of all containers took 64 MiB together.
     pub fn length(&self) -> usize {
         self.line.length
     }
 
-    /// Returns whether the record has the whole line: it was neither cut at 1 MiB nor left unfinished when
+    /// Returns whether the record has the whole line: it was neither cut nor left unfinished when
     /// the container ended.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
@@ -117,6 +121,7 @@ impl QueuedRecord {
 pub(crate) struct RecordQueue {
     sender: mpsc::Sender<QueuedRecord>,
     budget: Arc<Semaphore>,
+    long_lines: LongLines,
 }
 
 /// The error for a queue whose source was dropped, so that nothing reads records from it any more.
@@ -127,7 +132,12 @@ impl RecordQueue {
     pub(crate) fn new() -> (Self, mpsc::Receiver<QueuedRecord>) {
         let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
         let budget = Arc::new(Semaphore::new(BUDGET_BYTES as usize));
-        (Self { sender, budget }, receiver)
+        (Self { sender, budget, long_lines: LongLines::new(LONG_LINES_BYTES) }, receiver)
+    }
+
+    /// Returns the budget of long lines, which are joined before they are put into the queue.
+    pub(crate) fn long_lines(&self) -> LongLines {
+        self.long_lines.clone()
     }
 
     /// Waits until there is room for a line of this length.

@@ -2,20 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 use std::{fmt, fs, io};
 
-use gelf_core::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{self, AbortHandle};
+use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
-use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
+use crate::descriptors::{Descriptors, log_shortage};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
-use crate::one_line::one_line;
+use crate::identity::Identity;
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
@@ -24,6 +22,7 @@ use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::warnings::LogWarnings;
 
 /// The mounts of this process.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -44,9 +43,9 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// ```no_run
 /// use docker_source::Source;
 ///
-/// # async fn example() -> Result<(), docker_source::EngineError> {
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut source = Source::builder().connect().await?;
-/// while let Some(record) = source.next().await {
+/// while let Some(record) = source.next().await? {
 ///     println!("{}: {}", record.container().name(), String::from_utf8_lossy(record.bytes()));
 /// }
 /// # Ok(())
@@ -58,7 +57,8 @@ pub struct Source {
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     start: Positions,
-    supervisor: AbortHandle,
+    /// The task that reads; `None` once its end was reported.
+    supervisor: Option<JoinHandle<EngineError>>,
 }
 
 impl Source {
@@ -76,15 +76,31 @@ impl Source {
     /// Returns the next line of any container. Returns `None` once the source was [stopped](Self::stop) and
     /// has yielded all lines that were read.
     ///
+    /// # Errors
+    /// Returns an error if reading ended early, after all lines that were read; further calls return `None`.
+    ///
     /// # Cancel safety
     /// Cancel safe: no record is lost.
-    pub async fn next(&mut self) -> Option<Record> {
-        self.records.recv().await.map(QueuedRecord::into_record)
+    pub async fn next(&mut self) -> Result<Option<Record>, SourceError> {
+        if let Some(record) = self.records.recv().await {
+            return Ok(Some(record.into_record()));
+        }
+        let Some(supervisor) = &mut self.supervisor else { return Ok(None) };
+        let ended = supervisor.await;
+        self.supervisor = None;
+        match ended {
+            Err(error) if error.is_panic() => Err(SourceError::Panicked { message: error.to_string() }),
+            Ok(error) => Err(SourceError::Engine(error)),
+            // The source was stopped.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
     pub fn stop(&mut self) {
-        self.supervisor.abort();
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.abort();
+        }
     }
 
     /// Returns the positions from which the source reads: those that it was given, or the time of the Engine's
@@ -93,7 +109,7 @@ impl Source {
         &self.start
     }
 
-    /// Returns the host name of the Engine.
+    /// Returns the host name of the Engine, or of this machine if a proxy refuses the request for it.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
     }
@@ -147,10 +163,10 @@ impl SourceBuilder {
 
     /// Sets the filter that selects containers. The default selects all.
     ///
-    /// The filter is called at each start of a container and holds for that run: a container that is renamed
-    /// while it runs is followed on, and the filter sees the new name at the next start. A container that is
-    /// not selected is put to the filter again as soon as it is renamed; if it is selected then, its lines are
-    /// read from the renaming on. [`Container::selected_name`] returns the name that the filter saw.
+    /// The result holds for a run of the container: one that is renamed while it runs is followed on, and the
+    /// filter sees the new name at the next start. A container that is not selected is put to the filter again as
+    /// soon as it is renamed; if it is selected then, its lines are read from the renaming on.
+    /// [`Container::selected_name`] returns the name that the filter saw.
     ///
     /// Two kinds of containers are never followed: the container that this process runs in, and containers that
     /// [ask not to be followed](Container::is_ignored).
@@ -174,11 +190,13 @@ impl SourceBuilder {
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
     /// Waits without a limit for an Engine that does not answer. Of a container that already runs, lines
-    /// are read from the [start](Self::start) on.
+    /// are read from the [start](Self::start) on. If a proxy in front of the Engine refuses `GET info`, this
+    /// machine's host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent). After any other error, the
-    /// source sends the request again; it logs one such error per outage.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale for
+    /// [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the first
+    /// error of an outage, and later ones at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -193,33 +211,38 @@ impl SourceBuilder {
             Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
         );
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(self.mountinfo.clone(), timing.stale_socket);
         let own_container = own_container(&self.mountinfo);
-        let (info, clock, start) = loop {
+        let mut identified = None;
+        let (identity, start) = loop {
             let request = async {
                 client.negotiate().await?;
-                let info = client.info().await?;
-                let clock = EngineClock::starting_at(engine_time(&info.system_time));
-                let start = self.start.resolve(&client, clock, &own_container).await?;
-                Ok::<_, EngineError>((info, clock, start))
+                let identity = match identified.take() {
+                    Some(identity) => identity,
+                    None => Identity::of(&client).await?,
+                };
+                // A refusal is logged, so a later attempt does not request it again.
+                let identity = identified.insert(identity).clone();
+                let start = self.start.resolve(&client, identity.clock, &own_container).await?;
+                Ok::<_, EngineError>((identity, start))
             };
             match request.await {
                 Ok(connected) => break connected,
                 Err(error) if error.is_permanent() => return Err(error),
-                Err(error) => outage.failed(&error),
+                Err(error) => outage.failed(error)?,
             }
             sleep(backoff.next()).await;
         };
         outage.over();
         let ResolvedStart { positions: start, is_earlier, reason } = start;
         tracing::info!("reading the logs from {reason} on");
-        let engine_host: Arc<str> = info.name.into();
+        let engine_host: Arc<str> = identity.host.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
-        let supervisor = Supervisor::new(Arc::new(Context {
+        let context = Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
-            clock,
+            clock: identity.clock,
             start: start.clone(),
             resumes: is_earlier,
             own_container,
@@ -228,8 +251,18 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
+            descriptors: Descriptors::of_process(),
+            warnings: LogWarnings::default(),
+        });
+        let supervisor = Supervisor::new(context.clone());
+        let supervisor = Some(task::spawn(async move {
+            tokio::select! {
+                biased;
+                ended = supervisor.run(outage) => ended,
+                never = context.warnings.run() => match never {},
+                never = log_shortage(context.stats.waiting()) => match never {},
+            }
         }));
-        let supervisor = task::spawn(supervisor.run()).abort_handle();
         Ok(Source { records, stats, engine_host, start, supervisor })
     }
 }
@@ -243,15 +276,29 @@ impl fmt::Debug for SourceBuilder {
     }
 }
 
-/// Returns the time of the Engine's clock, which stamps the lines, or of this machine's clock if the Engine
-/// reports an invalid time.
-fn engine_time(text: &str) -> Timestamp {
-    Timestamp::from_rfc3339(text).unwrap_or_else(|error| {
-        let text = one_line(text.as_bytes());
-        tracing::warn!("the Engine reports the time \"{text}\" ({error}); using the clock of this machine");
-        SystemTime::now().into()
-    })
+/// The error for a source whose reading ended before it was [stopped](Source::stop).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Further attempts to reach the Engine are useless.
+    Engine(EngineError),
+    /// A task of the source panicked, which is a bug in this crate.
+    Panicked {
+        /// The message of the panic.
+        message: String,
+    },
 }
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => error.fmt(f),
+            Self::Panicked { message } => write!(f, "reading from the Engine ended early: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
 
 /// Returns the signs of the container that this process runs in, if it runs in one.
 fn own_container(mountinfo: &Path) -> OwnContainer {
@@ -272,6 +319,59 @@ fn own_container(mountinfo: &Path) -> OwnContainer {
 mod tests {
     use super::*;
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+    use std::time::Duration;
+
+    /// Returns a source that reads nothing, whose supervisor is the given task.
+    async fn supervised_by(task: impl Future<Output = EngineError> + Send + 'static) -> Source {
+        let engine = SimulatedEngine::start().await;
+        let builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        let mut source = builder.connect().await.unwrap();
+        source.stop();
+        assert!(source.next().await.unwrap().is_none());
+        source.supervisor = Some(task::spawn(task));
+        source
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_panics_ends_the_source_with_an_error() {
+        let mut source = supervised_by(async { panic!("on purpose") }).await;
+        let error = source.next().await.unwrap_err();
+        assert!(error.to_string().starts_with("reading from the Engine ended early: "), "{error}");
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_that_is_mounted_and_made_anew_ends_the_source_with_its_cause() {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let socket = fs::canonicalize(engine.socket()).unwrap();
+        let mountinfo = socket.with_file_name("mountinfo");
+        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
+        fs::write(&mountinfo, mount).unwrap();
+        let wait = Duration::from_millis(1);
+        let timing = Timing { reconnect_min: wait, stale_socket: Some(wait), ..Timing::default() };
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
+        builder.mountinfo = mountinfo;
+        let mut source = builder.connect().await.unwrap();
+        web.wait_for_log_requests(1).await;
+        web.line(Stream::Stdout, "last");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
+        engine.go_away().await;
+        // Leaves a file behind at which nothing listens, as the mount shows it.
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_stopped_ends_without_an_error() {
+        let mut source = supervised_by(std::future::pending()).await;
+        source.stop();
+        assert!(source.next().await.unwrap().is_none());
+    }
 
     #[tokio::test]
     async fn the_container_of_this_process_is_never_followed() {
@@ -286,7 +386,7 @@ mod tests {
         own.start();
         other.start();
         other.line(Stream::Stdout, "other");
-        assert_eq!(source.next().await.unwrap().bytes(), b"other");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"other");
         // A log is opened while its container is inspected, and closed again if that is this process's own.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
     }
@@ -314,7 +414,7 @@ mod tests {
         let first = async || {
             let builder = builder_in(&engine, &own).select(|container| container.name() == "web");
             let mut source = builder.start(after.clone()).connect().await.unwrap();
-            String::from_utf8_lossy(source.next().await.unwrap().bytes()).into_owned()
+            String::from_utf8_lossy(source.next().await.unwrap().unwrap().bytes()).into_owned()
         };
         web.start();
         old.start();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 
 use crate::clock::EngineClock;
-use crate::engine::{EngineClient, EngineError, LogRefusal};
+use crate::engine::{ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
@@ -101,7 +101,10 @@ async fn end_of_predecessor(
     if !own.is_known() {
         return Ok(None);
     }
-    let (containers, _) = client.containers().await?;
+    let ContainerList { containers, error, .. } = client.containers().await?;
+    if let Some(error) = error {
+        tracing::warn!("{error}; looking for the previous agent in the containers that are listed");
+    }
     let mut agents = Vec::new();
     for container in containers.into_iter().filter(|container| container.labels.contains_key(label)) {
         match client.inspect(&container.id).await {

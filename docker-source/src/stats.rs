@@ -8,7 +8,10 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::engine::{ContainerId, EngineClient};
+use crate::throttle::Throttle;
 
 /// The counters of one container, or their sum over all containers.
 ///
@@ -32,7 +35,11 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Lines that were cut because they were longer than 1 MiB.
+    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the Engine
+    /// had rotated it away.
+    pub gaps: u64,
+    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all containers
+    /// were too long together.
     pub truncated: u64,
     /// Violations of Docker's log format. Most end their request, and the next request resumes.
     pub bad_frames: u64,
@@ -40,8 +47,15 @@ pub struct LineCounts {
     pub requests: u64,
     /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
     pub resumes: u64,
-    /// Starts of a container whose log driver does not support reading (status 501).
-    pub unreadable: u64,
+    /// Runs of a container whose log could not be read, or not to its end, so that lines may be missing:
+    ///
+    /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
+    ///   descriptor;
+    /// * its log driver does not support reading (501);
+    /// * the Engine refused the log for another reason until the container was removed, five times in a row,
+    ///   or did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long as the container
+    ///   exists, its log is requested again, so that its lines may still come.
+    pub unavailable_logs: u64,
 }
 
 impl AddAssign for LineCounts {
@@ -52,11 +66,12 @@ impl AddAssign for LineCounts {
         self.skipped_repeated += other.skipped_repeated;
         self.skipped_old += other.skipped_old;
         self.in_flight += other.in_flight;
+        self.gaps += other.gaps;
         self.truncated += other.truncated;
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
         self.resumes += other.resumes;
-        self.unreadable += other.unreadable;
+        self.unavailable_logs += other.unavailable_logs;
     }
 }
 
@@ -73,14 +88,21 @@ pub struct StatsSnapshot {
     pub engine_requests: u64,
     /// The number of times that the event stream was opened: once at first, and once after each loss.
     pub events_connections: u64,
-    /// Invalid events.
+    /// Unreadable events. After one, the source lists all containers, since it may have been a start.
     pub events_bad: u64,
-    /// Invalid entries of the list of containers.
+    /// Unreadable entries of the list of containers. The others are read.
     pub list_bad: u64,
     /// The number of times that a list of all containers was compared with the followed ones.
     pub lists: u64,
+    /// Lists of all containers that failed, or whose end is missing. They are requested again.
+    pub list_failures: u64,
+    /// Containers that are followed with a part of their metadata, because their labels, arguments or
+    /// environment are too long.
+    pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
+    /// Containers that are not read at this moment, because they wait for a file descriptor.
+    pub waiting_for_descriptor: u64,
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
@@ -101,7 +123,11 @@ pub struct Stats {
     events_bad: AtomicU64,
     list_bad: AtomicU64,
     lists: AtomicU64,
+    list_failures: AtomicU64,
+    metadata_cut: AtomicU64,
+    metadata_warnings: Mutex<Throttle>,
     follower_restarts: AtomicU64,
+    waiting_for_descriptor: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +163,11 @@ impl Stats {
             events_bad: AtomicU64::new(0),
             list_bad: AtomicU64::new(0),
             lists: AtomicU64::new(0),
+            list_failures: AtomicU64::new(0),
+            metadata_cut: AtomicU64::new(0),
+            metadata_warnings: Mutex::default(),
             follower_restarts: AtomicU64::new(0),
+            waiting_for_descriptor: watch::Sender::new(0),
         }
     }
 
@@ -165,7 +195,10 @@ impl Stats {
             events_bad: load(&self.events_bad),
             list_bad: load(&self.list_bad),
             lists: load(&self.lists),
+            list_failures: load(&self.list_failures),
+            metadata_cut: load(&self.metadata_cut),
             follower_restarts: load(&self.follower_restarts),
+            waiting_for_descriptor: *self.waiting_for_descriptor.borrow(),
         }
     }
 
@@ -190,6 +223,17 @@ impl Stats {
         all.fold();
     }
 
+    /// Counts a container as one that waits for a file descriptor, until the result is dropped.
+    pub(crate) fn wait_for_descriptor(self: &Arc<Self>) -> WaitingContainer {
+        self.waiting_for_descriptor.send_modify(|number| *number += 1);
+        WaitingContainer(self.clone())
+    }
+
+    /// Returns the number of containers that wait for a file descriptor, as it changes.
+    pub(crate) fn waiting(&self) -> watch::Receiver<u64> {
+        self.waiting_for_descriptor.subscribe()
+    }
+
     pub(crate) fn events_connected(&self) {
         self.events_connections.fetch_add(1, Ordering::Relaxed);
     }
@@ -203,8 +247,28 @@ impl Stats {
         self.lists.fetch_add(1, Ordering::Release);
     }
 
+    pub(crate) fn list_failed(&self) {
+        self.list_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a container whose metadata are cut, and returns the number to warn about, if a warning is due.
+    pub(crate) fn metadata_cut(&self) -> Option<u64> {
+        self.metadata_cut.fetch_add(1, Ordering::Relaxed);
+        lock(&self.metadata_warnings).add(1)
+    }
+
     pub(crate) fn follower_restarted(&self) {
         self.follower_restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A container that waits for a file descriptor.
+#[derive(Debug)]
+pub(crate) struct WaitingContainer(Arc<Stats>);
+
+impl Drop for WaitingContainer {
+    fn drop(&mut self) {
+        self.0.waiting_for_descriptor.send_modify(|number| *number -= 1);
     }
 }
 
@@ -227,8 +291,12 @@ impl ContainerStats {
         lock(&self.0).bad_frames += 1;
     }
 
-    pub(crate) fn unreadable(&self) {
-        lock(&self.0).unreadable += 1;
+    pub(crate) fn unavailable_log(&self) {
+        lock(&self.0).unavailable_logs += 1;
+    }
+
+    pub(crate) fn gap(&self) {
+        lock(&self.0).gaps += 1;
     }
 
     pub(crate) fn skipped_empty(&self) {

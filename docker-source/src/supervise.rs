@@ -2,29 +2,28 @@
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts in between
 //! is in the list, in the events or in both, and a report that comes twice changes nothing. But the Engine
-//! drops events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s
-//! and after each interruption of the events.
+//! drops events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s,
+//! after each interruption of the events, and soon after an event that cannot be read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
-use std::future::{Future, pending};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
-use crate::engine::{Action, ContainerId, ContainerSummary, EngineError, Event, EventReader};
+use crate::engine::{Action, ContainerId, ContainerList, ContainerSummary, EngineError, Event, EventReader};
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
-use crate::one_line::one_line;
+use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
+use crate::throttle::Throttle;
 
 /// The time that the first followers have to open their logs. After it, the source logs that it is ready
 /// without them.
@@ -32,18 +31,6 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// The number of consecutive lists without a container after which it counts as removed. It may have been
 /// created while the first list was written.
 const LISTS_WITHOUT: u32 = 2;
-
-/// A request for the list of containers.
-type Listing = Pin<Box<dyn Future<Output = Result<Listed, EngineError>> + Send>>;
-
-/// An answered [`Listing`].
-struct Listed {
-    containers: Vec<ContainerSummary>,
-    /// The number of invalid entries.
-    bad: u64,
-    /// The number of events that were applied before the request.
-    events_before: u64,
-}
 
 /// Runs one follower for each container.
 pub(crate) struct Supervisor {
@@ -56,6 +43,11 @@ pub(crate) struct Supervisor {
     events: u64,
     /// Whether a list was compared since the source connected.
     has_listed: bool,
+    /// The containers that left since the last list, with the number of events that were applied by then. A
+    /// list that was requested before may still show them.
+    left: HashMap<ContainerId, u64>,
+    event_warnings: Throttle,
+    list_warnings: Throttle,
 }
 
 /// A container that the Engine has, or had until recently.
@@ -89,18 +81,22 @@ impl Supervisor {
             tasks: HashMap::new(),
             events: 0,
             has_listed: false,
+            left: HashMap::new(),
+            event_warnings: Throttle::default(),
+            list_warnings: Throttle::default(),
         }
     }
 
-    /// Runs until it is dropped, and its followers with it.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is dropped, and its followers with it, or until further attempts to reach the Engine are
+    /// useless.
+    pub(crate) async fn run(mut self, mut outage: Outage) -> EngineError {
         let timing = self.context.timing;
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
-        let mut outage = Outage::default();
         loop {
             let started = Instant::now();
-            if let Err(error) = self.session(&mut outage).await {
-                outage.failed(&error);
+            let ended = self.session(&mut outage).await;
+            if let Err(error) = ended.or_else(|error| outage.failed(error)) {
+                return error;
             }
             // The Engine or a proxy may end the events now and then: only frequent ends need longer waits.
             if started.elapsed() > timing.reconnect_max {
@@ -110,43 +106,55 @@ impl Supervisor {
         }
     }
 
-    /// Applies events and lists until the event stream ends.
+    /// Applies events and lists until the event stream ends. A list that fails does not end it.
     async fn session(&mut self, outage: &mut Outage) -> Result<(), EngineError> {
         let context = self.context.clone();
         context.client.negotiate().await?;
         let mut stream = context.client.events().await?;
         context.stats.events_connected();
         let mut reader = EventReader::default();
-        let mut ticks = interval(context.timing.list_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut listing: Option<Listing> = None;
+        let mut lists = Lists::new(&context.timing);
         let mut is_first_list = true;
+        let mut was_silent = false;
         loop {
             tokio::select! {
                 part = stream.next() => {
                     let Some(part) = part.transpose()? else {
                         return Ok(());
                     };
-                    reader.push(&part);
-                    while let Some(event) = reader.next() {
+                    let mut rest = &part[..];
+                    while let Some(event) = reader.next(&mut rest) {
                         self.apply(event);
                     }
-                    context.stats.bad_events(reader.take_bad());
+                    if self.unreadable_events(reader.take_bad()) {
+                        lists.soon();
+                    }
                 }
-                listed = finished(&mut listing) => {
-                    listing = None;
-                    let Listed { containers, bad, events_before } = listed?;
-                    self.reconcile(containers, events_before, is_first_list);
-                    context.stats.listed(bad);
+                listed = lists.next(&context.client, self.events) => {
+                    let Listed { list: ContainerList { containers, bad, error }, events_before } = match listed {
+                        Ok(listed) => listed,
+                        Err(error) => {
+                            context.stats.list_failed();
+                            was_silent |= error.is_silence();
+                            outage.failed(error)?;
+                            continue;
+                        }
+                    };
+                    let is_whole = error.is_none() && bad == 0;
+                    self.reconcile(containers, events_before, is_first_list, is_whole);
+                    self.unreadable_elements(bad);
                     is_first_list = false;
-                    outage.over();
-                }
-                _ = ticks.tick(), if listing.is_none() => {
-                    let (client, events_before) = (context.client.clone(), self.events);
-                    listing = Some(Box::pin(async move {
-                        let (containers, bad) = client.containers().await?;
-                        Ok(Listed { containers, bad, events_before })
-                    }));
+                    match error {
+                        Some(error) => {
+                            context.stats.list_failed();
+                            outage.failed(error)?;
+                        }
+                        None => outage.over(),
+                    }
+                    if was_silent {
+                        // The connection of the events may have broken without a word, too.
+                        return Ok(());
+                    }
                 }
                 Some(ended) = self.followers.join_next_with_id(), if !self.followers.is_empty() => {
                     self.ended(ended);
@@ -155,17 +163,37 @@ impl Supervisor {
         }
     }
 
+    /// Counts unreadable events and returns whether there are any.
+    fn unreadable_events(&mut self, count: u64) -> bool {
+        self.context.stats.bad_events(count);
+        if let Some(events) = self.event_warnings.add(count) {
+            tracing::warn!(events, "cannot read events of the Engine; listing all containers instead");
+        }
+        count > 0
+    }
+
+    /// Counts a list with this number of unreadable elements.
+    fn unreadable_elements(&mut self, count: u64) {
+        self.context.stats.listed(count);
+        if let Some(elements) = self.list_warnings.add(count) {
+            tracing::warn!(
+                elements,
+                "cannot read elements of the list of containers; the others are followed"
+            );
+        }
+    }
+
     /// Applies an event. It may arrive twice, and a list may have reported the same before.
     fn apply(&mut self, event: Event) {
         self.events += 1;
-        let Event { action, id, time, mut attributes } = event;
+        let Event { action, id, time, mut attributes, is_cut } = event;
         match (action, self.entries.get_mut(&id)) {
             (Action::Start, Some(entry)) => {
                 entry.is_running = true;
                 entry.commands.send_modify(|commands| commands.starts += 1);
             }
             (Action::Start, None) => {
-                let partial = PartialMetadata::from_event_attributes(attributes);
+                let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
                 self.add(id, partial, true, StartReason::Started, None);
             }
             (Action::Die, Some(entry)) => {
@@ -177,7 +205,7 @@ impl Supervisor {
                 });
             }
             (Action::Die, None) => {
-                let partial = PartialMetadata::from_event_attributes(attributes);
+                let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
                 self.add(id, partial, false, StartReason::Started, None);
             }
             (Action::Rename, Some(entry)) => {
@@ -192,15 +220,18 @@ impl Supervisor {
         }
     }
 
-    /// Updates the followers from a list that was requested after `events_before` events.
+    /// Updates the followers from a list that was requested after `events_before` events. Only a list that
+    /// `is_whole` shows that containers are missing.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
         events_before: u64,
         is_first_of_session: bool,
+        is_whole: bool,
     ) {
+        self.left.retain(|_, left_at| *left_at > events_before);
         for entry in self.entries.values_mut() {
-            entry.missing += 1;
+            entry.missing += u32::from(is_whole);
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
@@ -208,6 +239,9 @@ impl Supervisor {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
+                if self.left.contains_key(&summary.id) {
+                    continue;
+                }
                 let reason = match (self.has_listed || self.context.resumes, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
@@ -247,12 +281,8 @@ impl Supervisor {
         }
         if !std::mem::replace(&mut self.has_listed, true) {
             let client = &self.context.client;
-            let engine = format!(
-                "{} ({}, API {})",
-                one_line(self.context.engine_host.as_bytes()),
-                client.address(),
-                client.version()
-            );
+            let engine =
+                format!("{} ({}, API {})", self.context.engine_host, client.address(), client.version());
             task::spawn(log_ready(engine, decisions));
         }
     }
@@ -335,6 +365,7 @@ impl Supervisor {
             entry.get().commands.send_modify(|commands| commands.removed = true);
             if entry.get().is_excluded {
                 entry.remove();
+                self.left.insert(id.clone(), self.events);
                 self.context.stats.forget(id);
             }
         }
@@ -365,6 +396,7 @@ impl Supervisor {
             Ok(_) => {
                 self.entries.remove(&id);
                 self.context.stats.forget(&id);
+                self.left.insert(id, self.events);
             }
             Err(error) => {
                 tracing::error!(container = %id, %error, "the follower of this container panicked; starting it again");
@@ -388,14 +420,6 @@ impl Entry {
     }
 }
 
-/// Waits for the list; if none was requested, waits for ever.
-async fn finished(listing: &mut Option<Listing>) -> Result<Listed, EngineError> {
-    match listing {
-        Some(list) => list.await,
-        None => pending().await,
-    }
-}
-
 /// Logs that the source is ready, once the followers of the first list have opened their logs or decided not
 /// to.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
@@ -413,12 +437,14 @@ async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
 mod tests {
     use super::*;
     use crate::clock::{EngineClock, later};
+    use crate::descriptors::Descriptors;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
     use crate::position::Positions;
     use crate::record::RecordQueue;
     use crate::stats::Stats;
     use crate::timing::Timing;
+    use crate::warnings::LogWarnings;
     use tokio::sync::Semaphore;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -442,6 +468,8 @@ mod tests {
             queue: RecordQueue::new().0,
             stats: Arc::new(Stats::new(client)),
             catch_ups: Semaphore::new(1),
+            descriptors: Descriptors::of_process(),
+            warnings: LogWarnings::default(),
         }))
     }
 
@@ -452,7 +480,8 @@ mod tests {
 
     fn event(action: Action, name: &str) -> Event {
         let id = ContainerId::parse(ID).unwrap();
-        Event { action, id, time: None, attributes: [("name".to_owned(), name.to_owned())].into() }
+        let attributes = [("name".to_owned(), name.to_owned())].into();
+        Event { action, id, time: None, attributes, is_cut: false }
     }
 
     fn commands(supervisor: &Supervisor) -> FollowCommands {
@@ -462,26 +491,47 @@ mod tests {
     #[tokio::test]
     async fn a_container_is_removed_when_the_second_list_in_a_row_misses_it() {
         let mut supervisor = supervisor();
-        supervisor.reconcile(list("web", "running"), 0, true);
-        supervisor.reconcile(Vec::new(), 0, false);
+        supervisor.reconcile(list("web", "running"), 0, true, true);
+        supervisor.reconcile(Vec::new(), 0, false, true);
         assert!(!commands(&supervisor).removed);
-        supervisor.reconcile(list("web", "running"), 0, false);
-        supervisor.reconcile(Vec::new(), 0, false);
+        supervisor.reconcile(list("web", "running"), 0, false, true);
+        supervisor.reconcile(Vec::new(), 0, false, true);
         assert!(!commands(&supervisor).removed);
-        supervisor.reconcile(Vec::new(), 0, false);
+        supervisor.reconcile(Vec::new(), 0, false, true);
         assert!(commands(&supervisor).removed);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_requested_before_a_removal_does_not_undo_it() {
+        let mut supervisor = supervisor();
+        supervisor.reconcile(list("web", "running"), 0, true, true);
+        supervisor.apply(event(Action::Destroy, "web"));
+        let ended = supervisor.followers.join_next_with_id().await.unwrap();
+        supervisor.ended(ended);
+        supervisor.reconcile(list("web", "running"), 0, false, true);
+        assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_not_whole_shows_no_removal() {
+        let mut supervisor = supervisor();
+        supervisor.reconcile(list("web", "running"), 0, true, true);
+        for _ in 0..3 {
+            supervisor.reconcile(Vec::new(), 0, false, false);
+        }
+        assert!(!commands(&supervisor).removed);
     }
 
     #[tokio::test]
     async fn a_list_that_was_requested_before_a_renaming_does_not_undo_it() {
         let mut supervisor = supervisor();
-        supervisor.reconcile(list("old", "running"), 0, true);
+        supervisor.reconcile(list("old", "running"), 0, true, true);
         let events_before = supervisor.events;
         supervisor.apply(event(Action::Rename, "new"));
         assert_eq!(commands(&supervisor).name.as_deref(), Some("new"));
-        supervisor.reconcile(list("old", "running"), events_before, false);
+        supervisor.reconcile(list("old", "running"), events_before, false, true);
         assert_eq!(commands(&supervisor).name.as_deref(), Some("new"));
-        supervisor.reconcile(list("newest", "running"), supervisor.events, false);
+        supervisor.reconcile(list("newest", "running"), supervisor.events, false, true);
         assert_eq!(commands(&supervisor).name.as_deref(), Some("newest"));
     }
 
@@ -494,10 +544,10 @@ mod tests {
     #[tokio::test]
     async fn a_container_that_is_not_selected_has_a_new_follower_after_a_renaming_and_none_after_a_start() {
         let mut supervisor = supervisor();
-        supervisor.reconcile(list("db", "running"), 0, true);
+        supervisor.reconcile(list("db", "running"), 0, true, true);
         not_selected(&mut supervisor);
         supervisor.apply(event(Action::Start, "db"));
-        supervisor.reconcile(list("db", "running"), supervisor.events, false);
+        supervisor.reconcile(list("db", "running"), supervisor.events, false, true);
         supervisor.apply(event(Action::Rename, "db"));
         assert_eq!(supervisor.tasks.len(), 0);
         let since = |supervisor: &Supervisor| supervisor.entries[&ContainerId::parse(ID).unwrap()].since;
@@ -510,7 +560,7 @@ mod tests {
         supervisor.apply(Event { time: Some(future), ..event(Action::Rename, "web-1") });
         assert!(since(&supervisor) > time && since(&supervisor) < future);
         not_selected(&mut supervisor);
-        supervisor.reconcile(list("web-2", "running"), supervisor.events, false);
+        supervisor.reconcile(list("web-2", "running"), supervisor.events, false, true);
         assert_eq!(supervisor.tasks.len(), 1, "a list shows the renaming, too");
     }
 
@@ -528,7 +578,7 @@ mod tests {
     #[tokio::test]
     async fn an_end_without_a_start_is_a_run_that_was_missed() {
         let mut supervisor = supervisor();
-        supervisor.reconcile(list("web", "running"), 0, true);
+        supervisor.reconcile(list("web", "running"), 0, true, true);
         supervisor.apply(event(Action::Die, "web"));
         assert_eq!(commands(&supervisor).starts, 0);
         supervisor.apply(event(Action::Die, "web"));
@@ -543,8 +593,8 @@ mod tests {
         let mut supervisor = supervisor();
         supervisor.apply(event(Action::Start, "web"));
         supervisor.apply(event(Action::Start, "web"));
-        supervisor.reconcile(list("web", "running"), 2, true);
-        supervisor.reconcile(list("web", "running"), 2, false);
+        supervisor.reconcile(list("web", "running"), 2, true, true);
+        supervisor.reconcile(list("web", "running"), 2, false, true);
         assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (1, 1));
         assert_eq!((commands(&supervisor).starts, commands(&supervisor).sightings), (1, 2));
     }

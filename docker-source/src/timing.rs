@@ -23,9 +23,11 @@ pub struct Timing {
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
     /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
+    /// At most four logs are read so at once; one that takes longer than this no longer counts.
     pub catch_up: Duration,
-    /// The silence after which the log stream of a removed container counts as ended: 5 min. The open stream
-    /// is the only access to that log, and an Engine under load may begin to send it late.
+    /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no
+    /// limit before its first byte: the open stream is the only access to that log, and an Engine under load
+    /// may begin to send it late.
     pub removed: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.
@@ -34,6 +36,10 @@ pub struct Timing {
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
+    /// The time after which the source ends if the Engine's socket file refuses connections and is mounted by
+    /// itself, as into a container: `None`, never. Such a mount keeps the old file when the Engine makes its
+    /// socket anew. A program that ends then lets a restart policy mount the new file.
+    pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
     /// until a new line arrives.
     pub resume_min: Duration,
@@ -51,6 +57,7 @@ impl Default for Timing {
             list_interval: Duration::from_secs(30),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),
+            stale_socket: None,
             resume_min: Duration::from_millis(100),
             resume_max: Duration::from_secs(5),
         }

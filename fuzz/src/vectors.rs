@@ -19,12 +19,12 @@ pub fn vector_inputs() -> Vec<(&'static str, String, Vec<u8>)> {
             }
         };
         match vector.input() {
-            Some(Input::Payload(recipe)) => add("json_decode", recipe.bytes().expect("a recipe")),
+            Some(Input::Payload(recipe)) => add("json_decode", recipe.to_vec()),
             Some(Input::Datagrams(steps)) => {
                 let datagrams: Vec<_> = steps
                     .iter()
                     .filter_map(|step| step.datagram.as_ref())
-                    .map(|recipe| recipe.bytes().expect("a recipe"))
+                    .map(|recipe| recipe.to_vec())
                     .collect();
                 if let [datagram] = datagrams.as_slice() {
                     add("inflate_capped", datagram.clone());
@@ -37,7 +37,7 @@ pub fn vector_inputs() -> Vec<(&'static str, String, Vec<u8>)> {
             }
             Some(Input::Stream(pieces)) => {
                 let mut stream = vec![0, 1, 7, 64, 255];
-                stream.extend(pieces.iter().flat_map(|recipe| recipe.bytes().expect("a recipe")));
+                stream.extend(pieces.iter().flat_map(|recipe| recipe.to_vec()));
                 add("framer", stream);
             }
             _ => {}

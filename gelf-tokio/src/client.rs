@@ -223,11 +223,11 @@ impl<R> Client<R> {
     /// messages, so a flush only waits.
     ///
     /// # Errors
-    /// [`Unflushed`] if messages have no outcome after `within`. These messages stay queued.
+    /// [`Unsent`] if messages have no outcome after `within`. These messages stay queued.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the messages stay queued.
-    pub async fn flush(&self, within: Duration) -> Result<(), Unflushed> {
+    pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
         self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
 
@@ -236,7 +236,7 @@ impl<R> Client<R> {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub fn flush_blocking(&self, within: Duration) -> Result<(), Unflushed> {
+    pub fn flush_blocking(&self, within: Duration) -> Result<(), Unsent> {
         self.flushed(block_on(within, self.queue.flushed()))
     }
 
@@ -285,8 +285,8 @@ impl<R> Client<R> {
         Observer { queue: Arc::clone(&self.queue) }
     }
 
-    fn flushed(&self, flushed: Option<()>) -> Result<(), Unflushed> {
-        flushed.ok_or_else(|| Unflushed { messages: self.queue.unsettled() })
+    fn flushed(&self, flushed: Option<()>) -> Result<(), Unsent> {
+        flushed.ok_or_else(|| Unsent { messages: self.queue.unsettled() as u64 })
     }
 
     /// Begins to close. Returns how many messages were dropped before.
@@ -398,34 +398,18 @@ impl<R> fmt::Debug for Observer<R> {
     }
 }
 
-/// The error of a flush: messages had no outcome when its time was over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Unflushed {
-    /// The number of messages that have no outcome yet.
-    pub messages: usize,
-}
-
-impl fmt::Display for Unflushed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} messages are not sent yet", self.messages)
-    }
-}
-
-impl std::error::Error for Unflushed {}
-
-/// The error of a close: messages could not be sent.
+/// The error of a flush or a close: messages are not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The number of messages that were dropped. Over TCP and TLS, some of them may have arrived
-    /// nevertheless.
+    /// The number of messages. A flush leaves them in the queue. A close has dropped them; over TCP and TLS,
+    /// some of these may have arrived nevertheless.
     pub messages: u64,
 }
 
 impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} messages could not be sent", self.messages)
+        write!(f, "{} messages are not sent", self.messages)
     }
 }
 

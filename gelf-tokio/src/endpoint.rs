@@ -124,6 +124,17 @@ impl Endpoint {
         Ok(self)
     }
 
+    /// Returns the name of the destination in logs: the URI without the options of the queue.
+    ///
+    /// ```
+    /// let endpoint: gelf_tokio::Endpoint = "gelf://logs?compression=none&queue=100".parse()?;
+    /// assert_eq!(endpoint.destination(), "gelf://logs:12201?compression=none");
+    /// # Ok::<(), gelf_tokio::InvalidEndpoint>(())
+    /// ```
+    pub fn destination(&self) -> String {
+        Self { queue: QueueOptions::default(), ..self.clone() }.to_string()
+    }
+
     /// Sets the limits of the queue.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ mod tcp;
 mod tls;
 mod udp;
 
-pub use client::{Client, ClientBuilder, ClientState, Driver, Observer, Receipts, Unflushed, Unsent};
+pub use client::{Client, ClientBuilder, ClientState, Driver, Observer, Receipts, Unsent};
 pub use codec::GelfCodec;
 pub use endpoint::{Endpoint, InvalidEndpoint, Transport, WhenFull};
 #[cfg(feature = "http")]

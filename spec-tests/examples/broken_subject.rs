@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use gelf_spec_tests::{Builtin, Description, Input, MessageText, Mode, Reply, Request, Subject, serve};
+use gelf_spec_tests::{Builtin, Description, MessageText, Mode, Reply, Request, Subject, serve};
 
 struct Broken {
     how: String,
@@ -22,7 +22,7 @@ impl Subject for Broken {
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
         let reply = self.sound.ask(request)?;
         let Reply::Named(mut answer) = reply else { return Ok(reply) };
-        let parts = parts(request.input);
+        let parts = request.input.parts();
         match self.how.as_str() {
             "panic" => {
                 let name = |(name, _): &(String, _)| name.contains('q');
@@ -48,16 +48,6 @@ impl Subject for Broken {
         }
         Ok(Reply::Named(answer))
     }
-}
-
-fn parts(input: Input<'_>) -> Vec<Vec<u8>> {
-    let recipes: Vec<_> = match input {
-        Input::Payload(payload) => vec![payload],
-        Input::Datagrams(steps) => steps.iter().filter_map(|step| step.datagram.as_ref()).collect(),
-        Input::Stream(pieces) => pieces.iter().collect(),
-        _ => Vec::new(),
-    };
-    recipes.into_iter().filter_map(|recipe| recipe.bytes().ok()).collect()
 }
 
 fn main() -> Result<(), String> {

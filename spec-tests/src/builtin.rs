@@ -11,9 +11,9 @@ use gelf_core::{
 };
 
 use crate::names;
-use crate::recipe::Recipe;
+use crate::recipe::Content;
 use crate::subject::{Answer, Description, Reply, Request, Subject};
-use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
+use crate::vector::{FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
 /// gelf-core, called within the runner.
 #[derive(Clone, Debug)]
@@ -21,26 +21,12 @@ pub struct Builtin(Description);
 
 impl Default for Builtin {
     fn default() -> Self {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let can = ["payload", "datagrams", "stream", "send", "chunk", "clock", "limits", "modes", "names"];
+        let notes = "The library of this repository, run in the same process.";
         Self(Description {
-            name: "gelf-core".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            language: "Rust".to_owned(),
-            can: words(&[
-                "payload",
-                "datagrams",
-                "stream",
-                "send",
-                "chunk",
-                "clock",
-                "limits",
-                "modes",
-                "names",
-            ]),
-            sends: words(&["udp", "tcp"]),
-            defaults: Default::default(),
-            fixed: words(&[]),
-            notes: "The library of this repository, run in the same process.".to_owned(),
+            sends: ["udp", "tcp"].map(str::to_owned).into(),
+            ..Description::new("gelf-core", "Rust", &can, notes)
         })
     }
 }
@@ -61,15 +47,19 @@ impl Subject for Builtin {
 fn answer(request: Request<'_>) -> Result<Answer, String> {
     let Request { input, limits, mode, .. } = request;
     match input {
-        Input::Payload(recipe) => {
+        Input::Payload(payload) => {
             let mut answer = Answer::default();
-            decode(mode, &recipe.bytes()?, &mut answer);
+            decode(mode, payload, &mut answer);
             Ok(answer)
         }
-        Input::Datagrams(steps) => datagrams(mode, limits, steps),
-        Input::Stream(pieces) => stream(mode, limits, pieces),
+        Input::Datagrams(steps) => Ok(datagrams(mode, limits, steps)),
+        Input::Stream(pieces) => Ok(stream(mode, limits, pieces)),
         Input::Send(request) => send(request),
-        Input::Chunk(request) => chunk(request),
+        Input::Chunk(request) => {
+            let mut answer = Answer::default();
+            cut(request.datagram_size, &request.payload, &mut answer);
+            Ok(answer)
+        }
         Input::Http(_) => Err("gelf-core has no sockets".to_owned()),
     }
 }
@@ -110,7 +100,7 @@ fn value_of(value: &Value<'_>) -> FieldValue {
     }
 }
 
-fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, String> {
+fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     let mut datagram_limits = DatagramLimits::default();
     let reassembly = &mut datagram_limits.reassembly;
     reassembly.max_entries = limits.pending.unwrap_or(reassembly.max_entries);
@@ -129,7 +119,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
         let before = reader.stats();
         match &step.datagram {
             None => reader.reassembler_mut().handle_timeout(now),
-            Some(datagram) => match reader.read(now, step.from.clone(), &datagram.bytes()?) {
+            Some(datagram) => match reader.read(now, step.from.clone(), datagram) {
                 Ok(None) => {}
                 Ok(Some(payload)) => decode(mode, payload, &mut answer),
                 Err(error) => answer.errors.push(names::of_datagram_error(error)),
@@ -149,7 +139,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Result<Answer, Strin
         }
     }
     answer.pending = reader.stats().reassembly.pending;
-    Ok(answer)
+    answer
 }
 
 /// Returns the deviations that a reader has tolerated, with their numbers.
@@ -164,12 +154,12 @@ pub(crate) fn deviations_since(
     ]
 }
 
-fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, String> {
+fn stream(mode: Mode, limits: Limits, pieces: &[Content]) -> Answer {
     let mut framer = limits.frame.map_or_else(Framer::default, Framer::new);
     let mut buffer = BytesMut::new();
     let mut answer = Answer::default();
     for piece in pieces {
-        buffer.extend_from_slice(&piece.bytes()?);
+        buffer.extend_from_slice(piece);
         while let Some(frame) = framer.next_frame(&mut buffer) {
             match frame {
                 Ok(frame) => decode(mode, &frame, &mut answer),
@@ -187,7 +177,7 @@ fn stream(mode: Mode, limits: Limits, pieces: &[Recipe]) -> Result<Answer, Strin
         }
     }
     answer.events.extend((0..framer.empty_frames()).map(|_| "EmptyFrame".to_owned()));
-    Ok(answer)
+    answer
 }
 
 fn send(request: &SendRequest) -> Result<Answer, String> {
@@ -210,7 +200,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
     match request.transport.as_str() {
         "udp" => {
             let mut compressor = Compressor::new(compression);
-            cut(request.datagram_size, compressor.compress(&payload), &mut answer)?;
+            cut(request.datagram_size, compressor.compress(&payload), &mut answer);
         }
         "tcp" if compression == Compression::None => {
             let mut frame = BytesMut::new();
@@ -251,26 +241,21 @@ pub(crate) fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str
     Ok(message)
 }
 
-fn chunk(request: &ChunkRequest) -> Result<Answer, String> {
-    let mut answer = Answer::default();
-    cut(request.datagram_size, &request.payload.bytes()?, &mut answer)?;
-    Ok(answer)
+fn cut(size: u16, payload: &[u8], answer: &mut Answer) {
+    match DatagramSize::new(size).map(|size| chunks(size, payload)) {
+        Some(Some(datagrams)) => answer.sent = datagrams,
+        Some(None) => answer.errors.push("TooManyChunks".to_owned()),
+        None => answer.errors.push("DatagramSize".to_owned()),
+    }
 }
 
-fn cut(size: u16, payload: &[u8], answer: &mut Answer) -> Result<(), String> {
-    let Some(size) = DatagramSize::new(size) else {
-        answer.errors.push("DatagramSize".to_owned());
-        return Ok(());
-    };
-    match Chunker::new(size).split(payload) {
-        Ok(datagrams) => {
-            for datagram in datagrams {
-                let mut wire = Vec::new();
-                datagram.write_to(&mut wire);
-                answer.sent.push(wire);
-            }
-        }
-        Err(_) => answer.errors.push("TooManyChunks".to_owned()),
-    }
-    Ok(())
+/// Splits a payload into datagrams, if there are not too many.
+pub(crate) fn chunks(size: DatagramSize, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut chunker = Chunker::new(size);
+    let wires = chunker.split(payload).ok()?.map(|datagram| {
+        let mut wire = Vec::new();
+        datagram.write_to(&mut wire);
+        wire
+    });
+    Some(wires.collect())
 }

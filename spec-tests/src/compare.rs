@@ -44,14 +44,14 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
             Some(ObservedAnswer::Closed) if answer.closed => {}
             Some(ObservedAnswer::Status(status, len)) if answer.status.all().contains(status) => {
                 if let Some(wanted) = answer.length.filter(|wanted| wanted != len) {
-                    differences.push(Difference {
-                        weight: Weight::Small,
-                        ..Difference::new(
+                    differences.push(
+                        Difference::new(
                             format!("{what}, its body"),
                             format!("{wanted} bytes"),
                             format!("{len} bytes"),
                         )
-                    });
+                        .small(),
+                    );
                 }
             }
             Some(other) => differences.push(Difference::new(what, wanted, shortened(&other.to_string()))),
@@ -61,10 +61,8 @@ pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
         differences.push(Difference::new("connections", wanted.to_string(), seen.connections.to_string()));
     }
     if let Some(wanted) = expected.after.filter(|wanted| *wanted != seen.after) {
-        differences.push(Difference {
-            weight: Weight::Small,
-            ..Difference::new("connection", format!("{wanted:?}"), format!("{:?}", seen.after))
-        });
+        differences
+            .push(Difference::new("connection", format!("{wanted:?}"), format!("{:?}", seen.after)).small());
     }
     differences
 }
@@ -100,11 +98,9 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
     for (name, value) in &expected.fields {
         match fields.remove(name.as_str()) {
             Some(seen) if same_value(value, seen) => {}
-            Some(seen) if nearest_float(value, seen) => differences.push(Difference {
-                weight: Weight::Small,
-                ..different(&format!("field {name}"), Some(describe_value(value)), Some(seen))
-            }),
-            seen => differences.push(different(&format!("field {name}"), Some(describe_value(value)), seen)),
+            Some(seen) if nearest_float(value, seen) => differences
+                .push(different(&format!("field {name}"), Some(value.to_string()), Some(seen)).small()),
+            seen => differences.push(different(&format!("field {name}"), Some(value.to_string()), seen)),
         }
     }
     for (name, value) in fields {
@@ -165,7 +161,7 @@ fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Differen
     let difference = || different("timestamp", expected.map(str::to_owned), seen);
     match apart {
         0..1_000 => None,
-        1_000..1_000_000 => Some(Difference { weight: Weight::Small, ..difference() }),
+        1_000..1_000_000 => Some(difference().small()),
         _ => Some(difference()),
     }
 }
@@ -202,14 +198,6 @@ fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
-}
-
-fn describe_value(value: &FieldValue) -> String {
-    match value {
-        FieldValue::Bool(value) => value.to_string(),
-        FieldValue::Number { number } => number.clone(),
-        FieldValue::Text(text) => shortened(&format!("{text:?}")),
-    }
 }
 
 /// Splits a JSON number into sign, digits without leading and trailing zeros, and the power of ten that

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::recipe::{Recipe, hex};
+use crate::recipe::{Content, hex};
 use crate::text::shortened;
 use crate::vector::{
-    Afterwards, Authorization, Expected, FieldValue, HttpExchange, HttpRequest, Input, MessageText, Vector,
+    Afterwards, Authorization, Expected, HttpExchange, HttpRequest, Input, MessageText, Vector,
 };
 
 /// Maximum number of steps of a vector that are described one by one.
@@ -15,16 +15,16 @@ const MAX_STEPS: usize = 12;
 pub fn describe_input(vector: &Vector) -> String {
     match vector.input() {
         None => String::new(),
-        Some(Input::Payload(payload)) => format!("payload {}", of_recipe(payload)),
+        Some(Input::Payload(payload)) => format!("payload {}", of_bytes(payload)),
         Some(Input::Datagrams(steps)) => lines(steps.iter().map(|step| {
             let at = if step.at > 0.0 { format!("at {} s ", step.at) } else { String::new() };
             match &step.datagram {
-                Some(datagram) => format!("{at}datagram from {}: {}", step.from, of_recipe(datagram)),
+                Some(datagram) => format!("{at}datagram from {}: {}", step.from, of_bytes(datagram)),
                 None => format!("{at}no datagram"),
             }
         })),
         Some(Input::Stream(pieces)) => {
-            lines(pieces.iter().map(|piece| format!("stream: {}", of_recipe(piece))))
+            lines(pieces.iter().map(|piece| format!("stream: {}", of_bytes(piece))))
         }
         Some(Input::Send(send)) => format!(
             "send by {}, compression {}, datagrams of up to {} bytes: {}",
@@ -34,11 +34,7 @@ pub fn describe_input(vector: &Vector) -> String {
             of_message(&send.message)
         ),
         Some(Input::Chunk(chunk)) => {
-            format!(
-                "cut into datagrams of up to {} bytes: {}",
-                chunk.datagram_size,
-                of_recipe(&chunk.payload)
-            )
+            format!("cut into datagrams of up to {} bytes: {}", chunk.datagram_size, of_bytes(&chunk.payload))
         }
         Some(Input::Http(exchange)) => of_http(exchange),
     }
@@ -69,7 +65,7 @@ fn of_http(exchange: &HttpExchange) -> String {
 fn of_request(request: &HttpRequest) -> String {
     if let Some(raw) = &request.raw {
         let end = if request.end { ", then the end of the connection" } else { "" };
-        return format!("bytes {}{end}", of_recipe(raw));
+        return format!("bytes {}{end}", of_bytes(raw));
     }
     let mut text = format!("{} {} {}", request.method, request.target, request.version);
     for (name, value) in &request.headers {
@@ -80,9 +76,9 @@ fn of_request(request: &HttpRequest) -> String {
         Authorization::Wrong => text.push_str(", the required header with another value"),
         Authorization::Right => {}
     }
-    let all = |parts: &[Recipe]| parts.iter().map(of_recipe).collect::<Vec<_>>().join(" ");
+    let all = |parts: &[Content]| parts.iter().map(|part| of_bytes(part)).collect::<Vec<_>>().join(" ");
     match (&request.body, &request.parts, &request.chunks) {
-        (Some(body), _, _) => text.push_str(&format!(": {}", of_recipe(body))),
+        (Some(body), _, _) => text.push_str(&format!(": {}", of_bytes(body))),
         (_, Some(parts), _) => text.push_str(&format!(" in parts: {}", shortened(&all(parts)))),
         (_, _, Some(chunks)) => text.push_str(&format!(" in chunks: {}", shortened(&all(chunks)))),
         _ => {}
@@ -120,7 +116,7 @@ pub fn describe_expected(expected: &Expected) -> String {
         parts.push(format!("{} datagrams, the largest of {largest} bytes", sizes.len()));
     }
     if let Some(payload) = &expected.payload {
-        parts.push(format!("payload {}", of_recipe(payload)));
+        parts.push(format!("payload {}", of_bytes(payload)));
     }
     if let Some(begins) = &expected.begins {
         parts.push(format!("starts with bytes {begins}"));
@@ -143,13 +139,10 @@ pub fn describe_expected(expected: &Expected) -> String {
 }
 
 /// Shows bytes as text if possible, otherwise in hexadecimal.
-fn of_recipe(recipe: &Recipe) -> String {
-    match recipe.bytes() {
-        Ok(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) if !text.chars().any(char::is_control) => shortened(text),
-            _ => shortened(&hex(&bytes)),
-        },
-        Err(error) => error,
+fn of_bytes(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => shortened(text),
+        _ => shortened(&hex(bytes)),
     }
 }
 
@@ -169,11 +162,6 @@ fn of_message(message: &MessageText) -> String {
         let _ = write!(text, ", level {level}");
     }
     for (name, value) in message.fields.iter().take(MAX_STEPS) {
-        let value = match value {
-            FieldValue::Bool(value) => value.to_string(),
-            FieldValue::Number { number } => number.clone(),
-            FieldValue::Text(text) => shortened(&format!("{text:?}")),
-        };
         let _ = write!(text, ", _{name} {value}");
     }
     if message.fields.len() > MAX_STEPS {

@@ -34,6 +34,11 @@ impl Difference {
     ) -> Self {
         Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
     }
+
+    /// Makes the difference a deviation.
+    pub(crate) fn small(self) -> Self {
+        Self { weight: Weight::Small, ..self }
+    }
 }
 
 impl fmt::Display for Difference {

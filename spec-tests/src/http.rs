@@ -12,6 +12,7 @@ mod reader;
 pub use reader::{BodyCoding, Request, RequestReader, Response, ResponseReader};
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 /// Maximum length of a head, or of the trailers of a body: 64 KiB.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -43,6 +44,11 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Returns whether a read ended because of its time limit.
+pub fn is_time_out(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
 
 /// Number of bytes that an excerpt shows.
 const EXCERPT_BYTES: usize = 80;

@@ -53,6 +53,11 @@ impl Violation {
         Self::new(rule, name, Severity::Odd, text)
     }
 
+    /// Adds the bytes around the violation.
+    pub(crate) fn at(self, excerpt: impl Into<String>) -> Self {
+        Self { excerpt: excerpt.into(), ..self }
+    }
+
     fn new(rule: &'static str, name: impl Into<String>, severity: Severity, text: impl Into<String>) -> Self {
         Self { rule, name: name.into(), severity, text: text.into(), excerpt: String::new() }
     }

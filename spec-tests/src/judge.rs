@@ -13,7 +13,6 @@ use crate::compare;
 use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
-use crate::recipe::Recipe;
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
 use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
@@ -128,6 +127,13 @@ fn is_invented(difference: &Difference) -> bool {
 /// A verdict with its differences, or the reason why the vector itself is malformed.
 type Judgement = Result<(Verdict, Vec<Difference>), String>;
 
+const PASSED: Judgement = Ok((Verdict::Passes, Vec::new()));
+
+/// Judges a sender that did not send what it should.
+fn failed(expected: &str, found: &str) -> Judgement {
+    Ok((Verdict::Fails, vec![Difference::new("sent", expected, found)]))
+}
+
 /// Judges the messages that a receiver delivered.
 fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Observed) -> Judgement {
     let modes: &[Mode] = match &mode {
@@ -147,13 +153,12 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
-    let Some(mut differences) = ways.min_by_key(other_way) else { return Ok((Verdict::Passes, Vec::new())) };
+    let Some(mut differences) = ways.min_by_key(other_way) else { return PASSED };
     if let Some(Input::Payload(payload)) = vector.input() {
-        reduce_unchanged(&mut differences, &payload.bytes()?);
+        reduce_unchanged(&mut differences, payload);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
-        differences
-            .push(Difference { weight: Weight::Small, ..Difference::new("error", "none", shortened(last)) });
+        differences.push(Difference::new("error", "none", shortened(last)).small());
     }
     // Where strict and lenient implementations agree, there is no choice.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
@@ -209,19 +214,11 @@ fn sent(
     // Some senders have a fixed size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
-        None => {
-            return Ok((
-                Verdict::Fails,
-                vec![Difference::new("sent", "sent bytes or an error", "neither in the reply")],
-            ));
-        }
-        Some(Sent::Refused(_)) if !expected.errors.is_empty() => return Ok((Verdict::Passes, Vec::new())),
-        Some(Sent::Refused(words)) => {
-            return Ok((Verdict::Fails, vec![Difference::new("sent", "the message", shortened(words))]));
-        }
+        None => return failed("sent bytes or an error", "neither in the reply"),
+        Some(Sent::Refused(_)) if !expected.errors.is_empty() => return PASSED,
+        Some(Sent::Refused(words)) => return failed("the message", &shortened(words)),
         Some(Sent::Datagrams(datagrams)) if datagrams.is_empty() => {
-            let silent = Difference::new("sent", "the message or an error", "nothing");
-            return Ok((Verdict::Fails, vec![silent]));
+            return failed("the message or an error", "nothing");
         }
         Some(Sent::Datagrams(datagrams)) => inspect::datagrams(datagrams, size),
         Some(Sent::Stream(stream)) => inspect::stream(stream),
@@ -232,10 +229,7 @@ fn sent(
             || !known.contains(&(violation.rule, violation.name.clone()))
     });
     if let [error, ..] = &expected.errors[..] {
-        differences.push(Difference {
-            weight: Weight::Small,
-            ..Difference::new("sent", format!("an error, {error}"), "a message")
-        });
+        differences.push(Difference::new("sent", format!("an error, {error}"), "a message").small());
     } else {
         differences.extend(compare_with_request(expected, request, of, &inspection)?);
     }
@@ -274,8 +268,7 @@ fn compare_with_request(
     inspection: &Inspection,
 ) -> Result<Vec<Difference>, String> {
     let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
-    let payload = payload.bytes()?;
-    let wanted = Decoder::lenient().decode(&payload).map(|decoded| text_of(&decoded.message));
+    let wanted = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
     let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
     let mut found = match inspection.message() {
         Ok(message) => text_of(&message),
@@ -319,17 +312,13 @@ fn compare_with_request(
 fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
-        Some(Sent::Datagrams(datagrams)) if refuses && datagrams.is_empty() => {
-            return Ok((Verdict::Passes, Vec::new()));
-        }
+        Some(Sent::Datagrams(datagrams)) if refuses && datagrams.is_empty() => return PASSED,
         Some(Sent::Datagrams(datagrams)) => datagrams,
-        Some(Sent::Refused(_)) if refuses => return Ok((Verdict::Passes, Vec::new())),
-        Some(Sent::Refused(words)) => {
-            return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", shortened(words))]));
-        }
-        _ => return Ok((Verdict::Fails, vec![Difference::new("sent", "datagrams", "none")])),
+        Some(Sent::Refused(_)) if refuses => return PASSED,
+        Some(Sent::Refused(words)) => return failed("datagrams", &shortened(words)),
+        _ => return failed("datagrams", "none"),
     };
-    let wanted = expected.payload.as_ref().map(Recipe::bytes).transpose()?;
+    let wanted = expected.payload.as_deref();
     let inspection = inspect::cut(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
@@ -340,7 +329,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{:?}", expected.errors),
             format!("{} datagrams", datagrams.len()),
         ));
-    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != *wanted) {
+    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != **wanted) {
         differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "others, or none"));
     }
     Ok((verdict_of(&differences, true), differences))
@@ -369,7 +358,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(&payload.bytes()?), &reassemble(&answer.sent, is_stream));
+        compare("payload", &readable(payload), &reassemble(&answer.sent, is_stream));
     }
     Ok(differences)
 }

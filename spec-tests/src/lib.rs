@@ -8,11 +8,10 @@
 //! running receiver, tested over the network; the HTTP vectors ([`embedded_http`]) are only for such
 //! receivers. The program `gelf-conformance` offers all of this on the command line.
 //!
-//! `tests/` also runs against installed peers: in `wireshark_dissector`, tshark reads the datagrams of the
-//! UDP sender; in `docker_gelf_driver`, the log driver of a Docker Engine sends to our receivers. A test
-//! whose peer is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,tshark` makes it
-//! fail instead.
+//! `tests/` also runs against installed peers, and with the log driver of a Docker Engine. A test whose peer is
+//! missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,peers` makes it fail instead.
 
+mod accept;
 mod brackets;
 mod builtin;
 mod compare;
@@ -42,6 +41,7 @@ mod text;
 mod throughput;
 mod vector;
 
+pub use accept::accept;
 pub use builtin::{Builtin, text_of};
 pub use describe::{describe_expected, describe_input};
 pub use difference::{Difference, Weight};
@@ -52,7 +52,7 @@ pub use live::{Live, LiveHttp, LiveOptions, Observe};
 pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
-pub use recipe::{Made, Recipe};
+pub use recipe::{Content, hex};
 pub use run::{Outcome, Results, Selection, run};
 pub use serve::serve;
 pub use subject::{Answer, Description, Reply, Request, Subject};

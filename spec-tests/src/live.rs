@@ -5,7 +5,7 @@ mod line;
 mod observer;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread::sleep;
@@ -133,17 +133,12 @@ impl Live {
         if places.is_empty() {
             return Err("the receiver needs an address for UDP, TCP or HTTP".to_owned());
         }
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let notes =
+            "A running receiver. The vectors are sent over the network, and its output lines are observed.";
+        let name = format!("receiver at {}", places.join(" and "));
         let description = Description {
-            name: format!("receiver at {}", places.join(" and ")),
-            version: String::new(),
-            language: "live".to_owned(),
-            can: words(&["payload", "datagrams", "stream", "clock"]),
-            sends: BTreeSet::new(),
-            fixed: BTreeSet::new(),
             defaults: options.defaults.clone(),
-            notes: "A running receiver. The vectors are sent over the network, and its output lines are observed."
-                .to_owned(),
+            ..Description::new(&name, "live", &["payload", "datagrams", "stream", "clock"], notes)
         };
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let run = since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32);

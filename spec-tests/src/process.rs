@@ -1,16 +1,13 @@
 //! A subject that runs as a separate program.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::program::{Pipes, Program};
+use crate::program::Program;
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
-
-/// Maximum length of an answer line: 64 MiB. A longer one is a fault of the subject.
-const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// Maximum time for the answer to `hello`, generous because some language runtimes start slowly.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,7 +28,7 @@ struct Running {
     program: Program,
     /// `None` after the end of input was signalled.
     requests: Option<SyncSender<String>>,
-    lines: Receiver<String>,
+    lines: Receiver<Vec<u8>>,
 }
 
 /// Reason why no line arrived.
@@ -97,27 +94,13 @@ impl Subject for Process {
 
 impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
-        let (program, Pipes { input, output }) = Program::start(command, true)?;
+        let (program, input, lines) = Program::start(command, true)?;
         let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
-        // Separate threads, because a program that hangs may neither read nor write. Killing it ends them.
+        // A separate thread, because a program that hangs may not read. Killing it ends the thread.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
             while let Ok(line) = to_write.recv() {
                 if writeln!(input, "{line}").and_then(|()| input.flush()).is_err() {
-                    return;
-                }
-            }
-        });
-        let (sender, lines) = sync_channel(4);
-        std::thread::spawn(move || {
-            let mut output = BufReader::new(output);
-            loop {
-                let mut line = Vec::new();
-                match output.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
-                    Ok(len) if len > 0 && line.ends_with(b"\n") => {}
-                    _ => return,
-                }
-                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
                 }
             }
@@ -130,7 +113,7 @@ impl Running {
             return Err(self.ended());
         }
         match self.lines.recv_timeout(timeout) {
-            Ok(line) => Ok(line),
+            Ok(line) => Ok(String::from_utf8_lossy(&line).into_owned()),
             Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
             Err(RecvTimeoutError::Timeout) => {
                 self.program.kill();

@@ -1,12 +1,19 @@
 //! Programs started by a shell command line.
 
-use std::io::Read;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Number of bytes of standard error that are kept, from the end.
 const LAST_OUTPUT_BYTES: usize = 2000;
+
+/// Maximum length of a line: 64 MiB. A longer line is split, so its parts are not messages.
+const MAX_LINE_BYTES: usize = 64 << 20;
+
+/// Maximum number of lines in a queue. The output is blocked while it is full.
+pub(crate) const MAX_LINES: usize = 1024;
 
 /// A running program, killed on drop.
 #[derive(Debug)]
@@ -15,17 +22,13 @@ pub(crate) struct Program {
     last_output: Arc<Mutex<Vec<u8>>>,
 }
 
-/// Pipes to the standard input and from the standard output of a program.
-pub(crate) struct Pipes {
-    /// Standard input, if the program has one.
-    pub(crate) input: Option<ChildStdin>,
-    /// Standard output.
-    pub(crate) output: ChildStdout,
-}
-
 impl Program {
-    /// Starts a program with or without a pipe to its standard input.
-    pub(crate) fn start(command: &str, has_input: bool) -> std::io::Result<(Self, Pipes)> {
+    /// Starts a program with or without a pipe to its standard input. Returns that pipe, and the lines of its
+    /// standard output.
+    pub(crate) fn start(
+        command: &str,
+        has_input: bool,
+    ) -> std::io::Result<(Self, Option<ChildStdin>, Receiver<Vec<u8>>)> {
         // The shell parses the command line and then replaces itself, so killing the child kills the program.
         let mut child = Command::new("sh")
             .arg("-c")
@@ -41,7 +44,9 @@ impl Program {
         let last_output = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&last_output);
         std::thread::spawn(move || keep_last(errors, &kept));
-        Ok((Self { child, last_output }, Pipes { input, output }))
+        let (sender, lines) = sync_channel(MAX_LINES);
+        std::thread::spawn(move || read_lines(output, &sender));
+        Ok((Self { child, last_output }, input, lines))
     }
 
     /// Kills the program.
@@ -89,4 +94,41 @@ fn keep_last(mut errors: ChildStderr, kept: &Mutex<Vec<u8>>) {
         let excess = kept.len().saturating_sub(LAST_OUTPUT_BYTES);
         kept.drain(..excess);
     }
+}
+
+/// Passes on each line until the source ends or the receiver of lines is dropped.
+pub(crate) fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !matches!(read_line(&mut source, &mut line), Ok(true)) {
+            return;
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() && to.send(text.to_vec()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads up to a line feed, or to a null byte as in GELF over TCP. Returns false at the end.
+fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    while line.len() < MAX_LINE_BYTES {
+        let available = match source.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        if available.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = available.iter().position(|byte| matches!(byte, b'\n' | 0));
+        line.extend_from_slice(available.split_at(end.unwrap_or(available.len())).0);
+        let taken = end.map_or(available.len(), |end| end + 1);
+        source.consume(taken);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(true)
 }

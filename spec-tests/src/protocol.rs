@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::observed::{Observed, ObservedMessage, Sent};
-use crate::recipe::{Recipe, hex, unhex};
+use crate::recipe::{Content, hex, unhex};
 use crate::subject::{Description, Reply, Request};
 use crate::text::shortened;
 use crate::vector::{Input, Mode};
@@ -73,18 +73,17 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
     let end = || StepLine { end: Some(true), ..Default::default() };
     let line = match request.input {
         Input::Payload(payload) => {
-            let payload = payload.bytes()?;
             let (transport, payload) = if of.can("payload") {
-                ("payload", payload)
+                ("payload", hex(payload))
             } else if of.can("datagrams") {
-                ("udp", payload)
+                ("udp", hex(payload))
             } else if of.can("stream") {
-                ("tcp", [payload, vec![0]].concat())
+                ("tcp", hex(payload) + "00")
             } else {
                 return refuse("it does not receive");
             };
             let from = Some("A".to_owned());
-            let mut steps = vec![StepLine { from, hex: Some(hex(&payload)), ..Default::default() }];
+            let mut steps = vec![StepLine { from, hex: Some(payload), ..Default::default() }];
             if transport == "tcp" {
                 steps.push(end());
             }
@@ -97,20 +96,16 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
             }
             let mut lines = Vec::new();
             for step in steps {
-                let datagram = step.datagram.as_ref().map(Recipe::bytes).transpose()?;
-                let from = datagram.is_some().then(|| step.from.clone());
-                let hex = datagram.map(|datagram| hex(&datagram));
+                let hex = step.datagram.as_ref().map(|datagram| hex(datagram));
+                let from = hex.is_some().then(|| step.from.clone());
                 lines.push(StepLine { from, at: Some(step.at), hex, end: None });
             }
             receive(request, "udp", lines)
         }
         Input::Stream(_) if !of.can("stream") => return refuse("it does not receive streams"),
         Input::Stream(pieces) => {
-            let mut steps = Vec::new();
-            for piece in pieces {
-                steps.push(StepLine { hex: Some(hex(&piece.bytes()?)), ..Default::default() });
-            }
-            steps.push(end());
+            let step = |piece: &Content| StepLine { hex: Some(hex(piece)), ..Default::default() };
+            let steps = pieces.iter().map(step).chain([end()]).collect();
             receive(request, "tcp", steps)
         }
         Input::Send(send) if !of.can("send") || !of.sends.contains(&send.transport) => {
@@ -124,7 +119,7 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
         Input::Http(_) => return refuse("the subject protocol has no HTTP"),
         Input::Chunk(_) if !of.can("chunk") => return refuse("it does not cut payloads"),
         Input::Chunk(chunk) => {
-            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&chunk.payload.bytes()?) }
+            Line::Chunk { id, datagram_size: chunk.datagram_size, payload: hex(&chunk.payload) }
         }
     };
     serde_json::to_string(&line).map(Ok).map_err(|error| error.to_string())

@@ -51,11 +51,13 @@ use delivery::{Kind, Number, OWN_MEMBERS};
 const SCHEMA: u32 = 1;
 
 /// A receiver, with the messages that it does not handle as intended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Receiver {
     /// Name.
     pub name: String,
     /// Transports for which the behaviour of the receiver is known.
+    #[serde(default = "datagrams_and_frames")]
     pub transports: Vec<Transport>,
     /// Messages that it refuses, loses or alters.
     pub rules: Vec<ReceiverRule>,
@@ -197,16 +199,7 @@ impl NameSet {
 struct File {
     schema: u32,
     all: Vec<ReceiverRule>,
-    receivers: Vec<ReceiverText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReceiverText {
-    name: String,
-    #[serde(default = "datagrams_and_frames")]
-    transports: Vec<Transport>,
-    rules: Vec<ReceiverRule>,
+    receivers: Vec<Receiver>,
 }
 
 fn datagrams_and_frames() -> Vec<Transport> {
@@ -231,9 +224,9 @@ fn parse(text: &str) -> Result<Vec<Receiver>, String> {
     for rule in rules {
         rule.check(&known).map_err(|error| format!("{}: {error}", rule.text))?;
     }
-    let with_all = |ReceiverText { name, transports, rules }: ReceiverText| {
-        let rules = all.iter().cloned().chain(rules).collect();
-        Receiver { name, transports, rules }
+    let with_all = |receiver: Receiver| {
+        let rules = all.iter().cloned().chain(receiver.rules).collect();
+        Receiver { rules, ..receiver }
     };
     Ok(receivers.into_iter().map(with_all).collect())
 }

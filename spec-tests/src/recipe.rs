@@ -1,12 +1,41 @@
 //! Bytes as the vectors define them: text, hexadecimal, or a recipe.
 
+use std::ops::Deref;
+
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use serde::Deserialize;
 
-/// A description of bytes; `vectors/README.md` has a table.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+/// Bytes that a file defines by a recipe; `vectors/README.md` has a table.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "Recipe")]
+pub struct Content(Vec<u8>);
+
+impl TryFrom<Recipe> for Content {
+    type Error = String;
+
+    fn try_from(recipe: Recipe) -> Result<Self, String> {
+        recipe.bytes().map(Self)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A description of bytes.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Recipe {
+enum Recipe {
     /// UTF-8 text.
     Text(String),
     /// An object with one member.
@@ -14,9 +43,9 @@ pub enum Recipe {
 }
 
 /// A recipe that is not plain text.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Made {
+enum Made {
     /// Bytes in hexadecimal.
     Hex(String),
     /// Concatenated parts.
@@ -46,11 +75,7 @@ pub enum Made {
 const MAX_BYTES: usize = 256 << 20;
 
 impl Recipe {
-    /// Makes the bytes.
-    ///
-    /// # Errors
-    /// Returns a mistake in the recipe.
-    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+    fn bytes(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
             Self::Made(made) => made.bytes(),
@@ -104,9 +129,15 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from(half + if half < 10 { b'0' } else { b'a' - 10 });
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+/// Shows the first bytes in hexadecimal, with spaces.
+pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
+    let shown: Vec<String> = bytes.iter().take(most).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}{}", shown.join(" "), if bytes.len() > most { " …" } else { "" })
 }
 
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::observed::ObservedMessage;
 use crate::protocol::{Line, StepLine};
-use crate::recipe::{Made, Recipe, hex};
+use crate::recipe::{Content, hex, unhex};
 use crate::subject::{Answer, Reply, Request, Subject};
 use crate::vector::{ChunkRequest, Input, Limits, Mode, SendRequest, Step};
 
@@ -34,7 +34,7 @@ struct WithMessage {
 fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
     let no_request = |error: serde_json::Error| format!("invalid request: {error}");
     let request: Line = serde_json::from_str(line).map_err(no_request)?;
-    let recipe = |hex: String| Recipe::Made(Made::Hex(hex));
+    let content = |hex: String| unhex(&hex).map(Content::from);
     match request {
         Line::Hello { .. } => {
             let mut of = subject.description().clone();
@@ -44,25 +44,24 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
         }
         Line::Receive { id, transport, mode, steps } => {
             let mode = mode.unwrap_or(Mode::Lenient);
-            let hexes = |steps: Vec<StepLine>| -> Vec<Recipe> {
+            let hexes = |steps: Vec<StepLine>| -> Result<Vec<Content>, String> {
                 let steps = steps.into_iter().filter(|step| step.end != Some(true));
-                steps.filter_map(|step| step.hex).map(recipe).collect()
+                steps.filter_map(|step| step.hex).map(content).collect()
             };
             match transport.as_str() {
                 "payload" => {
-                    let payload = hexes(steps).pop().ok_or("no payload")?;
+                    let payload = hexes(steps)?.pop().ok_or("no payload")?;
                     ask(subject, &id, Input::Payload(&payload), mode)
                 }
                 "udp" => {
-                    let step = |StepLine { at, from, hex, .. }| Step {
-                        at: at.unwrap_or_default(),
-                        from: from.unwrap_or_default(),
-                        datagram: hex.map(recipe),
+                    let step = |StepLine { at, from, hex, .. }| {
+                        let (at, from) = (at.unwrap_or_default(), from.unwrap_or_default());
+                        Ok(Step { at, from, datagram: hex.map(content).transpose()? })
                     };
-                    let steps: Vec<Step> = steps.into_iter().map(step).collect();
+                    let steps: Vec<Step> = steps.into_iter().map(step).collect::<Result<_, String>>()?;
                     ask(subject, &id, Input::Datagrams(&steps), mode)
                 }
-                "tcp" => ask(subject, &id, Input::Stream(&hexes(steps)), mode),
+                "tcp" => ask(subject, &id, Input::Stream(&hexes(steps)?), mode),
                 other => Err(format!("unknown transport {other:?}")),
             }
         }
@@ -73,7 +72,7 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
             ask(subject, &id, Input::Send(&request), Mode::Strict)
         }
         Line::Chunk { id, datagram_size, payload } => {
-            let request = ChunkRequest { datagram_size, payload: recipe(payload) };
+            let request = ChunkRequest { datagram_size, payload: content(payload)? };
             ask(subject, &id, Input::Chunk(&request), Mode::Strict)
         }
     }

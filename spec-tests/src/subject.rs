@@ -55,6 +55,13 @@ pub struct Description {
 }
 
 impl Description {
+    /// Creates the description of a subject with these abilities, which sends nothing.
+    pub(crate) fn new(name: &str, language: &str, can: &[&str], notes: &str) -> Self {
+        let can = can.iter().map(ToString::to_string).collect();
+        let [name, language, notes] = [name, language, notes].map(str::to_owned);
+        Self { name, language, can, notes, ..Default::default() }
+    }
+
     /// Returns whether the subject declares this ability.
     pub fn can(&self, word: &str) -> bool {
         self.can.contains(word)
@@ -76,21 +83,32 @@ pub enum Reply {
     Unsupported(String),
 }
 
-/// Complete result of a request, with the names of the vectors.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// Complete result of a request, with the names of the vectors. Serialized as in the files of vectors.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Answer {
     /// Delivered messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<MessageText>,
     /// Names of the errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// Names of the tolerated deviations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
     /// Names of other events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// Number of incomplete messages.
+    #[serde(skip_serializing_if = "is_zero")]
     pub pending: usize,
     /// Sent datagrams, or the one stream.
+    #[serde(skip)]
     pub sent: Vec<Vec<u8>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An implementation of GELF under test.

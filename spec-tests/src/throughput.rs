@@ -6,12 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_core::{Compression, wire::Compressor};
+use gelf_core::{Compression, DatagramSize, wire::Compressor};
 
+use crate::builtin::chunks;
 use crate::corpus;
-use crate::observed::Sent;
+use crate::observed::{Observed, Sent};
 use crate::protocol::ONLY_MODE;
-use crate::recipe::{Made, Recipe, hex};
+use crate::recipe::Content;
 use crate::subject::{Reply, Request, Subject};
 use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 
@@ -74,15 +75,15 @@ impl Measured {
 const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
-/// Payload size of a chunk, that of a sender with small datagrams.
-const CHUNK_PAYLOAD_BYTES: usize = 500;
+/// Size of a chunk, that of a sender with small datagrams.
+const CHUNK_BYTES: u16 = 512;
 
 /// Time for requests before the measurement starts, for programs with a just-in-time compiler.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
     Datagrams(Vec<Step>),
-    Stream(Vec<Recipe>),
+    Stream(Vec<Content>),
     Send(SendRequest),
 }
 
@@ -118,13 +119,13 @@ fn ask_for(
         };
         let reply =
             subject.ask(Request { id: "bench", input, limits: Limits::default(), mode: ONLY_MODE })?;
+        let is_send = workload == Workload::Send;
         let done = match &reply {
             Reply::Unsupported(_) => return Ok(None),
-            Reply::Named(answer) if workload == Workload::Send => u64::from(!answer.sent.is_empty()),
+            Reply::Named(answer) if is_send => u64::from(!answer.sent.is_empty()),
             Reply::Named(answer) => answer.messages.len() as u64,
-            Reply::Observed(observed) if workload == Workload::Send => {
-                let is_sent = |datagrams: &Vec<Vec<u8>>| !datagrams.is_empty();
-                u64::from(matches!(&observed.sent, Some(Sent::Datagrams(datagrams)) if is_sent(datagrams)))
+            Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) if is_send => {
+                u64::from(!datagrams.is_empty())
             }
             Reply::Observed(observed) => observed.messages.len() as u64,
             Reply::Crashed(words) => {
@@ -150,64 +151,45 @@ fn ask_for(
 fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
     let texts = corpus::messages(MESSAGES);
     let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect::<Result<_, _>>()?;
-    if workload == Workload::Empty {
-        let nothing = Step { at: 0.0, from: "A".to_owned(), datagram: None };
-        let request =
-            if takes_datagrams { Prepared::Datagrams(vec![nothing]) } else { Prepared::Stream(Vec::new()) };
-        return Ok(vec![(request, 0, 0)]);
-    }
-    if workload == Workload::Send {
-        let of = |(text, payload): (MessageText, Vec<u8>)| {
-            let send = SendRequest {
-                transport: "udp".to_owned(),
-                compression: Some("none".to_owned()),
-                datagram_size: 1420,
-                message: text,
-            };
-            (Prepared::Send(send), 1, payload.len() as u64)
+    let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(bytes.to_vec().into()) };
+    let in_batches = |prepared: &dyn Fn(&[Vec<u8>]) -> Prepared| {
+        let of = |batch: &[Vec<u8>]| {
+            let bytes = batch.iter().map(|payload| payload.len() as u64).sum();
+            (prepared(batch), batch.len() as u64, bytes)
         };
-        return Ok(texts.into_iter().zip(payloads).map(of).collect());
-    }
-    let of = |(batch, payloads): (usize, &[Vec<u8>])| {
-        let bytes = payloads.iter().map(|payload| payload.len() as u64).sum();
-        let request = match workload {
-            Workload::Stream => Prepared::Stream(
-                payloads.iter().map(|payload| recipe(&[payload.as_slice(), b"\0"].concat())).collect(),
-            ),
-            workload => Prepared::Datagrams(
-                payloads
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(at, payload)| steps(workload, payload, batch, at))
-                    .collect(),
-            ),
-        };
-        (request, payloads.len() as u64, bytes)
+        payloads.chunks(MESSAGES_IN_REQUEST).map(of).collect()
     };
-    Ok(payloads.chunks(MESSAGES_IN_REQUEST).enumerate().map(of).collect())
-}
-
-fn steps(workload: Workload, payload: &[u8], batch: usize, at: usize) -> Vec<Step> {
-    let step = |bytes: &[u8]| Step { at: 0.0, from: "A".to_owned(), datagram: Some(recipe(bytes)) };
-    match workload {
+    let in_datagrams = |datagrams: &dyn Fn(&Vec<u8>) -> Vec<Vec<u8>>| {
+        in_batches(&|batch| {
+            Prepared::Datagrams(batch.iter().flat_map(datagrams).map(|datagram| step(&datagram)).collect())
+        })
+    };
+    Ok(match workload {
+        Workload::Empty if takes_datagrams => {
+            vec![(Prepared::Datagrams(vec![Step { datagram: None, ..step(&[]) }]), 0, 0)]
+        }
+        Workload::Empty => vec![(Prepared::Stream(Vec::new()), 0, 0)],
+        Workload::Plain => in_datagrams(&|payload| vec![payload.clone()]),
         Workload::Gzip => {
-            vec![step(Compressor::new(Compression::Gzip(Default::default())).compress(payload))]
+            let gzip = Compression::Gzip(Default::default());
+            in_datagrams(&|payload| vec![Compressor::new(gzip).compress(payload).to_vec()])
         }
         Workload::Chunked => {
-            let count = payload.len().div_ceil(CHUNK_PAYLOAD_BYTES) as u8;
-            let id = ((batch * MESSAGES_IN_REQUEST + at + 1) as u64).to_be_bytes();
-            let chunks = payload.chunks(CHUNK_PAYLOAD_BYTES).enumerate();
-            chunks
-                .map(|(number, part)| step(&[&[0x1e, 0x0f], &id[..], &[number as u8, count], part].concat()))
-                .collect()
+            let size = DatagramSize::new(CHUNK_BYTES).ok_or("the chunks are too small")?;
+            in_datagrams(&|payload| chunks(size, payload).unwrap_or_default())
         }
-        _ => vec![step(payload)],
-    }
-}
-
-/// Wraps bytes as hexadecimal, as in the protocol.
-fn recipe(bytes: &[u8]) -> Recipe {
-    Recipe::Made(Made::Hex(hex(bytes)))
+        Workload::Stream => in_batches(&|batch| {
+            Prepared::Stream(batch.iter().map(|payload| [payload, &b"\0"[..]].concat().into()).collect())
+        }),
+        Workload::Send => {
+            let of = |(message, payload): (MessageText, &Vec<u8>)| {
+                let (transport, compression) = ("udp".to_owned(), Some("none".to_owned()));
+                let send = SendRequest { transport, compression, datagram_size: 1420, message };
+                (Prepared::Send(send), 1, payload.len() as u64)
+            };
+            texts.into_iter().zip(&payloads).map(of).collect()
+        }
+    })
 }
 
 #[cfg(test)]

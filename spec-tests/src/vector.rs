@@ -9,7 +9,8 @@ use std::{fmt, fs, io};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::recipe::Recipe;
+use crate::recipe::Content;
+use crate::text::shortened;
 pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
@@ -72,11 +73,11 @@ pub struct Vector {
     /// Name of the violation under test. It counts even if the sender commits it in all of its messages.
     pub about: Option<String>,
     /// One payload: uncompressed JSON text, valid or not.
-    payload: Option<Recipe>,
+    payload: Option<Content>,
     /// Datagrams with their times.
     datagrams: Option<Vec<Step>>,
     /// Pieces of a TCP stream, followed by its end.
-    stream: Option<Vec<Recipe>>,
+    stream: Option<Vec<Content>>,
     /// A message to send.
     send: Option<SendRequest>,
     /// A payload to split into datagrams.
@@ -96,17 +97,29 @@ pub struct Vector {
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'v> {
     /// A payload.
-    Payload(&'v Recipe),
+    Payload(&'v [u8]),
     /// Datagrams.
     Datagrams(&'v [Step]),
     /// A TCP stream.
-    Stream(&'v [Recipe]),
+    Stream(&'v [Content]),
     /// A message to send.
     Send(&'v SendRequest),
     /// A payload to split into datagrams.
     Chunk(&'v ChunkRequest),
     /// HTTP requests.
     Http(&'v HttpExchange),
+}
+
+impl<'v> Input<'v> {
+    /// Returns the received bytes: the payload, the datagrams or the pieces of the stream.
+    pub fn parts(self) -> Vec<&'v [u8]> {
+        match self {
+            Self::Payload(payload) => vec![payload],
+            Self::Datagrams(steps) => steps.iter().filter_map(|step| step.datagram.as_deref()).collect(),
+            Self::Stream(pieces) => pieces.iter().map(|piece| &**piece).collect(),
+            Self::Send(_) | Self::Chunk(_) | Self::Http(_) => Vec::new(),
+        }
+    }
 }
 
 /// A datagram, or a point in time at which nothing arrives.
@@ -120,7 +133,7 @@ pub struct Step {
     #[serde(default = "sender")]
     pub from: String,
     /// The datagram, or `None` if only time passes.
-    pub datagram: Option<Recipe>,
+    pub datagram: Option<Content>,
 }
 
 fn sender() -> String {
@@ -175,7 +188,7 @@ pub struct ChunkRequest {
     /// Maximum size of a datagram in bytes, including the chunk header.
     pub datagram_size: u16,
     /// The payload.
-    pub payload: Recipe,
+    pub payload: Content,
 }
 
 /// A message as text, so that no number passes through a float.
@@ -203,8 +216,8 @@ pub struct MessageText {
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let bytes = Recipe::deserialize(deserializer)?.bytes().map_err(D::Error::custom)?;
-    String::from_utf8(bytes).map_err(D::Error::custom)
+    let bytes = Content::deserialize(deserializer)?;
+    String::from_utf8(bytes.to_vec()).map_err(D::Error::custom)
 }
 
 fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -224,6 +237,17 @@ pub enum FieldValue {
     },
     /// A string.
     Text(String),
+}
+
+/// Writes the value for people; long strings are shortened.
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Number { number } => f.write_str(number),
+            Self::Text(text) => f.write_str(&shortened(&format!("{text:?}"))),
+        }
+    }
 }
 
 /// The expected result of a vector.
@@ -248,7 +272,7 @@ pub struct Expected {
     /// Sizes of the sent datagrams.
     pub sizes: Option<Vec<usize>>,
     /// The payload of the sent datagrams, reassembled and uncompressed.
-    pub payload: Option<Recipe>,
+    pub payload: Option<Content>,
     /// First bytes of the first datagram, in hexadecimal.
     pub begins: Option<String>,
     /// Answer to each HTTP request.
@@ -264,7 +288,7 @@ impl Vector {
     /// Returns the input. A vector that was [loaded](load) has exactly one.
     pub fn input(&self) -> Option<Input<'_>> {
         let inputs = [
-            self.payload.as_ref().map(Input::Payload),
+            self.payload.as_deref().map(Input::Payload),
             self.datagrams.as_deref().map(Input::Datagrams),
             self.stream.as_deref().map(Input::Stream),
             self.send.as_ref().map(Input::Send),

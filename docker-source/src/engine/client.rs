@@ -3,13 +3,13 @@
 //! Reading the body drives the connection. So there is no task per request, nothing is read from the socket
 //! unless a caller waits for it, and dropping the body closes the connection.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Empty;
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::resolve::Resolver;
 use super::{ApiVersion, EngineAddress, EngineError};
 
 /// The size of hyper's read buffer of a connection, in bytes. It holds the headers of an answer, and bytes of
@@ -38,7 +39,7 @@ pub(crate) struct Limits {
     /// The time to connect and to receive the headers of a log. An Engine under load opens the log late, and
     /// the log of a removed container cannot be requested again.
     pub(crate) log: Duration,
-    /// The time between two parts of a body that is read whole.
+    /// The time between two parts of a JSON answer.
     pub(crate) body: Duration,
 }
 
@@ -59,6 +60,7 @@ struct Shared {
     address: EngineAddress,
     host_header: String,
     limits: Limits,
+    resolver: Resolver,
     /// The bits of the negotiated [`ApiVersion`].
     version: AtomicU32,
     requests: AtomicU64,
@@ -72,7 +74,16 @@ impl EngineClient {
         };
         let version = AtomicU32::new(ApiVersion::OLDEST.to_bits());
         let requests = AtomicU64::new(0);
-        Self { shared: Arc::new(Shared { address, host_header, limits, version, requests }) }
+        Self {
+            shared: Arc::new(Shared {
+                address,
+                host_header,
+                limits,
+                resolver: Resolver::new(),
+                version,
+                requests,
+            }),
+        }
     }
 
     pub(crate) fn address(&self) -> &EngineAddress {
@@ -136,7 +147,7 @@ impl EngineClient {
             .max_buf_size(CONNECTION_BUFFER)
             .handshake(TokioIo::new(socket))
             .await
-            .map_err(|error| EngineError::answer(endpoint, error))?;
+            .map_err(|error| EngineError::from_http(endpoint, &error))?;
         let request = Request::get(path)
             .header(HOST, &self.shared.host_header)
             .header(USER_AGENT, concat!("docker-source/", env!("CARGO_PKG_VERSION")))
@@ -150,25 +161,29 @@ impl EngineClient {
             response.as_mut().poll(context)
         })
         .await
-        .map_err(|error| EngineError::answer(endpoint, error))?;
+        .map_err(|error| EngineError::from_http(endpoint, &error))?;
         Ok((response, connection))
     }
 
     async fn connect(&self) -> Result<Box<dyn Socket>, EngineError> {
-        let connected: std::io::Result<Box<dyn Socket>> = match &self.shared.address {
+        let connected: io::Result<Box<dyn Socket>> = match &self.shared.address {
             EngineAddress::Unix(path) => {
                 UnixStream::connect(path).await.map(|s| Box::new(s) as Box<dyn Socket>)
             }
             EngineAddress::Tcp { host, port } => {
-                let bare = host.trim_start_matches('[').trim_end_matches(']');
-                let stream = match bare.parse::<IpAddr>() {
-                    Ok(ip) => TcpStream::connect((ip, *port)).await,
-                    Err(_) => TcpStream::connect((bare, *port)).await,
-                };
-                stream.map(|s| Box::new(s) as Box<dyn Socket>)
+                self.connect_tcp(host, *port).await.map(|s| Box::new(s) as Box<dyn Socket>)
             }
         };
         connected.map_err(|error| EngineError::Connect { address: self.shared.address.clone(), error })
+    }
+
+    async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return TcpStream::connect((ip, port)).await;
+        }
+        let addresses = self.shared.resolver.addresses(bare, port).await?;
+        TcpStream::connect(addresses.as_slice()).await
     }
 }
 
@@ -208,7 +223,7 @@ impl Body {
     /// Returns the bytes that arrive next; `None` at the end that the Engine announced.
     ///
     /// # Errors
-    /// Returns [`EngineError::Answer`] if the connection breaks before that end.
+    /// Returns [`EngineError::Broken`] if the connection breaks before that end.
     ///
     /// # Cancel safety
     /// Cancel safe: no byte is lost.
@@ -224,7 +239,7 @@ impl Body {
                         return Some(Ok(data));
                     }
                 }
-                Err(error) => return Some(Err(EngineError::answer(self.endpoint, error))),
+                Err(error) => return Some(Err(EngineError::from_http(self.endpoint, &error))),
             }
         }
     }
@@ -233,19 +248,6 @@ impl Body {
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
         let endpoint = self.endpoint;
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
-    }
-
-    /// Reads the whole body.
-    pub(super) async fn collect(mut self, limit: usize, wait: Duration) -> Result<BytesMut, EngineError> {
-        let mut whole = BytesMut::new();
-        while let Some(part) = self.next_within(wait).await {
-            let part = part?;
-            if whole.len() + part.len() > limit {
-                return Err(EngineError::TooLarge { endpoint: self.endpoint, limit });
-            }
-            whole.extend_from_slice(&part);
-        }
-        Ok(whole)
     }
 
     /// Reads the first `limit` bytes of the body, or all of a shorter one.

@@ -1,17 +1,25 @@
 //! The six requests of the client. All are GET, and none has a side effect in the Engine.
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use gelf_core::Timestamp;
 
+use super::array::ArrayReader;
 use super::client::{Answer, Body, EngineClient};
-use super::types::{ContainerId, ContainerSummary, Info, Inspect, Lenient};
+use super::keep::Keep;
+use super::members::{Excerpt, MemberFilter};
+use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, SUMMARY};
 use super::{ApiVersion, EngineError};
 
-/// The maximum length of the list of containers in bytes: enough for 10,000 containers with many labels.
-const LIST_MAX: usize = 16 * 1024 * 1024;
-/// The maximum length of any other answer in bytes. An inspection has about 5,000.
-const ANSWER_MAX: usize = 4 * 1024 * 1024;
+/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so the limit stops nothing but an
+/// answer without an end.
+const ANSWER_MAX: usize = 1024 * 1024 * 1024;
+/// The maximum number of bytes that are kept of a list of containers.
+const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
+/// The number of bytes that are kept of a list of containers with labels. The elements behind them are kept
+/// without: an inspection has the labels as well.
+const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,24 +52,41 @@ impl EngineClient {
 
     /// Requests the Engine's host name and clock.
     pub(crate) async fn info(&self) -> Result<Info, EngineError> {
-        self.json("info", &self.versioned("/info"), ANSWER_MAX).await
+        Ok(self.json("info", &self.versioned("/info"), &INFO).await?.0)
     }
 
-    /// Requests the list of all containers, running or not. The second value is the number of invalid
-    /// entries, which are left out.
-    pub(crate) async fn containers(&self) -> Result<(Vec<ContainerSummary>, u64), EngineError> {
-        let path = self.versioned("/containers/json?all=1");
-        let list: Vec<Lenient<ContainerSummary>> = self.json("containers/json", &path, LIST_MAX).await?;
-        let all = list.len();
-        let good: Vec<_> = list.into_iter().filter_map(Lenient::good).collect();
-        let bad = (all - good.len()) as u64;
-        Ok((good, bad))
+    /// Requests the list of all containers, running or not.
+    ///
+    /// # Errors
+    /// Returns an error if no container arrives. A list that ends early is returned with the
+    /// [reason](ContainerList).
+    pub(crate) async fn containers(&self) -> Result<ContainerList, EngineError> {
+        let endpoint = "containers/json";
+        let Answer { mut body, .. } = self.get(endpoint, &self.versioned("/containers/json?all=1")).await?;
+        let mut reader = ListReader::default();
+        let mut length = 0;
+        let error = loop {
+            match self.part(endpoint, &mut body, &mut length).await {
+                Ok(Some(part)) => match reader.push(&part) {
+                    Ok(()) => {}
+                    Err(ListTooLong) => break Some(EngineError::TooLarge { endpoint, limit: LIST_KEPT_MAX }),
+                },
+                Ok(None) if reader.elements.is_complete() => break None,
+                Ok(None) => break Some(EngineError::answer(endpoint, "the list is not complete")),
+                Err(error) => break Some(error),
+            }
+        };
+        match error {
+            Some(error) if reader.list.containers.is_empty() => Err(error),
+            error => Ok(ContainerList { error, ..reader.list }),
+        }
     }
 
     /// Inspects a container.
     pub(crate) async fn inspect(&self, id: &ContainerId) -> Result<Inspect, EngineError> {
-        self.json("containers/{id}/json", &self.versioned(&format!("/containers/{id}/json")), ANSWER_MAX)
-            .await
+        let path = self.versioned(&format!("/containers/{id}/json"));
+        let (inspect, is_cut) = self.json("containers/{id}/json", &path, &INSPECT).await?;
+        Ok(Inspect { is_cut, ..inspect })
     }
 
     /// Subscribes to the starts, ends, renamings and removals of containers. Once this returns, the
@@ -88,15 +113,88 @@ impl EngineClient {
         format!("/v{}{path}", self.version())
     }
 
+    /// Requests a JSON answer and parses the members to keep. The second value is whether one is cut or left
+    /// out.
     async fn json<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
         path: &str,
-        limit: usize,
-    ) -> Result<T, EngineError> {
-        let Answer { body, .. } = self.get(endpoint, path).await?;
-        let text = body.collect(limit, self.limits().body).await?;
-        serde_json::from_slice(&text).map_err(|error| EngineError::answer(endpoint, error))
+        keep: &'static Keep,
+    ) -> Result<(T, bool), EngineError> {
+        let Answer { mut body, .. } = self.get(endpoint, path).await?;
+        let mut filter = MemberFilter::new(keep);
+        let mut length = 0;
+        while let Some(part) = self.part(endpoint, &mut body, &mut length).await? {
+            filter.push(&part);
+        }
+        let Excerpt { text, is_cut } = filter.take();
+        let value = serde_json::from_slice(&text).map_err(|error| EngineError::answer(endpoint, error))?;
+        Ok((value, is_cut))
+    }
+
+    /// Returns the next part of a JSON answer, `length` bytes of which have arrived.
+    async fn part(
+        &self,
+        endpoint: &'static str,
+        body: &mut Body,
+        length: &mut usize,
+    ) -> Result<Option<Bytes>, EngineError> {
+        let part = body.next_within(self.limits().body).await.transpose()?;
+        *length += part.as_ref().map_or(0, Bytes::len);
+        match *length > ANSWER_MAX {
+            true => Err(EngineError::TooLarge { endpoint, limit: ANSWER_MAX }),
+            false => Ok(part),
+        }
+    }
+}
+
+/// The list of containers, as far as it could be read.
+#[derive(Debug, Default)]
+pub(crate) struct ContainerList {
+    pub(crate) containers: Vec<ContainerSummary>,
+    /// The number of unreadable elements.
+    pub(crate) bad: u64,
+    /// The reason why elements are missing at the end.
+    pub(crate) error: Option<EngineError>,
+}
+
+/// Reads a list of containers element by element, in bounded memory.
+#[derive(Debug)]
+struct ListReader {
+    elements: ArrayReader,
+    list: ContainerList,
+    /// The number of bytes that are kept.
+    kept: usize,
+}
+
+/// The error for a list of which more is kept than [`LIST_KEPT_MAX`].
+#[derive(Debug)]
+struct ListTooLong;
+
+impl Default for ListReader {
+    fn default() -> Self {
+        Self { elements: ArrayReader::new(&SUMMARY), list: ContainerList::default(), kept: 0 }
+    }
+}
+
+impl ListReader {
+    fn push(&mut self, mut bytes: &[u8]) -> Result<(), ListTooLong> {
+        while let Some(Excerpt { text, is_cut }) = self.elements.next(&mut bytes) {
+            let Ok(mut summary) = serde_json::from_slice::<ContainerSummary>(&text) else {
+                self.list.bad += 1;
+                continue;
+            };
+            summary.is_cut = is_cut;
+            if self.kept + summary.memory() > LIST_LABELS_MAX {
+                summary.is_cut |= !std::mem::take(&mut summary.labels).is_empty();
+            }
+            self.kept += summary.memory();
+            if self.kept > LIST_KEPT_MAX {
+                return Err(ListTooLong);
+            }
+            self.list.containers.push(summary);
+        }
+        Ok(())
     }
 }
 
@@ -118,6 +216,26 @@ impl LogsQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_beyond_16_mib_of_a_list_are_left_out_and_each_container_is_listed() {
+        let label = "x".repeat(30_000);
+        let labels = [0, 1].map(|at| format!(r#""gelf_{at}":"{label}""#)).join(",");
+        let mut reader = ListReader::default();
+        reader.push(b"[").unwrap();
+        for number in 0..400 {
+            let element = format!(r#"{{"Id":"{number:012}","Names":["/a"],"Labels":{{{labels}}}}},"#);
+            reader.push(element.as_bytes()).unwrap();
+        }
+        let ContainerList { containers, bad, .. } = reader.list;
+        assert_eq!((containers.len(), bad), (400, 0));
+        let (labelled, others): (Vec<_>, Vec<_>) = containers.iter().partition(|summary| !summary.is_cut);
+        assert_eq!(labelled.len(), LIST_LABELS_MAX / labelled[0].memory());
+        assert!(others.iter().all(|summary| summary.labels.is_empty() && summary.name() == Some("a")));
+        assert!(
+            containers.iter().map(ContainerSummary::memory).sum::<usize>() < LIST_LABELS_MAX + 400 * 1000
+        );
+    }
 
     #[test]
     fn since_has_nine_decimals_and_is_never_negative() {

@@ -1,7 +1,9 @@
 //! Errors of the communication with the Engine, each one line that says what to do.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ApiVersion, EngineAddress, InvalidEngineAddress};
@@ -15,12 +17,17 @@ use crate::one_line::one_line;
 pub enum EngineError {
     /// The address is invalid.
     Address(InvalidEngineAddress),
-    /// The response is not as the API describes it, or the connection broke within it.
+    /// The response is not as the API describes it.
     Answer {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
         /// The defect of the response, one line of at most 512 bytes.
         reason: String,
+    },
+    /// The connection broke before the end of the response, as when the Engine is killed.
+    Broken {
+        /// The endpoint of the request, such as `info`.
+        endpoint: &'static str,
     },
     /// No connection to the Engine could be established.
     Connect {
@@ -28,6 +35,12 @@ pub enum EngineError {
         address: EngineAddress,
         /// The error of the operating system.
         error: io::Error,
+    },
+    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine that
+    /// starts makes its socket anew, which such a mount does not show.
+    StaleSocket {
+        /// The path of the file.
+        path: PathBuf,
     },
     /// The Engine, or a proxy in front of it, answered with a status other than 200.
     Status {
@@ -45,8 +58,8 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response is longer than the limit: 16 MiB for the list of containers, 4 MiB for others. The limits
-    /// stop an Engine, or a server that poses as one, from filling the memory.
+    /// The response is longer than the limit: 1 GiB, or 64 MiB of names and labels in the list of containers.
+    /// The limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -70,13 +83,34 @@ impl EngineError {
             Self::Address(_) | Self::TooOld { .. } => true,
             Self::Connect { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Status { code, .. } => matches!(code, 400 | 401 | 403),
-            Self::Answer { .. } | Self::TimedOut { .. } | Self::TooLarge { .. } => false,
+            Self::Answer { .. }
+            | Self::Broken { .. }
+            | Self::StaleSocket { .. }
+            | Self::TimedOut { .. }
+            | Self::TooLarge { .. } => false,
         }
+    }
+
+    /// Returns whether the Engine, or a proxy in front of it, never answers this request.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { code: 401 | 403 | 404 | 405 | 501, .. })
     }
 
     /// Returns whether the Engine answered, with a status other than 200.
     pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
+    }
+
+    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// descriptors (`EMFILE`, `ENFILE`).
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        // These numbers are the same on Linux, macOS and the BSDs.
+        matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
+    }
+
+    /// Returns whether nothing was received from the Engine, so that other connections to it may be broken.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
 
     /// Returns the meaning of this error for a request that names a container.
@@ -91,6 +125,19 @@ impl EngineError {
 
     pub(crate) fn answer(endpoint: &'static str, reason: impl fmt::Display) -> Self {
         Self::Answer { endpoint, reason: one_line(reason.to_string().as_bytes()) }
+    }
+
+    /// Creates an error from one of the HTTP client.
+    pub(super) fn from_http(endpoint: &'static str, error: &hyper::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_end = matches!(cause, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof));
+        if is_end || error.is_incomplete_message() || error.is_closed() {
+            Self::Broken { endpoint }
+        } else {
+            Self::answer(endpoint, error)
+        }
     }
 
     /// Creates an error from a status and the response's body: the Engine's `{"message":"..."}`, or a proxy's
@@ -126,6 +173,9 @@ impl fmt::Display for EngineError {
             Self::Answer { endpoint, reason } => {
                 write!(f, "invalid response from the Engine to GET {endpoint}: {reason}")
             }
+            Self::Broken { endpoint } => {
+                write!(f, "the connection to the Engine broke before the end of GET {endpoint}")
+            }
             Self::Connect { address, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => write!(
                     f,
@@ -141,6 +191,12 @@ impl fmt::Display for EngineError {
                 }
                 _ => write!(f, "cannot connect to the Engine at {address}: {error}"),
             },
+            Self::StaleSocket { path } => write!(
+                f,
+                "connection refused at unix://{}, a file that is mounted by itself: if the Engine has made its socket \
+                 anew, this mount keeps the old one; mount its folder instead, or restart this container",
+                path.display()
+            ),
             Self::Status { endpoint, code, message } => {
                 let hint = match code {
                     401 | 403 => "; allow it in the proxy in front of the Engine",

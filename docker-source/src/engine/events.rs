@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, BytesMut};
 use gelf_core::Timestamp;
 use serde::Deserialize;
 
-use super::types::ContainerId;
+use super::keep::Keep;
+use super::members::{Excerpt, MemberFilter};
+use super::types::{ContainerId, LABELS};
 
-/// The maximum length of an event in bytes, most of which are labels. The limit stops an event without an end
-/// from filling the memory.
-const EVENT_MAX: usize = 1024 * 1024;
+/// The members that are kept of an event. Its labels may have any length.
+const EVENT: Keep = Keep::Members(&[
+    ("Type", Keep::Value(64)),
+    ("Action", Keep::Value(64)),
+    ("timeNano", Keep::Value(32)),
+    ("Actor", Keep::Members(&[("ID", Keep::Value(128)), ("Attributes", LABELS)])),
+]);
+
+/// The maximum number of bytes that are kept of an event.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) const EVENT_MAX: usize = EVENT.max_len();
 
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,63 +39,59 @@ pub(crate) struct Event {
     pub(crate) time: Option<Timestamp>,
     /// The labels, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
+    /// Whether an attribute is missing because the attributes were too long.
+    pub(crate) is_cut: bool,
 }
 
 /// Decodes the event stream, however it was cut into reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EventReader {
-    buffer: BytesMut,
-    /// The number of bytes at the front of the buffer that are known to contain no newline.
-    searched: usize,
-    /// Whether the buffer starts within an event that is too long and is skipped.
-    skipping: bool,
+    line: MemberFilter,
+    /// Whether the line has more than white space.
+    has_text: bool,
+    /// Whether text follows the JSON value on its line.
+    has_more: bool,
     bad: u64,
 }
 
+impl Default for EventReader {
+    fn default() -> Self {
+        Self { line: MemberFilter::new(&EVENT), has_text: false, has_more: false, bad: 0 }
+    }
+}
+
 impl EventReader {
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Returns the number of bytes that are buffered.
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn buffered(&self) -> usize {
-        self.buffer.len()
-    }
-
-    /// Returns the next event of the four kinds; `None` asks for more bytes.
-    pub(crate) fn next(&mut self) -> Option<Event> {
-        loop {
-            let (_, unseen) = self.buffer.split_at(self.searched);
-            let Some(found) = memchr::memchr(b'\n', unseen) else {
-                self.searched = self.buffer.len();
-                if self.buffer.len() > EVENT_MAX {
-                    self.buffer.clear();
-                    self.searched = 0;
-                    self.bad += u64::from(!self.skipping);
-                    self.skipping = true;
-                }
-                return None;
-            };
-            let line = self.buffer.split_to(self.searched + found);
-            self.buffer.advance(1);
-            self.searched = 0;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if line.len() > EVENT_MAX {
-                self.bad += 1;
-                continue;
-            }
-            match parse(&line) {
-                Ok(Some(event)) => return Some(event),
-                Ok(None) => {}
-                Err(InvalidEvent) => self.bad += 1,
+    /// Takes bytes up to the end of the next event of the four kinds and returns it; `None` asks for more
+    /// bytes.
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Event> {
+        while !bytes.is_empty() {
+            let end = memchr::memchr(b'\n', bytes);
+            let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            self.has_text |= !line.trim_ascii().is_empty();
+            let taken = self.line.push(line);
+            self.has_more |= line.get(taken..).is_some_and(|more| !more.trim_ascii().is_empty());
+            *bytes = rest;
+            // The rest begins with the line feed, if that has arrived.
+            (_, *bytes) = rest.split_first()?;
+            let excerpt = self.line.take();
+            let (has_text, has_more) = (self.has_text, self.has_more);
+            (self.has_text, self.has_more) = (false, false);
+            match parse(&excerpt) {
+                Ok(Some(event)) if !has_more => return Some(event),
+                Ok(None) if !has_more => {}
+                _ => self.bad += u64::from(has_text),
             }
         }
+        None
     }
 
-    /// Returns the number of invalid events since the last call.
+    /// Returns the number of bytes that are kept.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn kept(&self) -> usize {
+        self.line.kept()
+    }
+
+    /// Returns the number of unreadable events since the last call.
     pub(crate) fn take_bad(&mut self) -> u64 {
         std::mem::take(&mut self.bad)
     }
@@ -114,11 +119,8 @@ struct ActorJson {
     attributes: Option<BTreeMap<String, String>>,
 }
 
-fn parse(line: &[u8]) -> Result<Option<Event>, InvalidEvent> {
-    if line.trim_ascii().is_empty() {
-        return Ok(None);
-    }
-    let event: EventJson = serde_json::from_slice(line).map_err(|_| InvalidEvent)?;
+fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
+    let event: EventJson = serde_json::from_slice(&excerpt.text).map_err(|_| InvalidEvent)?;
     if event.kind.is_some_and(|kind| kind != "container") {
         return Ok(None);
     }
@@ -135,11 +137,13 @@ fn parse(line: &[u8]) -> Result<Option<Event>, InvalidEvent> {
         let within = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
         Timestamp::from_unix(nanos.div_euclid(1_000_000_000), within)
     });
-    Ok(Some(Event { action, id, time, attributes: event.actor.attributes.unwrap_or_default() }))
+    let attributes = event.actor.attributes.unwrap_or_default();
+    Ok(Some(Event { action, id, time, attributes, is_cut: excerpt.is_cut }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::tests::assert_keeps;
     use super::*;
     use proptest::prelude::*;
 
@@ -151,21 +155,33 @@ mod tests {
         ) + "\n"
     }
 
-    fn actions(reader: &mut EventReader) -> Vec<Action> {
-        std::iter::from_fn(|| reader.next()).map(|event| event.action).collect()
+    fn events(reader: &mut EventReader, bytes: impl AsRef<[u8]>) -> Vec<Event> {
+        let mut rest = bytes.as_ref();
+        let events = std::iter::from_fn(|| reader.next(&mut rest)).collect();
+        assert!(rest.is_empty() && reader.kept() <= EVENT_MAX, "{} bytes are kept", reader.kept());
+        events
+    }
+
+    fn actions(reader: &mut EventReader, bytes: impl AsRef<[u8]>) -> Vec<Action> {
+        events(reader, bytes).into_iter().map(|event| event.action).collect()
+    }
+
+    #[test]
+    fn all_members_that_are_parsed_are_kept() {
+        assert_keeps::<EventJson>(&EVENT, &[]);
+        assert_keeps::<ActorJson>(&EVENT, &["Actor"]);
     }
 
     #[test]
     fn the_four_actions_are_decoded() {
         let mut reader = EventReader::default();
-        for action in ["start", "die", "rename", "destroy"] {
-            reader.push(json(action).as_bytes());
-        }
-        let first = reader.next().unwrap();
-        assert_eq!((first.action, first.id.as_str()), (Action::Start, ID));
+        let found = events(&mut reader, ["start", "die", "rename", "destroy"].map(json).concat());
+        let first = &found[0];
+        assert_eq!((first.action, first.id.as_str(), first.is_cut), (Action::Start, ID, false));
         assert_eq!(first.time.unwrap().as_unix(), (1_795_387_458, 123_456_789));
         assert_eq!(first.attributes.get("name").map(String::as_str), Some("job"));
-        assert_eq!(actions(&mut reader), [Action::Die, Action::Rename, Action::Destroy]);
+        let actions: Vec<_> = found.iter().map(|event| event.action).collect();
+        assert_eq!(actions, [Action::Start, Action::Die, Action::Rename, Action::Destroy]);
         assert_eq!(reader.take_bad(), 0);
     }
 
@@ -173,46 +189,63 @@ mod tests {
     fn other_actions_and_objects_are_skipped_and_not_invalid() {
         let mut reader = EventReader::default();
         for action in ["exec_start: start", "starting", "attach", "health_status: healthy", "START"] {
-            reader.push(json(action).as_bytes());
+            assert_eq!(actions(&mut reader, json(action)), []);
         }
-        reader.push(json("destroy").replace(r#""Type":"container""#, r#""Type":"network""#).as_bytes());
-        reader.push(b"\r\n\n");
-        assert_eq!(actions(&mut reader), []);
+        let network = json("destroy").replace(r#""Type":"container""#, r#""Type":"network""#);
+        assert_eq!(actions(&mut reader, network + "\r\n\n"), []);
         assert_eq!(reader.take_bad(), 0);
     }
 
     #[test]
     fn an_event_without_the_legacy_members_is_decoded() {
         let mut reader = EventReader::default();
-        reader.push(format!(r#"{{"Action":"die","Actor":{{"ID":"{ID}"}}}}"#).as_bytes());
-        assert_eq!(reader.next(), None);
-        reader.push(b"\n");
-        let event = reader.next().unwrap();
-        assert_eq!((event.attributes.len(), event.time), (0, None));
+        let short = format!(r#"{{"Action":"die","Actor":{{"ID":"{ID}"}}}}"#);
+        assert_eq!(events(&mut reader, short), []);
+        assert_eq!(events(&mut reader, "\n")[0].attributes.len(), 0);
     }
 
     #[test]
     fn an_invalid_object_is_counted_and_skipped() {
         let mut reader = EventReader::default();
-        reader.push(b"{]\n\xff\xfe\n[]\n{\"Action\":7}\n");
-        reader.push(json("start").replace(ID, "../../images/json?x=").as_bytes());
-        reader.push(json("start").as_bytes());
-        assert_eq!(actions(&mut reader), [Action::Start]);
-        assert_eq!((reader.take_bad(), reader.take_bad()), (5, 0));
+        let bad = b"{]\n\xff\xfe\n[]\n{\"Action\":7}\n{\"Action\":\n";
+        assert_eq!(actions(&mut reader, bad), []);
+        let path = json("start").replace(ID, "../../images/json?x=");
+        let two = json("start").replace('\n', "") + &json("start");
+        let long = json("start").replace(ID, &ID.repeat(3));
+        assert_eq!(actions(&mut reader, path + &two + &long + &json("start")), [Action::Start]);
+        assert_eq!((reader.take_bad(), reader.take_bad()), (8, 0));
+    }
+
+    #[test]
+    fn an_event_with_labels_of_any_length_is_decoded_without_those_that_do_not_fit() {
+        let mut reader = EventReader::default();
+        let labels: String =
+            (0..200).map(|at| format!(r#""a{at}":"{}","gelf_{at}":"v","#, "x".repeat(90_000))).collect();
+        let long = json("start").replace(r#""image":"#, &(labels + r#""image":"#));
+        let mut found = Vec::new();
+        for part in long.as_bytes().chunks(4096) {
+            found.extend(events(&mut reader, part));
+        }
+        let [event] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((event.action, event.id.as_str(), event.is_cut), (Action::Start, ID, true));
+        assert_eq!(event.attributes.get("name").map(String::as_str), Some("job"));
+        assert_eq!(event.attributes.get("gelf_199").map(String::as_str), Some("v"));
+        assert_eq!(event.attributes.get("a0"), None);
+        assert_eq!(actions(&mut reader, json("die")), [Action::Die]);
+        assert_eq!(reader.take_bad(), 0);
     }
 
     #[test]
     fn an_endless_object_is_counted_once_and_holds_no_memory() {
-        let mut reader = EventReader::default();
-        for _ in 0..100 {
-            reader.push(&[b'x'; 64 * 1024]);
-            assert_eq!(reader.next(), None);
-            assert!(reader.buffered() <= EVENT_MAX);
+        for endless in ["x", "[", "{\"Action\":", "{\"Actor\":{\"Attributes\":{", "\"a\":\"b\",", "\\"] {
+            let mut reader = EventReader::default();
+            assert_eq!(actions(&mut reader, r#"{"Actor":{"Attributes":{"#), []);
+            for _ in 0..10 {
+                assert_eq!(actions(&mut reader, endless.repeat(64 * 1024 / endless.len())), []);
+            }
+            assert_eq!(actions(&mut reader, format!("\n{}", json("die"))), [Action::Die], "{endless}");
+            assert_eq!(reader.take_bad(), 1);
         }
-        reader.push(b"\n");
-        reader.push(json("die").as_bytes());
-        assert_eq!(actions(&mut reader), [Action::Die]);
-        assert_eq!(reader.take_bad(), 1);
     }
 
     proptest! {
@@ -224,8 +257,7 @@ mod tests {
             let mut rest = text.as_bytes();
             for cut in cuts.iter().cycle() {
                 let (head, tail) = rest.split_at((*cut).min(rest.len()));
-                reader.push(head);
-                found.extend(actions(&mut reader));
+                found.extend(actions(&mut reader, head));
                 rest = tail;
                 if rest.is_empty() {
                     break;
@@ -238,8 +270,8 @@ mod tests {
         #[test]
         fn garbage_is_never_fatal(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             let mut reader = EventReader::default();
-            reader.push(&bytes);
-            while reader.next().is_some() {}
+            let mut rest = &bytes[..];
+            while reader.next(&mut rest).is_some() {}
         }
     }
 }

@@ -4,10 +4,71 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use gelf_core::Timestamp;
+
+use super::keep::{ITEM_COST, Items, Keep};
+
+/// The labels that are kept of a container: 32 KiB, and 48 KiB more of those that become fields of messages
+/// (see [`crate::gelf`]). In an event, `name` and `image` are among them.
+pub(super) const LABELS: Keep = Keep::Items(Items {
+    each: 40 * 1024,
+    total: 32 * 1024,
+    reserved: 48 * 1024,
+    prefixes: &["gelf", "com.amazonaws.ecs.", "name\"", "image\""],
+});
+
+/// The arguments that are kept of a command until it is cut. Some are scripts.
+const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, reserved: 0, prefixes: &[] });
+
+/// The environment that is kept of a container. The reserved room is for the variable that asks not to follow
+/// the container.
+const ENVIRONMENT: Keep =
+    Keep::Items(Items { each: 16 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
+
+/// A text that users choose, such as a name. It has some hundred bytes at most in practice.
+const TEXT: Keep = Keep::Value(4 * 1024);
+
+/// An id, a time or a word, which is never as long as this.
+const WORD: Keep = Keep::Value(256);
+
+/// The members that are kept of `GET /info`.
+pub(super) const INFO: Keep = Keep::Members(&[("Name", TEXT), ("SystemTime", WORD)]);
+
+/// The members that are kept of an element of `GET /containers/json`.
+pub(super) const SUMMARY: Keep = Keep::Members(&[
+    ("Id", WORD),
+    ("Names", Keep::Items(Items { each: 4 * 1024, total: 8 * 1024, reserved: 0, prefixes: &[] })),
+    ("Image", TEXT),
+    ("ImageID", WORD),
+    ("Labels", LABELS),
+    ("State", WORD),
+]);
+
+/// The members that are kept of `GET /containers/{id}/json`.
+pub(super) const INSPECT: Keep = Keep::Members(&[
+    ("Name", TEXT),
+    ("Created", WORD),
+    ("Path", TEXT),
+    ("Args", ARGUMENTS),
+    ("Image", WORD),
+    (
+        "State",
+        Keep::Members(&[("Running", WORD), ("Restarting", WORD), ("StartedAt", WORD), ("FinishedAt", WORD)]),
+    ),
+    (
+        "Config",
+        Keep::Members(&[
+            ("Cmd", ARGUMENTS),
+            ("Env", ENVIRONMENT),
+            ("Image", TEXT),
+            ("Labels", LABELS),
+            ("Tty", WORD),
+        ]),
+    ),
+    ("GraphDriver", Keep::Members(&[("Data", Keep::Members(&[("UpperDir", TEXT)]))])),
+]);
 
 /// The id of a container: 12 to 64 lower-case hexadecimal digits; the Engine's own have 64.
 ///
@@ -40,23 +101,6 @@ impl<'de> Deserialize<'de> for ContainerId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a container id"))
-    }
-}
-
-/// An element of a list. If it is invalid, the rest of the list is still read.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Lenient<T> {
-    Good(T),
-    Bad(IgnoredAny),
-}
-
-impl<T> Lenient<T> {
-    pub(super) fn good(self) -> Option<T> {
-        match self {
-            Self::Good(good) => Some(good),
-            Self::Bad(_) => None,
-        }
     }
 }
 
@@ -96,12 +140,23 @@ pub(crate) struct ContainerSummary {
     /// `running`, `exited`, `created`, `paused`, `restarting`, `removing` or `dead`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) state: String,
+    /// Whether a part of the metadata is missing because it was too long.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
 }
 
 impl ContainerSummary {
     /// Returns the container's own name, without the slash.
     pub(crate) fn name(&self) -> Option<&str> {
         self.names.iter().filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
+    }
+
+    /// Returns the approximate memory of the summary, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let names: usize = self.names.iter().map(|name| name.len() + ITEM_COST).sum();
+        let labels: usize =
+            self.labels.iter().map(|(name, value)| name.len() + value.len() + ITEM_COST).sum();
+        size_of::<Self>() + self.image.len() + self.image_id.len() + self.state.len() + names + labels
     }
 
     /// Returns whether the container's processes exist, so that its log can grow.
@@ -137,6 +192,9 @@ pub(crate) struct Inspect {
     pub(crate) config: Config,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) graph_driver: GraphDriver,
+    /// Whether a part of the metadata is missing because it was too long.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
 }
 
 /// The storage of a container; absent with the image store of containerd.
@@ -209,8 +267,62 @@ pub(crate) struct Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use serde::de::{DeserializeOwned, Error as _, Visitor, value};
+    use serde::forward_to_deserialize_any;
+
+    /// Records the members that a type is parsed from.
+    struct Members<'a>(&'a mut Vec<&'static str>);
+
+    impl<'de> Deserializer<'de> for Members<'_> {
+        type Error = value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+            Err(value::Error::custom("not a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            members: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, value::Error> {
+            self.0.extend(members);
+            self.deserialize_any(visitor)
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    /// Asserts that the members of a type are kept, and no others.
+    pub(in super::super) fn assert_keeps<T: DeserializeOwned>(keep: &Keep, path: &[&str]) {
+        let (mut keep, mut parsed) = (keep, Vec::new());
+        for name in path {
+            let Keep::Members(members) = keep else { panic!("{name} is not in an object") };
+            keep = &members.iter().find(|(member, _)| member == name).unwrap().1;
+        }
+        let Keep::Members(members) = keep else { panic!("{path:?} is not an object") };
+        let mut kept: Vec<_> = members.iter().map(|(name, _)| *name).collect();
+        let _ = T::deserialize(Members(&mut parsed));
+        kept.sort_unstable();
+        parsed.sort_unstable();
+        assert_eq!(kept, parsed, "{path:?}");
+    }
+
+    #[test]
+    fn all_members_that_are_parsed_are_kept() {
+        assert_keeps::<Info>(&INFO, &[]);
+        assert_keeps::<ContainerSummary>(&SUMMARY, &[]);
+        assert_keeps::<Inspect>(&INSPECT, &[]);
+        assert_keeps::<State>(&INSPECT, &["State"]);
+        assert_keeps::<Config>(&INSPECT, &["Config"]);
+        assert_keeps::<GraphDriver>(&INSPECT, &["GraphDriver"]);
+        assert_keeps::<GraphDriverData>(&INSPECT, &["GraphDriver", "Data"]);
+    }
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -243,18 +355,6 @@ mod tests {
             assert_eq!(inspect.config.tty, None);
             assert!(inspect.name.is_empty() && inspect.args.is_empty() && inspect.config.env.is_empty());
         }
-    }
-
-    #[test]
-    fn an_invalid_element_of_a_list_leaves_the_others_valid() {
-        let text = format!(
-            r#"[{{"Id":"../etc"}},7,{{"Id":"{ID}","Names":["/a/alias","/a"],"State":"running"}},null]"#
-        );
-        let list: Vec<Lenient<ContainerSummary>> = serde_json::from_str(&text).unwrap();
-        let good: Vec<_> = list.into_iter().filter_map(Lenient::good).collect();
-        assert_eq!(good.len(), 1);
-        assert_eq!(good[0].name(), Some("a"));
-        assert!(good[0].is_running());
     }
 
     #[test]

@@ -9,9 +9,6 @@ use gelf_core::{FieldName, Level, Timestamp};
 use crate::container::Container;
 use crate::log::LogStream;
 
-/// The maximum length of a command that is sent: 8 KiB. A command line may contain a whole script.
-const MAX_COMMAND_BYTES: usize = 8 * 1024;
-
 /// The shape of messages: the program whose messages they imitate.
 ///
 /// Dashboards, filters and grok patterns that were written for that program keep working.
@@ -117,7 +114,7 @@ impl Compat {
             (CONTAINER_NAME, name),
             (IMAGE_ID, container.image_id().to_owned()),
             (IMAGE_NAME, container.image().to_owned()),
-            (COMMAND, at_most(command, MAX_COMMAND_BYTES).to_owned()),
+            (COMMAND, command.to_owned()),
         ];
         if self != Self::Vincit2017 {
             fields.push((CREATED, container.created().to_owned()));
@@ -165,15 +162,6 @@ impl fmt::Display for InvalidCompat {
 
 impl std::error::Error for InvalidCompat {}
 
-/// Returns the beginning of the text, cut between two characters.
-fn at_most(text: &str, bytes: usize) -> &str {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.split_at(end).0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,12 +175,5 @@ mod tests {
         for text in ["", "Docker", "vincit", "vincit-2018", "docker "] {
             assert_eq!(text.parse::<Compat>(), Err(InvalidCompat), "{text:?}");
         }
-    }
-
-    #[test]
-    fn commands_are_cut_between_characters() {
-        assert_eq!(at_most("aéb", 2), "a");
-        assert_eq!(at_most("aéb", 3), "aé");
-        assert_eq!(at_most("a", 100), "a");
     }
 }

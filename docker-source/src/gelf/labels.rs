@@ -26,6 +26,8 @@ pub(super) fn fields(
         let Some(name) = field_name(label) else { continue };
         bytes += name.len() + value.len();
         if fields.len() == MAX_LABELS || bytes > MAX_LABEL_BYTES {
+            // A label's name may have many kilobytes.
+            let label: String = label.chars().take(64).collect();
             tracing::warn!(
                 container = container.name(),
                 label = %one_line(label.as_bytes()),

@@ -3,7 +3,7 @@
 use super::ecs;
 
 /// Names of the fields of [`Compat`](super::Compat), and of the fields that describe a line.
-const OWN: [&str; 10] = [
+const OWN: [&str; 12] = [
     "command",
     "container_id",
     "container_name",
@@ -11,6 +11,8 @@ const OWN: [&str; 10] = [
     "image_id",
     "image_name",
     "partial",
+    "seq",
+    "seq_epoch",
     "source_stream",
     "tag",
     "truncated",

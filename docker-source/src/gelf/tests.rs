@@ -5,7 +5,7 @@ use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::ContainerId;
+use crate::engine::{ContainerId, Inspect};
 use crate::log::Line;
 
 const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
@@ -218,4 +218,20 @@ fn dropped_containers_are_removed() {
 fn names_are_accepted_with_and_without_their_underscore() {
     let format = GelfFormat::default().with_field("_x", 1).unwrap();
     assert_eq!(format.fields, [(FieldName::from_static("x"), 1.into())]);
+}
+
+#[test]
+fn the_messages_of_each_container_are_numbered_across_renamings() {
+    let mut formatter = GelfFormatter::new(GelfFormat::default().with_sequence(7));
+    let web = Arc::new(plain_container());
+    let renamed = Arc::new(web.renamed("/other"));
+    let id = ContainerId::parse("fedcba987654").unwrap();
+    let other = Arc::new(Container::from_inspect(&id, Inspect::default(), "host".into()));
+    let mut number = |container: &Arc<Container>| {
+        let record = record(container, LogStream::Stdout, "x");
+        let message = formatter.message(&record);
+        assert_eq!(message.field("seq_epoch").unwrap().as_i64(), Some(7));
+        message.field("seq").unwrap().as_i64().unwrap()
+    };
+    assert_eq!([&web, &web, &renamed, &other, &web].map(&mut number), [1, 2, 3, 1, 4]);
 }

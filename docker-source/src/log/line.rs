@@ -5,7 +5,8 @@
 //!
 //! * A newline at the end of a record closes the line.
 //! * A framed record of fewer than 16,384 bytes closes the line, too. It is the last record of a line whose
-//!   newline the `local` driver omits, or the last record that the container wrote.
+//!   newline the `local` driver omits, or the last record that the container wrote. If it is the only record
+//!   of its line, the container ended within the line.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
 //! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use gelf_core::Timestamp;
 
 use super::framing::Framing;
+use super::long_lines::{ALWAYS_KEPT, GrowingLine, LongLines};
 use super::piece::{PIECE_LENGTH, Piece};
 use super::stream::LogStream;
 
@@ -28,7 +30,8 @@ pub(crate) struct Line {
     /// The Engine's stamp: the time at which it received the first 16 KiB of the line, or all of a shorter
     /// line.
     pub(crate) time: Timestamp,
-    /// The first 1 MiB of the line, without its ending (`\n`, or `\r\n` of a terminal). It need not be UTF-8.
+    /// The first 1 MiB of the line, or less if the [budget](LongLines) is exhausted, without its ending (`\n`,
+    /// or `\r\n` of a terminal). It need not be UTF-8.
     pub(crate) bytes: Bytes,
     /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
     /// cut.
@@ -47,32 +50,36 @@ impl Line {
 
 /// Joins the pieces of one response into lines.
 ///
-/// Holds at most one open line per stream: twice 1 MiB (and as much again while a buffer grows).
+/// Holds at most one open line per stream: twice 64 KiB, and more, up to twice 1 MiB, from the budget.
 #[derive(Debug)]
 pub(crate) struct LineJoiner {
     framing: Framing,
     max_line: usize,
+    budget: LongLines,
     stdout: Option<OpenLine>,
     stderr: Option<OpenLine>,
 }
 
 impl LineJoiner {
     /// Creates a joiner for the pieces of a log with this framing.
-    pub(crate) const fn new(framing: Framing) -> Self {
-        Self { framing, max_line: LINE_MAX, stdout: None, stderr: None }
+    pub(crate) const fn new(framing: Framing, budget: LongLines) -> Self {
+        Self { framing, max_line: LINE_MAX, budget, stdout: None, stderr: None }
     }
 
     /// Keeps the first `max_line` bytes of a line instead of 1 MiB.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) const fn with_max_line(framing: Framing, max_line: usize) -> Self {
-        Self { framing, max_line, stdout: None, stderr: None }
+    pub(crate) fn with_max_line(framing: Framing, max_line: usize) -> Self {
+        Self { max_line, ..Self::new(framing, LongLines::unlimited()) }
     }
 
     /// Takes a piece and passes the lines that it closes to `out`: the previous line, its own line, both or
     /// none.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let (framing, max_line) = (self.framing, self.max_line);
-        let slot = self.slot(piece.stream);
+        let (budget, slot) = match piece.stream {
+            LogStream::Stdout => (&self.budget, &mut self.stdout),
+            LogStream::Stderr => (&self.budget, &mut self.stderr),
+        };
         if let Some(other) = slot.take_if(|open| open.time != piece.time) {
             out(other.close(framing, true));
         }
@@ -81,17 +88,20 @@ impl LineJoiner {
         let is_last = has_newline || (framing == Framing::Frames && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
             Some(mut open) => {
-                open.append(&piece, max_line);
+                open.append(&piece, budget);
                 match is_last {
                     true => out(open.close(framing, true)),
                     false => *slot = Some(open),
                 }
             }
-            None if is_last => out(whole_line(piece, framing, max_line)),
+            None if is_last && piece.bytes.len() <= ALWAYS_KEPT => out(whole_line(piece, framing, max_line)),
             None => {
-                let mut open = OpenLine::new(&piece);
-                open.append(&piece, max_line);
-                *slot = Some(open);
+                let mut open = OpenLine::new(&piece, max_line);
+                open.append(&piece, budget);
+                match is_last {
+                    true => out(open.close(framing, true)),
+                    false => *slot = Some(open),
+                }
             }
         }
     }
@@ -112,13 +122,6 @@ impl LineJoiner {
         open.sort_by_key(|open| open.as_ref().map(|open| open.time));
         open.into_iter().flatten().for_each(|open| out(open.close(self.framing, false)));
     }
-
-    const fn slot(&mut self, stream: LogStream) -> &mut Option<OpenLine> {
-        match stream {
-            LogStream::Stdout => &mut self.stdout,
-            LogStream::Stderr => &mut self.stderr,
-        }
-    }
 }
 
 /// Converts a piece that is a whole line to a line, which shares the piece's bytes.
@@ -127,7 +130,9 @@ fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let kept = piece.bytes.slice(..length.min(max_line));
     // Copy a line that is cut: a slice would keep the whole piece in memory.
     let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
-    Line { stream: piece.stream, time: piece.time, bytes, length, ended: true }
+    // A driver omits the newline of the last of several pieces only.
+    let ended = piece.bytes.ends_with(b"\n");
+    Line { stream: piece.stream, time: piece.time, bytes, length, ended }
 }
 
 fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
@@ -144,7 +149,7 @@ struct OpenLine {
     stream: LogStream,
     time: Timestamp,
     /// The start of the line.
-    kept: Vec<u8>,
+    kept: GrowingLine,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
     /// The last two bytes of the line, since its ending may be split between two pieces, or lie behind the
@@ -153,14 +158,13 @@ struct OpenLine {
 }
 
 impl OpenLine {
-    const fn new(piece: &Piece) -> Self {
-        Self { stream: piece.stream, time: piece.time, kept: Vec::new(), length: 0, last_two: [0; 2] }
+    const fn new(piece: &Piece, max_line: usize) -> Self {
+        let kept = GrowingLine::new(max_line);
+        Self { stream: piece.stream, time: piece.time, kept, length: 0, last_two: [0; 2] }
     }
 
-    fn append(&mut self, piece: &Piece, max_line: usize) {
-        let room = max_line.saturating_sub(self.kept.len());
-        let (kept, _) = piece.bytes.split_at(room.min(piece.bytes.len()));
-        self.kept.extend_from_slice(kept);
+    fn append(&mut self, piece: &Piece, budget: &LongLines) {
+        self.kept.append(&piece.bytes, budget);
         self.length = self.length.saturating_add(piece.bytes.len());
         self.last_two = match *piece.bytes {
             [] => self.last_two,
@@ -169,12 +173,10 @@ impl OpenLine {
         };
     }
 
-    fn close(mut self, framing: Framing, ended: bool) -> Line {
+    fn close(self, framing: Framing, ended: bool) -> Line {
         let ending = self.last_two.len() - length_without_ending(&self.last_two, framing);
         let length = self.length.saturating_sub(ending);
-        self.kept.truncate(length);
-        // A boxed slice, since a vector may have room for twice as much.
-        let bytes = Bytes::from(self.kept.into_boxed_slice());
+        let bytes = self.kept.into_bytes(length);
         Line { stream: self.stream, time: self.time, bytes, length, ended }
     }
 }
@@ -210,7 +212,7 @@ mod tests {
     }
 
     fn framed(pieces: impl IntoIterator<Item = Piece>) -> (Vec<Line>, LineJoiner) {
-        let mut joiner = LineJoiner::new(Framing::Frames);
+        let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
         (join(&mut joiner, pieces), joiner)
     }
 
@@ -253,9 +255,16 @@ mod tests {
         let (lines, joiner) = framed(pieces);
         assert_eq!(lines, [line(Stdout, 1, x.clone() + &"y".repeat(3_617)), line(Stdout, 2, "next")]);
         assert_eq!(finish(joiner), []);
-        assert_eq!(framed([piece(Stderr, 1, "no newline")]).0, [line(Stderr, 1, "no newline")]);
         assert_eq!(framed([piece(Stdout, 1, &x), piece(Stdout, 1, "")]).0, [line(Stdout, 1, &x)]);
-        assert_eq!(framed([piece(Stdout, 1, &x[1..])]).0, [line(Stdout, 1, &x[1..])]);
+    }
+
+    #[test]
+    fn the_only_piece_of_a_line_without_a_newline_is_unfinished() {
+        let x = "x".repeat(16_383);
+        for text in ["no newline", &x] {
+            let unfinished = Line { ended: false, ..line(Stderr, 1, text) };
+            assert_eq!(framed([piece(Stderr, 1, text)]).0, [unfinished]);
+        }
     }
 
     #[test]
@@ -291,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_terminals_lines_end_in_carriage_return_and_newline() {
-        let mut joiner = LineJoiner::new(Framing::Terminal);
+        let mut joiner = LineJoiner::new(Framing::Terminal, LongLines::unlimited());
         let x = "x".repeat(16_383);
         let lines = join(
             &mut joiner,
@@ -312,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_terminals_line_without_newline_ends_at_the_next_stamp() {
-        let mut joiner = LineJoiner::new(Framing::Terminal);
+        let mut joiner = LineJoiner::new(Framing::Terminal, LongLines::unlimited());
         assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
         assert_eq!(joiner.oldest_open(), Some(at(1)));
         assert_eq!(
@@ -423,7 +432,7 @@ mod tests {
 
     fn read(bytes: &[u8], steps: &[usize]) -> Vec<Line> {
         let mut decoder = LogDecoder::new(Framing::Frames);
-        let mut joiner = LineJoiner::new(Framing::Frames);
+        let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
         let mut input = BytesMut::new();
         let (mut rest, mut read) = (bytes, Vec::new());
         for step in steps.iter().cycle() {
@@ -441,6 +450,20 @@ mod tests {
         // With the `local` driver, a line of whole pieces is ended only by the next line.
         joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
         read
+    }
+
+    #[test]
+    fn a_long_line_holds_its_share_of_the_budget_until_it_is_dropped() {
+        let budget = LongLines::new(LINE_MAX);
+        let mut joiner = LineJoiner::new(Framing::Frames, budget.clone());
+        let long = "x".repeat(3 * ALWAYS_KEPT);
+        let whole = join(&mut joiner, [piece(Stdout, 1, format!("{long}\n"))]);
+        assert_eq!(whole, [line(Stdout, 1, &long)]);
+        assert_eq!(budget.free(), LINE_MAX - 2 * ALWAYS_KEPT);
+        drop(whole);
+        assert_eq!(budget.free(), LINE_MAX);
+        let short = join(&mut joiner, [piece(Stdout, 1, "x".repeat(ALWAYS_KEPT - 1) + "\n")]);
+        assert_eq!((short.len(), budget.free()), (1, LINE_MAX));
     }
 
     proptest! {

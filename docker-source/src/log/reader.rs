@@ -9,6 +9,7 @@ use super::decoder::LogDecoder;
 use super::error::LogFormatError;
 use super::framing::Framing;
 use super::line::{Line, LineJoiner};
+use super::long_lines::LongLines;
 use crate::clock;
 
 /// The time by which a stamp may be later than the Engine's clock, which is known only as an estimate.
@@ -22,6 +23,7 @@ pub(crate) struct LogReader {
     input: BytesMut,
     /// The latest time of a stamp that is recognized in the middle of a terminal's text.
     latest: Timestamp,
+    budget: LongLines,
     decoding: Option<Decoding>,
 }
 
@@ -44,9 +46,9 @@ pub(crate) enum Decoded {
 
 impl LogReader {
     /// Creates a reader. `content_type` and `has_terminal` determine the framing if they are known.
-    pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>) -> Self {
+    pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>, budget: LongLines) -> Self {
         let (input, latest) = (BytesMut::new(), Timestamp::UNIX_EPOCH);
-        Self { content_type, has_terminal, input, latest, decoding: None }
+        Self { content_type, has_terminal, input, latest, budget, decoding: None }
     }
 
     /// Appends the next part of the response, which arrived at the time `now` of the Engine's clock.
@@ -63,7 +65,7 @@ impl LogReader {
                 Some(framing) => empty.insert(Decoding {
                     framing,
                     decoder: LogDecoder::new(framing),
-                    joiner: LineJoiner::new(framing),
+                    joiner: LineJoiner::new(framing, self.budget.clone()),
                 }),
                 None => return Ok(Decoded::NeedsMore),
             },
@@ -121,12 +123,12 @@ mod tests {
 
     #[test]
     fn the_first_bytes_determine_the_framing_if_nothing_else_does() {
-        let mut reader = LogReader::new(None, None);
+        let mut reader = LogReader::new(None, None, LongLines::unlimited());
         assert_eq!(lines(&mut reader), []);
         reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"hello"[..], true)]);
 
-        let mut reader = LogReader::new(None, None);
+        let mut reader = LogReader::new(None, None, LongLines::unlimited());
         for byte in b"\x02\0\0\0\0\0\0\x23" {
             reader.push(&[*byte], now());
             assert_eq!(lines(&mut reader), []);
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_log_is_a_line_that_has_not_ended() {
-        let mut reader = LogReader::new(None, Some(true));
+        let mut reader = LogReader::new(None, Some(true), LongLines::unlimited());
         reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);
         let mut rest = Vec::new();
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_cut_frame_leaves_nothing() {
-        let mut reader = LogReader::new(None, Some(false));
+        let mut reader = LogReader::new(None, Some(false), LongLines::unlimited());
         reader.push(b"\x01\0\0\0\0\0\0\xff2026-11-22T22:44:18.123456789Z cut", now());
         assert_eq!(lines(&mut reader), []);
         let mut rest = Vec::new();
@@ -160,7 +162,7 @@ mod tests {
         let first = "2026-11-22T22:44:18.123456789Z ";
         let long = "x".repeat(16_384);
         let count = |later: &str| {
-            let mut reader = LogReader::new(None, Some(true));
+            let mut reader = LogReader::new(None, Some(true), LongLines::unlimited());
             let log = format!("{first}{long}{first}rest\r{later}next\r\n");
             // The stamp is cut: the last part arrives with it undecided.
             let (start, end) = log.split_at(log.len() - 20);

@@ -220,7 +220,7 @@ async fn next_of(source: &mut Source, container: &Container) -> Record {
     loop {
         container.line(Stream::Stdout, "again");
         if let Ok(record) = timeout(Duration::from_millis(10), source.next()).await {
-            return record.expect("the source ended");
+            return record.unwrap().expect("the source ended");
         }
     }
 }

@@ -9,7 +9,10 @@
 
 mod discovery;
 mod later_stamps;
+mod lists;
 mod outages;
 mod reading;
 mod resuming;
+mod slow_engines;
 mod support;
+mod unavailable_logs;

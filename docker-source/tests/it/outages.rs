@@ -42,14 +42,41 @@ async fn a_socket_without_permission_is_a_permanent_error() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_forbids_a_request_is_a_permanent_error() {
+async fn a_proxy_that_forbids_a_ping_is_a_permanent_error() {
     let engine = SimulatedEngine::start().await;
-    engine.fail_info(Fault::Status(403, "Forbidden".into()));
+    engine.fail_ping(Fault::Status(403, "Forbidden".into()));
     let error = within(builder(&engine).connect()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Engine answered GET info with status 403: Forbidden; allow it in the proxy in front of the Engine"
+        "the Engine answered GET _ping with status 403: Forbidden; allow it in the proxy in front of the Engine"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_info_the_own_host_name_and_clock_are_used_with_one_warning() {
+    use std::time::SystemTime;
+
+    let own_host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for code in [401, 403, 404, 405, 501] {
+        let logged = Logged::here();
+        let engine = SimulatedEngine::start().await;
+        engine.fail_info(Fault::Status(code, "no".into()));
+        let web = engine.create(ContainerOptions::named("web"));
+        let before = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        web.start();
+        web.piece(Stream::Stdout, i64::try_from(before).unwrap(), "before\n");
+        let mut source = connect(&engine).await;
+        assert_eq!(source.engine_host(), own_host.trim());
+        let after = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        web.piece(Stream::Stdout, i64::try_from(after).unwrap(), "after\n");
+        assert_eq!(texts(&mut source, 1).await, ["after"]);
+        let warnings = logged.matching("WARN");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(&format!("GET info with status {code}: no")), "{warnings:?}");
+        assert!(warnings[0].ends_with(&format!("of this machine, {:?}", own_host.trim())), "{warnings:?}");
+        assert_nothing_left(&mut source).await;
+    }
 }
 
 #[tokio::test]
@@ -116,6 +143,22 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
     assert!(logged.matching("WARN").len() <= 3, "{:?}", logged.matching("WARN"));
     assert_eq!(logged.matching("WARN").len(), logged.matching("answers again").len());
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_not_an_invalid_response() {
+    let engine = SimulatedEngine::start().await;
+    let broke =
+        |endpoint| format!("the connection to the Engine broke before the end of GET {endpoint}; retrying");
+    let logged = Logged::here();
+    engine.fail_list(Fault::CutAfter(1));
+    let source = connect(&engine).await;
+    assert!(logged.matching("WARN")[0].contains(&broke("containers/json")), "{:?}", logged.matching("WARN"));
+    let logged = Logged::here();
+    engine.go_away().await;
+    engine.come_back();
+    eventually(&source.stats(), |stats| stats.snapshot().events_connections >= 3).await;
+    assert!(logged.matching("WARN")[0].contains(&broke("events")), "{:?}", logged.matching("WARN"));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(crate) async fn next(source: &mut Source) -> Record {
-    within(source.next()).await.expect("the source ended")
+    within(source.next()).await.unwrap().expect("the source ended")
 }
 
 pub(crate) fn text(record: &Record) -> String {
@@ -95,7 +95,7 @@ pub(crate) async fn assert_nothing_left(source: &mut Source) {
     source.stop();
     let rest = within(async {
         let mut rest = Vec::new();
-        while let Some(record) = source.next().await {
+        while let Some(record) = source.next().await.unwrap() {
             rest.push(text(&record));
         }
         rest

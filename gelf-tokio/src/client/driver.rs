@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::endpoint::{Endpoint, QueueOptions, Transport};
+use crate::endpoint::{Endpoint, Transport};
 #[cfg(feature = "http")]
 use crate::http::HttpSender;
 use crate::resolve::Resolve;
@@ -59,9 +59,7 @@ impl<R> Driver<R> {
         queue: Arc<Queue<R>>,
         #[cfg(feature = "tls")] tls_config: Option<Arc<rustls::ClientConfig>>,
     ) -> io::Result<Self> {
-        // The limits of the queue say nothing about the destination.
-        let destination = endpoint.clone().with_queue(QueueOptions::default()).map_err(io::Error::other)?;
-        let link = LinkState::new(Arc::clone(&queue), destination.to_string());
+        let link = LinkState::new(Arc::clone(&queue), endpoint.destination());
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
                 let mut dialer = Dialer::new(endpoint, options)?;
@@ -90,7 +88,7 @@ impl<R> Driver<R> {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
             }
         };
-        // A driver without a route has not ended: from here on, the queue has a driver that can end.
+        // Last, since dropping it reports that the driver has ended.
         let in_flight = InFlight::new(queue);
         Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }

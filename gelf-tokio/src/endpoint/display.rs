@@ -55,6 +55,10 @@ mod tests {
             ("gelf://h?compression=gzip&level=2&datagram_size=1420", "gelf://h:12201"),
             ("gelf://h?queue=65536&queue_bytes=67108864&when_full=wait", "gelf://h:12201"),
             ("gelf+tcp://h?compression=none&user_timeout=30", "gelf+tcp://h:12201"),
+            #[cfg(feature = "tls")]
+            ("gelf+tls://h", "gelf+tls://h:12201"),
+            #[cfg(feature = "http")]
+            ("gelf+http://h/gelf?compression=none&timeout=10&bulk=false", "gelf+http://h:12201"),
         ] {
             assert_eq!(displayed(uri), expected);
         }
@@ -68,36 +72,17 @@ mod tests {
             "gelf://h:12201?compression=none",
             "gelf+tcp://h:12201?user_timeout=3600&queue=1&queue_bytes=1024&when_full=drop_newest",
             "gelf+tcp://h:12201?when_full=drop_oldest",
+            #[cfg(feature = "tls")]
+            "gelf+tls://h:12201?user_timeout=1&ca=/etc/My%20CA%26%2B.pem&cert=c&key=k&server_name=::1&queue=1",
+            #[cfg(feature = "http")]
+            "gelf+http://h:80/%41/b?bulk=true&compression=gzip&level=9&timeout=1&queue=1",
+            #[cfg(feature = "http")]
+            "gelf+http://h:12201?compression=gzip",
+            #[cfg(all(feature = "http", feature = "tls"))]
+            "gelf+https://h:443/in?bulk=true&timeout=1&ca=ca.pem&server_name=g&when_full=drop_oldest",
         ] {
             assert_eq!(displayed(uri), uri);
         }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn options_of_tls_are_displayed_and_encoded() {
-        assert_eq!(displayed("gelf+tls://h"), "gelf+tls://h:12201");
-        let uri = "gelf+tls://h:12201?user_timeout=1&ca=/etc/My%20CA%26%2B.pem&cert=c&key=k&server_name=::1&queue=1";
-        assert_eq!(displayed(uri), uri);
-    }
-
-    #[cfg(feature = "http")]
-    #[test]
-    fn options_of_http_are_displayed_behind_the_path() {
-        assert_eq!(
-            displayed("gelf+http://h/gelf?compression=none&timeout=10&bulk=false"),
-            "gelf+http://h:12201"
-        );
-        assert_eq!(displayed("gelf+http://h?compression=gzip"), "gelf+http://h:12201?compression=gzip");
-        let uri = "gelf+http://h:80/%41/b?bulk=true&compression=gzip&level=9&timeout=1&queue=1";
-        assert_eq!(displayed(uri), uri);
-    }
-
-    #[cfg(all(feature = "http", feature = "tls"))]
-    #[test]
-    fn https_has_the_options_of_http_and_tls() {
-        let uri = "gelf+https://h:443/in?bulk=true&timeout=1&ca=ca.pem&server_name=g&when_full=drop_oldest";
-        assert_eq!(displayed(uri), uri);
     }
 
     #[cfg(feature = "http")]

@@ -124,6 +124,11 @@ pub(super) async fn refusal(connector: &mut Connector, address: SocketAddr) -> S
     attempt(connector, address).await.expect_err("it is refused").to_string()
 }
 
+/// Returns a connector for the host `h`, without a client certificate.
+fn connector(ca: &Path) -> Connector {
+    Connector::new(&options(Some(ca), None), "h").unwrap()
+}
+
 /// Returns a directory, an authority, and its file.
 pub(super) fn authority() -> (Directory, Authority, std::path::PathBuf) {
     let (directory, authority) = (Directory::new(), Authority::new("authority"));
@@ -152,12 +157,12 @@ async fn a_receiver_that_sends_the_authorities_between_is_accepted() {
     let (_directory, root, ca) = authority();
     let issued = root.intermediate("between").issue(&["h"]);
     let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
-    attempt(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await.unwrap();
+    attempt(&mut connector(&ca), address).await.unwrap();
 
     let leaf_alone =
         issued.cert_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap().to_owned();
     let address = echo_of(server_config(&Issued { cert_pem: leaf_alone, ..issued }, TLS13)).await;
-    let said = refusal(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await;
+    let said = refusal(&mut connector(&ca), address).await;
     assert!(said.starts_with("the receiver's certificate is not signed by a trusted authority"), "{said}");
 }
 
@@ -190,7 +195,7 @@ async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
     for versions in [TLS12, TLS13] {
         for (issued, expected) in &cases {
             let address = echo_of(server_config(issued, versions)).await;
-            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+            let mut connector = connector(&ca);
             let error = attempt(&mut connector, address).await.unwrap_err();
             assert_eq!(error.to_string(), format!("the receiver's certificate {expected}"));
             let source = error.get_ref().unwrap().source().unwrap();
@@ -220,7 +225,7 @@ async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_
     for versions in [TLS12, TLS13] {
         for (issued, expected) in &cases {
             let address = echo_of(server_config(issued, versions)).await;
-            let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+            let mut connector = connector(&ca);
             let error = attempt(&mut connector, address).await.err().map(|error| error.to_string());
             assert_eq!(error, expected.map(|text| format!("the receiver's certificate {text}")));
         }
@@ -228,7 +233,7 @@ async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_
         for is_ca in [true, false] {
             let twin = Issued::self_signed(&["h"], ALWAYS, is_ca);
             let address = echo_of(server_config(&twin, versions)).await;
-            refusal(&mut Connector::new(&options(Some(&ca), None), "h").unwrap(), address).await;
+            refusal(&mut connector(&ca), address).await;
         }
     }
 }
@@ -269,7 +274,7 @@ async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_fo
     let new = Authority::new("authority");
     let by_old = echo_of(server_config(&old.issue(&["h"]), TLS13)).await;
     let by_new = echo_of(server_config(&new.issue(&["h"]), TLS13)).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut connector = connector(&ca);
     attempt(&mut connector, by_old).await.unwrap();
     refusal(&mut connector, by_new).await;
 
@@ -287,7 +292,7 @@ async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_fo
 async fn files_that_have_not_changed_are_not_read_again() {
     let (_directory, authority, ca) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut connector = connector(&ca);
     attempt(&mut connector, address).await.unwrap();
     let first = connector.load().await.unwrap();
     attempt(&mut connector, address).await.unwrap();
@@ -300,7 +305,7 @@ async fn files_that_have_not_changed_are_not_read_again() {
 async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
     let (directory, authority, ca) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut connector = connector(&ca);
     attempt(&mut connector, address).await.unwrap();
 
     let bad = [
@@ -348,7 +353,7 @@ async fn a_client_certificate_is_accepted_refused_or_missed_within_connect() {
         attempt(&mut with(&own), address).await.unwrap();
         assert_eq!(refusal(&mut with(&strange), address).await, refused(&strange.0, unknown));
         assert_eq!(refusal(&mut with(&expired), address).await, refused(&expired.0, "it has expired"));
-        let mut without = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        let mut without = connector(&ca);
         assert_eq!(refusal(&mut without, address).await, "the receiver wants a client certificate");
     }
 }
@@ -402,7 +407,7 @@ async fn data_that_comes_with_the_verdict_is_not_lost() {
         if !storage {
             config.session_storage = Arc::new(NoServerSessionStorage {});
         }
-        let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        let mut connector = connector(&ca);
         let (io, peer) = duplex(4096);
         let serve = async {
             let mut stream = TlsAcceptor::from(Arc::new(config)).accept(peer).await.unwrap();
@@ -423,7 +428,7 @@ async fn no_session_is_resumed() {
     for versions in [TLS12, TLS13] {
         // By the sender, from a receiver that would.
         let address = echo_of(server_config(&authority.issue(&["h"]), versions)).await;
-        let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+        let mut connector = connector(&ca);
         // By the receiver, for a sender that would.
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let own = echo(move || receiver.acceptor(None)).await;
@@ -450,7 +455,7 @@ async fn a_protocol_is_named_only_when_it_is_asked_for() {
     let mut config = Arc::unwrap_or_clone(server_config(&authority.issue(&["h"]), TLS13));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let address = echo_of(config).await;
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut connector = connector(&ca);
     assert_eq!(attempt(&mut connector, address).await.unwrap().get_ref().1.alpn_protocol(), None);
     let mut connector = connector.with_alpn(b"http/1.1");
     let stream = attempt(&mut connector, address).await.unwrap();
@@ -460,7 +465,7 @@ async fn a_protocol_is_named_only_when_it_is_asked_for() {
 #[tokio::test]
 async fn a_receiver_without_tls_gets_nothing_but_the_handshake() {
     let (_directory, _authority, ca) = authority();
-    let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
+    let mut connector = connector(&ca);
     let answers: [(&[u8], &str); 2] = [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the receiver does not speak TLS"),
         (b"", "the receiver closed the connection instead of a TLS handshake"),

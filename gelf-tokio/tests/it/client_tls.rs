@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use gelf_tokio::gelf_core::Message;
-use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError};
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError, tls_config_from_pem};
 use tokio::net::TcpListener;
 
 use crate::support::account::assert_account;
@@ -129,20 +126,9 @@ async fn a_custom_rustls_configuration_replaces_the_files() {
     let (files, authority) = Directory::of_server(&["127.0.0.1"]);
     files.write("clients.pem", &authority.pem());
     let mut receiver = receiver(&files).await;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     let own = authority.issue(&["client"]);
-    let chain = vec![CertificateDer::from_pem_slice(own.cert_pem.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .unwrap();
-    let tls = Arc::new(tls);
-
+    let identity = (own.cert_pem.as_bytes(), own.key_pem.as_bytes());
+    let tls = tls_config_from_pem(Some(authority.pem().as_bytes()), Some(identity)).unwrap();
     let endpoint = format!("gelf+tls://{}", receiver.local_addr().unwrap()).parse().unwrap();
     let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
     client.send(&Message::new("h", "m")).await.unwrap();

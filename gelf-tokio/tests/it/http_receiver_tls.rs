@@ -9,12 +9,10 @@ use crate::support::certificates::{Authority, Directory};
 use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, until};
 use crate::support::outages::{Sending, receipt_of};
 use gelf_tokio::options::HttpReceiverOptions;
-use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls, tls_config_from_pem};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -52,14 +50,8 @@ impl Secured {
     }
 
     fn connector(&self, protocols: &[&str]) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config =
+            Arc::unwrap_or_clone(tls_config_from_pem(Some(self.authority.pem().as_bytes()), None).unwrap());
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         TlsConnector::from(Arc::new(config))
     }
@@ -130,6 +122,36 @@ async fn a_receiver_that_requires_client_certificates_rejects_clients_without_on
     let stats = secured.receiver.stats();
     assert_eq!((stats.connections, stats.open_connections, stats.requests), (3, 1, 1));
     adds_up(&stats);
+}
+
+#[tokio::test]
+async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
+    let mut secured = Secured::start(|_| {}).await;
+    let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
+    secured.files.write("ca.pem", &Authority::new("others").pem());
+    let (result, _) = during(&mut secured.receiver, sender.send_payload(M.as_bytes())).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, HttpError::Connect(_)) && error.is_retriable(), "{error:?}");
+    secured.files.write("ca.pem", &secured.authority.pem());
+    let (result, items) = during(&mut secured.receiver, sender.send_payload(M.as_bytes())).await;
+    assert_eq!((result.unwrap(), items.len()), ((), 1));
+}
+
+#[tokio::test]
+async fn the_sender_names_http_1_1_and_no_other_protocol() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+https://{}", listener.local_addr().unwrap());
+    let mut sender = HttpSender::new(&uri.parse().unwrap()).unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = Vec::with_capacity(4096);
+        stream.read_buf(&mut hello).await.unwrap();
+        hello
+    };
+    let (_, hello) = tokio::join!(sender.send_payload(b"{}"), serve);
+    // The extension of RFC 7301: its number, its length, and a list of one name.
+    let list = b"\0\x10\0\x0b\0\x09\x08http/1.1";
+    assert!(hello.windows(list.len()).any(|bytes| bytes == list), "{hello:?}");
 }
 
 #[tokio::test]

@@ -31,11 +31,8 @@ mod http_receiver_limits;
 mod http_receiver_proxies;
 #[cfg(all(feature = "http", feature = "tls"))]
 mod http_receiver_tls;
-#[cfg(all(feature = "http", feature = "tls"))]
-mod http_sender_tls;
 mod receiver_close;
 mod tcp;
 mod udp;
 #[cfg(target_os = "linux")]
 mod udp_names;
-mod udp_sender;

@@ -92,11 +92,27 @@ async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
             }
             other => panic!("{other:?}"),
         }
+        assert_eq!((sender.stats().messages, sender.stats().failed), (1, 1));
         sender.send(&Message::new("h", "next")).await.unwrap();
         let payload = self::received(&mut receiver).await.payload;
         assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"next"}"#);
         assert_eq!(receiver.stats().datagrams.datagrams, 129);
     }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn chunks_are_sent_by_segmented_calls() {
+    let (mut sender, mut receiver) = pair("?compression=none").await;
+    for (chunks, segmented) in [(1, 0), (8, 8), (1, 8), (47, 8 + 46), (1, 8 + 46)] {
+        let payload = vec![b'{'; if chunks == 1 { 1420 } else { chunks * 1408 }];
+        assert_eq!(sender.send_payload(&payload).await.unwrap().datagrams, chunks);
+        assert_eq!(received(&mut receiver).await.payload, payload);
+        assert_eq!(sender.stats().segmented, segmented);
+    }
+    let stats = sender.stats();
+    assert_eq!((stats.messages, stats.failed, stats.datagrams, stats.bytes), (5, 0, 58, 58 * 1420));
+    assert_eq!((stats.fallbacks, stats.refused, stats.reroutes), (0, 0, 0));
 }
 
 #[tokio::test]

@@ -38,17 +38,25 @@ fn tick() {
     });
 }
 
-async fn sender(zone: &Arc<ScriptedResolver>) -> UdpSender {
+/// Returns a sender to a name with these addresses, and its resolver.
+async fn sender(addresses: Vec<SocketAddr>) -> (Arc<ScriptedResolver>, UdpSender) {
     tick();
-    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(zone);
-    UdpSender::connect_with_resolver(&"gelf://logs.example?compression=none".parse().unwrap(), resolver)
-        .await
-        .unwrap()
+    let zone = ScriptedResolver::new([Answer::Addresses(addresses)]);
+    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
+    let endpoint = "gelf://logs.example?compression=none".parse().unwrap();
+    (zone, UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap())
 }
 
 async fn send(sender: &mut UdpSender) {
     // An error must not make the sender unusable.
     let _ = sender.send(&Message::new("h", "m")).await;
+}
+
+async fn send_each_second(sender: &mut UdpSender, messages: usize) {
+    for _ in 0..messages {
+        send(sender).await;
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Sends a message each second until `listener` receives one. Returns the elapsed time.
@@ -68,12 +76,8 @@ async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
 async fn the_new_address_of_a_name_is_used_within_31_s() {
     for before in [0, 1, 29, 30, 31, 59, 100] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
-        let mut sender = sender(&zone).await;
-        for _ in 0..before {
-            send(&mut sender).await;
-            sleep(Duration::from_secs(1)).await;
-        }
+        let (zone, mut sender) = sender(vec![old_address]).await;
+        send_each_second(&mut sender, before).await;
         assert_eq!(received(&old), before);
         zone.set([Answer::Addresses(vec![new_address])]);
         let took = reached(&mut sender, &new).await;
@@ -88,8 +92,7 @@ async fn the_new_address_of_a_name_is_used_within_31_s() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
     let ((old, old_address), (new, new_address)) = (listener(), listener());
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
-    let mut sender = sender(&zone).await;
+    let (zone, mut sender) = sender(vec![old_address]).await;
     zone.set([Answer::Addresses(vec![new_address])]);
     sleep(Duration::from_secs(300)).await;
     send(&mut sender).await;
@@ -99,14 +102,10 @@ async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_still_in_the_answer_is_kept() {
     let ((one, one_address), (other, other_address)) = (listener(), listener());
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![one_address])]);
-    let mut sender = sender(&zone).await;
+    let (zone, mut sender) = sender(vec![one_address]).await;
     let port = sender.local_addr().unwrap().port();
     zone.set([Answer::Addresses(vec![other_address, one_address])]);
-    for _ in 0..100 {
-        send(&mut sender).await;
-        sleep(Duration::from_secs(1)).await;
-    }
+    send_each_second(&mut sender, 100).await;
     assert_eq!((received(&one), received(&other)), (100, 0));
     assert_eq!(sender.local_addr().unwrap().port(), port);
 }
@@ -115,13 +114,9 @@ async fn an_address_that_is_still_in_the_answer_is_kept() {
 async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again() {
     for gone in [Answer::Unknown, Answer::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
-        let mut sender = sender(&zone).await;
+        let (zone, mut sender) = sender(vec![old_address]).await;
         zone.set([gone]);
-        for _ in 0..100 {
-            send(&mut sender).await;
-            sleep(Duration::from_secs(1)).await;
-        }
+        send_each_second(&mut sender, 100).await;
         assert_eq!(received(&old), 100);
         assert_eq!(zone.lookups(), 4);
         zone.set([Answer::Addresses(vec![new_address])]);
@@ -132,8 +127,7 @@ async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again
 #[tokio::test(start_paused = true)]
 async fn no_message_waits_for_a_resolver() {
     let (old, old_address) = listener();
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![old_address])]);
-    let mut sender = sender(&zone).await;
+    let (zone, mut sender) = sender(vec![old_address]).await;
     zone.set([Answer::Hangs]);
     for _ in 0..200 {
         let started = Instant::now();
@@ -149,13 +143,8 @@ async fn no_message_waits_for_a_resolver() {
 #[tokio::test(start_paused = true)]
 async fn after_a_refusal_the_next_address_is_tried() {
     let (good, good_address) = listener();
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![
-        without_listener(),
-        without_listener(),
-        without_listener(),
-        good_address,
-    ])]);
-    let mut sender = sender(&zone).await;
+    let (_zone, mut sender) =
+        sender(vec![without_listener(), without_listener(), without_listener(), good_address]).await;
     for _ in 0..20 {
         send(&mut sender).await;
     }
@@ -167,12 +156,7 @@ async fn after_a_refusal_the_next_address_is_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![
-        without_listener(),
-        without_listener(),
-        without_listener(),
-    ])]);
-    let mut sender = sender(&zone).await;
+    let (zone, mut sender) = sender(vec![without_listener(), without_listener(), without_listener()]).await;
     for _ in 0..10 {
         for _ in 0..1000 {
             send(&mut sender).await;
@@ -187,8 +171,7 @@ async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_triggers_a_lookup_at_once() {
     let (new, new_address) = listener();
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![without_listener()])]);
-    let mut sender = sender(&zone).await;
+    let (zone, mut sender) = sender(vec![without_listener()]).await;
     sleep(Duration::from_secs(5)).await;
     zone.set([Answer::Addresses(vec![new_address])]);
     assert!(reached(&mut sender, &new).await <= Duration::from_secs(2));
@@ -197,13 +180,9 @@ async fn a_refusal_triggers_a_lookup_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_address_that_refuses_keeps_its_socket() {
-    let zone = ScriptedResolver::new([Answer::Addresses(vec![without_listener()])]);
-    let mut sender = sender(&zone).await;
+    let (_zone, mut sender) = sender(vec![without_listener()]).await;
     let port = sender.local_addr().unwrap().port();
-    for _ in 0..100 {
-        send(&mut sender).await;
-        sleep(Duration::from_secs(1)).await;
-    }
+    send_each_second(&mut sender, 100).await;
     assert_eq!((sender.local_addr().unwrap().port(), sender.stats().reroutes), (port, 0));
     assert!(sender.stats().refused >= 40);
 }

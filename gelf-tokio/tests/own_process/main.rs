@@ -1,9 +1,5 @@
 //! Tests that need separate processes, to measure memory, limit file descriptors or enter a network
-//! namespace.
-//!
-//! This program has its own harness, because it also runs as the other process of a test. Tests run one after
-//! another, so that each figure belongs to one test. An argument that is not an option selects the tests
-//! whose names contain it.
+//! namespace. They are for Linux.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -11,135 +7,18 @@
     clippy::unwrap_used,
     reason = "tests may panic"
 )]
-#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the tests are for Linux"))]
 
 #[cfg(target_os = "linux")]
-mod client_half_open;
+mod linux;
 #[cfg(target_os = "linux")]
-mod client_memory;
-#[cfg(all(feature = "http", target_os = "linux"))]
-mod http_file_limit;
-#[cfg(all(feature = "http", target_os = "linux"))]
-mod http_memory;
-#[cfg(target_os = "linux")]
-mod namespaces;
-mod process;
 #[path = "../support/mod.rs"]
 mod support;
-#[cfg(target_os = "linux")]
-mod tcp_file_limit;
-#[cfg(target_os = "linux")]
-mod tcp_hostile;
-#[cfg(target_os = "linux")]
-mod tcp_receiver;
-#[cfg(target_os = "linux")]
-mod udp_flood;
-#[cfg(target_os = "linux")]
-mod udp_namespaces;
 
-use std::future::Future;
-use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-/// Creates the entry of a test, which may be asynchronous.
-macro_rules! test {
-    ($module:ident :: $name:ident) => {
-        (concat!(stringify!($module), "::", stringify!($name)), $module::$name as fn())
-    };
-    (async $module:ident :: $name:ident) => {
-        (concat!(stringify!($module), "::", stringify!($name)), (|| block_on($module::$name())) as fn())
-    };
-}
-
-const TESTS: &[(&str, fn())] = &[
-    // This test is first, because memory of earlier ones would be used again.
-    #[cfg(target_os = "linux")]
-    test!(async client_memory::an_outage_takes_no_more_memory_than_the_budget_and_32_mib),
-    #[cfg(all(feature = "http", target_os = "linux"))]
-    test!(async http_memory::memory_depends_on_the_limits_and_not_on_the_input),
-    #[cfg(all(feature = "http", feature = "tls", target_os = "linux"))]
-    test!(async http_memory::incomplete_handshakes_take_little_memory),
-    #[cfg(target_os = "linux")]
-    test!(client_half_open::a_connection_whose_packets_vanish_is_given_up_within_35_seconds),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_open_connections),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_thousand_slow_connections_are_closed_and_cost_little),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_stream_without_a_delimiter_is_one_error_and_costs_at_most_one_frame),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::unfinished_long_frames_cost_at_most_their_budget),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_flood_of_connections_does_not_affect_open_ones),
-    #[cfg(target_os = "linux")]
-    test!(async tcp_hostile::a_peer_that_connects_endlessly_does_not_block_others),
-    #[cfg(target_os = "linux")]
-    test!(udp_flood::a_flood_of_chunks_costs_at_most_16_mib_and_no_valid_message),
-    #[cfg(target_os = "linux")]
-    test!(udp_namespaces::datagrams_of_1420_are_sent_by_segmentation),
-    #[cfg(target_os = "linux")]
-    test!(udp_namespaces::after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by_one),
-    #[cfg(target_os = "linux")]
-    test!(udp_namespaces::sending_fails_without_a_route_and_continues_when_there_is_one),
-    #[cfg(target_os = "linux")]
-    test!(udp_namespaces::a_client_keeps_messages_while_the_link_is_down_or_its_address_is_gone),
-    // This test is last, because it lowers the file limit of this process.
-    #[cfg(all(feature = "http", target_os = "linux"))]
-    test!(async http_file_limit::a_receiver_without_file_descriptors_waits_until_there_are_some),
-];
-
 fn main() -> ExitCode {
-    if let Some((role, argument)) = process::role() {
-        play(&role, &argument);
-        return ExitCode::SUCCESS;
-    }
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| matches!(&argument[..], "--list" | "--ignored")) {
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let is_selected =
-        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(&filter[..]));
-    let mut failed = Vec::new();
-    for (name, test) in TESTS.iter().filter(|(name, _)| is_selected(name)) {
-        println!("test {name} ...");
-        match catch_unwind(test) {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(_) => {
-                println!("test {name} ... FAILED");
-                failed.push(name);
-            }
-        }
-    }
-    if failed.is_empty() {
-        println!("test result: ok");
-        return ExitCode::SUCCESS;
-    }
-    println!("test result: FAILED: {failed:?}");
-    ExitCode::FAILURE
-}
-
-/// Runs this process in a role of a test.
-#[cfg(target_os = "linux")]
-fn play(role: &str, argument: &str) {
-    match role {
-        client_half_open::INSIDE => block_on(client_half_open::lose_packets()),
-        tcp_receiver::RECEIVER => block_on(tcp_receiver::receive(argument)),
-        udp_flood::RECEIVER => udp_flood::receive(),
-        udp_namespaces::RECEIVER => block_on(udp_namespaces::receive()),
-        udp_namespaces::SENDER => block_on(udp_namespaces::send(argument)),
-        udp_namespaces::SENDER_WITHOUT_ROUTE => block_on(udp_namespaces::send_without_route(argument)),
-        udp_namespaces::SINK => block_on(udp_namespaces::listen()),
-        udp_namespaces::CLIENT => block_on(udp_namespaces::run_client(argument)),
-        _ => panic!("no role is called {role}"),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn play(role: &str, _argument: &str) {
-    panic!("no role is called {role}");
-}
-
-fn block_on(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    #[cfg(target_os = "linux")]
+    return linux::main();
+    #[cfg(not(target_os = "linux"))]
+    ExitCode::SUCCESS
 }

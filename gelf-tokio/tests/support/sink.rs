@@ -13,6 +13,8 @@ use std::time::Duration;
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::outages::receipt_of;
+
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_LENGTH: u16 = 0x80;
 const SHIFT_RIGHT: u16 = 0x74;
@@ -82,14 +84,10 @@ pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Returns the short messages of the whole frames in a stream, which must be valid GELF.
-pub(crate) fn texts(stream: &[u8]) -> Vec<String> {
-    let mut decoder = gelf_core::Decoder::strict();
+/// Returns the receipts of the whole frames in a stream, which must be intact messages.
+pub(crate) fn receipts(stream: &[u8]) -> Vec<u64> {
     let mut frames: Vec<_> = stream.split(|byte| *byte == 0).collect();
     // The bytes after the last delimiter are not a whole frame.
     frames.pop();
-    frames
-        .into_iter()
-        .map(|frame| decoder.decode(frame).unwrap().message.short_message().to_owned())
-        .collect()
+    frames.into_iter().map(|frame| receipt_of(frame).unwrap()).collect()
 }

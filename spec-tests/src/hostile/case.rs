@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::recipe::hex;
+use crate::report::merged;
 use crate::subject::Answer;
-use crate::vector::{Input, Mode, Topic, Vector};
+use crate::vector::{Input, Mode, Step, Topic, Vector};
 
 /// Input of a subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,34 +62,27 @@ const CHOICES: [&str; 10] = [
 const MAX_SEED_BYTES: usize = 16 << 10;
 
 /// Returns the receivable inputs of the vectors. Their limits are ignored.
-pub(super) fn seeds(topics: &[Topic]) -> Result<Vec<Case>, String> {
+pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
         let case = match vector.input() {
-            Some(Input::Payload(payload)) => Case::Payload(payload.bytes()?),
+            Some(Input::Payload(payload)) => Case::Payload(payload.to_vec()),
             Some(Input::Datagrams(steps)) => {
-                let mut datagrams = Vec::new();
-                for step in steps {
-                    let Some(datagram) = &step.datagram else { continue };
+                let datagram = |step: &Step| {
                     let from = step.from.chars().next().unwrap_or('A');
-                    datagrams.push(Datagram {
-                        at: (step.at * 1000.0) as u32,
-                        from,
-                        bytes: datagram.bytes()?,
-                    });
-                }
-                Case::Datagrams(datagrams)
+                    let bytes = step.datagram.as_ref()?.to_vec();
+                    Some(Datagram { at: (step.at * 1000.0) as u32, from, bytes })
+                };
+                Case::Datagrams(steps.iter().filter_map(datagram).collect())
             }
-            Some(Input::Stream(pieces)) => {
-                Case::Stream(pieces.iter().map(crate::Recipe::bytes).collect::<Result<_, String>>()?)
-            }
+            Some(Input::Stream(pieces)) => Case::Stream(pieces.iter().map(|piece| piece.to_vec()).collect()),
             _ => continue,
         };
         if case.bytes() <= MAX_SEED_BYTES {
             seeds.push(case);
         }
     }
-    Ok(seeds)
+    seeds
 }
 
 impl Case {
@@ -157,21 +151,16 @@ impl Case {
 
     /// Returns the case as JSON for a vector file.
     pub(super) fn json(&self, id: &str, title: &str, strict: &Answer, lenient: &Answer) -> Value {
-        let mut vector = json!({ "id": id, "title": title, "rule": self.rule() });
-        if let (Some(vector), Value::Object(input)) = (vector.as_object_mut(), self.input()) {
-            vector.extend(input);
-            let mut names = [strict, lenient]
-                .into_iter()
-                .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
-            if names.any(|name| CHOICES.contains(&name.as_str())) || self.has_senders_of_one_id() {
-                vector.insert("choice".to_owned(), Value::from(true));
-            }
-            vector.insert("strict".to_owned(), expected(strict));
-            if strict != lenient {
-                vector.insert("lenient".to_owned(), expected(lenient));
-            }
+        let mut names = [strict, lenient]
+            .into_iter()
+            .flat_map(|answer| answer.errors.iter().chain(&answer.deviations).chain(&answer.events));
+        let choice = names.any(|name| CHOICES.contains(&name.as_str())) || self.has_senders_of_one_id();
+        let mut vector =
+            json!({ "id": id, "title": title, "rule": self.rule(), "choice": choice, "strict": strict });
+        if strict != lenient {
+            vector = merged(vector, json!({ "lenient": lenient }));
         }
-        vector
+        merged(vector, self.input())
     }
 
     /// Returns the case as a vector.
@@ -193,16 +182,7 @@ fn step(datagram: &Datagram) -> Value {
         }
         _ => recipe(bytes),
     };
-    let mut step = json!({ "datagram": recipe });
-    if let Some(step) = step.as_object_mut() {
-        if *at > 0 {
-            step.insert("at".to_owned(), json!(f64::from(*at) / 1000.0));
-        }
-        if *from != 'A' {
-            step.insert("from".to_owned(), json!(from));
-        }
-    }
-    step
+    merged(json!({ "datagram": recipe }), json!({ "at": f64::from(*at) / 1000.0, "from": from }))
 }
 
 /// Returns a recipe: readable text as a string, other bytes in hexadecimal.
@@ -211,23 +191,6 @@ fn recipe(bytes: &[u8]) -> Value {
         Ok(text) if !text.chars().any(|character| character.is_control() && character != '\n') => json!(text),
         _ => json!({ "hex": hex(bytes) }),
     }
-}
-
-fn expected(answer: &Answer) -> Value {
-    let Answer { messages, errors, deviations, events, pending, .. } = answer;
-    let mut expected = serde_json::Map::new();
-    if !messages.is_empty() {
-        expected.insert("messages".to_owned(), json!(messages));
-    }
-    for (name, list) in [("errors", errors), ("deviations", deviations), ("events", events)] {
-        if !list.is_empty() {
-            expected.insert(name.to_owned(), json!(list));
-        }
-    }
-    if *pending > 0 {
-        expected.insert("pending".to_owned(), json!(pending));
-    }
-    Value::Object(expected)
 }
 
 #[cfg(test)]
@@ -246,9 +209,9 @@ mod tests {
         let vector = case.vector("X", &answer, &Answer::default()).unwrap();
         let Some(Input::Datagrams([first, second])) = vector.input() else { panic!("two datagrams") };
         assert_eq!((first.at, first.from.as_str()), (0.0, "A"));
-        assert_eq!(first.datagram.as_ref().unwrap().bytes().unwrap(), chunk);
+        assert_eq!(first.datagram.as_deref().unwrap(), chunk);
         assert_eq!((second.at, second.from.as_str()), (1.5, "B"));
-        assert_eq!(second.datagram.as_ref().unwrap().bytes().unwrap(), [0xff]);
+        assert_eq!(second.datagram.as_deref().unwrap(), [0xff]);
         let Expected { errors, pending, .. } = vector.expected(Mode::Strict);
         assert_eq!((errors.as_slice(), *pending), (&["JsonSyntax".to_owned()][..], 1));
         assert_eq!(vector.expected(Mode::Lenient), &Expected::default());

@@ -1,9 +1,10 @@
 //! Writes a finding as a vector file.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::case::Case;
 use super::{Fault, Oracle};
+use crate::report::merged;
 
 /// Returns a file of schema 1 with one vector.
 pub(super) fn file(
@@ -19,10 +20,8 @@ pub(super) fn file(
         }
         None => fault.verdict.word().to_owned(),
     };
-    let mut vector = case.json(id, &title, &oracle.strict, &oracle.lenient);
-    if let Some(vector) = vector.as_object_mut() {
-        vector.insert("origin".to_owned(), Value::from(format!("fuzzed: {subject}")));
-    }
+    let origin = json!({ "origin": format!("fuzzed: {subject}") });
+    let vector = merged(case.json(id, &title, &oracle.strict, &oracle.lenient), origin);
     let file = json!({ "schema": 1, "topic": "fuzz", "vectors": [vector] });
     serde_json::to_string_pretty(&file).map(|text| text + "\n").map_err(|error| error.to_string())
 }

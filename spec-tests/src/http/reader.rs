@@ -70,54 +70,51 @@ pub struct Response {
     pub keeps_alive: bool,
 }
 
-/// A head whose body is incomplete.
+/// A head with its body, complete or not, and what its first line says.
 #[derive(Debug)]
-struct Pending {
+struct Pending<T> {
+    line: T,
     head: Head,
     coding: BodyCoding,
     body: BodyReader,
 }
 
-/// Reads requests.
+/// Reads requests or answers.
 #[derive(Debug)]
-pub struct RequestReader {
+struct Reader<T> {
     buffer: BytesMut,
     searched: Searched,
     max_body_bytes: usize,
-    /// An incomplete request with its method, target and version.
-    pending: Option<(Pending, [String; 3])>,
-    wants_continue: bool,
+    pending: Option<Pending<T>>,
     has_failed: bool,
 }
 
-impl RequestReader {
-    /// Creates a reader with a maximum body size.
-    pub fn new(max_body_bytes: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: Searched::default(),
-            max_body_bytes,
-            pending: None,
-            wants_continue: false,
-            has_failed: false,
-        }
+/// What a head says: its first line, and the framing of its body.
+type Start<T> = (T, BodyCoding, Framing);
+
+impl<T> Reader<T> {
+    fn new(max_body_bytes: usize) -> Self {
+        let (buffer, searched) = (BytesMut::new(), Searched::default());
+        Self { buffer, searched, max_body_bytes, pending: None, has_failed: false }
     }
 
-    /// Adds received bytes. Call [`next`](Self::next) until it returns `None` before adding more, so that the
-    /// buffer stays bounded.
-    pub fn push(&mut self, bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) {
         if !self.has_failed {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// Returns the next complete request, or the fault that ends the connection.
-    #[allow(clippy::should_implement_trait, reason = "None is not final")]
-    pub fn next(&mut self) -> Option<Result<Request, Fault>> {
+    /// Returns the next complete message, or the fault that ends the connection. `start` reads a head, and
+    /// returns `None` for a message to skip. `is_end` tells whether the connection has ended.
+    fn next(
+        &mut self,
+        is_end: bool,
+        start: impl FnMut(&mut Head) -> Result<Option<Start<T>>, Fault>,
+    ) -> Option<Result<Pending<T>, Fault>> {
         if self.has_failed {
             return None;
         }
-        let read = self.read();
+        let read = self.read(is_end, start);
         if read.is_err() {
             self.has_failed = true;
             self.buffer = BytesMut::new();
@@ -126,33 +123,64 @@ impl RequestReader {
         read.transpose()
     }
 
-    fn read(&mut self) -> Result<Option<Request>, Fault> {
-        if self.pending.is_none() {
+    fn read(
+        &mut self,
+        is_end: bool,
+        mut start: impl FnMut(&mut Head) -> Result<Option<Start<T>>, Fault>,
+    ) -> Result<Option<Pending<T>>, Fault> {
+        while self.pending.is_none() {
             let Some(mut head) = Head::take(&mut self.buffer, &mut self.searched)? else { return Ok(None) };
-            let line = request_line(&mut head)?;
-            let (coding, framing) = framing(&head)?.unwrap_or((BodyCoding::None, Framing::Length(0)));
+            let Some((line, coding, framing)) = start(&mut head)? else { continue };
             let body = BodyReader::new(framing, self.max_body_bytes)?;
-            self.wants_continue = Head::has_word(&head.headers, "expect", "100-continue");
-            self.pending = Some((Pending { head, coding, body }, line));
+            self.pending = Some(Pending { line, head, coding, body });
         }
-        let Some((mut pending, line)) = self.pending.take() else { return Ok(None) };
-        if !pending.body.take(&mut self.buffer)? {
-            self.pending = Some((pending, line));
-            return Ok(None);
+        let Some(pending) = &mut self.pending else { return Ok(None) };
+        let is_whole = pending.body.take(&mut self.buffer)?;
+        if let BodyCoding::Chunked(chunks) = &mut pending.coding {
+            *chunks = pending.body.chunks;
         }
+        let ends_here = is_end && pending.body.framing == Framing::UntilClose;
+        Ok(if is_whole || ends_here { self.pending.take() } else { None })
+    }
+}
+
+/// Reads requests.
+#[derive(Debug)]
+pub struct RequestReader {
+    /// Its first lines are method, target and version.
+    reader: Reader<[String; 3]>,
+    wants_continue: bool,
+}
+
+impl RequestReader {
+    /// Creates a reader with a maximum body size.
+    pub fn new(max_body_bytes: usize) -> Self {
+        Self { reader: Reader::new(max_body_bytes), wants_continue: false }
+    }
+
+    /// Adds received bytes. Call [`next`](Self::next) until it returns `None` before adding more, so that the
+    /// buffer stays bounded.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.reader.push(bytes);
+    }
+
+    /// Returns the next complete request, or the fault that ends the connection.
+    #[allow(clippy::should_implement_trait, reason = "None is not final")]
+    pub fn next(&mut self) -> Option<Result<Request, Fault>> {
+        let wants_continue = &mut self.wants_continue;
+        let next = self.reader.next(false, |head| {
+            let line = request_line(head)?;
+            let (coding, framing) = framing(head)?.unwrap_or((BodyCoding::None, Framing::Length(0)));
+            *wants_continue = Head::has_word(&head.headers, "expect", "100-continue");
+            Ok(Some((line, coding, framing)))
+        })?;
         self.wants_continue = false;
-        let Pending { head, coding, body } = pending;
-        let [method, target, version] = line;
-        Ok(Some(Request {
-            method,
-            target,
-            version,
-            headers: head.headers,
-            head: head.raw,
-            coding: with_chunks(coding, &body),
-            body: body.body,
-            faults: head.faults,
-        }))
+        let request = |Pending { line, head, coding, body }: Pending<[String; 3]>| {
+            let [method, target, version] = line;
+            let Head { raw: head, headers, faults, .. } = head;
+            Request { method, target, version, headers, head, coding, body: body.body, faults }
+        };
+        Some(next.map(request))
     }
 
     /// Returns whether the client waits for `100 Continue` before it sends the body. True once per request.
@@ -163,18 +191,11 @@ impl RequestReader {
     /// Returns the start of an incomplete request, and the received length of its body. At the end of a
     /// connection, this is a truncated request.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
-        match &self.pending {
-            Some((pending, _)) => Some((pending.head.raw.clone(), pending.body.body.len())),
-            None if self.buffer.is_empty() => None,
-            None => Some((self.buffer.to_vec(), 0)),
+        match &self.reader.pending {
+            Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),
+            None if self.reader.buffer.is_empty() => None,
+            None => Some((self.reader.buffer.to_vec(), 0)),
         }
-    }
-}
-
-fn with_chunks(coding: BodyCoding, body: &BodyReader) -> BodyCoding {
-    match coding {
-        BodyCoding::Chunked(_) => BodyCoding::Chunked(body.chunks),
-        other => other,
     }
 }
 
@@ -235,26 +256,15 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    buffer: BytesMut,
-    searched: Searched,
-    max_body_bytes: usize,
+    /// Its first lines are the status, and whether the answer is HTTP/1.0.
+    reader: Reader<(u16, bool)>,
     to_head: bool,
-    /// An incomplete answer with its status, and whether it is HTTP/1.0.
-    pending: Option<(Pending, u16, bool)>,
-    has_failed: bool,
 }
 
 impl ResponseReader {
     /// Creates a reader with a maximum body size.
     pub fn new(max_body_bytes: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: Searched::default(),
-            max_body_bytes,
-            to_head: false,
-            pending: None,
-            has_failed: false,
-        }
+        Self { reader: Reader::new(max_body_bytes), to_head: false }
     }
 
     /// Sets whether the next answer is for `HEAD`, and therefore has no body.
@@ -264,59 +274,42 @@ impl ResponseReader {
 
     /// Adds received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        if !self.has_failed {
-            self.buffer.extend_from_slice(bytes);
-        }
+        self.reader.push(bytes);
     }
 
     /// Returns the next complete answer, or the fault that ends the connection. Answers with status 100 to
     /// 199 are skipped.
     #[allow(clippy::should_implement_trait, reason = "None is not final")]
     pub fn next(&mut self) -> Option<Result<Response, Fault>> {
-        if self.has_failed {
-            return None;
-        }
-        let read = self.read(false);
-        self.has_failed = read.is_err();
-        read.transpose()
+        self.read(false)
     }
 
     /// Ends the connection. Returns the answer whose body ends with it, if there is one.
     pub fn end(&mut self) -> Option<Response> {
-        self.read(true).ok().flatten()
+        self.read(true)?.ok()
     }
 
-    fn read(&mut self, is_end: bool) -> Result<Option<Response>, Fault> {
-        while self.pending.is_none() {
-            let Some(head) = Head::take(&mut self.buffer, &mut self.searched)? else { return Ok(None) };
-            let (status, is_http_10) = status(&head)?;
-            if (100..200).contains(&status) {
-                continue;
-            }
-            let none = (BodyCoding::None, Framing::Length(0));
-            let (coding, framing) = if self.to_head || matches!(status, 204 | 304) {
-                none
-            } else {
-                framing(&head)?.unwrap_or((BodyCoding::None, Framing::UntilClose))
+    fn read(&mut self, is_end: bool) -> Option<Result<Response, Fault>> {
+        let to_head = self.to_head;
+        let next = self.reader.next(is_end, |head| {
+            let line @ (status, _) = status(head)?;
+            let (coding, framing) = match status {
+                100..200 => return Ok(None),
+                204 | 304 => (BodyCoding::None, Framing::Length(0)),
+                _ if to_head => (BodyCoding::None, Framing::Length(0)),
+                _ => framing(head)?.unwrap_or((BodyCoding::None, Framing::UntilClose)),
             };
-            let body = BodyReader::new(framing, self.max_body_bytes)?;
-            self.pending = Some((Pending { head, coding, body }, status, is_http_10));
-        }
-        let Some((mut pending, status, is_http_10)) = self.pending.take() else { return Ok(None) };
-        let is_whole = pending.body.take(&mut self.buffer)?;
-        let ends_here = is_end && pending.body.framing == Framing::UntilClose;
-        if !is_whole && !ends_here {
-            self.pending = Some((pending, status, is_http_10));
-            return Ok(None);
-        }
-        let Pending { head, coding, body } = pending;
-        Ok(Some(Response {
-            status,
-            coding: with_chunks(coding, &body),
-            keeps_alive: body.framing != Framing::UntilClose && keeps_alive(is_http_10, &head.headers),
-            headers: head.headers,
-            body: body.body,
-        }))
+            Ok(Some((line, coding, framing)))
+        })?;
+        let response =
+            |Pending { line: (status, is_http_10), head, coding, body }: Pending<(u16, bool)>| Response {
+                status,
+                coding,
+                keeps_alive: body.framing != Framing::UntilClose && keeps_alive(is_http_10, &head.headers),
+                headers: head.headers,
+                body: body.body,
+            };
+        Some(next.map(response))
     }
 }
 
@@ -479,7 +472,7 @@ mod tests {
         let mut reader = RequestReader::new(MAX);
         reader.push(&[b'\n'; 100_000]);
         assert!(reader.next().is_none());
-        assert_eq!(reader.buffer.len(), 0, "empty lines before a request are not kept");
+        assert_eq!(reader.reader.buffer.len(), 0, "empty lines before a request are not kept");
     }
 
     #[test]

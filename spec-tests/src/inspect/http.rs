@@ -6,6 +6,7 @@ use super::values::{Form, Values};
 use super::{Inspection, Severity, Violation, inspect_payload};
 use crate::http::{self, Fault, Request};
 use crate::names;
+use crate::recipe::first_bytes;
 
 /// Path of GELF.
 const PATH: &str = "/gelf";
@@ -30,24 +31,8 @@ pub struct HttpInspection {
 }
 
 impl HttpInspection {
-    fn note(
-        &mut self,
-        rule: &'static str,
-        name: &str,
-        severity: Severity,
-        text: impl Into<String>,
-        excerpt: String,
-    ) {
-        let (name, text) = (name.to_owned(), text.into());
-        self.violations.push(Violation { rule, name, severity, text, excerpt });
-    }
-
-    fn broken(&mut self, rule: &'static str, name: &str, text: impl Into<String>, excerpt: String) {
-        self.note(rule, name, Severity::Broken, text, excerpt);
-    }
-
-    fn odd(&mut self, rule: &'static str, name: &str, text: impl Into<String>, excerpt: String) {
-        self.note(rule, name, Severity::Odd, text, excerpt);
+    fn add(&mut self, violation: Violation) {
+        self.violations.push(violation);
     }
 }
 
@@ -62,7 +47,7 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     inspection.body_bytes = Some(body.len());
     if body.len() > GRAYLOG_BODY_BYTES {
         let text = format!("{} bytes; Graylog answers 413 above {GRAYLOG_BODY_BYTES}", body.len());
-        inspection.odd("R41", "BodyTooLong", text, http::excerpt(&body));
+        inspection.add(Violation::odd("R41", "BodyTooLong", text).at(http::excerpt(&body)));
     }
     inspect_values(&mut inspection, &body, bulk);
     inspection
@@ -70,27 +55,21 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
 
 /// Converts a request that cannot be parsed into a violation.
 pub fn request_fault(fault: &Fault) -> Violation {
-    let (rule, name, severity) = match fault.status {
-        413 => ("R41", "BodyTooLong", Severity::Odd),
-        _ => ("R28", "HttpSyntax", Severity::Broken),
+    let violation = match fault.status {
+        413 => Violation::odd("R41", "BodyTooLong", &fault.text),
+        _ => Violation::broken("R28", "HttpSyntax", &fault.text),
     };
-    Violation {
-        rule,
-        name: name.to_owned(),
-        severity,
-        text: fault.text.clone(),
-        excerpt: fault.excerpt.clone(),
-    }
+    violation.at(&fault.excerpt)
 }
 
 fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
     let line = || format!("{:?}", format!("{} {} {}", request.method, request.target, request.version));
     for fault in &request.faults {
-        inspection.broken("R28", "HttpHeaders", &fault.text, fault.excerpt.clone());
+        inspection.add(Violation::broken("R28", "HttpHeaders", &fault.text).at(fault.excerpt.clone()));
     }
     if request.method != "POST" {
         let text = "a method other than POST; Graylog answers 405";
-        inspection.broken("R28", "Method", text, line());
+        inspection.add(Violation::broken("R28", "Method", text).at(line()));
     }
     if request.target != PATH {
         let text = if request.target.strip_prefix(PATH).is_some_and(|rest| rest.starts_with('?')) {
@@ -98,7 +77,7 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
         } else {
             "a path other than /gelf; Graylog answers 404"
         };
-        inspection.broken("R28", "Path", text, line());
+        inspection.add(Violation::broken("R28", "Path", text).at(line()));
     }
     let content_type = request.headers("content-type").next();
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
@@ -109,13 +88,13 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
             }
             None => ("no Content-Type", String::new()),
         };
-        inspection.odd("R28", "ContentType", text, excerpt);
+        inspection.add(Violation::odd("R28", "ContentType", text).at(excerpt));
     }
     if !request.keeps_alive() {
         let text = "a connection for each request";
         let connection = request.headers("connection").next();
         let excerpt = connection.map_or_else(line, |value| format!("\"Connection: {value}\""));
-        inspection.odd("R28", "NoKeepAlive", text, excerpt);
+        inspection.add(Violation::odd("R28", "NoKeepAlive", text).at(excerpt));
     }
 }
 
@@ -127,17 +106,15 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     let body = &request.body;
     let found = Encoding::sniff(body);
     let shown = || {
-        let bytes: Vec<_> = body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let header =
             if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
-        let more = if body.len() > SHOWN_BYTES { " …" } else { "" };
-        format!("{header}before {}{more}", bytes.join(" "))
+        format!("{header}before {}", first_bytes(body, SHOWN_BYTES))
     };
     let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
     let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
             let text = "compressed without a header; Graylog recognises the first bytes";
-            inspection.odd("R28", "UndeclaredEncoding", text, shown());
+            inspection.add(Violation::odd("R28", "UndeclaredEncoding", text).at(shown()));
             true
         }
         "" | "identity" => true,
@@ -145,18 +122,18 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         "deflate" | "x-deflate" => found == Encoding::Zlib,
         _ if is_compressed => {
             let text = "not the encoding of the body, which Graylog inflates by its first bytes";
-            inspection.odd("R28", "ContentEncoding", text, shown());
+            inspection.add(Violation::odd("R28", "ContentEncoding", text).at(shown()));
             true
         }
         _ => {
             let text = "an encoding that Graylog does not know";
-            inspection.broken("R28", "ContentEncoding", text, shown());
+            inspection.add(Violation::broken("R28", "ContentEncoding", text).at(shown()));
             true
         }
     };
     if !is_as_said {
         let text = "the body has another encoding than the header";
-        inspection.broken("R28", "EncodingMismatch", text, shown());
+        inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
     match found {
         Encoding::Plain => Some(body.clone()),
@@ -164,7 +141,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
             Ok(inflated) => {
                 if inflated.trailing > 0 {
                     let text = format!("{} bytes after the compressed data", inflated.trailing);
-                    inspection.broken("R13", "TrailingAfterCompressed", text, shown());
+                    inspection.add(Violation::broken("R13", "TrailingAfterCompressed", text).at(shown()));
                 }
                 Some(inflated.bytes.to_vec())
             }
@@ -174,7 +151,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
                     DecompressError::LimitExceeded { .. } => ("R41", Severity::Odd),
                     _ => ("R28", Severity::Broken),
                 };
-                inspection.note(rule, &name, severity, error.to_string(), shown());
+                inspection.add(Violation::new(rule, name, severity, error.to_string()).at(shown()));
                 None
             }
         },
@@ -182,7 +159,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         _ => {
             if is_as_said {
                 let text = "neither JSON nor a known encoding";
-                inspection.broken("R28", "UnknownMagic", text, shown());
+                inspection.add(Violation::broken("R28", "UnknownMagic", text).at(shown()));
             }
             None
         }
@@ -197,17 +174,17 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
         Form::Array { is_closed } => {
             let text =
                 format!("an array of {count}; Graylog accepts arrays since 7.1, and only in bulk mode");
-            inspection.odd("R29", "ArrayBody", text, http::excerpt(body));
+            inspection.add(Violation::odd("R29", "ArrayBody", text).at(http::excerpt(body)));
             if !is_closed {
                 let text = "an unclosed array";
-                inspection.broken("R1", "JsonSyntax", text, http::excerpt(body));
+                inspection.add(Violation::broken("R1", "JsonSyntax", text).at(http::excerpt(body)));
             }
         }
         Form::Lines { is_terminated: false } => {
             let text = "no line feed at the end; Graylog holds back the last line until the connection ends";
             let (_, end) = body.split_at(body.len().saturating_sub(SHOWN_BYTES * 2));
             let end = format!("ends with {}", http::excerpt(end));
-            inspection.odd("R29", "UnterminatedLine", text, end);
+            inspection.add(Violation::odd("R29", "UnterminatedLine", text).at(end));
         }
         _ => {}
     }
@@ -215,13 +192,9 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
         let mut message = Inspection { payload: Some(value.to_vec()), violations: Vec::new() };
         inspect_payload(&mut message);
         if values.form == Form::Several && at > 0 {
-            message.violations.push(Violation {
-                rule: "R28",
-                name: "SeveralMessages".to_owned(),
-                severity: Severity::Broken,
-                text: format!("message {} of {count} in one body; Graylog accepts only the first", at + 1),
-                excerpt: http::excerpt(value),
-            });
+            let text = format!("message {} of {count} in one body; Graylog accepts only the first", at + 1);
+            let several = Violation::broken("R28", "SeveralMessages", text);
+            message.violations.push(several.at(http::excerpt(value)));
         }
         inspection.messages.push(message);
     }

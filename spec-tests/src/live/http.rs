@@ -1,14 +1,14 @@
 //! Requests to a running receiver, and its answers.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::http::ResponseReader;
+use crate::http::{ResponseReader, is_time_out};
 use crate::observed::{Answered, ObservedAnswer};
-use crate::recipe::Recipe;
+use crate::recipe::Content;
 use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
 
 /// Address and setup of an HTTP receiver.
@@ -114,25 +114,24 @@ impl LiveHttp {
     }
 
     /// Returns the bytes of a vector's request, in the parts in which they are sent.
-    fn parts(&self, request: &HttpRequest) -> Result<Vec<Vec<u8>>, String> {
+    fn parts(&self, request: &HttpRequest) -> Vec<Vec<u8>> {
         if let Some(raw) = &request.raw {
-            return Ok(vec![raw.bytes()?]);
+            return vec![raw.to_vec()];
         }
         let mut head = self.head(&request.method, &request.target, &request.version, request.authorization);
         for (name, value) in &request.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let all = |recipes: &[Recipe]| recipes.iter().map(Recipe::bytes).collect::<Result<Vec<_>, String>>();
+        let all = |parts: &[Content]| -> Vec<Vec<u8>> { parts.iter().map(|part| part.to_vec()).collect() };
         let (framing, mut bodies) = if let Some(body) = &request.body {
-            let body = body.bytes()?;
-            (format!("Content-Length: {}\r\n", body.len()), vec![body])
+            (format!("Content-Length: {}\r\n", body.len()), vec![body.to_vec()])
         } else if let Some(parts) = &request.parts {
-            let parts = all(parts)?;
+            let parts = all(parts);
             let len: usize = parts.iter().map(Vec::len).sum();
             (format!("Content-Length: {len}\r\n"), parts)
         } else if let Some(chunks) = &request.chunks {
             let mut framed = Vec::new();
-            for chunk in all(chunks)? {
+            for chunk in all(chunks) {
                 framed.push([format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat());
             }
             framed.push(b"0\r\n\r\n".to_vec());
@@ -147,10 +146,10 @@ impl LiveHttp {
         let head = format!("{head}{framing}\r\n").into_bytes();
         match &mut bodies[..] {
             // Head and body in one write, as most senders do.
-            [body] => Ok(vec![[head, std::mem::take(body)].concat()]),
+            [body] => vec![[head, std::mem::take(body)].concat()],
             _ => {
                 bodies.insert(0, head);
-                Ok(bodies)
+                bodies
             }
         }
     }
@@ -183,7 +182,7 @@ struct Connection {
 /// Sends the requests of a vector, each after the answer to the previous one.
 ///
 /// # Errors
-/// Returns an error if the receiver accepts no connection, or if a recipe is wrong.
+/// Returns an error if the receiver accepts no connection.
 pub(super) fn exchange(
     http: &LiveHttp,
     exchange: &HttpExchange,
@@ -192,7 +191,7 @@ pub(super) fn exchange(
     let mut connection: Option<Connection> = None;
     let mut answered = Answered { answers: Vec::new(), connections: 0, after: Afterwards::Closed };
     for request in &exchange.requests {
-        let parts = http.parts(request)?;
+        let parts = http.parts(request);
         let answer = loop {
             let mut open = match connection.take() {
                 Some(open) => open,
@@ -313,10 +312,6 @@ impl Connection {
     }
 }
 
-fn is_time_out(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,7 +333,7 @@ mod tests {
     fn sent(http: &LiveHttp, id: &str) -> Vec<String> {
         let all = vectors();
         let vector = all.iter().find(|vector| vector.id == id).unwrap();
-        let parts = http.parts(&exchange_of(vector).requests[0]).unwrap();
+        let parts = http.parts(&exchange_of(vector).requests[0]);
         parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect()
     }
 

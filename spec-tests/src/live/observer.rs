@@ -2,19 +2,19 @@
 //! connections.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use gelf_core::Decoder;
 
 use super::line;
+use crate::accept::accept;
 use crate::builtin::text_of;
 use crate::observed::ObservedMessage;
-use crate::program::{Pipes, Program};
+use crate::program::{MAX_LINES, Program, read_lines};
 
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]
@@ -44,12 +44,6 @@ pub(super) enum OutputEvent {
     /// The program ended; holds its last output.
     Ended(String),
 }
-
-/// Maximum length of a line: 64 MiB. A longer line is split, so its parts are not messages.
-const MAX_LINE_BYTES: usize = 64 << 20;
-
-/// Maximum number of lines in the queue. The receiver's output is blocked while it is full.
-const MAX_LINES: usize = 1024;
 
 /// Maximum number of concurrent connections.
 const MAX_CONNECTIONS: usize = 64;
@@ -93,9 +87,7 @@ impl Observer {
     }
 
     fn program(command: &str) -> std::io::Result<Self> {
-        let (program, Pipes { output, .. }) = Program::start(command, false)?;
-        let (sender, lines) = sync_channel(MAX_LINES);
-        std::thread::spawn(move || read_lines(output, &sender));
+        let (program, _, lines) = Program::start(command, false)?;
         Ok(Self { source: Source::Program { lines, program }, ended: false })
     }
 
@@ -106,26 +98,12 @@ impl Observer {
         let (sender, lines) = sync_channel(MAX_LINES);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let open = Arc::new(AtomicUsize::new(0));
-        std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((stream, _)) if open.load(Ordering::Relaxed) < MAX_CONNECTIONS => {
-                        let (sender, open) = (sender.clone(), Arc::clone(&open));
-                        open.fetch_add(1, Ordering::Relaxed);
-                        std::thread::spawn(move || {
-                            if stream.set_nonblocking(false).is_ok() {
-                                read_lines(stream, &sender);
-                            }
-                            open.fetch_sub(1, Ordering::Relaxed);
-                        });
-                    }
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => std::thread::sleep(Duration::from_millis(20)),
-                }
+        let serve = move |stream: TcpStream, _, _| {
+            if stream.set_nonblocking(false).is_ok() {
+                read_lines(stream, &sender);
             }
-        });
+        };
+        std::thread::spawn(move || accept(&listener, MAX_CONNECTIONS, &stopped, serve, || true));
         Ok(Self { source: Source::Listener { lines, stop }, ended: false })
     }
 
@@ -179,49 +157,10 @@ fn of_payload(payload: &[u8]) -> OutputEvent {
     message.map_or(OutputEvent::Other, OutputEvent::Message)
 }
 
-/// Passes on each line until the source ends or the receiver of lines is dropped.
-fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
-    let mut source = BufReader::new(source);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if !matches!(read_line(&mut source, &mut line), Ok(true)) {
-            return;
-        }
-        let text = line.trim_ascii();
-        if !text.is_empty() && to.send(text.to_vec()).is_err() {
-            return;
-        }
-    }
-}
-
-/// Reads up to a line feed, or to a null byte as in GELF over TCP. Returns false at the end.
-fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    while line.len() < MAX_LINE_BYTES {
-        let available = match source.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            available => available?,
-        };
-        if available.is_empty() {
-            return Ok(!line.is_empty());
-        }
-        let end = available.iter().position(|byte| matches!(byte, b'\n' | 0));
-        line.extend_from_slice(available.split_at(end.unwrap_or(available.len())).0);
-        let taken = end.map_or(available.len(), |end| end + 1);
-        source.consume(taken);
-        if end.is_some() {
-            break;
-        }
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::net::TcpStream;
-
     use super::*;
+    use std::io::Write;
 
     const WAIT: Duration = Duration::from_secs(10);
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use gelf_core::{DatagramSize, wire::Chunker};
+use gelf_core::DatagramSize;
 
 use super::{LiveHttp, LiveOptions};
-use crate::builtin::Builtin;
-use crate::recipe::Recipe;
+use crate::builtin::{Builtin, chunks};
 use crate::subject::{Reply, Request, Subject};
 use crate::vector::{HttpExchange, Input, MessageText, Mode, Step};
 
@@ -56,7 +55,7 @@ pub(super) fn plan<'v>(
     }
     match request.input {
         Input::Payload(payload) => {
-            let payload = payload.bytes()?;
+            let payload = payload.to_vec();
             if options.udp.is_some() {
                 let datagrams =
                     if payload.len() > MAX_DATAGRAM_BYTES { cut(&payload) } else { Some(vec![payload]) };
@@ -86,7 +85,7 @@ pub(super) fn plan<'v>(
             }
             let mut all = Vec::new();
             for Step { at, from, datagram } in steps {
-                let bytes = datagram.as_ref().map(Recipe::bytes).transpose()?;
+                let bytes = datagram.as_ref().map(|datagram| datagram.to_vec());
                 if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_DATAGRAM_BYTES) {
                     return refuse("longer than a datagram");
                 }
@@ -97,9 +96,7 @@ pub(super) fn plan<'v>(
             Ok(Ok(Plan::Datagrams(all)))
         }
         Input::Stream(_) if options.tcp.is_none() => refuse("the receiver accepts no streams"),
-        Input::Stream(pieces) => {
-            Ok(Ok(Plan::Stream(pieces.iter().map(Recipe::bytes).collect::<Result<_, String>>()?)))
-        }
+        Input::Stream(pieces) => Ok(Ok(Plan::Stream(pieces.iter().map(|piece| piece.to_vec()).collect()))),
         Input::Http(exchange) => match &options.http {
             None => refuse("the receiver accepts no requests"),
             Some(http) => Ok(http.refuses(exchange).map_or(Ok(Plan::Requests(exchange)), Err)),
@@ -129,15 +126,7 @@ fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, S
 /// Splits a payload into chunks, if that is possible.
 fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let sizes = [CHUNK_BYTES, 8192, u16::MAX];
-    sizes.into_iter().find_map(|size| {
-        let mut chunker = Chunker::new(DatagramSize::new(size)?);
-        let wires = chunker.split(payload).ok()?.map(|datagram| {
-            let mut wire = Vec::new();
-            datagram.write_to(&mut wire);
-            wire
-        });
-        Some(wires.collect())
-    })
+    sizes.into_iter().find_map(|size| chunks(DatagramSize::new(size)?, payload))
 }
 
 /// Makes the chunk ids unique: the vectors reuse ids, and a running receiver still holds incomplete messages

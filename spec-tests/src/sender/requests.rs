@@ -10,7 +10,7 @@ use super::event::{HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
 use super::judged::Judged;
 use super::tally::encoding_word;
-use crate::http::{Fault, Request};
+use crate::http::{Fault, Request, excerpt};
 use crate::inspect::{self, HttpInspection, Inspection, Violation};
 use crate::receivers::{Delivery, Transport};
 
@@ -22,9 +22,6 @@ const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// Maximum number of senders whose connections are counted.
 const MAX_SENDERS: usize = 4096;
-
-/// Number of bytes of a message that an excerpt shows.
-const SHOWN_BYTES: usize = 80;
 
 /// State of the judgement of requests.
 #[derive(Debug)]
@@ -95,8 +92,7 @@ impl Requests {
         if !self.bulk && number > 1 && is_unterminated(&inspection) {
             let text =
                 "no line feed at the end; Graylog 5 to 7.0 in bulk mode joins the bodies of a connection";
-            let mut joined = Violation::odd("R29", "UnterminatedBody", text);
-            joined.excerpt = excerpt_of(&inspection);
+            let joined = Violation::odd("R29", "UnterminatedBody", text).at(excerpt_of(&inspection));
             inspection.violations.push(joined);
         }
         self.tally.received(request, number, &inspection);
@@ -112,8 +108,7 @@ impl Requests {
             return (202, Vec::new());
         }
         let text = format!("retried, although the answer was {}", self.status);
-        let mut again = Violation::broken("R42", "RetriedInVain", text);
-        again.excerpt = excerpt_of(&inspection);
+        let again = Violation::broken("R42", "RetriedInVain", text).at(excerpt_of(&inspection));
         (202, vec![violation(source, again, false)])
     }
 
@@ -134,7 +129,7 @@ impl Requests {
                 all = false;
                 self.tally.refused += 1;
                 if self.refused.len() < MAX_REMEMBERED {
-                    let excerpt = shown(payload);
+                    let excerpt = excerpt(payload);
                     self.refused.insert(hash, Refused { at, source, is_repeated: false, excerpt });
                 }
             }
@@ -163,8 +158,7 @@ impl Requests {
                 "the connection ended after {} bytes of the head and {body_bytes} of the body",
                 head.len()
             );
-            let mut cut = Violation::broken("R28", "IncompleteRequest", text);
-            cut.excerpt = shown(&head);
+            let cut = Violation::broken("R28", "IncompleteRequest", text).at(excerpt(&head));
             return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
@@ -200,8 +194,7 @@ impl Requests {
             }
             let text =
                 format!("answered with {}, and not retried within {:.1} s", self.status, since.as_secs_f64());
-            let mut lost = Violation::broken("R42", "NotRetried", text);
-            lost.excerpt = excerpt;
+            let lost = Violation::broken("R42", "NotRetried", text).at(excerpt);
             judged.push(violation(source, lost, false));
         }
         judged
@@ -245,12 +238,7 @@ fn is_unterminated(inspection: &HttpInspection) -> bool {
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
     let payload = inspection.messages.first().and_then(|message| message.payload.as_deref());
-    shown(payload.unwrap_or_default())
-}
-
-fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes.get(..SHOWN_BYTES).unwrap_or(bytes));
-    format!("{text:?}{}", if bytes.len() > SHOWN_BYTES { " …" } else { "" })
+    excerpt(payload.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::http_tally::HttpTally;
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};
 use crate::receivers::{Effect, Receiver, ReceiverRule, Transport};
+use crate::recipe::first_bytes;
 
 /// Maximum number of senders that are listed; the others are summed up.
 const MAX_SENDERS: usize = 256;
@@ -259,9 +260,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         let end = shown.get(shown.len().saturating_sub(SHOWN_BYTES)..).unwrap_or_default();
         return format!("ends with {:?}", String::from_utf8_lossy(end));
     }
-    let head: Vec<String> = shown.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    let more = if shown.len() > SHOWN_BYTES { " …" } else { "" };
-    format!("{}{more}", head.join(" "))
+    first_bytes(shown, SHOWN_BYTES)
 }
 
 /// Returns the compression, recognised by the first bytes.

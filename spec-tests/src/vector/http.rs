@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Topic, Vector, read, read_files};
-use crate::recipe::Recipe;
+use crate::recipe::Content;
 
 /// Name of the file with the HTTP vectors.
 pub(super) const FILE: &str = "http.json";
@@ -48,13 +48,13 @@ pub struct HttpRequest {
     #[serde(default)]
     pub authorization: Authorization,
     /// Body sent with `Content-Length`.
-    pub body: Option<Recipe>,
+    pub body: Option<Content>,
     /// Body sent with `Content-Length`, in several writes.
-    pub parts: Option<Vec<Recipe>>,
+    pub parts: Option<Vec<Content>>,
     /// Body sent with `Transfer-Encoding: chunked`.
-    pub chunks: Option<Vec<Recipe>>,
+    pub chunks: Option<Vec<Content>>,
     /// All bytes of the request, instead of the other members.
-    pub raw: Option<Recipe>,
+    pub raw: Option<Content>,
     /// Whether the client shuts down its side of the connection after the request.
     #[serde(default)]
     pub end: bool,

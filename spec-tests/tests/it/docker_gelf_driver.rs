@@ -12,6 +12,8 @@ use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::support::noise;
+
 /// Maximum time for a message, including the start of its container.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -30,13 +32,7 @@ const CHUNK: usize = DATAGRAM - 12;
 
 /// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters.
 fn line(number: usize, stream: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-    let mut state = (2 * number + stream + 1) as u64;
-    let mut next = || {
-        state = state * 16_807 % 2_147_483_647;
-        char::from(ALPHABET[(state % 64) as usize])
-    };
-    (0..LENGTHS[number % LENGTHS.len()]).map(|_| next()).collect()
+    noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }
 
 /// Writes the same lines in awk. The products stay below 2^53, so awk's floating point numbers are exact.
@@ -161,15 +157,11 @@ async fn every_line_arrives_over_udp_without_compression() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_line_arrives_over_udp_from_gzip_and_in_chunks() {
-    let Some((receiver, _)) = every_line_arrives_over_udp("gzip").await else { return };
-    assert_eq!(receiver.stats().datagrams.reassembly.completed, CHUNKED_FROM_3000);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_line_arrives_over_udp_from_zlib_and_in_chunks() {
-    let Some((receiver, _)) = every_line_arrives_over_udp("zlib").await else { return };
-    assert_eq!(receiver.stats().datagrams.reassembly.completed, CHUNKED_FROM_3000);
+async fn every_line_arrives_over_udp_compressed_and_in_chunks() {
+    for compression in ["gzip", "zlib"] {
+        let Some((receiver, _)) = every_line_arrives_over_udp(compression).await else { return };
+        assert_eq!(receiver.stats().datagrams.reassembly.completed, CHUNKED_FROM_3000);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,52 +173,4 @@ async fn every_line_arrives_over_tcp() {
     let stats = receiver.stats();
     assert_eq!((stats.frames, stats.too_long_frames, stats.cut_frames), (2 * LINES as u64, 0, 0));
     assert_eq!(stats.connections, 1);
-}
-
-/// go-gelf sends an additional empty chunk when a payload fills its chunks exactly.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_payload_of_two_full_chunks_arrives_with_an_empty_third_chunk() {
-    const PROBED: usize = 2000;
-    const ROUNDS: usize = 8;
-    let Some(engine) = Engine::find() else { return };
-    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let driver_options = [
-        format!("gelf-address=udp://{}", receiver.local_addr().unwrap()),
-        "gelf-compression-type=none".to_owned(),
-    ];
-    let script = |first: usize, last: usize| {
-        format!(
-            "for round in $(seq {ROUNDS}); do for length in $(seq {first} {last}); do
-                 head -c $length /dev/zero | tr '\\0' x; echo; usleep 1000
-             done; done"
-        )
-    };
-    let (_container, probe) = tokio::join!(
-        run(&engine, script(PROBED, PROBED), &driver_options),
-        receive(async || receiver.recv().await.unwrap().unwrap(), ROUNDS),
-    );
-    // The other members vary by a few bytes, because trailing zeros of times are omitted. Therefore many
-    // lengths are tried; in each round one of them fits, unless its time has fewer digits.
-    let longest = probe.iter().map(|received| received.payload.len()).max().unwrap();
-    let fitting = 2 * CHUNK - (longest - PROBED);
-    let (first, last) = (fitting - 16, fitting + 16);
-    let before = receiver.stats().datagrams;
-
-    let count = ROUNDS * (last - first + 1);
-    let (_container, messages) = tokio::join!(
-        run(&engine, script(first, last), &driver_options),
-        receive(async || receiver.recv().await.unwrap().unwrap(), count),
-    );
-    for (received, length) in messages.iter().zip((first..=last).cycle()) {
-        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
-        assert_eq!(decoded.deviations, []);
-        assert!(decoded.message.short_message() == "x".repeat(length));
-    }
-    let lengths = messages.iter().map(|received| received.payload.len());
-    assert!(lengths.clone().any(|length| length == 2 * CHUNK), "no payload has exactly {} bytes", 2 * CHUNK);
-    let stats = receiver.stats().datagrams;
-    assert_eq!(stats.reassembly.completed - before.reassembly.completed, count as u64);
-    let datagrams: usize = lengths.map(|length| length / CHUNK + 1).sum();
-    assert_eq!(stats.datagrams - before.datagrams, datagrams as u64);
-    assert_eq!((stats.errors.total(), stats.reassembly.pending), (0, 0));
 }

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use gelf_spec_tests::{
-    Builtin, HostileOptions, Input, Process, Results, Selection, Verdict, embedded, fuzz, load, run,
-};
+use gelf_spec_tests::{Builtin, HostileOptions, Process, Results, Verdict, embedded, fuzz, load};
 
-use crate::support::{Folder, conformance, example, text};
+use crate::support::{Folder, conformance, example, results, text};
 
 /// Returns the command of a subject with a bug.
 fn broken(bug: &str) -> String {
@@ -29,18 +27,9 @@ fn found(how: &str, timeout: Duration) -> (Results, usize) {
     let topics = load(&folder.0.join("findings")).unwrap();
     let vector = &topics[0].vectors[0];
     assert_eq!((topics.len(), topics[0].vectors.len(), vector.id.as_str()), (1, 1, "FUZZ-3-1"));
-    let bytes = |recipe: &gelf_spec_tests::Recipe| recipe.bytes().unwrap().len();
-    let size = match vector.input().unwrap() {
-        Input::Payload(payload) => bytes(payload),
-        Input::Datagrams(steps) => steps.iter().filter_map(|step| step.datagram.as_ref()).map(bytes).sum(),
-        Input::Stream(pieces) => pieces.iter().map(bytes).sum(),
-        other => panic!("{other:?}"),
-    };
-    let put = |subject: &mut dyn gelf_spec_tests::Subject| {
-        run(&topics, subject, None, Selection::default(), &mut |_, _| {}).unwrap()
-    };
-    assert!(put(&mut Builtin::default()).is_expected());
-    (put(&mut Process::start(&broken(how), timeout).unwrap()), size)
+    let size = vector.input().unwrap().parts().iter().map(|part| part.len()).sum();
+    assert!(results(&topics, &mut Builtin::default(), None).is_expected());
+    (results(&topics, &mut Process::start(&broken(how), timeout).unwrap(), None), size)
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
-use gelf_spec_tests::{Live, LiveHttp, LiveOptions, Selection, Verdict, embedded, embedded_http, run};
+use gelf_spec_tests::{Live, LiveHttp, LiveOptions, Verdict, embedded, embedded_http};
 use gelf_tokio::HttpReceiver;
 use gelf_tokio::options::HttpReceiverOptions;
 use tokio::runtime::Runtime;
 
-use crate::support::unexpected;
+use crate::support::{results, unexpected};
 
 /// Starts a receiver with this setup, and a subject that asks it.
 fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
@@ -47,8 +47,7 @@ fn gelf_tokio_passes_the_http_vectors_in_every_setup() {
     let mut passed = BTreeSet::new();
     for (at, setup) in setups().iter().enumerate() {
         let mut live = live(&runtime, setup);
-        let results =
-            run(&embedded_http().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();
+        let results = results(&embedded_http().unwrap(), &mut live, None);
         assert_eq!(unexpected(&results), [""; 0], "setup {at}");
         let passes = results.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Passes);
         passed.extend(passes.map(|outcome| outcome.id.clone()));
@@ -65,7 +64,7 @@ fn gelf_tokio_passes_the_http_vectors_in_every_setup() {
 fn gelf_tokio_passes_the_payload_vectors_over_http() {
     let runtime = Runtime::new().unwrap();
     let mut live = live(&runtime, &setups()[0]);
-    let results = run(&embedded().unwrap(), &mut live, None, Selection::default(), &mut |_, _| {}).unwrap();
+    let results = results(&embedded().unwrap(), &mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
     assert_eq!(live.late(), 0);
     assert!(results.count(Verdict::Passes) >= 270, "{}", results.count(Verdict::Passes));

@@ -11,12 +11,14 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gelf_spec_tests::{Mode, Observed, Process, Reply, Request, Sent, Subject, Vector};
+use gelf_spec_tests::{JsonText, Mode, Observed, Process, Reply, Request, Sent, Subject, Vector, hex};
 use gelf_tokio::gelf_core::{Decoder, Level, Message};
 use gelf_tokio::{Endpoint, TcpReceiver, TcpSender, UdpReceiver, UdpSender};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
+
+use crate::support::noise;
 
 /// Maximum time for an answer, or for a message to arrive.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -30,20 +32,9 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 struct Known {
     peer: String,
     direction: String,
-    /// `transport compression size`, each a word or `*`.
+    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that size.
     cells: Vec<String>,
     reason: String,
-}
-
-/// Returns a text that hardly compresses, so that about as many bytes are sent.
-fn text(len: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-    let mut state = len as u64 + 1;
-    let mut next = || {
-        state = state * 16_807 % 2_147_483_647;
-        char::from(ALPHABET[(state / 7 % 64) as usize])
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 /// Result of sending a message.
@@ -146,19 +137,23 @@ fn cases() -> impl Iterator<Item = (&'static str, &'static str, usize)> {
     ways.into_iter().flat_map(|(transport, compression)| SIZES.map(|size| (transport, compression, size)))
 }
 
+/// Returns a vector with this input, and without expectations.
+fn vector(mut input: Value) -> Vector {
+    let more = json!({"id": "X", "title": "", "rule": "R1", "strict": {}});
+    input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    serde_json::from_value(input).unwrap()
+}
+
 /// Asks the peer to send, and passes the bytes to our receiver over the loopback.
 async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
-    for (transport, compression, size) in cases() {
-        let text = text(size);
-        let vector: Vector = serde_json::from_value(json!({
-            "id": format!("{transport}-{compression}-{size}"), "title": "", "rule": "R1", "strict": {},
-            "send": {
-                "transport": transport, "compression": compression, "datagram_size": 1420,
-                "message": {"host": "h", "short_message": text, "level": 6, "fields": [["k", "v"]]},
-            },
-        }))
-        .unwrap();
+    let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));
+    for (transport, compression, size) in cases().chain(whole) {
+        let text = noise(size, size);
+        let message = json!({"host": "h", "short_message": text, "level": 6, "fields": [["k", "v"]]});
+        let vector = vector(json!({"send": {
+            "transport": transport, "compression": compression, "datagram_size": 1420, "message": message,
+        }}));
         let fixed = &subject.description().fixed.clone();
         let reply = subject.ask(Request::of(&vector, Mode::Lenient).unwrap()).unwrap();
         let outcome = match reply {
@@ -246,32 +241,25 @@ async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
 /// Captures the bytes of our sender on the loopback, and passes them to the peer's decoder.
 async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
-    for (transport, compression, size) in cases() {
-        let text = text(size);
+    let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));
+    for (transport, compression, size) in cases().chain(whole) {
+        let text = noise(size, size);
         let message =
             Message::new("h", text.as_str()).with_level(Level::Informational).try_field("k", "v").unwrap();
-        let input = match transport {
-            "udp" => {
-                let steps: Vec<_> = caught_by_udp(compression, &message)
-                    .await
-                    .iter()
-                    .map(|datagram| json!({"datagram": {"hex": hex(datagram)}}))
-                    .collect();
-                json!({"datagrams": steps})
-            }
-            _ => json!({"stream": [{"hex": hex(&caught_by_tcp(&message).await)}]}),
+        let input = if transport == "tcp" {
+            json!({"stream": [{"hex": hex(&caught_by_tcp(&message).await)}]})
+        } else {
+            let datagram_size = transport.strip_prefix("udp/").unwrap_or("1420");
+            let datagrams = caught_by_udp(compression, datagram_size, &message).await;
+            let step = |datagram: &Vec<u8>| json!({"datagram": {"hex": hex(datagram)}});
+            json!({"datagrams": datagrams.iter().map(step).collect::<Vec<_>>()})
         };
-        let mut vector = json!({
-            "id": format!("{transport}-{compression}-{size}"), "title": "", "rule": "R1", "strict": {},
-        });
-        vector.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
-        let vector: Vector = serde_json::from_value(vector).unwrap();
+        let vector = vector(input);
         let outcome = match subject.ask(Request::of(&vector, Mode::Lenient).unwrap()).unwrap() {
             Reply::Unsupported(_) => Cell::Unsupported,
             Reply::Observed(Observed { messages, errors, .. }) => match &messages[..] {
                 [message] => {
-                    let got =
-                        |seen: &Option<gelf_spec_tests::JsonText>| seen.as_ref().and_then(|seen| seen.text());
+                    let got = |seen: &Option<JsonText>| seen.as_ref().and_then(|seen| seen.text());
                     let field = message.fields.get("k").and_then(|value| value.text());
                     if got(&message.short_message).as_deref() != Some(&text) {
                         Cell::Wrong("another text".to_owned())
@@ -290,9 +278,10 @@ async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     outcomes
 }
 
-async fn caught_by_udp(compression: &str, message: &Message<'_>) -> Vec<Vec<u8>> {
+async fn caught_by_udp(compression: &str, datagram_size: &str, message: &Message<'_>) -> Vec<Vec<u8>> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let uri = format!("gelf://{}?compression={compression}", socket.local_addr().unwrap());
+    let address = socket.local_addr().unwrap();
+    let uri = format!("gelf://{address}?compression={compression}&datagram_size={datagram_size}");
     let mut sender = UdpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
     // Read concurrently, because some socket buffers hold fewer than 128 datagrams.
     let reading = std::thread::spawn(move || {
@@ -320,8 +309,4 @@ async fn caught_by_tcp(message: &Message<'_>) -> Vec<u8> {
     sender.send(message).await.unwrap();
     sender.close(LIMIT).await.unwrap();
     tokio::task::spawn_blocking(|| reading.join().unwrap()).await.unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,6 @@ mod http_vectors;
 mod interop_matrix;
 mod receiver;
 mod sender;
+mod shapes;
 mod subjects;
 mod support;
-mod wireshark_dissector;

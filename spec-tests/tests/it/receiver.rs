@@ -3,12 +3,12 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
-use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Selection, Verdict, embedded, run};
+use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Verdict, embedded};
 use gelf_tokio::UdpReceiver;
 use gelf_tokio::gelf_core::{Decoder, Message};
 use serde_json::{Value, json};
 
-use crate::support::{LineOutput, conformance, example, stderr, stdout, unexpected};
+use crate::support::{self, LineOutput, conformance, example, stderr, stdout, unexpected};
 
 /// Returns an unused address.
 fn free_tcp() -> SocketAddr {
@@ -38,7 +38,7 @@ fn print_received(
 }
 
 fn results(live: &mut Live, filter: Option<&str>) -> Results {
-    run(&embedded().unwrap(), live, None, Selection::new(filter, None), &mut |_, _| {}).unwrap()
+    support::results(&embedded().unwrap(), live, filter)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use gelf_core::{
 };
 use serde_json::{Value, json};
 
-use crate::support::conformance;
+use crate::support::{conformance, noise};
 
 const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -122,15 +122,7 @@ impl Ended {
 }
 
 fn long_message(compression: Compression) -> Vec<Vec<u8>> {
-    // Text that hardly compresses.
-    let mut state = 1_u32;
-    let text: String = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        char::from(b'a' + (state >> 24) as u8 % 26)
-    })
-    .take(3000)
-    .collect();
-    let message = Message::new("h", text).with_level(Level::Error);
+    let message = Message::new("h", noise(1, 3000)).with_level(Level::Error);
     let mut writer = DatagramWriter::new(compression, DatagramSize::WAN);
     let mut datagrams = Vec::new();
     for datagram in writer.write(&message).unwrap().datagrams {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gelf_spec_tests::{Outcome, Results};
+use gelf_spec_tests::{Outcome, Results, Selection, Subject, Topic, run};
 use serde_json::Value;
 
 /// Returns the command `gelf-conformance`.
@@ -32,6 +32,22 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Returns text of 64 different characters that hardly compresses: the numbers of Park and Miller.
+pub(crate) fn noise(seed: usize, len: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    let mut state = seed as u64;
+    let mut next = || {
+        state = state * 16_807 % 2_147_483_647;
+        char::from(ALPHABET[(state % 64) as usize])
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Runs the vectors that match the filter on a subject.
+pub(crate) fn results(topics: &[Topic], subject: &mut dyn Subject, filter: Option<&str>) -> Results {
+    run(topics, subject, None, Selection::new(filter, None), &mut |_, _| {}).unwrap()
 }
 
 /// Describes the unexpected outcomes of a run.

@@ -1,7 +1,9 @@
 //! The command line: Logspout's, with further options.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
@@ -67,7 +69,7 @@ fn after_help() -> String {
 
 /// Ships the lines of every container of a Docker host as GELF.
 #[derive(Debug, Parser)]
-#[command(name = "gelf-router", version, after_help = after_help())]
+#[command(name = "gelf-router", version, after_help = after_help(), args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Arguments {
     /// The destinations, separated by commas
     #[arg(value_name = "ROUTE[,ROUTE...]")]
@@ -101,9 +103,30 @@ struct Arguments {
     )]
     state: Option<PathBuf>,
 
+    /// Leave the number of each message out: the fields _seq and _seq_epoch, which `gelf-router audit` reads
+    #[arg(long)]
+    no_seq: bool,
+
     /// The least severe level that is logged to stderr
     #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
     log_level: LogLevel,
+
+    #[command(subcommand)]
+    command: Option<Subcommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Receive messages of routers over UDP and TCP, and report at the end which ones are missing
+    Audit {
+        /// The local address to receive on
+        #[arg(value_name = "ADDRESS", default_value = "0.0.0.0:12201")]
+        address: SocketAddr,
+
+        /// End after this time without a message; otherwise at SIGTERM or Ctrl-C
+        #[arg(long, value_name = "SECONDS")]
+        idle: Option<u32>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -124,6 +147,10 @@ pub(crate) struct Options {
     pub(crate) print: Option<String>,
     /// Whether to drop root.
     pub(crate) drop_root: bool,
+    /// Whether each message has a number.
+    pub(crate) numbers_messages: bool,
+    /// The address of the receiver that audits other routers, and the time without a message after which it ends.
+    pub(crate) audit: Option<(SocketAddr, Option<Duration>)>,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
     /// The least severe level that is logged.
@@ -165,7 +192,10 @@ pub(crate) fn parse(
             routes.push(route);
         }
     }
-    if routes.is_empty() && arguments.print.is_none() {
+    let audit = arguments.command.map(|Subcommand::Audit { address, idle }| {
+        (address, idle.map(|seconds| Duration::from_secs(seconds.into())))
+    });
+    if routes.is_empty() && arguments.print.is_none() && audit.is_none() {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
     let log_level = match arguments.log_level {
@@ -175,8 +205,8 @@ pub(crate) fn parse(
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let Arguments { print, drop_root, state, .. } = arguments;
-    Ok(Options { routes, print, drop_root, state, log_level, warnings })
+    let Arguments { print, drop_root, state, no_seq, .. } = arguments;
+    Ok(Options { routes, print, drop_root, numbers_messages: !no_seq, audit, state, log_level, warnings })
 }
 
 /// Shortens clap's paragraph about a mistake to one line.

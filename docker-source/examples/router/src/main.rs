@@ -2,9 +2,10 @@
 //!
 //! `cli`, `route`, `host` and `logspout` parse the configuration, `privileges` drops root, `run` joins the source of
 //! records with the routes, `deliver` sends a route's records, `settlement` knows which are delivered by all
-//! routes, `state` keeps their positions across restarts, `tally` counts them, and `print` is the receiver of
-//! `--print`.
+//! routes, `state` keeps their positions across restarts, `tally` counts them, `stop` waits for signals, and
+//! `print` is the receiver of `--print`.
 
+mod audit;
 mod cli;
 mod deliver;
 mod host;
@@ -16,10 +17,12 @@ mod route;
 mod run;
 mod settlement;
 mod state;
+mod stop;
 mod tally;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use docker_source::EngineAddress;
 use tracing_subscriber::filter::LevelFilter;
@@ -66,11 +69,18 @@ fn main() -> ExitCode {
     // On one thread, the tasks that read, route and send take turns, and each turn handles many lines. On
     // several threads they would wake each other for every line. That takes a multiple of the processor time
     // and ships no more lines, since the Engine is slower than the router.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // `--print` writes to stdout in a thread of tokio's pool. tokio would end it after 10 s without output, and
+    // writing would fail if the system then starts no other one.
+    runtime.thread_keep_alive(Duration::from_secs(u32::MAX.into()));
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    let outcome = runtime.block_on(run::run(engine, options));
+    let outcome = match options.audit {
+        Some((address, idle)) => runtime.block_on(audit::run(address, idle)),
+        None => runtime.block_on(run::run(engine, options)),
+    };
     // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();
     match outcome {

@@ -54,7 +54,7 @@ impl Window {
     pub(crate) async fn enter(&self) {
         match timeout(LOST_AFTER, self.room.acquire()).await {
             Ok(Ok(room)) => room.forget(),
-            // The semaphore is never closed.
+            // The receiver has ended, and nothing leaves the window any more.
             Ok(Err(_)) => {}
             Err(_) => tracing::warn!("a message to the embedded receiver is lost, or stdout is blocked"),
         }
@@ -72,6 +72,12 @@ pub(crate) struct Printer {
     receiver: UdpReceiver,
     address: SocketAddr,
     window: Window,
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        self.window.0.close();
+    }
 }
 
 impl Printer {

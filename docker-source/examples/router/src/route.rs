@@ -35,10 +35,10 @@ pub(crate) struct Route {
     names: Vec<NamePattern>,
 }
 
-/// The destination as the client logs it: without the limits of the queue.
+/// The destination, by the name that the client has in logs.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.endpoint.clone().with_queue(QueueOptions::default()).map_err(|_| fmt::Error)?.fmt(f)
+        f.write_str(&self.endpoint.destination())
     }
 }
 
@@ -99,6 +99,16 @@ impl Route {
             self.format = self.format.clone().with_host(name)?;
         }
         Ok(())
+    }
+
+    /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
+    pub(crate) fn number_messages(&mut self, epoch: u64) {
+        self.format = self.format.clone().with_sequence(epoch);
+    }
+
+    /// Returns whether the destination is the embedded receiver.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.window.is_some()
     }
 
     /// Returns whether the route selects the container. The result stays the same for a run of the container,

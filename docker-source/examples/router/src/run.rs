@@ -1,15 +1,15 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
-use std::future::{Future, pending};
+use std::future::pending;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source, Start};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use docker_source::{EngineAddress, Source, Start, Timing};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::cli::Options;
 use crate::deliver::{self, Delivery};
@@ -18,10 +18,12 @@ use crate::print::Printer;
 use crate::route::{AGENT_LABEL, Route};
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, StateFolder};
+use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
-const GRACE: Duration = Duration::from_secs(8);
+/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
+/// mounts the new one.
+const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 
 /// An error that ends the router.
 #[derive(Debug)]
@@ -33,12 +35,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates an error of the command line or environment.
-    fn usage(reason: impl ToString) -> Self {
+    pub(crate) fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
     /// Creates an error for which retrying is useless.
-    fn refused(reason: impl ToString) -> Self {
+    pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }
 }
@@ -60,6 +62,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if options.numbers_messages {
+        let epoch = milliseconds_since_1970();
+        routes.iter_mut().for_each(|route| route.number_messages(epoch));
+    }
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
     tracing::info!(
@@ -73,42 +79,33 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         None => (None, default_start()),
     };
     let selecting = routes.clone();
+    let mut timing = Timing::default();
+    timing.stale_socket = Some(STALE_SOCKET);
     let source = Source::builder()
         .address(address)
+        .timing(timing)
         .start(start)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
-    let Some(source) = stop.unless_asked(source).await else { return Ok(()) };
+    // Before the Engine is waited for, so that a wrong route is told at once.
+    let mut outputs = Outputs::start(routes, printer)?;
+    let source = tokio::select! {
+        source = stop.unless_asked(source) => source,
+        failure = delivery_ended(&mut outputs.deliveries) => return Err(failure),
+    };
+    let Some(source) = source else { return Ok(()) };
     let mut source = source.map_err(Failure::refused)?;
-    let mut keeping =
-        state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
+    let keeping = state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
     let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
 
-    let mut outputs = Outputs::start(routes, printer)?;
-    let mut printer = outputs.printer.take();
-    let mut is_unread = false;
     let mut unrouted = 0;
-    let pumped = tokio::select! {
-        pumped = pump(&mut source, &mut outputs.routes, progress.as_ref(), &mut unrouted, &mut stop) => pumped,
-        failure = delivery_ended(&mut outputs.deliveries) => Err(failure),
-        reason = printer_ended(&mut printer) => {
-            // The reader of stdout has ended, as `head` does, and wants no further lines.
-            tracing::info!("stdout is closed: {reason}");
-            is_unread = true;
-            stop.ask();
-            Ok(())
-        }
-    };
-    if pumped.is_err() {
-        // The other destinations get the lines that were read, within the grace period.
-        stop.ask();
-    }
+    let (routed, is_unread) =
+        route_until_stopped(&mut source, &mut outputs, progress.as_ref(), &mut unrouted, &mut stop).await;
     source.stop();
-    outputs.printer = printer;
-    let (undelivered, possibly_lost) = outputs.finish(&mut stop).await;
+    let finished = outputs.finish(&mut stop, is_unread).await;
     let total = source.stats().snapshot().total;
     tracing::info!(
-        "{} lines read = {} routed + {unrouted} of no route + {} empty + {} repeated + {} too old \
+        "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
          + {} not routed at the end",
         total.read,
         total.yielded.saturating_sub(unrouted),
@@ -117,26 +114,76 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         total.skipped_old,
         total.in_flight
     );
-    pumped?;
-    let given_up = undelivered + if stop.is_over() { total.in_flight } else { 0 };
-    if let Some(keeping) = keeping.take() {
-        match keeping.finish().await {
-            Ok(()) if given_up > 0 => {
-                tracing::info!("{given_up} lines were not delivered; the next start reads them again");
-                return Ok(());
-            }
-            Ok(()) => {}
-            Err(error) => tracing::warn!("the last positions were not written: {error}"),
-        }
+    if total.unavailable_logs > 0 {
+        tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
     }
-    if given_up > 0 && !is_unread {
-        let mut reason = format!("{}: {given_up} lines were given up", stop.cause());
-        if possibly_lost > 0 {
-            reason += &format!(", and {possibly_lost} that were delivered are possibly lost");
-        }
-        return Err(Failure::refused(reason));
+    if total.gaps > 0 {
+        tracing::warn!(
+            "lines may be missing at {} places, where the Engine had rotated its logs",
+            total.gaps
+        );
+    }
+    let is_kept = match keeping.map(Keeping::finish) {
+        Some(finishing) => finishing
+            .await
+            .inspect_err(|error| tracing::warn!("the last positions were not written: {error}"))
+            .is_ok(),
+        None => false,
+    };
+    routed?;
+    let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
+    if given_up > 0 && is_kept {
+        tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+        return Ok(());
+    }
+    if given_up > 0 {
+        return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
     Ok(())
+}
+
+/// Returns the epoch of the numbers of messages: the time of the start.
+fn milliseconds_since_1970() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Passes records to the routes until the source has no more. Returns the result, and whether the reader of
+/// stdout has ended, which stops the router as a signal does: the other destinations get the lines that were
+/// read by then.
+///
+/// # Errors
+/// Returns an error if the source, a delivery or the printer ends early. Then, too, the router is stopped, and
+/// the destinations get the lines that were passed on.
+async fn route_until_stopped(
+    source: &mut Source,
+    outputs: &mut Outputs,
+    progress: Option<&SharedProgress>,
+    unrouted: &mut u64,
+    stop: &mut Stop,
+) -> (Result<(), Failure>, bool) {
+    let ending = stop.clone();
+    let mut is_unread = false;
+    let mut routing = pin!(pump(source, &mut outputs.routes, progress, unrouted, stop));
+    let routed = loop {
+        tokio::select! {
+            routed = &mut routing => break routed,
+            failure = delivery_ended(&mut outputs.deliveries) => break Err(failure),
+            ended = printer_ended(&mut outputs.printer) => match ended {
+                // `head` ends so.
+                Ok(()) => {
+                    tracing::info!("stdout is closed");
+                    is_unread = true;
+                    ending.ask();
+                }
+                Err(failure) => break Err(failure),
+            },
+        }
+    };
+    if routed.is_err() {
+        ending.ask();
+    }
+    (routed, is_unread)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -179,7 +226,7 @@ async fn pump(
     let mut stopping = false;
     loop {
         let record = tokio::select! {
-            record = source.next() => record,
+            record = source.next() => record.map_err(Failure::refused)?,
             () = stop.asked(), if !stopping => {
                 stopping = true;
                 source.stop();
@@ -218,7 +265,7 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
     match opened {
         Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
         Ok((None, folder)) => Ok((Some(folder), default_start())),
-        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             Err(Failure::refused(format!("--state {}: {error}", path.display())))
         }
         Err(error) => {
@@ -237,11 +284,11 @@ fn default_start() -> Start {
 struct Keeping {
     progress: SharedProgress,
     end: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 impl Keeping {
-    fn start(folder: StateFolder, source: &Source) -> std::io::Result<Self> {
+    fn start(folder: StateFolder, source: &Source) -> io::Result<Self> {
         let progress = SharedProgress::new(source.start().clone());
         let keeper =
             Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
@@ -250,9 +297,9 @@ impl Keeping {
     }
 
     /// Writes the last positions.
-    async fn finish(self) -> std::io::Result<()> {
+    async fn finish(self) -> io::Result<()> {
         drop(self.end);
-        self.task.await.map_err(std::io::Error::other)?
+        self.task.await.map_err(io::Error::other)?
     }
 }
 
@@ -270,19 +317,28 @@ struct Outputs {
     printer: Option<PrinterTask>,
 }
 
-type PrinterTask = (JoinHandle<std::io::Result<()>>, oneshot::Sender<()>);
+type PrinterTask = (JoinHandle<io::Result<()>>, oneshot::Sender<()>);
 
-/// Waits until the printer ends, and returns the reason. Without a printer, waits for ever.
-async fn printer_ended(printer: &mut Option<PrinterTask>) -> String {
+/// Waits until the printer ends because nothing reads stdout any more. Without a printer, waits for ever.
+///
+/// # Errors
+/// Returns an error if the printer ends for another reason.
+async fn printer_ended(printer: &mut Option<PrinterTask>) -> Result<(), Failure> {
     let ended = match printer {
         Some((task, _)) => task.await,
         None => pending().await,
     };
     *printer = None;
+    printed(ended)
+}
+
+/// Returns the result of a printer that has ended. A reader that has closed stdout is not an error.
+fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
     match ended {
-        Ok(Ok(())) => "the printer ended".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Ok(Err(error)) => Err(Failure::refused(format!("printing failed: {error}"))),
+        Err(error) => Err(Failure::refused(format!("printing failed: {error}"))),
     }
 }
 
@@ -303,174 +359,39 @@ impl Outputs {
         Ok(Self { routes: queues, deliveries, printer })
     }
 
-    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the numbers
-    /// of lines that were routed and not delivered, and of delivered ones that are possibly lost.
-    async fn finish(self, stop: &mut Stop) -> (u64, u64) {
+    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
+    /// lines that were routed and not delivered. If stdout is unread, its lines are not among them.
+    ///
+    /// # Errors
+    /// Returns an error if printing fails.
+    async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
         let Self { routes, mut deliveries, printer } = self;
-        let tallies: Vec<_> =
-            routes.into_iter().map(|queue| (queue.route.to_string(), queue.tally)).collect();
+        // The end of the deliveries drops the senders.
+        let routes: Vec<_> = routes.into_iter().map(|queue| (queue.route, queue.tally)).collect();
         let all = async {
             while deliveries.join_next().await.is_some() {}
-            if let Some((task, finish)) = printer {
-                drop(finish);
-                match task.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!("printing failed: {error}"),
-                    Err(error) => tracing::warn!("printing failed: {error}"),
+            match printer {
+                Some((task, finish)) => {
+                    drop(finish);
+                    printed(task.await)
                 }
+                None => Ok(()),
             }
         };
-        stop.unless_over(all).await;
-        let (mut undelivered, mut possibly_lost) = (0, 0);
-        for (destination, tally) in tallies {
-            let lost = tally.in_flight();
+        let finished = stop.unless_over(all).await.unwrap_or(Ok(()));
+        let mut undelivered = 0;
+        for (route, tally) in routes {
+            let destination = route.to_string();
+            let lost = if is_unread && route.is_printed() { 0 } else { tally.in_flight() };
             if lost > 0 {
                 tracing::warn!(destination, "{}: {lost} lines were not delivered", stop.cause());
             }
             tracing::info!(destination, "{tally}");
             undelivered += lost;
-            possibly_lost += tally.possibly_lost();
         }
-        (undelivered, possibly_lost)
-    }
-}
-
-/// The stage of shutting down.
-struct Stop {
-    stage: watch::Receiver<Stage>,
-    from_within: Arc<Notify>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Stage {
-    Running,
-    /// A signal arrived.
-    Asked,
-    /// The grace period is over.
-    GraceOver,
-    /// A second signal arrived within the grace period.
-    AskedAgain,
-}
-
-impl Stop {
-    fn new() -> std::io::Result<Self> {
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
-        let (sender, stage) = watch::channel(Stage::Running);
-        let from_within = Arc::new(Notify::new());
-        let asked_within = from_within.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = signals.next() => {}
-                () = asked_within.notified() => {}
-            }
-            tracing::info!("shutting down: delivering the lines that were read");
-            sender.send_replace(Stage::Asked);
-            sender.send_replace(match tokio::time::timeout(GRACE, signals.next()).await {
-                Ok(()) => Stage::AskedAgain,
-                Err(_) => Stage::GraceOver,
-            });
-        });
-        Ok(Self { stage, from_within })
-    }
-
-    /// Shuts down as a signal does.
-    fn ask(&self) {
-        self.from_within.notify_one();
-    }
-
-    /// Returns whether lines are no longer waited for.
-    fn is_over(&self) -> bool {
-        *self.stage.borrow() >= Stage::GraceOver
-    }
-
-    /// Returns the reason why lines are given up.
-    fn cause(&self) -> &'static str {
-        match *self.stage.borrow() {
-            Stage::Running | Stage::Asked => "the delivery ended early",
-            Stage::GraceOver => "the grace period is over",
-            Stage::AskedAgain => "a second signal arrived",
-        }
-    }
-
-    /// Waits for the first signal.
-    async fn asked(&mut self) {
-        self.reached(Stage::Asked).await;
-    }
-
-    /// Returns the result of `work`, or `None` if the first signal arrives first.
-    async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        self.unless(Stage::Asked, work).await
-    }
-
-    /// Returns the result of `work`, or `None` if the grace period is over or a second signal arrives
-    /// first.
-    async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        self.unless(Stage::GraceOver, work).await
-    }
-
-    async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            result = work => Some(result),
-            () = self.reached(stage) => None,
-        }
-    }
-
-    async fn reached(&mut self, stage: Stage) {
-        if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task ends only after the last stage, and the value stays.
-            pending::<()>().await;
-        }
-    }
-}
-
-/// The signals that end the router.
-struct Signals {
-    terminate: Signal,
-    hang_up: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        finished.map(|()| undelivered)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
-
-    #[tokio::test]
-    async fn records_that_no_route_selects_are_counted() {
-        let engine = SimulatedEngine::start().await;
-        let address = engine.docker_host().parse().unwrap();
-        let mut source = Source::builder().address(address).connect().await.unwrap();
-        let web = engine.create(ContainerOptions::named("web"));
-        web.start();
-        for number in 0..3 {
-            web.line(Stream::Stdout, number.to_string());
-        }
-        let mut stop = Stop::new().unwrap();
-        let (asked, stats) = (stop.from_within.clone(), source.stats());
-        let ask = async {
-            while stats.snapshot().total.yielded < 3 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            asked.notify_one();
-        };
-        let mut unrouted = 0;
-        let (pumped, ()) = tokio::join!(pump(&mut source, &mut [], None, &mut unrouted, &mut stop), ask);
-        assert!(pumped.is_ok());
-        assert_eq!(unrouted, 3);
-    }
-}
+mod tests;

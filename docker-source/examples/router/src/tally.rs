@@ -9,7 +9,7 @@ use gelf_tokio::stats::ClientStats;
 use crate::receipt::LineReceipt;
 
 /// The counters of a route: `routed = delivered + dropped by reason + in flight`; over UDP `sent` instead of
-/// `delivered`. Some of the delivered lines may be lost, see [`ClientStats::possibly_lost`].
+/// `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
@@ -30,11 +30,6 @@ impl Tally {
     /// Returns the number of lines that are neither delivered nor dropped.
     pub(crate) fn in_flight(&self) -> u64 {
         self.figures().in_flight()
-    }
-
-    /// Returns the number of delivered lines that are possibly lost.
-    pub(crate) fn possibly_lost(&self) -> u64 {
-        self.client.stats().possibly_lost
     }
 
     fn figures(&self) -> Figures {
@@ -72,9 +67,6 @@ impl fmt::Display for Figures {
         let dropped = self.client.dropped;
         let done = if self.is_udp { "sent" } else { "delivered" };
         write!(f, "{} lines routed = {} {done}", self.routed, self.client.delivered())?;
-        if self.client.possibly_lost > 0 {
-            write!(f, " ({} of them possibly lost)", self.client.possibly_lost)?;
-        }
         write!(f, " + {} dropped as refused + {} dropped as too large", dropped.refused, dropped.too_large)?;
         let full = dropped.queue_full + self.client.not_queued.full;
         let rare = [(full, "dropped for a full queue"), (dropped.rejected, "dropped as rejected")];
@@ -85,7 +77,11 @@ impl fmt::Display for Figures {
                 write!(f, " + {count} {what}")?;
             }
         }
-        write!(f, " + {} in flight", self.in_flight())
+        write!(f, " + {} in flight", self.in_flight())?;
+        match self.client.possibly_lost {
+            0 => Ok(()),
+            lines => write!(f, "; {lines} of the delivered ones may be lost"),
+        }
     }
 }
 
@@ -110,17 +106,17 @@ mod tests {
     #[test]
     fn rare_reasons_and_possible_losses_are_shown_if_they_occurred() {
         let mut client = ClientStats::default();
-        client.acknowledged = 3;
-        client.possibly_lost = 2;
+        client.acknowledged = 8;
+        client.possibly_lost = 7;
         client.dropped.queue_full = 1;
         client.dropped.rejected = 2;
         client.dropped.system = 3;
         client.not_queued.full = 4;
-        let figures = Figures { routed: 14, client, is_udp: false };
+        let figures = Figures { routed: 19, client, is_udp: false };
         assert_eq!(
             figures.to_string(),
-            "14 lines routed = 3 delivered (2 of them possibly lost) + 0 dropped as refused + 0 dropped as too large \
-             + 5 dropped for a full queue + 2 dropped as rejected + 3 dropped for another reason + 1 in flight"
+            "19 lines routed = 8 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
+             + 2 dropped as rejected + 3 dropped for another reason + 1 in flight; 7 of the delivered ones may be lost"
         );
     }
 }

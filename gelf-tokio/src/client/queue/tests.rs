@@ -16,6 +16,13 @@ fn offer(queue: &Queue<u64>, len: usize, receipt: u64) -> Result<(), NotQueuedRe
     })
 }
 
+/// Queues messages of `len` bytes.
+fn fill(queue: &Queue<u64>, len: usize, receipts: std::ops::Range<u64>) {
+    for receipt in receipts {
+        assert_eq!(offer(queue, len, receipt), Ok(()));
+    }
+}
+
 fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
     std::iter::from_fn(|| match queue.poll_receipt(Waker::noop()) {
         Poll::Ready(receipt) => receipt,
@@ -53,9 +60,7 @@ fn the_newest_is_refused_when_there_is_no_room_in_messages_or_bytes() {
 #[test]
 fn only_as_many_of_the_oldest_waiting_messages_are_dropped_as_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
-    for receipt in 0..5 {
-        assert_eq!(offer(&queue, 2, receipt), Ok(()));
-    }
+    fill(&queue, 2, 0..5);
     assert_eq!(offer(&queue, 3, 5), Ok(()));
     assert_eq!(receipts(&queue), [(0, QUEUE_FULL), (1, QUEUE_FULL)]);
     assert_eq!(queue.stats().waiting, 4);
@@ -96,9 +101,7 @@ fn a_message_longer_than_the_queue_is_refused_by_every_policy() {
 fn messages_are_taken_in_order_up_to_a_number_or_their_bytes_and_at_least_one() {
     let queue = queue(100, 1000, WhenFull::Wait);
     let mut in_flight = VecDeque::new();
-    for receipt in 0..6 {
-        assert_eq!(offer(&queue, 10, receipt), Ok(()));
-    }
+    fill(&queue, 10, 0..6);
     assert_eq!(queue.take(&mut in_flight, 2, 1000), 2);
     assert_eq!(queue.take(&mut in_flight, 10, 29), 2);
     assert_eq!(queue.take(&mut in_flight, 10, 1), 1);
@@ -173,9 +176,7 @@ fn debug_shows_no_payload() {
 fn the_end_drops_waiting_messages_and_refuses_further_ones() {
     let queue = queue(10, 1000, WhenFull::Wait);
     let mut in_flight = VecDeque::new();
-    for receipt in 0..3 {
-        assert_eq!(offer(&queue, 1, receipt), Ok(()));
-    }
+    fill(&queue, 1, 0..3);
     assert_eq!(queue.take(&mut in_flight, 1, 1000), 1);
     queue.settle(&mut in_flight, 1, ENDED);
     queue.end();
@@ -248,9 +249,7 @@ async fn senders_that_wait_for_room_are_notified_of_the_end() {
 async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
     let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
     let mut in_flight = VecDeque::new();
-    for receipt in 0..2 {
-        assert_eq!(offer(&queue, 1, receipt), Ok(()));
-    }
+    fill(&queue, 1, 0..2);
     assert_eq!(queue.take(&mut in_flight, 1, 1000), 1);
     let flush = {
         let queue = Arc::clone(&queue);

@@ -25,6 +25,12 @@ async fn connect(receiver: &TcpReceiver) -> TcpStream {
     TcpStream::connect(receiver.local_addr().unwrap()).await.unwrap()
 }
 
+async fn connected(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TcpStream) {
+    let receiver = receiver(change).await;
+    let peer = connect(&receiver).await;
+    (receiver, peer)
+}
+
 async fn payload(receiver: &mut TcpReceiver) -> Bytes {
     let received = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
     received.expect("it comes").unwrap().unwrap().payload
@@ -66,8 +72,7 @@ async fn lines_are_frames_if_the_delimiter_is_a_line_feed() {
         ("{\"a\":1}\r\n \r\n{\"b\":2}", ["{\"a\":1}", "{\"b\":2}"]),
         ("{\"a\":1}\0\n{\"b\":2}", ["{\"a\":1}\0", "{\"b\":2}"]),
     ] {
-        let mut receiver = receiver(|options| options.delimiter = Delimiter::Newline).await;
-        let mut peer = connect(&receiver).await;
+        let (mut receiver, mut peer) = connected(|options| options.delimiter = Delimiter::Newline).await;
         peer.write_all(stream.as_bytes()).await.unwrap();
         drop(peer);
         for expected in payloads {
@@ -80,8 +85,7 @@ async fn lines_are_frames_if_the_delimiter_is_a_line_feed() {
 
 #[tokio::test]
 async fn half_a_frame_before_a_reset_is_counted_and_the_next_connection_is_served() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|_| {}).await;
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     peer.write_all(b"{\"a\":1}\0{\"b\":").await.unwrap();
     assert_eq!(payload(&mut receiver).await, "{\"a\":1}");
@@ -97,8 +101,7 @@ async fn half_a_frame_before_a_reset_is_counted_and_the_next_connection_is_serve
 
 #[tokio::test]
 async fn frames_that_are_not_received_make_the_sender_wait() {
-    let mut receiver = receiver(|options| options.max_queued_bytes = 1000).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|options| options.max_queued_bytes = 1000).await;
     let frame = [&[b'x'; 400][..], b"\0"].concat();
     let reader = tokio::spawn(async move {
         for _ in 0..100 {
@@ -123,8 +126,7 @@ async fn frames_that_are_not_received_make_the_sender_wait() {
 
 #[tokio::test]
 async fn a_dropped_receiver_ends_its_connections() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|_| {}).await;
     until(&mut receiver, |stats| stats.open_connections == 1).await;
     let protocol = Arc::downgrade(&receiver.protocol);
     drop(receiver);
@@ -134,8 +136,7 @@ async fn a_dropped_receiver_ends_its_connections() {
 
 #[tokio::test]
 async fn a_small_frame_does_not_keep_the_buffer_of_a_large_one() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|_| {}).await;
     let stream = [&vec![b'x'; 1 << 20][..], b"\0{}\0"].concat();
     let sending = tokio::spawn(async move { peer.write_all(&stream).await });
     assert_eq!(payload(&mut receiver).await.len(), 1 << 20);

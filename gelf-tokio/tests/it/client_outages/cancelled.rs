@@ -1,57 +1,16 @@
 //! Futures that are dropped before they are ready, at each of their await points.
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
-use gelf_tokio::{Client, DropReason, Outcome, TcpSender};
+use gelf_tokio::{Client, DropReason, Outcome};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{LIMIT, Ledger, Sending, Sink, padded, send_padded, tcp, text, within};
+use crate::support::outages::{LIMIT, Ledger, Sending, Sink, send_padded, tcp, within};
 use crate::support::polled::polled;
-
-/// Returns a pseudo-random number of polls, from 1 to `most`.
-fn times(number: u64, most: usize) -> usize {
-    1 + (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % most
-}
 
 async fn slow_proxy(sink: &Sink) -> TcpProxy {
     let plan = TcpPlan::new().throttle(10_000_000);
     let options = TcpOptions { plan, max_held: 32 * 1024, ..TcpOptions::default() };
     TcpProxy::start_with(sink.address, options).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_sender_whose_futures_are_dropped_writes_whole_frames_once_and_in_order() {
-    let sink = Sink::start().await;
-    let mut sender = TcpSender::connect(&tcp(sink.address)).await.unwrap();
-    let (mut sent, mut dropped_sends, mut dropped_flushes) = (Vec::new(), 0, 0);
-    for number in 0..60 {
-        // The receiver repeatedly stops reading; meanwhile a future that waits to write is not woken.
-        let is_read = number / 10 % 2 == 1;
-        sink.leave_unread(usize::from(!is_read));
-        // The long messages do not fit the kernel's buffers.
-        let bytes = if number % 2 == 0 { 5_000_000 } else { 50_000 };
-        let times = if is_read { times(number, 2) } else { 1 };
-        match polled(sender.send(&padded(&text(number), bytes)), times).await {
-            Some(result) => {
-                result.unwrap();
-                sent.push(number);
-            }
-            None => dropped_sends += 1,
-        }
-        // The next send starts after the flush has written a part of this frame, or all of it.
-        for _ in 0..5 {
-            match polled(sender.flush(), 1).await {
-                Some(result) => result.unwrap(),
-                None => dropped_flushes += 1,
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-    assert!(dropped_sends >= 10 && dropped_flushes >= 50);
-    within("the close", sender.close(LIMIT)).await.unwrap();
-    let heard = sink.wait_for("the end", |heard| heard.ended == 1).await;
-    assert_eq!(heard.cut_frames, 0);
-    assert_eq!((sink.report().duplicated, sink.report().reordered, sink.report().altered), (0, 0, 0));
-    assert!(sent.iter().all(|number| heard.arrivals.binary_search(number).is_ok()));
 }
 
 #[tokio::test]

@@ -38,7 +38,9 @@ async fn a_driver_sends_all_messages_and_closes_its_connection_in_order() {
     let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);
     sending.send(0..5000).await;
     assert_account(&sending.stats(), 5000);
+    let observer = sending.client.observer();
     let ledger = sending.drop_client().await;
+    assert_eq!(observer.stats().acknowledged, 5000);
     assert_eq!(ledger.with(Outcome::Acknowledged), (0..5000).collect::<Vec<_>>());
     assert_eq!(ledger.0.len(), 5000);
     let heard = sink.wait_for("the end of the connection", |heard| heard.open == 0).await;

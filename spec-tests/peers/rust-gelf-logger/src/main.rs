@@ -1,83 +1,55 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf_logger, which only sends `log`
 //! records over TCP.
 
-use std::io::{self, BufRead, Read, Write};
-use std::net::TcpListener;
+#[path = "../../rust_adapter.rs"]
+mod adapter;
+
+use std::io;
 use std::sync::Mutex;
-use std::thread;
 
 use gelf_logger::{Error, GelfLevel, GelfLogger, INTERNAL_LEVEL_FIELD_NAME};
 use log::{Level, LevelFilter, Log, Record, kv};
 use serde_json::{Value, json};
 
-/// The manifest with the version of the library.
-const LOCK: &str = include_str!("../Cargo.lock");
+use adapter::{hexadecimal, listen, serve, unsupported};
+
 /// Error of the library's thread.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 fn main() -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        let request: Value = serde_json::from_str(&line?)?;
-        let mut answer = match request["do"].as_str() {
-            Some("hello") => hello(),
-            Some("send") => send(&request),
-            _ => json!({"unsupported": "it only sends"}),
-        };
-        if let Some(id) = request.get("id") {
-            answer["id"] = id.clone();
-        }
-        writeln!(output, "{answer}")?;
-        output.flush()?;
-    }
-    Ok(())
-}
-
-fn hello() -> Value {
-    let version =
-        LOCK.split("name = \"gelf_logger\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
-    json!({
-        "name": "gelf_logger",
-        "version": version,
-        "language": "Rust",
-        "can": ["send"],
+    let hello = json!({
         "sends": ["tcp"],
         "fixed": ["host", "timestamp"],
         "notes": "With the builder's null_character(true), which GELF requires and which is off by default. \
             Additional fields are the key-values of the record, as with the crate's macros.",
-    })
+    });
+    serve(include_str!("../Cargo.lock"), "gelf_logger", hello, send)
 }
 
 fn send(request: &Value) -> Value {
     if request["transport"] != "tcp" {
-        return json!({"unsupported": "it sends only over TCP"});
+        return unsupported("it sends only over TCP");
     }
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return json!({"unsupported": "no compression"});
+        return unsupported("no compression");
     }
     let message = &request["message"];
     let level = match &message["level"] {
         Value::Null => None,
         level => match level.as_u64().map(u32::try_from) {
             Some(Ok(level)) => Some(GelfLevel::from(level)),
-            _ => return json!({"unsupported": "GelfLevel is made of a u32"}),
+            _ => return unsupported("GelfLevel is made of a u32"),
         },
     };
     if message.get("full_message").is_some() {
-        return json!({"unsupported": "no full_message"});
+        return unsupported("no full_message");
     }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
-    let port = listener.local_addr().expect("an address").port();
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let (mut connection, _) = listener.accept().expect("a connection");
-        connection.read_to_end(&mut bytes).map(|_| bytes)
-    });
+    let (address, reader) = listen();
     *FAILURE.lock().expect("the failure") = None;
     let logger = GelfLogger::builder()
         .filter_level(LevelFilter::Trace)
         .hostname("127.0.0.1".to_owned())
-        .port(port)
+        .port(address.port())
         .tls(false)
         .null_character(true)
         .background_error_handler(Some(note_failure))
@@ -120,8 +92,4 @@ fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
         .key_values(&pairs)
         .build();
     logger.log(&record);
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,9 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf, which only sends.
 
-use std::io::{self, BufRead, Read, Write};
-use std::net::TcpListener;
-use std::thread;
+#[path = "../../rust_adapter.rs"]
+mod adapter;
+
+use std::io;
 
 use chrono::DateTime;
 use gelf::{
@@ -10,43 +11,19 @@ use gelf::{
 };
 use serde_json::{Value, json};
 
-/// The manifest with the version of the library.
-const LOCK: &str = include_str!("../Cargo.lock");
+use adapter::{hexadecimal, listen, serve, unsupported};
+
 /// Size of a chunk header, which the library's chunk size does not include.
 const CHUNK_HEADER: u64 = 12;
 
 fn main() -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        let request: Value = serde_json::from_str(&line?)?;
-        let mut answer = match request["do"].as_str() {
-            Some("hello") => hello(),
-            Some("send") => send(&request).unwrap_or_else(|refusal| refusal),
-            _ => json!({"unsupported": "it only sends"}),
-        };
-        if let Some(id) = request.get("id") {
-            answer["id"] = id.clone();
-        }
-        writeln!(output, "{answer}")?;
-        output.flush()?;
-    }
-    Ok(())
-}
-
-fn hello() -> Value {
-    let version = LOCK.split("name = \"gelf\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
-    json!({
-        "name": "gelf",
-        "version": version,
-        "language": "Rust",
-        "can": ["send"],
+    let hello = json!({
         "sends": ["udp", "tcp"],
         "notes": "Datagrams come from WireMessage::to_chunked_message; UdpBackend sends them unchanged.",
+    });
+    serve(include_str!("../Cargo.lock"), "gelf", hello, |request| {
+        send(request).unwrap_or_else(|refusal| refusal)
     })
-}
-
-fn unsupported(why: &str) -> Value {
-    json!({"unsupported": why})
 }
 
 /// Error texts of the library, outermost first.
@@ -111,13 +88,7 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
 
 /// Returns the bytes that `TcpBackend` sends before it is dropped.
 fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
-    let address = listener.local_addr().expect("an address");
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let (mut connection, _) = listener.accept().expect("a connection");
-        connection.read_to_end(&mut bytes).map(|_| bytes)
-    });
+    let (address, reader) = listen();
     let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
     let logger = logger(Box::new(NullBackend::new()), host)?;
     // As in Logger::log_message, which discards the error.
@@ -126,8 +97,4 @@ fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
     let bytes =
         reader.join().expect("the reader").map_err(|error| json!({"error": {"text": error.to_string()}}))?;
     Ok(json!({"stream": hexadecimal(&bytes)}))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,11 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate tracing-gelf, which only sends
 //! `tracing` events.
 
-use std::io::{self, BufRead, Read, Write};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::thread;
+#[path = "../../rust_adapter.rs"]
+mod adapter;
+
+use std::io;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,51 +13,27 @@ use tracing::{Dispatch, dispatcher, field};
 use tracing_gelf::{Builder, ConnectionErrors, Logger};
 use tracing_subscriber::layer::SubscriberExt;
 
-/// The manifest with the version of the library.
-const LOCK: &str = include_str!("../Cargo.lock");
+use adapter::{hexadecimal, listen, serve, unsupported};
 
 fn main() -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        let request: Value = serde_json::from_str(&line?)?;
-        let mut answer = match request["do"].as_str() {
-            Some("hello") => hello(),
-            Some("send") => send(&request),
-            _ => json!({"unsupported": "it only sends"}),
-        };
-        if let Some(id) = request.get("id") {
-            answer["id"] = id.clone();
-        }
-        writeln!(output, "{answer}")?;
-        output.flush()?;
-    }
-    Ok(())
-}
-
-fn hello() -> Value {
-    let version =
-        LOCK.split("name = \"tracing-gelf\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
-    json!({
-        "name": "tracing-gelf",
-        "version": version,
-        "language": "Rust",
-        "can": ["send"],
+    let hello = json!({
         "sends": ["udp", "tcp"],
         "fixed": ["datagram_size"],
         "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile \
             time. \
             The other members are fields of an event of level INFO; by its documentation, they override the \
             crate's own.",
-    })
+    });
+    serve(include_str!("../Cargo.lock"), "tracing-gelf", hello, send)
 }
 
 fn send(request: &Value) -> Value {
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return json!({"unsupported": "no compression"});
+        return unsupported("no compression");
     }
     let message = &request["message"];
     if message.get("level").is_some_and(|level| !level.is_i64()) {
-        return json!({"unsupported": "the level is an integer"});
+        return unsupported("the level is an integer");
     }
     let mut builder = Logger::builder();
     if let Some(host) = message["host"].as_str() {
@@ -66,7 +44,7 @@ fn send(request: &Value) -> Value {
     }
     let sent = match request["transport"].as_str() {
         Some("udp") if request["datagram_size"].as_u64().is_some_and(|size| size != 1420) => {
-            return json!({"unsupported": "the datagram size is fixed"});
+            return unsupported("the datagram size is fixed");
         }
         Some("udp") => datagrams(builder, message),
         _ => stream(builder, message),
@@ -111,20 +89,10 @@ fn datagrams(builder: Builder, message: &Value) -> Result<Value, String> {
 }
 
 fn stream(builder: Builder, message: &Value) -> Result<Value, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
-    let address: SocketAddr = listener.local_addr().expect("an address");
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let (mut connection, _) = listener.accept().expect("a connection");
-        connection.read_to_end(&mut bytes).map(|_| bytes)
-    });
+    let (address, reader) = listen();
     let (logger, mut handle) = builder.connect_tcp(address).map_err(|error| error.to_string())?;
     log(logger, message);
     run(handle.connect())?;
     let bytes = reader.join().expect("the reader").map_err(|error| error.to_string())?;
     Ok(json!({"stream": hexadecimal(&bytes)}))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

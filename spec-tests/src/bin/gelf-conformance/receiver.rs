@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection, report};
+use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection};
 
-use crate::run::{Report, with_progress, write_reports};
-use crate::{VectorsArguments, style};
+use crate::VectorsArguments;
+use crate::run::{Report, judged};
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
@@ -142,20 +142,11 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
         ..Default::default()
     };
     let mut live = Live::start(options, observe)?;
-    let started = Instant::now();
     let selection = Selection::new(arguments.filter.as_deref(), None);
-    let results = with_progress(&topics, &mut live, expectations.as_ref(), selection)?;
-    if results.outcomes.is_empty() {
-        return Err(format!("no vector matches '{}'", arguments.filter.as_deref().unwrap_or_default()));
-    }
-    print!("{}", report::summary(&topics, &results, style()));
-    println!("{:.1} s", started.elapsed().as_secs_f64());
+    let code = judged(&topics, &mut live, expectations.as_ref(), selection, &arguments.report)?;
     if live.late() > 0 {
-        println!(
-            "{} messages were observed after the sentinel of their vector; try a longer --settle",
-            live.late()
-        );
+        let late = live.late();
+        println!("{late} messages were observed after the sentinel of their vector; try a longer --settle");
     }
-    write_reports(&arguments.report, &topics, &results)?;
-    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
 }

@@ -91,27 +91,34 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     }
     let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
     let mut subject = subject(&arguments.subject, Duration::from_secs(arguments.timeout))?;
-    let started = Instant::now();
-    let results = with_progress(&topics, subject.as_mut(), expectations.as_ref(), selection)?;
-    if results.outcomes.is_empty() {
-        return Err(format!("no vector matches '{}'", arguments.filter.as_deref().unwrap_or_default()));
-    }
-    print!("{}", report::summary(&topics, &results, style()));
-    println!("{:.1} s", started.elapsed().as_secs_f64());
-    write_reports(&arguments.report, &topics, &results)?;
-    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let subject = subject.as_mut();
+    judged(&topics, subject, expectations.as_ref(), selection, &arguments.report)
 }
 
-pub(crate) fn write_reports(reports: &[Report], topics: &[Topic], results: &Results) -> Result<(), String> {
+/// Runs the vectors, prints the summary and writes the reports.
+pub(crate) fn judged(
+    topics: &[Topic],
+    subject: &mut dyn Subject,
+    expectations: Option<&Expectations>,
+    selection: Selection<'_>,
+    reports: &[Report],
+) -> Result<ExitCode, String> {
+    let started = Instant::now();
+    let results = with_progress(topics, subject, expectations, selection)?;
+    if results.outcomes.is_empty() {
+        return Err(format!("no vector matches '{}'", selection.filter.unwrap_or_default()));
+    }
+    print!("{}", report::summary(topics, &results, style()));
+    println!("{:.1} s", started.elapsed().as_secs_f64());
     for Report { form, path } in reports {
         let text = match form {
-            Form::Html => report::html(topics, std::slice::from_ref(results)),
-            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(results))),
-            Form::Junit => report::junit(topics, results),
+            Form::Html => report::html(topics, std::slice::from_ref(&results)),
+            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(&results))),
+            Form::Junit => report::junit(topics, &results),
         };
         write(path, &text)?;
     }
-    Ok(())
+    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject>, String> {

@@ -12,8 +12,7 @@
 //! ```
 //!
 //! and passes without an Engine, with the reason on stderr. `GELF_TESTS_REQUIRE`, a comma-separated list of
-//! `engine`, `image`, `logstash`, `peers` and names of programs such as `tshark`, turns such a skip into a
-//! failure.
+//! `engine`, `image`, `logstash` and `peers`, turns such a skip into a failure.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -28,7 +27,7 @@ mod image;
 mod requirement;
 
 pub use container::{RunOptions, RunningContainer};
-pub use requirement::{require, require_path, require_variable};
+pub use requirement::{require_path, require_variable};
 
 use std::process::Output;
 

@@ -153,6 +153,8 @@ pub enum Fault {
     Hang,
     /// Answers after this time.
     Late(Duration),
+    /// Sends the headers at once and the body after this time.
+    LateBody(Duration),
     /// Answers with this status, and a message in the Engine's form.
     Status(u16, String),
 }
@@ -250,6 +252,11 @@ impl SimulatedEngine {
     /// Sets whether the list of containers stays in its current state.
     pub fn freeze_list(&self, frozen: bool) {
         self.shared.change(|state| state.frozen_list = frozen.then(|| state.list()));
+    }
+
+    /// Injects a fault into the next answer to `_ping`.
+    pub fn fail_ping(&self, fault: Fault) {
+        self.shared.change(|state| state.ping_faults.push_back(fault));
     }
 
     /// Injects a fault into the next answer to `info`.

@@ -62,6 +62,9 @@ async fn converse(mut socket: UnixStream, shared: &Shared) -> io::Result<()> {
     let path: Vec<&str> = path.split('/').skip(1).filter(|part| !is_version(part)).collect();
     match path[..] {
         ["_ping"] => {
+            if let Some(fault) = shared.change(|state| state.ping_faults.pop_front()) {
+                return respond(socket, Some(fault), || "OK".into()).await;
+            }
             let version = shared.look(|state| state.options.api_version.clone());
             http::answer(socket, 200, &format!("Api-Version: {version}\r\n"), "OK").await
         }
@@ -194,6 +197,9 @@ async fn logs(
         None => 0,
     };
     http::start_chunks(socket, &content_type).await?;
+    if let Some(Fault::LateBody(time)) = &fault {
+        tokio::time::sleep(*time).await;
+    }
     let mut sender = Sender { socket, chunk, fault, pieces: 0, bytes: 0 };
     let mut has_passed_since = false;
     loop {

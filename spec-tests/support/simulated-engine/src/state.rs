@@ -53,6 +53,7 @@ pub(crate) struct State {
     pub(crate) events_ended: u64,
     pub(crate) loses_events: bool,
     pub(crate) frozen_list: Option<Value>,
+    pub(crate) ping_faults: VecDeque<Fault>,
     pub(crate) info_faults: VecDeque<Fault>,
     pub(crate) list_faults: VecDeque<Fault>,
     /// The number of open connections.
@@ -95,6 +96,7 @@ impl State {
             events_ended: 0,
             loses_events: false,
             frozen_list: None,
+            ping_faults: VecDeque::new(),
             info_faults: VecDeque::new(),
             list_faults: VecDeque::new(),
             connections: 0,

@@ -52,6 +52,18 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
 }
 
 #[test]
+fn a_route_with_an_unusable_file_ends_the_router_although_no_engine_runs() {
+    for options in ["ca=/nonexistent.pem", "cert=/nonexistent.pem&key=/nonexistent.pem"] {
+        let route = format!("gelf+tls://host?{options}");
+        for arguments in [vec![route.as_str()], vec!["gelf://host", &route, "--print"]] {
+            let line = one_line(&router(&[&["--log-level=error"], &arguments[..]].concat(), &[]), 1);
+            assert!(line.starts_with(&format!("gelf-router: {}", "gelf+tls://host:12201?")), "{line}");
+            assert!(line.contains("/nonexistent.pem"), "{line}");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_option_is_one_line_and_exit_status_2() {
     let line = one_line(&router(&["--pront"], &[]), 2);
     assert_eq!(line, "gelf-router: unexpected argument '--pront' found; did you mean --print?");

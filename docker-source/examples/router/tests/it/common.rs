@@ -38,7 +38,7 @@ impl Router {
         Self { child, stdout, stderr, logged: Vec::new() }
     }
 
-    /// Waits until a line on stderr contains the word, and returns the line.
+    /// Waits until a line on stderr contains the word, and returns that line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, word: &str) -> String {
         let deadline = Instant::now() + TIMEOUT;
@@ -83,8 +83,13 @@ impl Router {
         std::iter::from_fn(|| self.stdout.recv_timeout(silence).ok()).collect()
     }
 
+    /// Returns the id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 

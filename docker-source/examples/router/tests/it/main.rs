@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod auditing;
 mod bad_input;
 mod common;
 mod every_line;

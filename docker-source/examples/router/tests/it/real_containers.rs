@@ -77,7 +77,7 @@ fn a_message_has_dockers_fields_the_stream_and_the_labels() {
             .unwrap()
             .iter()
             .filter(|(name, _)| name.starts_with('_'))
-            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()))
             .collect();
         let names: Vec<_> = fields.keys().copied().collect();
         assert_eq!(
@@ -90,6 +90,8 @@ fn a_message_has_dockers_fields_the_stream_and_the_labels() {
                 "_image_id",
                 "_image_name",
                 "_label_type",
+                "_seq",
+                "_seq_epoch",
                 "_source_stream",
                 "_tag",
                 "_team",

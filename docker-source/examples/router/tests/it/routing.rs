@@ -143,12 +143,3 @@ async fn a_destination_has_one_name_in_the_log() {
         assert!(lines.iter().all(|line| line.contains(&name)), "{lines:#?}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_route_whose_files_are_missing_is_one_line_and_exit_status_1() {
-    let engine = SimulatedEngine::start().await;
-    let route = "gelf+tls://127.0.0.1:9?ca=/nonexistent";
-    let (status, _, logged) = Router::start(&engine.docker_host(), &["--log-level=error", route]).wait();
-    assert_eq!((status, logged.len()), (Some(1), 1), "{logged:#?}");
-    assert!(logged[0].starts_with(&format!("gelf-router: {route}: /nonexistent: ")), "{logged:#?}");
-}

@@ -1,9 +1,11 @@
 //! An Engine or a destination that is down is logged once and retried; a permanent error ends the router.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -99,27 +101,99 @@ async fn an_engine_that_is_too_old_is_one_line_and_exit_status_1() {
     assert!(logged[0].starts_with("gelf-router: ") && logged[0].contains("1.39"), "{logged:#?}");
 }
 
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap().stdout;
+    String::from_utf8(id).unwrap().trim() == "0"
+}
+
+/// Copies the router into the Engine's folder, where any user may run it.
+fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
+    let binary = engine.socket().with_file_name("gelf-router");
+    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
+    for path in [&binary, binary.parent().unwrap()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    binary
+}
+
 /// Runs as another user if the tests run as root, to whom permissions do not apply.
 #[tokio::test(flavor = "multi_thread")]
 async fn permission_denied_on_the_socket_is_one_line_and_exit_status_1() {
     let engine = SimulatedEngine::start().await;
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o000)).unwrap();
-    // Any user may run the copy.
-    let binary = engine.socket().with_file_name("gelf-router");
-    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(binary.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(&binary);
+    let mut command = Command::new(copy_for_any_user(&engine));
     command.args(["--log-level=error", "--print"]).env("DOCKER_HOST", engine.docker_host());
-    let root =
-        String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
-    if root {
+    if is_root() {
         command.uid(65_534).gid(65_534);
     }
     let (status, _, logged) = Router::spawn(command).wait();
     assert_eq!((status, logged.len()), (Some(1), 1), "{logged:#?}");
     assert!(logged[0].starts_with("gelf-router: permission denied"), "{logged:#?}");
     assert!(logged[0].contains("group"), "{logged:#?}");
+}
+
+/// Starts the router as this user, who has no other processes, with this limit of threads.
+fn start_with_threads(user: u32, threads: u32, engine: &SimulatedEngine, host: &str, route: &str) -> Router {
+    fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nproc={threads}:1000")).arg(copy_for_any_user(engine)).arg(route);
+    command.env("DOCKER_HOST", host).uid(user).gid(user);
+    Router::spawn(command)
+}
+
+/// Changes the limit of threads of a running router of this user.
+fn limit_threads(user: u32, threads: u32, router: &Router) {
+    let limit = [format!("--nproc={threads}:1000"), "--pid".into(), router.id().to_string()];
+    assert!(Command::new("prlimit").args(limit).uid(user).gid(user).status().unwrap().success());
+}
+
+/// The printer writes in a thread, which must not end while there is nothing to print.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn printing_goes_on_after_a_pause_in_which_the_system_ran_out_of_threads() {
+    if !is_root() {
+        eprintln!("skipped: only root can start a process as another user");
+        return;
+    }
+    let (engine, container) = engine_with("web").await;
+    let mut router = start_with_threads(54_322, 2, &engine, &engine.docker_host(), "--print");
+    router.wait_until_ready();
+    container.line(Stream::Stdout, "before");
+    assert_eq!(router.next_message()["short_message"], "before");
+    limit_threads(54_322, 1, &router);
+    // tokio's threads end after 10 s without work.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    container.line(Stream::Stdout, "after");
+    assert_eq!(router.next_message()["short_message"], "after");
+}
+
+/// Runs as a user of its own, since root may start any number of threads.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retried() {
+    if !is_root() {
+        eprintln!("skipped: only root can start a process as another user");
+        return;
+    }
+    let (engine, container) = engine_with("web").await;
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("tcp://localhost:{}", proxy.local_addr().unwrap().port());
+    let socket = engine.socket().to_owned();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = proxy.accept().await.unwrap();
+            let mut server = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let route = format!("gelf+tcp://{}", receiver.local_addr().unwrap());
+    let mut router = start_with_threads(54_321, 1, &engine, &host, &route);
+    router.wait_for("no thread for the name lookup");
+    limit_threads(54_321, 1000, &router);
+    router.wait_until_ready();
+    container.line(Stream::Stdout, "line 7");
+    assert_eq!(numbers(&mut receiver, 1).await, [7]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,6 +321,10 @@ async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(figure(&logged, "lines read"), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
+    // All lines of the log name the destination alike.
+    let named = count(&logged, "destination=");
+    assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");
+    assert!(named >= 3, "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,20 +360,111 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
     assert_eq!(figure(&logged, "more lines were dropped"), 499, "{logged:#?}");
 }
 
+/// Starts `gelf-router --print ROUTE | head -n 1`, which writes the router's exit status to stderr.
+fn printing_one_line(docker_host: &str, route: &str) -> Router {
+    let mut command = Command::new("sh");
+    let script = "{ \"$0\" --print \"$@\"; echo \"status $?\" >&2; } | head -n 1";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_gelf-router"), route]);
+    command.env("DOCKER_HOST", docker_host);
+    Router::spawn(command)
+}
+
+/// Writes lines until the router ends, since it notices the closed pipe when it writes again. Returns the lines
+/// on stdout and on stderr.
+async fn write_until_ended(router: Router, container: &Container) -> (Vec<String>, Vec<String>) {
+    let ending = tokio::task::spawn_blocking(move || router.wait());
+    let mut number = 0;
+    while !ending.is_finished() {
+        container.line(Stream::Stdout, format!("line {number}"));
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (_, stdout, logged) = ending.await.unwrap();
+    (stdout, logged)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_stdout_ends_the_router() {
+async fn the_final_account_has_the_logs_that_could_not_be_read() {
+    let (engine, container) = engine_with("mute").await;
+    container.unreadable();
+    let mut router = Router::start(&engine.docker_host(), &["--print"]);
+    router.wait_for("the log cannot be read");
+    let (_, logged) = router.terminate();
+    assert_eq!(count(&logged, "logs that could not be read to the end: 1"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_descriptors_are_free() {
+    let engine = SimulatedEngine::start().await;
+    let mut containers: HashMap<String, Container> = HashMap::new();
+    for number in 0..45 {
+        let name = format!("web-{number}");
+        let container = engine.create(ContainerOptions::named(&name));
+        container.start();
+        containers.insert(name, container);
+    }
+    let ignored = engine.create(ContainerOptions::named("ignored").env("LOGSPOUT=ignore"));
+    ignored.start();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$0\" --print", env!("CARGO_BIN_EXE_gelf-router")]);
+    command.env("DOCKER_HOST", engine.docker_host());
+    let mut router = Router::spawn(command);
+    router.wait_for("containers wait for a file descriptor and are not read");
+    for container in containers.values() {
+        container.line(Stream::Stdout, "hello");
+    }
+    // The removal of each container that was heard is an event, and frees a descriptor.
+    while !containers.is_empty() {
+        let message = router.next_message();
+        let heard = containers.remove(message["_container_name"].as_str().unwrap());
+        heard.expect("each line arrives once").destroy();
+    }
+    router.wait_for("no container waits for a file descriptor any more");
+    let (rest, logged) = router.terminate();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(count(&logged, "WARN"), 1, "{logged:#?}");
+    let waiting = figure(&logged, "containers wait for a file descriptor");
+    assert!((20..=35).contains(&waiting), "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_stdout_ends_the_router_once_the_other_destinations_have_their_lines() {
+    let (engine, container) = engine_with("web").await;
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let route = format!("gelf+tcp://{}", receiver.local_addr().unwrap());
+    let receiving = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
+    let mut router = printing_one_line(&engine.docker_host(), &route);
+    router.wait_until_ready();
+    let (stdout, logged) = write_until_ended(router, &container).await;
+    receiving.abort();
+    assert_eq!((stdout.len(), count(&logged, "status 0")), (1, 1), "{logged:#?}");
+    assert_eq!(figure(&logged, "not routed at the end"), 0, "{logged:#?}");
+    let read = figure(&logged, "lines read");
+    let logged: Vec<_> = logged.into_iter().filter(|line| line.contains("destination=\"gelf+tcp:")).collect();
+    assert_eq!((figure(&logged, "delivered"), figure(&logged, "in flight")), (read, 0), "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_stdout_does_not_hide_the_lines_that_another_destination_lost() {
+    let (engine, container) = engine_with("web").await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut router = printing_one_line(&engine.docker_host(), &format!("gelf+tcp://{closed}"));
+    router.wait_until_ready();
+    let (_, logged) = write_until_ended(router, &container).await;
+    assert_eq!(count(&logged, "status 1"), 1, "{logged:#?}");
+    assert_eq!(count(&logged, "the grace period is over: "), 2, "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printer_that_cannot_write_ends_the_router_with_status_1() {
     let (engine, container) = engine_with("web").await;
     let mut command = Command::new("sh");
-    command.args(["-c", "\"$0\" --print | head -n 1", env!("CARGO_BIN_EXE_gelf-router")]);
+    command.args(["-c", "exec \"$0\" --print > /dev/full", env!("CARGO_BIN_EXE_gelf-router")]);
     command.env("DOCKER_HOST", engine.docker_host());
     let mut router = Router::spawn(command);
     router.wait_until_ready();
-    // The router notices the closed pipe when it writes again.
-    let ending = tokio::task::spawn_blocking(move || router.wait());
-    while !ending.is_finished() {
-        container.line(Stream::Stdout, "line");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (status, stdout, _) = ending.await.unwrap();
-    assert_eq!((status, stdout.len()), (Some(0), 1));
+    container.line(Stream::Stdout, "line");
+    let (status, _, logged) = router.wait();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    assert!(logged.last().unwrap().starts_with("gelf-router: printing failed: "), "{logged:#?}");
 }

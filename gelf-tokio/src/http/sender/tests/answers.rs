@@ -13,8 +13,7 @@ use crate::endpoint::HttpOptions;
 
 /// Posts, and answers so. Returns the result, and whether the next post uses the same connection.
 async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let (result, mut peer) = server.answer_one(&mut sender, answer).await;
     let next = async {
         // The request comes on either connection.
@@ -157,8 +156,7 @@ async fn a_long_body_is_not_read_but_the_status_counts() {
 
 /// Posts to a server that answers without end. Returns how many bytes it could write until it was cut off.
 async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
         let mut peer = server.accept().await;
         peer.request().await.unwrap();
@@ -242,8 +240,7 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
 async fn an_early_answer_is_read_though_writing_fails() {
     // A receiver that refuses a long body by its length, and closes.
     for _ in 0..20 {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut server, mut sender) = Server::with_sender().await;
         let body = Bytes::from(vec![b'x'; 16 << 20]);
         let serve = async {
             let mut peer = server.accept().await;
@@ -259,8 +256,7 @@ async fn an_early_answer_is_read_though_writing_fails() {
 
 #[tokio::test]
 async fn a_receiver_that_answers_before_it_has_read_all_gets_the_next_request_on_a_new_connection() {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
         let mut peer = server.accept().await;
         peer.read().await.unwrap();

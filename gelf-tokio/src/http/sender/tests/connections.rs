@@ -21,8 +21,7 @@ async fn without_listener() -> SocketAddr {
 
 #[tokio::test]
 async fn one_connection_carries_100_requests() {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
         let mut peer = server.accept().await;
         for _ in 0..100 {
@@ -42,8 +41,7 @@ async fn one_connection_carries_100_requests() {
 
 #[tokio::test]
 async fn a_sender_connects_with_its_first_request() {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     assert!(!server.has_another().await);
     server.answer_one(&mut sender, ACCEPTED).await.0.unwrap();
 }
@@ -51,8 +49,7 @@ async fn a_sender_connects_with_its_first_request() {
 #[tokio::test]
 async fn a_connection_that_was_closed_in_between_is_made_again() {
     for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut server, mut sender) = Server::with_sender().await;
         for _ in 0..10 {
             let (result, peer) = server.answer_one(&mut sender, ACCEPTED).await;
             result.unwrap();
@@ -67,8 +64,7 @@ async fn a_connection_that_was_closed_in_between_is_made_again() {
 #[tokio::test]
 async fn a_request_is_sent_once_more_and_not_twice() {
     for reset in [false, true] {
-        let mut server = Server::start().await;
-        let mut sender = server.sender(&HttpOptions::default());
+        let (mut server, mut sender) = Server::with_sender().await;
         let (result, kept) = server.answer_one(&mut sender, ACCEPTED).await;
         result.unwrap();
         let serve = async {
@@ -93,8 +89,7 @@ async fn a_request_is_sent_once_more_and_not_twice() {
 /// Runs a server that ends the connection in the middle of its answer: on the first request or, with `kept`,
 /// on the second. Returns the result, and how often the request was seen.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
-    let mut server = Server::start().await;
-    let mut sender = server.sender(&HttpOptions::default());
+    let (mut server, mut sender) = Server::with_sender().await;
     let mut first = None;
     if kept {
         let (result, peer) = server.answer_one(&mut sender, ACCEPTED).await;

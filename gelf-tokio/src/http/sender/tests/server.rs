@@ -41,6 +41,13 @@ impl Server {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), connections: 0 }
     }
 
+    /// Starts a server, and returns a sender with default options too.
+    pub(super) async fn with_sender() -> (Self, HttpSender) {
+        let server = Self::start().await;
+        let sender = server.sender(&HttpOptions::default());
+        (server, sender)
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }

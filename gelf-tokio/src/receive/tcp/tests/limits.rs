@@ -212,16 +212,6 @@ async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square(
     assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_ends_in_time_is_counted_as_ended() {
-    let mut reading = Reading::start(|_| {});
-    reading.write(b"{}\0").await;
-    reading.item().await.unwrap();
-    let Reading { peer, end, .. } = reading;
-    drop(peer);
-    assert_eq!(timeout(GUARD, end).await.expect("it ends").unwrap(), End::Ended);
-}
-
 #[tokio::test]
 async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write_fails() {
     for (change, sent, wanted) in [
@@ -242,8 +232,7 @@ async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write
             |stats| stats.slow_connections == 1 && stats.cut_frames == 1,
         ),
     ] {
-        let mut receiver = receiver(change).await;
-        let mut peer = connect(&receiver).await;
+        let (mut receiver, mut peer) = connected(change).await;
         peer.write_all(sent).await.unwrap();
         until(&mut receiver, wanted).await;
         assert_adds_up(receiver.stats(), 0);
@@ -254,8 +243,7 @@ async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write
 
 #[tokio::test]
 async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
-    let mut receiver = receiver(|options| options.max_buffered_bytes = 0).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|options| options.max_buffered_bytes = 0).await;
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     let writing = tokio::spawn(async move { peer.write_all(&frame).await.map(|()| peer) });
     assert_eq!(payload(&mut receiver).await.len(), 2 << 20);
@@ -337,8 +325,7 @@ async fn a_receiver_that_closes_reads_a_connection_for_1_s_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_without_room_in_the_queue_is_lost_at_the_end_of_the_time_and_counted() {
-    let mut receiver = receiver(|options| options.max_queued_frames = 1).await;
-    let mut peer = connect(&receiver).await;
+    let (mut receiver, mut peer) = connected(|options| options.max_queued_frames = 1).await;
     peer.write_all(b"{\"a\":1}\0{\"b\":1}\0{\"c\":1}\0{\"d\":").await.unwrap();
     while receiver.stats().frames == 0 {
         tokio::task::yield_now().await;

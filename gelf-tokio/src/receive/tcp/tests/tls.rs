@@ -1,33 +1,23 @@
 //! Receivers with TLS.
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use rustls::ProtocolVersion;
+use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::tls::certificates::{Authority, Directory};
+use crate::tls::certificates::Directory;
+use crate::tls::tls_config_from_pem;
 
 /// A receiver, and a connector that trusts it.
 pub(super) async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
-    let authority = Authority::new("tests");
-    let directory = Directory::new();
-    let (cert, key) = directory.write_issued("server", &authority.issue(&["localhost"]));
-    let tls = ReceiverTls::from_pem_files(cert, key).unwrap();
-    // The files are read already.
-    drop(directory);
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let (files, authority) = Directory::of_server(&["localhost"]);
+    let tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
+    let client = tls_config_from_pem(Some(authority.pem().as_bytes()), None).unwrap();
     let mut options = TcpReceiverOptions::default();
     change(&mut options);
     let receiver = TcpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
-    (receiver, TlsConnector::from(Arc::new(client)))
+    (receiver, TlsConnector::from(client))
 }
 
 pub(super) async fn shake_hands(connector: &TlsConnector, stream: TcpStream) -> TlsStream<TcpStream> {

@@ -3,16 +3,18 @@
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gelf_spec_tests::accept;
+use gelf_spec_tests::http::is_time_out;
 use gelf_spec_tests::sender::Event;
 use socket2::SockRef;
 
 use super::listen_http;
-use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent, is_time_out};
+use super::reading::{Grace, MAX_CONNECTIONS, STOP_CHECK_INTERVAL, TimedEvent};
 
 /// Requested size of the UDP receive buffer: 4 MiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -53,7 +55,20 @@ pub(super) fn bind(
         listener.set_nonblocking(true).map_err(wrong)?;
         eprintln!("listening on {name} {}", listener.local_addr().map_err(wrong)?);
         let (sender, stop) = (sender.clone(), Arc::clone(stop));
-        thread::spawn(move || accept(&listener, serve, &sender, &stop));
+        let (refusals, stopped) = (sender.clone(), Arc::clone(&stop));
+        let refused = move || refusals.send((Instant::now(), Event::Refused)).is_ok();
+        let serve = move |stream: TcpStream, source: SocketAddr, connection: usize| {
+            let set = stream
+                .set_nonblocking(false)
+                .and_then(|()| stream.set_nodelay(true))
+                .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
+                .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
+            // Fails only if the sender has already closed the connection.
+            if set.is_ok() {
+                serve(stream, source, connection, &sender, &stop);
+            }
+        };
+        thread::spawn(move || accept(&listener, MAX_CONNECTIONS, &stopped, serve, refused));
     }
     Ok(events)
 }
@@ -78,36 +93,6 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
 
 /// Reads a connection to its end. Connections are numbered from 0.
 type Serve = fn(TcpStream, SocketAddr, usize, &SyncSender<TimedEvent>, &AtomicBool);
-
-/// Accepts connections, each served by its own thread.
-fn accept(listener: &TcpListener, serve: Serve, events: &SyncSender<TimedEvent>, stop: &Arc<AtomicBool>) {
-    let open = Arc::new(AtomicUsize::new(0));
-    let mut connection = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let Ok((stream, source)) = listener.accept() else {
-            thread::sleep(STOP_CHECK_INTERVAL / 5);
-            continue;
-        };
-        let set = stream
-            .set_nonblocking(false)
-            .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
-            .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
-        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS || set.is_err() {
-            if events.send((Instant::now(), Event::Refused)).is_err() {
-                return;
-            }
-            continue;
-        }
-        open.fetch_add(1, Ordering::Relaxed);
-        let (events, stop, open) = (events.clone(), Arc::clone(stop), Arc::clone(&open));
-        thread::spawn(move || {
-            serve(stream, source, connection, &events, &stop);
-            open.fetch_sub(1, Ordering::Relaxed);
-        });
-        connection += 1;
-    }
-}
 
 fn read_stream(
     mut stream: TcpStream,

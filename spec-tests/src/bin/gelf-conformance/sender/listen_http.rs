@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use gelf_spec_tests::http::RequestReader;
+use gelf_spec_tests::http::{RequestReader, is_time_out};
 use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
-use super::reading::{Grace, TimedEvent, is_time_out};
+use super::reading::{Grace, TimedEvent};
 
 /// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
 const MAX_BODY_BYTES: usize = 2 << 20;

@@ -1,6 +1,5 @@
 //! Limits and times that all reading threads share.
 
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,8 +32,4 @@ impl Grace {
     pub(super) fn has_begun(&self) -> bool {
         self.until.is_some()
     }
-}
-
-pub(super) fn is_time_out(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::namespaces::{Namespace, or_skip};
-use crate::process::wait_until_stdin_closes;
+use super::namespaces::{Namespace, or_skip};
+use super::process::wait_until_stdin_closes;
 use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, SendError, UdpReceiver, UdpSender};
 use tokio::time::timeout;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use crate::process::limit_files;
+use super::process::limit_files;
 use crate::support::http_client::{Client, M, adds_up, during, post};
 use gelf_tokio::HttpReceiver;
 use tokio::time::timeout;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::process::{Other, memory};
+use super::process::{Other, memory};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
@@ -35,7 +35,7 @@ pub(crate) async fn receive(argument: &str) {
     loop {
         tokio::select! {
             received = receiver.recv() => match received.unwrap() {
-                Ok(received) if received.payload == &GOOD[..4] => good += 1,
+                Ok(received) if received.payload == GOOD[..4] => good += 1,
                 Ok(_) => other += 1,
                 Err(_) => errors += 1,
             },

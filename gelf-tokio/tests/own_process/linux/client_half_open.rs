@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::namespaces::{Namespace, or_skip, run};
+use super::namespaces::{Namespace, or_skip, run};
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, tcp};
 

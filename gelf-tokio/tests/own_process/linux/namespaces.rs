@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::process::Other;
+use super::process::Other;
 
 /// A network namespace, deleted on drop.
 pub(crate) struct Namespace(pub(crate) String);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Other, memory, wait_until_stdin_closes};
+use super::process::{Other, memory, wait_until_stdin_closes};
 use gelf_tokio::gelf_core::wire::ChunkHeader;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::runtime::Builder;

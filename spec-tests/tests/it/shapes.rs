@@ -2,26 +2,20 @@
 //!
 //! The tests of docker-source compare its messages with the golden files byte for byte. These tests read the
 //! same files with other implementations.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests may panic"
-)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use gelf_spec_tests::hex;
 use real_engine::{require_path, require_variable};
 use serde_json::{Map, Value, json};
 
 const SHAPES: [(&str, &str); 3] = [
-    ("docker", include_str!("../../docker-source/tests/golden/docker.jsonl")),
-    ("micahhausler", include_str!("../../docker-source/tests/golden/micahhausler.jsonl")),
-    ("vincit-2017", include_str!("../../docker-source/tests/golden/vincit-2017.jsonl")),
+    ("docker", include_str!("../../../docker-source/tests/golden/docker.jsonl")),
+    ("micahhausler", include_str!("../../../docker-source/tests/golden/micahhausler.jsonl")),
+    ("vincit-2017", include_str!("../../../docker-source/tests/golden/vincit-2017.jsonl")),
 ];
 
 /// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017: names without underscore, a
@@ -72,10 +66,6 @@ impl Drop for Program {
     }
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[test]
 fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
     if !require_path("peers", &repository().join("target/peers/java-graylog-server")) {
@@ -84,7 +74,7 @@ fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
     let run = repository().join("spec-tests/peers/java-graylog-server/run");
     let mut graylog = Program::start(&mut Command::new(run));
     for (shape, text) in messages() {
-        let step = json!({"from": "A", "at": 0, "hex": hex(text)});
+        let step = json!({"from": "A", "at": 0, "hex": hex(text.as_bytes())});
         let answer = graylog.ask(
             &json!({"do": "receive", "id": shape, "transport": "udp", "mode": "lenient", "steps": [step]}),
         );

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use crate::process::limit_files;
-use crate::tcp_receiver::{GOOD, GoodSender, ReceiverProcess, connect_from};
+use super::process::limit_files;
+use super::tcp_receiver::{GOOD, GoodSender, ReceiverProcess, connect_from};
 
 pub(crate) async fn a_receiver_without_file_descriptors_serves_open_connections() {
     assert!(limit_files(std::process::id(), 4096));

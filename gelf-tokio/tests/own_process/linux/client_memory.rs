@@ -1,6 +1,6 @@
 //! The memory of a client while its destination is down.
 
-use crate::process::memory;
+use super::process::memory;
 use crate::support::account::assert_account;
 use fault_proxy::TcpProxy;
 use gelf_tokio::gelf_core::Message;

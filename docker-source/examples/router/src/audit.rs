@@ -1,0 +1,184 @@
+//! `gelf-router audit`: a receiver that counts which messages of other routers are missing.
+//!
+//! Routers number the messages of each container. The audit notes the numbers that it receives, and reports the
+//! ranges that are missing when it ends. A message that is lost behind the last one that arrives is not noticed.
+
+mod ranges;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
+use tokio::time::sleep;
+
+use self::ranges::Account;
+use crate::run::Failure;
+use crate::stop::Stop;
+
+/// The maximum number of containers, epochs counted apart. Messages of further ones are counted only.
+const CONTAINERS_AT_MOST: usize = 100_000;
+
+/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`. Then
+/// prints an account of each container to stdout.
+///
+/// # Errors
+/// Returns an error with status 1 if messages are missing, or if the address cannot be used.
+pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(), Failure> {
+    let mut audit = Audit::starting_at(SystemTime::now());
+    let refused = |error| Failure::refused(format!("{address}: {error}"));
+    let mut udp = UdpReceiver::bind(address).await.map_err(refused)?;
+    // Port 0 stands for any free one, the same over both.
+    let address = udp.local_addr().map_err(refused)?;
+    let mut tcp = TcpReceiver::bind(address).await.map_err(refused)?;
+    tracing::info!("receiving on {address} over UDP and TCP");
+    let mut stop = Stop::new().map_err(Failure::refused)?;
+    let mut decoder = Decoder::lenient();
+    loop {
+        let received = tokio::select! {
+            received = udp.recv() => received,
+            received = tcp.recv() => received,
+            () = sleep(idle.unwrap_or_default()), if idle.is_some() && audit.received > 0 => break,
+            () = stop.asked() => break,
+        };
+        match received {
+            Some(received) => audit.take(received, &mut decoder),
+            None => break,
+        }
+    }
+    print_all(&audit);
+    match audit.missing() {
+        0 => Ok(()),
+        missing => Err(Failure::refused(format!("{missing} messages are missing"))),
+    }
+}
+
+/// Writes the account to stdout. A reader that has ended does not want the rest.
+fn print_all(audit: &Audit) {
+    let _ = write!(std::io::stdout().lock(), "{audit}");
+}
+
+/// The accounts of all containers.
+struct Audit {
+    /// The start of the audit in milliseconds since 1970. Of older epochs, the first messages are not known.
+    start: u64,
+    accounts: BTreeMap<Key, (String, Account)>,
+    received: u64,
+    /// Messages without numbers, and what could not be decoded.
+    others: u64,
+}
+
+/// A container, as one run of an agent numbers its messages.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Key {
+    host: String,
+    epoch: u64,
+    container: String,
+}
+
+impl Audit {
+    fn starting_at(start: SystemTime) -> Self {
+        let start = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let start = u64::try_from(start).unwrap_or(u64::MAX);
+        Self { start, accounts: BTreeMap::new(), received: 0, others: 0 }
+    }
+
+    fn take(&mut self, received: Result<Received, ReceiveError>, decoder: &mut Decoder) {
+        self.received += 1;
+        let numbered = match &received {
+            Ok(received) => {
+                received.decode(decoder).ok().and_then(|decoded| self.take_message(&decoded.message))
+            }
+            Err(_) => None,
+        };
+        self.others += u64::from(numbered.is_none());
+    }
+
+    /// Notes the number of a message. Returns `None` if it has none.
+    fn take_message(&mut self, message: &Message<'_>) -> Option<()> {
+        let number = |name| message.field(name)?.as_u64();
+        let text = |name| Some(message.field(name)?.as_str()?.to_owned());
+        let (seq, epoch) = (number("seq")?, number("seq_epoch")?);
+        let key = Key {
+            host: message.host().unwrap_or_default().to_owned(),
+            epoch,
+            container: text("container_id")?,
+        };
+        if self.accounts.len() >= CONTAINERS_AT_MOST && !self.accounts.contains_key(&key) {
+            return None;
+        }
+        let is_whole = epoch >= self.start;
+        let new = || {
+            let account = if is_whole { Account::from_one() } else { Account::from_first(seq) };
+            (text("container_name").unwrap_or_default(), account)
+        };
+        let (_, account) = self.accounts.entry(key).or_insert_with(new);
+        account.take(seq);
+        Some(())
+    }
+
+    fn missing(&self) -> u64 {
+        self.accounts.values().map(|(_, account)| account.missing()).sum()
+    }
+}
+
+/// One line for each container, and one for all.
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (Key { host, epoch, container }, (name, account)) in &self.accounts {
+            let id = container.get(..12).unwrap_or(container);
+            writeln!(f, "{} epoch {epoch} {id} {}: {account}", printable(host), printable(name))?;
+        }
+        let containers = self.accounts.len();
+        let (missing, others) = (self.missing(), self.others);
+        writeln!(
+            f,
+            "{containers} containers: {} received, {missing} missing, {others} not numbered",
+            self.received
+        )
+    }
+}
+
+/// Escapes the characters that control a terminal.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => printable.extend(character.escape_default()),
+            false => printable.push(character),
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(epoch: u64, seq: u64) -> Message<'static> {
+        Message::new("host", "x")
+            .try_field("seq", seq)
+            .and_then(|message| message.try_field("seq_epoch", epoch))
+            .and_then(|message| message.try_field("container_id", "0123456789abcdef"))
+            .and_then(|message| message.try_field("container_name", "we\x1bb"))
+            .unwrap()
+    }
+
+    #[test]
+    fn each_epoch_has_an_account_and_the_first_messages_of_an_older_one_are_not_known() {
+        let mut audit = Audit::starting_at(UNIX_EPOCH + Duration::from_millis(1000));
+        for (epoch, seq) in [(999, 7), (999, 9), (1000, 2), (1000, 3)] {
+            audit.take_message(&message(epoch, seq)).unwrap();
+        }
+        assert_eq!(audit.take_message(&Message::new("host", "x")), None);
+        assert_eq!(
+            audit.to_string(),
+            "host epoch 999 0123456789ab we\\u{1b}b: 2 received, 1 missing (8), 0 repeated, 0 out of order\n\
+             host epoch 1000 0123456789ab we\\u{1b}b: 2 received, 1 missing (1), 0 repeated, 0 out of order\n\
+             2 containers: 0 received, 2 missing, 0 not numbered\n"
+        );
+    }
+}

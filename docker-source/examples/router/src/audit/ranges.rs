@@ -1,0 +1,134 @@
+//! The numbers of one container that have and have not arrived.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The maximum number of missing ranges that are known by their numbers. Further ones are counted only.
+const RANGES_AT_MOST: usize = 10_000;
+/// The maximum number of missing ranges that are printed.
+const PRINTED_AT_MOST: usize = 20;
+
+/// The account of one container.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Account {
+    received: u64,
+    repeated: u64,
+    out_of_order: u64,
+    /// The highest number that has arrived or came before the first one.
+    highest: u64,
+    missing: u64,
+    /// The first and last numbers of the missing ranges.
+    ranges: BTreeMap<u64, u64>,
+    /// The missing numbers that are in no range.
+    uncharted: u64,
+}
+
+impl Account {
+    /// Creates an account of which number 1 is the first.
+    pub(super) fn from_one() -> Self {
+        Self::default()
+    }
+
+    /// Creates an account of which this number is the first.
+    pub(super) fn from_first(number: u64) -> Self {
+        Self { highest: number.saturating_sub(1), ..Self::default() }
+    }
+
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Notes that a number has arrived.
+    pub(super) fn take(&mut self, number: u64) {
+        if number > self.highest {
+            self.received += 1;
+            let (first, last) = (self.highest + 1, number - 1);
+            if first <= last {
+                self.miss(first, last);
+            }
+            self.highest = number;
+        } else if self.find(number) {
+            self.received += 1;
+            self.out_of_order += 1;
+            self.missing -= 1;
+        } else {
+            self.repeated += 1;
+        }
+    }
+
+    fn miss(&mut self, first: u64, last: u64) {
+        let count = (last - first).saturating_add(1);
+        self.missing = self.missing.saturating_add(count);
+        if self.ranges.len() < RANGES_AT_MOST {
+            self.ranges.insert(first, last);
+        } else {
+            self.uncharted = self.uncharted.saturating_add(count);
+        }
+    }
+
+    /// Removes a number from the missing ones. Returns false if it is none of them.
+    fn find(&mut self, number: u64) -> bool {
+        let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
+        let Some((first, last)) = range.filter(|(_, last)| number <= *last) else { return false };
+        self.ranges.remove(&first);
+        if first < number {
+            self.ranges.insert(first, number - 1);
+        }
+        if number < last {
+            self.ranges.insert(number + 1, last);
+        }
+        true
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} received, {} missing", self.received, self.missing)?;
+        for (index, (first, last)) in self.ranges.iter().take(PRINTED_AT_MOST).enumerate() {
+            f.write_str(if index == 0 { " (" } else { ", " })?;
+            match first == last {
+                true => write!(f, "{first}")?,
+                false => write!(f, "{first}-{last}")?,
+            }
+        }
+        if self.ranges.len() > PRINTED_AT_MOST || self.uncharted > 0 {
+            f.write_str(" and others")?;
+        }
+        if !self.ranges.is_empty() {
+            f.write_str(")")?;
+        }
+        write!(f, ", {} repeated, {} out of order", self.repeated, self.out_of_order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(numbers: impl IntoIterator<Item = u64>) -> Account {
+        let mut account = Account::from_one();
+        numbers.into_iter().for_each(|number| account.take(number));
+        account
+    }
+
+    #[test]
+    fn missing_ranges_shrink_by_late_numbers_and_repeated_ones_are_counted() {
+        let words = |numbers: &[u64]| account(numbers.iter().copied()).to_string();
+        assert_eq!(words(&[]), "0 received, 0 missing, 0 repeated, 0 out of order");
+        assert_eq!(words(&[1, 2, 3]), "3 received, 0 missing, 0 repeated, 0 out of order");
+        assert_eq!(words(&[2, 6]), "2 received, 4 missing (1, 3-5), 0 repeated, 0 out of order");
+        assert_eq!(words(&[2, 6, 4]), "3 received, 3 missing (1, 3, 5), 0 repeated, 1 out of order");
+        assert_eq!(words(&[2, 6, 4, 4, 1, 3, 5, 0, 6]), "6 received, 0 missing, 3 repeated, 4 out of order");
+        assert_eq!(
+            words(&[u64::MAX]),
+            "1 received, 18446744073709551614 missing (1-18446744073709551614), 0 repeated, 0 out of order"
+        );
+    }
+
+    #[test]
+    fn ranges_are_bounded_and_their_number_is_exact() {
+        let account = account((0..30_000).map(|n| 2 * n + 2));
+        assert_eq!((account.received, account.missing, account.ranges.len()), (30_000, 30_000, 10_000));
+        assert!(account.to_string().contains(", 39 and others), "), "{account}");
+    }
+}

@@ -1,0 +1,104 @@
+use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber, span};
+
+use super::*;
+use crate::cli;
+
+fn options(arguments: &[&str]) -> Options {
+    let arguments = ["gelf-router"].iter().chain(arguments).map(Into::into);
+    cli::parse(arguments, |_| None).unwrap()
+}
+
+/// Panics in the task that logs this text.
+struct PanicAt(&'static str);
+
+impl Visit for PanicAt {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        assert!(field.name() != "message" || !format!("{value:?}").contains(self.0), "on purpose");
+    }
+}
+
+impl Subscriber for PanicAt {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Self(self.0));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn a_source_that_ends_early_ends_the_router_with_status_1_and_the_reason() {
+    let _panics = tracing::subscriber::set_default(PanicAt("; retrying"));
+    let engine = SimulatedEngine::start().await;
+    let address = engine.docker_host().parse().unwrap();
+    let running = tokio::spawn(run(address, options(&["gelf://127.0.0.1:9"])));
+    engine.wait_for(1, "/containers/json").await;
+    engine.go_away().await;
+    let failure = running.await.unwrap().unwrap_err();
+    assert_eq!(failure.status, 1);
+    assert!(failure.reason.starts_with("reading from the Engine ended early: "), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_ends_early_leaves_the_positions_of_the_last_lines() {
+    let _panics = tracing::subscriber::set_default(PanicAt("; retrying"));
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let folder = engine.socket().with_file_name("state");
+    let state = format!("--state={}", folder.display());
+    let route = format!("gelf://{}", receiver.local_addr().unwrap());
+    let running = tokio::spawn(run(engine.docker_host().parse().unwrap(), options(&[&state, &route])));
+    web.wait_for_log_requests(1).await;
+    web.line(Stream::Stdout, "last");
+    receiver.recv(&mut [0; 2000]).await.unwrap();
+    engine.go_away().await;
+    assert_eq!(running.await.unwrap().unwrap_err().status, 1);
+    let positions = StateFolder::open(&folder).unwrap().load().unwrap().unwrap();
+    assert!(format!("{positions:?}").contains(web.id()), "{positions:?}");
+}
+
+#[tokio::test]
+async fn records_that_no_route_selects_are_counted() {
+    let engine = SimulatedEngine::start().await;
+    let address = engine.docker_host().parse().unwrap();
+    let mut source = Source::builder().address(address).connect().await.unwrap();
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for number in 0..3 {
+        web.line(Stream::Stdout, number.to_string());
+    }
+    let mut stop = Stop::new().unwrap();
+    let (asked, stats) = (stop.clone(), source.stats());
+    let ask = async {
+        while stats.snapshot().total.yielded < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        asked.ask();
+    };
+    let mut unrouted = 0;
+    let (pumped, ()) = tokio::join!(pump(&mut source, &mut [], None, &mut unrouted, &mut stop), ask);
+    assert!(pumped.is_ok());
+    assert_eq!(unrouted, 3);
+}

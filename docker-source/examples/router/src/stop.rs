@@ -1,0 +1,124 @@
+//! The signals that end the router, and the stages in which it ends.
+
+use std::future::{Future, pending};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+/// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// The stage of shutting down.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    stage: watch::Receiver<Stage>,
+    from_within: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Stage {
+    Running,
+    /// A signal arrived.
+    Asked,
+    /// The grace period is over.
+    GraceOver,
+    /// A second signal arrived within the grace period.
+    AskedAgain,
+}
+
+impl Stop {
+    /// Listens for the signals.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        let (sender, stage) = watch::channel(Stage::Running);
+        let from_within = Arc::new(Notify::new());
+        let asked_within = from_within.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = signals.next() => {}
+                () = asked_within.notified() => {}
+            }
+            tracing::info!("shutting down: delivering the lines that were read");
+            sender.send_replace(Stage::Asked);
+            sender.send_replace(match tokio::time::timeout(GRACE, signals.next()).await {
+                Ok(()) => Stage::AskedAgain,
+                Err(_) => Stage::GraceOver,
+            });
+        });
+        Ok(Self { stage, from_within })
+    }
+
+    /// Shuts down as a signal does.
+    pub(crate) fn ask(&self) {
+        self.from_within.notify_one();
+    }
+
+    /// Returns whether lines are no longer waited for.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.stage.borrow() >= Stage::GraceOver
+    }
+
+    /// Returns the reason why lines are given up.
+    pub(crate) fn cause(&self) -> &'static str {
+        match *self.stage.borrow() {
+            Stage::Running | Stage::Asked => "the delivery ended early",
+            Stage::GraceOver => "the grace period is over",
+            Stage::AskedAgain => "a second signal arrived",
+        }
+    }
+
+    /// Waits for the first signal.
+    pub(crate) async fn asked(&mut self) {
+        self.reached(Stage::Asked).await;
+    }
+
+    /// Returns the result of `work`, or `None` if the first signal arrives first.
+    pub(crate) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        self.unless(Stage::Asked, work).await
+    }
+
+    /// Returns the result of `work`, or `None` if the grace period is over or a second signal arrives
+    /// first.
+    pub(crate) async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        self.unless(Stage::GraceOver, work).await
+    }
+
+    async fn unless<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = self.reached(stage) => None,
+        }
+    }
+
+    async fn reached(&mut self, stage: Stage) {
+        if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
+            // The task ends only after the last stage, and the value stays.
+            pending::<()>().await;
+        }
+    }
+}
+
+/// The signals that end the router.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The parts of a JSON value that a [`MemberFilter`](super::members::MemberFilter) keeps, and their limits.
+
+/// The memory of an item besides its text, as a part of [`Items::total`].
+pub(super) const ITEM_COST: usize = 64;
+/// The maximum length of a member's name in [`Keep::Members`], quotes and comma included.
+pub(super) const NAME_MAX: usize = 64;
+/// The maximum length of a value that is not of the expected type. `null` is shorter.
+pub(super) const OTHER_TYPE_MAX: usize = 8;
+
+/// The part of a JSON value to keep. Lengths are those of the JSON text, in bytes.
+#[derive(Debug)]
+pub(super) enum Keep {
+    /// The value, if it is not longer than this. A string is cut instead.
+    Value(usize),
+    /// The members of an object or the elements of an array, as far as they fit.
+    Items(Items),
+    /// These members of an object.
+    Members(&'static [(&'static str, Self)]),
+}
+
+/// The limits of an object or array whose items are kept. An item that does not fit is left out; later ones
+/// that fit are kept.
+#[derive(Debug)]
+pub(super) struct Items {
+    /// The maximum length of an item, name included. A longer string in an array is cut.
+    pub(super) each: usize,
+    /// The maximum of the sum of all items, counted with 64 bytes each in addition.
+    pub(super) total: usize,
+    /// The room in addition to `total` for items that begin with one of `prefixes`. The others cannot take
+    /// it, wherever they are.
+    pub(super) reserved: usize,
+    /// Beginnings of texts or names, in any case. One that ends with `"` is a whole name.
+    pub(super) prefixes: &'static [&'static str],
+}
+
+impl Keep {
+    /// Returns the maximum length of the excerpt, in bytes.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) const fn max_len(&self) -> usize {
+        match self {
+            // A string that is cut gets its closing quote beyond the limit.
+            Self::Value(max) if *max > OTHER_TYPE_MAX => *max + 1,
+            Self::Value(_) => OTHER_TYPE_MAX + 1,
+            Self::Items(items) => items.total + items.reserved + 3,
+            Self::Members(members) => {
+                let (mut sum, mut rest) = (2 + NAME_MAX, *members);
+                while let [(name, keep), tail @ ..] = rest {
+                    sum += name.len() + 4 + keep.max_len();
+                    rest = tail;
+                }
+                sum
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands of the supervisor to its followers, and the reasons why a follower starts and ends.
+
+use std::sync::Arc;
+
+use gelf_core::Timestamp;
+
+/// The supervisor's commands to a follower. The counters only grow, so that no command is missed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FollowCommands {
+    /// The number of times that the container was started.
+    pub(crate) starts: u64,
+    /// The Engine's time of the last event of an end. The log of the run has no later line.
+    pub(crate) ended_at: Option<Timestamp>,
+    /// The number of lists that showed the container running.
+    pub(crate) sightings: u64,
+    /// The number of requests to check whether the container ran meanwhile, because events may have been
+    /// missed.
+    pub(crate) checks: u64,
+    /// The container's name, if it was renamed.
+    pub(crate) name: Option<Arc<str>>,
+    /// Whether the container was removed.
+    pub(crate) removed: bool,
+}
+
+/// The reason why a follower starts, which determines the first step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StartReason {
+    /// The container ran before the source connected.
+    RanBefore,
+    /// The container was started, or found, later.
+    Started,
+    /// The container was not running before the source connected.
+    Stopped,
+    /// The container was found later and not running; it may have run unnoticed.
+    Unclear,
+}
+
+/// The reason why a follower ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ExitReason {
+    /// The container was removed, and its log read to the end.
+    Removed,
+    /// The source was dropped.
+    Stopped,
+    /// The container is not selected.
+    NotSelected,
+}

@@ -1,0 +1,84 @@
+//! Problems of a container's log: each is counted, and logged once for each container.
+
+use std::fmt;
+
+use super::{Following, Step, TAIL, Waiting};
+use crate::engine::EngineError;
+
+/// The number of consecutive refusals after which a log counts as unavailable, while it is requested further.
+/// With the default waits, they take three seconds: an Engine that starts or is busy refuses some requests.
+const REFUSALS: u32 = 5;
+
+/// The number of requests that fail at an unreadable part of the log before it is skipped.
+pub(super) const ATTEMPTS_AT_DAMAGE: u32 = 3;
+
+/// A problem of a container's log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Problem {
+    SkippedPart,
+    SkippedRecord,
+    Unavailable,
+}
+
+impl Following {
+    pub(super) fn unreadable(&mut self, error: &EngineError) -> Step {
+        self.is_unread = true;
+        self.unavailable(error);
+        Step::Wait(Waiting::Unreadable)
+    }
+
+    /// Counts the log as unavailable, unless all of it was read or it was counted before.
+    pub(super) fn unavailable(&mut self, reason: impl fmt::Display) {
+        if std::mem::take(&mut self.is_unread) {
+            self.sink.stats().unavailable_log();
+            self.warn(
+                Problem::Unavailable,
+                format_args!("the log cannot be read; lines may be missing: {reason}"),
+            );
+        }
+    }
+
+    /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
+    pub(super) fn refused(&mut self, error: &EngineError) {
+        tracing::debug!(container = self.metadata.name(), %error, "requesting again");
+        if error.is_out_of_descriptors() {
+            self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
+        }
+        self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
+        if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
+            self.unavailable(error);
+        }
+    }
+
+    pub(super) fn warn(&mut self, problem: Problem, text: impl fmt::Display) {
+        if !self.warned.contains(&problem) {
+            self.warned.push(problem);
+            self.context.warnings.warn(self.metadata.name(), text);
+        }
+    }
+}
+
+/// Returns the number of pieces to request from the end of the log once a format error recurs. An Engine
+/// that reads from the beginning meets the damage each time; from the end it may not. Each further attempt
+/// requests fewer pieces and gives up the others.
+pub(super) fn past_damage(stuck: u32) -> Option<u32> {
+    match stuck {
+        0..ATTEMPTS_AT_DAMAGE => None,
+        ATTEMPTS_AT_DAMAGE => Some(TAIL),
+        _ if stuck == ATTEMPTS_AT_DAMAGE + 1 => Some(TAIL / 32),
+        _ => Some(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_part_is_skipped_from_the_third_attempt_on() {
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 9].map(past_damage),
+            [None, None, None, Some(1024), Some(32), Some(0), Some(0)]
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! The memory that the long lines of all containers share.
+//!
+//! A container may leave a line open for ever, on each of its streams. So a line keeps only its beginning, unless
+//! there is room for more in a budget that all lines share. A line that finds no room is cut.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The number of bytes that are kept of every line: 64 KiB.
+pub(crate) const ALWAYS_KEPT: usize = 64 * 1024;
+
+/// A budget for the bytes of lines behind the first 64 KiB.
+#[derive(Clone, Debug)]
+pub(crate) struct LongLines {
+    free: Arc<Semaphore>,
+}
+
+impl LongLines {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes)) }
+    }
+
+    /// Returns a budget that never ends.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn unlimited() -> Self {
+        Self::new(Semaphore::MAX_PERMITS)
+    }
+
+    /// Returns the number of bytes that are left.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+}
+
+/// The bytes of a line that grows, and their share of the budget.
+#[derive(Debug)]
+pub(super) struct GrowingLine {
+    bytes: Vec<u8>,
+    /// The maximum number of bytes.
+    max: usize,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl GrowingLine {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { bytes: Vec::new(), max, share: None }
+    }
+
+    /// Appends the beginning of `bytes` for which there is room. If that is not all, nothing is appended later.
+    pub(super) fn append(&mut self, bytes: &[u8], budget: &LongLines) {
+        let wanted = bytes.len().min(self.max.saturating_sub(self.bytes.len()));
+        if !self.grow(self.bytes.len() + wanted, budget) {
+            self.max = self.bytes.capacity();
+        }
+        let room = self.max.saturating_sub(self.bytes.len()).min(wanted);
+        self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    }
+
+    /// Makes room for this length; returns whether the budget has it.
+    fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
+        let capacity = self.bytes.capacity();
+        if length <= capacity {
+            return true;
+        }
+        let doubled = length.max(2 * capacity).min(self.max);
+        let (capacity, is_enough) = if length <= ALWAYS_KEPT {
+            (doubled.min(ALWAYS_KEPT), true)
+        } else if self.claim(doubled - capacity.max(ALWAYS_KEPT), budget) {
+            (doubled, true)
+        } else {
+            (capacity.max(ALWAYS_KEPT), false)
+        };
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        is_enough
+    }
+
+    /// Takes this number of bytes from the budget; returns whether it has them.
+    fn claim(&mut self, bytes: usize, budget: &LongLines) -> bool {
+        let Ok(bytes) = u32::try_from(bytes) else { return false };
+        let Ok(more) = Arc::clone(&budget.free).try_acquire_many_owned(bytes) else { return false };
+        match &mut self.share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        true
+    }
+
+    /// Returns the first `length` bytes, which keep their share of the budget until they are dropped.
+    pub(super) fn into_bytes(mut self, length: usize) -> Bytes {
+        self.bytes.truncate(length);
+        // A boxed slice, since a vector may have room for twice as much.
+        let bytes = self.bytes.into_boxed_slice();
+        let share = self.share.as_mut().and_then(|share| {
+            let behind = bytes.len().saturating_sub(ALWAYS_KEPT);
+            share.split(behind.min(share.num_permits()))
+        });
+        match share {
+            Some(share) => Bytes::from_owner(LongLine { bytes, _share: share }),
+            None => Bytes::from(bytes),
+        }
+    }
+}
+
+/// A long line, and its share of the budget.
+struct LongLine {
+    bytes: Box<[u8]>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for LongLine {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn lines_beyond_64_kib_share_a_budget_and_are_cut_once_it_is_spent() {
+        let budget = LongLines::new(2 * MIB);
+        let mut lines: Vec<_> = (0..80).map(|_| GrowingLine::new(MIB)).collect();
+        for _ in 0..100 {
+            for line in &mut lines {
+                line.append(&[b'x'; 16_384], &budget);
+            }
+            let held: usize = lines.iter().map(|line| line.bytes.capacity()).sum();
+            assert!(held <= 2 * MIB + 80 * ALWAYS_KEPT, "{held}");
+        }
+        assert!(lines.iter().all(|line| line.bytes.len() >= ALWAYS_KEPT));
+        assert!(lines.iter().map(|line| line.bytes.len()).sum::<usize>() >= MIB + 80 * ALWAYS_KEPT);
+        // A line that was cut has no hole, though there is room later.
+        let mut cut = lines.pop().unwrap();
+        drop(lines);
+        let length = cut.bytes.len();
+        cut.append(b"end", &budget);
+        assert_eq!((cut.bytes.len(), cut.share.is_none()), (length, true));
+        let mut whole = GrowingLine::new(MIB);
+        whole.append(&[b'x'; MIB], &budget);
+        assert_eq!((whole.bytes.len(), budget.free()), (MIB, MIB + ALWAYS_KEPT));
+    }
+
+    #[test]
+    fn a_line_holds_the_share_of_its_length_until_its_last_slice_is_dropped() {
+        let budget = LongLines::new(MIB);
+        let mut line = GrowingLine::new(MIB);
+        line.append(&[b'x'; 2 * ALWAYS_KEPT], &budget);
+        line.append(b"y", &budget);
+        let bytes = line.into_bytes(2 * ALWAYS_KEPT + 1);
+        assert_eq!(budget.free(), MIB - ALWAYS_KEPT - 1);
+        let slice = bytes.slice(..1);
+        drop(bytes);
+        assert_eq!(budget.free(), MIB - ALWAYS_KEPT - 1);
+        drop(slice);
+        assert_eq!(budget.free(), MIB);
+    }
+}

@@ -1,0 +1,63 @@
+//! Logs warnings about the logs of containers, one a minute however many containers are affected.
+//!
+//! A host may run thousands of containers, and many causes affect all of their logs: an Engine that restarts,
+//! a full disk, a log driver that cannot be read.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+/// The minimum time between two warnings.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Collects warnings about the logs of containers. [`run`](Self::run) logs them.
+#[derive(Debug, Default)]
+pub(crate) struct LogWarnings {
+    pending: Mutex<Pending>,
+    changed: Notify,
+}
+
+/// The warnings since the last one that was logged.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The container and the text of the first of them.
+    first: Option<(String, String)>,
+    /// The number of the others.
+    more: u64,
+}
+
+impl LogWarnings {
+    /// Warns about the log of a container, now or within a minute, possibly by number alone.
+    pub(crate) fn warn(&self, container: &str, text: impl Display) {
+        let mut pending = self.lock();
+        match pending.first {
+            Some(_) => pending.more += 1,
+            None => pending.first = Some((container.to_owned(), text.to_string())),
+        }
+        drop(pending);
+        self.changed.notify_one();
+    }
+
+    /// Logs the first warning at once, and each minute the first one since, with the number of the others.
+    pub(crate) async fn run(&self) -> Infallible {
+        loop {
+            self.changed.notified().await;
+            let Pending { first, more } = std::mem::take(&mut *self.lock());
+            let Some((container, text)) = first else { continue };
+            match more {
+                0 => tracing::warn!(container, "{text}"),
+                _ => tracing::warn!(container, "{text}; and {more} more warnings about logs of containers"),
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// Locks the pending warnings. No method panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
