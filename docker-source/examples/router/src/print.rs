@@ -76,7 +76,7 @@ pub(crate) struct Printer {
 
 impl Drop for Printer {
     fn drop(&mut self) {
-        self.window.0.close();
+        self.window.room.close();
     }
 }
 
