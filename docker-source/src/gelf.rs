@@ -41,6 +41,7 @@ mod ecs;
 mod labels;
 mod names;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -49,6 +50,7 @@ use gelf_core::{FieldName, FieldSet, InvalidFieldName, Message, Value};
 
 use crate::container::Container;
 use crate::log::LogStream;
+use crate::position::Position;
 use crate::record::Record;
 
 pub use compat::{Compat, InvalidCompat};
@@ -121,7 +123,7 @@ impl GelfFormat {
     /// `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
     ///
     /// The epoch has to differ from those of earlier and other formatters, such as the time of the start in
-    /// milliseconds.
+    /// milliseconds. A record that is converted twice in a row keeps its number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);
@@ -219,8 +221,8 @@ pub struct GelfFormatter {
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
     containers: HashMap<usize, Formatted>,
-    /// The numbers of the last messages, by the ids of their containers.
-    numbers: HashMap<Arc<str>, u64>,
+    /// The last records and their numbers, by the ids of their containers.
+    numbers: HashMap<Arc<str>, (Position, u64)>,
     /// The number of containers at which dropped ones are removed.
     prune_at: usize,
 }
@@ -245,7 +247,7 @@ impl GelfFormatter {
     /// Converts a record to a message.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
-        let number = self.format.epoch.map(|_| self.next_number(record.container()));
+        let number = self.format.epoch.map(|_| self.number(record.position()));
         let mut message = self
             .field_set(record.container(), stream)
             .message(String::from_utf8_lossy(record.bytes()))
@@ -265,11 +267,19 @@ impl GelfFormatter {
         message
     }
 
-    /// Returns the number of the next message of the container.
-    fn next_number(&mut self, container: &Container) -> u64 {
-        let number = self.numbers.entry(container.shared_id()).or_default();
-        *number += 1;
-        *number
+    /// Returns the number of a record: one more than that of the last one, unless it is the last one.
+    fn number(&mut self, position: Position) -> u64 {
+        match self.numbers.entry(position.container.clone()) {
+            Entry::Vacant(first) => first.insert((position, 1)).1,
+            Entry::Occupied(mut last) => {
+                let (last, number) = last.get_mut();
+                if *last != position {
+                    *number += 1;
+                    *last = position;
+                }
+                *number
+            }
+        }
     }
 
     fn field_set(&mut self, container: &Arc<Container>, stream: LogStream) -> &FieldSet {

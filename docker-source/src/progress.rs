@@ -42,7 +42,7 @@ pub struct Progress {
 }
 
 /// A line that was read: [`Progress::settle`] takes it.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "a line whose ticket is lost is never settled, and every later line of its container is read again"]
 pub struct Ticket {
     container: Arc<str>,
@@ -84,7 +84,7 @@ impl Progress {
         Ticket { container, number }
     }
 
-    /// Settles a line. A ticket of another progress, or of a container that was [removed](Self::retain), changes
+    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was [removed](Self::retain), changes
     /// nothing.
     pub fn settle(&mut self, ticket: Ticket) {
         let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
@@ -116,6 +116,24 @@ impl Progress {
             |(id, progress): (&Arc<str>, &ContainerProgress)| Some((id.to_string(), progress.settled?));
         Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
     }
+
+    /// Returns the positions behind the last line of each container that was read, settled or not. Another source
+    /// goes on there for the same consumer.
+    pub fn read_positions(&self) -> Positions {
+        let containers = self.containers.iter().filter_map(|(id, progress)| {
+            let mut position = progress.settled;
+            for line in &progress.read {
+                advance(&mut position, self.start, &line.position);
+            }
+            Some((id.to_string(), position?))
+        });
+        Positions { start: self.start, containers: containers.collect() }
+    }
+}
+
+/// Moves the place behind a line.
+fn advance(place: &mut Option<LogPosition>, start: Timestamp, to: &Position) {
+    place.get_or_insert(LogPosition { since: start, stdout: None, stderr: None }).advance(to);
 }
 
 impl ContainerProgress {
@@ -124,9 +142,7 @@ impl ContainerProgress {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };
             self.removed += 1;
-            let settled =
-                self.settled.get_or_insert(LogPosition { since: start, stdout: None, stderr: None });
-            settled.advance(&line.position);
+            advance(&mut self.settled, start, &line.position);
         }
     }
 }
@@ -167,8 +183,11 @@ mod tests {
         assert_eq!((settled(&progress), progress.unsettled()), (None, 2));
         progress.settle(first);
         assert_eq!(settled(&progress), Some(102));
+        let last = progress.read_positions();
+        progress.settle(third.clone());
         progress.settle(third);
         assert_eq!((settled(&progress), progress.unsettled()), (Some(103), 0));
+        assert_eq!(progress.positions(), last, "the same as of the lines that were read");
     }
 
     #[test]

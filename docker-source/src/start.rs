@@ -68,7 +68,7 @@ impl Start {
                 at(Positions::from_time(Timestamp::UNIX_EPOCH), "the beginning of the logs".to_owned())
             }
             (Self::At(positions), _) => {
-                at(positions.clone(), format!("the positions of {} containers", positions.len()))
+                at(positions.clone(), format!("the saved positions (containers: {})", positions.len()))
             }
             (_, Some(end)) => at(
                 Positions::from_time(end.saturating_sub(MARGIN)),

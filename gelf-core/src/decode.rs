@@ -99,7 +99,8 @@ impl Decoder {
     /// which keeps every field name that it has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload.
+    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload. It also bounds the
+    /// text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Others are counted.
@@ -139,7 +140,7 @@ impl Decoder {
         self
     }
 
-    /// Sets the maximum length of a payload in bytes.
+    /// Sets the maximum length of a payload in bytes, before and after invalid UTF-8 is replaced.
     #[must_use]
     pub fn with_max_payload_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_payload_bytes = bytes;
@@ -181,7 +182,9 @@ impl Decoder {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         self.deviations.push(Deviation { kind, offset, count: 1 });
-        self.decode_text(&corrected(payload), &mut Owning(visitor))
+        let text = corrected(payload, self.limits.max_payload_bytes);
+        let text = text.ok_or_else(|| DecodeError::new(DecodeErrorKind::PayloadTooLarge, offset))?;
+        self.decode_text(&text, &mut Owning(visitor))
     }
 
     fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
@@ -214,39 +217,62 @@ impl Decoder {
 }
 
 /// Replaces invalid UTF-8 by U+FFFD, with the result of [`String::from_utf8_lossy`]. This function is faster
-/// for text with many invalid bytes.
-fn corrected(payload: &[u8]) -> String {
+/// for text with many invalid bytes. Returns `None` if the result has more than `limit` bytes.
+fn corrected(payload: &[u8], limit: usize) -> Option<String> {
     // A byte that is not ASCII becomes at most three.
     let others = payload.iter().filter(|byte| !byte.is_ascii()).count();
-    let mut text = String::with_capacity(payload.len() + 2 * others);
+    let mut text = String::with_capacity((payload.len() + 2 * others).min(limit));
     let mut rest = payload;
     while let Some(chunk) = rest.utf8_chunks().next() {
         text.push_str(chunk.valid());
-        let len = chunk.valid().len() + chunk.invalid().len();
-        (_, rest) = rest.split_at_checked(len).unwrap_or_default();
-        if chunk.invalid().is_empty() {
-            break;
-        }
-        text.push(char::REPLACEMENT_CHARACTER);
+        rest = rest.get(chunk.valid().len()..).unwrap_or_default();
         // Invalid bytes often follow one another, with a few valid ones in between.
         let mut valid = 0;
-        while let [byte, tail @ ..] = rest {
-            match byte {
-                0..0x80 if valid < 16 => {
+        while let Some(byte) = rest.first().filter(|_| text.len() <= limit) {
+            let len = match invalid_len(rest) {
+                0 if byte.is_ascii() && valid < 16 => {
                     valid += 1;
                     text.push(char::from(*byte));
+                    1
                 }
-                // These bytes cannot begin a character.
-                0x80..0xc2 | 0xf5.. => {
+                0 => break,
+                len => {
                     valid = 0;
                     text.push(char::REPLACEMENT_CHARACTER);
+                    len
                 }
-                _ => break,
-            }
-            rest = tail;
+            };
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        if text.len() > limit {
+            return None;
         }
     }
-    text
+    Some(text)
+}
+
+/// Returns the number of bytes at the start that one U+FFFD replaces: the longest prefix of a character, or a
+/// byte that begins none (Unicode 16, section 3.9, table 3-7). Returns 0 if a whole character begins here.
+fn invalid_len(text: &[u8]) -> usize {
+    let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));
+    let (second, len) = match text {
+        [0..0x80, ..] => return 0,
+        [0xc2..=0xdf, ..] => (is_next(1), 2),
+        [0xe0, second, ..] => (matches!(second, 0xa0..0xc0), 3),
+        [0xed, second, ..] => (matches!(second, 0x80..0xa0), 3),
+        [0xe1..=0xef, ..] => (is_next(1), 3),
+        [0xf0, second, ..] => (matches!(second, 0x90..0xc0), 4),
+        [0xf4, second, ..] => (matches!(second, 0x80..0x90), 4),
+        [0xf1..=0xf3, ..] => (is_next(1), 4),
+        _ => (false, 1),
+    };
+    match (second, len) {
+        (false, _) => 1,
+        (true, 2) => 0,
+        (true, _) if !is_next(2) => 2,
+        (true, 4) if !is_next(3) => 3,
+        (true, _) => 0,
+    }
 }
 
 /// The deviations of a message that were passed on, and the number of all others.
@@ -388,7 +414,7 @@ pub enum DecodeErrorKind {
     NameTooLong,
     /// The payload is JSON, but not an object.
     NotAnObject,
-    /// The payload is longer than the decoder's limit.
+    /// The payload, or its text in which invalid UTF-8 is replaced, is longer than the decoder's limit.
     PayloadTooLarge,
     /// Arrays and objects are nested more than 128 levels deep.
     TooDeep,

@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(options, [pair("filter.name", "a,b ä"), pair("append_tag", ""), pair("filter.name", "%")]);
         assert_eq!(
             Endpoint::parse_with_options("gelf+tcp://h?filter.id=1", &names).unwrap_err().to_string(),
-            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, filter.name, max_value_bytes, queue, queue_bytes, \
+            "unknown option \"filter.id\": use append_tag, compression, connect_timeout, delimiter, failover, filter.name, max_value_bytes, queue, queue_bytes, \
              reconnect, user_timeout, when_full"
         );
     }
@@ -363,7 +363,7 @@ mod tests {
             let error = Endpoint::parse_with_options(&format!("gelf+tcp://h?{name}=1"), &names).unwrap_err();
             let error = error.to_string();
             assert!(error.starts_with(&format!("unknown option \"{name}\": use ")), "{error}");
-            assert!(error.contains(", delimiter, field.*, max_value_bytes, "), "{error}");
+            assert!(error.contains(", delimiter, failover, field.*, max_value_bytes, "), "{error}");
         }
     }
 
@@ -404,7 +404,7 @@ mod tests {
     fn nearly_uris() -> impl Strategy<Value = String> {
         let option = prop_oneof![
             "[a-z_]{0,5}=[^ ]{0,5}",
-            "(bulk|ca|cert|compression|datagram_size|header|key|level)=[a-z0-9:*%/+]{0,8}",
+            "(bulk|ca|cert|compression|datagram_size|failover|header|key|level)=[a-z0-9:*%/+]{0,8}",
             "(max_value_bytes|queue|queue_bytes|rate|server_name|timeout|user_timeout|when_full)=[a-z0-9:*%/+]{0,8}",
             "(rate|level|timeout|user_timeout|datagram_size|queue)=[1-9]{1,4}",
             "(compression=(gzip|zlib|none)|bulk=true|header=X:y|ca=/a|when_full=drop_oldest)",

@@ -102,6 +102,7 @@ mod blocking;
 mod client;
 mod codec;
 mod endpoint;
+mod hosts;
 #[cfg(feature = "http")]
 mod http;
 pub mod options;

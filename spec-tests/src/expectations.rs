@@ -43,11 +43,18 @@ pub struct Expectation {
 
 impl Expectation {
     fn covers(&self, id: &str, mode: Option<Mode>) -> bool {
-        (self.mode.is_none() || mode.is_none() || self.mode == mode)
-            && self.vectors.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => id.starts_with(beginning),
-                None => id == pattern,
-            })
+        self.has_mode(mode) && self.vectors.iter().any(|pattern| matches(pattern, id))
+    }
+
+    fn has_mode(&self, mode: Option<Mode>) -> bool {
+        self.mode.is_none() || mode.is_none() || self.mode == mode
+    }
+}
+
+fn matches(pattern: &str, id: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => id.starts_with(beginning),
+        None => id == pattern,
     }
 }
 
@@ -81,11 +88,12 @@ impl Expectations {
         let mut stale = Vec::new();
         for expectation in &self.expectations {
             for pattern in &expectation.vectors {
-                let one = Expectation { vectors: vec![pattern.clone()], ..expectation.clone() };
-                let borne_out = |(id, mode, verdict): &(&str, Option<Mode>, Verdict)| {
-                    one.covers(id, *mode) && one.verdict == verdict.word()
-                };
-                if !results.iter().any(borne_out) {
+                let is_confirmed = results.iter().any(|(id, mode, verdict)| {
+                    matches(pattern, id)
+                        && expectation.has_mode(*mode)
+                        && expectation.verdict == verdict.word()
+                });
+                if !is_confirmed {
                     stale.push(format!(
                         "{}: {pattern} is expected to be '{}', but is not ({})",
                         self.path.display(),

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::builtin::deviations_since;
 use crate::names;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
+pub use values::bulk_values;
 
 /// A broken rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -129,7 +130,8 @@ pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
+/// Inspects the datagrams of a payload that need not be a message, without its zlib header.
+pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();
     let mut reader = DatagramReader::<()>::lenient(Default::default());

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Instant;
 
-use gelf_core::{DatagramReader, Decoder, Framer};
+use gelf_core::Decoder;
 
 use serde::Serialize;
 
@@ -358,35 +357,17 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("begins", begins, &found);
     }
     if let Some(payload) = &expected.payload {
-        compare("payload", &readable(payload), &reassemble(&answer.sent, is_stream));
+        let Inspection { payload: found, violations } = match &answer.sent[..] {
+            [stream] if is_stream => inspect::stream(stream),
+            datagrams => inspect::reassemble(datagrams, None),
+        };
+        let broken = violations.iter().filter(|violation| violation.severity == Severity::Broken);
+        // An empty payload is sent as an empty datagram.
+        let broken = broken.filter(|violation| !payload.is_empty() || violation.name != "EmptyDatagram");
+        compare("violations", &[""; 0], &broken.map(ToString::to_string).collect::<Vec<_>>());
+        compare("payload", &readable(payload), &readable(&found.unwrap_or_default()));
     }
     Ok(differences)
-}
-
-/// Returns the payload of datagrams or of a stream.
-fn reassemble(sent: &[Vec<u8>], is_stream: bool) -> String {
-    if let ([stream], true) = (sent, is_stream) {
-        let mut buffer = stream.as_slice().into();
-        let frame = Framer::default().next_frame(&mut buffer);
-        return match frame {
-            Some(Ok(frame)) if buffer.is_empty() => readable(&frame),
-            other => format!("{other:?}, followed by {} bytes", buffer.len()),
-        };
-    }
-    let mut reader = DatagramReader::<()>::default();
-    let now = Instant::now();
-    let mut payload = None;
-    for (at, datagram) in sent.iter().enumerate() {
-        match reader.read(now, (), datagram) {
-            Ok(Some(complete)) => payload = Some((at, readable(complete))),
-            Ok(None) => {}
-            Err(error) => return error.to_string(),
-        }
-    }
-    match payload {
-        Some((at, payload)) if at + 1 == sent.len() => payload,
-        _ => "no payload with the last datagram".to_owned(),
-    }
 }
 
 fn readable(bytes: &[u8]) -> String {

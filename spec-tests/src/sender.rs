@@ -72,13 +72,9 @@ impl<'r> Judge<'r> {
         self.tally.received(&event);
         let judged = match event {
             Event::Datagram { source, bytes } => self.gatherer.datagram(at, source, bytes),
-            Event::Opened { connection, source } => {
-                self.streams.open(connection, source);
-                Vec::new()
-            }
-            Event::Read { connection, bytes } => self.streams.read(connection, &bytes),
+            Event::Read { connection, source, bytes } => self.streams.read(connection, source, &bytes),
             Event::Closed { connection } => self.streams.close(connection),
-            Event::Refused => Vec::new(),
+            Event::Opened { .. } | Event::Refused => Vec::new(),
             Event::Http(event) => self.requests.handle(at, event),
         };
         for judged in judged {

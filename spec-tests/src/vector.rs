@@ -150,7 +150,7 @@ pub struct Limits {
     pub pending_per_sender: Option<usize>,
     /// Maximum length of a frame, in bytes.
     pub frame: Option<usize>,
-    /// Maximum length of an inflated payload, in bytes.
+    /// Maximum length of a payload, inflated if it is compressed, in bytes.
     pub payload: Option<usize>,
 }
 

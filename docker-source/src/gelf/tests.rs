@@ -227,11 +227,23 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
     let renamed = Arc::new(web.renamed("/other"));
     let id = ContainerId::parse("fedcba987654").unwrap();
     let other = Arc::new(Container::from_inspect(&id, Inspect::default(), "host".into()));
-    let mut number = |container: &Arc<Container>| {
-        let record = record(container, LogStream::Stdout, "x");
-        let message = formatter.message(&record);
-        assert_eq!(message.field("seq_epoch").unwrap().as_i64(), Some(7));
-        message.field("seq").unwrap().as_i64().unwrap()
+    let mut second = 0;
+    let mut numbers = |container: &Arc<Container>| {
+        second += 1;
+        let line = Line {
+            stream: LogStream::Stdout,
+            time: Timestamp::from_unix(second, 0).unwrap(),
+            bytes: Bytes::from_static(b"x"),
+            length: 1,
+            ended: true,
+        };
+        let record = Record::for_test(Arc::clone(container), line);
+        // A message that has to be made again has the same number.
+        [(); 2].map(|()| {
+            let message = formatter.message(&record);
+            assert_eq!(message.field("seq_epoch").unwrap().as_i64(), Some(7));
+            message.field("seq").unwrap().as_i64().unwrap()
+        })
     };
-    assert_eq!([&web, &web, &renamed, &other, &web].map(&mut number), [1, 2, 3, 1, 4]);
+    assert_eq!([&web, &web, &renamed, &other, &web].map(&mut numbers), [1, 2, 3, 1, 4].map(|n| [n, n]));
 }

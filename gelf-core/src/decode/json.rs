@@ -6,8 +6,11 @@
 use std::borrow::Cow;
 
 use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
-use crate::encode::escape::{clean_prefix, unescape};
+use crate::encode::escape::{clean_prefix, short_escape, unescape};
 use crate::message::number::json_number_len;
+
+/// The length up to which texts between two escapes are read and copied without a call. There may be millions.
+const SHORT: usize = 16;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +116,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         if self.peek().is_some_and(|byte| byte > b' ') {
             return;
         }
-        self.at += self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
     }
 
     /// Reads up to the first member of the object.
@@ -228,34 +233,36 @@ impl<'a, 'd> Reader<'a, 'd> {
                     objects = objects << 1 | u128::from(bracket == b'{');
                     depth += 1;
                     self.skip_white_space();
-                    if !self.eat(closing(objects)) {
+                    if self.peek() != Some(closing(objects)) {
                         self.skip_name(objects)?;
                         continue;
                     }
-                    objects >>= 1;
-                    depth -= 1;
                 }
                 _ => self.skip_scalar()?,
             }
-            // A value has ended, and the containers around it may end, too.
+            // A value has ended or a container is empty, and the containers around it may end, too.
             loop {
-                if depth == 0 {
-                    return Ok(());
-                }
-                self.skip_white_space();
-                if self.eat(b',') {
-                    self.skip_white_space();
-                    if self.peek() != Some(closing(objects)) {
-                        self.skip_name(objects)?;
-                        break;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        self.skip_white_space();
+                        if self.peek() != Some(closing(objects)) {
+                            self.skip_name(objects)?;
+                            break;
+                        }
+                        self.deviate(DeviationKind::TrailingComma, self.at)?;
                     }
-                    self.deviate(DeviationKind::TrailingComma, self.at)?;
+                    Some(byte) if byte == closing(objects) => {
+                        self.at += 1;
+                        objects >>= 1;
+                        depth -= 1;
+                        if depth == 0 {
+                            return Ok(());
+                        }
+                    }
+                    Some(b' ' | b'\t' | b'\n' | b'\r') => self.skip_white_space(),
+                    _ => return self.syntax(),
                 }
-                if !self.eat(closing(objects)) {
-                    return self.syntax();
-                }
-                objects >>= 1;
-                depth -= 1;
             }
         }
     }
@@ -264,9 +271,13 @@ impl<'a, 'd> Reader<'a, 'd> {
     #[inline(always)]
     fn skip_scalar(&mut self) -> Result<(), DecodeError> {
         match self.rest() {
-            [b'0'..=b'9', b',' | b']' | b'}', ..] => self.at += 1,
+            [b'0'..=b'9', next, ..] if !matches!(next, b'0'..=b'9' | b'.' | b'E' | b'e') => self.at += 1,
             [b'"', b'"', ..] => self.at += 2,
-            [b'"', ..] if self.plain_string().is_some() => {}
+            [b'"', ..] => return self.skip_string(),
+            rest @ [b'-' | b'0'..=b'9', ..] => match json_number_len(rest) {
+                Some(len) => self.at += len,
+                None => return self.syntax(),
+            },
             _ => drop(self.scalar()?),
         }
         Ok(())
@@ -275,9 +286,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Skips a member's name and colon if the innermost container is an object.
     fn skip_name(&mut self, objects: u128) -> Result<(), DecodeError> {
         if objects & 1 == 1 {
-            if self.plain_string().is_none() {
-                self.string()?;
-            }
+            self.skip_string()?;
             self.skip_white_space();
             if !self.eat(b':') {
                 return self.syntax();
@@ -285,6 +294,38 @@ impl<'a, 'd> Reader<'a, 'd> {
             self.skip_white_space();
         }
         Ok(())
+    }
+
+    /// Skips a string and checks its syntax.
+    #[inline(always)]
+    fn skip_string(&mut self) -> Result<(), DecodeError> {
+        match self.plain_string() {
+            Some(_) => Ok(()),
+            None => self.skip_escaped(),
+        }
+    }
+
+    /// Skips a string that has an escape or a control character. Millions of them cost no memory.
+    #[inline(never)]
+    fn skip_escaped(&mut self) -> Result<(), DecodeError> {
+        if !self.eat(b'"') {
+            return self.syntax();
+        }
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => match short_escape(self.rest()) {
+                    Some(_) => self.at += 2,
+                    None => drop(self.escape()?),
+                },
+                Some(0..0x20) => drop(self.control_characters()?),
+                Some(_) => self.at += clean_prefix(self.rest()),
+                None => return self.syntax(),
+            }
+        }
     }
 
     /// Reads a string without escapes and control characters. If there is none, reads nothing.
@@ -334,40 +375,55 @@ impl<'a, 'd> Reader<'a, 'd> {
         loop {
             let (read, written) = unescape(self.rest(), self.scratch, end);
             (self.at, end) = (self.at + read, written);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
-                    let text = std::str::from_utf8(&self.scratch[..end]);
-                    return text.map(str::to_owned).or_else(|_| self.syntax());
-                }
-                Some(b'\\') => loop {
-                    let character = self.escape()?;
-                    end = put_character(self.scratch, end, character);
-                    // Escapes of this form often follow one another.
-                    if !self.rest().starts_with(b"\\u") {
+            let stopped = self.at;
+            // Long escapes and control characters often follow one another.
+            loop {
+                match self.peek() {
+                    Some(b'"') => {
+                        self.at += 1;
+                        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
+                        let text = std::str::from_utf8(&self.scratch[..end]);
+                        return text.map(str::to_owned).or_else(|_| self.syntax());
+                    }
+                    Some(b'\\') => {
+                        let is_short = short_escape(self.rest()).is_some();
+                        let character = self.escape()?;
+                        end = put_character(self.scratch, end, character);
+                        if is_short && self.peek() == Some(b'\\') {
+                            break;
+                        }
+                    }
+                    Some(0..0x20) => {
+                        let block = self.rest().first_chunk::<SHORT>();
+                        let text = self.control_characters()?;
+                        end = match block.filter(|_| text.len() <= SHORT) {
+                            Some(block) => put_block(self.scratch, end, block, text.len()),
+                            None => put(self.scratch, end, text),
+                        };
+                    }
+                    // One of the last few bytes.
+                    Some(byte) if self.at == stopped => {
+                        self.at += 1;
+                        end = put(self.scratch, end, &[byte]);
                         break;
                     }
-                },
-                Some(0..0x20) => {
-                    let text = self.control_characters()?;
-                    end = put(self.scratch, end, text);
+                    Some(_) => break,
+                    None => return self.syntax(),
                 }
-                Some(byte) => {
-                    self.at += 1;
-                    end = put(self.scratch, end, &[byte]);
-                }
-                None => return self.syntax(),
             }
         }
     }
 
     /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation
     /// mark or backslash. Text with one such character may have millions, so they are counted at once.
-    #[cold]
+    #[inline(never)]
     fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
-        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let end = match rest.iter().take(SHORT).position(ends) {
+            Some(end) => end,
+            None => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
+        };
         let (text, _) = rest.split_at(end);
         let count = text.iter().filter(|byte| **byte < 0x20).count();
         self.deviate_times(DeviationKind::ControlCharacter, self.at, count)?;
@@ -460,15 +516,21 @@ fn put(buffer: &mut Vec<u8>, at: usize, bytes: &[u8]) -> usize {
 
 /// Writes a character into a buffer behind its first `at` bytes, and returns the new end.
 #[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "the buffer is extended by more than a character before")]
 fn put_character(buffer: &mut Vec<u8>, at: usize, character: char) -> usize {
-    if buffer.len() < at + 4 {
-        buffer.resize(at + 4096, 0);
-    }
-    // Storing a constant length is faster than a call that copies the exact one.
     let mut bytes = [0; 4];
     let len = character.encode_utf8(&mut bytes).len();
-    buffer[at..at + 4].copy_from_slice(&bytes);
+    put_block(buffer, at, &bytes, len)
+}
+
+/// Writes the first `len` bytes of a block into a buffer behind its first `at` bytes. Returns the new end.
+/// Storing a constant length is faster than a call that copies the exact one.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "the buffer is extended by more than a block before")]
+fn put_block<const N: usize>(buffer: &mut Vec<u8>, at: usize, block: &[u8; N], len: usize) -> usize {
+    if buffer.len() < at + N {
+        buffer.resize(at + N + 4096, 0);
+    }
+    buffer[at..at + N].copy_from_slice(block);
     at + len
 }
 

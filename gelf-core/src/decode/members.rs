@@ -381,8 +381,12 @@ fn is_blank(text: &str) -> bool {
 
 /// Returns the first line that is not blank.
 fn first_line<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    #[allow(clippy::indexing_slicing, reason = "the line begins behind a line feed")]
     fn find(text: &str) -> &str {
-        text.lines().find(|line| !is_blank(line)).unwrap_or_default()
+        let blank = text.len() - text.trim_start().len();
+        let start =
+            text.as_bytes().iter().take(blank).rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        text[start..].lines().next().unwrap_or_default()
     }
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(find(text)),

@@ -60,6 +60,18 @@ fn nesting_and_members_are_bounded() {
 }
 
 #[test]
+fn empty_arrays_and_objects_end_where_they_begin() {
+    for empty in ["[]", "{}", "[ ]", "{ }", "[[],{}]", r#"{"a":{},"":[]}"#] {
+        let payload = with(&format!(r#","_a":{empty},"_b":1"#));
+        let message = Decoder::lenient().decode(&payload).unwrap().message;
+        assert_eq!((message.field("a").unwrap().as_str(), message.fields().count()), (Some(empty), 2));
+    }
+    for wrong in ["[}", "{]", "[,]", "{,}", "[]]", "[],]"] {
+        lenient_error(&with(&format!(r#","_a":{wrong}"#)));
+    }
+}
+
+#[test]
 fn deep_nesting_fits_a_small_stack() {
     let payload = with(&format!(r#","_a":{}"#, "[".repeat(100_000)));
     let small = std::thread::Builder::new().stack_size(128 * 1024);
@@ -77,6 +89,13 @@ fn names_and_payloads_are_bounded() {
     assert!(decoder.decode(&payload).is_ok());
     let longer = [&payload[..], b" "].concat();
     assert_eq!(decoder.decode(&longer).unwrap_err().kind(), DecodeErrorKind::PayloadTooLarge);
+    // A replacement character is longer than the byte that it replaces.
+    let invalid = with(",\"_x\":\"?\"").into_iter().map(|byte| if byte == b'?' { 0xff } else { byte });
+    let invalid: Vec<u8> = invalid.collect();
+    for (limit, is_ok) in [(invalid.len() + 2, true), (invalid.len() + 1, false)] {
+        let mut decoder = Decoder::lenient().with_max_payload_bytes(limit);
+        assert_eq!(decoder.decode(&invalid).is_ok(), is_ok);
+    }
 }
 
 #[test]
@@ -223,6 +242,35 @@ proptest! {
     }
 
     #[test]
+    fn escapes_control_characters_and_other_text_are_read_in_any_order(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                (r"\n", "\n"),
+                (r"\u0041", "A"),
+                (r"\ud83d\ude00", "😀"),
+                ("\u{1}", "\u{1}"),
+                ("\t", "\t"),
+                ("a", "a"),
+                ("é", "é"),
+                ("sixteen bytes or more", "sixteen bytes or more"),
+                ("\u{2}aaaaaaaaaaaaaaa", "\u{2}aaaaaaaaaaaaaaa"),
+            ]),
+            0..40,
+        ),
+    ) {
+        let (written, read): (String, String) = parts.iter().copied().unzip();
+        let payload = with(&format!(r#","_x":"{written}","_y":["{written}",{{"{written}":"{written}"}}]"#));
+        let decoded = Decoder::lenient().decode(&payload).unwrap();
+        prop_assert_eq!(decoded.message.field("x").unwrap().as_str(), Some(&*read));
+        let nested = format!(r#"["{written}",{{"{written}":"{written}"}}]"#);
+        prop_assert_eq!(decoded.message.field("y").unwrap().as_str(), Some(&*nested));
+        let controls = parts.iter().filter(|part| part.0.starts_with(['\u{1}', '\u{2}', '\t'])).count();
+        let of_controls = |deviation: &&Deviation| deviation.kind == D::ControlCharacter;
+        let counted: usize = decoded.deviations.iter().filter(of_controls).map(|known| known.count).sum();
+        prop_assert_eq!(counted, 4 * controls);
+    }
+
+    #[test]
     fn invalid_utf8_is_replaced_as_the_standard_library_does(
         parts in prop::collection::vec(
             prop_oneof![
@@ -233,7 +281,11 @@ proptest! {
         ),
     ) {
         let bytes = parts.concat();
-        prop_assert_eq!(corrected(&bytes), String::from_utf8_lossy(&bytes));
+        let expected = String::from_utf8_lossy(&bytes);
+        prop_assert_eq!(corrected(&bytes, expected.len()), Some(expected.clone().into_owned()));
+        if let Some(limit) = expected.len().checked_sub(1) {
+            prop_assert_eq!(corrected(&bytes, limit), None);
+        }
     }
 
     #[test]

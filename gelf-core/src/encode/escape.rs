@@ -304,7 +304,7 @@ const UNESCAPED_AT_ONCE: usize = 4096;
 
 /// Returns the byte that an escape of two bytes stands for, and the text behind the escape.
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
-fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'\\', escape, tail @ ..] => {
             let byte = UNESCAPED[usize::from(*escape)];

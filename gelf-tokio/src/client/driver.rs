@@ -26,6 +26,9 @@ use super::transport;
 /// took longer. It also waits after a connection that did not prove itself (see
 /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
 ///
+/// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt is one at each host: the
+/// driver waits only after all hosts have failed one after the other.
+///
 /// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
 /// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,
 /// each message without an outcome is dropped as [`DropReason::Ended`](crate::DropReason::Ended).
@@ -45,7 +48,7 @@ enum Route {
         sender: Box<HttpSender>,
         bulk: bool,
     },
-    Tcp(Dialer),
+    Tcp(Box<Dialer>),
     Udp(Box<Endpoint>),
 }
 
@@ -62,12 +65,12 @@ impl<R> Driver<R> {
         let link = LinkState::new(Arc::clone(&queue), endpoint.destination());
         let route = match endpoint.transport() {
             Transport::Tcp(options) => {
-                let mut dialer = Dialer::new(endpoint, options)?;
+                let mut dialer = Box::new(Dialer::new(endpoint, options)?);
                 #[cfg(feature = "tls")]
                 if let Some(config) = tls_config {
-                    dialer.set_tls_config(config)?;
+                    dialer.hosts().set_tls_config(&config)?;
                 }
-                dialer.load_tls_files()?;
+                dialer.hosts().load_tls_files()?;
                 Route::Tcp(dialer)
             }
             #[cfg(feature = "tls")]
@@ -78,9 +81,9 @@ impl<R> Driver<R> {
                 let mut sender = Box::new(HttpSender::new_with_resolver(endpoint, Arc::clone(&resolver))?);
                 #[cfg(feature = "tls")]
                 if let Some(config) = tls_config {
-                    sender.set_tls_config(config)?;
+                    sender.hosts().set_tls_config(&config)?;
                 }
-                sender.load_tls_files()?;
+                sender.hosts().load_tls_files()?;
                 Route::Http { sender, bulk: options.bulk }
             }
             #[cfg(not(feature = "http"))]

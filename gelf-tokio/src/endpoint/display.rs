@@ -97,7 +97,7 @@ mod tests {
         let Transport::Http(options) = &endpoint.transport else { panic!() };
         assert_eq!(options.headers[0].1, "Basic bWU6czNjcmV0");
         assert_eq!(options.headers[1].1, "open sesame");
-        let expected = "HttpOptions { bulk: true, connect_timeout: None, gzip: None, headers: [(\"Authorization\", \"***\"), \
+        let expected = "HttpOptions { bulk: true, connect_timeout: None, failover: [], gzip: None, headers: [(\"Authorization\", \"***\"), \
                         (\"X-#\", \"***\")], path: \"/gelf\", timeout: 10s, tls: None }";
         assert_eq!(format!("{options:?}"), expected);
         assert!(format!("{endpoint:?}").contains(expected));
@@ -154,12 +154,23 @@ mod tests {
         (1..=3600u64).prop_map(Duration::from_secs)
     }
 
+    fn failover() -> impl Strategy<Value = Vec<(String, u16)>> {
+        prop::collection::vec((hosts(), 1u16..), 0..3)
+    }
+
     fn tcp() -> impl Strategy<Value = Transport> {
         let delimiter = prop_oneof![Just(Delimiter::Nul), Just(Delimiter::Newline)];
         let reconnect = prop::option::of(seconds());
-        (seconds(), delimiter, reconnect, tls(), seconds()).prop_map(
-            |(connect_timeout, delimiter, reconnect, tls, user_timeout)| {
-                Transport::Tcp(TcpOptions { connect_timeout, delimiter, reconnect, tls, user_timeout })
+        (seconds(), delimiter, failover(), reconnect, tls(), seconds()).prop_map(
+            |(connect_timeout, delimiter, failover, reconnect, tls, user_timeout)| {
+                Transport::Tcp(TcpOptions {
+                    connect_timeout,
+                    delimiter,
+                    failover,
+                    reconnect,
+                    tls,
+                    user_timeout,
+                })
             },
         )
     }
@@ -169,13 +180,22 @@ mod tests {
         let headers = prop::collection::btree_map(header.0, header.1, 0..3);
         let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
         let times = (prop::option::of(seconds()), seconds());
-        (any::<bool>(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
-            |(bulk, gzip, headers, path, (connect_timeout, timeout), tls)| {
+        (any::<bool>(), failover(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
+            |(bulk, failover, gzip, headers, path, (connect_timeout, timeout), tls)| {
                 let mut headers: Vec<(String, String)> = headers.into_iter().collect();
                 // The one name of up to three letters that the sender sets, and names that differ in case.
                 headers.retain(|(name, _)| !name.eq_ignore_ascii_case("te"));
                 headers.dedup_by(|(a, _), (b, _)| a.eq_ignore_ascii_case(b));
-                Transport::Http(HttpOptions { bulk, connect_timeout, gzip, headers, path, timeout, tls })
+                Transport::Http(HttpOptions {
+                    bulk,
+                    connect_timeout,
+                    failover,
+                    gzip,
+                    headers,
+                    path,
+                    timeout,
+                    tls,
+                })
             },
         )
     }

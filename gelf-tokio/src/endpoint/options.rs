@@ -49,6 +49,18 @@ pub struct TcpOptions {
     /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
     /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
     pub delimiter: Delimiter,
+    /// Further hosts and ports that take over when the endpoint's own host fails; none by default, at most
+    /// 7. A host is a name or an address, an IPv6 address without brackets.
+    ///
+    /// A host fails if its lookup, the connections to its addresses or its TLS handshake fail, and if its
+    /// connection breaks or ends before it has proven itself (see
+    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once, the
+    /// first after the last; a pause follows only after all have failed in a row. The endpoint's own host is
+    /// preferred: it is tried first after such a pause, after a connection that ended in order, and after
+    /// [`reconnect`](Self::reconnect), which brings a client back to it. Until then, a connection to another
+    /// host stays open. A certificate must name the host that is connected, unless
+    /// [`TlsOptions::server_name`] is set.
+    pub failover: Vec<(String, u16)>,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
     /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once
     /// all that was written to it is acknowledged.
@@ -67,6 +79,7 @@ impl Default for TcpOptions {
         Self {
             connect_timeout: Duration::from_secs(10),
             delimiter: Delimiter::Nul,
+            failover: Vec::new(),
             reconnect: None,
             tls: None,
             user_timeout: Duration::from_secs(30),
@@ -102,6 +115,12 @@ pub struct HttpOptions {
     /// The time limit for connecting to one address, with the TLS handshake, in whole seconds up to 3,600.
     /// The default, and the maximum, is an equal share of [`timeout`](Self::timeout) for each address.
     pub connect_timeout: Option<Duration>,
+    /// Further hosts and ports that take over when the endpoint's own host fails, as
+    /// [`TcpOptions::failover`]. A host fails if it cannot be connected, if its connection ends before an
+    /// answer, and if no answer comes in time; an answer of any status shows that it works. After an idle
+    /// connection has ended, the endpoint's own host is tried first. The header `Host` names the host that is
+    /// connected.
+    pub failover: Vec<(String, u16)>,
     /// The gzip level of request bodies; `None`, without compression, by default.
     pub gzip: Option<CompressionLevel>,
     /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
@@ -122,11 +141,12 @@ pub struct HttpOptions {
 /// Shows all fields but the values of the headers, which are secrets.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bulk, connect_timeout, gzip, headers, path, timeout, tls } = self;
+        let Self { bulk, connect_timeout, failover, gzip, headers, path, timeout, tls } = self;
         let headers: Vec<_> = headers.iter().map(|(name, _)| (name, MASK)).collect();
         f.debug_struct("HttpOptions")
             .field("bulk", bulk)
             .field("connect_timeout", connect_timeout)
+            .field("failover", failover)
             .field("gzip", gzip)
             .field("headers", &headers)
             .field("path", path)
@@ -141,6 +161,7 @@ impl Default for HttpOptions {
         Self {
             bulk: false,
             connect_timeout: None,
+            failover: Vec::new(),
             gzip: None,
             headers: Vec::new(),
             path: "/gelf".to_owned(),

@@ -111,6 +111,28 @@ mod tests {
     }
 
     #[test]
+    fn up_to_seven_further_hosts_take_over_in_their_order_each_with_a_port_of_its_own() {
+        let query = "failover=b.example:1&reconnect=9&failover=%5Bfe80::1%25eth0%5D&failover=[::1]:65535";
+        let expected = [("b.example", 1), ("fe80::1%eth0", 12201), ("::1", 65535)];
+        let Transport::Tcp(tcp) = transport(Scheme::Tcp, query) else { panic!() };
+        assert_eq!(tcp.failover, expected.map(|(host, port)| (host.to_owned(), port)));
+        assert_eq!(http("failover=10.0.0.7&failover=10.0.0.7:7").failover.len(), 2);
+        for wrong in ["", "a,b", "a:0", "::1", "gelf://a", "a:1:2", "a/b"] {
+            assert!(matches!(
+                read_all(Scheme::Tcp, &format!("failover=a&failover={wrong}")),
+                Err(InvalidEndpoint::Value { name, value, .. }) if name == "failover" && value == wrong
+            ));
+        }
+        for (hosts, is_valid) in [(7, true), (8, false)] {
+            let uri = format!("gelf+https://h?{}", "failover=h&".repeat(hosts));
+            #[cfg(all(feature = "http", feature = "tls"))]
+            assert_eq!(uri.parse::<crate::Endpoint>().is_ok(), is_valid, "{uri}");
+            let uri = uri.replace("https", "tcp");
+            assert_eq!(uri.parse::<crate::Endpoint>().is_ok(), is_valid, "{uri}");
+        }
+    }
+
+    #[test]
     fn tls_is_there_by_the_scheme_and_has_files_and_a_name() {
         let query = "ca=/etc/My%20CA%2B%C3%A4.pem&cert=cert.pem&key=key+1.pem&server_name=graylog.internal";
         let expected = TlsOptions {
@@ -164,8 +186,8 @@ mod tests {
     fn each_scheme_has_its_options_and_no_other() {
         let all = ["compression", "max_value_bytes", "queue", "queue_bytes", "when_full"];
         let tls = ["ca", "cert", "key", "server_name"];
-        let tcp = ["connect_timeout", "delimiter", "reconnect", "user_timeout"];
-        let http = ["bulk", "connect_timeout", "header", "level", "timeout"];
+        let tcp = ["connect_timeout", "delimiter", "failover", "reconnect", "user_timeout"];
+        let http = ["bulk", "connect_timeout", "failover", "header", "level", "timeout"];
         let expected = |more: &[&[&'static str]]| {
             let mut names = [&all[..], &more.concat()].concat();
             names.sort_unstable();

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
+use crate::hosts::Hosts;
 use crate::resolve::{Resolve, SystemResolver};
 
 pub(crate) use bulk::BulkBody;
@@ -41,7 +42,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 ///
 /// There is one connection, with one request at a time. The first request makes the connection, and later
 /// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
-/// addresses are tried in order. Nothing happens between two calls.
+/// addresses are tried in order, then those of the hosts of [`HttpOptions::failover`]. Nothing happens between
+/// two calls.
 ///
 /// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is being sent, the
 /// request does not fail: a request whose kept connection ends before any byte of an answer is sent once more
@@ -57,7 +59,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | subject | limit | protects against |
 /// |---|---|---|
 /// | request, from the lookup of the host to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
-/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the rest of the timeout, of which the request has one too | addresses that do not answer |
+/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the rest of the timeout, of which the request and each further host have one too | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
 /// | all of an answer, interim ones (1xx) included | 192 KiB | the same |
@@ -129,21 +131,9 @@ impl HttpSender {
         })
     }
 
-    /// Reads the files of TLS, blocking the thread.
-    ///
-    /// # Errors
-    /// A file that is missing or invalid.
-    pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
-        self.destination.load_tls_files()
-    }
-
-    /// Replaces the files of TLS by a configuration of the caller's.
-    ///
-    /// # Errors
-    /// `InvalidInput` if the endpoint has no TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
-        self.destination.set_tls_config(config)
+    /// Returns the hosts, of which the current one is the next to be connected, or is connected.
+    pub(crate) fn hosts(&mut self) -> &mut Hosts {
+        self.destination.hosts()
     }
 
     /// Returns the number of connections made.
@@ -197,13 +187,26 @@ impl HttpSender {
         let started = Instant::now();
         let limit = self.timeout;
         let (body, is_gzip) = self.compress(body);
-        let (response, mut connection) = timeout(limit, self.exchange(&body, is_gzip, started))
+        let exchanged = timeout(limit, self.exchange(&body, is_gzip, started))
             .await
-            .unwrap_or(Err(HttpError::TimedOut { after: limit }))?;
+            .unwrap_or(Err(HttpError::TimedOut { after: limit }));
+        let (response, mut connection) = match exchanged {
+            Ok(exchanged) => exchanged,
+            Err(error) => {
+                // A failed connect has tried every host.
+                if !matches!(error, HttpError::Connect(_)) {
+                    self.hosts().failed(io::Error::other(error.to_string()));
+                }
+                return Err(error);
+            }
+        };
+        self.hosts().worked();
         let result = HttpError::of_answer(response.status(), response.headers());
         let finish = FINISH_TIMEOUT.min(limit.saturating_sub(started.elapsed()));
         if timeout(finish, connection.finish(response)).await.unwrap_or(false) {
             self.connection = Some(connection);
+        } else {
+            self.hosts().restart();
         }
         result
     }
@@ -224,9 +227,13 @@ impl HttpSender {
                     Err(error) => tracing::debug!(%error, "a kept connection was over, a new one is made"),
                 }
             }
+            self.hosts().restart();
         }
         let left = self.timeout.saturating_sub(started.elapsed());
         let mut connection = self.destination.connect(left).await.map_err(HttpError::Connect)?;
+        let host = self.hosts().current();
+        let (name, port) = (host.name.clone(), host.port);
+        self.head.set_host(&name, port).map_err(HttpError::Connect)?;
         self.connections += 1;
         let response = connection.send(self.head.request(body, is_gzip)).await?;
         Ok((response, connection))

@@ -5,25 +5,22 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gelf_core::Delimiter;
-#[cfg(feature = "tls")]
-use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::endpoint::{Endpoint, TcpOptions};
+use crate::hosts::Hosts;
 use crate::resolve::{Resolve, addresses};
 use crate::sys;
 #[cfg(feature = "tls")]
-use crate::tls::{AckMap, Connector, Counting, no_tls};
+use crate::tls::{AckMap, Counting};
 
 /// Keepalive: the idle time before the first probe, the interval of probes, and their number.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
@@ -46,68 +43,33 @@ const MAX_DISCARDS: usize = 16;
 /// Makes the connections to one endpoint.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    host: String,
-    port: u16,
+    hosts: Hosts,
     connect_timeout: Duration,
     delimiter: Delimiter,
     reconnect: Option<Duration>,
     user_timeout: Duration,
-    #[cfg(feature = "tls")]
-    tls: Option<Connector>,
 }
 
 impl Dialer {
     /// Creates a dialer. It reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for options of TLS that contradict each other.
+    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the
+    /// feature `tls`.
     pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
-        #[cfg(feature = "tls")]
-        let tls = match &options.tls {
-            Some(tls) => Some(Connector::new(tls, endpoint.host())?),
-            None => None,
-        };
-        #[cfg(not(feature = "tls"))]
-        if options.tls.is_some() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
-        }
+        let host = (endpoint.host(), endpoint.port());
         Ok(Self {
-            host: endpoint.host().to_owned(),
-            port: endpoint.port(),
+            hosts: Hosts::new(host, &options.failover, options.tls.as_ref())?,
             connect_timeout: options.connect_timeout,
             delimiter: options.delimiter,
             reconnect: options.reconnect,
             user_timeout: options.user_timeout,
-            #[cfg(feature = "tls")]
-            tls,
         })
     }
 
-    /// Reads the files of TLS, blocking the thread.
-    ///
-    /// # Errors
-    /// A file that is missing or invalid.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
-    )]
-    pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &mut self.tls {
-            tls.load_now()?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the files of TLS by a configuration of the caller's.
-    ///
-    /// # Errors
-    /// `InvalidInput` if the endpoint has no TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) fn set_tls_config(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
-        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
-        tls.set_config(config);
-        Ok(())
+    /// Returns the hosts, of which the current one is the next to be connected, or is connected.
+    pub(crate) fn hosts(&mut self) -> &mut Hosts {
+        &mut self.hosts
     }
 
     /// Returns the time after which a connection is to be replaced.
@@ -115,14 +77,28 @@ impl Dialer {
         self.reconnect
     }
 
-    /// Looks the host up and connects to the first of its addresses that answers, within
-    /// [`TcpOptions::connect_timeout`] for each and as long for the TLS handshake.
+    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
+    /// and its addresses are tried in order, within [`TcpOptions::connect_timeout`] for each and as long for
+    /// the TLS handshake.
     ///
     /// # Errors
-    /// The error of the last address.
+    /// No host could be reached. The error of a host is that of its last address.
     pub(crate) async fn connect(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
+        loop {
+            match self.connect_to_host(resolver).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => match self.hosts.failed(error) {
+                    Some(error) => return Err(error),
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    async fn connect_to_host(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
         let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in addresses(resolver, &self.host, self.port).await? {
+        let host = self.hosts.current();
+        for address in addresses(resolver, &host.name, host.port).await? {
             result = self.connect_to(address).await;
             if result.is_ok() {
                 break;
@@ -144,7 +120,7 @@ impl Dialer {
         socket.set_tcp_keepalive(&KEEPALIVE)?;
         sys::set_user_timeout(&socket, self.user_timeout)?;
         #[cfg(feature = "tls")]
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.hosts.connector() {
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"));
             let stream = timeout(self.connect_timeout, tls.connect(Counting::new(stream)))
                 .await

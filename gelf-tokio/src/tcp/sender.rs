@@ -59,7 +59,8 @@ pub struct TcpSender {
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers. Each address, and again the
+    /// Looks the host up and connects to the first of its addresses that answers; if none does, to one of the
+    /// hosts of [`TcpOptions::failover`](crate::options::TcpOptions::failover). Each address, and again the
     /// TLS handshake, has the time
     /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout).
     ///

@@ -101,10 +101,9 @@ impl Connector {
     /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension and not the
     /// protocol refuses the handshake.
     #[cfg(any(feature = "http", test))]
-    pub(crate) fn with_alpn(mut self, protocol: &'static [u8]) -> Self {
+    pub(crate) fn set_alpn(&mut self, protocol: &'static [u8]) {
         Arc::make_mut(&mut self.sources).alpn = Some(protocol);
         self.loaded = None;
-        self
     }
 
     /// Replaces the files by a configuration of the caller's.

@@ -457,7 +457,7 @@ async fn a_protocol_is_named_only_when_it_is_asked_for() {
     let address = echo_of(config).await;
     let mut connector = connector(&ca);
     assert_eq!(attempt(&mut connector, address).await.unwrap().get_ref().1.alpn_protocol(), None);
-    let mut connector = connector.with_alpn(b"http/1.1");
+    connector.set_alpn(b"http/1.1");
     let stream = attempt(&mut connector, address).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
 }

@@ -155,3 +155,35 @@ async fn only_the_offending_message_of_a_rejected_bulk_body_is_dropped() {
     assert_eq!(ledger.with(Outcome::Accepted), [0, 2, 3]);
     assert_eq!(ledger.with(Outcome::Dropped(DropReason::Rejected(413))), [1]);
 }
+
+/// Reads the next request. Returns its header `Host`.
+async fn host(peer: &mut Peer<TcpStream>) -> String {
+    let seen = within("a request", peer.request()).await.unwrap();
+    seen.header("host").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_goes_to_the_next_host_and_a_later_connection_to_the_first() {
+    let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second_host = second.local_addr().unwrap().to_string();
+    let (first, sending) = started(&format!("failover={second_host}")).await;
+    let first_host = first.local_addr().unwrap().to_string();
+    sending.send(0..1).await;
+    let mut peer = accept(&first).await;
+    assert_eq!(host(&mut peer).await, first_host);
+    drop(peer);
+    let mut peer = accept(&second).await;
+    assert_eq!(host(&mut peer).await, second_host);
+    // An answer shows that the host works, so the request is sent to it again.
+    peer.write(&status("503 Service Unavailable", "")).await;
+    assert_eq!(answer(&mut peer, &status("202 Accepted", "connection: close\r\n")).await, [0]);
+    sending.wait_for("the outcome", |stats| stats.accepted == 1).await;
+    drop(peer);
+
+    sending.send(1..2).await;
+    let mut peer = accept(&first).await;
+    assert_eq!(host(&mut peer).await, first_host);
+    peer.write(ACCEPTED).await;
+    let (stats, _) = sending.end(2).await;
+    assert_eq!((stats.accepted, stats.connections, stats.failed_connects), (2, 3, 0));
+}

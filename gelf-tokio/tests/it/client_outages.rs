@@ -6,5 +6,6 @@ mod cancelled;
 mod close;
 mod down;
 mod ends;
+mod failover;
 mod names;
 mod slow;

@@ -1,8 +1,10 @@
 //! A client over TLS: expired, wrong-name and rotated certificates, and invalid files.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gelf_tokio::gelf_core::Message;
+use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError, tls_config_from_pem};
 use tokio::net::TcpListener;
 
@@ -138,5 +140,44 @@ async fn a_custom_rustls_configuration_replaces_the_files() {
     for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
         let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));
         assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{uri}");
+    }
+}
+
+/// A resolver that returns the same address for every host.
+#[derive(Debug)]
+struct Everywhere(SocketAddr);
+
+impl Resolve for Everywhere {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(async { Ok(vec![self.0]) })
+    }
+}
+
+#[tokio::test]
+async fn each_host_must_have_a_certificate_of_its_own_name() {
+    let (files, _) = Directory::of_server(&["b.example"]);
+    let mut receiver = receiver(&files).await;
+    let everywhere = Arc::new(Everywhere(receiver.local_addr().unwrap()));
+    let start = |failover: &str| {
+        let ca = files.path("ca.pem");
+        let uri = format!("gelf+tls://a.example?ca={}&failover={failover}", ca.display());
+        let builder = Client::builder(&uri.parse().unwrap()).stamp(false).resolver(everywhere.clone());
+        Sending::run(builder.build_with_receipts().unwrap())
+    };
+    let sending = start("b.example");
+    sending.send(0..10).await;
+    for number in 0..10 {
+        let received = within("a message", receiver.recv()).await.unwrap().unwrap();
+        assert_eq!(receipt_of(&received.payload), Some(number));
+    }
+    let stats = sending.end_acknowledged(10).await;
+    assert_eq!((stats.connections, stats.failed_connects), (1, 0));
+
+    // The certificate of one host does not stand for another.
+    let sending = start("c.example");
+    sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
+    let error = sending.client.last_error().unwrap();
+    for host in ["a.example port 12201: ", "; c.example port 12201: "] {
+        assert!(error.contains(host), "{error}");
     }
 }

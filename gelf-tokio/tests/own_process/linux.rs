@@ -11,6 +11,7 @@ mod http_file_limit;
 #[cfg(feature = "http")]
 mod http_memory;
 mod namespaces;
+mod no_threads;
 mod process;
 mod tcp_file_limit;
 mod tcp_hostile;
@@ -40,6 +41,7 @@ const TESTS: &[(&str, fn())] = &[
     #[cfg(all(feature = "http", feature = "tls"))]
     test!(async http_memory::incomplete_handshakes_take_little_memory),
     test!(client_half_open::a_connection_whose_packets_vanish_is_given_up_within_35_seconds),
+    test!(no_threads::a_client_without_threads_tries_again_and_sends_when_there_are_some),
     test!(async tcp_file_limit::a_receiver_without_file_descriptors_serves_open_connections),
     test!(async tcp_hostile::a_thousand_slow_connections_are_closed_and_cost_little),
     test!(async tcp_hostile::unfinished_long_frames_cost_at_most_their_budget),
@@ -88,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
 /// Runs this process in a role of a test.
 fn play(role: &str, argument: &str) {
     match role {
+        no_threads::CLIENT => block_on(no_threads::send(argument)),
         client_half_open::INSIDE => block_on(client_half_open::lose_packets()),
         tcp_receiver::RECEIVER => block_on(tcp_receiver::receive(argument)),
         udp_flood::RECEIVER => udp_flood::receive(),

@@ -235,24 +235,7 @@ fn quoted(text: &str, numbers: &mut Numbers) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gelf_core::Decoder;
-
     use super::*;
-    use crate::builtin::text_of;
-    use crate::compare;
-    use crate::observed::ObservedMessage;
-
-    #[test]
-    fn generated_messages_decode_strictly() {
-        for number in 0..500 {
-            let (message, payload) = message(&mut Numbers::new(3, number));
-            let decoded = Decoder::strict().decode(&payload);
-            let decoded =
-                decoded.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&payload)));
-            let found = ObservedMessage::of(&text_of(&decoded.message)).unwrap();
-            assert_eq!(compare::message(&message, &found), []);
-        }
-    }
 
     #[test]
     fn all_kinds_of_cases_are_generated() {

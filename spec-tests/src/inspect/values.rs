@@ -36,6 +36,11 @@ pub(super) struct Values<'b> {
     pub(super) more: usize,
 }
 
+/// Splits a body in bulk mode: the elements of an array, or the lines that are not blank.
+pub fn bulk_values(body: &[u8]) -> Vec<&[u8]> {
+    Values::of(body, true).values
+}
+
 impl<'b> Values<'b> {
     /// Splits a body. `by_lines` tells whether the receiver reads one value per line.
     pub(super) fn of(body: &'b [u8], by_lines: bool) -> Self {

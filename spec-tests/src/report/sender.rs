@@ -61,18 +61,12 @@ fn line(out: &mut String, name: &str, text: &str) {
 
 fn senders(out: &mut String, tally: &Tally<'_>) {
     let figures = |transport: Transport, figures: &Figures| {
-        let messages = counted(figures.messages, "message");
-        match transport {
-            Transport::Udp => {
-                let datagrams = counted(figures.datagrams, "datagram");
-                format!("{messages}, {datagrams}, {}", counted(figures.bytes, "byte"))
-            }
-            Transport::Tcp => format!("{messages}, {}", counted(figures.bytes, "byte")),
-            Transport::Http => {
-                let requests = counted(figures.requests, "request");
-                format!("{messages}, {requests}, {}", counted(figures.bytes, "byte"))
-            }
-        }
+        let more = match transport {
+            Transport::Udp => counted(figures.datagrams, "datagram") + ", ",
+            Transport::Tcp => String::new(),
+            Transport::Http => counted(figures.requests, "request") + ", ",
+        };
+        format!("{}, {more}{}", counted(figures.messages, "message"), counted(figures.bytes, "byte"))
     };
     for ((transport, source), of) in tally.senders.iter().take(MAX_SENDERS) {
         line(out, transport.word(), &format!("{source}: {}", figures(*transport, of)));

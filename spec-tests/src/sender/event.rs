@@ -17,8 +17,6 @@ pub enum Event {
     },
     /// A TCP connection was accepted.
     Opened {
-        /// Number of the connection.
-        connection: usize,
         /// Address of the sender.
         source: SocketAddr,
     },
@@ -26,6 +24,8 @@ pub enum Event {
     Read {
         /// Number of the connection.
         connection: usize,
+        /// Address of the sender.
+        source: SocketAddr,
         /// The bytes.
         bytes: Vec<u8>,
     },

@@ -29,21 +29,15 @@ struct Connection {
 }
 
 impl Streams {
-    /// Adds a connection.
-    pub(super) fn open(&mut self, connection: usize, source: SocketAddr) {
-        let new = Connection {
+    /// Adds read bytes. Returns the frames that they complete.
+    pub(super) fn read(&mut self, connection: usize, source: SocketAddr, bytes: &[u8]) -> Vec<Judged> {
+        let connection = self.open.entry(connection).or_insert_with(|| Connection {
             source,
             framer: Framer::default(),
             buffer: BytesMut::new(),
             empty_frames: 0,
             in_pieces: false,
-        };
-        self.open.insert(connection, new);
-    }
-
-    /// Adds read bytes. Returns the frames that they complete.
-    pub(super) fn read(&mut self, connection: usize, bytes: &[u8]) -> Vec<Judged> {
-        let Some(connection) = self.open.get_mut(&connection) else { return Vec::new() };
+        });
         connection.buffer.extend_from_slice(bytes);
         let mut judged = Vec::new();
         while let Some(frame) = connection.framer.next_frame(&mut connection.buffer) {
@@ -142,10 +136,9 @@ mod tests {
     /// Reads a connection. Returns rules and names of the violations, and the number of messages.
     fn judged(reads: &[&[u8]]) -> (Vec<Vec<String>>, usize) {
         let mut streams = Streams::default();
-        streams.open(0, SocketAddr::from(([127, 0, 0, 1], 1000)));
         let mut judged = Vec::new();
         for read in reads {
-            judged.extend(streams.read(0, read));
+            judged.extend(streams.read(0, SocketAddr::from(([127, 0, 0, 1], 1000)), read));
         }
         judged.extend(streams.close(0));
         let names = |judged: &Judged| {

@@ -52,8 +52,6 @@ pub struct Tally<'r> {
     /// Statistics of HTTP. Set at the end.
     #[serde(skip)]
     pub(crate) http: Option<HttpTally>,
-    #[serde(skip)]
-    connection_sources: BTreeMap<usize, SocketAddr>,
 }
 
 /// Counts of one sender.
@@ -152,20 +150,15 @@ impl<'r> Tally<'r> {
                 figures.datagrams += 1;
                 figures.bytes += len;
             }
-            Event::Opened { connection, source } => {
+            Event::Opened { source } => {
                 self.connections += 1;
-                self.connection_sources.insert(*connection, *source);
                 self.sender(Transport::Tcp, *source);
             }
-            Event::Read { connection, bytes } => {
+            Event::Read { source, bytes, .. } => {
                 self.bytes += bytes.len() as u64;
-                if let Some(source) = self.connection_sources.get(connection).copied() {
-                    self.sender(Transport::Tcp, source).bytes += bytes.len() as u64;
-                }
+                self.sender(Transport::Tcp, *source).bytes += bytes.len() as u64;
             }
-            Event::Closed { connection } => {
-                self.connection_sources.remove(connection);
-            }
+            Event::Closed { .. } => {}
             Event::Refused => self.refused_connections += 1,
             Event::Http(event) => self.http_received(event),
         }
@@ -192,17 +185,17 @@ impl<'r> Tally<'r> {
     pub(super) fn judged(&mut self, judged: &Judged) {
         if judged.is_message {
             self.messages += 1;
-            self.sender(judged.transport, judged.source).messages += 1;
+            self.sender(judged.delivery.transport, judged.source).messages += 1;
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
-            if judged.transport == Transport::Udp {
+            if judged.delivery.transport == Transport::Udp {
                 let is_chunk = |part: &&Vec<u8>| part.starts_with(&ChunkHeader::MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
             }
         }
         self.violations_of(judged);
         for taken in &mut self.receivers {
-            if !taken.receiver.transports.contains(&judged.transport) {
+            if !taken.receiver.transports.contains(&judged.delivery.transport) {
                 continue;
             }
             taken.known += u64::from(judged.is_message);
@@ -231,7 +224,7 @@ impl<'r> Tally<'r> {
             if violations.examples.len() < MAX_EXAMPLES {
                 violations.examples.push(Example {
                     source: judged.source,
-                    transport: judged.transport,
+                    transport: judged.delivery.transport,
                     text: violation.text.clone(),
                     bytes: bytes_of(judged, violation),
                 });

@@ -10,6 +10,7 @@ use std::time::Duration;
 use gelf_core::wire::{DecompressError, Decompressor, Encoding};
 use gelf_spec_tests::LiveHttp;
 use gelf_spec_tests::http::{BodyCoding, Request, RequestReader};
+use gelf_spec_tests::inspect::bulk_values;
 
 /// A rule that the receiver breaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -199,56 +200,27 @@ impl Connection {
 
     fn deliver(&self, body: &[u8]) {
         let body = body.trim_ascii();
-        let is_array = body.starts_with(b"[");
         if !self.http.bulk {
             // The decoder reads the first value and ignores the rest.
             return self.send(body);
         }
-        if is_array && self.broken != Broken::NoArrays {
-            return self.array(&body[1..]);
-        }
-        let mut lines: Vec<&[u8]> = match self.broken {
+        let is_array = body.starts_with(b"[");
+        let mut values: Vec<&[u8]> = match self.broken {
             Broken::SplitsAtCarriageReturn => body.split(|byte| *byte == b'\r').collect(),
-            _ => body.split(|byte| *byte == b'\n').collect(),
+            Broken::NoArrays => body.split(|byte| *byte == b'\n').collect(),
+            _ => bulk_values(body),
         };
-        if self.broken == Broken::HoldsLastLine && lines.len() > 1 {
-            lines.pop();
+        if self.broken == Broken::HoldsLastLine && values.len() > 1 && !is_array {
+            values.pop();
         }
-        for line in lines {
-            self.send(line.trim_ascii());
+        let is_malformed = |value: &&[u8]| serde_json::from_slice::<serde_json::Value>(value).is_err();
+        match values.iter().position(is_malformed) {
+            Some(at) if self.broken == Broken::GivesArrayUp && is_array => values.truncate(at),
+            _ => {}
         }
-    }
-
-    /// Splits an array at its commas, counting brackets outside of strings.
-    fn array(&self, body: &[u8]) {
-        let (mut depth, mut in_string, mut escaped, mut start) = (0_i32, false, false, 0);
-        for (at, byte) in body.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if in_string => escaped = true,
-                b'"' => in_string = !in_string,
-                _ if in_string => {}
-                b'{' | b'[' => depth += 1,
-                b',' | b']' if depth == 0 => {
-                    if !self.element(&body[start..at]) || *byte == b']' {
-                        return;
-                    }
-                    start = at + 1;
-                }
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
+        for value in values {
+            self.send(value.trim_ascii());
         }
-        self.send(body[start..].trim_ascii());
-    }
-
-    fn element(&self, element: &[u8]) -> bool {
-        let is_json = serde_json::from_slice::<serde_json::Value>(element).is_ok();
-        if self.broken == Broken::GivesArrayUp && !is_json {
-            return false;
-        }
-        self.send(element.trim_ascii());
-        true
     }
 
     fn send(&self, payload: &[u8]) {

@@ -145,13 +145,3 @@ fn http_options_need_an_http_address() {
     assert_eq!(with(&["--http", "http://127.0.0.1/gelf", "--http-header", "no colon"]), Some(2));
     assert_eq!(with(&["--http", "http://127.0.0.1/gelf", "--max-body", "x"]), Some(2));
 }
-
-#[test]
-fn a_vector_is_explained() {
-    let output = conformance().args(["explain", "H13-inflated"]).output().unwrap();
-    let said = stdout(&output);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("rule R41: a sender's body has at most 65,536 bytes"), "{said}");
-    assert!(said.contains("accepts bodies of at most 65536 bytes"), "{said}");
-    assert!(said.contains("answers 413"), "{said}");
-}

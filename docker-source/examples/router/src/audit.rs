@@ -16,7 +16,7 @@ use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 use tokio::time::sleep;
 
 use self::ranges::Account;
-use crate::run::Failure;
+use crate::failure::Failure;
 use crate::stop::Stop;
 
 /// The maximum number of containers, epochs counted apart. Messages of further ones are counted only.

@@ -59,7 +59,7 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
 
 impl Delivery {
     /// Queues a record. If the queue is full, waits or drops a message, as the route's `when_full` says.
-    pub(crate) async fn send(&mut self, record: &Record, settlement: Option<Settlement>) {
+    pub(crate) async fn send(&mut self, record: &Record, settlement: Settlement) {
         if let Some(window) = &self.window {
             window.enter().await;
         }

@@ -13,15 +13,13 @@ use crate::settlement::Settlement;
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,
     pub(crate) time: Timestamp,
-    /// Settles the line, if positions are kept.
-    pub(crate) settlement: Option<Settlement>,
+    /// Settles the line for its route.
+    pub(crate) settlement: Settlement,
 }
 
 impl LineReceipt {
     /// Settles the line for its route.
     pub(crate) fn settle(self) {
-        if let Some(settlement) = self.settlement {
-            settlement.settle();
-        }
+        self.settlement.settle();
     }
 }

@@ -1,49 +1,33 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::Path;
-use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidHost;
-use docker_source::{EngineAddress, Source, Start, Timing};
+use docker_source::{EngineAddress, Start};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::cli::Options;
-use crate::deliver::{self, Delivery};
+use crate::deliver;
+use crate::failure::Failure;
+use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::host::{self, HOST_FILE};
 use crate::print::Printer;
 use crate::route::{AGENT_LABEL, Route};
 use crate::settlement::SharedProgress;
-use crate::state::{Keeper, StateFolder};
+use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
-/// mounts the new one.
-const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-
-/// An error that ends the router.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) status: u8,
-    /// The reason, on one line.
-    pub(crate) reason: String,
-}
-
-impl Failure {
-    /// Creates an error of the command line or environment.
-    pub(crate) fn usage(reason: impl ToString) -> Self {
-        Self { status: 2, reason: reason.to_string() }
-    }
-
-    /// Creates an error for which retrying is useless.
-    pub(crate) fn refused(reason: impl ToString) -> Self {
-        Self { status: 1, reason: reason.to_string() }
-    }
-}
+/// The name of the route to the embedded receiver in the state folder. Its port changes.
+const PRINT: &str = "--print";
 
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
@@ -74,36 +58,26 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         destinations.join(", ")
     );
 
-    let (state, start) = match &options.state {
-        Some(folder) => open_state(folder)?,
-        None => (None, default_start()),
+    let (folder, saved) = match &options.state {
+        Some(path) => open_state(path)?,
+        None => (None, SavedPositions::new()),
     };
-    let selecting = routes.clone();
-    let mut timing = Timing::default();
-    timing.stale_socket = Some(STALE_SOCKET);
-    let source = Source::builder()
-        .address(address)
-        .timing(timing)
-        .start(start)
-        .select(move |container| selecting.iter().any(|route| route.takes(container)))
-        .connect();
     // Before the Engine is waited for, so that a wrong route is told at once.
-    let mut outputs = Outputs::start(routes, printer)?;
-    let source = tokio::select! {
-        source = stop.unless_asked(source) => source,
-        failure = delivery_ended(&mut outputs.deliveries) => return Err(failure),
-    };
-    let Some(source) = source else { return Ok(()) };
-    let mut source = source.map_err(Failure::refused)?;
-    let keeping = state.map(|state| Keeping::start(state, &source)).transpose().map_err(Failure::refused)?;
-    let progress = keeping.as_ref().map(|keeping| keeping.progress.clone());
-
-    let mut unrouted = 0;
-    let (routed, is_unread) =
-        route_until_stopped(&mut source, &mut outputs, progress.as_ref(), &mut unrouted, &mut stop).await;
-    source.stop();
+    let (mut outputs, queues) = Outputs::start(routes, printer)?;
+    let (leaving, mut left) = unbounded_channel();
+    let sources = Sources::default();
+    let unrouted = Arc::new(AtomicU64::new(0));
+    let (stopping, counted) = (stop.clone(), unrouted.clone());
+    let shared = Shared { address, stop: stopping, sources: sources.clone(), unrouted: counted, leaving };
+    let keeping = Keeping::start(folder, &queues, sources.clone()).map_err(Failure::refused)?;
+    let mut groups = JoinSet::new();
+    for (start, queues) in by_start(queues, saved) {
+        groups.spawn(group::run(queues, start, shared.clone()));
+    }
+    let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
     let finished = outputs.finish(&mut stop, is_unread).await;
-    let total = source.stats().snapshot().total;
+    let total = sources.total();
+    let unrouted = unrouted.load(Ordering::Relaxed);
     tracing::info!(
         "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
          + {} not routed at the end",
@@ -123,13 +97,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
             total.gaps
         );
     }
-    let is_kept = match keeping.map(Keeping::finish) {
-        Some(finishing) => finishing
-            .await
-            .inspect_err(|error| tracing::warn!("the last positions were not written: {error}"))
-            .is_ok(),
-        None => false,
-    };
+    let is_kept = keeping.finish().await;
     routed?;
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
     if given_up > 0 && is_kept {
@@ -148,42 +116,54 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Passes records to the routes until the source has no more. Returns the result, and whether the reader of
-/// stdout has ended, which stops the router as a signal does: the other destinations get the lines that were
-/// read by then.
+/// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and whether
+/// the reader of stdout has ended, which stops the router as a signal does: the other destinations get the lines
+/// that were read by then.
 ///
 /// # Errors
-/// Returns an error if the source, a delivery or the printer ends early. Then, too, the router is stopped, and
-/// the destinations get the lines that were passed on.
+/// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and the
+/// destinations get the lines that were read.
 async fn route_until_stopped(
-    source: &mut Source,
+    groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
+    left: &mut UnboundedReceiver<LeavingRoute>,
+    shared: &Shared,
     outputs: &mut Outputs,
-    progress: Option<&SharedProgress>,
-    unrouted: &mut u64,
-    stop: &mut Stop,
 ) -> (Result<(), Failure>, bool) {
-    let ending = stop.clone();
+    let mut failure = None;
     let mut is_unread = false;
-    let mut routing = pin!(pump(source, &mut outputs.routes, progress, unrouted, stop));
-    let routed = loop {
-        tokio::select! {
-            routed = &mut routing => break routed,
-            failure = delivery_ended(&mut outputs.deliveries) => break Err(failure),
-            ended = printer_ended(&mut outputs.printer) => match ended {
+    // Routes are dropped at the end, since their deliveries end with them.
+    let mut ended = Vec::new();
+    while !groups.is_empty() {
+        let result = tokio::select! {
+            biased;
+            Some(route) = left.recv() => {
+                groups.spawn(route.run(shared.clone()));
+                continue;
+            }
+            Some(group) = groups.join_next() => match group {
+                Ok(Ok(routes)) => {
+                    ended.push(routes);
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(error) => Failure::refused(format!("reading from the Engine ended early: {error}")),
+            },
+            error = delivery_ended(&mut outputs.deliveries), if failure.is_none() => error,
+            printed = printer_ended(&mut outputs.printer) => match printed {
                 // `head` ends so.
                 Ok(()) => {
                     tracing::info!("stdout is closed");
                     is_unread = true;
-                    ending.ask();
+                    shared.stop.ask();
+                    continue;
                 }
-                Err(failure) => break Err(failure),
+                Err(error) => error,
             },
-        }
-    };
-    if routed.is_err() {
-        ending.ask();
+        };
+        failure.get_or_insert(result);
+        shared.stop.ask();
     }
-    (routed, is_unread)
+    (failure.map_or(Ok(()), Err), is_unread)
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
@@ -210,109 +190,77 @@ async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     }
 }
 
-/// Passes each record to the routes that select its container. After a signal, returns once the records that
-/// were read by then are passed on. Counts the records that no route selects in `unrouted`; there are none as
-/// long as the routes and the source make the same selection.
-///
-/// # Errors
-/// Returns an error if the source ends before a signal.
-async fn pump(
-    source: &mut Source,
-    routes: &mut [RouteQueue],
-    progress: Option<&SharedProgress>,
-    unrouted: &mut u64,
-    stop: &mut Stop,
-) -> Result<(), Failure> {
-    let mut stopping = false;
-    loop {
-        let record = tokio::select! {
-            record = source.next() => record.map_err(Failure::refused)?,
-            () = stop.asked(), if !stopping => {
-                stopping = true;
-                source.stop();
-                continue;
-            }
-        };
-        let Some(record) = record else {
-            return if stopping {
-                Ok(())
-            } else {
-                Err(Failure::refused("reading from the Engine ended early"))
-            };
-        };
-        // A destination that is down holds up the others once its queue is full. Only a route whose
-        // `when_full` says so drops lines because its destination is slow.
-        let takes = |route: &RouteQueue| route.route.takes(record.container());
-        // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the
-        // record is in flight on all of them.
-        let takers = routes.iter().filter(|route| takes(route)).map(|route| route.tally.routed()).count();
-        *unrouted += u64::from(takers == 0);
-        let settlement = progress.map(|progress| progress.read(&record, takers));
-        for route in routes.iter_mut().filter(|route| takes(route)) {
-            if stop.unless_over(route.delivery.send(&record, settlement.clone())).await.is_none() {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Opens the state folder and reads where to start. Without a usable folder, the router ships all the same.
+/// Opens the state folder and reads the positions. Without a usable folder, the router ships all the same.
 ///
 /// # Errors
 /// Returns an error if another router uses the folder.
-fn open_state(path: &Path) -> Result<(Option<StateFolder>, Start), Failure> {
+fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Failure> {
     let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     match opened {
-        Ok((Some(positions), folder)) => Ok((Some(folder), Start::At(positions))),
-        Ok((None, folder)) => Ok((Some(folder), default_start())),
+        Ok((saved, folder)) => Ok((Some(folder), saved)),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             Err(Failure::refused(format!("--state {}: {error}", path.display())))
         }
         Err(error) => {
             tracing::warn!("--state {}: {error}; positions are not kept", path.display());
-            Ok((None, default_start()))
+            Ok((None, SavedPositions::new()))
         }
     }
 }
 
-/// Returns the start without positions: the end of the agent that this one replaces.
-fn default_start() -> Start {
-    Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }
+/// Groups the routes by the places at which they start.
+///
+/// A route without positions starts where a route did that exists no more, since its destination may have been
+/// renamed. Otherwise it starts at the end of the agent that this one replaces.
+fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
+    let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
+    let mut gone = saved.into_values();
+    let mut groups: Vec<(Start, Vec<RouteQueue>)> = Vec::new();
+    for (queue, known) in queues.into_iter().zip(known) {
+        let start = match known.or_else(|| gone.next()) {
+            Some(positions) => {
+                queue.progress.start(&positions);
+                Start::At(positions)
+            }
+            None => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
+        };
+        match groups.iter_mut().find(|(other, _)| *other == start) {
+            Some((_, group)) => group.push(queue),
+            None => groups.push((start, vec![queue])),
+        }
+    }
+    groups
 }
 
 /// The task that writes positions.
 struct Keeping {
-    progress: SharedProgress,
+    has_folder: bool,
     end: oneshot::Sender<()>,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl Keeping {
-    fn start(folder: StateFolder, source: &Source) -> io::Result<Self> {
-        let progress = SharedProgress::new(source.start().clone());
-        let keeper =
-            Keeper { writer: folder.into_writer()?, progress: progress.clone(), stats: source.stats() };
+    fn start(folder: Option<StateFolder>, queues: &[RouteQueue], sources: Sources) -> io::Result<Self> {
+        let writer = folder.map(StateFolder::into_writer).transpose()?;
+        let has_folder = writer.is_some();
+        let routes = queues.iter().map(|queue| (queue.name.clone(), queue.progress.clone())).collect();
         let (end, ended) = oneshot::channel();
-        Ok(Self { progress, end, task: tokio::spawn(keeper.run(ended)) })
+        Ok(Self { has_folder, end, task: tokio::spawn(Keeper { writer, routes, sources }.run(ended)) })
     }
 
-    /// Writes the last positions.
-    async fn finish(self) -> io::Result<()> {
+    /// Writes the last positions. Returns whether they are kept.
+    async fn finish(self) -> bool {
         drop(self.end);
-        self.task.await.map_err(io::Error::other)?
+        let finished = self.task.await.map_err(io::Error::other).and_then(|written| written);
+        let written =
+            finished.inspect_err(|error| tracing::warn!("the last positions were not written: {error}"));
+        self.has_folder && written.is_ok()
     }
-}
-
-/// A route with its delivery.
-struct RouteQueue {
-    route: Route,
-    delivery: Delivery,
-    tally: Tally,
 }
 
 /// The deliveries of all routes, and the printer.
 struct Outputs {
-    routes: Vec<RouteQueue>,
+    routes: Vec<(Route, Arc<Tally>)>,
     deliveries: JoinSet<()>,
     printer: Option<PrinterTask>,
 }
@@ -343,20 +291,25 @@ fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
 }
 
 impl Outputs {
-    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<Self, Failure> {
+    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<(Self, Vec<RouteQueue>), Failure> {
         let mut deliveries = JoinSet::new();
         let mut queues = Vec::with_capacity(routes.len());
+        let mut names = BTreeMap::new();
         for route in routes {
             let (delivery, destination, tally) =
                 deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
             deliveries.spawn(destination.run());
-            queues.push(RouteQueue { route, delivery, tally });
+            let name =
+                unique(if route.is_printed() { PRINT.to_owned() } else { route.to_string() }, &mut names);
+            let (tally, progress) = (Arc::new(tally), SharedProgress::default());
+            queues.push(RouteQueue { name, route, delivery, tally, progress });
         }
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
             (tokio::spawn(printer.run(finished)), finish)
         });
-        Ok(Self { routes: queues, deliveries, printer })
+        let routes = queues.iter().map(|queue| (queue.route.clone(), queue.tally.clone())).collect();
+        Ok((Self { routes, deliveries, printer }, queues))
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
@@ -366,8 +319,6 @@ impl Outputs {
     /// Returns an error if printing fails.
     async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
         let Self { routes, mut deliveries, printer } = self;
-        // The end of the deliveries drops the senders.
-        let routes: Vec<_> = routes.into_iter().map(|queue| (queue.route, queue.tally)).collect();
         let all = async {
             while deliveries.join_next().await.is_some() {}
             match printer {
@@ -390,6 +341,16 @@ impl Outputs {
             undelivered += lost;
         }
         finished.map(|()| undelivered)
+    }
+}
+
+/// Returns the name, with a number if it is not the first of its kind.
+fn unique(name: String, names: &mut BTreeMap<String, u32>) -> String {
+    let count = names.entry(name.clone()).or_default();
+    *count += 1;
+    match *count {
+        1 => name,
+        count => format!("{name} #{count}"),
     }
 }
 

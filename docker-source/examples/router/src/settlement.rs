@@ -1,74 +1,60 @@
-//! The settlement of records: a record is settled once each of its routes has delivered it or given it up.
+//! The progress of a route: the lines that it has read, and those that it has settled.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Positions, Progress, Record, Ticket};
 
-/// The progress of all routes together.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedProgress(Arc<Mutex<Progress>>);
+/// The progress of a route, which its reader, its receipts and the state folder share. There is none until it is
+/// known where the route starts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedProgress(Arc<Mutex<Option<Progress>>>);
 
 impl SharedProgress {
-    pub(crate) fn new(start: Positions) -> Self {
-        Self(Arc::new(Mutex::new(Progress::new(start))))
+    /// Sets the start, unless there is a progress already.
+    pub(crate) fn start(&self, positions: &Positions) {
+        self.lock().get_or_insert_with(|| Progress::new(positions.clone()));
     }
 
-    /// Adds a record that `routes` routes take. It is settled once each of them has settled it.
-    pub(crate) fn read(&self, record: &Record, routes: usize) -> Settlement {
-        let ticket = self.lock().read(record.position());
-        let settlement = Settlement(Arc::new(Unsettled {
-            progress: self.clone(),
-            ticket: Mutex::new(Some(ticket)),
-            routes: AtomicUsize::new(routes),
-        }));
-        if routes == 0 {
-            settlement.0.settle();
-        }
-        settlement
+    /// Adds a record. The progress has to be started.
+    pub(crate) fn read(&self, record: &Record) -> Settlement {
+        let ticket = self.lock().as_mut().map(|progress| progress.read(record.position()));
+        Settlement { progress: self.clone(), ticket }
     }
 
     /// Removes the containers that do not exist any more.
     pub(crate) fn retain(&self, exists: impl FnMut(&str) -> bool) {
-        self.lock().retain(exists);
+        if let Some(progress) = &mut *self.lock() {
+            progress.retain(exists);
+        }
     }
 
-    pub(crate) fn positions(&self) -> Positions {
-        self.lock().positions()
+    /// Returns the positions of the settled lines.
+    pub(crate) fn positions(&self) -> Option<Positions> {
+        self.lock().as_ref().map(Progress::positions)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    /// Returns the positions of all lines that were read.
+    pub(crate) fn read_positions(&self) -> Option<Positions> {
+        self.lock().as_ref().map(Progress::read_positions)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Progress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A record that is not settled. If a route drops its clone without settling it, the record is read again after
-/// a restart.
+/// A record that is not settled. If it is dropped, the next start reads the record again.
 #[derive(Clone, Debug)]
-pub(crate) struct Settlement(Arc<Unsettled>);
-
-#[derive(Debug)]
-struct Unsettled {
+pub(crate) struct Settlement {
     progress: SharedProgress,
-    ticket: Mutex<Option<Ticket>>,
-    /// The number of routes that have not settled the record.
-    routes: AtomicUsize,
+    ticket: Option<Ticket>,
 }
 
 impl Settlement {
-    /// Settles the record for one route.
+    /// Settles the record.
     pub(crate) fn settle(self) {
-        if self.0.routes.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.settle();
-        }
-    }
-}
-
-impl Unsettled {
-    fn settle(&self) {
-        let ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ticket) = ticket {
-            self.progress.lock().settle(ticket);
+        if let (Some(progress), Some(ticket)) = (&mut *self.progress.lock(), self.ticket) {
+            progress.settle(ticket);
         }
     }
 }

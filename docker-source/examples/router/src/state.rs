@@ -1,27 +1,31 @@
 //! The state folder: the positions up to which lines are delivered, kept across restarts.
 //!
-//! The file `positions` has a line with its version and checksum, and then the positions as JSON. It is
+//! The file `positions` has a line with its version and checksum, and then the positions of each route as JSON. It is
 //! replaced as a whole: a new file is written and synchronized beside it and then renamed, so that a crash
 //! leaves the old one or the new one. A thread of its own writes it, since a disk may be slow.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use docker_source::{Positions, Stats};
+use docker_source::Positions;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::group::Sources;
 use crate::settlement::SharedProgress;
 
 /// The name of the file in the state folder.
 const FILE: &str = "positions";
 /// The beginning of the file, with the version of its format.
 const HEADER: &str = "gelf-router positions 1 crc32=";
+/// The positions of each route, by the name of the route.
+pub(crate) type SavedPositions = BTreeMap<String, Positions>;
+
 /// The time between two writes.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings that the state cannot be written.
@@ -47,19 +51,19 @@ impl StateFolder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Reads the saved positions; `None` if there are none. An unreadable file is set aside.
+    /// Reads the saved positions. An unreadable file is set aside.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read or set aside.
-    pub(crate) fn load(&self) -> io::Result<Option<Positions>> {
+    pub(crate) fn load(&self) -> io::Result<SavedPositions> {
         let path = self.path.join(FILE);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(SavedPositions::new()),
             Err(error) => return Err(error),
         };
         match decode(&text) {
-            Ok(positions) => Ok(Some(positions)),
+            Ok(positions) => Ok(positions),
             Err(reason) => {
                 let aside = path.with_extension("unreadable");
                 fs::rename(&path, &aside)?;
@@ -68,12 +72,12 @@ impl StateFolder {
                     path.display(),
                     aside.display()
                 );
-                Ok(None)
+                Ok(SavedPositions::new())
             }
         }
     }
 
-    fn save(&self, positions: &Positions) -> io::Result<()> {
+    fn save(&self, positions: &SavedPositions) -> io::Result<()> {
         let new = self.path.join("positions.new");
         let mut file = File::create(&new)?;
         file.write_all(&encode(positions)?)?;
@@ -91,14 +95,16 @@ impl StateFolder {
         let (sender, receiver) = sync_channel(1);
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("state".to_owned()).spawn(move || {
-            // The receiver may have given up waiting.
-            let _ = ended.send(self.write_all(&receiver));
+            let last = self.write_all(&receiver);
+            // The folder is free once its end is known.
+            drop(self);
+            let _ = ended.send(last);
         })?;
         Ok(StateWriter { sender, end })
     }
 
     /// Writes all positions that are received. Returns the result for the last ones.
-    fn write_all(&self, positions: &Receiver<Positions>) -> io::Result<()> {
+    fn write_all(&self, positions: &Receiver<SavedPositions>) -> io::Result<()> {
         let mut last = Ok(());
         let mut warned: Option<Instant> = None;
         while let Ok(positions) = positions.recv() {
@@ -116,11 +122,13 @@ impl StateFolder {
     }
 }
 
-/// Writes the progress whenever it has changed.
+/// Removes ended containers from the progress of each route, and writes the positions when they have changed.
 pub(crate) struct Keeper {
-    pub(crate) writer: StateWriter,
-    pub(crate) progress: SharedProgress,
-    pub(crate) stats: Arc<Stats>,
+    /// Writes positions, if there is a state folder.
+    pub(crate) writer: Option<StateWriter>,
+    /// The progress of each route, by the name of the route.
+    pub(crate) routes: BTreeMap<String, SharedProgress>,
+    pub(crate) sources: Sources,
 }
 
 impl Keeper {
@@ -131,37 +139,41 @@ impl Keeper {
     pub(crate) async fn run(self, mut end: oneshot::Receiver<()>) -> io::Result<()> {
         let mut ticks = interval(WRITE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut written = None;
+        let mut written = SavedPositions::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = &mut end => break,
             }
             let positions = self.positions();
-            if written.as_ref() != Some(&positions) && self.writer.write(positions.clone()) {
-                written = Some(positions);
+            let Some(writer) = &self.writer else { continue };
+            if written != positions && writer.write(positions.clone()) {
+                written = positions;
             }
         }
         let positions = self.positions();
-        self.writer.finish(positions).await
+        match self.writer {
+            Some(writer) => writer.finish(positions).await,
+            None => Ok(()),
+        }
     }
 
-    fn positions(&self) -> Positions {
-        self.progress.retain(|id| self.stats.knows(id));
-        self.progress.positions()
+    fn positions(&self) -> SavedPositions {
+        self.routes.values().for_each(|progress| progress.retain(|id| self.sources.know(id)));
+        self.routes.iter().filter_map(|(name, route)| Some((name.clone(), route.positions()?))).collect()
     }
 }
 
 /// Writes positions in the background.
 #[derive(Debug)]
 pub(crate) struct StateWriter {
-    sender: SyncSender<Positions>,
+    sender: SyncSender<SavedPositions>,
     end: oneshot::Receiver<io::Result<()>>,
 }
 
 impl StateWriter {
     /// Writes the positions, unless earlier ones are still being written. Returns whether they will be written.
-    pub(crate) fn write(&self, positions: Positions) -> bool {
+    pub(crate) fn write(&self, positions: SavedPositions) -> bool {
         !matches!(self.sender.try_send(positions), Err(TrySendError::Full(_)))
     }
 
@@ -169,7 +181,7 @@ impl StateWriter {
     ///
     /// # Errors
     /// Returns an error if they cannot be written.
-    pub(crate) async fn finish(self, mut positions: Positions) -> io::Result<()> {
+    pub(crate) async fn finish(self, mut positions: SavedPositions) -> io::Result<()> {
         while let Err(TrySendError::Full(refused)) = self.sender.try_send(positions) {
             positions = refused;
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -179,14 +191,14 @@ impl StateWriter {
     }
 }
 
-fn encode(positions: &Positions) -> io::Result<Vec<u8>> {
+fn encode(positions: &SavedPositions) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(positions)?;
     let mut text = format!("{HEADER}{:08x}\n", crc32(&json)).into_bytes();
     text.extend(json);
     Ok(text)
 }
 
-fn decode(text: &[u8]) -> Result<Positions, String> {
+fn decode(text: &[u8]) -> Result<SavedPositions, String> {
     let rest = text.strip_prefix(HEADER.as_bytes()).ok_or("it has another format or version")?;
     let (sum, json) = rest.split_at_checked(9).ok_or("it is cut short")?;
     if sum != format!("{:08x}\n", crc32(json)).as_bytes() {
@@ -240,18 +252,18 @@ mod tests {
         }
     }
 
-    fn positions(second: i64) -> Positions {
-        Positions::from_time(Timestamp::from_unix(second, 7).unwrap())
+    fn positions(second: i64) -> SavedPositions {
+        [("gelf://h".to_owned(), Positions::from_time(Timestamp::from_unix(second, 7).unwrap()))].into()
     }
 
     #[test]
     fn positions_are_read_as_they_were_written() {
         let folder = TestFolder::new("round-trip");
         let state = StateFolder::open(&folder.0.join("created")).unwrap();
-        assert_eq!(state.load().unwrap(), None);
+        assert!(state.load().unwrap().is_empty());
         for second in [1, 2] {
             state.save(&positions(second)).unwrap();
-            assert_eq!(state.load().unwrap(), Some(positions(second)));
+            assert_eq!(state.load().unwrap(), positions(second));
         }
     }
 
@@ -266,7 +278,7 @@ mod tests {
             changed[index] ^= 0x10;
             for text in [&changed[..], &whole[..index]] {
                 fs::write(&path, text).unwrap();
-                assert_eq!(state.load().unwrap(), None, "byte {index}");
+                assert!(state.load().unwrap().is_empty(), "byte {index}");
                 assert_eq!(fs::read(folder.0.join("positions.unreadable")).unwrap(), text);
                 assert!(!path.exists());
             }
@@ -291,7 +303,7 @@ mod tests {
         }
         writer.finish(positions(100)).await.unwrap();
         let state = StateFolder::open(&folder.0).unwrap();
-        assert_eq!(state.load().unwrap(), Some(positions(100)));
+        assert_eq!(state.load().unwrap(), positions(100));
         let writer = state.into_writer().unwrap();
         fs::remove_dir_all(&folder.0).unwrap();
         assert_eq!(writer.finish(positions(101)).await.unwrap_err().kind(), ErrorKind::NotFound);

@@ -82,7 +82,9 @@ async fn post<R>(
                 link.long_pause()
             }
         };
-        sleep(error.retry_after().unwrap_or(pause).max(pause)).await;
+        if !sender.hosts().is_failing_over() {
+            sleep(error.retry_after().unwrap_or(pause).max(pause)).await;
+        }
         in_flight.queue().count(|stats| stats.resent += messages as u64);
     }
 }

@@ -26,6 +26,10 @@
 //! messages that were acknowledged last may be lost: their receipts are given, so
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
 //! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
+//!
+//! With several hosts, a connection that does not prove itself, or ends by an error, is followed at once by
+//! one to the next host. One that ends in order, or is replaced, is followed by one to the first host.
+//!
 //! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before
 //! it has seen a line feed, which frames do not have.
 
@@ -96,7 +100,7 @@ pub(crate) async fn run<R>(
             probation: Probation::default(),
             is_trial: link.is_unproven(),
         };
-        match transfer.run(in_flight, link, &mut connection).await {
+        let error = match transfer.run(in_flight, link, dialer, &mut connection).await {
             Ok(End::Closed) => return,
             Ok(End::Replaced) => {
                 // All of it is acknowledged, so the next connection does not wait long for this one.
@@ -104,17 +108,28 @@ pub(crate) async fn run<R>(
                     tracing::debug!("the connection did not end cleanly");
                 }
                 again = transfer.again;
+                dialer.hosts().restart();
                 continue;
             }
-            Err(error) => transfer.end(in_flight, link, &mut connection, &error),
-        }
+            Err(error) => {
+                transfer.end(in_flight, link, &mut connection, &error);
+                error
+            }
+        };
         again = in_flight.len();
         drop(connection);
+        let is_proven = transfer.probation.is_proven() && !link.is_unproven();
+        let is_failing_over = if is_proven && error.kind() == io::ErrorKind::UnexpectedEof {
+            dialer.hosts().restart();
+            false
+        } else {
+            dialer.hosts().failed(error).is_none()
+        };
         if in_flight.is_empty() && !in_flight.queue().has_work().await {
             return;
         }
         // A proxy may accept, acknowledge and discard everything on each connection.
-        if (!transfer.probation.is_proven() || link.is_unproven()) && in_flight.pause(link.pause()).await {
+        if !is_proven && !is_failing_over && in_flight.pause(link.pause()).await {
             return;
         }
     }
@@ -158,6 +173,7 @@ impl Transfer {
         &mut self,
         in_flight: &mut InFlight<R>,
         link: &mut LinkState<R>,
+        dialer: &mut Dialer,
         connection: &mut Connection,
     ) -> io::Result<End> {
         let mut ask_again = ASK_AGAIN.0;
@@ -165,6 +181,9 @@ impl Transfer {
         loop {
             if self.acknowledge(in_flight, link, connection) > 0 {
                 ask_again = ASK_AGAIN.0;
+            }
+            if self.probation.is_proven() {
+                dialer.hosts().worked();
             }
             let is_over = self.replace_at.is_some_and(|at| Instant::now() >= at);
             if is_over && !connection.has_to_write() && self.written() == 0 {

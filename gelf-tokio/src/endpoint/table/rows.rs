@@ -8,14 +8,16 @@ use gelf_core::{Compression, CompressionLevel, DatagramSize, Delimiter, Overflow
 
 use super::{Access, Field, MASK, Mistake, Row, Show};
 use crate::endpoint::WhenFull;
-use crate::endpoint::authority::read_host;
+use crate::endpoint::authority::{self, read_host};
 
+const FAILOVER: &str = "Host that takes over when the ones before it fail; may be repeated";
+const FAILOVER_HOSTS: &str = "HOST[:PORT], in at most 7 options";
 const LEVEL: &str = "a number from 1 to 9";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
 /// All options, in the order in which they are read and displayed: `level` follows `compression`.
-pub(in crate::endpoint) static TABLE: [Row; 24] = [
+pub(in crate::endpoint) static TABLE: [Row; 26] = [
     Row {
         name: "compression",
         values: "gzip, zlib or none",
@@ -163,6 +165,17 @@ pub(in crate::endpoint) static TABLE: [Row; 24] = [
         }),
     },
     Row {
+        name: "failover",
+        values: FAILOVER_HOSTS,
+        default: "none",
+        help: FAILOVER,
+        field: Field::Tcp(Access {
+            read: |options, text| read_failover(&mut options.failover, text),
+            show: Show::All(|options| show_hosts(&options.failover)),
+            is_valid: |options| are_hosts(&options.failover),
+        }),
+    },
+    Row {
         name: "reconnect",
         values: SECONDS,
         default: "never",
@@ -256,6 +269,17 @@ pub(in crate::endpoint) static TABLE: [Row; 24] = [
             },
             show: Show::One(|options| options.connect_timeout.map(show_seconds)),
             is_valid: |options| options.connect_timeout.is_none_or(is_valid_time),
+        }),
+    },
+    Row {
+        name: "failover",
+        values: FAILOVER_HOSTS,
+        default: "none",
+        help: FAILOVER,
+        field: Field::Http(Access {
+            read: |options, text| read_failover(&mut options.failover, text),
+            show: Show::All(|options| show_hosts(&options.failover)),
+            is_valid: |options| are_hosts(&options.failover),
         }),
     },
     Row {
@@ -448,6 +472,23 @@ fn show_seconds(time: Duration) -> String {
 /// A time is in whole seconds, since a URI cannot express others.
 fn is_valid_time(time: Duration) -> bool {
     (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0
+}
+
+/// The limit of the hosts in [`FAILOVER_HOSTS`].
+const MAX_FAILOVER: usize = 7;
+
+fn read_failover(hosts: &mut Vec<(String, u16)>, text: &str) -> Result<(), Mistake> {
+    hosts.push(authority::read(text).map_err(|_| Mistake::Value)?);
+    Ok(())
+}
+
+fn show_hosts(hosts: &[(String, u16)]) -> Vec<String> {
+    hosts.iter().map(|(host, port)| authority::show(host, *port)).collect()
+}
+
+fn are_hosts(hosts: &[(String, u16)]) -> bool {
+    let is_host = |(host, port): &(String, u16)| read_host(host).as_ref() == Some(host) && *port != 0;
+    hosts.len() <= MAX_FAILOVER && hosts.iter().all(is_host)
 }
 
 fn show_path(path: Option<&Path>) -> Option<String> {

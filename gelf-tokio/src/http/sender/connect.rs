@@ -11,18 +11,14 @@ use tokio::time::{Instant, timeout};
 use super::connection::Connection;
 use super::observed_io::Socket;
 use crate::endpoint::HttpOptions;
+use crate::hosts::Hosts;
 use crate::resolve::{Resolve, addresses};
-#[cfg(feature = "tls")]
-use crate::tls::{Connector, no_tls};
 
 /// The receiver of requests, with the settings for connecting to it.
 pub(super) struct Destination {
-    host: String,
-    port: u16,
+    hosts: Hosts,
     connect_timeout: Option<Duration>,
     resolver: Arc<dyn Resolve>,
-    #[cfg(feature = "tls")]
-    tls: Option<Connector>,
 }
 
 impl Destination {
@@ -33,62 +29,43 @@ impl Destination {
         port: u16,
         resolver: Arc<dyn Resolve>,
     ) -> io::Result<Self> {
-        #[cfg(not(feature = "tls"))]
-        if options.tls.is_some() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS needs the feature \"tls\""));
-        }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            connect_timeout: options.connect_timeout,
-            resolver,
-            #[cfg(feature = "tls")]
-            tls: match &options.tls {
-                Some(options) => Some(Connector::new(options, host)?.with_alpn(b"http/1.1")),
-                None => None,
-            },
-        })
-    }
-
-    /// Reads the files of TLS, blocking the thread.
-    ///
-    /// # Errors
-    /// A file that is missing or invalid.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
-    )]
-    pub(super) fn load_tls_files(&mut self) -> io::Result<()> {
+        let hosts = Hosts::new((host, port), &options.failover, options.tls.as_ref())?;
         #[cfg(feature = "tls")]
-        if let Some(tls) = &mut self.tls {
-            tls.load_now()?;
-        }
-        Ok(())
+        let hosts = hosts.with_alpn(b"http/1.1");
+        Ok(Self { hosts, connect_timeout: options.connect_timeout, resolver })
     }
 
-    /// Replaces the files of TLS by a configuration of the caller's.
-    ///
-    /// # Errors
-    /// `InvalidInput` if the endpoint has no TLS.
-    #[cfg(feature = "tls")]
-    pub(super) fn set_tls_config(&mut self, config: Arc<rustls::ClientConfig>) -> io::Result<()> {
-        let tls = self.tls.as_mut().ok_or_else(no_tls)?;
-        tls.set_config(config);
-        Ok(())
+    pub(super) fn hosts(&mut self) -> &mut Hosts {
+        &mut self.hosts
     }
 
-    /// Looks the host up and connects to the first address that answers. Each address has an equal share of
-    /// the rest of `limit`, of which the request has one too.
+    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
+    /// and its addresses are tried in order. Each address has an equal share of the rest of `limit`, of which
+    /// the request and each further host have one too.
     ///
     /// # Errors
-    /// The error of the last address.
+    /// No host could be reached. The error of a host is that of its last address.
     pub(super) async fn connect(&mut self, limit: Duration) -> io::Result<Connection> {
-        let started = Instant::now();
-        let addresses = addresses(&*self.resolver, &self.host, self.port).await?;
-        let mut shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let ends = Instant::now() + limit;
+        loop {
+            match self.connect_to_host(ends).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => match self.hosts.failed(error) {
+                    Some(error) => return Err(error),
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    async fn connect_to_host(&mut self, ends: Instant) -> io::Result<Connection> {
+        let host = self.hosts.current();
+        let addresses = addresses(&*self.resolver, &host.name, host.port).await?;
+        let mut shares = u32::try_from(addresses.len() + self.hosts.left()).unwrap_or(u32::MAX);
         let mut result = Err(io::ErrorKind::NotFound.into());
         for address in addresses {
-            let share = limit.saturating_sub(started.elapsed()) / shares.max(1);
+            // The request has a share too.
+            let share = ends.saturating_duration_since(Instant::now()) / shares.saturating_add(1);
             let share = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
             shares = shares.saturating_sub(1);
             result = match timeout(share, self.open(address)).await {
@@ -111,7 +88,7 @@ impl Destination {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         #[cfg(feature = "tls")]
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.hosts.connector() {
             return Ok(Box::new(tls.connect(stream).await?));
         }
         Ok(Box::new(stream))
@@ -120,9 +97,10 @@ impl Destination {
 
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.hosts.current();
         f.debug_struct("Destination")
-            .field("host", &self.host)
-            .field("port", &self.port)
+            .field("host", &host.name)
+            .field("port", &host.port)
             .finish_non_exhaustive()
     }
 }

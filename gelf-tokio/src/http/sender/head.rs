@@ -21,6 +21,7 @@ const OURS: [HeaderName; 9] =
 #[derive(Debug)]
 pub(super) struct RequestHead {
     path: Uri,
+    default_port: u16,
     headers: HeaderMap,
 }
 
@@ -31,9 +32,8 @@ impl RequestHead {
     /// `InvalidInput` if the path or a header of the options is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
-        let host = host_header(host, port, default_port);
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::try_from(host).map_err(|_| invalid("the host is not valid"))?);
+        headers.insert(HOST, host_header(host, port, default_port)?);
         headers
             .insert(USER_AGENT, HeaderValue::from_static(concat!("gelf-tokio/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -48,7 +48,16 @@ impl RequestHead {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        Ok(Self { path: parse_path(&options.path)?, headers })
+        Ok(Self { path: parse_path(&options.path)?, default_port, headers })
+    }
+
+    /// Sets the header `Host` of the next requests.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a host that a header cannot have.
+    pub(super) fn set_host(&mut self, host: &str, port: u16) -> io::Result<()> {
+        self.headers.insert(HOST, host_header(host, port, self.default_port)?);
+        Ok(())
     }
 
     /// Returns the request with this body.
@@ -68,10 +77,14 @@ impl RequestHead {
 
 /// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
 /// (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC 6874, section 4).
-fn host_header(host: &str, port: u16, default_port: u16) -> String {
+///
+/// # Errors
+/// `InvalidInput` for a host that a header cannot have.
+fn host_header(host: &str, port: u16, default_port: u16) -> io::Result<HeaderValue> {
     let host = without_zone(host);
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-    if port == default_port { format!("{open}{host}{close}") } else { format!("{open}{host}{close}:{port}") }
+    let port = if port == default_port { String::new() } else { format!(":{port}") };
+    HeaderValue::try_from(format!("{open}{host}{close}{port}")).map_err(|_| invalid("the host is not valid"))
 }
 
 fn parse_path(path: &str) -> io::Result<Uri> {

@@ -46,10 +46,8 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         format!("{} {} ({})", of.name, of.version, of.language)
     };
     println!("{}, with gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
-    println!(
-        "{:<17} {:>12} {:>12} {:>9} {:>12} {:>12}",
-        "", "requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"
-    );
+    let head = ["requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"];
+    println!("{}", row("", &head.map(str::to_owned)));
     for way in Workload::ALL {
         let of_floor = measure(&mut floor, way, arguments.time)?;
         let of_subject = match &mut subject {
@@ -67,29 +65,24 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
 }
 
 fn line(way: Workload, measured: Option<&Measured>, floor: Option<&Measured>) -> String {
-    let micros = |measured: &Measured| 1e6 / measured.rate(measured.requests);
-    let floor = floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.1}", micros(floor)));
-    let Some(measured) = measured else {
-        return format!(
-            "{:<17} {:>12} {:>12} {:>9} {:>12} {floor:>12}",
-            way.words(),
-            "not asked",
-            "-",
-            "-",
-            "-"
-        );
+    let none = || "-".to_owned();
+    let micros = |measured: &Measured| format!("{:.1}", 1e6 / measured.rate(measured.requests));
+    let floor = floor.map_or_else(none, micros);
+    let cells = match measured {
+        None => ["not asked".to_owned(), none(), none(), none(), floor],
+        Some(measured) => {
+            let rate = |count| format!("{:.0}", measured.rate(count));
+            let megabytes = format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6);
+            let (messages, bytes) = match way {
+                Workload::Empty => (none(), none()),
+                _ => (rate(measured.messages), megabytes),
+            };
+            [rate(measured.requests), messages, bytes, micros(measured), floor]
+        }
     };
-    let (messages, bytes) = match way {
-        Workload::Empty => ("-".to_owned(), "-".to_owned()),
-        _ => (
-            format!("{:.0}", measured.rate(measured.messages)),
-            format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6),
-        ),
-    };
-    format!(
-        "{:<17} {:>12.0} {messages:>12} {bytes:>9} {:>12.1} {floor:>12}",
-        way.words(),
-        measured.rate(measured.requests),
-        micros(measured)
-    )
+    row(way.words(), &cells)
+}
+
+fn row(name: &str, [requests, messages, bytes, micros, floor]: &[String; 5]) -> String {
+    format!("{name:<17} {requests:>12} {messages:>12} {bytes:>9} {micros:>12} {floor:>12}")
 }

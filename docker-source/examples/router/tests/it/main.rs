@@ -12,6 +12,7 @@ mod bad_input;
 mod common;
 mod every_line;
 mod image;
+mod independent_routes;
 mod printing;
 mod real_containers;
 mod restarts;

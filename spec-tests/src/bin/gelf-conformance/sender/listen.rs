@@ -101,7 +101,7 @@ fn read_stream(
     events: &SyncSender<TimedEvent>,
     stop: &AtomicBool,
 ) {
-    if events.send((Instant::now(), Event::Opened { connection, source })).is_err() {
+    if events.send((Instant::now(), Event::Opened { source })).is_err() {
         return;
     }
     let mut buffer = vec![0; 1 << 16];
@@ -109,7 +109,7 @@ fn read_stream(
     while !grace.is_over(stop) {
         let event = match stream.read(&mut buffer) {
             Ok(0) => Event::Closed { connection },
-            Ok(len) => Event::Read { connection, bytes: buffer.split_at(len).0.to_vec() },
+            Ok(len) => Event::Read { connection, source, bytes: buffer.split_at(len).0.to_vec() },
             Err(error) if is_time_out(&error) => {
                 if grace.has_begun() {
                     return;

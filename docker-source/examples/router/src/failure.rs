@@ -1,0 +1,21 @@
+//! Errors that end the router.
+
+/// An error that ends the router.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: u8,
+    /// The reason, on one line.
+    pub(crate) reason: String,
+}
+
+impl Failure {
+    /// Creates an error of the command line or environment.
+    pub(crate) fn usage(reason: impl ToString) -> Self {
+        Self { status: 2, reason: reason.to_string() }
+    }
+
+    /// Creates an error for which retrying is useless.
+    pub(crate) fn refused(reason: impl ToString) -> Self {
+        Self { status: 1, reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,192 @@
+//! Groups of routes that read from one source.
+//!
+//! A second reader of a log costs the Engine as much as the first, so routes share a source as long as they keep
+//! pace. A route that takes no line for a second, while others want to go on, leaves its group: once its destination
+//! takes lines again, it reads on from a source of its own, behind the last line that it took. So no destination
+//! holds up another, and Docker's log files are the buffer of each. A route does not return to its group, which
+//! saves the code that would join two streams.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
+
+use crate::deliver::Delivery;
+use crate::failure::Failure;
+use crate::route::Route;
+use crate::settlement::{Settlement, SharedProgress};
+use crate::stop::Stop;
+use crate::tally::Tally;
+
+/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
+/// mounts the new one.
+const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
+/// The time for which a group waits for one of its routes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A route with its delivery.
+pub(crate) struct RouteQueue {
+    /// The name of the route in the state folder.
+    pub(crate) name: String,
+    pub(crate) route: Route,
+    pub(crate) delivery: Delivery,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) progress: SharedProgress,
+}
+
+/// The parts that all groups share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) address: EngineAddress,
+    pub(crate) stop: Stop,
+    pub(crate) sources: Sources,
+    /// The number of records that no route has taken. There are none as long as the routes and the sources make
+    /// the same selection.
+    pub(crate) unrouted: Arc<AtomicU64>,
+    /// Takes the routes that leave their group, of which there are at most as many as routes.
+    pub(crate) leaving: UnboundedSender<LeavingRoute>,
+}
+
+/// The counters of all sources.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources(Arc<Mutex<Vec<Arc<Stats>>>>);
+
+impl Sources {
+    fn add(&self, source: &Source) {
+        self.lock().push(source.stats());
+    }
+
+    /// Returns whether the container may exist, as far as any source knows.
+    pub(crate) fn know(&self, container_id: &str) -> bool {
+        let sources = self.lock();
+        sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
+    }
+
+    /// Returns the sum of the counters of all sources.
+    pub(crate) fn total(&self) -> LineCounts {
+        let mut total = LineCounts::default();
+        for stats in self.lock().iter() {
+            total += stats.snapshot().total;
+        }
+        total
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A route that has left its group, with the line that its destination does not take.
+pub(crate) struct LeavingRoute {
+    queue: RouteQueue,
+    record: Arc<Record>,
+    settlement: Settlement,
+}
+
+impl LeavingRoute {
+    /// Waits until the destination takes the line, and then reads on behind it.
+    ///
+    /// # Errors
+    /// Returns the errors of [`run`].
+    pub(crate) async fn run(self, mut shared: Shared) -> Result<Vec<RouteQueue>, Failure> {
+        let Self { mut queue, record, settlement } = self;
+        if shared.stop.unless_over(queue.delivery.send(&record, settlement)).await.is_none() {
+            return Ok(vec![queue]);
+        }
+        drop(record);
+        let start = queue.progress.read_positions().map_or(Start::Now, Start::At);
+        run(vec![queue], start, shared).await
+    }
+}
+
+/// Reads lines for the routes until the router stops, and passes on the lines that were read by then. Returns the
+/// routes that have not left the group.
+///
+/// # Errors
+/// Returns an error if the Engine refuses the router, or if the source ends before the router stops.
+pub(crate) async fn run(
+    mut routes: Vec<RouteQueue>,
+    start: Start,
+    mut shared: Shared,
+) -> Result<Vec<RouteQueue>, Failure> {
+    let mut timing = Timing::default();
+    timing.stale_socket = Some(STALE_SOCKET);
+    let selecting: Vec<_> = routes.iter().map(|queue| queue.route.clone()).collect();
+    let source = Source::builder()
+        .address(shared.address.clone())
+        .timing(timing)
+        .start(start)
+        .select(move |container| selecting.iter().any(|route| route.takes(container)))
+        .connect();
+    let Some(source) = shared.stop.unless_asked(source).await else { return Ok(routes) };
+    let mut source = source.map_err(Failure::refused)?;
+    shared.sources.add(&source);
+    for queue in &routes {
+        queue.progress.start(source.start());
+    }
+    let mut stopping = false;
+    loop {
+        let record = tokio::select! {
+            record = source.next() => record.map_err(Failure::refused)?,
+            () = shared.stop.asked(), if !stopping => {
+                stopping = true;
+                source.stop();
+                continue;
+            }
+        };
+        let Some(record) = record else {
+            return match stopping {
+                true => Ok(routes),
+                false => Err(Failure::refused("reading from the Engine ended early")),
+            };
+        };
+        if !pass(&Arc::new(record), &mut routes, &mut shared).await {
+            return Ok(routes);
+        }
+    }
+}
+
+/// Passes a record to the routes that select its container. Returns false once the grace period is over.
+async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
+    // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the record is
+    // in flight on all of them.
+    let takers = routes.iter().filter(|queue| queue.route.takes(record.container()));
+    if takers.map(|queue| queue.tally.routed()).count() == 0 {
+        shared.unrouted.fetch_add(1, Ordering::Relaxed);
+    }
+    let mut index = 0;
+    loop {
+        let has_others = routes.len() > 1;
+        let Some(queue) = routes.get_mut(index) else { return true };
+        let settlement = queue.progress.read(record);
+        index += 1;
+        if !queue.route.takes(record.container()) {
+            settlement.settle();
+            continue;
+        }
+        let sending = queue.delivery.send(record, settlement.clone());
+        let taken = match has_others {
+            true => shared.stop.unless_over(timeout(PATIENCE, sending)).await,
+            false => shared.stop.unless_over(sending).await.map(Ok),
+        };
+        match taken {
+            None => return false,
+            Some(Ok(())) => {}
+            Some(Err(_)) => {
+                index -= 1;
+                let queue = routes.remove(index);
+                let destination = queue.route.to_string();
+                tracing::warn!(
+                    destination,
+                    "the destination takes no lines; the other routes go on without it"
+                );
+                let leaving = LeavingRoute { queue, record: record.clone(), settlement };
+                // The receiver lives as long as the router runs.
+                let _ = shared.leaving.send(leaving);
+            }
+        }
+    }
+}
