@@ -115,6 +115,9 @@ impl Following {
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
+            if self.writer(&line).is_none() {
+                continue;
+            }
             // If the container is started again, the terminal's next line follows this one without a
             // separator. If this line were requested again, both would be taken for one line that was read
             // before.
@@ -175,7 +178,10 @@ impl Following {
 
     async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
         let reading = ReadingState { floor: self.floor, oldest_open };
-        self.sink.take(self.metadata.container(), line, reading).await
+        match self.writer(&line).cloned() {
+            Some(container) => self.sink.take(&container, line, reading).await,
+            None => Ok(()),
+        }
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

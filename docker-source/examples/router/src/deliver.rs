@@ -49,6 +49,9 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
     let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
     let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
     let tally = Tally::new(client.observer(), is_udp);
+    if let Some(window) = &route.window {
+        window.set_sender(client.observer());
+    }
     let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
     let formatter = GelfFormatter::new(route.format.clone());
     Ok((Delivery { client, formatter, window: route.window.clone() }, destination, tally))

@@ -6,6 +6,7 @@
 //! holds up another, and Docker's log files are the buffer of each. A route does not return to its group, which
 //! saves the code that would join two streams.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +49,10 @@ pub(crate) struct Shared {
 
 /// The counters of all sources.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(Arc<Mutex<Vec<Arc<Stats>>>>);
+pub(crate) struct Sources {
+    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    unrouted: Arc<AtomicU64>,
+}
 
 impl Sources {
     fn add(&self, source: &Source) {
@@ -61,6 +65,12 @@ impl Sources {
         sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
     }
 
+    /// Returns the number of lines that a source yielded and none of its routes selected: those that were selected
+    /// by a route that has left.
+    pub(crate) fn unrouted(&self) -> u64 {
+        self.unrouted.load(Ordering::Relaxed)
+    }
+
     /// Returns the sum of the counters of all sources.
     pub(crate) fn total(&self) -> LineCounts {
         let mut total = LineCounts::default();
@@ -71,7 +81,7 @@ impl Sources {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,17 +157,21 @@ pub(crate) async fn run(
 
 /// Passes a record to the routes that select its container. Returns false once the grace period is over.
 async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
+    let takes = |queue: &&RouteQueue| queue.route.takes(record.container());
+    // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the record
+    // is in flight on all of them.
+    let takers = routes.iter().filter(takes).map(|queue| queue.tally.routed()).count();
+    shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
     let mut index = 0;
     loop {
         let has_others = routes.len() > 1;
         let Some(queue) = routes.get_mut(index) else { return true };
         let settlement = queue.progress.read(record);
         index += 1;
-        if !queue.route.takes(record.container()) {
+        if !takes(&&*queue) {
             settlement.settle();
             continue;
         }
-        queue.tally.routed();
         let sending = queue.delivery.send(record, settlement.clone());
         let taken = match has_others {
             true => shared.stop.unless_over(timeout(PATIENCE, sending)).await,

@@ -111,10 +111,12 @@ impl Route {
         self.window.is_some()
     }
 
-    /// Returns whether the route selects the container.
+    /// Returns whether the route selects the container. The result stays the same for a run of the container,
+    /// even if it is renamed meanwhile.
     pub(crate) fn takes(&self, container: &Container) -> bool {
+        let name = container.selected_name();
         !is_agent(container)
-            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name())))
+            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(name)))
     }
 }
 

@@ -73,11 +73,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     }
     let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
     let finished = outputs.finish(&mut stop, is_unread).await;
-    let total = sources.total();
+    let (total, unrouted) = (sources.total(), sources.unrouted());
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
+         + {} not routed at the end",
         total.read,
-        total.yielded,
+        total.yielded.saturating_sub(unrouted),
         total.skipped_empty,
         total.skipped_repeated,
         total.skipped_old,
