@@ -36,15 +36,21 @@ async fn messages_of_other_programs_are_counted_and_not_printed() {
 async fn the_log_has_no_raw_or_endless_text_of_the_engine_or_of_labels() {
     let options = Options { name: "h\nforged\u{9b}\u{202e}".into(), ..Options::default() };
     let engine = SimulatedEngine::start_with(options).await;
-    let long = format!("gelf_{}{}", "\n".repeat(100), "x".repeat(40_000));
-    let web = engine.create(ContainerOptions::named("web").label(&long, "x"));
+    let label = |length| format!("gelf_{}", "\n".repeat(length));
+    let value = "x".repeat(12_000);
+    let options = ContainerOptions::named("web").label(&label(6000), &value).label(&label(6001), &value);
+    let web = engine.create(options);
+    let cut = engine.create(ContainerOptions::named("cut").label(&label(500_000), "x"));
     web.start();
+    cut.start();
     let mut router = Router::start(&engine.docker_host(), &["--print"]);
     router.wait_until_ready();
     web.line(Stream::Stdout, "hello");
     assert_eq!(router.next_message()["short_message"], "hello");
     let (_, logged) = router.terminate();
-    assert!(logged.iter().any(|line| line.contains("dropping this and further gelf_ labels")), "{logged:#?}");
+    for warning in ["dropping this and further gelf_ labels", "longer labels, arguments or environment"] {
+        assert!(logged.iter().any(|line| line.contains(warning)), "{logged:#?}");
+    }
     for line in &logged {
         let is_entry = line.starts_with("20") && line.len() < 1000 && !line.contains(char::is_control);
         assert!(is_entry, "{line:?}");
