@@ -48,7 +48,7 @@ pub(crate) struct Follower {
     pub(crate) partial: PartialMetadata,
     pub(crate) cursor: Arc<Mutex<Cursor>>,
     pub(crate) stats: Arc<ContainerStats>,
-    /// Receives once whether the container is followed.
+    /// Receives the decision: true if the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
 
@@ -101,15 +101,15 @@ struct Following {
     floor: Timestamp,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
-    /// The stamp of the oldest line whose end the last response did not have.
+    /// The stamp of the oldest line that was unfinished at the end of the last response.
     open: Option<Timestamp>,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a reason that may pass.
     refusals: u32,
-    /// Whether the log may have lines that no request has brought.
+    /// True if the log may have lines that no request has brought.
     is_unread: bool,
-    /// Whether the Engine no longer knows the container.
+    /// True if the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,

@@ -9,9 +9,9 @@ use std::time::Duration;
 /// Interval at which a listener without connections checks whether to end.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Accepts connections of a non-blocking listener until the stop flag is set. `serve` reads a connection to its
-/// end; connections are numbered from 0. A connection beyond `most` concurrent ones is closed, and `refused`
-/// returns whether to continue.
+/// Accepts connections of a non-blocking listener until the stop flag is set. `serve` reads a connection to
+/// its end; connections are numbered from 0. A connection beyond `most` concurrent ones is closed, and
+/// `refused` returns whether to continue.
 pub fn accept(
     listener: &TcpListener,
     most: usize,

@@ -38,8 +38,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine that
-    /// starts makes its socket anew, which such a mount does not show.
+    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine
+    /// that starts makes its socket anew, which such a mount does not show.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,

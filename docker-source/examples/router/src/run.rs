@@ -21,8 +21,8 @@ use crate::state::{Keeper, StateFolder};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
-/// mounts the new one.
+/// The time after which a mounted socket file that refuses connections ends the router, so that a restart
+/// policy mounts the new one.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 
 /// An error that ends the router.
@@ -48,8 +48,8 @@ impl Failure {
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
 /// # Errors
-/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has to
-/// run as long as the router, or if lines that were read are given up at the end.
+/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has
+/// to run as long as the router, or if lines that were read are given up at the end.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -151,8 +151,8 @@ fn milliseconds_since_1970() -> u64 {
 /// read by then.
 ///
 /// # Errors
-/// Returns an error if the source, a delivery or the printer ends early. Then, too, the router is stopped, and
-/// the destinations get the lines that were passed on.
+/// Returns an error if the source, a delivery or the printer ends early. Then, too, the router is stopped,
+/// and the destinations get the lines that were passed on.
 async fn route_until_stopped(
     source: &mut Source,
     outputs: &mut Outputs,
@@ -198,8 +198,8 @@ fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     Ok(())
 }
 
-/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be read
-/// for nobody.
+/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be
+/// read for nobody.
 async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     match deliveries.join_next().await {
         Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),

@@ -42,8 +42,8 @@ impl SharedProgress {
     }
 }
 
-/// A record that is not settled. If a route drops its clone without settling it, the record is read again after
-/// a restart.
+/// A record that is not settled. If a route drops its clone without settling it, the record is read again
+/// after a restart.
 #[derive(Clone, Debug)]
 pub(crate) struct Settlement(Arc<Unsettled>);
 

@@ -160,7 +160,8 @@ pub(crate) struct StateWriter {
 }
 
 impl StateWriter {
-    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be written.
+    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be
+    /// written.
     pub(crate) fn write(&self, positions: Positions) -> bool {
         !matches!(self.sender.try_send(positions), Err(TrySendError::Full(_)))
     }
