@@ -31,8 +31,8 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 ///
 /// Lines of one stream of one container are in order; there is no order between streams or containers.
 ///
-/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers: the
-/// Engine writes their lines to its log files, and the source reads them from there.
+/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers:
+/// the Engine writes their lines to its log files, and the source reads them from there.
 ///
 /// Dropping the source stops all its tasks.
 ///
@@ -103,8 +103,8 @@ impl Source {
         }
     }
 
-    /// Returns the positions from which the source reads: those that it was given, or the time of the Engine's
-    /// clock at which it connected.
+    /// Returns the positions from which the source reads: those that it was given, or the time of the
+    /// Engine's clock at which it connected.
     pub fn start(&self) -> &Positions {
         &self.start
     }
@@ -194,9 +194,9 @@ impl SourceBuilder {
     /// machine's host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale for
-    /// [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the first
-    /// error of an outage, and later ones at intervals from 30 s to an hour.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale
+    /// for [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the
+    /// first error of an outage, and later ones at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

@@ -31,8 +31,8 @@ const PRINT: &str = "--print";
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
 /// # Errors
-/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has to
-/// run as long as the router, or if lines that were read are given up at the end.
+/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has
+/// to run as long as the router, or if lines that were read are given up at the end.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -177,8 +177,8 @@ fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     Ok(())
 }
 
-/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be read
-/// for nobody.
+/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be
+/// read for nobody.
 async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     match deliveries.join_next().await {
         Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),
