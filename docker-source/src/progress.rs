@@ -85,8 +85,8 @@ impl Progress {
         Ticket { container, number }
     }
 
-    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was [removed](Self::retain), changes
-    /// nothing.
+    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was
+    /// [removed](Self::retain), changes nothing.
     pub fn settle(&mut self, ticket: Ticket) {
         let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
         let line = ticket
@@ -118,8 +118,8 @@ impl Progress {
         Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
     }
 
-    /// Returns the positions behind the last line of each container that was read, settled or not. Another source
-    /// goes on there for the same consumer.
+    /// Returns the positions behind the last line of each container that was read, settled or not. Another
+    /// source goes on there for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut position = progress.settled;

@@ -164,12 +164,12 @@ impl SourceBuilder {
     /// Sets the filter that selects containers. The default selects all.
     ///
     /// The result holds for a run of the container: one that is renamed while it runs is followed on, and the
-    /// filter sees the new name at the next start. A container that is not selected is put to the filter again as
-    /// soon as it is renamed; if it is selected then, its lines are read from the renaming on.
+    /// filter sees the new name at the next start. A container that is not selected is put to the filter
+    /// again as soon as it is renamed; if it is selected then, its lines are read from the renaming on.
     /// [`Container::selected_name`] returns the name that the filter saw.
     ///
-    /// Two kinds of containers are never followed: the container that this process runs in, and containers that
-    /// [ask not to be followed](Container::is_ignored).
+    /// Two kinds of containers are never followed: the container that this process runs in, and containers
+    /// that [ask not to be followed](Container::is_ignored).
     pub fn select(mut self, select: impl Fn(&Container) -> bool + Send + Sync + 'static) -> Self {
         self.select = Box::new(select);
         self

@@ -59,7 +59,7 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// Whether the container was renamed since its follower was started.
+    /// `true` if the container was renamed since its follower was started.
     is_renamed: bool,
     /// The earliest stamp of the lines to read: a container that is selected after a renaming is read from
     /// then on.

@@ -1,7 +1,7 @@
 //! The selection of a container, which holds for a run.
 //!
-//! The log of a run may not be read to its end when the next run begins. After a renaming, the two runs may be
-//! selected differently. The end of the earlier run, which an event reports, divides their lines.
+//! The log of a run may not be read to its end when the next run begins. After a renaming, the two runs may
+//! be selected differently. The end of the earlier run, which an event reports, divides their lines.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::log::Line;
 /// The state of the selection.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// Whether the selection is made for the present run.
+    /// `true` if the selection is made for the present run.
     is_made: bool,
-    /// Whether the container was selected for an earlier run.
+    /// `true` if the container was selected for an earlier run.
     was_selected: bool,
     /// The last end that was known when the selection was made.
     made_after: Option<Timestamp>,
@@ -32,8 +32,8 @@ impl Selection {
 }
 
 impl Following {
-    /// Makes the selection for the present run, unless it is made. Returns the next step if the container is not
-    /// selected.
+    /// Makes the selection for the present run, unless it is made. Returns the next step if the container is
+    /// not selected.
     pub(super) fn select(&mut self) -> Option<Step> {
         self.take_name();
         if self.selection.is_made {
@@ -66,8 +66,8 @@ impl Following {
         })
     }
 
-    /// Returns the container that wrote the line, as it was selected for its run; `None` if it is not selected for
-    /// that run.
+    /// Returns the container that wrote the line, as it was selected for its run; `None` if it is not
+    /// selected for that run.
     pub(super) fn writer(&self, line: &Line) -> Option<&Arc<Container>> {
         match &self.selection.previous {
             Some((end, previous)) if line.time <= *end => Some(previous),
