@@ -51,11 +51,11 @@ impl Container {
         &self.name
     }
 
-    /// Returns the name that the [filter](crate::SourceBuilder::select) saw when it selected the container for
-    /// its present run. It differs from [`name`](Self::name) once the container is renamed while it runs.
+    /// Returns the name that the [filter](crate::SourceBuilder::select) saw when it selected the container
+    /// for its present run. It differs from [`name`](Self::name) once the container is renamed while it runs.
     ///
-    /// A program that sends records to several destinations chooses them by this name, so that a renaming moves
-    /// no lines within a run.
+    /// A program that sends records to several destinations chooses them by this name, so that a renaming
+    /// moves no lines within a run.
     pub fn selected_name(&self) -> &str {
         &self.selected_name
     }

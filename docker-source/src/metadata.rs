@@ -94,8 +94,8 @@ impl ContainerMetadata {
         true
     }
 
-    /// Makes the selection for a run of the container, by its present name, and returns whether the container is
-    /// to be followed.
+    /// Makes the selection for a run of the container, by its present name, and returns whether the container
+    /// is to be followed.
     pub(crate) fn select(&mut self) -> bool {
         if self.is_renamed() {
             self.container = Arc::new(self.container.selected_as(self.container.name()));

@@ -1,11 +1,11 @@
 //! Text of others, made safe for logs and terminals.
 
-/// The maximum length of a text in bytes. The limit stops an Engine, or the labels of a container, from filling
-/// the log.
+/// The maximum length of a text in bytes. The limit stops an Engine, or the labels of a container, from
+/// filling the log.
 const MAX_BYTES: usize = 512;
 
-/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. Control characters,
-/// and characters that end a line or reorder text, are escaped; invalid UTF-8 is replaced.
+/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. Control
+/// characters, and characters that end a line or reorder text, are escaped; invalid UTF-8 is replaced.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
     // A character has 4 bytes at most, so that the rest cannot be shown.
     let shown = bytes.trim_ascii_start();
@@ -24,8 +24,8 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     line
 }
 
-/// Returns whether a terminal may act on the character: the controls of ASCII and C1, the separators of lines and
-/// paragraphs, and the controls of bidirectional text.
+/// Returns whether a terminal may act on the character: the controls of ASCII and C1, the separators of lines
+/// and paragraphs, and the controls of bidirectional text.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(

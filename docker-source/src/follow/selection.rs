@@ -1,7 +1,7 @@
 //! The selection of a container, which holds for a run.
 //!
-//! The log of a run may not be read to its end when the next run begins. After a renaming, the two runs may be
-//! selected differently. The end of the earlier run, which an event reports, divides their lines.
+//! The log of a run may not be read to its end when the next run begins. After a renaming, the two runs may
+//! be selected differently. The end of the earlier run, which an event reports, divides their lines.
 
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ impl Selection {
 }
 
 impl Following {
-    /// Makes the selection for the present run, unless it is made. Returns the next step if the container is not
-    /// selected.
+    /// Makes the selection for the present run, unless it is made. Returns the next step if the container is
+    /// not selected.
     pub(super) fn select(&mut self) -> Option<Step> {
         self.take_name();
         if self.selection.is_made {
@@ -66,8 +66,8 @@ impl Following {
         })
     }
 
-    /// Returns the container that wrote the line, as it was selected for its run; `None` if it is not selected for
-    /// that run.
+    /// Returns the container that wrote the line, as it was selected for its run; `None` if it is not
+    /// selected for that run.
     pub(super) fn writer(&self, line: &Line) -> Option<&Arc<Container>> {
         match &self.selection.previous {
             Some((end, previous)) if line.time <= *end => Some(previous),
