@@ -200,7 +200,7 @@ pub(crate) struct PartialMetadata {
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
-    /// Whether a part is missing because it was too long.
+    /// True if a part is missing because it was too long.
     pub(crate) is_cut: bool,
 }
 

@@ -113,9 +113,9 @@ struct Following {
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a reason that may pass.
     refusals: u32,
-    /// Whether the log may have lines that no request has brought.
+    /// True if the log may have lines that no request has brought.
     is_unread: bool,
-    /// Whether the Engine no longer knows the container.
+    /// True if the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,

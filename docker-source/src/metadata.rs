@@ -18,7 +18,7 @@ pub(crate) struct ContainerMetadata {
     id: ContainerId,
     container: Arc<Container>,
     completeness: Completeness,
-    /// Whether a part of the partial metadata is missing because it was too long.
+    /// True if a part of the partial metadata is missing because it was too long.
     is_partial_cut: bool,
 }
 

@@ -35,7 +35,7 @@ struct Current {
     warn_again: Backoff,
     /// The first of the latest attempts that all failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
-    /// Whether a warning named that error.
+    /// True if a warning named that error.
     is_stale_told: bool,
 }
 

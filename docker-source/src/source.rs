@@ -194,9 +194,9 @@ impl SourceBuilder {
     /// machine's host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale for
-    /// [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the first
-    /// error of an outage, and later ones at intervals from 30 s to an hour.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale
+    /// for [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the
+    /// first error of an outage, and later ones at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

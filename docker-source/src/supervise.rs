@@ -41,7 +41,7 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
-    /// Whether a list was compared since the source connected.
+    /// True if a list was compared since the source connected.
     has_listed: bool,
     /// The containers that left since the last list, with the number of events that were applied by then. A
     /// list that was requested before may still show them.
@@ -55,11 +55,11 @@ struct Entry {
     commands: watch::Sender<FollowCommands>,
     partial: PartialMetadata,
     cursor: Arc<Mutex<Cursor>>,
-    /// Whether the last event or list showed it running.
+    /// True if the last event or list showed it running.
     is_running: bool,
-    /// Whether the container is not selected, so that it needs no follower.
+    /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// Whether the container was renamed since its follower was started.
+    /// `true` if the container was renamed since its follower was started.
     is_renamed: bool,
     /// The earliest stamp of the lines to read: a container that is selected after a renaming is read from
     /// then on.

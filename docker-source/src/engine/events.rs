@@ -39,7 +39,7 @@ pub(crate) struct Event {
     pub(crate) time: Option<Timestamp>,
     /// The labels, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// Whether an attribute is missing because the attributes were too long.
+    /// True if an attribute is missing because the attributes were too long.
     pub(crate) is_cut: bool,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Event {
 #[derive(Debug)]
 pub(crate) struct EventReader {
     line: MemberFilter,
-    /// Whether the line has more than white space.
+    /// True if the line has more than white space.
     has_text: bool,
-    /// Whether text follows the JSON value on its line.
+    /// True if text follows the JSON value on its line.
     has_more: bool,
     bad: u64,
 }

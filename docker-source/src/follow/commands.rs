@@ -18,7 +18,7 @@ pub(crate) struct FollowCommands {
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
-    /// Whether the container was removed.
+    /// True if the container was removed.
     pub(crate) removed: bool,
 }
 

@@ -119,8 +119,8 @@ impl Following {
                 continue;
             }
             // If the container is started again, the terminal's next line follows this one without a
-            // separator. If this line were requested again, both would be taken for one line that was read
-            // before.
+            // separator. A request from this line on would return both as one line, which would count as
+            // read before.
             if has_terminal && !line.ended {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }

@@ -14,9 +14,9 @@ use crate::log::Line;
 /// The state of the selection.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// Whether the selection is made for the present run.
+    /// `true` if the selection is made for the present run.
     is_made: bool,
-    /// Whether the container was selected for an earlier run.
+    /// `true` if the container was selected for an earlier run.
     was_selected: bool,
     /// The last end that was known when the selection was made.
     made_after: Option<Timestamp>,

@@ -33,7 +33,8 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 struct Known {
     peer: String,
     direction: String,
-    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that size.
+    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that
+    /// size.
     cells: Vec<String>,
     reason: String,
 }

@@ -145,11 +145,12 @@ pub(crate) struct Options {
     pub(crate) routes: Vec<Route>,
     /// The options of the route to the embedded receiver, if `--print` is given.
     pub(crate) print: Option<String>,
-    /// Whether to drop root.
+    /// True if root is to be dropped.
     pub(crate) drop_root: bool,
-    /// Whether each message has a number.
+    /// True if each message has a number.
     pub(crate) numbers_messages: bool,
-    /// The address of the receiver that audits other routers, and the time without a message after which it ends.
+    /// The address of the receiver that audits other routers, and the time without a message after which it
+    /// ends.
     pub(crate) audit: Option<(SocketAddr, Option<Duration>)>,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,

@@ -108,8 +108,8 @@ impl Destination {
 }
 
 /// The shortest time between two warnings about dropped lines of a route. Without a limit, a destination that
-/// rejects each line makes the router log as much as it reads, and another agent that reads this log would feed
-/// it for ever.
+/// rejects each line makes the router log as much as it reads, and another agent that reads this log would
+/// feed it for ever.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Limits the warnings about dropped lines: the first at once, then a count every [`WARN_INTERVAL`].

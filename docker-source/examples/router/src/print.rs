@@ -152,8 +152,9 @@ impl Printer {
     }
 }
 
-/// Escapes the characters of a JSON text that control a terminal or reorder what it shows: DEL, the C1 controls,
-/// the line and paragraph separators, and the controls of bidirectional text. JSON escapes only the C0 controls.
+/// Escapes the characters of a JSON text that control a terminal or reorder what it shows: DEL, the C1
+/// controls, the line and paragraph separators, and the controls of bidirectional text. JSON escapes only the
+/// C0 controls.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 1);
     for character in json.chars() {

@@ -103,7 +103,7 @@ pub struct ContainerOptions {
     pub env: Vec<String>,
     /// The labels.
     pub labels: Vec<(String, String)>,
-    /// Whether the container has a terminal.
+    /// True if the container has a terminal.
     pub tty: bool,
     /// The path of the program; `/bin/sh` if it is absent.
     pub program: Option<String>,
