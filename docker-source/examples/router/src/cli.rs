@@ -83,8 +83,8 @@ struct Arguments {
         require_equals = true,
         default_missing_value = "",
         long_help = "Print each message that an embedded receiver returns, as one JSON line on stdout. The receiver \
-                     listens on a free UDP port of the loopback interface, and ignores messages of other programs. OPTIONS are those of its route, as in \
-                     --print=filter.name=shop-*"
+                     listens on a free UDP port of the loopback interface, and ignores messages of other \
+                     programs. OPTIONS are those of its route, as in --print=filter.name=shop-*"
     )]
     print: Option<String>,
 
