@@ -17,9 +17,9 @@
 //! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
 //! 65,536. When a request repeats older lines, their order decides, and they are [too old](Novelty::TooOld).
 //!
-//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged it.
-//! Such a line moves the start of requests no further than to the Engine's clock at which it was read, or the
-//! Engine would send nothing that is written before that time.
+//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged
+//! it. Such a line moves the start of requests no further than to the Engine's clock at which it was read, or
+//! the Engine would send nothing that is written before that time.
 //!
 //! These cases are uncertain:
 //!
@@ -56,7 +56,7 @@ const REMEMBERED_AT_LEAST: usize = 4096;
 /// about 180,000 lines a second, of all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
-/// Whether a line was read before.
+/// The novelty of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Novelty {
     /// The line is new.
@@ -117,8 +117,8 @@ impl Cursor {
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
     ///
-    /// The request has to return the last line of each stream, unless that is older than the start: otherwise the
-    /// Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
+    /// The request has to return the last line of each stream, unless that is older than the start: otherwise
+    /// the Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
         floor: Option<Timestamp>,
@@ -130,6 +130,7 @@ impl Cursor {
         self.since = resume.into_iter().chain(self.open).min().max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
+            stream.until_settled = stream.settled.map(|line| line.earlier);
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
         }
         self.since
@@ -206,8 +207,11 @@ struct StreamCursor {
     /// The stamp of the last new line, and the number of new lines directly before it with the same stamp.
     latest: Option<Timestamp>,
     earlier: u32,
-    /// The last line that an earlier source has settled, until it is found. All lines before it are settled.
+    /// The last line that an earlier source has settled. All lines before it in the log are settled.
     settled: Option<LinePosition>,
+    /// The number of lines with that line's stamp that precede it in the rest of the current request; `None` once
+    /// the request has passed it.
+    until_settled: Option<u32>,
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
@@ -241,21 +245,19 @@ impl StreamCursor {
         Self { last: time, latest: time, earlier, settled, ..Self::default() }
     }
 
-    /// Returns whether the line is one of those up to the last settled one.
+    /// Returns whether the line is one of those up to the last settled one. Every request that begins before that
+    /// line returns them again.
     fn is_settled(&mut self, line: &Line) -> bool {
-        let Some(settled) = &mut self.settled else { return false };
+        let (Some(settled), Some(earlier)) = (self.settled, self.until_settled) else { return false };
         match line.time.cmp(&settled.time) {
             Ordering::Less => true,
             Ordering::Equal => {
-                match settled.earlier.checked_sub(1) {
-                    Some(earlier) => settled.earlier = earlier,
-                    None => self.settled = None,
-                }
+                self.until_settled = earlier.checked_sub(1);
                 true
             }
-            // The settled line is no longer in the log.
+            // The request begins behind the settled line, or that is no longer in the log.
             Ordering::Greater => {
-                self.settled = None;
+                self.until_settled = None;
                 false
             }
         }
@@ -395,6 +397,18 @@ mod tests {
         cursor.expect_any_line();
         accept(&mut cursor, Stdout, 9, "x");
         assert_eq!(cursor.take_gap(), None, "only the end of the log was requested");
+    }
+
+    #[test]
+    fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
+        let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0 });
+        let mut cursor = Cursor::resumed(&LogPosition { since: at(3), stdout: place(2), stderr: None });
+        cursor.begin_request(None, None);
+        assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
+        // A line of the other stream was open, so that the next request begins before it.
+        cursor.begin_request(None, Some(at(1)));
+        let results = [1, 2, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results, [Repeated, Repeated, Repeated, New]);
     }
 
     #[test]

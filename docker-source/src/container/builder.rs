@@ -26,6 +26,7 @@ impl ContainerBuilder {
         let container = Container {
             id: "0".repeat(64).into(),
             engine_host: "engine".into(),
+            selected_name: name.clone(),
             name,
             image: String::new(),
             image_id: String::new(),
@@ -49,6 +50,12 @@ impl ContainerBuilder {
     /// Sets the host name of the Engine. The default is `engine`.
     pub fn engine_host(mut self, host: impl AsRef<str>) -> Self {
         self.container.engine_host = host.as_ref().into();
+        self
+    }
+
+    /// Sets the [name](Container::selected_name) by which the container was selected. The default is its name.
+    pub fn selected_name(mut self, name: impl Into<String>) -> Self {
+        self.container.selected_name = name.into();
         self
     }
 
@@ -91,7 +98,7 @@ impl ContainerBuilder {
         self
     }
 
-    /// Sets whether the container has a terminal. The default is that this is unknown.
+    /// Sets the terminal: true if the container has one. By default this is unknown.
     pub fn tty(mut self, tty: bool) -> Self {
         self.container.tty = Some(tty);
         self

@@ -12,7 +12,7 @@ use super::EngineCertificates;
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The socket of a Podman installation.
 const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
-/// The path at which command lines written for Logspout mount that socket.
+/// The path of Docker's socket in a container that was started with a command line for Logspout.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
 /// The port of an Engine without TLS, registered as `docker`.
 const DEFAULT_PORT: u16 = 2375;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_supported_is_refused_by_its_reason() {
+    fn the_error_for_an_unsupported_address_names_the_reason() {
         use InvalidEngineAddress as E;
         for (text, error) in [
             ("", E::Scheme),
