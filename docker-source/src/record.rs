@@ -55,7 +55,7 @@ impl Record {
     #[cfg(test)]
     pub(crate) fn for_test(container: Arc<Container>, line: Line) -> Self {
         let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let place = LinePosition { time: line.time, earlier: 0 };
+        let place = LinePosition { time: line.time, earlier: 0, open_length: None };
         let since = line.time;
         Self { container, line, place, since, _budget: budget }
     }
