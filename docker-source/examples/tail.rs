@@ -12,12 +12,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut source =
         Source::builder().select(move |container| pattern.matches(container.name())).connect().await?;
     while let Some(record) = source.next().await? {
-        let mut line = format!("{}: ", record.container().name()).into_bytes();
-        line.extend_from_slice(record.bytes());
-        line.push(b'\n');
+        let text = String::from_utf8_lossy(record.bytes());
+        // A container must not control the terminal.
+        let text = text.replace(|character: char| character.is_control() && character != '\t', "\u{fffd}");
+        let name = record.container().name();
         match record.stream() {
-            LogStream::Stdout => std::io::stdout().write_all(&line)?,
-            LogStream::Stderr => std::io::stderr().write_all(&line)?,
+            LogStream::Stdout => writeln!(std::io::stdout(), "{name}: {text}")?,
+            LogStream::Stderr => writeln!(std::io::stderr(), "{name}: {text}")?,
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ pub struct Container {
     id: Arc<str>,
     engine_host: Arc<str>,
     name: String,
+    selected_name: String,
     image: String,
     image_id: String,
     command: String,
@@ -48,6 +49,15 @@ impl Container {
     /// Returns the name, without the leading slash of the Engine's API.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the name that the [filter](crate::SourceBuilder::select) saw when it selected the container
+    /// for its present run. It differs from [`name`](Self::name) once the container is renamed while it runs.
+    ///
+    /// A program that sends records to several destinations chooses them by this name, so that a renaming
+    /// moves no lines within a run.
+    pub fn selected_name(&self) -> &str {
+        &self.selected_name
     }
 
     /// Returns the host name of the Engine.
@@ -125,6 +135,7 @@ impl Container {
             id: id.to_shared(),
             engine_host,
             name: without_slash(&inspect.name).to_owned(),
+            selected_name: without_slash(&inspect.name).to_owned(),
             image: inspect.config.image,
             image_id: inspect.image,
             command: at_most(&command, MAX_COMMAND_BYTES).to_owned(),
@@ -145,6 +156,7 @@ impl Container {
         Self {
             id: id.to_shared(),
             engine_host,
+            selected_name: partial.name.clone(),
             name: partial.name,
             image: partial.image,
             image_id: partial.image_id,
@@ -157,9 +169,14 @@ impl Container {
         }
     }
 
-    /// Returns the same container with a new name.
+    /// Returns the same container with a new name. The name that it was selected by stays.
     pub(crate) fn renamed(&self, name: &str) -> Self {
         Self { name: without_slash(name).to_owned(), ..self.clone() }
+    }
+
+    /// Returns the same container, selected by this name.
+    pub(crate) fn selected_as(&self, name: &str) -> Self {
+        Self { selected_name: name.to_owned(), ..self.clone() }
     }
 }
 
@@ -183,7 +200,7 @@ pub(crate) struct PartialMetadata {
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
-    /// Whether a part is missing because it was too long.
+    /// True if a part is missing because it was too long.
     pub(crate) is_cut: bool,
 }
 
@@ -301,7 +318,7 @@ mod tests {
     fn renaming_changes_only_the_name() {
         let before = container(r#"{"Name":"/a","Config":{"Image":"i"}}"#);
         let after = before.renamed("/b");
-        assert_eq!(after.name(), "b");
+        assert_eq!((after.name(), after.selected_name()), ("b", "a"));
         assert_eq!(after.renamed("a"), before);
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Context {
     pub(crate) clock: EngineClock,
     /// The positions from which logs are read, and the time from which those without one are.
     pub(crate) start: Positions,
-    /// Whether logs are read from a time before the source connected, so that containers may have ended since.
+    /// True if logs are read from a time before the source connected, so that containers may have ended
+    /// since.
     pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,

@@ -22,9 +22,9 @@
 //! each stream, the lines up to the last accepted one, which is found by its stamp and the count of earlier
 //! lines with that stamp, were read before. All others are new, whatever their stamps and texts.
 //!
-//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged it.
-//! Such a line moves the start of requests no further than to the Engine's clock at which it was read, or the
-//! Engine would send nothing that is written before that time.
+//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged
+//! it. Such a line moves the start of requests no further than to the Engine's clock at which it was read, or
+//! the Engine would send nothing that is written before that time.
 //!
 //! These cases are uncertain:
 //!
@@ -62,7 +62,7 @@ const REMEMBERED_AT_LEAST: usize = 4096;
 /// about 180,000 lines a second, of all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
-/// Whether a line was read before.
+/// The novelty of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Novelty {
     /// The line is new.
@@ -125,8 +125,8 @@ impl Cursor {
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
     ///
-    /// The request has to return the last line of each stream, unless that is older than the start: otherwise the
-    /// Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
+    /// The request has to return the last line of each stream, unless that is older than the start: otherwise
+    /// the Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,

@@ -9,6 +9,7 @@
 mod commands;
 mod problems;
 mod read;
+mod selection;
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -33,6 +34,7 @@ use crate::stats::{ContainerStats, WaitingContainer};
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use problems::{Problem, past_damage};
 use read::{Ending, Response, Silence};
+use selection::Selection;
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.
@@ -49,6 +51,8 @@ pub(crate) struct Follower {
     pub(crate) partial: PartialMetadata,
     pub(crate) cursor: Arc<Mutex<Cursor>>,
     pub(crate) stats: Arc<ContainerStats>,
+    /// The earliest stamp of the lines to read.
+    pub(crate) since: Timestamp,
     /// Receives once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
@@ -61,8 +65,9 @@ impl Follower {
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
-            floor: self.context.start.time(),
-            drained: self.context.start.time(),
+            floor: self.since,
+            drained: self.since,
+            selection: Selection::default(),
             open: None,
             stuck: 0,
             refusals: 0,
@@ -102,15 +107,16 @@ struct Following {
     floor: Timestamp,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
+    selection: Selection,
     /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a reason that may pass.
     refusals: u32,
-    /// Whether the log may have lines that no request has brought.
+    /// True if the log may have lines that no request has brought.
     is_unread: bool,
-    /// Whether the Engine no longer knows the container.
+    /// True if the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
@@ -135,6 +141,8 @@ enum Step {
     Decide(LogReader),
     /// The container does not run: read its log until a read brings nothing new.
     CatchUp(LogReader),
+    /// The container is not selected for the run that has begun: read the rest of the previous run.
+    Leave(LogReader),
     /// Ask whether the container ran unnoticed.
     Check,
     Wait(Waiting),
@@ -158,6 +166,10 @@ impl Following {
                 Step::Follow { tail } => self.follow(tail).await?,
                 Step::Decide(reader) => self.decide(reader).await,
                 Step::CatchUp(reader) => self.catch_up(reader).await?,
+                Step::Leave(reader) => match self.catch_up(reader).await? {
+                    Step::Wait(_) => Step::End(ExitReason::NotSelected),
+                    next => next,
+                },
                 Step::Check => self.check().await,
                 Step::Wait(waiting) => {
                     self.descriptor = None;
@@ -192,7 +204,9 @@ impl Following {
                 opened
             }
         };
-        self.take_name();
+        if let Some(step) = self.select() {
+            return Ok(step);
+        }
         self.announce(opened.is_ok());
         match opened {
             Ok((content_type, body)) => {
@@ -229,6 +243,9 @@ impl Following {
                 self.announce(false);
                 return Step::End(ExitReason::NotSelected);
             }
+        }
+        if let Some(step) = self.select() {
+            return step;
         }
         self.announce(false);
         self.waiting = None;
@@ -367,6 +384,7 @@ impl Following {
     /// removed, at any time. The rest of the previous run comes before it in the log.
     fn next_run(&mut self, reader: LogReader) -> Step {
         self.left = Some(reader);
+        self.selection.ended();
         self.was_started();
         Step::Follow { tail: past_damage(self.stuck) }
     }
@@ -420,6 +438,7 @@ impl Following {
     }
 
     async fn wait(&mut self, waiting: Waiting) -> Step {
+        self.selection.ended();
         if self.sink.has_requested() {
             self.seen.sightings = self.commands.borrow().sightings;
         }

@@ -119,8 +119,8 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the field
-    /// `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
+    /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
+    /// field `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
     ///
     /// The epoch has to differ from those of earlier and other formatters, such as the time of the start in
     /// milliseconds. A record that is converted twice in a row keeps its number.

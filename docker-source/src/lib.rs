@@ -21,6 +21,7 @@ mod lists;
 mod log;
 mod metadata;
 mod name_pattern;
+mod one_line;
 mod outage;
 mod own_container;
 mod position;

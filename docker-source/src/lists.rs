@@ -1,4 +1,5 @@
-//! Requests lists of all containers: at an interval, soon after an unreadable event, and again after a failure.
+//! Requests lists of all containers: at an interval, soon after an unreadable event, and again after a
+//! failure.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -72,7 +73,7 @@ struct Schedule {
     due: Instant,
     /// The earliest time of a request that an unreadable event asks for.
     earliest: Instant,
-    /// Whether a list was asked for since the last request.
+    /// True if a list was asked for since the last request.
     is_wanted: bool,
 }
 

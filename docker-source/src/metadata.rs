@@ -18,7 +18,7 @@ pub(crate) struct ContainerMetadata {
     id: ContainerId,
     container: Arc<Container>,
     completeness: Completeness,
-    /// Whether a part of the partial metadata is missing because it was too long.
+    /// True if a part of the partial metadata is missing because it was too long.
     is_partial_cut: bool,
 }
 
@@ -76,7 +76,7 @@ impl ContainerMetadata {
         None
     }
 
-    /// Sets the result of the first inspection, and returns whether the container is to be followed.
+    /// Sets the result of the first inspection. Returns false if this process runs in the container.
     pub(crate) fn set(&mut self, inspect: Option<Inspect>) -> bool {
         if self.context.own_container.is(&self.id, inspect.as_ref()) {
             return false;
@@ -91,7 +91,26 @@ impl ContainerMetadata {
             }
             None => self.completeness = Completeness::Partial,
         }
-        self.is_selected()
+        true
+    }
+
+    /// Makes the selection for a run of the container, by its present name, and returns whether the container
+    /// is to be followed.
+    pub(crate) fn select(&mut self) -> bool {
+        if self.is_renamed() {
+            self.container = Arc::new(self.container.selected_as(self.container.name()));
+        }
+        !self.container.is_ignored() && (self.context.select)(&self.container)
+    }
+
+    /// Returns whether the container was renamed since the selection.
+    pub(crate) fn is_renamed(&self) -> bool {
+        self.container.name() != self.container.selected_name()
+    }
+
+    /// Takes a selection back.
+    pub(crate) fn set_container(&mut self, container: Arc<Container>) {
+        self.container = container;
     }
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
@@ -102,14 +121,17 @@ impl ContainerMetadata {
         if self.context.own_container.is(&self.id, Some(&inspect)) {
             return false;
         }
-        let container = self.container_from(inspect);
+        let mut container = self.container_from(inspect);
         let was_partial = self.completeness == Completeness::Partial;
         self.completeness = Completeness::Full;
+        if !was_partial {
+            container = container.selected_as(self.container.selected_name());
+        }
         if *self.container == container {
             return true;
         }
         self.container = Arc::new(container);
-        !was_partial || self.is_selected()
+        !was_partial || self.select()
     }
 
     pub(crate) fn rename(&mut self, name: &str) {
@@ -130,9 +152,5 @@ impl ContainerMetadata {
                 "this container has longer labels, arguments or environment than are kept; the rest is left out"
             );
         }
-    }
-
-    fn is_selected(&self) -> bool {
-        !self.container.is_ignored() && (self.context.select)(&self.container)
     }
 }

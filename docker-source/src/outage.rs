@@ -1,8 +1,8 @@
 //! Outages of the Engine: their warnings, and a socket file that can never work again.
 //!
-//! An Engine that starts makes its socket anew, since `bind(2)` takes no existing file. Where the folder of the
-//! socket is visible, the next attempt opens the new file. But a file that is mounted by itself stays the old
-//! one, which refuses connections for ever. Only a restart of the container mounts the new one.
+//! An Engine that starts makes its socket anew, since `bind(2)` takes no existing file. Where the folder of
+//! the socket is visible, the next attempt opens the new file. But a file that is mounted by itself stays the
+//! old one, which refuses connections for ever. Only a restart of the container mounts the new one.
 
 use std::fs;
 use std::io;
@@ -35,7 +35,7 @@ struct Current {
     warn_again: Backoff,
     /// The first of the latest attempts that all failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
-    /// Whether a warning named that error.
+    /// True if a warning named that error.
     is_stale_told: bool,
 }
 
@@ -89,7 +89,8 @@ impl Outage {
         }
     }
 
-    /// Returns the error, as [`EngineError::StaleSocket`] if its cause is a socket file that is mounted by itself.
+    /// Returns the error, as [`EngineError::StaleSocket`] if its cause is a socket file that is mounted by
+    /// itself.
     fn with_cause(&self, error: EngineError) -> EngineError {
         match error {
             EngineError::Connect { address: EngineAddress::Unix(path), error }
@@ -101,7 +102,8 @@ impl Outage {
         }
     }
 
-    /// Returns whether a file is mounted by itself, so that its folder shows another file than the host's does.
+    /// Returns whether a file is mounted by itself, so that its folder shows another file than the host's
+    /// does.
     fn is_mounted(&self, file: &Path) -> bool {
         // `/var/run` is a link to `/run` in most images.
         let Ok(file) = fs::canonicalize(file) else { return false };

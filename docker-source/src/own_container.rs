@@ -59,8 +59,8 @@ impl OwnContainer {
     }
 }
 
-/// The last two folders of a container's writable folder, such as `<layer>/diff`. The Engine may mount it by a
-/// relative path.
+/// The last two folders of a container's writable folder, such as `<layer>/diff`. The Engine may mount it by
+/// a relative path.
 #[derive(Debug, Eq, PartialEq)]
 struct Layer(String, String);
 
@@ -80,7 +80,8 @@ fn root_layer_in(mountinfo: &str) -> Option<Layer> {
     Layer::of(options.split(',').find_map(|option| option.strip_prefix("upperdir="))?)
 }
 
-/// Returns the full id of the container whose files `/proc/self/mountinfo` shows; `None` outside of a container.
+/// Returns the full id of the container whose files `/proc/self/mountinfo` shows; `None` outside of a
+/// container.
 ///
 /// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
 /// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,

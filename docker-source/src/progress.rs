@@ -9,8 +9,8 @@ use crate::position::{LogPosition, Position, Positions};
 
 /// The lines that a consumer has read, and those that it has settled: delivered, or given up for good.
 ///
-/// Lines may be settled in any order. [`positions`](Self::positions) returns the places behind which the first
-/// line that is not settled stands, so that a source that [starts there](crate::Start::At) reads each
+/// Lines may be settled in any order. [`positions`](Self::positions) returns the places behind which the
+/// first line that is not settled stands, so that a source that [starts there](crate::Start::At) reads each
 /// unsettled line again. A line that was settled before an unsettled one of its container is read again, too.
 ///
 /// A progress holds no lines, only about 100 bytes for each line that is not settled.
@@ -66,7 +66,8 @@ struct ReadLine {
 }
 
 impl Progress {
-    /// Creates the progress of a source that starts at these positions: [`Source::start`](crate::Source::start).
+    /// Creates the progress of a source that starts at these positions:
+    /// [`Source::start`](crate::Source::start).
     pub fn new(start: Positions) -> Self {
         let resumed = |settled| ContainerProgress { settled: Some(settled), ..ContainerProgress::default() };
         let containers =
@@ -84,8 +85,8 @@ impl Progress {
         Ticket { container, number }
     }
 
-    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was [removed](Self::retain), changes
-    /// nothing.
+    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was
+    /// [removed](Self::retain), changes nothing.
     pub fn settle(&mut self, ticket: Ticket) {
         let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
         let line = ticket
@@ -117,8 +118,8 @@ impl Progress {
         Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
     }
 
-    /// Returns the positions behind the last line of each container that was read, settled or not. Another source
-    /// goes on there for the same consumer.
+    /// Returns the positions behind the last line of each container that was read, settled or not. Another
+    /// source goes on there for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut position = progress.settled;

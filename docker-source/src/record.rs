@@ -16,9 +16,9 @@ pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of the lines that wait, or are yielded and not yet dropped, for all containers
 /// together. The limit stops a few containers with long lines from filling the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
-/// The maximum number of bytes of all lines behind the first 64 KiB of each, from their first byte until their
-/// record is dropped. The limit stops many containers with long lines, or with lines that never end, from
-/// filling the memory.
+/// The maximum number of bytes of all lines behind the first 64 KiB of each, from their first byte until
+/// their record is dropped. The limit stops many containers with long lines, or with lines that never end,
+/// from filling the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
@@ -88,8 +88,8 @@ impl Record {
         Position { container, stream: self.line.stream, line: self.place, since: self.since }
     }
 
-    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut: at
-    /// 1 MiB, or behind the first 64 KiB if the long lines of all containers took 64 MiB together.
+    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut:
+    /// at 1 MiB, or behind the first 64 KiB if the long lines of all containers took 64 MiB together.
     pub fn length(&self) -> usize {
         self.line.length
     }

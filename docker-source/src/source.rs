@@ -31,8 +31,8 @@ const MOUNTINFO: &str = "/proc/self/mountinfo";
 ///
 /// Lines of one stream of one container are in order; there is no order between streams or containers.
 ///
-/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers: the
-/// Engine writes their lines to its log files, and the source reads them from there.
+/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers:
+/// the Engine writes their lines to its log files, and the source reads them from there.
 ///
 /// Dropping the source stops all its tasks.
 ///
@@ -103,8 +103,8 @@ impl Source {
         }
     }
 
-    /// Returns the positions from which the source reads: those that it was given, or the time of the Engine's
-    /// clock at which it connected.
+    /// Returns the positions from which the source reads: those that it was given, or the time of the
+    /// Engine's clock at which it connected.
     pub fn start(&self) -> &Positions {
         &self.start
     }
@@ -163,9 +163,13 @@ impl SourceBuilder {
 
     /// Sets the filter that selects containers. The default selects all.
     ///
-    /// The filter is called once for each container, when it is first followed; a later renaming changes
-    /// nothing. Two kinds of containers are never followed: the container that this process runs in, and
-    /// containers that [ask not to be followed](Container::is_ignored).
+    /// The result holds for a run of the container: one that is renamed while it runs is followed on, and the
+    /// filter sees the new name at the next start. A container that is not selected is put to the filter
+    /// again as soon as it is renamed; if it is selected then, its lines are read from the renaming on.
+    /// [`Container::selected_name`] returns the name that the filter saw.
+    ///
+    /// Two kinds of containers are never followed: the container that this process runs in, and containers
+    /// that [ask not to be followed](Container::is_ignored).
     pub fn select(mut self, select: impl Fn(&Container) -> bool + Send + Sync + 'static) -> Self {
         self.select = Box::new(select);
         self
@@ -190,9 +194,9 @@ impl SourceBuilder {
     /// machine's host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale for
-    /// [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the first
-    /// error of an outage, and later ones at intervals from 30 s to an hour.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale
+    /// for [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the
+    /// first error of an outage, and later ones at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

@@ -24,14 +24,14 @@ pub enum Start {
     Now,
     /// All lines that the Engine still has, of running and ended containers.
     Beginning,
-    /// The lines behind these positions, which an earlier source has reached. Lines of containers that started
-    /// or ended since are read, too, if the Engine still has their logs.
+    /// The lines behind these positions, which an earlier source has reached. Lines of containers that
+    /// started or ended since are read, too, if the Engine still has their logs.
     At(Positions),
     /// The lines that are written from one second before the end of the agent that this process replaces: the
     /// last ended container with this label, or the last run of this process's own container.
     ///
-    /// As [`Now`](Self::Now) if there is none, if another container with the label and the same command runs, or if
-    /// this process runs in no container.
+    /// As [`Now`](Self::Now) if there is none, if another container with the label and the same command runs,
+    /// or if this process runs in no container.
     AfterPredecessor {
         /// The name of the label.
         label: String,
@@ -41,7 +41,7 @@ pub enum Start {
 /// A start whose time is known.
 pub(crate) struct ResolvedStart {
     pub(crate) positions: Positions,
-    /// Whether the start lies before the time of connecting, so that containers may have ended since.
+    /// True if the start lies before the time of connecting, so that containers may have ended since.
     pub(crate) is_earlier: bool,
     /// The start in words, for the log.
     pub(crate) reason: String,
@@ -127,9 +127,9 @@ async fn end_of_predecessor(
 
 /// Returns the latest end of an agent.
 ///
-/// Another agent with the same command that still runs reads the lines until this process does, so there is none
-/// then. An agent with another command counts, since an update may change it, unless another agent was started
-/// since.
+/// Another agent with the same command that still runs reads the lines until this process does, so there is
+/// none then. An agent with another command counts, since an update may change it, unless another agent was
+/// started since.
 fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);

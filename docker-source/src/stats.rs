@@ -35,11 +35,11 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the Engine
-    /// had rotated it away.
+    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the
+    /// Engine had rotated it away.
     pub gaps: u64,
-    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all containers
-    /// were too long together.
+    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all
+    /// containers were too long together.
     pub truncated: u64,
     /// Violations of Docker's log format. Most end their request, and the next request resumes.
     pub bad_frames: u64,

@@ -10,6 +10,7 @@ use std::collections::hash_map;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gelf_core::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -40,7 +41,7 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
-    /// Whether a list was compared since the source connected.
+    /// True if a list was compared since the source connected.
     has_listed: bool,
     /// The containers that left since the last list, with the number of events that were applied by then. A
     /// list that was requested before may still show them.
@@ -54,10 +55,15 @@ struct Entry {
     commands: watch::Sender<FollowCommands>,
     partial: PartialMetadata,
     cursor: Arc<Mutex<Cursor>>,
-    /// Whether the last event or list showed it running.
+    /// True if the last event or list showed it running.
     is_running: bool,
-    /// Whether the container is not selected, so that it needs no follower.
+    /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
+    /// `true` if the container was renamed since its follower was started.
+    is_renamed: bool,
+    /// The earliest stamp of the lines to read: a container that is selected after a renaming is read from
+    /// then on.
+    since: Timestamp,
     /// The number of applied events when the name was last set.
     named_at: u64,
     /// The number of consecutive lists without the container.
@@ -180,7 +186,7 @@ impl Supervisor {
     /// Applies an event. It may arrive twice, and a list may have reported the same before.
     fn apply(&mut self, event: Event) {
         self.events += 1;
-        let Event { action, id, mut attributes, is_cut } = event;
+        let Event { action, id, time, mut attributes, is_cut } = event;
         match (action, self.entries.get_mut(&id)) {
             (Action::Start, Some(entry)) => {
                 entry.is_running = true;
@@ -192,9 +198,11 @@ impl Supervisor {
             }
             (Action::Die, Some(entry)) => {
                 // A follower that reads the log sees its end. If the start was missed, no follower reads it.
-                if !std::mem::take(&mut entry.is_running) {
-                    entry.commands.send_modify(|commands| commands.starts += 1);
-                }
+                let was_missed = !std::mem::take(&mut entry.is_running);
+                entry.commands.send_modify(|commands| {
+                    commands.starts += u64::from(was_missed);
+                    commands.ended_at = time;
+                });
             }
             (Action::Die, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
@@ -204,6 +212,7 @@ impl Supervisor {
                 if let Some(name) = attributes.remove("name") {
                     entry.named_at = self.events;
                     entry.rename(name.strip_prefix('/').unwrap_or(&name));
+                    self.select_again(&id, time);
                 }
             }
             (Action::Destroy, Some(_)) => self.removed(&id),
@@ -225,6 +234,7 @@ impl Supervisor {
             entry.missing += u32::from(is_whole);
         }
         let mut decisions = Vec::new();
+        let mut renamed = Vec::new();
         for summary in containers {
             let is_running = summary.is_running();
             let partial = PartialMetadata::from_summary(&summary);
@@ -247,6 +257,7 @@ impl Supervisor {
             entry.missing = 0;
             if entry.named_at <= events_before && !partial.name.is_empty() {
                 entry.rename(&partial.name);
+                renamed.push(summary.id.clone());
             }
             // An event after the request may be more recent than the list; the next list corrects this.
             entry.is_running = is_running;
@@ -255,6 +266,9 @@ impl Supervisor {
             } else if is_first_of_session {
                 entry.commands.send_modify(|commands| commands.checks += 1);
             }
+        }
+        for id in renamed {
+            self.select_again(&id, None);
         }
         let missing: Vec<_> = self
             .entries
@@ -288,12 +302,26 @@ impl Supervisor {
             cursor: self.cursor(&id),
             is_running,
             is_excluded: false,
+            is_renamed: false,
+            since: self.context.start.time(),
             named_at: self.events,
             missing: 0,
             restarts: Backoff::new(timing.resume_min, timing.resume_max),
         };
-        self.start_follower(&id, &entry, reason, decided, Duration::ZERO);
-        self.entries.insert(id, entry);
+        self.start_follower(id, entry, reason, decided, Duration::ZERO);
+    }
+
+    /// Starts a follower for a container that was renamed and is not selected by its previous name.
+    fn select_again(&mut self, id: &ContainerId, renamed_at: Option<Timestamp>) {
+        let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
+        if !(entry.get().is_excluded && entry.get().is_renamed) {
+            return;
+        }
+        let mut entry = entry.remove();
+        let now = self.context.clock.now();
+        // A time in the future would hide the lines until then.
+        entry.since = renamed_at.map_or(now, |time| time.min(now)).max(entry.since);
+        self.start_follower(id.clone(), entry, StartReason::Started, None, Duration::ZERO);
     }
 
     /// Returns the cursor of a container's log, behind the lines that were settled before.
@@ -304,19 +332,21 @@ impl Supervisor {
 
     fn start_follower(
         &mut self,
-        id: &ContainerId,
-        entry: &Entry,
+        id: ContainerId,
+        mut entry: Entry,
         reason: StartReason,
         decided: Option<oneshot::Sender<bool>>,
         delay: Duration,
     ) {
+        (entry.is_excluded, entry.is_renamed) = (false, false);
         let follower = Follower {
             context: self.context.clone(),
             id: id.clone(),
             commands: entry.commands.subscribe(),
             partial: entry.partial.clone(),
             cursor: entry.cursor.clone(),
-            stats: self.context.stats.container(id),
+            stats: self.context.stats.container(&id),
+            since: entry.since,
             decided,
         };
         let started = self.followers.spawn(async move {
@@ -326,6 +356,7 @@ impl Supervisor {
             follower.run(reason).await
         });
         self.tasks.insert(started.id(), id.clone());
+        self.entries.insert(id, entry);
     }
 
     /// Handles the removal of a container: its follower reads the rest of the log and ends.
@@ -352,8 +383,14 @@ impl Supervisor {
         let is_removed = self.entries.get(&id).is_none_or(|entry| entry.commands.borrow().removed);
         match ended {
             Ok((_, ExitReason::NotSelected)) if !is_removed => {
-                if let Some(entry) = self.entries.get_mut(&id) {
-                    entry.is_excluded = true;
+                if let Some(mut entry) = self.entries.remove(&id) {
+                    if entry.is_renamed {
+                        // The follower may have decided before it knew the name.
+                        self.start_follower(id, entry, StartReason::Started, None, Duration::ZERO);
+                    } else {
+                        entry.is_excluded = true;
+                        self.entries.insert(id, entry);
+                    }
                 }
             }
             Ok(_) => {
@@ -366,8 +403,7 @@ impl Supervisor {
                 self.context.stats.follower_restarted();
                 if let Some(mut entry) = self.entries.remove(&id) {
                     let delay = entry.restarts.next();
-                    self.start_follower(&id, &entry, StartReason::Started, None, delay);
-                    self.entries.insert(id, entry);
+                    self.start_follower(id, entry, StartReason::Started, None, delay);
                 }
             }
         }
@@ -378,6 +414,7 @@ impl Entry {
     fn rename(&mut self, name: &str) {
         if self.partial.name != name {
             self.partial.name = name.into();
+            self.is_renamed = true;
             self.commands.send_modify(|commands| commands.name = Some(name.into()));
         }
     }
@@ -399,7 +436,7 @@ async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::EngineClock;
+    use crate::clock::{EngineClock, later};
     use crate::descriptors::Descriptors;
     use crate::engine::{EngineAddress, EngineClient, Limits};
     use crate::own_container::OwnContainer;
@@ -408,7 +445,6 @@ mod tests {
     use crate::stats::Stats;
     use crate::timing::Timing;
     use crate::warnings::LogWarnings;
-    use gelf_core::Timestamp;
     use tokio::sync::Semaphore;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -445,7 +481,7 @@ mod tests {
     fn event(action: Action, name: &str) -> Event {
         let id = ContainerId::parse(ID).unwrap();
         let attributes = [("name".to_owned(), name.to_owned())].into();
-        Event { action, id, attributes, is_cut: false }
+        Event { action, id, time: None, attributes, is_cut: false }
     }
 
     fn commands(supervisor: &Supervisor) -> FollowCommands {
@@ -497,6 +533,46 @@ mod tests {
         assert_eq!(commands(&supervisor).name.as_deref(), Some("new"));
         supervisor.reconcile(list("newest", "running"), supervisor.events, false, true);
         assert_eq!(commands(&supervisor).name.as_deref(), Some("newest"));
+    }
+
+    /// Ends the follower of the container, which is not selected.
+    fn not_selected(supervisor: &mut Supervisor) {
+        let task = *supervisor.tasks.keys().next().unwrap();
+        supervisor.ended(Ok((task, ExitReason::NotSelected)));
+    }
+
+    #[tokio::test]
+    async fn a_container_that_is_not_selected_has_a_new_follower_after_a_renaming_and_none_after_a_start() {
+        let mut supervisor = supervisor();
+        supervisor.reconcile(list("db", "running"), 0, true, true);
+        not_selected(&mut supervisor);
+        supervisor.apply(event(Action::Start, "db"));
+        supervisor.reconcile(list("db", "running"), supervisor.events, false, true);
+        supervisor.apply(event(Action::Rename, "db"));
+        assert_eq!(supervisor.tasks.len(), 0);
+        let since = |supervisor: &Supervisor| supervisor.entries[&ContainerId::parse(ID).unwrap()].since;
+        assert_eq!(since(&supervisor), supervisor.context.start.time());
+        let time = supervisor.context.clock.now();
+        supervisor.apply(Event { time: Some(time), ..event(Action::Rename, "web") });
+        assert_eq!((supervisor.tasks.len(), since(&supervisor)), (1, time));
+        not_selected(&mut supervisor);
+        let future = later(time, Duration::from_secs(3600));
+        supervisor.apply(Event { time: Some(future), ..event(Action::Rename, "web-1") });
+        assert!(since(&supervisor) > time && since(&supervisor) < future);
+        not_selected(&mut supervisor);
+        supervisor.reconcile(list("web-2", "running"), supervisor.events, false, true);
+        assert_eq!(supervisor.tasks.len(), 1, "a list shows the renaming, too");
+    }
+
+    #[tokio::test]
+    async fn a_renaming_before_the_follower_decided_is_decided_on_again() {
+        let mut supervisor = supervisor();
+        supervisor.apply(event(Action::Start, "temporary"));
+        supervisor.apply(event(Action::Rename, "web"));
+        not_selected(&mut supervisor);
+        assert_eq!(supervisor.tasks.len(), 1);
+        not_selected(&mut supervisor);
+        assert_eq!(supervisor.tasks.len(), 0);
     }
 
     #[tokio::test]

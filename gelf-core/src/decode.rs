@@ -99,8 +99,8 @@ impl Decoder {
     /// which keeps every field name that it has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload. It also bounds the
-    /// text in which invalid UTF-8 is replaced.
+    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload. It also bounds
+    /// the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Others are counted.

@@ -19,6 +19,7 @@ mod transport;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -376,6 +377,12 @@ impl<R> Observer<R> {
     /// recovered.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.queue.last_error()
+    }
+
+    /// Returns the local address of the socket, from which a receiver on this machine recognizes the client's
+    /// messages. `None` before the socket is bound, and over other transports than UDP.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.queue.local_addr()
     }
 }
 

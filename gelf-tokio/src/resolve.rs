@@ -64,17 +64,4 @@ mod tests {
             assert_eq!(found, ["[fe80::1%1]:99".parse().unwrap()], "{host}");
         }
     }
-
-    #[tokio::test]
-    async fn no_address_is_an_error() {
-        #[derive(Debug)]
-        struct Nothing;
-        impl Resolve for Nothing {
-            fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
-                Box::pin(async { Ok(Vec::new()) })
-            }
-        }
-        let error = addresses(&Nothing, "h", 1).await.unwrap_err();
-        assert_eq!(error.to_string(), "the host has no address");
-    }
 }

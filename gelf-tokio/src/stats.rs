@@ -51,8 +51,8 @@ pub struct ClientStats {
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,
-    /// Attempts to connect that failed, the lookup of the name and the TLS handshake included. An attempt fails
-    /// when all hosts of the endpoint have failed.
+    /// Attempts to connect that failed, the lookup of the name and the TLS handshake included. An attempt
+    /// fails when all hosts of the endpoint have failed.
     pub failed_connects: u64,
     /// Connections that the other side or the network ended.
     pub broken_connections: u64,

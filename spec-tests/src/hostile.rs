@@ -36,7 +36,7 @@ pub struct HostileOptions {
     pub time: Option<Duration>,
     /// Number of different findings after which the run ends: 5.
     pub findings: usize,
-    /// Whether only crashes and missing answers count.
+    /// True if only crashes and missing answers count.
     pub crashes_only: bool,
     /// Maximum number of requests to minimise a finding: 2,000.
     pub minimise_asks: usize,
@@ -232,7 +232,7 @@ struct Fault {
     verdict: Verdict,
     differences: Vec<Difference>,
     circumstances: String,
-    /// Whether gelf-core is at fault.
+    /// True if gelf-core is at fault.
     is_own: bool,
 }
 

@@ -37,7 +37,7 @@ pub struct LiveOptions {
     pub ready_timeout: Duration,
     /// Delay between a vector and its sentinel: 5 ms.
     pub settle: Duration,
-    /// Whether vectors with passing time are sent, too.
+    /// True if vectors with passing time are sent, too.
     pub slow: bool,
     /// Names and JSON values of members and fields that the receiver fills in if they are missing, fields
     /// without their underscore. The time of receipt in `timestamp` is always recognised.
@@ -91,7 +91,7 @@ const CLOSE_WAIT: Duration = Duration::from_millis(500);
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// Maximum difference between the present and a timestamp that is taken for a time of receipt.
+/// A timestamp that differs from the present by no more than this is taken for a time of receipt.
 const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 
 /// Maximum number of messages kept for one vector. A vector of 100 frames yields the
@@ -360,7 +360,8 @@ impl Live {
         message
     }
 
-    /// Reads the output since the last sentinel. Returns the last output of a program that ended since.
+    /// Reads the output since the last sentinel. Returns the last lines of the receiver if it has ended
+    /// since.
     fn count_late(&mut self) -> Option<String> {
         while let Some(event) = self.observer.next(Duration::ZERO) {
             match event {

@@ -28,7 +28,7 @@ pub(crate) use tally::{Example, Figures, Kind, ReceiverTally, Violations};
 /// Setup of the HTTP receiver that the sender sends to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HttpSetup {
-    /// Whether it accepts several messages in a body, one per line.
+    /// True if it accepts several messages in a body, one per line.
     pub bulk: bool,
     /// Status of the answer to the first delivery of each message. A repeated one gets 202.
     pub status: u16,

@@ -62,11 +62,11 @@ pub struct Vector {
     pub rule: String,
     /// Implementation or report that motivated the vector.
     pub origin: Option<String>,
-    /// Whether the expected result is one choice among several, explained in `DECISIONS.md`. Another result
+    /// True if the expected result is one choice among several, explained in `DECISIONS.md`. Another result
     /// is then a deviation, not a failure.
     #[serde(default)]
     pub choice: bool,
-    /// Whether the request is ordinary. Violations of a sender here occur in all of its messages; they count
+    /// True if the request is ordinary. Violations of a sender here occur in all of its messages; they count
     /// in plain vectors only.
     #[serde(default)]
     pub plain: bool,

@@ -25,7 +25,7 @@ const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 /// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LogsQuery {
-    /// Whether the response goes on until the container ends.
+    /// True if the response goes on until the container ends.
     pub(crate) follow: bool,
     /// The earliest stamp.
     pub(crate) since: Option<Timestamp>,

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ApiVersion, EngineAddress, InvalidEngineAddress};
-
-/// The maximum length of an Engine's message in an error, in bytes.
-const MESSAGE_MAX: usize = 512;
+use crate::one_line::one_line;
 
 /// An error of the communication with the Engine.
 ///
@@ -38,8 +36,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine that
-    /// starts makes its socket anew, which such a mount does not show.
+    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine
+    /// that starts makes its socket anew, which such a mount does not show.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,
@@ -166,23 +164,6 @@ pub(crate) enum LogRefusal {
     Unreadable,
     /// A later request may succeed.
     Temporary,
-}
-
-/// Returns at most [`MESSAGE_MAX`] bytes of text on one line: control characters escaped, invalid UTF-8
-/// replaced.
-fn one_line(bytes: &[u8]) -> String {
-    let mut line = String::new();
-    for character in String::from_utf8_lossy(bytes).trim().chars() {
-        let escaped: String = match character.is_control() {
-            true => character.escape_default().collect(),
-            false => character.into(),
-        };
-        if line.len() + escaped.len() > MESSAGE_MAX {
-            break;
-        }
-        line.push_str(&escaped);
-    }
-    line
 }
 
 impl fmt::Display for EngineError {

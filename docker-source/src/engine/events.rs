@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gelf_core::Timestamp;
 use serde::Deserialize;
 
 use super::keep::Keep;
@@ -12,6 +13,7 @@ use super::types::{ContainerId, LABELS};
 const EVENT: Keep = Keep::Members(&[
     ("Type", Keep::Value(64)),
     ("Action", Keep::Value(64)),
+    ("timeNano", Keep::Value(32)),
     ("Actor", Keep::Members(&[("ID", Keep::Value(128)), ("Attributes", LABELS)])),
 ]);
 
@@ -33,9 +35,11 @@ pub(crate) enum Action {
 pub(crate) struct Event {
     pub(crate) action: Action,
     pub(crate) id: ContainerId,
+    /// The Engine's time of the event, if it is valid.
+    pub(crate) time: Option<Timestamp>,
     /// The labels, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// Whether an attribute is missing because the attributes were too long.
+    /// True if an attribute is missing because the attributes were too long.
     pub(crate) is_cut: bool,
 }
 
@@ -43,9 +47,9 @@ pub(crate) struct Event {
 #[derive(Debug)]
 pub(crate) struct EventReader {
     line: MemberFilter,
-    /// Whether the line has more than white space.
+    /// True if the line has more than white space.
     has_text: bool,
-    /// Whether text follows the JSON value on its line.
+    /// True if text follows the JSON value on its line.
     has_more: bool,
     bad: u64,
 }
@@ -102,6 +106,9 @@ struct EventJson {
     kind: Option<String>,
     action: String,
     actor: ActorJson,
+    /// Nanoseconds since the Unix epoch.
+    #[serde(default, rename = "timeNano")]
+    time_nano: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -126,8 +133,12 @@ fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
         _ => return Ok(None),
     };
     let id = ContainerId::parse(&event.actor.id).ok_or(InvalidEvent)?;
+    let time = event.time_nano.and_then(|nanos| {
+        let within = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
+        Timestamp::from_unix(nanos.div_euclid(1_000_000_000), within)
+    });
     let attributes = event.actor.attributes.unwrap_or_default();
-    Ok(Some(Event { action, id, attributes, is_cut: excerpt.is_cut }))
+    Ok(Some(Event { action, id, time, attributes, is_cut: excerpt.is_cut }))
 }
 
 #[cfg(test)]
@@ -167,6 +178,7 @@ mod tests {
         let found = events(&mut reader, ["start", "die", "rename", "destroy"].map(json).concat());
         let first = &found[0];
         assert_eq!((first.action, first.id.as_str(), first.is_cut), (Action::Start, ID, false));
+        assert_eq!(first.time.unwrap().as_unix(), (1_795_387_458, 123_456_789));
         assert_eq!(first.attributes.get("name").map(String::as_str), Some("job"));
         let actions: Vec<_> = found.iter().map(|event| event.action).collect();
         assert_eq!(actions, [Action::Start, Action::Die, Action::Rename, Action::Destroy]);

@@ -1,9 +1,9 @@
 //! Copies the members of a JSON value that are needed, each up to a limit, as the value's bytes arrive.
 //!
 //! Anybody who may start a container chooses its labels, and the Engine limits neither their number nor their
-//! length. So no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt, which is
-//! JSON again, and passes over the rest without keeping it. It checks the syntax only as far as it needs to;
-//! the parser of the excerpt checks what is kept.
+//! length. So no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt, which
+//! is JSON again, and passes over the rest without keeping it. It checks the syntax only as far as it needs
+//! to; the parser of the excerpt checks what is kept.
 
 use super::keep::{ITEM_COST, Items, Keep, NAME_MAX, OTHER_TYPE_MAX};
 
@@ -12,7 +12,7 @@ use super::keep::{ITEM_COST, Items, Keep, NAME_MAX, OTHER_TYPE_MAX};
 pub(super) struct Excerpt {
     /// JSON; empty if the value ended early or was invalid where the filter checks it.
     pub(super) text: Vec<u8>,
-    /// Whether a member or item that was to be kept is cut or left out.
+    /// True if a member or item that was to be kept is cut or left out.
     pub(super) is_cut: bool,
 }
 
@@ -74,7 +74,7 @@ enum Escape {
 struct Frame {
     keeps: FrameKeeps,
     closing: u8,
-    /// Whether an item was kept, so that the next one needs a comma.
+    /// True if an item was kept, so that the next one needs a comma.
     has_items: bool,
 }
 
@@ -86,7 +86,8 @@ enum FrameKeeps {
     },
     Members {
         members: &'static [(&'static str, Keep)],
-        /// The places of the members that were seen, one bit each. Of several with one name, the first is kept.
+        /// The places of the members that were seen, one bit each. Of several with one name, the first is
+        /// kept.
         seen: u32,
     },
 }
@@ -97,7 +98,7 @@ struct Copying {
     start: usize,
     /// The maximum length of the excerpt within the item.
     limit: usize,
-    /// Whether the value is a string that may be cut.
+    /// True if the value is a string that may be cut.
     can_cut: bool,
     /// The length of the excerpt at the last place where the string may be cut.
     boundary: usize,

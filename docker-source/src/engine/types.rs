@@ -140,7 +140,7 @@ pub(crate) struct ContainerSummary {
     /// `running`, `exited`, `created`, `paused`, `restarting`, `removing` or `dead`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) state: String,
-    /// Whether a part of the metadata is missing because it was too long.
+    /// True if a part of the metadata is missing because it was too long.
     #[serde(skip)]
     pub(crate) is_cut: bool,
 }
@@ -192,7 +192,7 @@ pub(crate) struct Inspect {
     pub(crate) config: Config,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) graph_driver: GraphDriver,
-    /// Whether a part of the metadata is missing because it was too long.
+    /// True if a part of the metadata is missing because it was too long.
     #[serde(skip)]
     pub(crate) is_cut: bool,
 }

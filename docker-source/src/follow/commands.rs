@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use gelf_core::Timestamp;
+
 /// The supervisor's commands to a follower. The counters only grow, so that no command is missed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FollowCommands {
     /// The number of times that the container was started.
     pub(crate) starts: u64,
+    /// The Engine's time of the last event of an end. The log of the run has no later line.
+    pub(crate) ended_at: Option<Timestamp>,
     /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
     /// The number of requests to check whether the container ran meanwhile, because events may have been
@@ -14,7 +18,7 @@ pub(crate) struct FollowCommands {
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
-    /// Whether the container was removed.
+    /// True if the container was removed.
     pub(crate) removed: bool,
 }
 

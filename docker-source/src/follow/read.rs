@@ -118,9 +118,12 @@ impl Following {
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
+            if self.writer(&line).is_none() {
+                continue;
+            }
             // If the container is started again, the terminal's next line follows this one without a
-            // separator. If this line were requested again, both would be taken for one line that was read
-            // before.
+            // separator. A request from this line on would return both as one line, which would count as
+            // read before.
             if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
@@ -179,7 +182,10 @@ impl Following {
 
     async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
         let reading = ReadingState { floor: self.floor, oldest_open };
-        self.sink.take(self.metadata.container(), line, reading).await
+        match self.writer(&line).cloned() {
+            Some(container) => self.sink.take(&container, line, reading).await,
+            None => Ok(()),
+        }
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

@@ -4,6 +4,7 @@ use gelf_core::FieldName;
 
 use super::names::is_reserved;
 use crate::container::Container;
+use crate::one_line::one_line;
 
 /// The maximum number of labels that become fields: 64. With 10,000 labels, each line of a container would
 /// make a message of a megabyte.
@@ -29,7 +30,7 @@ pub(super) fn fields(
             let label: String = label.chars().take(64).collect();
             tracing::warn!(
                 container = container.name(),
-                label,
+                label = %one_line(label.as_bytes()),
                 "dropping this and further gelf_ labels: more than {MAX_LABELS}, or more than {MAX_LABEL_BYTES} bytes"
             );
             break;

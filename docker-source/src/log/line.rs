@@ -34,8 +34,8 @@ pub(crate) struct Line {
     /// The Engine's stamp: the time at which Docker received the first 16 KiB of the line, or all of a
     /// shorter line, or at which Podman received the end of the line.
     pub(crate) time: Timestamp,
-    /// The first 1 MiB of the line, or less if the [budget](LongLines) is exhausted, without its ending (`\n`,
-    /// or `\r\n` of a terminal). It need not be UTF-8.
+    /// The first 1 MiB of the line, or less if the [budget](LongLines) is exhausted, without its ending
+    /// (`\n`, or `\r\n` of a terminal). It need not be UTF-8.
     pub(crate) bytes: Bytes,
     /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
     /// cut.

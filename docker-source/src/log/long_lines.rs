@@ -1,7 +1,7 @@
 //! The memory that the long lines of all containers share.
 //!
-//! A container may leave a line open for ever, on each of its streams. So a line keeps only its beginning, unless
-//! there is room for more in a budget that all lines share. A line that finds no room is cut.
+//! A container may leave a line open for ever, on each of its streams. So a line keeps only its beginning,
+//! unless there is room for more in a budget that all lines share. A line that finds no room is cut.
 
 use std::sync::Arc;
 
@@ -49,7 +49,8 @@ impl GrowingLine {
         Self { bytes: Vec::new(), max, share: None }
     }
 
-    /// Appends the beginning of `bytes` for which there is room. If that is not all, nothing is appended later.
+    /// Appends the beginning of `bytes` for which there is room. If that is not all, nothing is appended
+    /// later.
     pub(super) fn append(&mut self, bytes: &[u8], budget: &LongLines) {
         let wanted = bytes.len().min(self.max.saturating_sub(self.bytes.len()));
         if !self.grow(self.bytes.len() + wanted, budget) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::support::{
     Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts, timing, within,
 };
-use docker_source::NamePattern;
-use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
+use docker_source::{NamePattern, Record, Source};
+use simulated_engine::{Container, ContainerOptions, Fault, SimulatedEngine, Stream};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn only_get_requests_of_the_six_endpoints_are_sent() {
@@ -168,6 +169,83 @@ async fn later_records_have_the_new_name() {
     let record = within(named).await;
     assert_eq!((record.container().id(), record.container().image()), (web.id(), "busybox:1"));
     assert_eq!(engine.count(&format!("{}/json", web.id())), 1, "the event has the name");
+}
+
+#[tokio::test]
+async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
+    let engine = SimulatedEngine::start().await;
+    let pattern = NamePattern::new("web-*").unwrap();
+    let (sender, mut seen) = tokio::sync::watch::channel(String::new());
+    let select = move |container: &docker_source::Container| {
+        sender.send_replace(container.name().to_owned());
+        pattern.matches(container.name())
+    };
+    let mut source = ready(builder(&engine).select(select)).await;
+    let web = engine.create(ContainerOptions::named("web-1"));
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    web.rename("old");
+    let named = async {
+        loop {
+            web.line(Stream::Stdout, "more");
+            let record = next(&mut source).await;
+            assert_eq!(record.container().selected_name(), "web-1");
+            if record.container().name() == "old" {
+                return;
+            }
+        }
+    };
+    within(named).await;
+    // The end of the run is read although the container is started again at once.
+    web.line(Stream::Stdout, "last");
+    web.die();
+    assert_eq!(texts(&mut source, 1).await, ["last"]);
+    web.start();
+    web.line(Stream::Stdout, "not selected");
+    within(seen.wait_for(|name| name == "old")).await.unwrap();
+    web.line(Stream::Stdout, "not selected");
+    // Once the line of another container arrives, the follower of this one has ended.
+    let other = engine.create(ContainerOptions::named("web-other"));
+    other.start();
+    other.line(Stream::Stdout, "other");
+    assert_eq!(texts(&mut source, 1).await, ["other"]);
+    web.rename("web-2");
+    let record = within(next_of(&mut source, &web)).await;
+    assert_eq!((text(&record), record.container().selected_name()), ("again".to_owned(), "web-2"));
+}
+
+/// Writes lines until one is read, and returns it.
+async fn next_of(source: &mut Source, container: &Container) -> Record {
+    loop {
+        container.line(Stream::Stdout, "again");
+        if let Ok(record) = timeout(Duration::from_millis(10), source.next()).await {
+            return record.unwrap().expect("the source ended");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_is_renamed_into_the_selection_is_read_from_then_on() {
+    let engine = SimulatedEngine::start().await;
+    let pattern = NamePattern::new("web-*").unwrap();
+    let mut often = timing();
+    often.list_interval = Duration::from_millis(10);
+    let select = move |container: &docker_source::Container| pattern.matches(container.name());
+    let mut source = ready(builder(&engine).timing(often).select(select)).await;
+    for (name, is_event_lost) in [("web-1", false), ("web-2", true)] {
+        let job = engine.create(ContainerOptions::named("temporary"));
+        job.start();
+        let before = job.line(Stream::Stdout, "before");
+        job.wait_for_log_requests(1).await;
+        // A renaming without an event is as old as the list that shows it, by a clock that goes on.
+        engine.set_clock(before + 10_000_000_000);
+        engine.lose_events(is_event_lost);
+        job.rename(name);
+        engine.lose_events(false);
+        let record = within(next_of(&mut source, &job)).await;
+        assert_eq!((record.container().name(), record.container().selected_name()), (name, name));
+    }
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn a_connection_that_breaks_is_not_an_invalid_response() {
     let logged = Logged::here();
     engine.go_away().await;
     engine.come_back();
-    eventually(&source.stats(), |stats| stats.snapshot().events_connections >= 3).await;
+    eventually(&source.stats(), |stats| stats.snapshot().events_connections == 2).await;
     assert!(logged.matching("WARN")[0].contains(&broke("events")), "{:?}", logged.matching("WARN"));
 }
 

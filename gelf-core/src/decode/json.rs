@@ -9,7 +9,8 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{clean_prefix, short_escape, unescape};
 use crate::message::number::json_number_len;
 
-/// The length up to which texts between two escapes are read and copied without a call. There may be millions.
+/// The length up to which texts between two escapes are read and copied without a call: there may be
+/// millions of them.
 const SHORT: usize = 16;
 
 /// A JSON value.

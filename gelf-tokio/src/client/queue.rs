@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::take;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -73,6 +74,8 @@ struct State<R> {
     has_driver: bool,
     link: ClientState,
     last_error: Option<Arc<str>>,
+    /// The local address of the socket. Over UDP.
+    local_addr: Option<SocketAddr>,
     stats: ClientStats,
 }
 
@@ -97,6 +100,7 @@ impl<R> Queue<R> {
             has_driver: true,
             link: ClientState::Connecting,
             last_error: None,
+            local_addr: None,
             stats: ClientStats::default(),
         };
         Self {
@@ -146,6 +150,14 @@ impl<R> Queue<R> {
 
     pub(crate) fn last_error(&self) -> Option<Arc<str>> {
         self.state().last_error.clone()
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.state().local_addr
+    }
+
+    pub(crate) fn set_local_addr(&self, address: Option<SocketAddr>) {
+        self.state().local_addr = address;
     }
 
     /// Sets the state of the link to the destination.

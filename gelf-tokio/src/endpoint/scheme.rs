@@ -111,16 +111,6 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_is_parsed_in_any_case() {
-        for scheme in Scheme::ALL {
-            assert_eq!(Scheme::parse(&scheme.name().to_uppercase()), Some(scheme));
-        }
-        assert_eq!(Scheme::parse("gelf+udp"), Some(Scheme::Udp));
-        assert_eq!(Scheme::parse("Gelf"), Some(Scheme::Udp));
-        assert_eq!(Scheme::parse("http"), None);
-    }
-
-    #[test]
     fn things_are_enumerated_as_in_a_sentence() {
         let enumerated =
             |items: &[&str]| enumerate(&items.iter().map(|&s| s.to_owned()).collect::<Vec<_>>(), "or");

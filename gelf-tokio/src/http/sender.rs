@@ -42,8 +42,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 ///
 /// There is one connection, with one request at a time. The first request makes the connection, and later
 /// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
-/// addresses are tried in order, then those of the hosts of [`HttpOptions::failover`]. Nothing happens between
-/// two calls.
+/// addresses are tried in order, then those of the hosts of [`HttpOptions::failover`]. Nothing happens
+/// between two calls.
 ///
 /// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is being sent, the
 /// request does not fail: a request whose kept connection ends before any byte of an answer is sent once more

@@ -40,9 +40,9 @@ pub struct ReceiverTls {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ReceiverTlsStats {
-    /// Times that changed files were invalid, and the receiver kept the previous ones.
+    /// Reloads that failed since a changed file was invalid. The receiver kept the previous files.
     pub failed_reloads: u64,
-    /// Times that changed files were loaded.
+    /// Successful reloads of changed files.
     pub reloads: u64,
 }
 
@@ -284,8 +284,8 @@ impl Sources {
     }
 }
 
-/// Claims to store sessions, and stores none. So a sender that shows a certificate receives a session ticket,
-/// which tells it that it is accepted, and no session is resumed with an earlier certificate.
+/// A storage that drops every session. With it, rustls sends session tickets, by which a sender learns that
+/// its certificate is accepted, but resumes no session, which could have an earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 

@@ -14,7 +14,7 @@ use super::verifier::is_authority;
 pub(super) struct Attempt<'a> {
     pub(super) server_name: &'a ServerName<'static>,
     pub(super) trusted: &'a Trusted,
-    /// The sender's own certificate, as operators know it: its file.
+    /// The name of the file that has the sender's own certificate.
     pub(super) cert: Option<&'a str>,
     /// `true` if the receiver has asked for a certificate.
     pub(super) was_asked: bool,
@@ -116,7 +116,7 @@ impl Attempt<'_> {
     fn of_alert(&self, alert: AlertDescription) -> String {
         let Some(cert) = self.cert else {
             return match alert {
-                // TLS 1.2 has no alert of its own for it.
+                // Only TLS 1.3 has an alert for a missing certificate.
                 AlertDescription::CertificateRequired => "the receiver wants a client certificate".to_owned(),
                 _ if self.was_asked => "the receiver wants a client certificate".to_owned(),
                 _ => self.of_refusal(alert),

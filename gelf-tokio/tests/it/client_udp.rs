@@ -46,6 +46,17 @@ async fn a_message_that_the_kernel_has_taken_is_sent_though_the_driver_is_droppe
 }
 
 #[tokio::test]
+async fn a_receiver_recognizes_the_messages_of_a_client_by_their_address() {
+    let (mut receiver, address) = bound().await;
+    let client = Client::connect(&endpoint(address, "")).unwrap();
+    let observer = client.observer();
+    assert_eq!(observer.local_addr(), None, "the driver has not run yet");
+    client.send(&Message::new("h", "m")).await.unwrap();
+    let received = within("a message", receiver.recv()).await.unwrap().unwrap();
+    assert_eq!(Some(received.from), observer.local_addr());
+}
+
+#[tokio::test]
 async fn a_message_without_a_timestamp_gets_the_time_of_its_queueing() {
     let (mut receiver, address) = bound().await;
     let own = Timestamp::from_unix_nanos(1_500_000_000);

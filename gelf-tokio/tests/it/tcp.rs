@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
-use gelf_tokio::{Client, Endpoint, NotQueuedReason, SendError, TcpReceiver, TcpSender};
+use gelf_tokio::{Client, Endpoint, NotQueuedReason, SendError, TcpReceiver, TcpSender, UdpSender};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -71,8 +71,9 @@ async fn connecting_to_a_destination_without_a_listener_is_an_error() {
 
 #[tokio::test]
 async fn an_endpoint_of_another_transport_is_refused() {
-    let error = TcpSender::connect(&"gelf://127.0.0.1".parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    let (udp, tcp) = ("gelf://127.0.0.1".parse().unwrap(), "gelf+tcp://127.0.0.1".parse().unwrap());
+    let errors = [TcpSender::connect(&udp).await.unwrap_err(), UdpSender::connect(&tcp).await.unwrap_err()];
+    assert_eq!(errors.map(|error| error.kind()), [std::io::ErrorKind::InvalidInput; 2]);
 }
 
 #[tokio::test]

@@ -160,13 +160,6 @@ async fn an_ipv6_destination_and_a_host_name_are_reached() {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_another_transport_is_refused() {
-    let endpoint = "gelf+tcp://127.0.0.1".parse().unwrap();
-    let error = UdpSender::connect(&endpoint).await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-}
-
-#[tokio::test]
 async fn sending_continues_without_a_listener_and_messages_arrive_once_there_is_one() {
     let (mut sender, receiver) = pair("").await;
     let address = receiver.local_addr().unwrap();

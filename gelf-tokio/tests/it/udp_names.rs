@@ -203,11 +203,7 @@ async fn an_unknown_name_is_an_error_and_an_ip_address_is_not_looked_up() {
 async fn the_first_reachable_address_is_used() {
     let (good, good_address) = listener();
     // A socket without SO_BROADCAST cannot connect to the broadcast address.
-    let zone =
-        ScriptedResolver::new([Answer::Addresses(vec!["255.255.255.255:9".parse().unwrap(), good_address])]);
-    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
-    let mut sender =
-        UdpSender::connect_with_resolver(&"gelf://logs.example".parse().unwrap(), resolver).await.unwrap();
+    let (_, mut sender) = sender(vec!["255.255.255.255:9".parse().unwrap(), good_address]).await;
     send(&mut sender).await;
     assert_eq!(received(&good), 1);
 }

@@ -1,8 +1,8 @@
 //! The harness of these tests.
 //!
 //! It is not the standard one, because this program also runs as the other process of a test. Tests run one
-//! after another, so that each figure belongs to one test. An argument that is not an option selects the tests
-//! whose names contain it.
+//! after another, so that each figure belongs to one test. An argument that is not an option selects the
+//! tests whose names contain it.
 
 mod client_half_open;
 mod client_memory;

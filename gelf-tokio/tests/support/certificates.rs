@@ -1,7 +1,6 @@
 //! Certificates for tests: authorities, their certificates, and a directory of PEM files that is removed on
 //! drop.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests may panic")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

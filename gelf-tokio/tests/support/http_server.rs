@@ -1,6 +1,5 @@
 //! An HTTP server that sends the bytes that the test gives it.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests may panic")]
 
 use std::future::Future;
 use std::io;

@@ -1,13 +1,5 @@
 //! Support shared by the test binaries.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests may panic, and not every test uses all of the support"
-)]
+#![allow(dead_code, unreachable_pub, reason = "not every test uses all of the support")]
 
 pub mod account;
 #[cfg(feature = "tls")]

@@ -66,7 +66,7 @@ pub struct Response {
     pub coding: BodyCoding,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether the connection can be used for another request.
+    /// True if the connection can be used for another request.
     pub keeps_alive: bool,
 }
 
@@ -89,7 +89,7 @@ struct Reader<T> {
     has_failed: bool,
 }
 
-/// What a head says: its first line, and the framing of its body.
+/// The content of a head: its first line, and the framing of its body.
 type Start<T> = (T, BodyCoding, Framing);
 
 impl<T> Reader<T> {

@@ -17,12 +17,12 @@ pub(super) enum Form {
     Several,
     /// One value per line.
     Lines {
-        /// Whether the last line ends with a line feed.
+        /// True if the last line ends with a line feed.
         is_terminated: bool,
     },
     /// Elements of an array.
     Array {
-        /// Whether the array is closed.
+        /// True if the array is closed.
         is_closed: bool,
     },
 }

@@ -20,7 +20,7 @@ pub struct LiveHttp {
     pub host: String,
     /// Path, by default `/gelf`.
     pub path: String,
-    /// Whether it accepts several messages in a body, by default false.
+    /// True if it accepts several messages in a body, by default false.
     pub bulk: bool,
     /// Name and value of the header that it requires, by default none.
     pub header: Option<(String, String)>,

@@ -18,7 +18,7 @@ pub(super) const OWN_MEMBERS: [&str; 9] =
 /// A received message, or the bytes that arrived in its place.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    pub(super) transport: Transport,
+    pub(crate) transport: Transport,
     pub(super) ways: BTreeSet<Way>,
     /// In their order in the JSON text.
     pub(super) members: Vec<(String, Shape)>,

@@ -10,7 +10,7 @@ use crate::{describe_expected, describe_input};
 /// Maximum number of unexpected outcomes that are explained.
 const EXPLAINED: usize = 5;
 
-/// Whether output is coloured.
+/// The style of the output.
 #[derive(Clone, Copy, Debug)]
 pub enum Style {
     /// With ANSI colours, for a terminal.

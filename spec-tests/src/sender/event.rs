@@ -71,7 +71,7 @@ pub enum HttpEventKind {
     Closed {
         /// Number of its requests.
         requests: u64,
-        /// Whether the sender closed it.
+        /// True if the sender closed it.
         by_sender: bool,
         /// Start of an incomplete request, and the received length of its body.
         unfinished: Option<(Vec<u8>, usize)>,

@@ -9,7 +9,6 @@ use crate::receivers::{Delivery, Transport};
 pub(super) struct Judged {
     pub(super) source: SocketAddr,
     pub(super) delivery: Delivery,
-    pub(super) transport: Transport,
     /// The datagrams, or the frame.
     pub(super) parts: Vec<Vec<u8>>,
     pub(super) inspection: Inspection,
@@ -31,8 +30,7 @@ impl Judged {
         let mut inspection = inspect::datagrams(&parts, None);
         inspection.violations.extend(more);
         let delivery = Delivery::datagrams(&parts, interleaved, &inspection);
-        let transport = Transport::Udp;
-        Self { source, delivery, transport, parts, inspection, compression: None, is_message }
+        Self { source, delivery, parts, inspection, compression: None, is_message }
     }
 
     /// Judges a frame, given without its null byte. `more` are violations of its place on the stream.
@@ -49,8 +47,8 @@ impl Judged {
         let mut inspection = inspect::stream(&sent);
         inspection.violations.extend(more);
         let delivery = Delivery::frame(&frame, &inspection);
-        let (transport, parts) = (Transport::Tcp, vec![frame]);
-        Self { source, delivery, transport, parts, inspection, compression: None, is_message: true }
+        let parts = vec![frame];
+        Self { source, delivery, parts, inspection, compression: None, is_message: true }
     }
 
     /// Creates the result of a violation that is not part of an inspected message.
@@ -68,6 +66,6 @@ impl Judged {
             Transport::Http => Delivery::posted(&[], &[], &inspection),
         };
         let compression = (transport == Transport::Http).then_some("unknown");
-        Self { source, delivery, transport, parts, inspection, compression, is_message }
+        Self { source, delivery, parts, inspection, compression, is_message }
     }
 }

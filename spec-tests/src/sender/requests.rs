@@ -213,15 +213,7 @@ fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> V
         .map(|mut message| {
             let delivery = Delivery::posted(&request.body, &violations, &message);
             message.violations.splice(0..0, std::mem::take(&mut of_request));
-            Judged {
-                source,
-                delivery,
-                transport: Transport::Http,
-                parts: Vec::new(),
-                inspection: message,
-                compression,
-                is_message,
-            }
+            Judged { source, delivery, parts: Vec::new(), inspection: message, compression, is_message }
         })
         .collect()
 }

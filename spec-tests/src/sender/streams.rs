@@ -24,7 +24,7 @@ struct Connection {
     /// At most one frame of maximum length and one read.
     buffer: BytesMut,
     empty_frames: u64,
-    /// Whether the last frame was compressed. Its null bytes split it, and the pieces are not messages.
+    /// True if the last frame was compressed. Its null bytes split it, and the pieces are not messages.
     in_pieces: bool,
 }
 

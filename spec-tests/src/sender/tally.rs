@@ -185,17 +185,17 @@ impl<'r> Tally<'r> {
     pub(super) fn judged(&mut self, judged: &Judged) {
         if judged.is_message {
             self.messages += 1;
-            self.sender(judged.transport, judged.source).messages += 1;
+            self.sender(judged.delivery.transport, judged.source).messages += 1;
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
-            if judged.transport == Transport::Udp {
+            if judged.delivery.transport == Transport::Udp {
                 let is_chunk = |part: &&Vec<u8>| part.starts_with(&ChunkHeader::MAGIC);
                 *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
             }
         }
         self.violations_of(judged);
         for taken in &mut self.receivers {
-            if !taken.receiver.transports.contains(&judged.transport) {
+            if !taken.receiver.transports.contains(&judged.delivery.transport) {
                 continue;
             }
             taken.known += u64::from(judged.is_message);
@@ -224,7 +224,7 @@ impl<'r> Tally<'r> {
             if violations.examples.len() < MAX_EXAMPLES {
                 violations.examples.push(Example {
                     source: judged.source,
-                    transport: judged.transport,
+                    transport: judged.delivery.transport,
                     text: violation.text.clone(),
                     bytes: bytes_of(judged, violation),
                 });

@@ -14,9 +14,9 @@ pub(super) const FILE: &str = "http.json";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExchange {
-    /// Whether the receiver accepts several messages in a body; `None` if it does not matter.
+    /// True if the receiver accepts several messages in a body; `None` if it does not matter.
     pub bulk: Option<bool>,
-    /// Whether the receiver requires an authorization header.
+    /// True if the receiver requires an authorization header.
     #[serde(default)]
     pub header: bool,
     /// Maximum body size of the receiver in bytes, if it matters.
@@ -55,7 +55,7 @@ pub struct HttpRequest {
     pub chunks: Option<Vec<Content>>,
     /// All bytes of the request, instead of the other members.
     pub raw: Option<Content>,
-    /// Whether the client shuts down its side of the connection after the request.
+    /// True if the client shuts down its side of the connection after the request.
     #[serde(default)]
     pub end: bool,
 }
@@ -93,7 +93,7 @@ pub struct HttpAnswer {
     pub status: Statuses,
     /// Length of the answer's body, if it matters.
     pub length: Option<usize>,
-    /// Whether the receiver may close the connection instead.
+    /// True if the receiver may close the connection instead.
     #[serde(default)]
     pub closed: bool,
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use gelf_spec_tests::{JsonText, Mode, Observed, Process, Reply, Request, Sent, Subject, Vector, hex};
 use gelf_tokio::gelf_core::{Decoder, Level, Message};
 use gelf_tokio::{Endpoint, TcpReceiver, TcpSender, UdpReceiver, UdpSender};
+use real_engine::require_path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -32,7 +33,8 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 struct Known {
     peer: String,
     direction: String,
-    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that size.
+    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that
+    /// size.
     cells: Vec<String>,
     reason: String,
 }
@@ -46,38 +48,34 @@ enum Cell {
     Wrong(String),
 }
 
+/// Returns the folders of the installed peers.
 fn peers() -> Vec<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let folder = repository.join("spec-tests/peers");
-    let mut peers: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| repository.join("target/peers").join(path.file_name().unwrap()).exists())
-        .collect();
+    let installed = repository.join("target/peers");
+    if !require_path("peers", &installed) {
+        return Vec::new();
+    }
+    let names = std::fs::read_dir(&installed).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut peers: Vec<_> = names.map(|name| repository.join("spec-tests/peers").join(name)).collect();
+    peers.retain(|peer| peer.exists());
     peers.sort();
-    assert!(!peers.is_empty() || !is_required(), "no peer is installed");
     peers
-}
-
-fn is_required() -> bool {
-    let required = std::env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
-    required.split(',').any(|name| name == "peers")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_known_failures_occur_between_peers_and_us() {
     let peers = peers();
     if peers.is_empty() {
-        let _ = writeln!(std::io::stderr(), "skipped: no peer is installed; run scripts/peers");
         return;
     }
+    let is_required = std::env::var("GELF_TESTS_REQUIRE").is_ok_and(|required| required.contains("peers"));
     let known: Vec<Known> = serde_json::from_str(include_str!("../../interop.json")).unwrap();
     let mut skipped = 0;
     let mut cells: BTreeMap<(String, &str, String), Cell> = BTreeMap::new();
     for peer in &peers {
         let mut subject = match Process::start(&format!("'{}'", peer.join("run").display()), LIMIT) {
             Ok(subject) => subject,
-            Err(error) if is_required() => panic!("{error}"),
+            Err(error) if is_required => panic!("{error}"),
             Err(error) => {
                 let _ = writeln!(std::io::stderr(), "skipped: {error}");
                 skipped += 1;

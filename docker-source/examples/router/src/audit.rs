@@ -1,7 +1,8 @@
 //! `gelf-router audit`: a receiver that counts which messages of other routers are missing.
 //!
-//! Routers number the messages of each container. The audit notes the numbers that it receives, and reports the
-//! ranges that are missing when it ends. A message that is lost behind the last one that arrives is not noticed.
+//! Routers number the messages of each container. The audit notes the numbers that it receives, and reports
+//! the ranges that are missing when it ends. A message that is lost behind the last one that arrives is not
+//! noticed.
 
 mod ranges;
 
@@ -22,8 +23,8 @@ use crate::stop::Stop;
 /// The maximum number of containers, epochs counted apart. Messages of further ones are counted only.
 const CONTAINERS_AT_MOST: usize = 100_000;
 
-/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`. Then
-/// prints an account of each container to stdout.
+/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`.
+/// Then prints an account of each container to stdout.
 ///
 /// # Errors
 /// Returns an error with status 1 if messages are missing, or if the address cannot be used.

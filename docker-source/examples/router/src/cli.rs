@@ -18,7 +18,9 @@ A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+
 gelf+https://. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
   filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*; may be given
-                    several times, and then any of the patterns has to match
+                    several times, and then any of the patterns has to match. A route keeps a container
+                    that is renamed until it ends, and decides again at its next start; a container of no
+                    route is shipped as soon as its new name matches
   compat=docker|micahhausler|vincit-2017
                     the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
   host=NAME         the host of messages (default the Engine's host name)
@@ -40,7 +42,8 @@ Environment:
   GELF_HOSTNAME, SYSLOG_HOSTNAME
                the host of messages for routes without host=; the file /etc/host_hostname takes precedence
 
-Containers with LOGSPOUT=ignore in their environment are not read.
+Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by
+their label gelf-router.agent, which the image carries, or by gelf-router as their command.
 Variables of Logspout that the router does not support cause a warning; EXCLUDE_LABEL, EXCLUDE_LABELS and
 LOGSPOUT_TLS_* end the router, which would otherwise ship or trust too much.
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
@@ -80,8 +83,8 @@ struct Arguments {
         require_equals = true,
         default_missing_value = "",
         long_help = "Print each message that an embedded receiver returns, as one JSON line on stdout. The receiver \
-                     listens on a free UDP port of the loopback interface. OPTIONS are those of its route, as in \
-                     --print=filter.name=shop-*"
+                     listens on a free UDP port of the loopback interface, and ignores messages of other \
+                     programs. OPTIONS are those of its route, as in --print=filter.name=shop-*"
     )]
     print: Option<String>,
 
@@ -142,11 +145,12 @@ pub(crate) struct Options {
     pub(crate) routes: Vec<Route>,
     /// The options of the route to the embedded receiver, if `--print` is given.
     pub(crate) print: Option<String>,
-    /// Whether to drop root.
+    /// True if root is to be dropped.
     pub(crate) drop_root: bool,
-    /// Whether each message has a number.
+    /// True if each message has a number.
     pub(crate) numbers_messages: bool,
-    /// The address of the receiver that audits other routers, and the time without a message after which it ends.
+    /// The address of the receiver that audits other routers, and the time without a message after which it
+    /// ends.
     pub(crate) audit: Option<(SocketAddr, Option<Duration>)>,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,

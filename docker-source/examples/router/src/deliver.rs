@@ -49,6 +49,9 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
     let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
     let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
     let tally = Tally::new(client.observer(), is_udp);
+    if let Some(window) = &route.window {
+        window.set_sender(client.observer());
+    }
     let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
     let formatter = GelfFormatter::new(route.format.clone());
     Ok((Delivery { client, formatter, window: route.window.clone() }, destination, tally))
@@ -105,8 +108,8 @@ impl Destination {
 }
 
 /// The shortest time between two warnings about dropped lines of a route. Without a limit, a destination that
-/// rejects each line makes the router log as much as it reads, and another agent that reads this log would feed
-/// it for ever.
+/// rejects each line makes the router log as much as it reads, and another agent that reads this log would
+/// feed it for ever.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Limits the warnings about dropped lines: the first at once, then a count every [`WARN_INTERVAL`].

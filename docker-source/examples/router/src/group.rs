@@ -1,11 +1,12 @@
 //! Groups of routes that read from one source.
 //!
-//! A second reader of a log costs the Engine as much as the first, so routes share a source as long as they keep
-//! pace. A route that takes no line for a second, while others want to go on, leaves its group: once its destination
-//! takes lines again, it reads on from a source of its own, behind the last line that it took. So no destination
-//! holds up another, and Docker's log files are the buffer of each. A route does not return to its group, which
-//! saves the code that would join two streams.
+//! A second reader of a log costs the Engine as much as the first, so routes share a source as long as they
+//! keep pace. A route that takes no line for a second, while others want to go on, leaves its group: once its
+//! destination takes lines again, it reads on from a source of its own, behind the last line that it took. So
+//! no destination holds up another, and Docker's log files are the buffer of each. A route does not return to
+//! its group, which saves the code that would join two streams.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::settlement::{Settlement, SharedProgress};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which a mounted socket file that refuses connections ends the router, so that a restart policy
-/// mounts the new one.
+/// The time after which a mounted socket file that refuses connections ends the router, so that a restart
+/// policy mounts the new one.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The time for which a group waits for one of its routes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,7 +49,10 @@ pub(crate) struct Shared {
 
 /// The counters of all sources.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(Arc<Mutex<Vec<Arc<Stats>>>>);
+pub(crate) struct Sources {
+    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    unrouted: Arc<AtomicU64>,
+}
 
 impl Sources {
     fn add(&self, source: &Source) {
@@ -61,6 +65,12 @@ impl Sources {
         sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
     }
 
+    /// Returns the number of lines that a source yielded and none of its routes selected: those that were
+    /// selected by a route that has left.
+    pub(crate) fn unrouted(&self) -> u64 {
+        self.unrouted.load(Ordering::Relaxed)
+    }
+
     /// Returns the sum of the counters of all sources.
     pub(crate) fn total(&self) -> LineCounts {
         let mut total = LineCounts::default();
@@ -71,7 +81,7 @@ impl Sources {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,8 +108,8 @@ impl LeavingRoute {
     }
 }
 
-/// Reads lines for the routes until the router stops, and passes on the lines that were read by then. Returns the
-/// routes that have not left the group.
+/// Reads lines for the routes until the router stops, and passes on the lines that were read by then. Returns
+/// the routes that have not left the group.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the router, or if the source ends before the router stops.
@@ -147,17 +157,21 @@ pub(crate) async fn run(
 
 /// Passes a record to the routes that select its container. Returns false once the grace period is over.
 async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
+    let takes = |queue: &&RouteQueue| queue.route.takes(record.container());
+    // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the
+    // record is in flight on all of them.
+    let takers = routes.iter().filter(takes).map(|queue| queue.tally.routed()).count();
+    shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
     let mut index = 0;
     loop {
         let has_others = routes.len() > 1;
         let Some(queue) = routes.get_mut(index) else { return true };
         let settlement = queue.progress.read(record);
         index += 1;
-        if !queue.route.takes(record.container()) {
+        if !takes(&&*queue) {
             settlement.settle();
             continue;
         }
-        queue.tally.routed();
         let sending = queue.delivery.send(record, settlement.clone());
         let taken = match has_others {
             true => shared.stop.unless_over(timeout(PATIENCE, sending)).await,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// The file in which the host's `/etc/hostname` is mounted into containers of Logspout.
+/// The path at which containers of Logspout find the host's `/etc/hostname`, if it is mounted.
 pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
 
 /// The variables that Logspout and its GELF modules read, in the order of precedence.

@@ -7,15 +7,17 @@
 use std::future::ready;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use gelf_tokio::gelf_core::{Decoder, encode};
-use gelf_tokio::{ReceiveError, Received, UdpReceiver};
+use gelf_tokio::{Observer, ReceiveError, Received, UdpReceiver};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
+
+use crate::receipt::LineReceipt;
 
 /// The maximum number of messages in flight to the receiver. Its socket holds a dozen of the largest, with
 /// 128 datagrams each, and the receiver reads while they arrive.
@@ -24,18 +26,33 @@ const WINDOW: usize = 16;
 /// The time after which a message in flight counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// Limits the messages in flight to the receiver.
+/// Limits the messages in flight to the receiver, and tells the receiver their sender.
 #[derive(Clone, Debug)]
-pub(crate) struct Window(Arc<Semaphore>);
+pub(crate) struct Window {
+    room: Arc<Semaphore>,
+    sender: Arc<OnceLock<Observer<LineReceipt>>>,
+}
 
 impl Window {
     fn new() -> Self {
-        Self(Arc::new(Semaphore::new(WINDOW)))
+        Self { room: Arc::new(Semaphore::new(WINDOW)), sender: Arc::default() }
+    }
+
+    /// Sets the client whose messages are printed.
+    pub(crate) fn set_sender(&self, sender: Observer<LineReceipt>) {
+        // Each window belongs to one route, which has one client.
+        let _ = self.sender.set(sender);
+    }
+
+    /// Returns whether a datagram comes from the client's socket. Any user of the machine may send to the
+    /// receiver's port.
+    fn is_own(&self, from: SocketAddr) -> bool {
+        self.sender.get().and_then(Observer::local_addr) == Some(from)
     }
 
     /// Waits until there is room for one more.
     pub(crate) async fn enter(&self) {
-        match timeout(LOST_AFTER, self.0.acquire()).await {
+        match timeout(LOST_AFTER, self.room.acquire()).await {
             Ok(Ok(room)) => room.forget(),
             // The receiver has ended, and nothing leaves the window any more.
             Ok(Err(_)) => {}
@@ -44,8 +61,8 @@ impl Window {
     }
 
     fn leave(&self) {
-        if self.0.available_permits() < WINDOW {
-            self.0.add_permits(1);
+        if self.room.available_permits() < WINDOW {
+            self.room.add_permits(1);
         }
     }
 }
@@ -59,7 +76,7 @@ pub(crate) struct Printer {
 
 impl Drop for Printer {
     fn drop(&mut self) {
-        self.window.0.close();
+        self.window.room.close();
     }
 }
 
@@ -88,6 +105,7 @@ impl Printer {
     pub(crate) async fn run(mut self, mut finish: oneshot::Receiver<()>) -> io::Result<()> {
         let mut lines = Lines::new(tokio::io::stdout());
         let mut finishing = false;
+        let mut ignored: u64 = 0;
         loop {
             // Flush before waiting: a single line is visible at once, and many lines are written together.
             let at_once = tokio::select! {
@@ -113,16 +131,30 @@ impl Printer {
             };
             let Some(received) = received else {
                 lines.out.flush().await?;
+                if ignored > 0 {
+                    tracing::info!("the embedded receiver has ignored {ignored} messages of other programs");
+                }
                 return Ok(());
             };
+            let from = received.as_ref().map_or_else(ReceiveError::sender, |received| received.from);
+            if !self.window.is_own(from) {
+                if ignored == 0 {
+                    tracing::warn!(
+                        "the embedded receiver ignores messages of other programs, such as {from}"
+                    );
+                }
+                ignored += 1;
+                continue;
+            }
             lines.print(received).await?;
             self.window.leave();
         }
     }
 }
 
-/// Escapes the characters of a JSON text that control a terminal or reorder what it shows: DEL, the C1 controls,
-/// the line and paragraph separators, and the controls of bidirectional text. JSON escapes only the C0 controls.
+/// Escapes the characters of a JSON text that control a terminal or reorder what it shows: DEL, the C1
+/// controls, the line and paragraph separators, and the controls of bidirectional text. JSON escapes only the
+/// C0 controls.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 1);
     for character in json.chars() {

@@ -79,8 +79,8 @@ impl Route {
         Ok(Self { endpoint, format, window: None, names })
     }
 
-    /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down, so
-    /// a burst overruns the receiver's buffer, while Docker's log files hold the lines that wait here.
+    /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,
+    /// so a burst overruns the receiver's buffer, while Docker's log files hold the lines that wait here.
     pub(crate) fn paced(mut self) -> Result<Self, InvalidRoute> {
         if let Transport::Udp(udp) = self.endpoint.transport() {
             let mut paced = *udp;
@@ -111,18 +111,20 @@ impl Route {
         self.window.is_some()
     }
 
-    /// Returns whether the route selects the container.
+    /// Returns whether the route selects the container. The result stays the same for a run of the container,
+    /// even if it is renamed meanwhile.
     pub(crate) fn takes(&self, container: &Container) -> bool {
+        let name = container.selected_name();
         !is_agent(container)
-            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(container.name())))
+            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(name)))
     }
 }
 
 /// The label that the image carries, see `deploy/Dockerfile`.
 pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
-/// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host that
-/// read each other's diagnostics could feed each other for ever.
+/// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host
+/// that read each other's diagnostics could feed each other for ever.
 fn is_agent(container: &Container) -> bool {
     let program = container.command().split(' ').next().unwrap_or_default();
     container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")

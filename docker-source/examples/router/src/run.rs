@@ -31,8 +31,8 @@ const PRINT: &str = "--print";
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
 /// # Errors
-/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has to
-/// run as long as the router, or if lines that were read are given up at the end.
+/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has
+/// to run as long as the router, or if lines that were read are given up at the end.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -73,11 +73,12 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     }
     let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
     let finished = outputs.finish(&mut stop, is_unread).await;
-    let total = sources.total();
+    let (total, unrouted) = (sources.total(), sources.unrouted());
     tracing::info!(
-        "{} lines read = {} routed + {} empty + {} read again + {} too old + {} not routed at the end",
+        "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
+         + {} not routed at the end",
         total.read,
-        total.yielded,
+        total.yielded.saturating_sub(unrouted),
         total.skipped_empty,
         total.skipped_repeated,
         total.skipped_old,
@@ -111,13 +112,13 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and whether
-/// the reader of stdout has ended, which stops the router as a signal does: the other destinations get the lines
-/// that were read by then.
+/// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and
+/// whether the reader of stdout has ended, which stops the router as a signal does: the other destinations
+/// get the lines that were read by then.
 ///
 /// # Errors
-/// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and the
-/// destinations get the lines that were read.
+/// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and
+/// the destinations get the lines that were read.
 async fn route_until_stopped(
     groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
     left: &mut UnboundedReceiver<LeavingRoute>,
@@ -176,8 +177,8 @@ fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
     Ok(())
 }
 
-/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be read
-/// for nobody.
+/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be
+/// read for nobody.
 async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     match deliveries.join_next().await {
         Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),
@@ -205,8 +206,8 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Fail
 
 /// Groups the routes by the places at which they start.
 ///
-/// A route without positions starts where a route did that exists no more, since its destination may have been
-/// renamed. Otherwise it starts at the end of the agent that this one replaces.
+/// A route without positions starts where a route did that exists no more, since its destination may have
+/// been renamed. Otherwise it starts at the end of the agent that this one replaces.
 fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
     let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
     let mut gone = saved.into_values();

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Positions, Progress, Record, Ticket};
 
-/// The progress of a route, which its reader, its receipts and the state folder share. There is none until it is
-/// known where the route starts.
+/// The progress of a route, which its reader, its receipts and the state folder share. There is none until it
+/// is known where the route starts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedProgress(Arc<Mutex<Option<Progress>>>);
 

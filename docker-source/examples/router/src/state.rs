@@ -1,8 +1,8 @@
 //! The state folder: the positions up to which lines are delivered, kept across restarts.
 //!
-//! The file `positions` has a line with its version and checksum, and then the positions of each route as JSON. It is
-//! replaced as a whole: a new file is written and synchronized beside it and then renamed, so that a crash
-//! leaves the old one or the new one. A thread of its own writes it, since a disk may be slow.
+//! The file `positions` has a line with its version and checksum, and then the positions of each route as
+//! JSON. It is replaced as a whole: a new file is written and synchronized beside it and then renamed, so
+//! that a crash leaves the old one or the new one. A thread of its own writes it, since a disk may be slow.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -172,7 +172,8 @@ pub(crate) struct StateWriter {
 }
 
 impl StateWriter {
-    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be written.
+    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be
+    /// written.
     pub(crate) fn write(&self, positions: SavedPositions) -> bool {
         !matches!(self.sender.try_send(positions), Err(TrySendError::Full(_)))
     }

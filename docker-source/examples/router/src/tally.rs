@@ -14,7 +14,7 @@ use crate::receipt::LineReceipt;
 pub(crate) struct Tally {
     routed: AtomicU64,
     client: Observer<LineReceipt>,
-    /// Whether the transport is UDP, which reports that a line was sent and never that it arrived.
+    /// True if the transport is UDP, which reports that a line was sent and never that it arrived.
     is_udp: bool,
 }
 

@@ -55,6 +55,8 @@ pub(crate) async fn run<R>(
         }
     };
     link.connected();
+    in_flight.queue().set_local_addr(sender.local_addr().ok());
+    let mut reroutes = 0;
     loop {
         if in_flight.has_sent() {
             let more = timeout(HEAR_REFUSAL, in_flight.queue().has_work()).await;
@@ -72,7 +74,12 @@ pub(crate) async fn run<R>(
         }
         in_flight.take(BATCH_MESSAGES, BATCH_BYTES);
         while let Some(payload) = in_flight.next_to_send() {
-            match sender.send_payload(payload).await {
+            let result = sender.send_payload(payload).await;
+            let stats = sender.stats();
+            if stats.reroutes != std::mem::replace(&mut reroutes, stats.reroutes) {
+                in_flight.queue().set_local_addr(sender.local_addr().ok());
+            }
+            match result {
                 Ok(sent) => {
                     if sent.is_truncated {
                         in_flight.queue().count(|stats| stats.truncated += 1);

@@ -179,27 +179,26 @@ mod tests {
 
     #[test]
     fn each_error_displays_its_cause() {
-        let text = |error: HttpError| error.to_string();
-        let cause = || io::Error::from_raw_os_error(104);
-        assert_eq!(text(HttpError::Connect(cause())), format!("cannot connect: {}", cause()));
-        assert_eq!(
-            text(HttpError::Disconnected(cause())),
-            format!("the connection ended before the answer: {}", cause())
-        );
-        assert_eq!(
-            text(HttpError::Answer(io::Error::other("too long"))),
-            "the answer cannot be read: too long"
-        );
-        assert_eq!(text(HttpError::TimedOut { after: Duration::from_secs(10) }), "no answer within 10s");
-        assert_eq!(text(of(404, None).unwrap_err()), "the receiver answers 404 Not Found");
-        assert_eq!(text(of(799, None).unwrap_err()), "the receiver answers 799");
-        assert_eq!(
-            text(of(302, None).unwrap_err()),
-            "the receiver answers 302 Found; redirects are not followed"
-        );
-        assert_eq!(
-            text(of(503, Some("7")).unwrap_err()),
-            "the receiver answers 503 Service Unavailable; try again in 7 s"
-        );
+        let reset = || io::Error::from_raw_os_error(104);
+        for (error, text) in [
+            (HttpError::Connect(reset()), format!("cannot connect: {}", reset())),
+            (
+                HttpError::Disconnected(reset()),
+                format!("the connection ended before the answer: {}", reset()),
+            ),
+            (HttpError::Answer(io::Error::other("long")), "the answer cannot be read: long".to_owned()),
+            (HttpError::TimedOut { after: Duration::from_secs(10) }, "no answer within 10s".to_owned()),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+        for (status, retry_after, text) in [
+            (404, None, "404 Not Found"),
+            (799, None, "799"),
+            (302, None, "302 Found; redirects are not followed"),
+            (503, Some("7"), "503 Service Unavailable; try again in 7 s"),
+        ] {
+            let error = of(status, retry_after).unwrap_err();
+            assert_eq!(error.to_string(), format!("the receiver answers {text}"));
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::values::{TooLong, Values};
 
 /// Reads the values of one body that comes in parts.
 ///
-/// How the body is cut into parts makes no difference to the values of a good body. The part in which a bad
+/// The values of a good body do not depend on the parts in which it arrives. The part in which a bad
 /// one fails decides how many of its values are read before the error.
 #[derive(Debug)]
 pub(super) struct BodyValues {

@@ -1,6 +1,6 @@
 //! The connections of a server, counted.
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     /// With an error, such as a reset, or in the middle of the head of a request.

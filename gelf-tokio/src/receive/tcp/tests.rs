@@ -31,9 +31,13 @@ async fn connected(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver
     (receiver, peer)
 }
 
-async fn payload(receiver: &mut TcpReceiver) -> Bytes {
+async fn received(receiver: &mut TcpReceiver) -> Received {
     let received = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
-    received.expect("it comes").unwrap().unwrap().payload
+    received.expect("it comes").unwrap().unwrap()
+}
+
+async fn payload(receiver: &mut TcpReceiver) -> Bytes {
+    received(receiver).await.payload
 }
 
 /// Checks that every connection and every item is counted once.

@@ -4,37 +4,38 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use gelf_tokio::gelf_core::{Decoder, Message};
-use gelf_tokio::{Client, ClientState, NotQueuedReason};
+use gelf_tokio::gelf_core::Message;
+use gelf_tokio::{Client, ClientState, Endpoint, NotQueuedReason};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{Answer, LIMIT, ScriptedResolver, Sending, Sink, send, tcp, text, within};
+use crate::support::outages::{
+    Answer, LIMIT, ScriptedResolver, Sending, Sink, receipt_of, send, tcp, text, within,
+};
 
 /// Returns an address that refuses connections, because its listener was dropped.
 async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// Runs a program in a separate runtime, which is dropped when the program returns.
-fn program<T: Send + 'static>(run: impl AsyncFnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
-    thread::spawn(move || {
-        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run())
-    })
+/// Runs a program that sends a message, closes its client and returns, which drops its runtime.
+fn run_program(endpoint: Endpoint, receipt: u64) {
+    let program = thread::spawn(move || {
+        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let client = Client::connect(&endpoint).unwrap();
+            client.send(&Message::new("h", text(receipt))).await.unwrap();
+            client.close(LIMIT).await
+        })
+    });
+    assert_eq!(program.join().unwrap(), Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
     let sink = Sink::start().await;
-    let address = sink.address;
     for number in 0..20 {
         sink.expect(0, number..number + 1);
-        let program = program(async move || {
-            let client = Client::connect(&tcp(address)).unwrap();
-            client.send(&Message::new("h", text(number))).await.unwrap();
-            client.close(LIMIT).await
-        });
-        assert_eq!(program.join().unwrap(), Ok(()));
+        run_program(tcp(sink.address), number);
         sink.wait_for_all().await;
     }
     sink.assert_exact().await;
@@ -45,17 +46,10 @@ async fn a_program_that_closes_over_udp_has_sent_20_of_20() {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf://{}?compression=none", socket.local_addr().unwrap());
     for number in 0..20 {
-        let endpoint = uri.parse().unwrap();
-        let program = program(async move || {
-            let client = Client::connect(&endpoint).unwrap();
-            client.send(&Message::new("h", text(number))).await.unwrap();
-            client.close(LIMIT).await
-        });
-        assert_eq!(program.join().unwrap(), Ok(()));
+        run_program(uri.parse().unwrap(), number);
         let mut datagram = [0; 2048];
         let len = within("the datagram", socket.recv(&mut datagram)).await.unwrap();
-        let decoded = Decoder::strict().decode(&datagram[..len]).unwrap();
-        assert_eq!(decoded.message.short_message(), text(number));
+        assert_eq!(receipt_of(&datagram[..len]), Some(number));
     }
 }
 

@@ -19,39 +19,6 @@ async fn down() -> (Sink, TcpProxy) {
     (sink, proxy)
 }
 
-/// Brings the destination back and resumes the clock.
-async fn come_back(proxy: &TcpProxy, sending: &Sending) {
-    let failed = sending.stats().failed_connects;
-    // The first six pauses take at most 6.3 s in all; each later one takes up to 5 s, 2.5 s on average.
-    assert!((90..=200).contains(&failed), "{failed} attempts");
-    proxy.accept_again().await.unwrap();
-    sending.wait_for("the connection", |stats| stats.is_connected).await;
-    tokio::time::resume();
-}
-
-#[tokio::test]
-async fn a_destination_that_is_down_at_the_start_receives_all_messages_when_it_is_up() {
-    let (sink, proxy) = down().await;
-    sink.expect(0, 0..5000);
-    let sending = Sending::start(&tcp(proxy.address()));
-    sending.send(0..5000).await;
-    sleep(Duration::from_secs(2)).await;
-    let stats = sending.stats();
-    assert_account(&stats, 5000);
-    assert_eq!((stats.waiting, stats.in_flight, stats.connections), (5000, 0, 0));
-    assert!(!stats.is_connected);
-    // The first nine pauses take 25 s on average, so more attempts within 2 s would mean that there were
-    // none.
-    assert!((1..=15).contains(&stats.failed_connects), "{stats:?}");
-
-    proxy.accept_again().await.unwrap();
-    sink.wait_for_all().await;
-    assert!(sending.stats().is_connected);
-    let stats = sending.end_acknowledged(5000).await;
-    assert_eq!((stats.connections, stats.broken_connections, stats.resent), (1, 0, 0));
-    sink.assert_exact().await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
@@ -77,7 +44,12 @@ async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost
     }
     assert!(senders.iter().all(|sender| !sender.is_finished()));
 
-    come_back(&proxy, &sending).await;
+    // The first six pauses take at most 6.3 s in all; each later one takes up to 5 s, 2.5 s on average.
+    let failed = sending.stats().failed_connects;
+    assert!((90..=200).contains(&failed), "{failed} attempts");
+    proxy.accept_again().await.unwrap();
+    sending.wait_for("the connection", |stats| stats.is_connected).await;
+    tokio::time::resume();
     for sender in senders {
         within("a sender", sender).await.unwrap();
     }

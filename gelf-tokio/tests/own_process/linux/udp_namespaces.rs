@@ -86,7 +86,7 @@ pub(crate) async fn send(uri: &str) {
     for number in 0..MESSAGES {
         sender.send(&Message::new("h", text(number))).await.unwrap();
         // The receive buffer has room for several messages.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let stats = sender.stats();
     eprintln!("sent {} {} {}", stats.datagrams, stats.fallbacks, stats.segmented);

@@ -60,8 +60,8 @@ pub struct TcpOptions {
     /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
     /// buffers. Default: 262,144; at least 1.
     pub max_held: usize,
-    /// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors. Default:
-    /// 256.
+    /// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors.
+    /// Default: 256.
     pub max_connections: usize,
 }
 

@@ -3,7 +3,8 @@
 //! [`Messages`] generates texts with a stream, a number in the stream, and a payload derived from these and a
 //! seed. Each text can therefore be checked by itself: [`Message::parse`] refuses any changed text. The
 //! [`Oracle`] takes the expected numbers and the arrived texts, in order, and returns a [`Report`] with exact
-//! counts. It stores each number, up to a limit; messages beyond it are counted and make the report incomplete.
+//! counts. It stores each number, up to a limit; messages beyond it are counted and make the report
+//! incomplete.
 //!
 //! ```
 //! use message_oracle::{Messages, Oracle};

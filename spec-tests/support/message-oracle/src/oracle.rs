@@ -9,7 +9,8 @@ use crate::report::{FIRST_FEW, LONGEST_SAMPLE, Report};
 /// Stream and number of a message.
 type Place = (u32, u64);
 
-/// Maximum number of expected messages, and of arrived ones that were not expected. Each takes about 50 bytes.
+/// Maximum number of expected messages, and of arrived ones that were not expected. Each takes about 50
+/// bytes.
 const MAX_MESSAGES: usize = 1 << 20;
 
 /// Compares arrived with expected messages, at most 1,048,576 of them and as many unexpected ones. Further

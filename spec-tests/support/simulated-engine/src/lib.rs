@@ -110,8 +110,10 @@ pub struct ContainerOptions {
     pub env: Vec<String>,
     /// The labels.
     pub labels: Vec<(String, String)>,
-    /// Whether the container has a terminal.
+    /// True if the container has a terminal.
     pub tty: bool,
+    /// The path of the program; `/bin/sh` if it is absent.
+    pub program: Option<String>,
 }
 
 impl ContainerOptions {
@@ -129,6 +131,12 @@ impl ContainerOptions {
     /// Adds a label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the path of the program.
+    pub fn program(mut self, path: &str) -> Self {
+        self.program = Some(path.into());
         self
     }
 

@@ -234,7 +234,7 @@ impl ContainerState {
         let finished = self.finished.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), rfc3339);
         json!({
             "Id": self.id, "Name": format!("/{}", self.options.name), "Created": rfc3339(self.created),
-            "Path": "/bin/sh", "Args": ["-c", "true"], "Image": "sha256:abcd",
+            "Path": self.options.program.as_deref().unwrap_or("/bin/sh"), "Args": ["-c", "true"], "Image": "sha256:abcd",
             "State": {"Running": self.is_running, "Restarting": false, "FinishedAt": finished},
             "Config": {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty, "Image": "busybox:1",

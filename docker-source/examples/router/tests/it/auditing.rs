@@ -12,8 +12,8 @@ const LINES: u64 = 3_000;
 /// One of so many datagrams is lost.
 const LOST_OF: u64 = 100;
 
-/// Forwards datagrams of one message each, and loses some. Returns its address, and a receiver of the numbers of the
-/// lost messages, sent with the last message.
+/// Forwards datagrams of one message each, and loses some. Returns its address, and a receiver of the numbers
+/// of the lost messages, sent with the last message.
 fn lossy_network(to: String) -> (String, Receiver<BTreeSet<u64>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap().to_string();

@@ -13,6 +13,8 @@ mod common;
 mod every_line;
 mod image;
 mod independent_routes;
+mod printing;
 mod real_containers;
 mod restarts;
+mod routing;
 mod when_things_are_down;

@@ -170,11 +170,12 @@ fn ignored_containers_other_names_and_blank_lines_are_skipped() {
     assert!(router.lines_until_silent(Duration::from_millis(500)).is_empty());
     let (_, logged) = router.terminate();
     let total = logged.iter().find(|line| line.contains("lines read")).unwrap();
-    assert!(total.contains(" lines read = 1 routed + 3 empty + "), "{total}");
+    assert!(total.contains(" lines read = 1 routed + 0 of no route + 3 empty + "), "{total}");
 }
 
-/// Returns the arguments of a container that runs the host's binary, with the libraries that it is linked to, as
-/// `/app/reader`: under its usual name it would be recognized by its command. `None` if the Engine has no socket.
+/// Returns the arguments of a container that runs the host's binary, with the libraries that it is linked to,
+/// as `/app/reader`: under its usual name it would be recognized by its command. `None` if the Engine has no
+/// socket.
 fn as_reader(engine: &Engine) -> Option<Vec<String>> {
     let socket = Path::new(engine.docker_host().strip_prefix("unix://")?);
     let (folder, name) = (socket.parent()?.display(), socket.file_name()?.to_str()?);

@@ -114,8 +114,8 @@ async fn kills_lose_no_line_and_repeat_those_since_the_last_write_of_the_state()
     let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };
     assert_eq!(counts.len(), LINES, "lines that arrived");
     let repeated: usize = counts.values().map(|count| count - 1).sum();
-    // At 1,000 lines a second: those of the second since the last write, of the half second in which a connection
-    // proves itself, and a margin for a loaded machine.
+    // At 1,000 lines a second: those of the second since the last write, of the half second in which a
+    // connection proves itself, and a margin for a loaded machine.
     eprintln!("{KILLS} kills repeated {repeated} lines");
     assert!(repeated <= 3_000 * KILLS as usize, "{repeated}");
 }

@@ -369,8 +369,8 @@ fn printing_one_line(docker_host: &str, route: &str) -> Router {
     Router::spawn(command)
 }
 
-/// Writes lines until the router ends, since it notices the closed pipe when it writes again. Returns the lines
-/// on stdout and on stderr.
+/// Writes lines until the router ends, since it notices the closed pipe when it writes again. Returns the
+/// lines on stdout and on stderr.
 async fn write_until_ended(router: Router, container: &Container) -> (Vec<String>, Vec<String>) {
     let ending = tokio::task::spawn_blocking(move || router.wait());
     let mut number = 0;

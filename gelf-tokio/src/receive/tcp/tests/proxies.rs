@@ -24,11 +24,6 @@ async fn connect_from(receiver: &TcpReceiver, from: &str) -> TcpStream {
     stream
 }
 
-async fn received(receiver: &mut TcpReceiver) -> Received {
-    let received = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
-    received.expect("it comes").unwrap().unwrap()
-}
-
 async fn assert_reset(mut peer: TcpStream) {
     let read = tokio::time::timeout(Duration::from_secs(30), peer.read(&mut [0])).await.expect("it ends");
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

@@ -1,0 +1,145 @@
+//! Routes: each container goes to the routes that select it, and to no others.
+
+use std::time::Duration;
+
+use crate::common::{Router, TIMEOUT, figure};
+use gelf_tokio::TcpReceiver;
+use gelf_tokio::gelf_core::Decoder;
+use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
+use tokio::time::timeout;
+
+/// Returns the name of the container and the text of the next message.
+async fn next(receiver: &mut TcpReceiver) -> (String, String) {
+    let received = timeout(TIMEOUT, receiver.recv()).await.expect("timed out").unwrap().unwrap();
+    let message = Decoder::strict().decode(&received.payload).unwrap().message;
+    let name = message.field("container_name").unwrap().as_str().unwrap().to_owned();
+    (name, message.short_message().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_keeps_a_container_that_is_renamed_until_it_ends() {
+    let engine = SimulatedEngine::start().await;
+    let container = engine.create(ContainerOptions::named("shop-1"));
+    container.start();
+    let mut shop = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let mut old = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let route = |receiver: &TcpReceiver, pattern: &str| {
+        format!("gelf+tcp://{}?filter.name={pattern}", receiver.local_addr().unwrap())
+    };
+    let routes = [route(&shop, "shop-*"), route(&old, "old-*")];
+    let mut router = Router::start(&engine.docker_host(), &[&routes[0], &routes[1]]);
+    router.wait_until_ready();
+    container.line(Stream::Stdout, "first");
+    assert_eq!(next(&mut shop).await, ("shop-1".into(), "first".into()));
+    container.rename("old-shop-1");
+    let mut written = 1;
+    loop {
+        container.line(Stream::Stdout, "more");
+        written += 1;
+        if next(&mut shop).await == ("old-shop-1".into(), "more".into()) {
+            break;
+        }
+    }
+    container.line(Stream::Stdout, "last");
+    container.die();
+    assert_eq!(next(&mut shop).await, ("old-shop-1".into(), "last".into()));
+    container.start();
+    container.line(Stream::Stdout, "second run");
+    assert_eq!(next(&mut old).await, ("old-shop-1".into(), "second run".into()));
+    let (_, logged) = tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
+    let account = format!("= {} routed + 0 of no route + ", written + 2);
+    assert!(logged.iter().any(|line| line.contains(&account)), "{account}: {logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_on_one_host_do_not_read_each_other() {
+    let engine = SimulatedEngine::start().await;
+    let mut router = Router::start(&engine.docker_host(), &["--print"]);
+    router.wait_until_ready();
+    let agent = ContainerOptions::named("agent");
+    let labelled = engine.create(agent.clone().label("gelf-router.agent", "true"));
+    // If the inspection fails, the event of the start has the label.
+    let not_inspected = engine.create(agent.clone().label("gelf-router.agent", ""));
+    for _ in 0..3 {
+        not_inspected.fail_inspect(Fault::Status(404, "no such container".into()));
+    }
+    let by_command = engine.create(agent.program("/usr/local/bin/gelf-router"));
+    let namesake = engine.create(ContainerOptions::named("gelf-router").program("/bin/gelf-router-test"));
+    for (container, text) in
+        [(labelled, "labelled"), (not_inspected, "gone"), (by_command, "command"), (namesake, "namesake")]
+    {
+        container.start();
+        container.line(Stream::Stdout, text);
+        container.wait_for_log_requests(1).await;
+    }
+    assert_eq!(router.next_message()["short_message"], "namesake");
+    let rest = tokio::task::spawn_blocking(move || {
+        let rest = router.lines_until_silent(Duration::from_millis(500));
+        (rest, router.terminate())
+    });
+    let (rest, (_, logged)) = rest.await.unwrap();
+    assert_eq!((rest.len(), figure(&logged, "lines read")), (0, 1), "{logged:#?}");
+}
+
+/// Asserts that a figure is the sum of the others, as in `9 lines read = 8 routed + 1 empty + 0 repeated`.
+#[track_caller]
+fn assert_adds_up(account: &str) {
+    let number = |text: &str| -> u64 { text.split(' ').next().unwrap().parse().unwrap() };
+    let (total, parts) = account.split_once(" = ").unwrap();
+    let total = total.rsplit(' ').nth(2).unwrap();
+    assert_eq!(number(total), parts.split(" + ").map(number).sum::<u64>(), "{account}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stuck() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    let db = engine.create(ContainerOptions::named("db"));
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let routes = [
+        format!("gelf+tcp://{closed}?queue=20&filter.name=w*&filter.name=db"),
+        format!("gelf+tcp://{closed}?queue=10&when_full=drop_oldest&filter.name=web"),
+        format!("gelf://{closed}"),
+    ];
+    let mut router = Router::start(&engine.docker_host(), &routes.each_ref().map(String::as_str));
+    router.wait_until_ready();
+    for container in [&web, &db] {
+        container.start();
+        for number in 0..50 {
+            container.line(Stream::Stdout, if number % 10 == 0 { " " } else { "line" });
+        }
+    }
+    router.wait_for("the destination is down");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    router.signal("TERM");
+    router.wait_for("shutting down");
+    router.signal("TERM");
+    let (status, _, logged) = tokio::task::spawn_blocking(move || router.wait()).await.unwrap();
+    assert_eq!(status, Some(1), "{logged:#?}");
+    let accounts: Vec<_> = logged.iter().filter(|line| line.contains(" = ")).collect();
+    assert_eq!(accounts.len(), 4, "{logged:#?}");
+    for account in &accounts {
+        assert_adds_up(account);
+    }
+    // The record that the first route holds up when the router ends is in flight on the last route, too.
+    let routed = figure(&logged, "routed +");
+    for account in [accounts[0], accounts[2]] {
+        assert!(account.contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_has_one_name_in_the_log() {
+    let engine = SimulatedEngine::start().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for queue in ["", "&queue=10"] {
+        let route = format!("gelf+tcp://{closed}?connect_timeout=3{queue}");
+        let mut router = Router::start(&engine.docker_host(), &[&route]);
+        router.wait_for("the destination is down");
+        let (_, logged) = tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
+        let name = format!("destination=\"gelf+tcp://{closed}?connect_timeout=3\"");
+        let lines: Vec<_> = logged.iter().filter(|line| line.contains("destination=")).collect();
+        assert_eq!(lines.len(), 2, "{logged:#?}");
+        assert!(lines.iter().all(|line| line.contains(&name)), "{lines:#?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Text of others, made safe for logs and terminals.
+
+/// The maximum length of a text in bytes. The limit stops an Engine, or the labels of a container, from
+/// filling the log.
+const MAX_BYTES: usize = 512;
+
+/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. Control
+/// characters, and characters that end a line or reorder text, are escaped; invalid UTF-8 is replaced.
+pub(crate) fn one_line(bytes: &[u8]) -> String {
+    // A character has 4 bytes at most, so that the rest cannot be shown.
+    let shown = bytes.trim_ascii_start();
+    let shown = shown.get(..MAX_BYTES * 4).unwrap_or(shown);
+    let mut line = String::new();
+    for character in String::from_utf8_lossy(shown).trim().chars() {
+        let escaped: String = match is_unsafe(character) {
+            true => character.escape_default().collect(),
+            false => character.into(),
+        };
+        if line.len() + escaped.len() > MAX_BYTES {
+            break;
+        }
+        line.push_str(&escaped);
+    }
+    line
+}
+
+/// Returns whether a terminal may act on the character: the controls of ASCII and C1, the separators of lines
+/// and paragraphs, and the controls of bidirectional text.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_on_one_line_and_has_no_controls() {
+        let raw = " a\nb\u{1b}]0;x\u{7}\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{61c} é☺ ";
+        assert_eq!(
+            one_line(raw.as_bytes()),
+            "a\\nb\\u{1b}]0;x\\u{7}\\u{9b}31m\\u{7f}\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{61c} é☺"
+        );
+        assert_eq!(one_line(b"a\xffb"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        assert_eq!(one_line(&[b'x'; 500_000]).len(), MAX_BYTES);
+        assert_eq!(one_line("☺".repeat(200_000).as_bytes()), "☺".repeat(MAX_BYTES / 3));
+        assert_eq!(one_line("\n".repeat(3000).as_bytes()), "");
+    }
+}
