@@ -269,7 +269,8 @@ fn whole_second(time: Timestamp) -> Timestamp {
 impl StreamCursor {
     fn resumed(settled: Option<LinePosition>) -> Self {
         let last = settled.map(|line| line.time);
-        Self { last, latest: settled, settled, ..Self::default() }
+        // Of the lines before, none is remembered, and a request may return them again later.
+        Self { last, latest: settled, settled, forgotten: last, ..Self::default() }
     }
 
     /// Returns whether the line is one of those up to the last settled one.
@@ -303,18 +304,18 @@ impl StreamCursor {
             return Novelty::New;
         };
         let is_last = line.time == last;
-        if self.replaying && !is_last && Some(line.time) <= self.forgotten {
-            return Novelty::TooOld;
-        }
         let first = self.remembered.partition_point(|known| known.time < line.time);
         let mut same_time =
             self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
         let may_share_its_time =
             !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
         let identity = Identity::of(line);
-        match may_share_its_time && !same_time.any(|known| *known == identity) {
-            true => Novelty::New,
-            false => Novelty::Repeated,
+        if !may_share_its_time || same_time.any(|known| *known == identity) {
+            return Novelty::Repeated;
+        }
+        match self.replaying && !is_last && Some(line.time) <= self.forgotten {
+            true => Novelty::TooOld,
+            false => Novelty::New,
         }
     }
 
@@ -516,6 +517,20 @@ mod tests {
         cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), New);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_that_an_earlier_source_has_read_is_not_new_in_any_request() {
+        let settled = LinePosition { time: at(5 * SECOND), earlier: 0, open_length: None };
+        let mut cursor =
+            Cursor::resumed(&LogPosition { since: at(4 * SECOND), stdout: Some(settled), stderr: None });
+        cursor.begin_request(Docker, None, None);
+        assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
+        assert_eq!(accept(&mut cursor, Stdout, 6 * SECOND, "y"), New);
+        // A line of the other stream is open, so that the request starts before it.
+        cursor.begin_request(Docker, None, Some(at(SECOND)));
+        assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), TooOld);
+        assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
     }
 
     #[test]
