@@ -146,10 +146,10 @@ impl Cursor {
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
-            // The previous request may have broken among the settled lines.
-            if stream.settled.is_some() || dialect == Dialect::Podman {
+            if dialect == Dialect::Podman {
                 stream.settled = stream.latest;
             }
+            stream.until_settled = stream.settled.map(|line| line.earlier);
             if dialect == Dialect::Podman && stream.latest.is_some_and(|latest| latest.open_length.is_some())
             {
                 stream.expected = None;
@@ -232,9 +232,12 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled, or with Podman that an earlier request has returned,
-    /// until it is found. All lines before it were read before.
+    /// The last line that an earlier source has settled, or with Podman that an earlier request has returned.
+    /// All lines before it in the log were read before.
     settled: Option<LinePosition>,
+    /// The number of lines with that line's stamp that precede it in the rest of the current request; `None` once
+    /// the request has passed it.
+    until_settled: Option<u32>,
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
@@ -269,31 +272,26 @@ fn whole_second(time: Timestamp) -> Timestamp {
 impl StreamCursor {
     fn resumed(settled: Option<LinePosition>) -> Self {
         let last = settled.map(|line| line.time);
-        // Of the lines before, none is remembered, and a request may return them again later.
-        Self { last, latest: settled, settled, forgotten: last, ..Self::default() }
+        Self { last, latest: settled, settled, ..Self::default() }
     }
 
-    /// Returns whether the line is one of those up to the last settled one.
+    /// Returns whether the line is one of those up to the last settled one. Every request that begins before
+    /// that line returns them again.
     fn is_settled(&mut self, line: &Line, dialect: Dialect) -> bool {
-        let Some(settled) = &mut self.settled else { return false };
+        let (Some(settled), Some(earlier)) = (self.settled, self.until_settled) else { return false };
         match line.time.cmp(&settled.time) {
             Ordering::Less => true,
-            Ordering::Equal => match settled.earlier.checked_sub(1) {
-                Some(earlier) => {
-                    settled.earlier = earlier;
-                    true
-                }
-                None => {
-                    // The container was started again, and its output continues the settled line.
-                    let is_continued = dialect == Dialect::Podman
-                        && settled.open_length.is_some_and(|length| length < line.length);
-                    self.settled = None;
-                    !is_continued
-                }
-            },
-            // The settled line is no longer in the log.
+            Ordering::Equal => {
+                self.until_settled = earlier.checked_sub(1);
+                // The container was started again, and its output continues the settled line.
+                let is_continued = dialect == Dialect::Podman
+                    && earlier == 0
+                    && settled.open_length.is_some_and(|length| length < line.length);
+                !is_continued
+            }
+            // The request begins behind the settled line, or that is no longer in the log.
             Ordering::Greater => {
-                self.settled = None;
+                self.until_settled = None;
                 false
             }
         }
@@ -304,18 +302,18 @@ impl StreamCursor {
             return Novelty::New;
         };
         let is_last = line.time == last;
+        if self.replaying && !is_last && Some(line.time) <= self.forgotten {
+            return Novelty::TooOld;
+        }
         let first = self.remembered.partition_point(|known| known.time < line.time);
         let mut same_time =
             self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
         let may_share_its_time =
             !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
         let identity = Identity::of(line);
-        if !may_share_its_time || same_time.any(|known| *known == identity) {
-            return Novelty::Repeated;
-        }
-        match self.replaying && !is_last && Some(line.time) <= self.forgotten {
-            true => Novelty::TooOld,
-            false => Novelty::New,
+        match may_share_its_time && !same_time.any(|known| *known == identity) {
+            true => Novelty::New,
+            false => Novelty::Repeated,
         }
     }
 
@@ -448,6 +446,18 @@ mod tests {
     }
 
     #[test]
+    fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
+        let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
+        let mut cursor = Cursor::resumed(&LogPosition { since: at(3), stdout: place(2), stderr: None });
+        cursor.begin_request(Docker, None, None);
+        assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
+        // A line of the other stream was open, so that the next request begins before it.
+        cursor.begin_request(Docker, None, Some(at(1)));
+        let results = [1, 2, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
+        assert_eq!(results, [Repeated, Repeated, Repeated, New]);
+    }
+
+    #[test]
     fn each_stream_is_independent() {
         let mut cursor = cursor([5]);
         assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
@@ -517,20 +527,6 @@ mod tests {
         cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), New);
-    }
-
-    #[test]
-    fn the_rest_of_a_line_that_an_earlier_source_has_read_is_not_new_in_any_request() {
-        let settled = LinePosition { time: at(5 * SECOND), earlier: 0, open_length: None };
-        let mut cursor =
-            Cursor::resumed(&LogPosition { since: at(4 * SECOND), stdout: Some(settled), stderr: None });
-        cursor.begin_request(Docker, None, None);
-        assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
-        assert_eq!(accept(&mut cursor, Stdout, 6 * SECOND, "y"), New);
-        // A line of the other stream is open, so that the request starts before it.
-        cursor.begin_request(Docker, None, Some(at(SECOND)));
-        assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), TooOld);
-        assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
     }
 
     #[test]

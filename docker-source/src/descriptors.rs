@@ -1,8 +1,9 @@
 //! The file descriptors of this process that logs may use.
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
-//! than descriptors would leave none for the events, the lists and the program itself. So logs share the
-//! limit less a reserve. Containers beyond it wait in the order of their arrival, and are counted and logged.
+//! than descriptors would leave none for the events, the lists and the program itself. So a reserve is
+//! subtracted from the limit, and logs share the rest. Containers for which no descriptor is left wait in
+//! the order of their arrival, and are counted and logged.
 
 use std::convert::Infallible;
 use std::fs;
@@ -12,12 +13,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// The smallest and the largest reserve: descriptors for the events, a list, four inspections of containers
-/// that may have run unnoticed, the [inspections](Descriptors::inspection) of new containers, and the
-/// program.
+/// The smallest and the largest reserve.
+///
+/// The reserve has descriptors for the events, a list of containers, the program, the
+/// [inspections](Descriptors::inspection) of new containers, and four inspections of containers that may
+/// have started and ended without an event.
 const RESERVE: (u64, u64) = (12, 256);
 
-/// The time that a container waits before this is logged. Some wait for a moment when many start at once.
+/// The time from the first waiting container to the warning. If many containers start at once, some wait
+/// briefly, and that needs no warning.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The minimum time between two warnings.
@@ -38,7 +42,7 @@ impl Descriptors {
         Self::new(soft_limit(&limits).unwrap_or(u64::MAX), open)
     }
 
-    /// Divides the descriptors of a process that may have `limit`, of which `open` are in use.
+    /// Divides the descriptors of a process. `limit` is their maximum number, and `open` are in use.
     fn new(limit: u64, open: u64) -> Self {
         let (smallest, largest) = RESERVE;
         let reserve = (limit / 8).clamp(smallest, largest);
@@ -69,14 +73,14 @@ impl Descriptors {
     }
 }
 
-/// Returns the soft limit of open files in the format of `/proc/self/limits`; `None` if it is unlimited.
+/// Parses the soft limit of open files from the text of `/proc/self/limits`; `None` if it is unlimited.
 fn soft_limit(limits: &str) -> Option<u64> {
     let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Logs that containers wait for a descriptor, at most every 30 s, and when none waits any more. `waiting` is
-/// their number.
+/// Warns while containers wait for a descriptor, at most every 30 s, and logs the end of the shortage.
+/// `waiting` is the number of containers that wait.
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// The default socket of a Docker installation.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-/// The path at which command lines written for Logspout mount that socket.
+/// The path of that socket in a container that was started with a command line for Logspout.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
 /// The port of an Engine without TLS.
 const DEFAULT_PORT: u16 = 2375;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_supported_is_refused_by_its_reason() {
+    fn the_error_for_an_unsupported_address_names_the_reason() {
         use InvalidEngineAddress as E;
         for (text, error) in [
             ("", E::Scheme),

@@ -61,8 +61,8 @@ impl Default for EventReader {
 }
 
 impl EventReader {
-    /// Takes bytes up to the end of the next event of the four kinds and returns it; `None` asks for more
-    /// bytes.
+    /// Returns the next container event with one of the four [actions](Action). Removes the bytes up to its
+    /// end from `bytes`. Returns `None` if the event needs more bytes.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Event> {
         while !bytes.is_empty() {
             let end = memchr::memchr(b'\n', bytes);

@@ -26,7 +26,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// Returns the stamp of the oldest line that the response has not brought to the queue whole.
+    /// Returns the stamp of the oldest line that is incomplete or perhaps not in the queue.
     pub(super) fn oldest_open(&self) -> Option<Timestamp> {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
     }
@@ -49,9 +49,9 @@ pub(super) enum Ending {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Silence {
     AtMost(Duration),
-    /// There is none until the container is removed. From then on, `Timing::removed` limits the time after
-    /// the first part. An Engine under load may begin late, and the open stream is the only access to that
-    /// log.
+    /// No limit until the container is removed, then `Timing::removed`. The time before the first part is
+    /// never limited: an Engine under load may begin late, and the open stream is the only access to the
+    /// log of a removed container.
     UntilRemoval,
 }
 
@@ -70,7 +70,7 @@ impl Following {
     /// Reads a response to its end.
     ///
     /// # Cancel safety
-    /// Cancel safe, if the next request begins no later than [`Response::oldest_open`].
+    /// Cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an earlier stamp.
     pub(super) async fn read(
         &mut self,
         response: &mut Response,
@@ -122,8 +122,8 @@ impl Following {
                 continue;
             }
             // If the container is started again, the terminal's next line follows this one without a
-            // separator. A request from this line on would return both as one line, which would count as
-            // read before.
+            // separator. A request that includes this line would return both as one line with the stamp of
+            // this one, and the follower would skip it as already read.
             if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
@@ -191,7 +191,8 @@ impl Following {
     fn invalid_format(&mut self, error: &LogFormatError) {
         self.sink.stats().bad_frame();
         if error.ends_stream() {
-            // The next request resumes. If none gets further, or the log is gone, a warning follows.
+            // The next request resumes the log. A warning follows if several requests in a row return no
+            // new line, or if the log is gone.
             tracing::debug!(container = self.metadata.name(), %error, "requesting the log again");
         } else {
             self.warn(Problem::SkippedRecord, format_args!("{error} and is skipped"));

@@ -34,14 +34,16 @@ pub(crate) struct HttpTally {
     /// Number of messages whose first delivery was not accepted.
     #[serde(skip)]
     pub(super) refused: u64,
-    /// Number of those that were retried, and the shortest and longest time until then.
+    /// Number of refused messages that were retried.
     #[serde(skip)]
     again: u64,
+    /// Shortest time from a refusal to the retry.
     #[serde(skip)]
     quickest: Option<Duration>,
+    /// Longest time from a refusal to the retry.
     #[serde(skip)]
     slowest: Duration,
-    /// Number of those that arrived too late for a retry.
+    /// Number of refused messages that arrived too late for a retry.
     #[serde(skip)]
     pub(super) too_late: u64,
 }
@@ -56,8 +58,8 @@ impl HttpTally {
         (200..300).contains(&self.status)
     }
 
-    /// Returns whether a sender must retry after the configured status, which is about the request and not
-    /// about its messages.
+    /// Returns whether the configured status refuses the request and not its messages. A sender must retry
+    /// after such a status.
     pub(super) fn is_to_be_retried(&self) -> bool {
         matches!(self.status, 300..=399 | 401 | 403 | 404 | 405 | 407 | 408 | 429 | 500..=599)
     }

@@ -11,7 +11,7 @@ use crate::endpoint::WhenFull;
 use crate::endpoint::authority::{self, read_host};
 
 const FAILOVER: &str = "Host that takes over when the ones before it fail; may be repeated";
-const FAILOVER_HOSTS: &str = "HOST[:PORT], in at most 7 options";
+const FAILOVER_HOSTS: &str = "HOST or HOST:PORT, in at most 7 options";
 const LEVEL: &str = "a number from 1 to 9";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";

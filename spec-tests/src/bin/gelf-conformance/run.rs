@@ -19,7 +19,7 @@ pub(crate) struct RunArguments {
     /// Subject: `builtin`, or the command line of a program that speaks the subject protocol
     #[arg(long, default_value = "builtin", value_name = "SUBJECT")]
     subject: String,
-    /// Mode, for a subject that has two
+    /// Mode to run, for a subject that has a strict and a lenient mode
     #[arg(long, value_enum, default_value_t = ModeArgument::Both)]
     mode: ModeArgument,
     /// Run only vectors whose id or topic contains this text

@@ -104,7 +104,7 @@ impl Router {
                 None => panic!("the router does not end: {:#?}", self.all_logged()),
             }
         };
-        // The readers end with the pipes.
+        // The threads that read the pipes end when the pipes close, and then these iterators end.
         let stdout = self.stdout.iter().collect();
         let mut logged = std::mem::take(&mut self.logged);
         logged.extend(self.stderr.iter());
