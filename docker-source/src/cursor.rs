@@ -17,6 +17,11 @@
 //! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
 //! 65,536. When a request repeats older lines, their order decides, and they are [too old](Novelty::TooOld).
 //!
+//! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
+//! sends. There, each request begins at a whole second, so that it returns all lines of a stamp or none. In
+//! each stream, the lines up to the last accepted one, which is found by its stamp and the count of earlier
+//! lines with that stamp, were read before. All others are new, whatever their stamps and texts.
+//!
 //! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged
 //! it. Such a line moves the start of requests no further than to the Engine's clock at which it was read, or
 //! the Engine would send nothing that is written before that time.
@@ -27,8 +32,8 @@
 //!   starts too late by that difference. Docker omits the lines in between; if it sends them, those that are
 //!   not newer than the forgotten lines count as too old. Without a break, no line is lost.
 //! * A line that Docker repeats on a live request after the cursor has forgotten it counts as new.
-//! * Two lines of one stream with the same stamp and the same text count as one. Docker's own stamps are
-//!   distinct; those of the `journald` driver have only microseconds.
+//! * Two lines of one stream with the same stamp and the same text count as one with Docker. Its own stamps
+//!   are distinct; those of the `journald` driver have only microseconds.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -38,6 +43,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 
 use crate::clock::later;
+use crate::dialect::Dialect;
 use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{LinePosition, LogPosition};
 
@@ -73,6 +79,7 @@ pub(crate) enum Novelty {
 /// The default is the beginning of the log: every line is new.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cursor {
+    dialect: Dialect,
     stdout: StreamCursor,
     stderr: StreamCursor,
     /// The newest accepted stamp, where each counts as no later than the Engine's clock at that time.
@@ -98,6 +105,7 @@ impl Cursor {
     /// Creates a cursor that goes on behind the settled lines of another one.
     pub(crate) fn resumed(at: &LogPosition) -> Self {
         Self {
+            dialect: Dialect::default(),
             stdout: StreamCursor::resumed(at.stdout),
             stderr: StreamCursor::resumed(at.stderr),
             newest: Some(later(at.since, MARGIN)),
@@ -121,17 +129,31 @@ impl Cursor {
     /// the Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
+        dialect: Dialect,
         floor: Option<Timestamp>,
         oldest_open: Option<Timestamp>,
     ) -> Option<Timestamp> {
+        self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
         let resume = self.newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
         // `None` is less than `Some`, so `floor` wins if there is nothing else.
-        self.since = resume.into_iter().chain(self.open).min().max(floor);
+        let since = resume.into_iter().chain(self.open).min();
+        self.since = match dialect {
+            Dialect::Docker => since,
+            Dialect::Podman => since.map(whole_second),
+        }
+        .max(floor);
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
-            stream.until_settled = stream.settled.map(|line| line.earlier);
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
+            if dialect == Dialect::Podman {
+                stream.settled = stream.latest;
+            }
+            stream.until_settled = stream.settled.map(|line| line.earlier);
+            if dialect == Dialect::Podman && stream.latest.is_some_and(|latest| latest.open_length.is_some())
+            {
+                stream.expected = None;
+            }
         }
         self.since
     }
@@ -156,16 +178,19 @@ impl Cursor {
                 self.gap = Some(Gap { after: expected, before: line.time });
             }
         }
-        if stream.is_settled(line) {
-            stream.remember(line);
+        if stream.is_settled(line, self.dialect) {
+            stream.remember(line, self.dialect);
             return Novelty::Repeated;
         }
-        let novelty = stream.novelty(line, self.since);
+        let novelty = match self.dialect {
+            Dialect::Docker => stream.novelty(line, self.since),
+            Dialect::Podman => Novelty::New,
+        };
         if novelty != Novelty::New {
             return novelty;
         }
-        stream.count(line.time);
-        if stream.remember(line) {
+        stream.count(line, self.dialect);
+        if stream.remember(line, self.dialect) {
             // No earlier request has read this far. Every line that was open then has been read again, and
             // the joiner of this request holds the lines that are still open.
             self.open = None;
@@ -196,7 +221,8 @@ impl Cursor {
         };
         let newest = self.newest.unwrap_or(line.time).saturating_sub(MARGIN);
         let since = oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min);
-        (LinePosition { time: line.time, earlier: stream.earlier }, since)
+        let place = stream.latest.unwrap_or(LinePosition { time: line.time, earlier: 0, open_length: None });
+        (place, since)
     }
 }
 
@@ -204,10 +230,10 @@ impl Cursor {
 struct StreamCursor {
     /// The newest accepted stamp.
     last: Option<Timestamp>,
-    /// The stamp of the last new line, and the number of new lines directly before it with the same stamp.
-    latest: Option<Timestamp>,
-    earlier: u32,
-    /// The last line that an earlier source has settled. All lines before it in the log are settled.
+    /// The place of the last new line.
+    latest: Option<LinePosition>,
+    /// The last line that an earlier source has settled, or with Podman that an earlier request has returned.
+    /// All lines before it in the log were read before.
     settled: Option<LinePosition>,
     /// The number of lines with that line's stamp that precede it in the rest of the current request; `None` once
     /// the request has passed it.
@@ -238,22 +264,30 @@ impl Identity {
     }
 }
 
+/// Returns the beginning of the second.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_unix(time.as_unix().0, 0).unwrap_or(time)
+}
+
 impl StreamCursor {
     fn resumed(settled: Option<LinePosition>) -> Self {
-        let time = settled.map(|line| line.time);
-        let earlier = settled.map_or(0, |line| line.earlier);
-        Self { last: time, latest: time, earlier, settled, ..Self::default() }
+        let last = settled.map(|line| line.time);
+        Self { last, latest: settled, settled, ..Self::default() }
     }
 
-    /// Returns whether the line is one of those up to the last settled one. Every request that begins before that
-    /// line returns them again.
-    fn is_settled(&mut self, line: &Line) -> bool {
+    /// Returns whether the line is one of those up to the last settled one. Every request that begins before
+    /// that line returns them again.
+    fn is_settled(&mut self, line: &Line, dialect: Dialect) -> bool {
         let (Some(settled), Some(earlier)) = (self.settled, self.until_settled) else { return false };
         match line.time.cmp(&settled.time) {
             Ordering::Less => true,
             Ordering::Equal => {
                 self.until_settled = earlier.checked_sub(1);
-                true
+                // The container was started again, and its output continues the settled line.
+                let is_continued = dialect == Dialect::Podman
+                    && earlier == 0
+                    && settled.open_length.is_some_and(|length| length < line.length);
+                !is_continued
             }
             // The request begins behind the settled line, or that is no longer in the log.
             Ordering::Greater => {
@@ -284,15 +318,26 @@ impl StreamCursor {
     }
 
     /// Counts the new lines with the same stamp.
-    fn count(&mut self, time: Timestamp) {
-        let is_same = self.latest.replace(time) == Some(time);
-        self.earlier = if is_same { self.earlier.saturating_add(1) } else { 0 };
+    fn count(&mut self, line: &Line, dialect: Dialect) {
+        let same = self.latest.filter(|latest| latest.time == line.time);
+        let earlier = match same {
+            None => 0,
+            // The line that goes on has taken the place of the unfinished one.
+            Some(latest) if dialect == Dialect::Podman && latest.open_length.is_some() => latest.earlier,
+            Some(latest) => latest.earlier.saturating_add(1),
+        };
+        let open_length = (!line.ended).then_some(line.length);
+        self.latest = Some(LinePosition { time: line.time, earlier, open_length });
     }
 
     /// Returns whether the line is the newest of the stream.
-    fn remember(&mut self, line: &Line) -> bool {
-        let identity = Identity::of(line);
+    fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
+        if dialect == Dialect::Podman {
+            self.last = self.last.max(Some(line.time));
+            return is_newest;
+        }
+        let identity = Identity::of(line);
         // Before the line is added: the buffer would double for one line more.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
@@ -335,6 +380,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use proptest::prelude::*;
 
+    use Dialect::{Docker, Podman};
     use LogStream::{Stderr, Stdout};
     use Novelty::{New, Repeated, TooOld};
 
@@ -356,7 +402,7 @@ mod tests {
     /// Returns a cursor in its first request that has accepted these stamps of stdout.
     fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
         let mut cursor = Cursor::default();
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         for nanos in nanos {
             assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
         }
@@ -372,7 +418,7 @@ mod tests {
     #[test]
     fn a_replay_drops_accepted_lines_and_goes_on_behind_them() {
         let mut cursor = cursor([1, 2, 3]);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         let results = [1, 2, 3, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, New, New]);
     }
@@ -380,20 +426,20 @@ mod tests {
     #[test]
     fn a_request_without_the_last_line_has_a_gap_before_the_first_later_one() {
         let mut cursor = cursor([1, 2]);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         for (nanos, gap) in [(2, None), (5, None)] {
             accept(&mut cursor, Stdout, nanos, "x");
             assert_eq!(cursor.take_gap(), gap);
         }
         // The Engine has rotated all lines up to the last one away.
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         accept(&mut cursor, Stderr, 3, "x");
         assert_eq!(cursor.take_gap(), None, "of another stream");
         for (nanos, gap) in [(7, Some(Gap { after: at(5), before: at(7) })), (8, None)] {
             assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
             assert_eq!(cursor.take_gap(), gap);
         }
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         cursor.expect_any_line();
         accept(&mut cursor, Stdout, 9, "x");
         assert_eq!(cursor.take_gap(), None, "only the end of the log was requested");
@@ -401,12 +447,12 @@ mod tests {
 
     #[test]
     fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
-        let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0 });
+        let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
         let mut cursor = Cursor::resumed(&LogPosition { since: at(3), stdout: place(2), stderr: None });
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
         // A line of the other stream was open, so that the next request begins before it.
-        cursor.begin_request(None, Some(at(1)));
+        cursor.begin_request(Docker, None, Some(at(1)));
         let results = [1, 2, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, New]);
     }
@@ -415,7 +461,7 @@ mod tests {
     fn each_stream_is_independent() {
         let mut cursor = cursor([5]);
         assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stderr, 3, "x"), Repeated);
         assert_eq!(accept(&mut cursor, Stderr, 4, "x"), New);
         assert_eq!(accept(&mut cursor, Stdout, 5, "x"), Repeated);
@@ -440,7 +486,7 @@ mod tests {
     fn lines_after_a_clock_step_back_are_new_in_a_replay() {
         let mut cursor = cursor([100, 200, 300]);
         assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         let results = [100, 200, 300, 150, 160].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, Repeated, New]);
     }
@@ -448,7 +494,7 @@ mod tests {
     #[test]
     fn lines_that_an_earlier_request_left_out_are_new_in_a_replay() {
         let mut cursor = cursor([1, 2, 5]);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         let results = [1, 2, 3, 4, 5, 6].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, New, New, Repeated, New]);
     }
@@ -459,7 +505,7 @@ mod tests {
         assert_eq!(accept(&mut cursor, Stdout, 1, "a"), New);
         assert_eq!(accept(&mut cursor, Stdout, 1, "b"), New);
         assert_eq!(accept(&mut cursor, Stdout, 1, "a"), Repeated);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         let results = ["a", "b", "c"].map(|text| accept(&mut cursor, Stdout, 1, text));
         assert_eq!(results, [Repeated, Repeated, New]);
     }
@@ -478,7 +524,7 @@ mod tests {
         let mut cursor = cursor([]);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "start and rest"), New);
         assert_eq!(accept(&mut cursor, Stderr, 9 * SECOND, "x"), New);
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "rest"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), New);
     }
@@ -501,7 +547,7 @@ mod tests {
         let mut cursor = cursor((1..=50_000).map(|line| line * each));
         assert_eq!(cursor.stdout.remembered.len(), 20_001);
         // Lines that the previous request left out, even a whole second of them, are new in the next.
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         let left_out = (40_000..50_000).map(|line| accept(&mut cursor, Stdout, line * each + 1, "x"));
         assert_eq!(left_out.filter(|result| *result == New).count(), 10_000);
     }
@@ -519,7 +565,7 @@ mod tests {
     fn in_a_replay_lines_not_newer_than_the_forgotten_ones_are_too_old() {
         let mut cursor = cursor((1..=5_000).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.forgotten, Some(at(904 * SECOND)));
-        cursor.begin_request(None, None);
+        cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), TooOld);
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND + 1, "never seen"), New);
         let results: Vec<_> =
@@ -533,9 +579,9 @@ mod tests {
     #[test]
     fn a_request_starts_a_second_before_the_newest_line_of_both_streams() {
         let mut cursor = cursor([5 * SECOND]);
-        assert_eq!(cursor.begin_request(None, None), Some(at(4 * SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(4 * SECOND)));
         assert_eq!(accept(&mut cursor, Stderr, 7 * SECOND + 3, "x"), New);
-        assert_eq!(cursor.begin_request(None, None), Some(at(6 * SECOND + 3)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(6 * SECOND + 3)));
     }
 
     #[test]
@@ -544,7 +590,7 @@ mod tests {
         assert_eq!(cursor.accept(&line(Stdout, 4_000 * SECOND, "forged"), || at(7 * SECOND)), New);
         assert_eq!(cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), || at(8 * SECOND)), New);
         // Any time may pass before the next request: lines of that time are not read yet.
-        assert_eq!(cursor.begin_request(None, None), Some(at(7 * SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
         let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
         let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));
         assert_eq!(results.filter(|result| *result == New).count(), 4_990);
@@ -552,39 +598,87 @@ mod tests {
 
     #[test]
     fn a_request_starts_no_later_than_the_oldest_open_line() {
-        assert_eq!(cursor([5 * SECOND]).begin_request(None, Some(at(SECOND))), Some(at(SECOND)));
-        assert_eq!(cursor([5 * SECOND]).begin_request(None, Some(at(9 * SECOND))), Some(at(4 * SECOND)));
+        assert_eq!(cursor([5 * SECOND]).begin_request(Docker, None, Some(at(SECOND))), Some(at(SECOND)));
+        assert_eq!(
+            cursor([5 * SECOND]).begin_request(Docker, None, Some(at(9 * SECOND))),
+            Some(at(4 * SECOND))
+        );
     }
 
     #[test]
     fn a_request_starts_a_second_before_the_only_open_line() {
-        assert_eq!(Cursor::default().begin_request(None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
+        assert_eq!(Cursor::default().begin_request(Docker, None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
     }
 
     #[test]
     fn an_open_line_is_kept_until_a_request_reads_beyond_it() {
         let mut cursor = cursor([5 * SECOND]);
-        assert_eq!(cursor.begin_request(None, Some(at(SECOND))), Some(at(SECOND)));
-        assert_eq!(cursor.begin_request(None, None), Some(at(SECOND)));
-        assert_eq!(cursor.begin_request(None, Some(at(2 * SECOND))), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, Some(at(SECOND))), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, Some(at(2 * SECOND))), Some(at(SECOND)));
         assert_eq!(accept(&mut cursor, Stdout, 5 * SECOND, "x"), Repeated);
-        assert_eq!(cursor.begin_request(None, None), Some(at(SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(SECOND)));
         assert_eq!(accept(&mut cursor, Stdout, 6 * SECOND, "x"), New);
-        assert_eq!(cursor.begin_request(None, None), Some(at(5 * SECOND)));
+        assert_eq!(cursor.begin_request(Docker, None, None), Some(at(5 * SECOND)));
     }
 
     #[test]
     fn a_request_starts_no_earlier_than_the_reading_began() {
         let floor = Some(at(4 * SECOND + 1));
-        assert_eq!(cursor([5 * SECOND]).begin_request(floor, None), floor);
-        assert_eq!(cursor([5 * SECOND]).begin_request(floor, Some(at(SECOND))), floor);
-        assert_eq!(cursor([6 * SECOND]).begin_request(floor, None), Some(at(5 * SECOND)));
+        assert_eq!(cursor([5 * SECOND]).begin_request(Docker, floor, None), floor);
+        assert_eq!(cursor([5 * SECOND]).begin_request(Docker, floor, Some(at(SECOND))), floor);
+        assert_eq!(cursor([6 * SECOND]).begin_request(Docker, floor, None), Some(at(5 * SECOND)));
+    }
+
+    /// Begins a request to Podman, accepts lines of stdout, and returns which of them are new.
+    fn podman<const N: usize>(cursor: &mut Cursor, lines: [(i64, &str); N]) -> [bool; N] {
+        cursor.begin_request(Podman, None, None);
+        lines.map(|(second, text)| accept(cursor, Stdout, second * SECOND, text) == New)
+    }
+
+    #[test]
+    fn podmans_lines_with_one_stamp_are_counted() {
+        let mut cursor = Cursor::default();
+        assert_eq!(podman(&mut cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x")]), [true; 4]);
+        let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "x"), None);
+        let [mut other, mut broken] =
+            [(); 2].map(|()| Cursor::resumed(&LogPosition { since, stdout: Some(place), stderr: None }));
+        // The request breaks among the lines that were read.
+        assert_eq!(podman(&mut broken, [(4, "x"), (5, "x"), (5, "x")]), [false; 3]);
+        for cursor in [&mut cursor, &mut other, &mut broken] {
+            let new = podman(cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x"), (5, "x"), (6, "x")]);
+            assert_eq!(new, [false, false, false, false, true, true]);
+        }
+    }
+
+    #[test]
+    fn a_request_to_podman_starts_at_a_whole_second_or_the_floor() {
+        let mut cursor = cursor([5 * SECOND]);
+        cursor.accept(&line(Stdout, 9 * SECOND, "x"), || at(8 * SECOND + 7));
+        assert_eq!(cursor.begin_request(Podman, None, None), Some(at(7 * SECOND)));
+        let floor = Some(at(7 * SECOND + 1));
+        assert_eq!(cursor.begin_request(Podman, floor, None), floor);
+    }
+
+    #[test]
+    fn an_unfinished_line_that_podman_continues_is_new_each_time() {
+        let mut cursor = Cursor::default();
+        let mut read = |text, ended| {
+            cursor.begin_request(Podman, None, None);
+            let lines = [line(Stdout, SECOND, "x"), Line { ended, ..line(Stdout, SECOND, text) }];
+            lines.map(|line| cursor.accept(&line, || at(SECOND)) == New)
+        };
+        assert_eq!(read("end", false), [true, true]);
+        assert_eq!(read("end", false), [false, false]);
+        assert_eq!(read("endbegin", false), [false, true]);
+        assert_eq!(read("endbeginend", true), [false, true]);
+        assert_eq!(read("endbeginend", true), [false, false]);
     }
 
     #[test]
     fn a_first_request_starts_at_the_floor_or_the_beginning() {
-        assert_eq!(Cursor::default().begin_request(Some(at(7)), None), Some(at(7)));
-        assert_eq!(Cursor::default().begin_request(None, None), None);
+        assert_eq!(Cursor::default().begin_request(Docker, Some(at(7)), None), Some(at(7)));
+        assert_eq!(Cursor::default().begin_request(Docker, None, None), None);
     }
 
     /// The meaning of `since` to an Engine.
@@ -608,6 +702,7 @@ mod tests {
     /// An Engine's log of one container.
     #[derive(Debug)]
     struct Log {
+        dialect: Dialect,
         records: Vec<Record>,
         since: Since,
         /// `(every, count)`: after each `every` records, the last `count` + 1 are repeated, as on rotation.
@@ -623,29 +718,34 @@ mod tests {
             };
             let mut body = Vec::new();
             for (index, record) in selected.iter().enumerate() {
-                encode(record, &mut body);
+                self.encode(record, &mut body);
                 match self.repeat {
                     Some((every, count)) if index % every == every - 1 && record.repeatable => {
                         let again = &selected[index.saturating_sub(count)..=index];
                         again
                             .iter()
                             .filter(|record| record.repeatable)
-                            .for_each(|record| encode(record, &mut body));
+                            .for_each(|record| self.encode(record, &mut body));
                     }
                     _ => {}
                 }
             }
             body
         }
-    }
 
-    fn encode(record: &Record, body: &mut Vec<u8>) {
-        body.extend([1 + record.stream as u8, 0, 0, 0]);
-        body.extend((record.text.len() as u32 + 31).to_be_bytes());
-        let (second, nano) = (record.nanos / SECOND, record.nanos % SECOND);
-        let (hour, minute) = (second / 3600, second / 60 % 60);
-        body.extend(format!("1970-01-01T{hour:02}:{minute:02}:{:02}.{nano:09}Z ", second % 60).as_bytes());
-        body.extend(&record.text);
+        fn encode(&self, record: &Record, body: &mut Vec<u8>) {
+            let (second, nano) = (record.nanos / SECOND, record.nanos % SECOND);
+            let (hour, minute) = (second / 3600, second / 60 % 60);
+            let fraction = match self.dialect {
+                Docker => format!(".{nano:09}"),
+                Podman => String::new(),
+            };
+            let stamp = format!("1970-01-01T{hour:02}:{minute:02}:{:02}{fraction}Z ", second % 60);
+            body.extend([1 + record.stream as u8, 0, 0, 0]);
+            body.extend((record.text.len() as u32 + stamp.len() as u32).to_be_bytes());
+            body.extend(stamp.as_bytes());
+            body.extend(&record.text);
+        }
     }
 
     /// A line to be written: its stream, the time since the previous line, the time that its stamp is early,
@@ -657,6 +757,25 @@ mod tests {
         let early = prop_oneof![Just(0), 0i64..29_000_000];
         let length = prop_oneof![10 => 0usize..30, 1 => Just(PIECE_LENGTH), 2 => 16_000usize..40_000];
         prop::collection::vec((any::<bool>(), pause, early, length, 0usize..5), 1..40)
+    }
+
+    /// Stamps the records of Docker as Podman does: each when it is written, later than others of its stream,
+    /// and early by some milliseconds. Returns each stream's lines, with the second of their last record.
+    fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
+        let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
+        let mut written: [Vec<(i64, usize)>; 2] = Default::default();
+        for (index, record) in records.iter_mut().enumerate() {
+            let own = record.stream as usize;
+            now = now.max(record.nanos);
+            record.nanos = (now - index as i64 * 7_919_000 % 29_000_000).max(last[own]);
+            last[own] = record.nanos;
+            lengths[own] += record.text.len();
+            if record.text.ends_with(b"\n") {
+                let length = std::mem::take(&mut lengths[own]) - 1;
+                written[own].push((record.nanos / SECOND * SECOND, length));
+            }
+        }
+        written
     }
 
     /// The records in the order of the log, and each stream's lines in the order they were written.
@@ -702,20 +821,25 @@ mod tests {
         #[test]
         fn each_line_is_read_once_and_in_order_wherever_requests_break_and_sources_restart(
             lines in lines(),
+            dialect in prop_oneof![Just(Docker), Just(Podman)],
             since in prop_oneof![Just(Since::EachRecord), Just(Since::UpToFirst)],
             repeat in prop::option::of((2usize..8, 1usize..6)),
             breaks in prop::collection::vec(
                 (0.0f64..1.0, 1usize..20_000, prop::option::of(0.0f64..1.0)), 0..8),
         ) {
-            let (records, written) = write(&lines);
-            let log = Log { records, since, repeat };
+            let (mut records, mut written) = write(&lines);
+            if dialect == Podman {
+                written = stamp_as_podman(&mut records);
+            }
+            let repeat = repeat.filter(|_| dialect == Docker);
+            let log = Log { dialect, records, since, repeat };
             let mut cursor = Cursor::default();
             let mut oldest_open = None;
             let mut read: Vec<(LogStream, (i64, usize), Position)> = Vec::new();
             for (share, step, settled) in breaks.into_iter().chain([(1.0, 777, None)]) {
-                let body = log.response(cursor.begin_request(None, oldest_open));
-                let mut decoder = LogDecoder::new(Framing::Frames);
-                let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
+                let body = log.response(cursor.begin_request(dialect, None, oldest_open));
+                let mut decoder = LogDecoder::new(Framing::Frames, dialect);
+                let mut joiner = LineJoiner::new(Framing::Frames, dialect, LongLines::unlimited());
                 let mut input = BytesMut::new();
                 for part in body[..(body.len() as f64 * share) as usize].chunks(step) {
                     input.extend_from_slice(part);

@@ -7,6 +7,7 @@ use gelf_core::Timestamp;
 use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::cursor::{Cursor, Novelty};
+use crate::dialect::Dialect;
 use crate::log::Line;
 use crate::record::{QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
@@ -62,6 +63,7 @@ impl DedupSink {
     /// Begins a request for the log and returns its `since`; see [`Cursor::begin_request`].
     pub(crate) fn begin_request(
         &mut self,
+        dialect: Dialect,
         floor: Timestamp,
         oldest_open: Option<Timestamp>,
         is_whole: bool,
@@ -69,7 +71,7 @@ impl DedupSink {
         self.stats.request(std::mem::replace(&mut self.has_requested, true));
         self.new_lines = 0;
         let mut cursor = lock(&self.cursor);
-        let since = cursor.begin_request(Some(floor), oldest_open);
+        let since = cursor.begin_request(dialect, Some(floor), oldest_open);
         if !is_whole {
             cursor.expect_any_line();
         }

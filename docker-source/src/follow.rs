@@ -25,6 +25,7 @@ use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
+use crate::dialect::Dialect;
 use crate::engine::{ContainerId, EngineError, LogRefusal, LogsQuery};
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
@@ -467,7 +468,9 @@ impl Following {
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {
-        let since = self.sink.begin_request(self.floor, self.open, tail.is_none());
+        let dialect = self.context.client.dialect();
+        let tail = tail.filter(|_| dialect == Dialect::Docker);
+        let since = self.sink.begin_request(dialect, self.floor, self.open, tail.is_none());
         LogsQuery { follow, since, tail }
     }
 

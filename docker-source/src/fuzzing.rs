@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use gelf_core::Timestamp;
 
+use crate::dialect::Dialect;
 use crate::engine::{Action, EVENT_MAX, EventReader};
 use crate::log::{self, LogStream};
 
@@ -61,7 +62,7 @@ pub struct Decoded {
 
 /// Decodes a log that arrives in parts.
 pub fn decode_log<'a>(framing: Framing, parts: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
-    let mut decoder = log::LogDecoder::new(framing.into());
+    let mut decoder = log::LogDecoder::new(framing.into(), Dialect::Docker);
     let mut input = BytesMut::new();
     let mut decoded = Decoded::default();
     for part in parts {

@@ -9,6 +9,7 @@ mod context;
 mod cursor;
 mod dedup;
 mod descriptors;
+mod dialect;
 mod engine;
 mod follow;
 #[cfg(feature = "fuzzing")]

@@ -37,6 +37,10 @@ pub(crate) struct LinePosition {
     /// distinct; those of other engines and drivers are coarser.
     #[serde(default)]
     pub(crate) earlier: u32,
+    /// The length of the line in bytes, if the log ended within it. Podman continues it with the output of a
+    /// later run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) open_length: Option<usize>,
 }
 
 /// The place up to which the log of a container is settled.

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn position(container: &str, stream: LogStream, second: i64) -> Position {
-        let line = LinePosition { time: at(second), earlier: 0 };
+        let line = LinePosition { time: at(second), earlier: 0, open_length: None };
         Position { container: container.into(), stream, line, since: at(second - 1) }
     }
 
@@ -199,7 +199,7 @@ mod tests {
         for ticket in tickets {
             progress.settle(ticket);
         }
-        let line = |second| Some(LinePosition { time: at(second), earlier: 0 });
+        let line = |second| Some(LinePosition { time: at(second), earlier: 0, open_length: None });
         let expected = LogPosition { since: at(103), stdout: line(104), stderr: line(103) };
         assert_eq!(progress.positions().containers.values().collect::<Vec<_>>(), [&expected]);
     }

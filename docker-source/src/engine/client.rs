@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use super::resolve::Resolver;
 use super::{ApiVersion, EngineAddress, EngineError};
+use crate::dialect::Dialect;
 
 /// The size of hyper's read buffer of a connection, in bytes. It holds the headers of an answer, and bytes of
 /// the body that are read ahead.
@@ -64,6 +65,7 @@ struct Shared {
     resolver: Resolver,
     /// The bits of the negotiated [`ApiVersion`].
     version: AtomicU32,
+    is_podman: AtomicBool,
     requests: AtomicU64,
 }
 
@@ -84,6 +86,7 @@ impl EngineClient {
                 limits,
                 resolver: Resolver::new(),
                 version,
+                is_podman: AtomicBool::new(false),
                 requests,
             }),
         }
@@ -105,6 +108,19 @@ impl EngineClient {
 
     pub(crate) fn set_version(&self, version: ApiVersion) {
         self.shared.version.store(version.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Returns the kind of the Engine: the one given to [`set_dialect`](Self::set_dialect), or Docker before
+    /// that call.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.shared.is_podman.load(Ordering::Relaxed) {
+            true => Dialect::Podman,
+            false => Dialect::Docker,
+        }
+    }
+
+    pub(crate) fn set_dialect(&self, dialect: Dialect) {
+        self.shared.is_podman.store(dialect == Dialect::Podman, Ordering::Relaxed);
     }
 
     /// Returns the number of requests that were sent.

@@ -11,6 +11,7 @@ use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, SUMMARY};
 use super::{ApiVersion, EngineError};
+use crate::dialect::Dialect;
 
 /// The maximum length of a JSON answer in bytes. Only excerpts are kept, so the limit stops nothing but an
 /// answer without an end.
@@ -34,7 +35,8 @@ pub(crate) struct LogsQuery {
 }
 
 impl EngineClient {
-    /// Requests the Engine's newest API version and chooses one that both sides support.
+    /// Requests the Engine's newest API version and chooses one that both sides support. Determines the
+    /// Engine's kind as well: Podman adds its own version.
     ///
     /// # Errors
     /// Returns [`EngineError::TooOld`] if there is none. Other errors are the same as for every request.
@@ -47,6 +49,11 @@ impl EngineClient {
         let version =
             newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
+        // Not by the header `Server`, which a proxy may replace.
+        self.set_dialect(match answer.header("libpod-api-version") {
+            Some(_) => Dialect::Podman,
+            None => Dialect::Docker,
+        });
         Ok(version)
     }
 

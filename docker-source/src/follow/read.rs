@@ -11,6 +11,7 @@ use super::Following;
 use super::problems::{ATTEMPTS_AT_DAMAGE, Problem};
 use crate::clock::later;
 use crate::dedup::ReadingState;
+use crate::dialect::Dialect;
 use crate::engine::{Body, EngineError};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
 use crate::record::QueueClosed;
@@ -61,7 +62,8 @@ impl Following {
         self.is_gone = false;
         self.waiting = None;
         let budget = self.context.queue.long_lines();
-        let reader = LogReader::new(content_type, self.metadata.container().tty(), budget);
+        let dialect = self.context.client.dialect();
+        let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
         Response { body, reader, has_begun: false, untaken: None }
     }
 
@@ -112,6 +114,7 @@ impl Following {
     pub(super) async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
         let has_terminal = reader.framing() == Some(Framing::Terminal);
+        let dialect = self.context.client.dialect();
         let mut lines = Vec::new();
         reader.finish(&mut lines);
         for line in lines {
@@ -121,7 +124,7 @@ impl Following {
             // If the container is started again, the terminal's next line follows this one without a
             // separator. A request that includes this line would return both as one line with the stamp of
             // this one, and the follower would skip it as already read.
-            if has_terminal && !line.ended {
+            if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }
             self.take(line, None).await?;
@@ -133,10 +136,11 @@ impl Following {
     async fn take_all(&mut self, response: &mut Response) -> Result<Result<(), LogFormatError>, QueueClosed> {
         let mut lines = Vec::new();
         loop {
+            let begun = response.reader.oldest_open();
             match response.reader.decode(&mut lines) {
                 Ok(Decoded::Piece) => {
                     let oldest_open = response.reader.oldest_open();
-                    response.untaken = lines.iter().map(|line| line.time).min();
+                    response.untaken = lines.iter().map(|line| line.time).chain(begun).min();
                     for line in lines.drain(..) {
                         self.take(line, oldest_open).await?;
                     }

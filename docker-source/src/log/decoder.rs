@@ -8,6 +8,7 @@ use super::frames;
 use super::framing::Framing;
 use super::piece::Piece;
 use super::terminal::TerminalDecoder;
+use crate::dialect::Dialect;
 
 /// Decodes the body of a log response, however it was cut into reads.
 #[derive(Debug)]
@@ -18,10 +19,10 @@ pub(crate) enum LogDecoder {
 
 impl LogDecoder {
     /// Creates a decoder for one response.
-    pub(crate) const fn new(framing: Framing) -> Self {
+    pub(crate) const fn new(framing: Framing, dialect: Dialect) -> Self {
         match framing {
             Framing::Frames => Self::Frames,
-            Framing::Terminal => Self::Terminal(TerminalDecoder::new()),
+            Framing::Terminal => Self::Terminal(TerminalDecoder::new(dialect)),
         }
     }
 
@@ -77,7 +78,7 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![Just(0u8), 0u8..4, any::<u8>()], 0..200),
             framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
         ) {
-            let mut decoder = LogDecoder::new(framing);
+            let mut decoder = LogDecoder::new(framing, Dialect::Docker);
             let mut input = BytesMut::from(&bytes[..]);
             let mut emitted = 0;
             // Each turn consumes at least one byte, so the loop ends.

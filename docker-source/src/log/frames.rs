@@ -19,9 +19,9 @@ use super::stream::LogStream;
 
 /// The maximum length of a frame: 1 MiB, stamp included.
 ///
-/// Docker's frames are shorter than 50 KB; Podman joins the pieces of a line into one frame. Lines are cut
-/// at 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could make the reader
-/// collect up to 4 GiB.
+/// Docker's frames are shorter than 50 KB; Podman joins the pieces of a line into one frame with `tail=`.
+/// Lines are cut at 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could
+/// make the reader collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;

@@ -9,6 +9,9 @@
 //!   of its line, the container ended within the line.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
+//! Podman stores a line as a record for each read of the container's output that has a part of it, each with
+//! a stamp of its own. So only a newline closes a line there.
+//!
 //! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
 
 use bytes::Bytes;
@@ -18,6 +21,7 @@ use super::framing::Framing;
 use super::long_lines::{ALWAYS_KEPT, GrowingLine, LongLines};
 use super::piece::{PIECE_LENGTH, Piece};
 use super::stream::LogStream;
+use crate::dialect::Dialect;
 
 /// The maximum length of a line that is kept whole: 1 MiB. The limit stops a container that never ends its
 /// line from filling the memory.
@@ -27,8 +31,8 @@ const LINE_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp: the time at which it received the first 16 KiB of the line, or all of a shorter
-    /// line.
+    /// The Engine's stamp: the time at which Docker received the first 16 KiB of the line, or all of a
+    /// shorter line, or at which Podman received the end of the line.
     pub(crate) time: Timestamp,
     /// The first 1 MiB of the line, or less if the [budget](LongLines) is exhausted, without its ending
     /// (`\n`, or `\r\n` of a terminal). It need not be UTF-8.
@@ -54,6 +58,7 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct LineJoiner {
     framing: Framing,
+    dialect: Dialect,
     max_line: usize,
     budget: LongLines,
     stdout: Option<OpenLine>,
@@ -62,30 +67,31 @@ pub(crate) struct LineJoiner {
 
 impl LineJoiner {
     /// Creates a joiner for the pieces of a log with this framing.
-    pub(crate) const fn new(framing: Framing, budget: LongLines) -> Self {
-        Self { framing, max_line: LINE_MAX, budget, stdout: None, stderr: None }
+    pub(crate) const fn new(framing: Framing, dialect: Dialect, budget: LongLines) -> Self {
+        Self { framing, dialect, max_line: LINE_MAX, budget, stdout: None, stderr: None }
     }
 
     /// Keeps the first `max_line` bytes of a line instead of 1 MiB.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with_max_line(framing: Framing, max_line: usize) -> Self {
-        Self { max_line, ..Self::new(framing, LongLines::unlimited()) }
+        Self { max_line, ..Self::new(framing, Dialect::Docker, LongLines::unlimited()) }
     }
 
     /// Takes a piece and passes the lines that it closes to `out`: the previous line, its own line, both or
     /// none.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
-        let (framing, max_line) = (self.framing, self.max_line);
+        let Self { framing, dialect, max_line, .. } = *self;
         let (budget, slot) = match piece.stream {
             LogStream::Stdout => (&self.budget, &mut self.stdout),
             LogStream::Stderr => (&self.budget, &mut self.stderr),
         };
-        if let Some(other) = slot.take_if(|open| open.time != piece.time) {
+        if let Some(other) = slot.take_if(|open| dialect == Dialect::Docker && open.time != piece.time) {
             out(other.close(framing, true));
         }
         let has_newline = piece.bytes.ends_with(b"\n");
-        // A terminal's pieces may end anywhere, so a short one does not end its line.
-        let is_last = has_newline || (framing == Framing::Frames && piece.bytes.len() < PIECE_LENGTH);
+        // The pieces of a terminal and of Podman may end anywhere, so a short one does not end its line.
+        let may_be_short = framing == Framing::Terminal || dialect == Dialect::Podman;
+        let is_last = has_newline || (!may_be_short && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
             Some(mut open) => {
                 open.append(&piece, budget);
@@ -112,7 +118,7 @@ impl LineJoiner {
     /// omits the start of the line, or all of it.
     /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care of that.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
-        self.stdout.iter().chain(&self.stderr).map(|open| open.time).min()
+        self.stdout.iter().chain(&self.stderr).map(|open| open.begun).min()
     }
 
     /// Passes the lines that are still open to `out`, the earlier one first. They are not
@@ -147,6 +153,9 @@ fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
 #[derive(Debug)]
 struct OpenLine {
     stream: LogStream,
+    /// The stamp of the first piece.
+    begun: Timestamp,
+    /// The stamp of the last piece.
     time: Timestamp,
     /// The start of the line.
     kept: GrowingLine,
@@ -160,10 +169,12 @@ struct OpenLine {
 impl OpenLine {
     const fn new(piece: &Piece, max_line: usize) -> Self {
         let kept = GrowingLine::new(max_line);
-        Self { stream: piece.stream, time: piece.time, kept, length: 0, last_two: [0; 2] }
+        let (stream, begun, time) = (piece.stream, piece.time, piece.time);
+        Self { stream, begun, time, kept, length: 0, last_two: [0; 2] }
     }
 
     fn append(&mut self, piece: &Piece, budget: &LongLines) {
+        self.time = piece.time;
         self.kept.append(&piece.bytes, budget);
         self.length = self.length.saturating_add(piece.bytes.len());
         self.last_two = match *piece.bytes {
@@ -212,7 +223,7 @@ mod tests {
     }
 
     fn framed(pieces: impl IntoIterator<Item = Piece>) -> (Vec<Line>, LineJoiner) {
-        let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
+        let mut joiner = LineJoiner::new(Framing::Frames, Dialect::Docker, LongLines::unlimited());
         (join(&mut joiner, pieces), joiner)
     }
 
@@ -239,6 +250,21 @@ mod tests {
         assert_eq!(lines, [line(Stdout, 1, &x)]);
         let full = format!("{}\n", &x[1..]);
         assert_eq!(framed([piece(Stdout, 1, &full)]).0, [line(Stdout, 1, &x[1..])]);
+    }
+
+    #[test]
+    fn podmans_pieces_of_any_length_and_stamp_are_joined_up_to_the_newline() {
+        for framing in [Framing::Frames, Framing::Terminal] {
+            let mut joiner = LineJoiner::new(framing, Dialect::Podman, LongLines::unlimited());
+            let x = "x".repeat(8192);
+            let pieces = [piece(Stdout, 1, &x), piece(Stdout, 2, "y"), piece(Stderr, 2, "err\n")];
+            assert_eq!(join(&mut joiner, pieces), [line(Stderr, 2, "err")]);
+            assert_eq!(joiner.oldest_open(), Some(at(1)));
+            let lines =
+                join(&mut joiner, [piece(Stdout, 3, &x), piece(Stdout, 4, "\n"), piece(Stdout, 4, "z")]);
+            assert_eq!(lines, [line(Stdout, 4, format!("{x}y{x}"))]);
+            assert_eq!(finish(joiner), [Line { ended: false, ..line(Stdout, 4, "z") }]);
+        }
     }
 
     #[test]
@@ -300,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_terminals_lines_end_in_carriage_return_and_newline() {
-        let mut joiner = LineJoiner::new(Framing::Terminal, LongLines::unlimited());
+        let mut joiner = LineJoiner::new(Framing::Terminal, Dialect::Docker, LongLines::unlimited());
         let x = "x".repeat(16_383);
         let lines = join(
             &mut joiner,
@@ -321,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_terminals_line_without_newline_ends_at_the_next_stamp() {
-        let mut joiner = LineJoiner::new(Framing::Terminal, LongLines::unlimited());
+        let mut joiner = LineJoiner::new(Framing::Terminal, Dialect::Docker, LongLines::unlimited());
         assert_eq!(join(&mut joiner, [piece(Stdout, 1, "rest\r")]), []);
         assert_eq!(joiner.oldest_open(), Some(at(1)));
         assert_eq!(
@@ -431,8 +457,8 @@ mod tests {
     }
 
     fn read(bytes: &[u8], steps: &[usize]) -> Vec<Line> {
-        let mut decoder = LogDecoder::new(Framing::Frames);
-        let mut joiner = LineJoiner::new(Framing::Frames, LongLines::unlimited());
+        let mut decoder = LogDecoder::new(Framing::Frames, Dialect::Docker);
+        let mut joiner = LineJoiner::new(Framing::Frames, Dialect::Docker, LongLines::unlimited());
         let mut input = BytesMut::new();
         let (mut rest, mut read) = (bytes, Vec::new());
         for step in steps.iter().cycle() {
@@ -455,7 +481,7 @@ mod tests {
     #[test]
     fn a_long_line_holds_its_share_of_the_budget_until_it_is_dropped() {
         let budget = LongLines::new(LINE_MAX);
-        let mut joiner = LineJoiner::new(Framing::Frames, budget.clone());
+        let mut joiner = LineJoiner::new(Framing::Frames, Dialect::Docker, budget.clone());
         let long = "x".repeat(3 * ALWAYS_KEPT);
         let whole = join(&mut joiner, [piece(Stdout, 1, format!("{long}\n"))]);
         assert_eq!(whole, [line(Stdout, 1, &long)]);

@@ -11,6 +11,7 @@ use super::framing::Framing;
 use super::line::{Line, LineJoiner};
 use super::long_lines::LongLines;
 use crate::clock;
+use crate::dialect::Dialect;
 
 /// The time by which a stamp may be later than the Engine's clock, which is known only as an estimate.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
@@ -23,6 +24,7 @@ pub(crate) struct LogReader {
     input: BytesMut,
     /// The latest time of a stamp that is recognized in the middle of a terminal's text.
     latest: Timestamp,
+    dialect: Dialect,
     budget: LongLines,
     decoding: Option<Decoding>,
 }
@@ -46,9 +48,14 @@ pub(crate) enum Decoded {
 
 impl LogReader {
     /// Creates a reader. `content_type` and `has_terminal` determine the framing if they are known.
-    pub(crate) fn new(content_type: Option<String>, has_terminal: Option<bool>, budget: LongLines) -> Self {
+    pub(crate) fn new(
+        content_type: Option<String>,
+        has_terminal: Option<bool>,
+        dialect: Dialect,
+        budget: LongLines,
+    ) -> Self {
         let (input, latest) = (BytesMut::new(), Timestamp::UNIX_EPOCH);
-        Self { content_type, has_terminal, input, latest, budget, decoding: None }
+        Self { content_type, has_terminal, input, latest, dialect, budget, decoding: None }
     }
 
     /// Appends the next part of the response, which arrived at the time `now` of the Engine's clock.
@@ -64,8 +71,8 @@ impl LogReader {
             empty => match Framing::detect(self.content_type.as_deref(), self.has_terminal, &self.input)? {
                 Some(framing) => empty.insert(Decoding {
                     framing,
-                    decoder: LogDecoder::new(framing),
-                    joiner: LineJoiner::new(framing, self.budget.clone()),
+                    decoder: LogDecoder::new(framing, self.dialect),
+                    joiner: LineJoiner::new(framing, self.dialect, self.budget.clone()),
                 }),
                 None => return Ok(Decoded::NeedsMore),
             },
@@ -123,12 +130,12 @@ mod tests {
 
     #[test]
     fn the_first_bytes_determine_the_framing_if_nothing_else_does() {
-        let mut reader = LogReader::new(None, None, LongLines::unlimited());
+        let mut reader = LogReader::new(None, None, Dialect::Docker, LongLines::unlimited());
         assert_eq!(lines(&mut reader), []);
         reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"hello"[..], true)]);
 
-        let mut reader = LogReader::new(None, None, LongLines::unlimited());
+        let mut reader = LogReader::new(None, None, Dialect::Docker, LongLines::unlimited());
         for byte in b"\x02\0\0\0\0\0\0\x23" {
             reader.push(&[*byte], now());
             assert_eq!(lines(&mut reader), []);
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_log_is_a_line_that_has_not_ended() {
-        let mut reader = LogReader::new(None, Some(true), LongLines::unlimited());
+        let mut reader = LogReader::new(None, Some(true), Dialect::Docker, LongLines::unlimited());
         reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest", now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);
         let mut rest = Vec::new();
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_cut_frame_leaves_nothing() {
-        let mut reader = LogReader::new(None, Some(false), LongLines::unlimited());
+        let mut reader = LogReader::new(None, Some(false), Dialect::Docker, LongLines::unlimited());
         reader.push(b"\x01\0\0\0\0\0\0\xff2026-11-22T22:44:18.123456789Z cut", now());
         assert_eq!(lines(&mut reader), []);
         let mut rest = Vec::new();
@@ -162,7 +169,7 @@ mod tests {
         let first = "2026-11-22T22:44:18.123456789Z ";
         let long = "x".repeat(16_384);
         let count = |later: &str| {
-            let mut reader = LogReader::new(None, Some(true), LongLines::unlimited());
+            let mut reader = LogReader::new(None, Some(true), Dialect::Docker, LongLines::unlimited());
             let log = format!("{first}{long}{first}rest\r{later}next\r\n");
             // The stamp is cut: the last part arrives with it undecided.
             let (start, end) = log.split_at(log.len() - 20);

@@ -12,8 +12,12 @@
 //! bytes, and for a later one only behind a `\r` in the last record of a long line. A later one must not be
 //! later than the Engine's clock either: otherwise a container could forge stamps of any year.
 //!
-//! One case is ambiguous. When a container ends without a newline and is started again, its next line, stamp
-//! included, follows the last line directly. The two are read as one line.
+//! Podman ends a record wherever a read of the terminal's output ended, so that *any later stamp* may stand
+//! anywhere in a line but at its start. It cannot be distinguished from a stamp that the container wrote
+//! there.
+//!
+//! One case is ambiguous with Docker. When a container ends without a newline and is started again, its next
+//! line, stamp included, follows the last line directly. The two are read as one line.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -23,6 +27,7 @@ use super::error::LogFormatError;
 use super::piece::{PIECE_LENGTH, Piece};
 use super::stamp::{MissingTimestamp, Stamped, split_stamp};
 use super::stream::LogStream;
+use crate::dialect::Dialect;
 
 /// The number of bytes that are searched for the end of a record before a part of it is emitted: 64 KiB.
 ///
@@ -34,6 +39,9 @@ const WINDOW: usize = 64 * 1024;
 /// `\r` and a stamp are shorter, so a stamp that is cut there is still found.
 const OVERLAP: usize = 64;
 
+/// The length of the date in front of the `T` of a stamp.
+const DATE_LENGTH: usize = "2026-11-22".len();
+
 #[derive(Debug)]
 pub(crate) struct TerminalDecoder {
     state: State,
@@ -41,6 +49,7 @@ pub(crate) struct TerminalDecoder {
     stamp: Vec<u8>,
     /// The latest time of a stamp in the middle of a text, if there is a limit.
     latest: Option<Timestamp>,
+    dialect: Dialect,
 }
 
 #[derive(Debug)]
@@ -54,8 +63,8 @@ enum State {
 }
 
 impl TerminalDecoder {
-    pub(super) const fn new() -> Self {
-        Self { state: State::Stamp { continues: false }, stamp: Vec::new(), latest: None }
+    pub(super) const fn new(dialect: Dialect) -> Self {
+        Self { state: State::Stamp { continues: false }, stamp: Vec::new(), latest: None, dialect }
     }
 
     pub(super) fn set_latest(&mut self, latest: Timestamp) {
@@ -81,12 +90,13 @@ impl TerminalDecoder {
                 },
                 State::Text(record) => {
                     let time = record.time;
-                    let Some((end, length)) = record.find_end(input, &self.stamp, self.latest) else {
+                    let found = record.find_end(input, &self.stamp, self.latest, self.dialect);
+                    let Some((end, length)) = found else {
                         return Ok(None);
                     };
                     match end {
                         End::Newline | End::LaterStamp => self.state = State::Stamp { continues: false },
-                        End::SameStamp => self.state = State::Stamp { continues: true },
+                        End::SameStamp | End::NextStamp => self.state = State::Stamp { continues: true },
                         End::Window => {
                             record.emitted += length;
                             record.searched = 0;
@@ -145,13 +155,21 @@ enum End {
     Newline,
     SameStamp,
     LaterStamp,
+    /// A stamp of Podman, behind which the line goes on.
+    NextStamp,
     /// The record goes on behind the window.
     Window,
 }
 
 impl Record {
     /// Returns the end of the record and its length within `input`.
-    fn find_end(&mut self, input: &[u8], stamp: &[u8], latest: Option<Timestamp>) -> Option<(End, usize)> {
+    fn find_end(
+        &mut self,
+        input: &[u8],
+        stamp: &[u8],
+        latest: Option<Timestamp>,
+        dialect: Dialect,
+    ) -> Option<(End, usize)> {
         let (window, is_full) = match input.split_at_checked(WINDOW) {
             Some((window, _)) => (window, true),
             None => (input, false),
@@ -164,10 +182,16 @@ impl Record {
         };
         // The first of the two ends the record, so that every split of the log into reads gives the same
         // pieces.
-        let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
-        let later = self.later_stamp_in(line, stamp.len(), latest).map(|at| (End::LaterStamp, at));
-        if let Some(end) = same.into_iter().chain(later).min_by_key(|(_, at)| *at) {
-            return Some(end);
+        let found = match dialect {
+            Dialect::Docker => {
+                let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
+                let later = self.later_stamp_in(line, stamp.len(), latest).map(|at| (End::LaterStamp, at));
+                same.into_iter().chain(later).min_by_key(|(_, at)| *at)
+            }
+            Dialect::Podman => self.next_stamp_in(line, latest).map(|at| (End::NextStamp, at)),
+        };
+        if found.is_some() {
+            return found;
         }
         self.searched = window.len();
         match newline {
@@ -198,6 +222,21 @@ impl Record {
             )
         })
     }
+
+    fn next_stamp_in(&self, line: &[u8], latest: Option<Timestamp>) -> Option<usize> {
+        // No record is empty, so a stamp directly behind the record's own was written by the container.
+        let from = self.searched.saturating_sub(OVERLAP).max(usize::from(self.emitted == 0));
+        let (_, behind) = line.split_at_checked(from)?;
+        let date = |separator: usize| separator.checked_sub(DATE_LENGTH);
+        memchr_iter(b'T', behind).filter_map(date).map(|at| from + at).find(|at| {
+            let stamp = line.get(*at..).map(split_stamp);
+            matches!(
+                stamp,
+                Some(Ok(Some(Stamped { time, .. })))
+                    if time >= self.time && latest.is_none_or(|latest| time <= latest)
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +256,7 @@ mod tests {
 
     /// Decodes `bytes`, given in parts of `step` bytes; the last error, if one ended it.
     fn decode_by(bytes: &[u8], step: usize) -> (Read, Option<LogFormatError>) {
-        let mut decoder = TerminalDecoder::new();
+        let mut decoder = TerminalDecoder::new(Dialect::Docker);
         let mut input = BytesMut::new();
         let mut read = Vec::new();
         let mut push = |piece: Piece| read.push((piece.time, piece.bytes.to_vec()));
@@ -256,7 +295,10 @@ mod tests {
     #[test]
     fn every_line_is_stdout() {
         let mut input = BytesMut::from(&*format!("{T1}one\r\n"));
-        assert_eq!(TerminalDecoder::new().decode(&mut input).unwrap().unwrap().stream, LogStream::Stdout);
+        assert_eq!(
+            TerminalDecoder::new(Dialect::Docker).decode(&mut input).unwrap().unwrap().stream,
+            LogStream::Stdout
+        );
     }
 
     #[test]
@@ -330,7 +372,7 @@ mod tests {
     fn a_line_without_a_stamp_is_skipped_up_to_its_newline() {
         for bad in ["bad\r\n", "\r\n", "2026-11-22 22:44:18 \n", &format!("{}\n", "z".repeat(100_000))] {
             let mut input = BytesMut::from(&*format!("{bad}{T1}one\r\n"));
-            let mut decoder = TerminalDecoder::new();
+            let mut decoder = TerminalDecoder::new(Dialect::Docker);
             assert_eq!(decoder.decode(&mut input), Err(LogFormatError::MissingTimestamp));
             assert_eq!(decoder.decode(&mut input).unwrap().unwrap().bytes, "one\r\n");
             assert_eq!(decoder.decode(&mut input), Ok(None));
@@ -381,8 +423,32 @@ mod tests {
     }
 
     #[test]
+    fn podmans_stamps_anywhere_in_a_line_but_at_its_start_are_left_out() {
+        const S1: &str = "2026-11-22T23:44:18+01:00 ";
+        const S2: &str = "2026-11-22T23:44:19+01:00 ";
+        const EARLIER: &str = "2026-11-22T23:44:17+01:00 ";
+        let long = "x".repeat(2 * WINDOW);
+        let own = format!("{S2}ThT{EARLIER}T");
+        let log = format!("{S1}{own}\r\n{S1}$ {S1}l{S2}s\r\n{S2}{long}{S2}end\r\n{S2}rest");
+        for step in [1, 7, 4096, log.len()] {
+            let mut decoder = TerminalDecoder::new(Dialect::Podman);
+            let (mut input, mut text, mut stamps) = (BytesMut::new(), String::new(), Vec::new());
+            for part in log.as_bytes().chunks(step) {
+                input.extend_from_slice(part);
+                while let Some(piece) = decoder.decode(&mut input).unwrap() {
+                    text.push_str(std::str::from_utf8(&piece.bytes).unwrap());
+                    stamps.push(piece.time);
+                }
+            }
+            text.push_str(std::str::from_utf8(&decoder.finish(&mut input).unwrap().unwrap().bytes).unwrap());
+            assert_eq!(text, format!("{own}\r\n$ ls\r\n{long}end\r\nrest"), "{step}");
+            assert_eq!(stamps[..4], [S1, S1, S1, S2].map(time), "{step}");
+        }
+    }
+
+    #[test]
     fn each_byte_is_searched_once_for_a_newline() {
-        let mut decoder = TerminalDecoder::new();
+        let mut decoder = TerminalDecoder::new(Dialect::Docker);
         let mut input = BytesMut::from(T1);
         for length in 1..10_000 {
             input.extend_from_slice(b"x");

@@ -79,7 +79,7 @@ impl RecordBuilder {
     /// Returns the record. It counts against no budget.
     pub fn build(self) -> Record {
         let Self { container, line, earlier } = self;
-        let place = LinePosition { time: line.time, earlier };
+        let place = LinePosition { time: line.time, earlier, open_length: None };
         let since = line.time;
         Record { container, line, place, since, _budget: None }
     }

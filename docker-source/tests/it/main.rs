@@ -11,6 +11,7 @@ mod discovery;
 mod later_stamps;
 mod lists;
 mod outages;
+mod podman;
 mod reading;
 mod resuming;
 mod slow_engines;

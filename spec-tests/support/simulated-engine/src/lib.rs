@@ -49,6 +49,9 @@ pub const START: i64 = 1_795_387_458_000_000_000;
 /// The length at which Docker splits a line into pieces.
 pub const PIECE: usize = 16 * 1024;
 
+/// The length at which Podman splits a line into pieces at the latest.
+pub const PODMAN_PIECE: usize = 8 * 1024;
+
 /// An output stream of a container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stream {
@@ -78,6 +81,9 @@ pub struct Options {
     pub since: Since,
     /// The size of the chunks in which it sends a log. Default: 4,096 bytes.
     pub chunk: usize,
+    /// Answers as Podman 4.3 does: with its header, stamps of whole seconds, and a line as pieces of at most
+    /// 8 KiB, each with a stamp of its own. It filters by finer stamps. Default: no.
+    pub podman: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,
 }
@@ -89,6 +95,7 @@ impl Default for Options {
             names_content_type: false,
             since: Since::EachPiece,
             chunk: 4096,
+            podman: false,
             name: "engine-host".into(),
         }
     }
@@ -337,13 +344,16 @@ impl Container {
         self.shared.change(|state| state.destroy(&self.id));
     }
 
-    /// Writes a line, in pieces of at most 16 KiB as Docker does, and returns its stamp.
+    /// Writes a line, in pieces of at most 16 KiB as Docker does, and returns the stamp of the first one. As
+    /// Podman, it writes pieces of at most 8 KiB with increasing stamps.
     pub fn line(&self, stream: Stream, text: impl AsRef<[u8]>) -> i64 {
         self.shared.change(|state| {
             let stamp = state.tick();
             let mut bytes = text.as_ref().to_vec();
             bytes.extend_from_slice(if state.container(&self.id).options.tty { b"\r\n" } else { b"\n" });
-            for piece in bytes.chunks(PIECE) {
+            let length = if state.options.podman { PODMAN_PIECE } else { PIECE };
+            for (index, piece) in bytes.chunks(length).enumerate() {
+                let stamp = if index > 0 && state.options.podman { state.tick() } else { stamp };
                 state.write(&self.id, stream, stamp, piece);
             }
             stamp

@@ -11,9 +11,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::http;
-use crate::stamp::rfc3339;
+use crate::stamp::{rfc3339, rfc3339_of_second};
 use crate::state::{Piece, Shared, State};
-use crate::{Fault, Since, Stream};
+use crate::{Fault, Options, Since, Stream};
 
 /// Serves connections. Dropping the future closes all of them.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
@@ -65,8 +65,10 @@ async fn converse(mut socket: UnixStream, shared: &Shared) -> io::Result<()> {
             if let Some(fault) = shared.change(|state| state.ping_faults.pop_front()) {
                 return respond(socket, Some(fault), || "OK".into()).await;
             }
-            let version = shared.look(|state| state.options.api_version.clone());
-            http::answer(socket, 200, &format!("Api-Version: {version}\r\n"), "OK").await
+            let (version, podman) =
+                shared.look(|state| (state.options.api_version.clone(), state.options.podman));
+            let more = if podman { "Libpod-Api-Version: 4.3.1\r\n" } else { "" };
+            http::answer(socket, 200, &format!("Api-Version: {version}\r\n{more}"), "OK").await
         }
         ["info"] => {
             let fault = shared.change(|state| state.info_faults.pop_front());
@@ -179,15 +181,17 @@ async fn logs(
         Some(Fault::Late(time)) => tokio::time::sleep(*time).await,
         _ => {}
     }
-    let (content_type, tty, runs, chunk, since_mode) = shared.look(|state| {
+    let (content_type, tty, runs, chunk, since_mode, podman) = shared.look(|state| {
         let container = state.container(id);
         let kind = if container.options.tty { "raw-stream" } else { "multiplexed-stream" };
         let content_type = match state.options.names_content_type {
             true => format!("Content-Type: application/vnd.docker.{kind}\r\n"),
             false => String::new(),
         };
-        (content_type, container.options.tty, container.runs, state.options.chunk, state.options.since)
+        let Options { chunk, since, podman, .. } = state.options;
+        (content_type, container.options.tty, container.runs, chunk, since, podman)
     });
+    assert!(!podman || !parameters.contains_key("tail"), "Podman joins the pieces of both streams there");
     let since = parameters.get("since").map(|text| parse_since(text));
     let follow = parameters.get("follow") == Some(&"1");
     let mut next = match parameters.get("tail") {
@@ -220,7 +224,7 @@ async fn logs(
                 continue;
             }
             has_passed_since = true;
-            match sender.send(&piece, tty).await? {
+            match sender.send(&piece, tty, podman).await? {
                 Sent::Whole => {}
                 Sent::Ended => return http::end_chunks(sender.socket).await,
                 Sent::Cut => return Ok(()),
@@ -255,7 +259,7 @@ enum Sent {
 }
 
 impl Sender<'_> {
-    async fn send(&mut self, piece: &Piece, tty: bool) -> io::Result<Sent> {
+    async fn send(&mut self, piece: &Piece, tty: bool, podman: bool) -> io::Result<Sent> {
         match &self.fault {
             Some(Fault::EndAfter(count)) if *count == self.pieces => return Ok(Sent::Ended),
             Some(Fault::BytesAfter(count, bytes)) if *count == self.pieces => {
@@ -265,7 +269,7 @@ impl Sender<'_> {
             }
             _ => {}
         }
-        let bytes = encode(piece, tty);
+        let bytes = encode(piece, tty, podman);
         self.pieces += 1;
         for part in bytes.chunks(self.chunk) {
             let left = match self.fault {
@@ -282,8 +286,9 @@ impl Sender<'_> {
     }
 }
 
-fn encode(piece: &Piece, tty: bool) -> Vec<u8> {
-    let mut text = format!("{} ", rfc3339(piece.stamp)).into_bytes();
+fn encode(piece: &Piece, tty: bool, podman: bool) -> Vec<u8> {
+    let stamp = if podman { rfc3339_of_second(piece.stamp) } else { rfc3339(piece.stamp) };
+    let mut text = format!("{stamp} ").into_bytes();
     text.extend_from_slice(&piece.bytes);
     if tty {
         return text;

@@ -1,4 +1,5 @@
-//! Timestamps in RFC 3339, in UTC and with nine decimals, as Docker writes them.
+//! Timestamps in RFC 3339: in UTC with nine decimals, as Docker writes them, and in whole seconds with an
+//! offset, as Podman 4.3 does.
 
 /// Formats nanoseconds since the Unix epoch.
 pub(crate) fn rfc3339(nanos: i64) -> String {
@@ -8,6 +9,13 @@ pub(crate) fn rfc3339(nanos: i64) -> String {
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
+}
+
+/// Formats the second of a time in nanoseconds since the Unix epoch, in the time zone one hour east of UTC.
+pub(crate) fn rfc3339_of_second(nanos: i64) -> String {
+    let text = rfc3339(nanos + 3_600_000_000_000);
+    let (second, _) = text.split_once('.').unwrap();
+    format!("{second}+01:00")
 }
 
 /// Returns the Gregorian date that is a number of days after 1970-01-01.
@@ -38,6 +46,7 @@ mod tests {
     fn stamps_are_written_as_docker_writes_them() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(rfc3339(crate::START + 123_456_789), "2026-11-22T22:44:18.123456789Z");
+        assert_eq!(rfc3339_of_second(crate::START + 123_456_789), "2026-11-22T23:44:18+01:00");
         assert_eq!(rfc3339(951_782_400_000_000_000), "2000-02-29T00:00:00.000000000Z");
         assert_eq!(rfc3339(1_767_225_599_999_999_999), "2025-12-31T23:59:59.999999999Z");
     }
