@@ -235,8 +235,8 @@ struct StreamCursor {
     /// The last line that an earlier source has settled, or with Podman that an earlier request has returned.
     /// All lines before it in the log were read before.
     settled: Option<LinePosition>,
-    /// The number of lines with that line's stamp that precede it in the rest of the current request; `None` once
-    /// the request has passed it.
+    /// The number of lines with that line's stamp that precede it in the rest of the current request; `None`
+    /// once the request has passed it.
     until_settled: Option<u32>,
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.

@@ -1,5 +1,5 @@
-//! Ships the lines of all containers of a Docker Engine, and goes on behind the last delivered line at the next
-//! start. The positions are in the file `positions.json`.
+//! Ships the lines of all containers of a Docker Engine, and goes on behind the last delivered line at the
+//! next start. The positions are in the file `positions.json`.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example ship -- gelf+tcp://127.0.0.1:12201
@@ -30,7 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::select! {
             biased;
             _ = each_second.tick() => {
-                // A crash while the file is written may leave a part of it. So write another one and rename it.
+                // A crash while the file is written may leave a part of it. So write another one and rename
+                // it.
                 fs::write("positions.json.new", serde_json::to_vec(&progress.positions())?)?;
                 fs::rename("positions.json.new", "positions.json")?;
             }

@@ -40,8 +40,8 @@ impl ContainerBuilder {
         Self { container }
     }
 
-    /// Sets the id. The default is 64 zeros; containers whose positions a [`Progress`](crate::Progress) counts
-    /// need different ones.
+    /// Sets the id. The default is 64 zeros; containers whose positions a [`Progress`](crate::Progress)
+    /// counts need different ones.
     pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.container.id = id.as_ref().into();
         self
@@ -53,7 +53,8 @@ impl ContainerBuilder {
         self
     }
 
-    /// Sets the [name](Container::selected_name) by which the container was selected. The default is its name.
+    /// Sets the [name](Container::selected_name) by which the container was selected. The default is its
+    /// name.
     pub fn selected_name(mut self, name: impl Into<String>) -> Self {
         self.container.selected_name = name.into();
         self

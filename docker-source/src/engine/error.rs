@@ -81,8 +81,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether retrying is useless: an invalid address, permission denied, a certificate that is refused,
-    /// an Engine that is too old, or a request that the Engine or a proxy refuses (400, 401, 403).
+    /// Returns whether retrying is useless: an invalid address, permission denied, a certificate that is
+    /// refused, an Engine that is too old, or a request that the Engine or a proxy refuses (400, 401, 403).
     ///
     /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
     pub fn is_permanent(&self) -> bool {

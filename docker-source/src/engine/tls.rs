@@ -108,8 +108,9 @@ impl EngineCertificates {
         })
     }
 
-    /// Returns the reason for which one side refused the other's certificate. Returns `None` for another error,
-    /// and for an Engine's certificate outside of its time, which a clock that is set or a renewal mends.
+    /// Returns the reason for which one side refused the other's certificate. Returns `None` for another
+    /// error, and for an Engine's certificate outside of its time, which a clock that is set or a renewal
+    /// mends.
     ///
     /// In TLS 1.3 the Engine refuses a certificate after the handshake, so the error may be from reading.
     pub(super) fn refusal(&self, host: &str, error: &io::Error) -> Option<String> {

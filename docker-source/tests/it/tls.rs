@@ -22,7 +22,8 @@ mod certificates;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// Starts a TLS server in front of the Engine that demands a client certificate of the authority. Returns its port.
+/// Starts a TLS server in front of the Engine that demands a client certificate of the authority. Returns its
+/// port.
 async fn serve(
     engine: &SimulatedEngine,
     own: &Issued,
