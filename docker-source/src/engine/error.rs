@@ -209,7 +209,9 @@ impl fmt::Display for EngineError {
                     401 | 403 => "; allow it in the proxy in front of the Engine",
                     _ => "",
                 };
-                write!(f, "the Engine answered GET {endpoint} with status {code}: {message}{hint}")
+                // A proxy may give no message.
+                let separator = if message.is_empty() { "" } else { ": " };
+                write!(f, "the Engine answered GET {endpoint} with status {code}{separator}{message}{hint}")
             }
             Self::TimedOut { endpoint, after } => {
                 write!(f, "the Engine did not answer GET {endpoint} within {} s", after.as_secs_f64())

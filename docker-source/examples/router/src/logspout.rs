@@ -6,7 +6,7 @@
 /// The variables whose neglect changes the format or the selection of lines, with the router's own way.
 const IGNORED: [(&str, &str); 25] = [
     ("ALLOW_TTY", "containers with a terminal are always read"),
-    ("BACKLOG", "only lines that are written after the start are read"),
+    ("BACKLOG", "lines from before the start are read only behind saved positions or the previous agent"),
     ("COMPRESS_TYPE", "use the route option compression="),
     ("DEBUG", "use --log-level=debug"),
     ("EXTRA_JSON", "use the route option field.NAME=VALUE"),
