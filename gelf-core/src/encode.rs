@@ -80,8 +80,8 @@ impl Encoder {
     }
 
     /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
-    /// between characters and ends in `…`, which is within the maximum if that is at least three bytes. By
-    /// default there is none.
+    /// between characters and ends in `…`. A maximum of at least three bytes includes the `…`. By
+    /// default, the length is not limited.
     ///
     /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
     /// with a value of more than 32,766 bytes.

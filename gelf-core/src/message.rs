@@ -218,7 +218,8 @@ impl<'a> Message<'a> {
         Some(self.fields.remove(at).1)
     }
 
-    /// Returns `host`. Only a decoded message can be without one: if it had none, or a blank one.
+    /// Returns `host`. It is `None` for a decoded message whose host is missing or blank, and for a message
+    /// that was collected from fields, until the host is set.
     pub fn host(&self) -> Option<&str> {
         match &self.head {
             Head::Host(host) => host.as_deref(),

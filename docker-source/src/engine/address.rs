@@ -41,8 +41,8 @@ pub enum EngineAddress {
         /// The port; 2375 if the text had none.
         port: u16,
     },
-    /// A host name or IP address and a port, with TLS; displayed as `tcp://host:2376 (TLS)`. No text is
-    /// parsed as such an address: it is from [`from_env`](Self::from_env), or from the caller.
+    /// A host name or IP address and a port, with TLS; displayed as `tcp://host:2376 (TLS)`. Parsing a
+    /// text never returns this variant: [`from_env`](Self::from_env) or the caller creates it.
     #[cfg(feature = "tls")]
     Tls {
         /// The host, for which the Engine's certificate has to be valid: `name`, `10.0.0.7` or, in brackets,
@@ -68,8 +68,8 @@ impl EngineAddress {
     ///
     /// A `tcp://` address is one with TLS if `DOCKER_TLS_VERIFY` is set and not empty, as for the docker CLI.
     /// Its certificates are those of the folder `DOCKER_CERT_PATH`, by default the CLI's own: `DOCKER_CONFIG`
-    /// or `~/.docker`. `DOCKER_TLS` has the same effect: the Engine's certificate is always verified. The
-    /// default port is 2376.
+    /// or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: both verify the Engine's
+    /// certificate. The default port is 2376.
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or a certificate is missing or invalid;
@@ -173,7 +173,7 @@ impl TryFrom<&str> for EngineAddress {
 
 /// Returns the first default socket that exists, otherwise the first one.
 fn default_socket(runtime_dir: Option<OsString>, exists: impl Fn(&Path) -> bool) -> PathBuf {
-    // The XDG specification has relative paths ignored.
+    // The XDG specification tells programs to ignore relative paths.
     let runtime_dir = runtime_dir.map(PathBuf::from).filter(|folder| folder.is_absolute());
     let of_user = |name: &str| runtime_dir.as_ref().map(|folder| folder.join(name));
     [

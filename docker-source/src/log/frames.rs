@@ -257,7 +257,7 @@ mod tests {
         let mut input = BytesMut::with_capacity(1 << 20);
         input.extend(frame(1, &stamped("hi\n")));
         let piece = decode(&mut input).unwrap().unwrap();
-        // `BytesMut` takes over the buffer of its sole owner, so its capacity is the size of that buffer.
+        // `BytesMut::from` takes over a buffer that nothing else shares: its capacity is the buffer's size.
         drop(input);
         assert!(piece.bytes.is_unique());
         assert_eq!(BytesMut::from(piece.bytes).capacity(), 3);

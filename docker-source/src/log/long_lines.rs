@@ -49,8 +49,8 @@ impl GrowingLine {
         Self { bytes: Vec::new(), max, share: None }
     }
 
-    /// Appends the beginning of `bytes` for which there is room. If that is not all, nothing is appended
-    /// later.
+    /// Appends `bytes`, or as much of their beginning as there is room for. Once some bytes find no room,
+    /// later calls append nothing.
     pub(super) fn append(&mut self, bytes: &[u8], budget: &LongLines) {
         let wanted = bytes.len().min(self.max.saturating_sub(self.bytes.len()));
         if !self.grow(self.bytes.len() + wanted, budget) {
@@ -136,7 +136,7 @@ mod tests {
         }
         assert!(lines.iter().all(|line| line.bytes.len() >= ALWAYS_KEPT));
         assert!(lines.iter().map(|line| line.bytes.len()).sum::<usize>() >= MIB + 80 * ALWAYS_KEPT);
-        // A line that was cut has no hole, though there is room later.
+        // A line that was cut stays cut, even if there is room later.
         let mut cut = lines.pop().unwrap();
         drop(lines);
         let length = cut.bytes.len();

@@ -1,7 +1,7 @@
 //! Writes the pieces of a message one behind the other.
 //!
-//! The buffer is extended ahead of the written part and truncated at the end, so that small pieces are stores
-//! of a constant length instead of calls that each check the capacity.
+//! The writer extends the buffer ahead of the written part and truncates it at the end. One store of a
+//! constant length then writes a small piece, without a call that checks the capacity.
 
 use bytes::BytesMut;
 
@@ -153,7 +153,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the digits of an integer.
-    #[allow(clippy::indexing_slicing, reason = "the loop counts at most the digits that there are")]
+    #[allow(clippy::indexing_slicing, reason = "`len` is at most the length of `digits`")]
     pub(crate) fn integer(&mut self, mut integer: u64) {
         // As many digits as u64::MAX has, filled from the end.
         let mut digits = [0; 20];
@@ -195,8 +195,8 @@ pub(crate) fn or_placeholder(text: &str) -> &str {
     if text.trim_start().is_empty() { PLACEHOLDER } else { text }
 }
 
-/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores instead of a
-/// call.
+/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores copy
+/// them without a call.
 #[inline(always)]
 #[allow(
     clippy::indexing_slicing,

@@ -10,7 +10,7 @@ use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
 /// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a
-/// password are the header `Authorization`.
+/// password are written as the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -183,7 +183,8 @@ mod tests {
         (any::<bool>(), failover(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
             |(bulk, failover, gzip, headers, path, (connect_timeout, timeout), tls)| {
                 let mut headers: Vec<(String, String)> = headers.into_iter().collect();
-                // The one name of up to three letters that the sender sets, and names that differ in case.
+                // The sender sets `te` itself, the only such name of up to three letters. Names that differ
+                // only in case are one header.
                 headers.retain(|(name, _)| !name.eq_ignore_ascii_case("te"));
                 headers.dedup_by(|(a, _), (b, _)| a.eq_ignore_ascii_case(b));
                 Transport::Http(HttpOptions {

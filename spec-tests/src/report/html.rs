@@ -14,7 +14,7 @@ pub fn html(topics: &[Topic], results: &[Results]) -> String {
 
 /// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new one.
 ///
-/// Versions are ignored, because those of distribution packages change, and so are differences, because some
+/// Versions are ignored because those of distribution packages change. Differences are ignored because some
 /// contain times and process ids.
 pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     let Some((_, rest)) = page.split_once("<script type=\"application/json\" id=\"results\">") else {

@@ -1,4 +1,4 @@
-//! From the queue into frames, over one connection after another.
+//! Writes messages from the queue as frames, over one connection after another.
 //!
 //! ```text
 //! in flight:  |  acknowledged, held  |  written, not acknowledged  |  to be written  |      <-- queue
@@ -18,20 +18,21 @@
 //! - 8 MiB are acknowledged, which no receive buffer holds, or
 //! - the client is closed, all is acknowledged, and the receiver ends the connection in order.
 //!
-//! A connection that ends before sends its messages again, pauses grow, and one warning says why. Until a
-//! later connection proves itself, each carries no more than one buffer, 64 KiB. So a receiver that reads
-//! messages and ends its connection within 500 ms may have as many messages twice.
+//! If a connection ends during its probation, its messages are sent again, pauses grow, and one warning gives
+//! the reason. Until a later connection proves itself, each carries no more than one buffer, 64 KiB. A
+//! receiver that reads messages and ends each connection within 500 ms receives up to one buffer of messages
+//! again over each of them.
 //!
 //! A connection that has proven itself settles messages at once. If it ends by an error, such as a reset, the
 //! messages that were acknowledged last may be lost: their receipts are given, so
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
-//! so. If a TLS alert or an HTTP answer comes, that holds for all messages of the connection.
+//! so. After a TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
 //! With several hosts, a connection that does not prove itself, or ends by an error, is followed at once by
 //! one to the next host. One that ends in order, or is replaced, is followed by one to the first host.
 //!
-//! A program that reads everything and never answers cannot be recognized; neither can an HTTP server before
-//! it has seen a line feed, which frames do not have.
+//! The client cannot recognize a program that reads everything and never answers, nor an HTTP server that
+//! still waits for a line feed: frames that end in NUL contain none.
 
 mod probation;
 
@@ -73,7 +74,7 @@ pub(crate) async fn run<R>(
     dialer: &mut Dialer,
     resolver: &dyn Resolve,
 ) {
-    // The number of messages, the oldest, that were written to an earlier connection.
+    // The number of messages, counted from the oldest, that were written to an earlier connection.
     let mut again = 0;
     loop {
         let started = Instant::now();
@@ -145,7 +146,7 @@ enum End {
 
 /// The state of one connection.
 struct Transfer {
-    /// The number of messages, the oldest, that were written to an earlier connection.
+    /// The number of messages, counted from the oldest, that were written to an earlier connection.
     again: usize,
     /// The time from which nothing more is written, so that another connection follows.
     replace_at: Option<Instant>,
@@ -198,7 +199,7 @@ impl Transfer {
                 self.finish(in_flight, link, connection).await?;
                 return Ok(End::Closed);
             }
-            // Messages may be in flight already that this connection may not carry yet.
+            // A connection that may not write the messages in flight yet does not ask for more.
             let asks_for_more = is_open && may_write && !connection.has_to_write();
             let ends = self.probation.ends();
             tokio::select! {
@@ -243,7 +244,7 @@ impl Transfer {
         match connection.acknowledged() {
             Some(bytes) => Some((self.window.acknowledge(bytes), bytes)),
             None if connection.has_to_write() => None,
-            // The operating system has all of it, and this one reports no acknowledgements.
+            // The operating system has taken all bytes, and it does not report acknowledgements.
             None => Some((self.window.acknowledge(u64::MAX), 0)),
         }
     }
@@ -260,8 +261,8 @@ impl Transfer {
         self.again = self.again.saturating_sub(count);
     }
 
-    /// Ends the connection, on which all is acknowledged. A receiver that ends it too, in order, has read
-    /// everything, which proves a new connection before its probation is over.
+    /// Ends the connection, on which all is acknowledged. A receiver that then ends its side in order has
+    /// read everything. This proves a new connection before its probation is over.
     async fn finish<R>(
         &mut self,
         in_flight: &mut InFlight<R>,

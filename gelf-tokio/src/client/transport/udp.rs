@@ -1,7 +1,7 @@
-//! From the queue into datagrams.
+//! Sends messages from the queue as datagrams.
 //!
-//! If no program listens, the destination's host reports it after the datagram was sent, with the next
-//! datagram or a little later. So a message is settled only after that time.
+//! The destination's host refuses a datagram for which no program listens. The sender hears of the refusal
+//! when it sends the next datagram, or a little later, so a message is settled only then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::super::link_state::LinkState;
 /// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 64;
 
-/// The number of their bytes.
+/// The number of bytes taken from the queue at once.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The time to wait for a refusal when no other message is sent: many round trips of a local network.
@@ -29,8 +29,8 @@ const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
 /// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses,
-/// has that outcome. Without a route, or without the own address, the message waits as it does at the start:
-/// the own system has not sent it.
+/// has that outcome. Without a route, or after the loss of the local address, the message waits as it does at
+/// the start, since the system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
@@ -64,7 +64,7 @@ pub(crate) async fn run<R>(
                 sleep(HEAR_REFUSAL).await;
             }
             if more != Ok(true) {
-                // No next datagram may follow that would report the refusal.
+                // Ask for the refusal: perhaps no datagram follows that would report it.
                 let is_refused = sender.take_refusal();
                 settle_sent(in_flight, link, u64::from(is_refused));
             }
@@ -86,7 +86,7 @@ pub(crate) async fn run<R>(
                     }
                     let refused = settle_sent(in_flight, link, sent.refused as u64);
                     if refused > 0 {
-                        // A chunk of its own was refused while the others were sent.
+                        // A chunk of this message was refused while its other chunks were sent.
                         in_flight.settle(1, REFUSED);
                     } else {
                         in_flight.sent();

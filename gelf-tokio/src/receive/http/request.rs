@@ -238,7 +238,7 @@ impl Delivery<'_> {
         self.protocol.counters.dropped_after_first.add(values);
     }
 
-    /// Delivers a value of a bulk request, unless there were as many as it may have.
+    /// Delivers a value of a bulk request. Fails if the request has already had the maximum number of values.
     async fn deliver_one_of_many(&mut self, value: Result<Bytes, TooLong>) -> Result<(), Failure> {
         if self.values >= self.protocol.max_bulk_values {
             let counters = &self.protocol.counters;
@@ -249,7 +249,7 @@ impl Delivery<'_> {
         self.deliver(value.as_deref().map_err(|error| *error)).await
     }
 
-    /// Waits for room in the queue, and puts a value there. A value that is to be rejected is counted alone.
+    /// Waits for room in the queue, and puts a value there. A rejected invalid value is only counted.
     async fn deliver(&mut self, value: Result<&[u8], TooLong>) -> Result<(), Failure> {
         let counters = &self.protocol.counters;
         self.values += 1;
@@ -280,7 +280,7 @@ impl Delivery<'_> {
         }
         let from = self.peer.address;
         slot.put(match value {
-            // A copy, for the value shares the memory of the body.
+            // Copies the payload, since the value shares the memory of the body.
             Ok(payload) => Ok(Received { payload: Bytes::copy_from_slice(payload), from }),
             Err(TooLong) => Err(ReceiveError::ValueTooLong { from, max: self.protocol.max_payload_len }),
         });
@@ -297,7 +297,7 @@ struct Body {
 impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
-            // Data that is always there would be taken after the deadline too.
+            // `timeout_at` does not end a body whose next frame is always ready.
             if Instant::now() >= self.deadline {
                 return Err(Failure::Rejected(Rejection::TooSlow));
             }
@@ -317,7 +317,7 @@ impl Body {
         }
     }
 
-    /// Returns the least length of the rest, as it comes.
+    /// Returns the minimum length of the rest of the body, before it is unpacked.
     fn least_len(&self) -> usize {
         usize::try_from(self.incoming.size_hint().lower()).unwrap_or(usize::MAX)
     }

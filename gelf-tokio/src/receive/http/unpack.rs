@@ -1,8 +1,8 @@
 //! Inflates the body of a request as it arrives.
 //!
-//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is only used to tell
-//! the bare deflate data of some clients from text, since senders name a coding that they do not use, or
-//! none.
+//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` only
+//! distinguishes the bare deflate data of some clients from text: senders declare a coding that they do not
+//! use, or declare none.
 
 use gelf_core::wire::{DecompressError, Encoding, InflateFormat, Inflater};
 
@@ -124,7 +124,7 @@ impl Unpacker {
         result
     }
 
-    /// Returns the rest at the end of the body, once.
+    /// Ends the body, and returns the output that is left. A further call returns none.
     pub(super) fn finish(&mut self) -> Result<&[u8], UnpackError> {
         match &self.state {
             State::Failed(error) => Err(*error),
@@ -161,7 +161,7 @@ fn step<'a, 'i: 'a>(
         };
         if let State::Compressed(inflater) = state {
             output.resize(PIECE_BYTES, 0);
-            // The first bytes belong to the compressed data. Some of them may be followed by output at once.
+            // The first bytes belong to the compressed data. Inflating them may already produce output.
             let len = inflater.inflate(&mut head.as_slice(), output)?;
             if len > 0 {
                 return piece(output, len);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn first_bytes_tell_the_format_and_content_encoding_bare_deflate() {
+    fn first_bytes_tell_the_format_and_content_encoding_tells_bare_deflate() {
         let small_window = [b"\x48\x89", &zlib(TEXT)[2..]].concat();
         for body in [TEXT.to_vec(), gzip(TEXT), zlib(TEXT), small_window] {
             for declared in EACH {

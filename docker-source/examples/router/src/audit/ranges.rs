@@ -14,7 +14,7 @@ pub(super) struct Account {
     received: u64,
     repeated: u64,
     out_of_order: u64,
-    /// The highest number that has arrived or came before the first one.
+    /// The highest number that has arrived; until then, the number before the first expected one.
     highest: u64,
     missing: u64,
     /// The first and last numbers of the missing ranges.
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_bounded_and_their_number_is_exact() {
+    fn ranges_are_bounded_and_the_count_of_missing_numbers_is_exact() {
         let account = account((0..30_000).map(|n| 2 * n + 2));
         assert_eq!((account.received, account.missing, account.ranges.len()), (30_000, 30_000, 10_000));
         assert!(account.to_string().contains(", 39 and others), "), "{account}");

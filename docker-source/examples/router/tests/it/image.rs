@@ -1,4 +1,5 @@
-//! The agent in its image, as a container on the host that it reads: least privileges and rolling updates.
+//! Tests the agent's image: a container on the host that the agent reads, with the least privileges and in
+//! rolling updates.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 fn engine_and_image() -> Option<(Engine, String)> {
     let engine = Engine::find()?;
     let image = require_variable("image", "GELF_TESTS_IMAGE")?;
-    assert!(engine.docker_host().starts_with("unix://"), "the image has been built with another Engine");
+    assert!(engine.docker_host().starts_with("unix://"), "only a unix socket can be mounted");
     Some((engine, image))
 }
 
@@ -45,7 +46,7 @@ fn inspect(engine: &Engine, container: &RunningContainer, format: &str) -> Strin
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Returns the numbers in a line of the status of a container's first process.
+/// Returns the numbers in the line `name` of `/proc/PID/status`, for the first process of a container.
 fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64> {
     let process = inspect(engine, container, "{{.State.Pid}}");
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
