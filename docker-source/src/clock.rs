@@ -27,15 +27,16 @@ impl EngineClock {
 
     /// Returns the time that the clock shows.
     ///
-    /// The longer of two measures counts as the time that has passed: the monotonic clock stands while a
-    /// machine sleeps, and only the system's clock follows when both clocks are set forward.
+    /// The time that has passed is the longer of two measurements, since each can be too short. The monotonic
+    /// clock stands still while the machine sleeps. If the Engine's clock and the system's clock are set
+    /// forward, only the system's clock shows the change.
     pub(crate) fn now(&self) -> Timestamp {
         let passed = self.started.elapsed().max(self.system.elapsed().unwrap_or_default());
         later(self.start, passed)
     }
 }
 
-/// Returns the time that is `duration` after `time`, as far as it can be represented.
+/// Returns the time that is `duration` after `time`, or `time` itself if the result cannot be represented.
 pub(crate) fn later(time: Timestamp, duration: Duration) -> Timestamp {
     let (seconds, nanos) = time.as_unix();
     let nanos = nanos + duration.subsec_nanos();

@@ -15,19 +15,19 @@ use crate::stats::Stats;
 use crate::timing::Timing;
 use crate::warnings::LogWarnings;
 
-/// The maximum number of concurrent reads to the end of a log: each makes the Engine decode whole files.
+/// The maximum number of concurrent reads to the end of a log. Each read makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
 
 /// The state that all followers of a source share.
 pub(crate) struct Context {
     pub(crate) client: EngineClient,
     pub(crate) engine_host: Arc<str>,
-    /// The Engine's clock since the source first connected. Lines with a stamp before its start are not read.
+    /// The Engine's clock, which starts when the source first connects.
     pub(crate) clock: EngineClock,
-    /// The positions from which logs are read, and the time from which those without one are.
+    /// The positions from which logs are read, and the time from which a log without a position is read.
     pub(crate) start: Positions,
-    /// True if logs are read from a time before the source connected, so that containers may have ended
-    /// since.
+    /// True if logs are read from a time before the source connected. Containers may have ended since that
+    /// time.
     pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,

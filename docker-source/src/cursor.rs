@@ -7,33 +7,36 @@
 //! * Within one stream, whole lines have strictly increasing stamps. Lines of stdout and stderr may follow
 //!   each other against the order of their stamps, by some milliseconds. The pieces of a long line carry the
 //!   stamp of its first piece, however old it is.
-//! * Docker 20.10 repeats lines on a follow request when a log file is rotated, with stamps that go back.
+//! * When a log file is rotated, Docker 20.10 repeats lines on a follow request, and the stamps go back.
 //! * When files are rotated fast, or the container ends, Docker omits lines from a follow request. A later
 //!   request returns them.
 //! * Stamps are taken from the wall clock, which may be set back.
 //!
-//! So each stream has a cursor of its own, a request starts [one second](Cursor::begin_request) before the
-//! newest line of both, and lines are recognized by their identity (stamp, length, hash), not by their order
-//! alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and at most
-//! 65,536. When a request repeats older lines, their order decides, and they are [too old](Novelty::TooOld).
+//! Therefore, each stream has a separate cursor, and a request starts [one second](Cursor::begin_request)
+//! before the newest line of both streams. A line is recognized by its identity (stamp, length, hash), not by
+//! its order alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and
+//! at most 65,536. If a request repeats lines that the cursor has forgotten, they are recognized by their
+//! order, and count as [too old](Novelty::TooOld).
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
 //! sends. There, each request begins at a whole second, so that it returns all lines of a stamp or none. In
-//! each stream, the lines up to the last accepted one, which is found by its stamp and the count of earlier
-//! lines with that stamp, were read before. All others are new, whatever their stamps and texts.
+//! each stream, the last accepted line is found by its stamp and the count of earlier lines with that stamp.
+//! All lines up to the last accepted line were read before. All later lines are new, whatever their stamps
+//! and texts.
 //!
-//! A stamp may also lie in the future: the clock was set back since, or a container with a terminal forged
-//! it. Such a line moves the start of requests no further than to the Engine's clock at which it was read, or
-//! the Engine would send nothing that is written before that time.
+//! A stamp may also lie in the future, because the clock was set back later, or because a container with a
+//! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
+//! time of reading. Otherwise, the Engine would send no line that is written before the time of the stamp.
 //!
 //! These cases are uncertain:
 //!
 //! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
-//!   starts too late by that difference. Docker omits the lines in between; if it sends them, those that are
-//!   not newer than the forgotten lines count as too old. Without a break, no line is lost.
-//! * A line that Docker repeats on a live request after the cursor has forgotten it counts as new.
-//! * Two lines of one stream with the same stamp and the same text count as one with Docker. Its own stamps
-//!   are distinct; those of the `journald` driver have only microseconds.
+//!   starts too late by that difference. Docker omits the lines in between. If Docker sends them anyway, the
+//!   lines that are not newer than the forgotten lines count as too old. Without a break, no line is lost.
+//! * If the cursor has forgotten a line and Docker repeats the line on a live request, the line counts as
+//!   new.
+//! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
+//!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -82,17 +85,18 @@ pub(crate) struct Cursor {
     dialect: Dialect,
     stdout: StreamCursor,
     stderr: StreamCursor,
-    /// The newest accepted stamp, where each counts as no later than the Engine's clock at that time.
+    /// The newest accepted stamp. A stamp counts as no later than the Engine's clock at the time of reading.
     newest: Option<Timestamp>,
     /// The `since` of the current request: lines with a later stamp arrive with all their pieces.
     since: Option<Timestamp>,
-    /// The stamp of the oldest line that was open when a request broke, kept until a later request has read
-    /// beyond the earlier ones.
+    /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
+    /// request has read further than all earlier requests.
     open: Option<Timestamp>,
     gap: Option<Gap>,
 }
 
-/// A place in the log where lines may be missing: an earlier line was read, and no later request returned it.
+/// A place in the log where lines may be missing, because a later request did not return the last line that
+/// was read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Gap {
     /// The stamp of the line that was read last.
@@ -102,7 +106,7 @@ pub(crate) struct Gap {
 }
 
 impl Cursor {
-    /// Creates a cursor that goes on behind the settled lines of another one.
+    /// Creates a cursor that goes on behind the settled lines of an earlier cursor.
     pub(crate) fn resumed(at: &LogPosition) -> Self {
         Self {
             dialect: Dialect::default(),
@@ -123,10 +127,11 @@ impl Cursor {
     /// its first line that is newer than all earlier ones.
     ///
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
-    /// is lost. The cursor keeps the stamp until a request has read beyond the earlier ones.
+    /// is lost. The cursor keeps the stamp until a request has read further than all earlier requests.
     ///
-    /// The request has to return the last line of each stream, unless that is older than the start: otherwise
-    /// the Engine has rotated it away, and maybe others. See [`take_gap`](Self::take_gap).
+    /// The request has to return the last line of each stream, unless that line is older than the start of
+    /// the request. If the line is missing, the Engine has rotated it away, and maybe other lines too. See
+    /// [`take_gap`](Self::take_gap).
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,
@@ -165,8 +170,9 @@ impl Cursor {
     ///
     /// * A line that is not newer than the forgotten lines is too old to tell.
     /// * A line with the stamp of a remembered line is the rest of that line, because the request started
-    ///   between its pieces. This does not apply to the newest stamp of the stream if the request contains
-    ///   that line whole: then another line has the same stamp, or the end of the line was missing before.
+    ///   between its pieces. This exception does not apply to the newest stamp of the stream if the request
+    ///   contains all pieces of the remembered line. In that case, another line has the same stamp, or the
+    ///   end of the line was missing before.
     pub(crate) fn accept(&mut self, line: &Line, now: impl FnOnce() -> Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
@@ -191,8 +197,8 @@ impl Cursor {
         }
         stream.count(line, self.dialect);
         if stream.remember(line, self.dialect) {
-            // No earlier request has read this far. Every line that was open then has been read again, and
-            // the joiner of this request holds the lines that are still open.
+            // No earlier request has read this far. Every line that was open in an earlier request has been
+            // read again, and the joiner of this request holds the lines that are still open.
             self.open = None;
             if Some(line.time) > self.newest {
                 self.newest = self.newest.max(Some(line.time.min(now())));
@@ -201,7 +207,8 @@ impl Cursor {
         novelty
     }
 
-    /// Expects no earlier line of the current request, which is limited to the end of the log.
+    /// Stops expecting the last line of each stream. Call this if the current request is limited to the end
+    /// of the log.
     pub(crate) fn expect_any_line(&mut self) {
         self.stdout.expected = None;
         self.stderr.expected = None;
@@ -213,7 +220,8 @@ impl Cursor {
     }
 
     /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns
-    /// all lines behind it. `oldest_open` is the stamp of the oldest line that is open in this request.
+    /// all lines behind that line. `oldest_open` is the stamp of the oldest line that is open in this
+    /// request.
     pub(crate) fn place(&self, line: &Line, oldest_open: Option<Timestamp>) -> (LinePosition, Timestamp) {
         let stream = match line.stream {
             LogStream::Stdout => &self.stdout,
@@ -232,18 +240,18 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled, or with Podman that an earlier request has returned.
-    /// All lines before it in the log were read before.
+    /// The last line that an earlier source has settled. With Podman, this is the last line that an earlier
+    /// request has returned. All lines before the settled line were read before.
     settled: Option<LinePosition>,
-    /// The number of lines with that line's stamp that precede it in the rest of the current request; `None`
-    /// once the request has passed it.
+    /// The number of lines with the stamp of the `settled` line that precede it in the rest of the current
+    /// request. This is `None` once the request has passed the `settled` line.
     until_settled: Option<u32>,
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
     /// Accepted lines, ordered by their stamps.
     remembered: VecDeque<Identity>,
-    /// The newest forgotten stamp: every accepted line with a later one is remembered.
+    /// The newest forgotten stamp. Every accepted line with a later stamp is remembered.
     forgotten: Option<Timestamp>,
 }
 
@@ -264,7 +272,7 @@ impl Identity {
     }
 }
 
-/// Returns the beginning of the second.
+/// Returns the beginning of the second that contains `time`.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_unix(time.as_unix().0, 0).unwrap_or(time)
 }
@@ -289,7 +297,7 @@ impl StreamCursor {
                     && settled.open_length.is_some_and(|length| length < line.length);
                 !is_continued
             }
-            // The request begins behind the settled line, or that is no longer in the log.
+            // The request begins behind the settled line, or that line is no longer in the log.
             Ordering::Greater => {
                 self.until_settled = None;
                 false
@@ -322,7 +330,7 @@ impl StreamCursor {
         let same = self.latest.filter(|latest| latest.time == line.time);
         let earlier = match same {
             None => 0,
-            // The line that goes on has taken the place of the unfinished one.
+            // This line continues the unfinished line, and takes its place.
             Some(latest) if dialect == Dialect::Podman && latest.open_length.is_some() => latest.earlier,
             Some(latest) => latest.earlier.saturating_add(1),
         };
@@ -330,7 +338,7 @@ impl StreamCursor {
         self.latest = Some(LinePosition { time: line.time, earlier, open_length });
     }
 
-    /// Returns whether the line is the newest of the stream.
+    /// Remembers the line, and returns whether it is the newest of the stream.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
         if dialect == Dialect::Podman {
@@ -338,7 +346,7 @@ impl StreamCursor {
             return is_newest;
         }
         let identity = Identity::of(line);
-        // Before the line is added: the buffer would double for one line more.
+        // The oldest line is removed first. Otherwise, the buffer would double for one more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
         }
@@ -399,7 +407,7 @@ mod tests {
         cursor.accept(&line(stream, nanos, text), || at(i64::MAX))
     }
 
-    /// Returns a cursor in its first request that has accepted these stamps of stdout.
+    /// Returns a cursor that has accepted lines of stdout with these stamps in its first request.
     fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
         let mut cursor = Cursor::default();
         cursor.begin_request(Docker, None, None);
@@ -451,7 +459,7 @@ mod tests {
         let mut cursor = Cursor::resumed(&LogPosition { since: at(3), stdout: place(2), stderr: None });
         cursor.begin_request(Docker, None, None);
         assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
-        // A line of the other stream was open, so that the next request begins before it.
+        // A line of the other stream was open, so the next request begins before the settled line.
         cursor.begin_request(Docker, None, Some(at(1)));
         let results = [1, 2, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
         assert_eq!(results, [Repeated, Repeated, Repeated, New]);
@@ -533,8 +541,8 @@ mod tests {
     fn a_slow_stream_has_4096_remembered_lines() {
         let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
-        // On a live request, a repeated line that is forgotten looks like one written after the clock was set
-        // back.
+        // On a live request, a repeated line that is forgotten looks like a line that was written after the
+        // clock was set back.
         assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
         assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
         assert_eq!(cursor.stdout.remembered.len(), 4_096);
@@ -546,7 +554,7 @@ mod tests {
         let each = SECOND / 10_000;
         let mut cursor = cursor((1..=50_000).map(|line| line * each));
         assert_eq!(cursor.stdout.remembered.len(), 20_001);
-        // Lines that the previous request left out, even a whole second of them, are new in the next.
+        // Lines that the previous request left out are new in the next request, even a whole second of lines.
         cursor.begin_request(Docker, None, None);
         let left_out = (40_000..50_000).map(|line| accept(&mut cursor, Stdout, line * each + 1, "x"));
         assert_eq!(left_out.filter(|result| *result == New).count(), 10_000);
@@ -572,7 +580,7 @@ mod tests {
             (1..=5_001).map(|second| accept(&mut cursor, Stdout, second * SECOND, "x")).collect();
         let count = |wanted| results.iter().filter(|result| **result == wanted).count();
         assert_eq!((count(New), count(TooOld), count(Repeated)), (1, 904, 4_096));
-        // That line, newer than all before, has ended the replay.
+        // The last line is newer than all lines before, so it has ended the replay.
         assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), New);
     }
 
@@ -589,7 +597,7 @@ mod tests {
         let mut cursor = cursor([5 * SECOND]);
         assert_eq!(cursor.accept(&line(Stdout, 4_000 * SECOND, "forged"), || at(7 * SECOND)), New);
         assert_eq!(cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), || at(8 * SECOND)), New);
-        // Any time may pass before the next request: lines of that time are not read yet.
+        // Any time may pass before the next request. Lines that are written in that time are not read yet.
         assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
         let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
         let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));
@@ -643,7 +651,7 @@ mod tests {
         let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "x"), None);
         let [mut other, mut broken] =
             [(); 2].map(|()| Cursor::resumed(&LogPosition { since, stdout: Some(place), stderr: None }));
-        // The request breaks among the lines that were read.
+        // The request breaks within the lines that were read before.
         assert_eq!(podman(&mut broken, [(4, "x"), (5, "x"), (5, "x")]), [false; 3]);
         for cursor in [&mut cursor, &mut other, &mut broken] {
             let new = podman(cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x"), (5, "x"), (6, "x")]);
@@ -686,7 +694,7 @@ mod tests {
     enum Since {
         /// Each record with an older stamp is left out (Docker 20.10).
         EachRecord,
-        /// Records are left out up to the first that is not older (Docker 24).
+        /// All records before the first one that is not older are left out (Docker 24).
         UpToFirst,
     }
 
@@ -695,7 +703,8 @@ mod tests {
         stream: LogStream,
         nanos: i64,
         text: Vec<u8>,
-        /// The only record of its line, while no other line is open: Docker 20.10 may repeat it.
+        /// True if this is the only record of its line, and no other line is open. Docker 20.10 may repeat
+        /// such a record.
         repeatable: bool,
     }
 
@@ -748,8 +757,8 @@ mod tests {
         }
     }
 
-    /// A line to be written: its stream, the time since the previous line, the time that its stamp is early,
-    /// its length, and the number of lines of the other stream that follow its last pieces.
+    /// A line to be written: its stream, the time since the previous line, the time by which its stamp is too
+    /// early, its length, and the number of lines of the other stream that follow its last pieces.
     type Written = (bool, i64, i64, usize, usize);
 
     fn lines() -> impl Strategy<Value = Vec<Written>> {
@@ -759,8 +768,9 @@ mod tests {
         prop::collection::vec((any::<bool>(), pause, early, length, 0usize..5), 1..40)
     }
 
-    /// Stamps the records of Docker as Podman does: each when it is written, later than others of its stream,
-    /// and early by some milliseconds. Returns each stream's lines, with the second of their last record.
+    /// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when it is written, no
+    /// earlier than previous records of the stream. The stamps are early by some milliseconds. Returns each
+    /// stream's lines, with the second of their last record.
     fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
         let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
         let mut written: [Vec<(i64, usize)>; 2] = Default::default();
@@ -778,7 +788,7 @@ mod tests {
         written
     }
 
-    /// The records in the order of the log, and each stream's lines in the order they were written.
+    /// Returns the records in the order of the log, and each stream's lines in the order of writing.
     fn write(lines: &[Written]) -> (Vec<Record>, [Vec<(i64, usize)>; 2]) {
         let mut records: Vec<Record> = Vec::new();
         let mut texts: [Vec<(i64, usize)>; 2] = Default::default();
@@ -861,7 +871,7 @@ mod tests {
                     }
                 }
                 oldest_open = joiner.oldest_open();
-                // Another source goes on behind the lines that are settled, in the order of reading.
+                // Another source goes on behind the settled lines. Lines are settled in the order of reading.
                 if let Some(settled) = settled {
                     read.truncate((read.len() as f64 * settled) as usize);
                     let mut progress = Progress::new(Positions::from_time(at(0)));

@@ -1,9 +1,9 @@
 //! The file descriptors of this process that logs may use.
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
-//! than descriptors would leave none for the events, the lists and the program itself. So a reserve is
-//! subtracted from the limit, and logs share the rest. Containers for which no descriptor is left wait in
-//! the order of their arrival, and are counted and logged.
+//! than descriptors would leave none for the events, the lists and the program itself. A reserve is therefore
+//! subtracted from the limit, and logs share the rest. If no descriptor is left, further containers wait in
+//! the order of their arrival. The waiting containers are counted, and a warning reports their number.
 
 use std::convert::Infallible;
 use std::fs;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 const RESERVE: (u64, u64) = (12, 256);
 
 /// The time from the first waiting container to the warning. If many containers start at once, some wait
-/// briefly, and that needs no warning.
+/// briefly, and a short wait needs no warning.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The minimum time between two warnings.
@@ -35,14 +35,15 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Reads the limit of this process, as it is now. Without `/proc` there is no limit.
+    /// Reads the current limit of this process. Without `/proc`, no limit applies.
     pub(crate) fn of_process() -> Self {
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let open = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
         Self::new(soft_limit(&limits).unwrap_or(u64::MAX), open)
     }
 
-    /// Divides the descriptors of a process. `limit` is their maximum number, and `open` are in use.
+    /// Divides the descriptors of a process between the logs and a reserve. `limit` is the maximum number of
+    /// descriptors, and `open` is the number in use.
     fn new(limit: u64, open: u64) -> Self {
         let (smallest, largest) = RESERVE;
         let reserve = (limit / 8).clamp(smallest, largest);
@@ -56,18 +57,20 @@ impl Descriptors {
         }
     }
 
-    /// Takes a descriptor for a container's log, unless others wait.
+    /// Takes a descriptor for a container's log. Returns `None` if no descriptor is free, or if other
+    /// containers wait for one.
     pub(crate) fn try_log(&self) -> Option<OwnedSemaphorePermit> {
         self.logs.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a descriptor for a container's log. Its holder has one connection at a time.
+    /// Waits for a descriptor for a container's log. The holder of the descriptor has one connection at a
+    /// time.
     pub(crate) async fn log(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         self.logs.clone().acquire_owned().await.ok()
     }
 
-    /// Waits for a descriptor for an inspection beside the log.
+    /// Waits for a descriptor for an inspection. The descriptors of logs are separate.
     pub(crate) async fn inspection(&self) -> Option<SemaphorePermit<'_>> {
         self.inspections.acquire().await.ok()
     }
@@ -110,7 +113,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
             }
             say(Notice::Waiting(number));
             said = Some(Instant::now());
-            // Ends when the interval is over, or when no container waits.
+            // The wait ends when the interval is over, or when no container waits.
             let _ = timeout(INTERVAL, becomes(&mut waiting, |number| number == 0)).await;
         }
         if let Some(said) = said {
@@ -122,7 +125,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
 
 async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> bool) {
     if waiting.wait_for(|number| condition(*number)).await.is_err() {
-        // The statistics are gone, and with them this task's purpose.
+        // The statistics have been dropped, and this task has nothing left to report.
         std::future::pending::<()>().await;
     }
 }
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(logs(1024, 24), 1024 - 24 - 128);
         assert_eq!(logs(1 << 20, 10), (1 << 20) - 10 - 256);
         assert_eq!(logs(u64::MAX, 10), Semaphore::MAX_PERMITS);
-        // A process with too few descriptors for a reserve still reads.
+        // A process with too few descriptors for a reserve still reads one log.
         assert_eq!(logs(16, 10), 1);
     }
 

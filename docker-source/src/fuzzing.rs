@@ -1,4 +1,5 @@
-//! Access to the decoders for the fuzz targets of this workspace. It is not part of the public API.
+//! Gives the fuzz targets of this workspace access to the decoders. This module is not part of the public
+//! API.
 
 use bytes::{Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -31,7 +32,7 @@ impl From<Framing> for log::Framing {
     }
 }
 
-/// A record of the Engine.
+/// A record of the Engine: a line, or a piece of a long line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[allow(missing_docs, reason = "not a part of the public API")]
 pub struct Piece {

@@ -1,10 +1,10 @@
 //! Conversion of records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records, and encodes the
-//! fields that all messages of a container share only once.
+//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The formatter
+//! encodes only once the fields that all messages of a container share.
 //!
-//! By default the fields have the names of Docker's own `gelf` log driver, so that programs which read its
-//! messages also read these. [`Compat`] has further shapes.
+//! By default the fields have the names of Docker's own `gelf` log driver, so programs that read the driver's
+//! messages can also read these messages. [`Compat`] has further shapes.
 //!
 //! | member | value |
 //! |---|---|
@@ -31,10 +31,10 @@
 //! | `_partial` | `true`, if the container ended within the line |
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
-//! A label cannot replace one of the other fields. Nor can it replace a member of Logstash's event: Logstash
-//! strips the underscore, so the label `gelf_type` becomes the field `_label_type`. Characters that GELF does
-//! not allow become `_`. If two labels give the same name, the second in alphabetical order gets the suffix
-//! `_2`.
+//! A label cannot replace one of the other fields, or a member of Logstash's event. Logstash strips the
+//! underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not `_type`.
+//! Characters that GELF does not allow become `_`. If two labels give the same name, the second in
+//! alphabetical order gets the suffix `_2`.
 
 mod compat;
 mod ecs;
@@ -122,8 +122,8 @@ impl GelfFormat {
     /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
     /// field `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
     ///
-    /// The epoch has to differ from those of earlier and other formatters, such as the time of the start in
-    /// milliseconds. A record that is converted twice in a row keeps its number.
+    /// The epoch has to differ from the epochs of earlier and other formatters. The time of the program's
+    /// start in milliseconds is a suitable epoch. A record that is converted twice in a row keeps its number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);
@@ -221,9 +221,9 @@ pub struct GelfFormatter {
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
     containers: HashMap<usize, Formatted>,
-    /// The last records and their numbers, by the ids of their containers.
+    /// The position and the number of the last record of each container, by the id of the container.
     numbers: HashMap<Arc<str>, (Position, u64)>,
-    /// The number of containers at which dropped ones are removed.
+    /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
 }
 
@@ -267,7 +267,8 @@ impl GelfFormatter {
         message
     }
 
-    /// Returns the number of a record: one more than that of the last one, unless it is the last one.
+    /// Returns the number of the record at a position. The record at the last position keeps its number, and
+    /// any other record gets the next number.
     fn number(&mut self, position: Position) -> u64 {
         match self.numbers.entry(position.container.clone()) {
             Entry::Vacant(first) => first.insert((position, 1)).1,

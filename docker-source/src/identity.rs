@@ -8,7 +8,7 @@ use gelf_core::Timestamp;
 use crate::clock::EngineClock;
 use crate::engine::{EngineClient, EngineError, Info};
 
-/// The kernel's host name, which is that of the container inside of one.
+/// The file with the kernel's host name. Inside of a container, this is the container's host name.
 const KERNEL_HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// The Engine's host name and clock.
@@ -20,11 +20,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Requests the host name and the clock. If a proxy refuses the request, or the Engine reports an invalid
-    /// value, takes those of this machine, and logs a warning.
+    /// Requests the host name and the clock. If a proxy refuses the request, the values of this machine are
+    /// used instead. If the Engine reports an invalid value, this machine's value is used instead. Both cases
+    /// log a warning.
     ///
     /// # Errors
-    /// Returns an error if a later request may succeed.
+    /// Returns the error of a request that failed and was not refused. A later request may succeed.
     pub(crate) async fn of(client: &EngineClient) -> Result<Self, EngineError> {
         match client.info().await {
             Ok(info) => Ok(Self::reported(&info)),
@@ -60,7 +61,7 @@ impl Identity {
     }
 }
 
-/// Returns whether the name is one, and fit for logs.
+/// Returns whether the text is a host name that is fit for logs: not blank, and without control characters.
 fn is_host(name: &str) -> bool {
     !name.trim().is_empty() && !name.contains(char::is_control)
 }

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::engine::{ContainerList, EngineClient, EngineError};
 use crate::timing::Timing;
 
-/// The minimum time between the starts of two lists of which an unreadable event asked for the second.
+/// The minimum time between the starts of two requests, if an unreadable event asks for the second request.
 const SOON: Duration = Duration::from_secs(1);
 
 type Request = Pin<Box<dyn Future<Output = Result<Listed, EngineError>> + Send>>;
@@ -43,7 +43,7 @@ impl Lists {
     /// Returns the next list. `events` is the number of events that have been applied.
     ///
     /// # Cancel safety
-    /// Cancel safe: the next call waits for the same list.
+    /// This method is cancel safe: the next call waits for the same list.
     pub(crate) async fn next(&mut self, client: &EngineClient, events: u64) -> Result<Listed, EngineError> {
         let request = match &mut self.request {
             Some(request) => request,
@@ -133,7 +133,7 @@ mod tests {
         let start = Instant::now();
         let mut schedule = Schedule::new(&Timing::default(), start);
         schedule.started(start);
-        // The list that was requested before the event may not show what the event was about.
+        // The list was requested before the event, so it may not show the change that the event reports.
         (0..3).for_each(|_| schedule.soon());
         schedule.ended(true, start + seconds(0.1));
         assert_eq!(schedule.due, start + seconds(1.0));

@@ -1,4 +1,5 @@
-//! The metadata of a followed container: at first from an event or a list, then from an inspection.
+//! The metadata of a followed container. They come from an event or a list at first, and from an inspection
+//! later.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl ContainerMetadata {
             match inspected {
                 Ok(inspect) => return Some(inspect),
                 Err(error) if error.log_refusal() == LogRefusal::Gone => break,
-                // The Engine was not asked.
+                // The Engine was not asked, so this attempt does not count.
                 Err(error) if error.is_out_of_descriptors() => {
                     waiting.get_or_insert_with(|| stats.wait_for_descriptor());
                 }
@@ -94,8 +95,8 @@ impl ContainerMetadata {
         true
     }
 
-    /// Makes the selection for a run of the container, by its present name, and returns whether the container
-    /// is to be followed.
+    /// Makes the selection for a run of the container by its present name. Returns whether the container is
+    /// to be followed.
     pub(crate) fn select(&mut self) -> bool {
         if self.is_renamed() {
             self.container = Arc::new(self.container.selected_as(self.container.name()));
@@ -108,15 +109,15 @@ impl ContainerMetadata {
         self.container.name() != self.container.selected_name()
     }
 
-    /// Takes a selection back.
+    /// Restores the container as it was before a selection.
     pub(crate) fn set_container(&mut self, container: Arc<Container>) {
         self.container = container;
     }
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
     ///
-    /// The selection is made again only if the metadata were partial before. Records go on sharing a
-    /// container that did not change.
+    /// The selection is made again only if the metadata were partial before. If the metadata did not change,
+    /// later records share the same container as earlier records.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
         if self.context.own_container.is(&self.id, Some(&inspect)) {
             return false;

@@ -45,7 +45,7 @@ impl NamePattern {
                 '*' => {
                     let next = Segment { after_star: true, matchers: Vec::new() };
                     let before = std::mem::replace(&mut segment, next);
-                    // "**" is "*": a star with nothing between it and the next one adds nothing.
+                    // "**" means the same as "*", so a star directly before another star adds no segment.
                     if !before.matchers.is_empty() {
                         segments.push(before);
                     }
@@ -65,11 +65,12 @@ impl NamePattern {
         Ok(Self { segments })
     }
 
-    /// Returns whether the pattern matches the whole of `name`, which has no leading `/` as in the Engine's
-    /// API.
+    /// Returns whether the pattern matches the whole of `name`. The name has no leading `/`, unlike in the
+    /// Engine's API.
     ///
-    /// Takes at most (length of the name) × (length of the pattern) steps for any input: as in Go, the text
-    /// between two stars is matched at the first place where it fits, and that choice is never taken back.
+    /// Matching takes at most (length of the name) × (length of the pattern) steps for any input. As in Go,
+    /// the part of the pattern between two stars matches at the first place where it fits, and this choice is
+    /// never taken back.
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         let mut segments = self.segments.iter().peekable();
@@ -86,8 +87,8 @@ impl NamePattern {
         rest.is_empty()
     }
 
-    /// Returns a character that a matching name needs to have and that no name in Docker has, if there is
-    /// one. Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
+    /// Returns a character that each matching name contains but no name in Docker can contain, if the pattern
+    /// has such a character. Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
     ///
     /// ```
     /// use docker_source::NamePattern;
@@ -116,7 +117,7 @@ impl FromStr for NamePattern {
     }
 }
 
-/// The matchers between two stars, before the first or after the last.
+/// The matchers between two stars, before the first star, or after the last star.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Segment {
     after_star: bool,
@@ -170,7 +171,7 @@ impl Matcher {
 
 type Characters<'p> = Peekable<CharIndices<'p>>;
 
-/// Parses a class behind its `[` at byte `at`.
+/// Parses the rest of a class whose `[` is at byte `at`.
 fn class(at: usize, rest: &mut Characters<'_>) -> Result<Matcher, InvalidNamePattern> {
     let negated = rest.next_if(|(_, character)| *character == '^').is_some();
     let mut ranges = Vec::new();
@@ -201,7 +202,8 @@ fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidNam
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidNamePattern {
-    /// The class that opens at `at` has `-` or `]` in place of a character; the characters are `\-` and `\]`.
+    /// The class that opens at `at` has `-` or `]` in place of a character. A class contains these characters
+    /// as `\-` and `\]`.
     MisplacedInClass {
         /// The position of the class.
         at: usize,
@@ -339,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_match_between_two_stars_is_final_as_in_go() {
-        // Go takes 'c' for the class, and the second star cannot pass the slash.
+        // Go matches the class with 'c', and the second star cannot match the slash.
         assert!(!matches("*[^a]*b", "c/b"));
         assert!(matches("*[^a]*b", "a/b"));
     }
@@ -372,7 +374,7 @@ mod tests {
         }
     }
 
-    /// The matchers in a row; `None` is a star.
+    /// Returns the matchers of all segments in order, with `None` for each star.
     fn flat(pattern: &NamePattern) -> Vec<Option<Matcher>> {
         let mut flat = Vec::new();
         for segment in &pattern.segments {

@@ -1,4 +1,4 @@
-//! Text of others, made safe for logs and terminals.
+//! Makes text from other programs safe for logs and terminals.
 
 /// The maximum length of a text in bytes. The limit stops an Engine, or the labels of a container, from
 /// filling the log.
@@ -7,7 +7,7 @@ const MAX_BYTES: usize = 512;
 /// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. Control
 /// characters, and characters that end a line or reorder text, are escaped; invalid UTF-8 is replaced.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
-    // A character has 4 bytes at most, so that the rest cannot be shown.
+    // `line` has at most `MAX_BYTES` characters of at most 4 bytes each, so it needs no more bytes.
     let shown = bytes.trim_ascii_start();
     let shown = shown.get(..MAX_BYTES * 4).unwrap_or(shown);
     let mut line = String::new();

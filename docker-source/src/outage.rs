@@ -1,8 +1,9 @@
-//! Outages of the Engine: their warnings, and a socket file that can never work again.
+//! Logs outages of the Engine, and detects a socket file that can never work again.
 //!
-//! An Engine that starts makes its socket anew, since `bind(2)` takes no existing file. Where the folder of
-//! the socket is visible, the next attempt opens the new file. But a file that is mounted by itself stays the
-//! old one, which refuses connections for ever. Only a restart of the container mounts the new one.
+//! When an Engine starts, it makes a new socket file, because `bind(2)` takes no existing file. If the folder
+//! of the socket is visible, the next attempt opens the new file. But if the file is mounted by itself, the
+//! mount keeps the old file, which refuses connections for ever. Only a restart of the container mounts the
+//! new file.
 
 use std::fs;
 use std::io;
@@ -27,15 +28,15 @@ pub(crate) struct Outage {
     current: Option<Current>,
 }
 
-/// The outage that lasts.
+/// An outage that has not ended yet.
 #[derive(Debug)]
 struct Current {
     since: Instant,
     warn_at: Instant,
     warn_again: Backoff,
-    /// The first of the latest attempts that all failed with [`EngineError::StaleSocket`].
+    /// The time of the first attempt since which all attempts failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
-    /// True if a warning named that error.
+    /// True if a warning of this outage named [`EngineError::StaleSocket`].
     is_stale_told: bool,
 }
 
@@ -49,7 +50,7 @@ impl Outage {
     /// Notes an attempt that failed. Logs the first error of an outage, and later ones at growing intervals.
     ///
     /// # Errors
-    /// Returns the error if further attempts are useless: the socket file is stale for
+    /// Returns the error if further attempts are useless, because the socket file has been stale for
     /// [`Timing::stale_socket`](crate::Timing::stale_socket).
     pub(crate) fn failed(&mut self, error: EngineError) -> Result<(), EngineError> {
         let error = self.with_cause(error);
@@ -69,7 +70,8 @@ impl Outage {
         } else {
             current.stale_since = None;
         }
-        // A killed Engine first breaks a connection. That its socket is stale is news, and needs the user.
+        // When an Engine is killed, a connection breaks first. The first stale socket after that is logged at
+        // once, because only the user can solve this problem.
         let is_news = current.stale_since.is_some() && !current.is_stale_told;
         if now >= current.warn_at || is_news {
             current.is_stale_told |= current.stale_since.is_some();
@@ -89,8 +91,8 @@ impl Outage {
         }
     }
 
-    /// Returns the error, as [`EngineError::StaleSocket`] if its cause is a socket file that is mounted by
-    /// itself.
+    /// Returns the error. Replaces it with [`EngineError::StaleSocket`] if its cause is a socket file that is
+    /// mounted by itself.
     fn with_cause(&self, error: EngineError) -> EngineError {
         match error {
             EngineError::Connect { address: EngineAddress::Unix(path), error }
@@ -102,12 +104,12 @@ impl Outage {
         }
     }
 
-    /// Returns whether a file is mounted by itself, so that its folder shows another file than the host's
-    /// does.
+    /// Returns whether `file` is mounted by itself. Such a file stays the same when the host's folder has a
+    /// new file.
     fn is_mounted(&self, file: &Path) -> bool {
         // `/var/run` is a link to `/run` in most images.
         let Ok(file) = fs::canonicalize(file) else { return false };
-        // Without this file, as outside of Linux, an outage is one like any other.
+        // Outside of Linux, there is no such file, and no socket file counts as mounted.
         let Ok(mounts) = fs::read(&self.mountinfo) else { return false };
         String::from_utf8_lossy(&mounts)
             .lines()
@@ -115,7 +117,7 @@ impl Outage {
     }
 }
 
-/// Returns a path of `/proc/self/mountinfo`, where white space and backslashes are written as `\040`.
+/// Decodes a path of `/proc/self/mountinfo`, which has white space and backslashes as octal escapes (`\040`).
 fn unescaped(path: &str) -> String {
     let mut parts = path.split('\\');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -237,7 +239,7 @@ mod tests {
             warn_at.push((outage.current.as_ref().unwrap().warn_at - start).as_secs());
             advance(Duration::from_secs(1)).await;
         }
-        // The second error is told, and the next warning comes twice as long after it.
+        // The second error causes a warning. The next warning comes after twice the first interval.
         assert_eq!(warn_at, [30, 61, 61, 61]);
     }
 

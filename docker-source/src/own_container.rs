@@ -1,15 +1,16 @@
 //! Detection of the container that this process runs in, so that it never follows its own output.
 //!
 //! An agent that ships its own diagnostics feeds itself for ever. The host name does not identify the
-//! container (`--hostname` and `--network host` change it), and under cgroup v2 `/proc/self/cgroup` does not,
-//! either. But the Engine mounts three files into every container, and their source paths contain the id:
+//! container, since `--hostname` and `--network host` change it. Under cgroup v2, `/proc/self/cgroup` does
+//! not identify it either. But the Engine mounts three files into every container, and the source paths of
+//! these files contain the container's id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
 //!
-//! A container with `--network container:X` has the files of X. So the folder of the root file system decides
-//! wherever both the mounts and an inspection report it:
+//! A container with `--network container:X` has the files of X. Therefore, the folder of the root file system
+//! decides if both the mounts and an inspection report that folder:
 //!
 //! ```text
 //! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
@@ -22,11 +23,12 @@ use crate::engine::{ContainerId, Inspect};
 /// The length of a full container id: 64 lower-case hexadecimal digits.
 const ID_LENGTH: usize = 64;
 
-/// The files that an Engine mounts into each container, each kept in the container's own folder on the host.
+/// The files that an Engine mounts into each container, with their names in the container's folder on the
+/// host.
 const MOUNTED_FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// The signs of the container that this process runs in; none outside of a container.
+/// The signs of the container that this process runs in. Outside of a container, there are no signs.
 #[derive(Debug, Default)]
 pub(crate) struct OwnContainer {
     /// The container whose files are mounted: this one, or the one whose network it shares.
@@ -59,8 +61,8 @@ impl OwnContainer {
     }
 }
 
-/// The last two folders of a container's writable folder, such as `<layer>/diff`. The Engine may mount it by
-/// a relative path.
+/// The last two components of the path of a container's writable folder, such as `<layer>/diff`. The rest of
+/// the path is not compared, since the Engine may mount the folder by a relative path.
 #[derive(Debug, Eq, PartialEq)]
 struct Layer(String, String);
 
@@ -72,8 +74,8 @@ impl Layer {
     }
 }
 
-/// Returns the writable folder of the root file system, if that is an overlay. The options of the file system
-/// are the last field.
+/// Returns the writable folder of the root file system, if the file system is an overlay. The last field of a
+/// line contains the options of the file system.
 fn root_layer_in(mountinfo: &str) -> Option<Layer> {
     let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/"))?;
     let options = root.rsplit(' ').next()?;
@@ -83,13 +85,13 @@ fn root_layer_in(mountinfo: &str) -> Option<Layer> {
 /// Returns the full id of the container whose files `/proc/self/mountinfo` shows; `None` outside of a
 /// container.
 ///
-/// Wherever the Engine keeps its data, the folder is `…/containers/<id>/` in Docker and
-/// `…/overlay-containers/<id>/userdata/` (or `vfs-`, `btrfs-`) in Podman. One of the three files is enough,
-/// since a user may mount others over them. In a Kubernetes pod, the folder belongs to the pod's sandbox, or
+/// The folder of the files is `…/containers/<id>/` in Docker and `…/overlay-containers/<id>/userdata/` (or
+/// `vfs-`, `btrfs-`) in Podman, wherever the Engine keeps its data. One of the three files is enough, since a
+/// user may mount other files over the rest. In a Kubernetes pod, the folder belongs to the pod's sandbox, or
 /// to no container at all.
 ///
 /// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
-/// file system, the fifth the mount point.
+/// file system, and the fifth field is the mount point.
 fn container_id_in(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(3);
@@ -148,7 +150,8 @@ mod tests {
                 inspect("/var/lib/docker/overlay2/0a1b/diff"),
                 inspect("/var/lib/docker/overlay2/99ff/diff"),
             );
-            // In a network of its own, and in the network of the container that the files belong to.
+            // The process runs in the container that the files belong to, or in another container that shares
+            // the network of that container.
             assert!(own.is(&files_owner, Some(&mine)) && own.is(&other, Some(&mine)), "{mounted}");
             assert!(!own.is(&files_owner, Some(&others)) && !own.is(&other, Some(&others)), "{mounted}");
         }

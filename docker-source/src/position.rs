@@ -34,11 +34,11 @@ pub(crate) struct LinePosition {
     #[serde(with = "decimal")]
     pub(crate) time: Timestamp,
     /// The number of lines directly before this one that have the same stamp. Docker's own stamps are
-    /// distinct; those of other engines and drivers are coarser.
+    /// distinct; the stamps of other engines and drivers are coarser.
     #[serde(default)]
     pub(crate) earlier: u32,
-    /// The length of the line in bytes, if the log ended within it. Podman continues it with the output of a
-    /// later run.
+    /// The length of the line in bytes, if the log ended within the line. Podman continues such a line with
+    /// the output of a later run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) open_length: Option<usize>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct LogPosition {
 }
 
 impl LogPosition {
-    /// Moves the place behind a line.
+    /// Moves this place to the position behind a line.
     pub(crate) fn advance(&mut self, to: &Position) {
         self.since = to.since;
         *match to.stream {
@@ -84,14 +84,16 @@ impl LogPosition {
 /// ```
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Positions {
-    /// The time from which containers without a place are read: no line of theirs was ever settled.
+    /// The time from which containers without a place are read. A container has no place until one of its
+    /// lines is settled.
     #[serde(with = "decimal")]
     pub(crate) start: Timestamp,
     pub(crate) containers: BTreeMap<String, LogPosition>,
 }
 
 impl Positions {
-    /// Returns positions at which each container's log is read from this time on, by the Engine's clock.
+    /// Returns positions from which a source reads each container's log from the time `start` on, by the
+    /// Engine's clock.
     pub fn from_time(start: Timestamp) -> Self {
         Self { start, containers: BTreeMap::new() }
     }

@@ -18,12 +18,13 @@ pub use builder::RecordBuilder;
 /// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
 /// files hold the lines that follow.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
-/// The maximum number of bytes of the lines that wait, or are yielded and not yet dropped, for all containers
-/// together. The limit stops a few containers with long lines from filling the memory.
+/// The maximum number of bytes, for all containers together, of the lines that wait in the queue and of the
+/// yielded records that are not dropped yet. The limit stops a few containers with long lines from filling
+/// the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
-/// The maximum number of bytes of all lines behind the first 64 KiB of each, from their first byte until
-/// their record is dropped. The limit stops many containers with long lines, or with lines that never end,
-/// from filling the memory.
+/// The maximum number of bytes, for all containers together, that lines have beyond their first 64 KiB. These
+/// bytes count until the record of their line is dropped. The limit stops many containers with long lines, or
+/// with lines that never end, from filling the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
@@ -31,7 +32,7 @@ const RECORD_OVERHEAD: usize = 128;
 /// A line that a container wrote.
 ///
 /// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of 16 MiB in
-/// all gets no further ones.
+/// total gets no further records.
 ///
 /// # Examples
 ///
@@ -52,7 +53,7 @@ pub struct Record {
     line: Line,
     place: LinePosition,
     since: Timestamp,
-    /// The record's part of the budget; `None` for a record of a test.
+    /// The record's part of the budget. A record that a test has built has none.
     _budget: Option<OwnedSemaphorePermit>,
 }
 

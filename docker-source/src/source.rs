@@ -81,7 +81,8 @@ impl Source {
     /// has yielded all lines that were read.
     ///
     /// # Errors
-    /// Returns an error if reading ended early, after all lines that were read; further calls return `None`.
+    /// Returns an error if reading ended early. The error comes after all lines that were read, and further
+    /// calls return `None`.
     ///
     /// # Cancel safety
     /// Cancel safe: no record is lost.
@@ -114,8 +115,8 @@ impl Source {
         }
     }
 
-    /// Returns the positions from which the source reads: those that it was given, or the time of the
-    /// Engine's clock at which it connected.
+    /// Returns the positions from which the source reads: the positions that the source was given, or the
+    /// time of the Engine's clock at which the source connected.
     pub fn start(&self) -> &Positions {
         &self.start
     }
@@ -131,9 +132,9 @@ impl Source {
     }
 }
 
-/// The records that [`Source::next`] returns, for the combinators of other crates.
+/// Yields the records that [`Source::next`] returns, for the combinators of other crates.
 ///
-/// The stream ends after an error. Beside `StreamExt::next` of such a crate, `source.next()` calls
+/// The stream ends after an error. Even if `StreamExt` of such a crate is in scope, `source.next()` calls
 /// [`Source::next`], which returns `Result<Option<Record>, SourceError>`.
 impl Stream for Source {
     type Item = Result<Record, SourceError>;
@@ -153,7 +154,7 @@ impl Drop for Source {
 ///
 /// # Examples
 ///
-/// Follow the containers whose names begin with `web-`, of an Engine at an address:
+/// Follow the containers whose names begin with `web-`, on an Engine at a given address:
 ///
 /// ```no_run
 /// use docker_source::{NamePattern, Source};
@@ -186,10 +187,11 @@ impl SourceBuilder {
 
     /// Sets the filter that selects containers. The default selects all.
     ///
-    /// The result holds for a run of the container: one that is renamed while it runs is followed on, and the
-    /// filter sees the new name at the next start. A container that is not selected is put to the filter
-    /// again as soon as it is renamed; if it is selected then, its lines are read from the renaming on.
-    /// [`Container::selected_name`] returns the name that the filter saw.
+    /// The result holds for one run of the container. If a selected container is renamed while it runs, the
+    /// source goes on following it, and the filter sees the new name at the next start. If a container that
+    /// is not selected is renamed, the source calls the filter again at once. If the filter then selects the
+    /// container, the source reads its lines from the renaming on. [`Container::selected_name`] returns the
+    /// name that the filter saw.
     ///
     /// Two kinds of containers are never followed: the container that this process runs in, and containers
     /// that [ask not to be followed](Container::is_ignored).
@@ -212,14 +214,15 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits without a limit for an Engine that does not answer. Of a container that already runs, lines
-    /// are read from the [start](Self::start) on. If a proxy in front of the Engine refuses `GET info`, this
-    /// machine's host name and clock count as the Engine's.
+    /// Waits without a limit for an Engine that does not answer. The source reads the lines of a container
+    /// that already runs from the [start](Self::start) on. If a proxy in front of the Engine refuses
+    /// `GET info`, this machine's host name and clock count as the Engine's.
     ///
     /// # Errors
-    /// Returns the first error that is [permanent](EngineError::is_permanent), or a socket file that is stale
-    /// for [`Timing::stale_socket`]. After any other error, the source sends the request again. It logs the
-    /// first error of an outage, and later ones at intervals from 30 s to an hour.
+    /// Returns the first error that is [permanent](EngineError::is_permanent), or
+    /// [`EngineError::StaleSocket`] if the socket file has been stale for [`Timing::stale_socket`]. After any
+    /// other error, the source sends the request again. It logs the first error of an outage, and later ones
+    /// at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -244,7 +247,7 @@ impl SourceBuilder {
                     Some(identity) => identity,
                     None => Identity::of(&client).await?,
                 };
-                // A refusal is logged, so a later attempt does not request it again.
+                // A refused request is logged, so a later attempt does not send that request again.
                 let identity = identified.insert(identity).clone();
                 let start = self.start.resolve(&client, identity.clock, &own_container).await?;
                 Ok::<_, EngineError>((identity, start))
@@ -344,7 +347,7 @@ mod tests {
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
     use std::time::Duration;
 
-    /// Returns a source that reads nothing, whose supervisor is the given task.
+    /// Returns a source that reads nothing and has the given task as its supervisor.
     async fn supervised_by(task: impl Future<Output = EngineError> + Send + 'static) -> Source {
         let engine = SimulatedEngine::start().await;
         let builder = Source::builder().address(engine.docker_host().parse().unwrap());
@@ -401,7 +404,8 @@ mod tests {
         web.line(Stream::Stdout, "last");
         assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
         engine.go_away().await;
-        // Leaves a file behind at which nothing listens, as the mount shows it.
+        // The dropped listener leaves a file at which nothing listens. The mount of a stale socket shows such
+        // a file.
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let error = source.next().await.unwrap_err();
         assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
@@ -429,11 +433,12 @@ mod tests {
         other.start();
         other.line(Stream::Stdout, "other");
         assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"other");
-        // A log is opened while its container is inspected, and closed again if that is this process's own.
+        // The source opens a log while it inspects the container. It closes the log if the container is its
+        // own.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
     }
 
-    /// Returns a builder of a source that runs in the container.
+    /// Returns a builder of a source that runs in the container `own`.
     fn builder_in(engine: &SimulatedEngine, own: &simulated_engine::Container) -> SourceBuilder {
         let mountinfo = engine.socket().with_file_name("mountinfo");
         let mount = format!(

@@ -9,8 +9,8 @@ use crate::engine::{ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
-/// The time by which reading starts before the end of an earlier agent: it may have ended within the lines of
-/// that second.
+/// The time by which reading starts before the end of an earlier agent. That agent may have ended before it
+/// had sent all lines of its last second.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The maximum number of containers with the label that are inspected.
 const INSPECTED_AT_MOST: usize = 32;
@@ -24,14 +24,14 @@ pub enum Start {
     Now,
     /// All lines that the Engine still has, of running and ended containers.
     Beginning,
-    /// The lines behind these positions, which an earlier source has reached. Lines of containers that
-    /// started or ended since are read, too, if the Engine still has their logs.
+    /// The lines behind these positions, which an earlier source has reached. The source also reads the lines
+    /// of containers that have started or ended since then, if the Engine still has their logs.
     At(Positions),
     /// The lines that are written from one second before the end of the agent that this process replaces: the
     /// last ended container with this label, or the last run of this process's own container.
     ///
-    /// As [`Now`](Self::Now) if there is none, if another container with the label and the same command runs,
-    /// or if this process runs in no container.
+    /// The start is [`Now`](Self::Now) if there is no such agent, if another container with the label and the
+    /// same command runs, or if this process runs in no container.
     AfterPredecessor {
         /// The name of the label.
         label: String,
@@ -125,11 +125,11 @@ async fn end_of_predecessor(
     Ok(predecessor(&agents))
 }
 
-/// Returns the latest end of an agent.
+/// Returns the latest end of an earlier agent.
 ///
-/// Another agent with the same command that still runs reads the lines until this process does, so there is
-/// none then. An agent with another command counts, since an update may change it, unless another agent was
-/// started since.
+/// Returns `None` if another agent with the same command still runs: that agent reads the lines until this
+/// process does. An ended agent with another command counts too, since an update may change the command,
+/// unless a running agent has started after that end.
 fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);

@@ -1,7 +1,8 @@
 //! Counters of lines and requests.
 //!
-//! The counters of a container change together, under a lock for each container that is never held for long.
-//! Independent atomics would be as fast, but their sum would not hold between two changes.
+//! The counters of a container change together, under a lock of this container. No thread holds the lock for
+//! long. Independent atomics would be as fast, but the sum in `LineCounts` would not be right between two
+//! changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
@@ -20,7 +21,7 @@ use crate::throttle::Throttle;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct LineCounts {
-    /// Lines that were read, each time that the Engine sent them.
+    /// Lines that were read. A line counts again each time that the Engine sends it again.
     pub read: u64,
     /// Lines that [`Source::next`](crate::Source::next) yielded.
     pub yielded: u64,
@@ -38,23 +39,25 @@ pub struct LineCounts {
     /// Places where lines may be missing: a log no longer had the last line that was read of it, since the
     /// Engine had rotated it away.
     pub gaps: u64,
-    /// Lines that were cut because they were longer than 1 MiB, or than 64 KiB while the lines of all
-    /// containers were too long together.
+    /// Lines that were cut because they were longer than 1 MiB, or longer than 64 KiB while the long lines of
+    /// all containers used up the memory that they share.
     pub truncated: u64,
-    /// Violations of Docker's log format. Most end their request, and the next request resumes.
+    /// Violations of Docker's log format. Most violations end their request, and the next request resumes the
+    /// log.
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that resumed an earlier one, or looked for lines that the earlier one had omitted.
+    /// Requests that resumed an earlier request, or looked for lines that an earlier request had omitted.
     pub resumes: u64,
-    /// Runs of a container whose log could not be read, or not to its end, so that lines may be missing:
+    /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
+    /// missing:
     ///
     /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
     ///   descriptor;
     /// * its log driver does not support reading (501);
-    /// * the Engine refused the log for another reason until the container was removed, five times in a row,
-    ///   or did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long as the container
-    ///   exists, its log is requested again, so that its lines may still come.
+    /// * the Engine refused the log for another reason, either until the container was removed or five times
+    ///   in a row, or the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long
+    ///   as the container exists, its log is requested again, so that its lines may still come.
     pub unavailable_logs: u64,
 }
 
@@ -82,19 +85,22 @@ impl AddAssign for LineCounts {
 pub struct StatsSnapshot {
     /// The sum over all containers, including removed ones.
     pub total: LineCounts,
-    /// The containers whose log was requested and that still exist or have lines in flight, by id.
+    /// The counters of each container whose log was requested, by id, as long as the container exists or has
+    /// lines in flight.
     pub containers: BTreeMap<String, LineCounts>,
     /// Requests of all kinds that were sent to the Engine.
     pub engine_requests: u64,
     /// The number of times that the event stream was opened: once at first, and once after each loss.
     pub events_connections: u64,
-    /// Unreadable events. After one, the source lists all containers, since it may have been a start.
+    /// Unreadable events. After an unreadable event, the source lists all containers, since the event may
+    /// have reported the start of a container.
     pub events_bad: u64,
-    /// Unreadable entries of the list of containers. The others are read.
+    /// Unreadable entries of the list of containers. The source reads the other entries of the list.
     pub list_bad: u64,
-    /// The number of times that a list of all containers was compared with the followed ones.
+    /// The number of times that a list of all containers was compared with the followed containers.
     pub lists: u64,
-    /// Lists of all containers that failed, or whose end is missing. They are requested again.
+    /// Failures of a list of all containers: the request failed, or the end of the list is missing. After a
+    /// failure, the source requests the list again.
     pub list_failures: u64,
     /// Containers that are followed with a part of their metadata, because their labels, arguments or
     /// environment are too long.
@@ -135,7 +141,7 @@ struct Containers {
     known: HashMap<ContainerId, Arc<ContainerStats>>,
     /// Removed containers that may have lines in flight.
     leaving: Vec<(ContainerId, Arc<ContainerStats>)>,
-    /// The sum over the other removed containers.
+    /// The sum over the removed containers that are not in `leaving`.
     left: LineCounts,
 }
 
@@ -202,8 +208,8 @@ impl Stats {
         }
     }
 
-    /// Returns false if the Engine no longer has the container with this id. Until the first list of
-    /// containers is read, returns true.
+    /// Returns false if the Engine no longer has the container with this id. Returns true until the first
+    /// list of containers is read.
     pub fn knows(&self, id: &str) -> bool {
         self.lists.load(Ordering::Acquire) == 0
             || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
@@ -229,7 +235,7 @@ impl Stats {
         WaitingContainer(self.clone())
     }
 
-    /// Returns the number of containers that wait for a file descriptor, as it changes.
+    /// Returns a receiver that observes the number of containers that wait for a file descriptor.
     pub(crate) fn waiting(&self) -> watch::Receiver<u64> {
         self.waiting_for_descriptor.subscribe()
     }

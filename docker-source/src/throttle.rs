@@ -1,4 +1,4 @@
-//! Limits the rate of a warning, and counts what it is about meanwhile.
+//! Limits the rate of a warning, and counts the occurrences between two warnings.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// The minimum time between two warnings.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// The number of occurrences since the last warning.
+/// A counter of the occurrences since the last warning.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     count: u64,
@@ -15,7 +15,8 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Counts occurrences and returns the number to warn about, if a warning is due: at most every 30 s.
+    /// Counts occurrences. Returns the number of occurrences since the last warning if a warning is due. A
+    /// warning is due every 30 s at most.
     pub(crate) fn add(&mut self, count: u64) -> Option<u64> {
         self.count += count;
         if self.count == 0 || self.warned.is_some_and(|warned| warned.elapsed() < INTERVAL) {

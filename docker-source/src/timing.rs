@@ -16,18 +16,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The timeout until the headers of an answer arrive: 10 s; for a log, [`catch_up`](Self::catch_up). An
-    /// Engine that hangs must not block its callers.
+    /// The timeout until the headers of an answer arrive: 10 s. For a log, the timeout is
+    /// [`catch_up`](Self::catch_up) instead. An Engine that hangs must not block its callers.
     pub headers: Duration,
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
-    /// Engine decodes the files from the oldest on, about a second for 100 MB, and sends nothing meanwhile.
-    /// At most four logs are read so at once; one that takes longer than this no longer counts.
+    /// Engine decodes the log's files from the oldest on, which takes about a second for 100 MB, and sends
+    /// nothing meanwhile. At most four logs are read to their end at once. A log that takes longer than this
+    /// timeout no longer counts towards the four.
     pub catch_up: Duration,
     /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no
-    /// limit before its first byte: the open stream is the only access to that log, and an Engine under load
-    /// may begin to send it late.
+    /// limit before the first byte of the stream: the open stream is the only access to that log, and an
+    /// Engine under load may begin to send it late.
     pub removed: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.
@@ -36,9 +37,10 @@ pub struct Timing {
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
-    /// The time after which the source ends if the Engine's socket file refuses connections and is mounted by
-    /// itself, as into a container: `None`, never. Such a mount keeps the old file when the Engine makes its
-    /// socket anew. A program that ends then lets a restart policy mount the new file.
+    /// The time after which the source ends if the Engine's socket file refuses connections, and if the file
+    /// itself is mounted, as into a container. By default it is `None`, and the source never ends for this
+    /// reason. Such a mount keeps the old file when the Engine creates a new socket. If the program ends
+    /// then, a restart policy can mount the new file.
     pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
     /// until a new line arrives.

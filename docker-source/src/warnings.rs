@@ -1,4 +1,4 @@
-//! Logs warnings about the logs of containers, one a minute however many containers are affected.
+//! Logs warnings about the logs of containers, at most one a minute for all containers together.
 //!
 //! A host may run thousands of containers, and many causes affect all of their logs: an Engine that restarts,
 //! a full disk, a log driver that cannot be read.
@@ -24,14 +24,15 @@ pub(crate) struct LogWarnings {
 /// The warnings since the last one that was logged.
 #[derive(Debug, Default)]
 struct Pending {
-    /// The container and the text of the first of them.
+    /// The container and the text of the first pending warning.
     first: Option<(String, String)>,
-    /// The number of the others.
+    /// The number of pending warnings after the first one.
     more: u64,
 }
 
 impl LogWarnings {
-    /// Warns about the log of a container, now or within a minute, possibly by number alone.
+    /// Adds a warning about the log of a container. It is logged within a minute. If another warning is
+    /// pending, the new one is only counted.
     pub(crate) fn warn(&self, container: &str, text: impl Display) {
         let mut pending = self.lock();
         match pending.first {
@@ -42,7 +43,8 @@ impl LogWarnings {
         self.changed.notify_one();
     }
 
-    /// Logs the first warning at once, and each minute the first one since, with the number of the others.
+    /// Logs the first warning at once. Then logs at most one warning a minute: the first new one, with the
+    /// number of new warnings after it.
     pub(crate) async fn run(&self) -> Infallible {
         loop {
             self.changed.notified().await;

@@ -2,13 +2,18 @@
 //!
 //! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send,
 //! and lists the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
-//! that list; a [strict](Decoder::strict) decoder makes the first deviation the error.
+//! that list. A [strict](Decoder::strict) decoder returns the first deviation as an error.
 //!
-//! Lenient decoding corrects deviations: a number in quotes becomes a number, `null` leaves the member out, a
-//! boolean stays a boolean, an array or object in a field becomes its JSON text, a level or timestamp that
-//! cannot be read becomes a field `level` or `timestamp`, the last of two members with one name counts, and
-//! `message` or the first line of `full_message` replaces a missing `short_message`. Invalid UTF-8 becomes
-//! U+FFFD.
+//! Lenient decoding corrects deviations:
+//!
+//! - A number in quotes becomes a number.
+//! - A member with the value `null` is left out.
+//! - A boolean stays a boolean.
+//! - An array or object in a field becomes its JSON text.
+//! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`.
+//! - If two members have the same name, the last one counts.
+//! - `message` or the first line of `full_message` replaces a missing `short_message`.
+//! - Invalid UTF-8 becomes U+FFFD.
 
 mod json;
 mod members;
@@ -29,7 +34,7 @@ pub use visitor::Visitor;
 /// JSON text, and programs that parse this text later recurse for each level.
 const MAX_DEPTH: usize = 128;
 
-/// A buffer larger than this is freed after the payload that needed it.
+/// The maximum size of a buffer that a decoder keeps for the next payload, in bytes.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// Decodes payloads, one after another. A decoder reuses its buffers, so create one and keep it.
@@ -69,8 +74,8 @@ struct Limits {
 pub struct Decoded<'a> {
     /// The message.
     pub message: Message<'a>,
-    /// The deviations in the order in which they were found: one of a kind for each member, and at most
-    /// [`Decoder::MAX_DEVIATIONS`].
+    /// The deviations in the order in which they were found, at most [`Decoder::MAX_DEVIATIONS`]. Deviations
+    /// of one kind in one member share an entry, with their number in [`count`](Deviation::count).
     pub deviations: Vec<Deviation>,
     /// The number of deviations beyond [`Decoder::MAX_DEVIATIONS`].
     pub further_deviations: usize,
@@ -99,11 +104,12 @@ impl Decoder {
     /// which keeps every field name that it has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, as for an inflated payload. It also bounds
-    /// the text in which invalid UTF-8 is replaced.
+    /// The default maximum length of a payload in bytes: 8 MiB, the same as for an inflated payload. The
+    /// limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
-    /// The maximum number of deviations of a message that are reported one by one: 1,024. Others are counted.
+    /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
+    /// are only counted.
     pub const MAX_DEVIATIONS: usize = 1024;
 
     /// Creates a decoder that corrects and reports deviations.
@@ -216,17 +222,18 @@ impl Decoder {
     }
 }
 
-/// Replaces invalid UTF-8 by U+FFFD, with the result of [`String::from_utf8_lossy`]. This function is faster
-/// for text with many invalid bytes. Returns `None` if the result has more than `limit` bytes.
+/// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
+/// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
+/// bytes.
 fn corrected(payload: &[u8], limit: usize) -> Option<String> {
-    // A byte that is not ASCII becomes at most three.
+    // A byte that is not ASCII becomes at most three bytes.
     let others = payload.iter().filter(|byte| !byte.is_ascii()).count();
     let mut text = String::with_capacity((payload.len() + 2 * others).min(limit));
     let mut rest = payload;
     while let Some(chunk) = rest.utf8_chunks().next() {
         text.push_str(chunk.valid());
         rest = rest.get(chunk.valid().len()..).unwrap_or_default();
-        // Invalid bytes often follow one another, with a few valid ones in between.
+        // Invalid bytes often follow one another, with a few valid bytes in between.
         let mut valid = 0;
         while let Some(byte) = rest.first().filter(|_| text.len() <= limit) {
             let len = match invalid_len(rest) {
@@ -251,8 +258,9 @@ fn corrected(payload: &[u8], limit: usize) -> Option<String> {
     Some(text)
 }
 
-/// Returns the number of bytes at the start that one U+FFFD replaces: the longest prefix of a character, or a
-/// byte that begins none (Unicode 16, section 3.9, table 3-7). Returns 0 if a whole character begins here.
+/// Returns the number of bytes at the start of `text` that are replaced by one U+FFFD: the length of an
+/// incomplete character, or 1 for a byte with which no character begins (Unicode 16, section 3.9, table 3-7).
+/// Returns 0 if `text` starts with a whole character.
 fn invalid_len(text: &[u8]) -> usize {
     let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));
     let (second, len) = match text {
@@ -302,11 +310,11 @@ impl Report {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the member's name, or of the character. If the payload is not UTF-8, this is the
-    /// offset in the corrected text.
+    /// The byte offset of the name of the member that deviates, or of the character that deviates. If the
+    /// payload is not UTF-8, this is the offset in the corrected text.
     pub offset: usize,
-    /// The number of deviations of this kind in the member; `offset` is that of the first. Text that is not
-    /// UTF-8 counts once for the payload.
+    /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
+    /// deviation. Text that is not UTF-8 counts once for the payload.
     pub count: usize,
 }
 
@@ -354,8 +362,8 @@ pub enum DeviationKind {
     LoneSurrogate,
     /// The member is missing.
     Missing(Member),
-    /// An integer is beyond 64 bits, and its digits are kept; or a number is beyond the range of a 64-bit
-    /// float, and the field is left out.
+    /// A number is out of range. If it is an integer beyond 64 bits, its digits are kept. If it is beyond the
+    /// range of a 64-bit float, the field is left out.
     NumberRange,
     /// A field has the reserved name `_id`.
     ReservedField,
@@ -366,7 +374,7 @@ pub enum DeviationKind {
     TrailingComma,
     /// Text follows the object, and is ignored.
     TrailingData,
-    /// Null bytes follow the object, as on a stream.
+    /// Null bytes follow the object, as at the end of a message over TCP.
     TrailingNul,
     /// The name of a member that GELF does not define has no underscore.
     UnprefixedField,

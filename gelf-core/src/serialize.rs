@@ -2,7 +2,7 @@
 //!
 //! > GELF 1.1: the value of an additional field is "either a string or a number".
 //!
-//! So values with members are flattened:
+//! Values with members are therefore flattened:
 //!
 //! | in the value | becomes |
 //! |---|---|
@@ -11,13 +11,14 @@
 //! | an array, tuple or bytes | a string of JSON text: `[1,2]` |
 //! | a string, a character, an enum's variant without content | a string |
 //! | an enum's variant with content | a map with one member that has the variant's name |
-//! | an integer | a number, exact; outside of `i64` it is sent as a string, as always |
+//! | an integer | an exact number, which is sent as a string if it is outside of `i64` |
 //! | a float | a number, the shortest decimal that reads back as it; NaN and the infinities are left out |
 //! | a boolean | a boolean, sent as configured by [`Booleans`](crate::Booleans) |
 //! | `None`, `()` | left out |
 //!
-//! Names are [sanitized](crate::FieldName::sanitize), `_id` to `_id_`. If two become equal, or the message
-//! has the name already, `_2` is appended, as by [`Message::with_sanitized_field`].
+//! Names are [sanitized](crate::FieldName::sanitize), for example `_id` to `_id_`. If two names become equal,
+//! or the message already has a field with the name, the name gets the suffix `_2`, as by
+//! [`Message::with_sanitized_field`].
 
 mod gelf;
 
@@ -31,16 +32,16 @@ use crate::message::{FieldSetBuilder, Message, Number, Value};
 /// The maximum depth at which structs and maps are flattened.
 const MAX_DEPTH: usize = 8;
 
-/// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) takes.
+/// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) accepts by default.
 const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
 
 /// The field that names the members that [`Message::with_serialized`] has left out.
 const SERIALIZE_ERROR: &str = "serialize_error";
 
-/// The maximum length of the text of that field, apart from its end.
+/// The maximum length of the text of the field [`SERIALIZE_ERROR`], not counting the final number of members.
 const MAX_ERROR_BYTES: usize = 1024;
 
-/// The separator between the name of a member and the name of its own member.
+/// The separator between the name of a member and the name of a member of its value.
 const SEPARATOR: char = '_';
 
 impl Message<'_> {
@@ -80,7 +81,7 @@ impl Message<'_> {
         self
     }
 
-    /// Adds the members of a struct or map in place, all or none; see
+    /// Adds the members of a struct or map in place, either all or none. See
     /// [`with_serialized`](Self::with_serialized).
     ///
     /// # Errors
@@ -159,7 +160,7 @@ struct Flattener {
     /// The name of the current member, including the names of the members around it.
     name: String,
     depth: usize,
-    /// The lengths of the names of the members around it.
+    /// The lengths that `name` had when the current member and the members around it were entered.
     outer: Vec<usize>,
     /// The members that were left out; `None` if the first error ends the serialization.
     left_out: Option<LeftOut>,
@@ -171,7 +172,7 @@ struct LeftOut {
     count: usize,
     /// The names and errors of the first members.
     text: String,
-    /// The number of members in the text.
+    /// The number of members in `text`.
     named: usize,
 }
 
@@ -198,8 +199,8 @@ impl LeftOut {
 }
 
 impl Flattener {
-    /// Notes the error of the current member, and continues with the next one if members may be left out. An
-    /// endless value ends at the maximum of fields and errors.
+    /// Notes the error of the current member. Returns an error only if members may not be left out, or if the
+    /// maximum number of fields or of errors is reached, so that a value with endless members ends.
     fn leave_out(&mut self, error: SerializeError) -> Result<(), SerializeError> {
         match &mut self.left_out {
             Some(left_out) if error != SerializeError::TooManyFields => {
@@ -259,7 +260,7 @@ impl Flattener {
         match self.value(value) {
             Ok(()) => Ok(()),
             Err(error) => {
-                // The error may be that of a member further down.
+                // The error may come from a nested member.
                 while self.depth > depth {
                     self.leave();
                 }
@@ -476,7 +477,7 @@ serialize_elements!(
 struct Map<'f> {
     flattener: &'f mut Flattener,
     of_variant: bool,
-    /// True if the last key was an error, so that its value is left out, too.
+    /// True if the last key could not be serialized, so that its value is left out, too.
     key_is_left_out: bool,
 }
 

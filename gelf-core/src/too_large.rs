@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The error for a message that is longer than a limit, such as that of 128 chunks.
+/// The error for a message that is longer than a limit, such as the capacity of 128 chunks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MessageTooLarge {

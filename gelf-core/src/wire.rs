@@ -1,8 +1,9 @@
 //! The parts of [`DatagramReader`](crate::DatagramReader) and [`DatagramWriter`](crate::DatagramWriter), for
 //! programs that need one part alone.
 //!
-//! A [`Compressor`] compresses payloads, a [`Chunker`] splits them into datagrams; a [`Reassembler`] joins
-//! chunks, a [`Decompressor`] inflates whole payloads and an [`Inflater`] data that arrives in pieces.
+//! A [`Compressor`] compresses payloads, and a [`Chunker`] splits payloads into datagrams. A [`Reassembler`]
+//! joins chunks, a [`Decompressor`] inflates whole payloads, and an [`Inflater`] inflates data that arrives
+//! in pieces.
 
 pub(crate) mod chunk;
 pub(crate) mod compress;

@@ -4,10 +4,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// Pauses with full jitter: each is drawn between zero and a bound that doubles from 0.1 s to 30 s, so that
-/// many senders do not return to a receiver at the same moment. After an attempt that failed at once, the
-/// bound is no more than 5 s: such attempts cost little, and the destination is soon used again when it is
-/// back.
+/// Draws pauses with full jitter. Each pause is between zero and a bound that doubles from 0.1 s to 30 s, so
+/// that many senders do not return to a receiver at the same moment. After an attempt that failed at once,
+/// the bound is no more than 5 s: such attempts cost little, and the sender soon notices that the destination
+/// is back.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
@@ -40,7 +40,7 @@ impl Backoff {
         let mut hasher = self.random.build_hasher();
         hasher.write_u64(self.drawn);
         self.drawn += 1;
-        // A float keeps 53 bits: a fraction of [0, 1).
+        // A float keeps 53 bits, so these bits give a fraction in [0, 1).
         let fraction = (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64;
         let pause = self.bound.mul_f64(fraction);
         self.bound = (self.bound * 2).min(Self::LONGEST);
@@ -93,7 +93,7 @@ mod tests {
             let tenth = backoff.pause().as_secs() / 3;
             tenths[tenth as usize] += 1;
         }
-        // 1,000 are expected of each, with a standard deviation of 30.
+        // Each tenth gets 1,000 pauses on average, with a standard deviation of 30.
         assert!(tenths.iter().all(|count| (700..1300).contains(count)), "{tenths:?}");
     }
 }

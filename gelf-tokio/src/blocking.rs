@@ -1,4 +1,4 @@
-//! Blocking calls, each in a thread of its own.
+//! Runs blocking calls, each in a new thread.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,13 +18,13 @@ use tokio::sync::oneshot;
 pub(crate) fn spawn<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<Blocking<T>> {
     let (sender, result) = oneshot::channel();
     thread::Builder::new().name("gelf-blocking".into()).spawn(move || {
-        // The caller may have gone.
+        // The future may have been dropped.
         let _ = sender.send(call());
     })?;
     Ok(Blocking { result })
 }
 
-/// The result of a blocking call, once there is one.
+/// The future of the result of a blocking call.
 #[derive(Debug)]
 pub(crate) struct Blocking<T> {
     result: oneshot::Receiver<T>,

@@ -1,4 +1,4 @@
-//! A queue in front of a destination, and the driver that sends from it.
+//! The queue of messages for a destination, and the driver that sends the messages.
 //!
 //! ```text
 //! Client::send --> Queue --> Driver --> datagrams, frames or requests
@@ -40,11 +40,12 @@ pub use driver::Driver;
 pub use receipts::Receipts;
 pub use state::ClientState;
 
-/// A thread's encoding buffer larger than this is freed after use.
+/// The maximum capacity in bytes of a thread's encoding buffer. A larger buffer is freed after use.
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Messages are encoded here first, so that each waits in memory of just its length.
+    /// The buffer into which a message is encoded first. The queue then gets a copy of exactly the message's
+    /// length.
     static ENCODED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
@@ -73,15 +74,15 @@ thread_local! {
 ///
 /// # Timestamps
 ///
-/// A message without a timestamp gets the time at which it is queued, since it may wait, and receivers would
-/// give it the time of its arrival. The GELF specification says that `timestamp` "SHOULD be set by client
-/// library". [`ClientBuilder::stamp`] turns this off. Payloads are not changed.
+/// A message without a timestamp gets the time at which it is queued. The message may wait, and a receiver
+/// would give it the time of its arrival. The GELF specification says that `timestamp` "SHOULD be set by
+/// client library". [`ClientBuilder::stamp`] turns this off. Payloads are not changed.
 ///
 /// # The end of a program
 ///
-/// A program that returns from `main` drops its runtime, and the driver with it. [`close`](Self::close) sends
-/// the queued messages before that, and returns how many could not be sent. If all clones are dropped
-/// instead, the driver has 10 s to send the queued messages, if the runtime lives that long.
+/// A program that returns from `main` drops its runtime, and the driver with it. Call [`close`](Self::close)
+/// before the return: it sends the queued messages, and reports how many could not be sent. If the program
+/// drops all clones instead, the driver has 10 s to send the queued messages, if the runtime lives that long.
 ///
 /// # Receipts
 ///
@@ -107,33 +108,34 @@ thread_local! {
 /// # Logging
 ///
 /// The driver logs by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that sends its
-/// events through a client must leave those out.
+/// events through a client must leave out the events with these targets.
 pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,
-    /// The delimiter of frames, which no payload may have.
+    /// The delimiter of frames. No payload may contain it.
     delimiter: Delimiter,
     /// `true` if a message without a timestamp gets the time of its queueing.
     stamps: bool,
 }
 
 impl Client {
-    /// Creates a client without receipts and spawns its driver on the current tokio runtime. It does not wait
-    /// for a connection: see [`state`](Self::state).
+    /// Creates a client without receipts and spawns its driver on the current tokio runtime. The call does
+    /// not wait for a connection: see [`state`](Self::state).
     ///
     /// # Errors
-    /// An error that names the file if a TLS file is missing or invalid, and an error outside of a tokio
-    /// runtime. The files are read during the call, which blocks the thread.
+    /// Returns an error that names the file if a TLS file is missing or invalid, and an error if the caller
+    /// is not within a tokio runtime. The call blocks the thread while it reads the files.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::builder(endpoint).connect()
     }
 
-    /// Returns a builder, for a client with receipts, or with a driver that the caller runs.
+    /// Returns a builder for a client with receipts, or for a client whose driver the caller runs.
     pub fn builder(endpoint: &Endpoint) -> ClientBuilder {
         ClientBuilder::new(endpoint)
     }
 
-    /// Queues a message. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there is room.
+    /// Queues a message. With [`WhenFull::Wait`](crate::WhenFull::Wait), the call waits until the queue has
+    /// room.
     ///
     /// # Errors
     /// [`NotQueued`]; the message is counted in [`ClientStats::not_queued`].
@@ -144,7 +146,8 @@ impl Client {
         self.send_with_receipt(message, ()).await
     }
 
-    /// Queues a payload: JSON text, which is not parsed. Otherwise as [`send`](Self::send).
+    /// Queues a payload as [`send`](Self::send) queues a message. A payload is JSON text, which is not
+    /// parsed.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank, or has a null byte
@@ -165,7 +168,7 @@ impl Client {
         self.try_send_with_receipt(message, ())
     }
 
-    /// Queues a payload without waiting: JSON text, which is not parsed.
+    /// Queues a payload without waiting. A payload is JSON text, which is not parsed.
     ///
     /// # Errors
     /// As [`send_payload`](Self::send_payload).
@@ -175,8 +178,8 @@ impl Client {
 }
 
 impl<R> Client<R> {
-    /// Queues a message with its receipt. With [`WhenFull::Wait`](crate::WhenFull::Wait) it waits until there
-    /// is room.
+    /// Queues a message with its receipt. With [`WhenFull::Wait`](crate::WhenFull::Wait), the call waits
+    /// until the queue has room.
     ///
     /// # Errors
     /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::not_queued`].
@@ -187,8 +190,8 @@ impl<R> Client<R> {
         self.queue.queue(self.encode(message), receipt).await
     }
 
-    /// Queues a payload with its receipt: JSON text, which is not parsed. Otherwise as
-    /// [`send_with_receipt`](Self::send_with_receipt).
+    /// Queues a payload with its receipt, as [`send_with_receipt`](Self::send_with_receipt) queues a message.
+    /// A payload is JSON text, which is not parsed.
     ///
     /// # Errors
     /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is
@@ -289,7 +292,7 @@ impl<R> Client<R> {
         flushed.ok_or_else(|| Unsent { messages: self.queue.unsettled() as u64 })
     }
 
-    /// Begins to close. Returns how many messages were dropped before.
+    /// Begins to close the client. Returns how many messages had been dropped before the call.
     fn begin_close(&self, within: Duration) -> u64 {
         let dropped = self.stats().dropped.total();
         self.queue.close(within);
@@ -379,8 +382,8 @@ impl<R> Observer<R> {
         self.queue.last_error()
     }
 
-    /// Returns the local address of the socket, from which a receiver on this machine recognizes the client's
-    /// messages. `None` before the socket is bound, and over other transports than UDP.
+    /// Returns the local address of the socket. A receiver on this machine recognizes the client's messages
+    /// by this address. Returns `None` before the socket is bound, and over transports other than UDP.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.queue.local_addr()
     }
@@ -402,8 +405,8 @@ impl<R> fmt::Debug for Observer<R> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The number of messages. A flush leaves them in the queue. A close has dropped them; over TCP and TLS,
-    /// some of these may have arrived nevertheless.
+    /// The number of unsent messages. A flush leaves these messages in the queue. A close drops them; over
+    /// TCP and TLS, some of the dropped messages may have arrived nevertheless.
     pub messages: u64,
 }
 

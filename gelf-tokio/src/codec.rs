@@ -1,4 +1,4 @@
-//! Frames on streams: the codec for tokio-util, and the one place where frames are written.
+//! Provides the codec for tokio-util. This module is the only place where frames are written to streams.
 
 use std::io;
 
@@ -6,16 +6,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use gelf_core::{Delimiter, FrameTooLong, Framer, Message, encode};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// Frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
-/// [`FramedWrite`](tokio_util::codec::FramedWrite): each is a payload followed by a delimiter, a null byte by
-/// default.
+/// A codec for frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
+/// [`FramedWrite`](tokio_util::codec::FramedWrite). A frame is a payload followed by a delimiter. The default
+/// delimiter is a null byte.
 ///
-/// As a decoder, it returns a frame that is too long as an item, since an error would end the stream. The
-/// last frame of a stream may lack the delimiter. A frame shares the memory of the read buffer: copy a frame
-/// that you keep.
+/// As a decoder, the codec returns a frame that is too long as an item, because an error would end the
+/// stream. The last frame of a stream may lack the delimiter. A frame shares the memory of the read buffer:
+/// copy a frame that you keep.
 ///
-/// As an encoder, it takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and a
-/// backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
+/// As an encoder, the codec takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and
+/// a backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
 ///
 /// ```
 /// use gelf_tokio::GelfCodec;
@@ -83,13 +83,13 @@ impl Encoder<&Message<'_>> for GelfCodec {
     }
 }
 
-/// Encodes a payload: JSON text.
+/// Encodes a payload, which is JSON text.
 impl Encoder<Bytes> for GelfCodec {
     type Error = io::Error;
 
     /// # Errors
-    /// `InvalidInput` if the payload is blank, or has a null byte or the delimiter. Nothing is written then,
-    /// and the stream stays usable.
+    /// Returns `InvalidInput` if the payload is blank, or has a null byte or the delimiter. In that case,
+    /// nothing is written, and the stream stays usable.
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
         write_payload(&payload, self.delimiter, dst)
     }
@@ -116,7 +116,7 @@ pub(crate) fn write_message(message: &Message<'_>, delimiter: Delimiter, dst: &m
 /// Appends a payload as a frame.
 ///
 /// # Errors
-/// `InvalidInput` if the payload is [not framable](is_framable). Nothing is written then.
+/// Returns `InvalidInput` if the payload is [not framable](is_framable). In that case, nothing is written.
 pub(crate) fn write_payload(payload: &[u8], delimiter: Delimiter, dst: &mut BytesMut) -> io::Result<()> {
     if !is_framable(payload, delimiter) {
         let error = "the payload is blank, or has a null byte or the delimiter";

@@ -45,10 +45,11 @@ pub use table::EndpointOption;
 /// | `gelf+https://[USER:PASSWORD@]HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
 /// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
-/// an IPv4 address, or an IPv6 address in brackets, which may have a zone: `[fe80::1%25eth0]` (RFC 6874), or
-/// with a bare `%` as curl takes it. A name is looked up at each connect. The path is sent as
-/// it is written; an empty path and `/` mean `/gelf`. User and password are percent-decoded and sent as Basic
-/// authentication. A path or a user of another scheme, or a fragment, is an error.
+/// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone behind `%25`, as in
+/// `[fe80::1%25eth0]` (RFC 6874), or behind a bare `%`, which curl accepts, too. A name is looked up at each
+/// connect. The path is sent as it is written; an empty path and `/` mean `/gelf`. User and password are
+/// percent-decoded and sent as Basic authentication. A URI with a fragment is an error, and so is a URI of
+/// another transport with a path or a user.
 ///
 /// Options follow as a query, in any order, each at most once unless its row says that it may be repeated:
 /// `gelf://logs?compression=zlib&datagram_size=8192`. They are encoded as in HTML forms: `%2B` is a plus
@@ -62,9 +63,9 @@ pub use table::EndpointOption;
 ///
 /// # Secrets
 ///
-/// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in its
-/// place, and for `USER:PASSWORD@` the header `Authorization`, so an endpoint may be logged. Before a
-/// displayed URI is used again, the value must be restored.
+/// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in
+/// place of the value, and write `USER:PASSWORD@` as the header `Authorization` with `***`, so an endpoint
+/// may be logged. Before a displayed URI is used again, the value must be restored.
 ///
 /// # Without a URI
 ///
@@ -100,8 +101,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a transport
-    /// whose cargo feature is off.
+    /// Returns [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a
+    /// transport whose cargo feature is off.
     pub fn new(transport: Transport, host: &str) -> Result<Self, InvalidEndpoint> {
         let invalid_host = || InvalidEndpoint::Host { host: host.to_owned() };
         Ok(Self {
@@ -115,7 +116,7 @@ impl Endpoint {
     /// Sets the port.
     ///
     /// # Errors
-    /// [`InvalidEndpoint::Port`] for 0.
+    /// Returns [`InvalidEndpoint::Port`] if the port is 0.
     pub fn with_port(mut self, port: u16) -> Result<Self, InvalidEndpoint> {
         if port == 0 {
             return Err(InvalidEndpoint::Port { port: port.to_string() });
@@ -138,7 +139,7 @@ impl Endpoint {
     /// Sets the limits of the queue.
     ///
     /// # Errors
-    /// [`InvalidEndpoint::Value`] for a size outside of its range.
+    /// Returns [`InvalidEndpoint::Value`] if a size is outside of its range.
     pub fn with_queue(mut self, queue: QueueOptions) -> Result<Self, InvalidEndpoint> {
         self.queue = check::queue(queue)?;
         Ok(self)
@@ -146,8 +147,8 @@ impl Endpoint {
 
     /// Parses a URI that may contain the caller's own options, with the names in `own_options`. Returns the
     /// caller's options as decoded names and values (`%2C` is a comma and `+` a space), in order and with
-    /// repetitions. A name such as `field.*` stands for all names that begin with `field.`. The name of an
-    /// endpoint option, of any transport, is never the caller's.
+    /// repetitions. A name such as `field.*` stands for all names that begin with `field.`. An option whose
+    /// name is an endpoint option of any transport is never an option of the caller.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;
@@ -160,7 +161,7 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEndpoint`], which says in one line what to write instead.
+    /// Returns [`InvalidEndpoint`], whose text says in one line what to write instead.
     pub fn parse_with_options(
         uri: &str,
         own_options: &[&str],
@@ -169,7 +170,8 @@ impl Endpoint {
     }
 
     /// Parses a URI as [`parse_with_options`](Self::parse_with_options) does, with other defaults for the
-    /// queue. An option in the URI overrides them, even with a default of [`QueueOptions`].
+    /// queue. An option in the URI overrides its default, even if its value is the default of
+    /// [`QueueOptions`].
     ///
     /// ```
     /// use gelf_tokio::options::QueueOptions;
@@ -185,8 +187,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// As [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`] for defaults
-    /// outside of their range.
+    /// Returns the errors of [`parse_with_options`](Self::parse_with_options), and [`InvalidEndpoint::Value`]
+    /// for defaults outside of their range.
     pub fn parse_with_defaults(
         uri: &str,
         own_options: &[&str],
@@ -217,7 +219,7 @@ impl Endpoint {
             return Err(InvalidEndpoint::Path { path: without_options(path) });
         }
         let (host, port) = authority::read(authority).map_err(|error| match rest.contains('@') {
-            // The text in place of the host may be the begin of a password.
+            // The text in place of the host may be the beginning of a password.
             true if user.is_none() => InvalidEndpoint::UserInfo,
             _ => error,
         })?;
@@ -400,7 +402,7 @@ mod tests {
         assert!(matches!(endpoint.with_queue(queue), Err(InvalidEndpoint::Value { .. })));
     }
 
-    /// Texts that are URIs, or nearly.
+    /// Generates texts that are URIs or resemble URIs.
     fn nearly_uris() -> impl Strategy<Value = String> {
         let option = prop_oneof![
             "[a-z_]{0,5}=[^ ]{0,5}",

@@ -38,9 +38,9 @@ impl fmt::Display for Host {
 
 /// The hosts of an endpoint, of which one is current.
 ///
-/// The first is current at the beginning. A host that fails makes the next one current, the first after the
-/// last. A round ends when every host has failed one after the other: the first is current again, and it is
-/// time for a pause.
+/// The first host is current at the beginning. When the current host fails, the next host becomes current;
+/// the first host follows the last one. A round ends when all hosts have failed one after the other. Then the
+/// first host is current again, and the caller is to pause.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     first: Host,
@@ -84,7 +84,7 @@ impl Hosts {
     /// Reads the files of TLS, blocking the thread.
     ///
     /// # Errors
-    /// A file that is missing or invalid.
+    /// Returns an error if a file is missing or invalid.
     #[cfg_attr(
         not(feature = "tls"),
         expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
@@ -97,7 +97,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Replaces the files of TLS by a configuration of the caller's.
+    /// Replaces the files of TLS by the caller's configuration.
     ///
     /// # Errors
     /// `InvalidInput` if the endpoint has no TLS.
@@ -134,8 +134,9 @@ impl Hosts {
         self.further.len().saturating_sub(self.errors.len())
     }
 
-    /// Notes that the current host failed: no connection could be made, or one broke. Returns `None` if
-    /// another host is current now, and an error with those of all hosts at the end of a round.
+    /// Notes that the current host failed: no connection could be made, or a connection broke. Returns `None`
+    /// if another host is current now. At the end of a round, returns an error that contains the errors of
+    /// all hosts.
     pub(crate) fn failed(&mut self, error: io::Error) -> Option<io::Error> {
         if self.further.is_empty() {
             return Some(error);
@@ -158,8 +159,8 @@ impl Hosts {
         !self.errors.is_empty()
     }
 
-    /// Notes that the current host takes messages, so that a new round begins when it fails. A change of the
-    /// host is logged.
+    /// Notes that the current host takes messages. The next failure begins a new round. A change of the host
+    /// is logged.
     pub(crate) fn worked(&mut self) {
         if self.worked != self.current {
             let host = self.current();

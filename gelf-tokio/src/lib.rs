@@ -1,15 +1,15 @@
-//! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, over [`gelf_core`].
+//! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, based on [`gelf_core`].
 //!
 //! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
 //! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a
 //!   broken connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
-//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs with a
-//!   queue and retries of their own.
+//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs that
+//!   have their own queue and retries.
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
 //!
-//! [`options`] has the options of endpoints and receivers, [`stats`] the counters, and [`resolve`] the lookup
-//! of host names.
+//! The module [`options`] has the options of endpoints and receivers, [`stats`] has the counters, and
+//! [`resolve`] has the lookup of host names.
 //!
 //! The [`cookbook`] has a program for each of five tasks: log from an application, receive, forward, follow
 //! Docker, and shut down.
@@ -45,8 +45,8 @@
 //!
 //! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
 //!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`](stats::ClientStats).
-//! * A message is written whole, or cut by the end of its connection; it is never continued on another one.
-//!   Over UDP it arrives whole or not at all.
+//! * A message is written whole, or the end of its connection cuts it. A message that was cut is never
+//!   continued on another connection. Over UDP, a message arrives whole or not at all.
 //! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never stops a
 //!   receiver: `recv` returns an `Err`, or a counter is incremented, and the next call continues.
 //! * TLS never falls back to another authority or to plain text.
@@ -68,18 +68,19 @@
 //! | HTTP request body | 64 KiB, inflated, as Graylog's limit | bodies without end |
 //! | values of a bulk request | 65,536 | bodies of a great many small messages |
 //!
-//! The module [`options`] has the types that change them.
+//! The types in the module [`options`] change these limits.
 //!
 //! # Logging
 //!
-//! This crate logs by [`tracing`], with targets that begin with `gelf_tokio`. A subscriber that sends its
-//! events through a [`Client`] must leave those out, or each logged error makes another message.
+//! This crate logs with [`tracing`]; the targets of its events begin with `gelf_tokio`. A subscriber that
+//! sends events through a [`Client`] must leave out the events of this crate: otherwise each logged error
+//! causes another message.
 //!
 //! # Features
 //!
 //! * `zlib-rs` (on by default): the faster of two pure Rust implementations of deflate.
-//! * `tls`: `gelf+tls://` and, with `http`, `gelf+https://`; by rustls with ring, which contains C and
-//!   assembly.
+//! * `tls`: `gelf+tls://` and, with the feature `http`, `gelf+https://`. TLS is implemented by rustls with
+//!   ring, which contains C and assembly.
 //! * `http`: `gelf+http://`, sending and receiving; HTTP/1.1 only.
 //! * `serde`: `Serialize` and `Deserialize` for all [statistics](stats), and gelf-core's feature `serde`.
 #![cfg_attr(

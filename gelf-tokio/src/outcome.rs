@@ -8,25 +8,26 @@ use crate::send::SendError;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The receiver has answered 2xx. Over HTTP. Graylog answers before it has read the JSON, so it may still
-    /// reject the message.
+    /// Over HTTP, the receiver has answered with a 2xx status. Graylog answers before it has read the JSON,
+    /// and may still reject the message.
     Accepted,
-    /// The receiver's operating system has acknowledged all bytes of the message, on a connection that has
-    /// proven itself: it lasted 500 ms after its first acknowledgement, or took 8 MiB, or both sides ended it
-    /// in order. Over TCP and TLS. If the receiver ends before it has read the bytes, they are lost:
-    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts such messages.
+    /// Over TCP and TLS, the receiver's operating system has acknowledged all bytes of the message, and the
+    /// connection has proven itself: the connection lasted 500 ms after its first acknowledgement, it took
+    /// 8 MiB, or both sides ended it in order. If the receiver ends before it has read the bytes, the message
+    /// is lost. [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages
+    /// that may have been lost in this way.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),
-    /// The sender's operating system has taken the message. The best outcome over UDP, and over TCP on
-    /// systems that do not report acknowledgements (all but Linux).
+    /// The sender's operating system has taken the message. This is the best outcome over UDP, and over TCP
+    /// on systems other than Linux, which do not report acknowledgements.
     Sent,
 }
 
 impl Outcome {
-    /// Returns whether the message was delivered, as far as is known: all but [`Dropped`](Self::Dropped).
-    /// Over UDP nothing is known about the arrival, so programs had better say "sent" of
-    /// [`Sent`](Self::Sent).
+    /// Returns whether the message was delivered, as far as is known. The result is true for all outcomes but
+    /// [`Dropped`](Self::Dropped). Over UDP nothing is known about the arrival of a message, so programs
+    /// should report the outcome [`Sent`](Self::Sent) as "sent", not as "delivered".
     pub fn is_delivered(self) -> bool {
         !matches!(self, Self::Dropped(_))
     }
@@ -36,30 +37,30 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// A datagram of the message is larger than the network interface, or the path to the destination, takes.
-    /// Over UDP.
+    /// Over UDP, a datagram of the message is too long for the network interface or for the path to the
+    /// destination.
     DatagramTooLong,
-    /// The driver ended before the message was sent. Over TCP the operating system may still send bytes that
-    /// were written and not acknowledged, so the message may arrive nevertheless.
+    /// The driver ended before the message was sent. Over TCP, the message may arrive nevertheless: the
+    /// operating system may still send bytes that were written and not yet acknowledged.
     Ended,
-    /// The queue was full, and a newer message took the room, by
-    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
+    /// The queue was full, and a newer message took the room of this message, as
+    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) permits.
     QueueFull,
-    /// The destination's host reports that no program listens there, before the next message is sent or
-    /// within 10 ms. Over UDP.
+    /// Over UDP, the destination's host has reported that no program listens there. The report was received
+    /// before the next message was sent, or within 10 ms if there was no next message.
     Refused,
-    /// The receiver has answered with this status, which is about the message: 400, 413, 415 or 422. Over
-    /// HTTP.
+    /// Over HTTP, the receiver has answered with this status, which concerns the message: 400, 413, 415 or
+    /// 422.
     Rejected(u16),
-    /// The operating system did not take the message, for another reason. Over UDP. A message waits while
-    /// there is no route, the interface is down, or the local address is gone.
+    /// Over UDP, the operating system did not take the message, for a reason that no other variant names.
+    /// While there is no route, the interface is down or the local address is gone, a message waits instead.
     System(io::ErrorKind),
-    /// The message does not fit into 128 chunks. Over UDP.
+    /// Over UDP, the message does not fit into 128 chunks.
     TooLarge,
 }
 
 impl DropReason {
-    /// Returns the reason that a failed send over UDP gives.
+    /// Returns the drop reason for an error of sending over UDP.
     pub(crate) fn of_send(error: &SendError) -> Self {
         match error {
             SendError::TooLarge(_) => Self::TooLarge,
@@ -94,13 +95,15 @@ pub enum NotQueuedReason {
     /// The client is closed.
     Closed,
     /// The driver has ended though the client is not closed: it panicked, or its task or runtime was ended.
-    /// [`Client::last_error`](crate::Client::last_error) says which.
+    /// [`Client::last_error`](crate::Client::last_error) tells which of these happened.
     DriverEnded,
-    /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), only if all messages
-    /// are in flight; with [`WhenFull::Wait`](crate::WhenFull::Wait), only from the methods `try_send*`.
+    /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), this happens only if
+    /// all messages are in flight. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the methods
+    /// `try_send*` return this reason.
     Full,
-    /// The payload is blank or has a null byte, which no transport carries, or it has the endpoint's
-    /// [delimiter](crate::options::TcpOptions::delimiter).
+    /// The payload is blank, or it contains a null byte or the endpoint's
+    /// [delimiter](crate::options::TcpOptions::delimiter). Blank payloads and null bytes are invalid for all
+    /// transports.
     Invalid,
     /// The message is longer than the queue's limit of bytes.
     TooLarge,
@@ -118,7 +121,7 @@ impl fmt::Display for NotQueuedReason {
     }
 }
 
-/// A message was not queued. The error returns the receipt, since no outcome follows.
+/// The error for a message that was not queued. The error contains the receipt, since no outcome follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct NotQueued<R = ()> {

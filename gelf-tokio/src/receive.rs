@@ -40,7 +40,7 @@ impl Received {
     /// Decodes the payload. A decoder can be used for one payload after another.
     ///
     /// # Errors
-    /// The payload is not a GELF message, by the rules of the decoder.
+    /// Returns an error if the payload is not a GELF message by the rules of the decoder.
     pub fn decode(&self, decoder: &mut Decoder) -> Result<Decoded<'_>, DecodeError> {
         decoder.decode(&self.payload)
     }

@@ -10,8 +10,8 @@ use crate::blocking;
 /// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks host names up. By default the operating system does so. Another implementation may use service
-/// discovery, or serve a test.
+/// Looks up host names. By default, senders use the operating system's resolver. Another implementation may
+/// use service discovery, or return fixed addresses in a test.
 pub trait Resolve: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error
     /// for the sender.
@@ -35,7 +35,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Returns the addresses of a host, at least one.
+/// Returns the addresses of a host. Returns an error if the host has none.
 pub(crate) async fn addresses(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses = resolver.resolve(host, port).await?;
     if addresses.is_empty() {

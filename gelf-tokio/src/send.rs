@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use gelf_core::MessageTooLarge;
 
-/// A message was not sent, or not completely.
+/// The reason why a message was not sent, or not sent completely.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {

@@ -21,8 +21,8 @@ pub struct ClientStats {
     pub queued: u64,
     /// Messages that wait in the queue now.
     pub waiting: usize,
-    /// Messages that are being sent now: written and not acknowledged, acknowledged on a connection that is
-    /// not proven yet (see [`Outcome::Acknowledged`]), or requested and not answered.
+    /// Messages that are being sent now. They are written and not acknowledged, acknowledged on a connection
+    /// that is not proven yet (see [`Outcome::Acknowledged`]), or part of a request that is not answered.
     pub in_flight: usize,
     /// Messages with the outcome [`Outcome::Accepted`].
     pub accepted: u64,
@@ -34,13 +34,14 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same: their connection
-    /// ended by an error, such as a reset, and they were acknowledged in the last one to two seconds before
-    /// its last acknowledgement; or the receiver answered by TLS or HTTP. Over TCP.
+    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same, since their
+    /// connection ended by an error, such as a reset. The counter includes the messages that were
+    /// acknowledged in the last one to two seconds before the connection's last acknowledgement. If the
+    /// receiver answered by TLS or HTTP, it includes all messages of the connection. Over TCP.
     pub possibly_lost: u64,
-    /// Messages written again on a new connection, since the previous one ended before they were
-    /// acknowledged, or before it had proven itself. The receiver may have them twice. Over TCP. Over HTTP,
-    /// messages of repeated requests.
+    /// Messages that were sent again. The receiver may have them twice. Over TCP, these are messages that
+    /// were written again on a new connection, since the previous connection ended before they were
+    /// acknowledged, or before it had proven itself. Over HTTP, these are messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. Over UDP, with
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
@@ -51,7 +52,7 @@ pub struct ClientStats {
     pub refused_datagrams: u64,
     /// Connections made. Over UDP, sockets.
     pub connections: u64,
-    /// Attempts to connect that failed, the lookup of the name and the TLS handshake included. An attempt
+    /// Attempts to connect that failed. An attempt includes the lookup of the name and the TLS handshake. It
     /// fails when all hosts of the endpoint have failed.
     pub failed_connects: u64,
     /// Connections that the other side or the network ended.

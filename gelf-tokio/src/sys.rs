@@ -1,4 +1,4 @@
-//! System calls of Linux, with all unsafe code of this crate. On other systems the functions return that the
+//! System calls of Linux, with all unsafe code of this crate. On other systems, the functions report that the
 //! answer is unknown.
 
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
@@ -17,7 +17,8 @@ pub(crate) use other::*;
 
 /// Returns whether the system refused a datagram for its length.
 pub(crate) fn is_message_too_long(error: &io::Error) -> bool {
-    // std has no kind for it. The number is that of Linux; macOS and the BSDs have 40, Windows 10040.
+    // std has no kind for this error. Its number is 90 on Linux, 10040 on Windows, and 40 on macOS and the
+    // BSDs.
     let number = if cfg!(target_os = "linux") {
         90
     } else if cfg!(windows) {

@@ -1,8 +1,8 @@
-//! TLS 1.2 and 1.3 below TCP and HTTP, by rustls with ring.
+//! TLS 1.2 and 1.3 for the transports TCP and HTTP, with rustls and ring.
 //!
-//! Certificates and keys are PEM files. A file that has changed is read again: by a sender before each
-//! connect, by a receiver before a handshake, once a second at most. Sessions are never resumed, so that the
-//! current files apply to each connection.
+//! Certificates and keys are PEM files. A sender reads a changed file again before each connect. A receiver
+//! reads a changed file again before a handshake, at most once a second. Sessions are never resumed, so that
+//! the current files apply to each connection.
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! GELF over UDP: a message is one datagram, or the chunks of one.
+//! GELF over UDP: a message is sent as one datagram, or as chunks in several datagrams.
 //!
-//! To send a message, `sender` asks `destination` for a socket (which learns of other addresses from
-//! `names`), and hands the datagrams to `segmented_socket`, which sends them as fast as `pacing` permits.
+//! To send a message, `sender` asks `destination` for a socket and hands the datagrams to `segmented_socket`.
+//! `destination` learns of other addresses from `names`. `segmented_socket` sends the datagrams as fast as
+//! `pacing` permits.
 
 mod destination;
 mod names;

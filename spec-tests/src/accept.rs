@@ -1,4 +1,4 @@
-//! Accepts connections, each served by its own thread.
+//! Accepts connections, and serves each connection in its own thread.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::Duration;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Accepts connections of a non-blocking listener until the stop flag is set. `serve` reads a connection to
-/// its end; connections are numbered from 0. A connection beyond `most` concurrent ones is closed, and
-/// `refused` returns whether to continue.
+/// its end, and gets the number of the connection, starting at 0. If `most` connections are open, a further
+/// connection is closed, and `refused` returns whether to continue.
 pub fn accept(
     listener: &TcpListener,
     most: usize,

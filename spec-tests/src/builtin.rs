@@ -1,4 +1,4 @@
-//! gelf-core as a subject.
+//! Runs gelf-core as a subject.
 
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     answer
 }
 
-/// Returns the deviations that a reader has tolerated, with their numbers.
+/// Returns how often a reader has tolerated each deviation between two states of its counters.
 pub(crate) fn deviations_since(
     before: DatagramDeviationCounts,
     after: DatagramDeviationCounts,
@@ -215,7 +215,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
     Ok(answer)
 }
 
-/// Converts to gelf-core's types, or returns the name of the error.
+/// Converts a message to gelf-core's types, or returns the name of the error.
 pub(crate) fn message_of(text: &MessageText) -> Result<Message<'_>, &'static str> {
     let mut message = Message::new(text.host.as_deref().unwrap_or_default(), text.short_message.as_str());
     if let Some(full_message) = &text.full_message {
@@ -249,7 +249,7 @@ fn cut(size: u16, payload: &[u8], answer: &mut Answer) {
     }
 }
 
-/// Splits a payload into datagrams, if there are not too many.
+/// Splits a payload into datagrams. Returns `None` if there would be too many.
 pub(crate) fn chunks(size: DatagramSize, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut chunker = Chunker::new(size);
     let wires = chunker.split(payload).ok()?.map(|datagram| {

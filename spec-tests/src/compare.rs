@@ -1,7 +1,7 @@
 //! Compares the messages of a subject with the expected ones.
 //!
-//! The representation of a value is not compared: a missing member may be an empty string, a boolean its
-//! word, an array its JSON text. Numbers are compared as decimals.
+//! The representation of a value is not compared: an empty string may stand for a missing member, a word for
+//! a boolean, and a JSON text for an array. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -142,8 +142,8 @@ fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Opti
     (!same).then(|| different(what, expected, seen))
 }
 
-/// Compares timestamps: a float holds today's time to the microsecond, and an error below a millisecond is a
-/// small difference.
+/// Compares timestamps. Errors below a microsecond are ignored, because a float holds today's time only to
+/// the microsecond. An error below a millisecond is a small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| {

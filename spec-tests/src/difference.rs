@@ -18,11 +18,11 @@ pub struct Difference {
 /// Weight of a [`Difference`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Weight {
-    /// Makes the result a deviation.
+    /// The result is a deviation.
     Small,
-    /// A part is missing. Makes the result a failure if the input is valid GELF.
+    /// A part is missing, and the result is a failure if the input is valid GELF.
     Lost,
-    /// A part is wrong. Makes the result a failure.
+    /// A part is wrong, and the result is a failure.
     Wrong,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::judge::Verdict;
 use crate::vector::{Mode, at, parse};
 
-/// The known differences of a subject; the file is `expectations.json` in its folder.
+/// The known differences of a subject. They are in the file `expectations.json` in the subject's folder.
 ///
 /// ```json
 /// {"schema": 1, "subject": "go-gelf v2", "expectations": [
@@ -29,7 +29,7 @@ pub struct Expectations {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// Ids. A trailing `*` matches all ids with that prefix.
+    /// The ids of the vectors. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
     /// The mode, if the subject has two.
     mode: Option<Mode>,
@@ -62,7 +62,7 @@ impl Expectations {
     /// Reads a file.
     ///
     /// # Errors
-    /// Returns the reason, with the file.
+    /// Returns the reason of the failure, with the path of the file.
     pub fn load(path: &Path) -> Result<Self, String> {
         let bytes = fs::read(path).map_err(|error| at(path, &error))?;
         let mut read = parse(path, &bytes, |read: &Self| read.schema)?;

@@ -2,8 +2,8 @@
 //!
 //! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests; a
 //! [`ResponseReader`] does the same for answers. Both hold at most a head of [`MAX_HEAD_BYTES`] and a body of
-//! the configured length. Violations of RFC 9112 that do not prevent parsing are listed with the request; any
-//! other is a [`Fault`], which ends the connection.
+//! the configured length. Violations of RFC 9112 that do not prevent parsing are listed with the request. Any
+//! other violation is a [`Fault`], which ends the connection.
 
 mod body;
 mod head;
@@ -23,7 +23,7 @@ pub const MAX_HEADERS: usize = 256;
 /// Bytes that are not HTTP/1.1, or exceed a limit.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
-    /// Description.
+    /// Description of the fault.
     pub text: String,
     /// Status to answer with.
     pub status: u16,

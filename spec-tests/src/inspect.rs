@@ -37,9 +37,9 @@ pub struct Violation {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Allowed by the specification, but refused by a known receiver, or wasteful.
+    /// The specification allows the bytes, but a known receiver refuses them, or they are wasteful.
     Odd,
-    /// Forbidden by the specification.
+    /// The specification forbids the bytes.
     Broken,
 }
 
@@ -49,7 +49,7 @@ impl Violation {
         Self::new(rule, name, Severity::Broken, text)
     }
 
-    /// Creates a violation that the specification allows, without an excerpt.
+    /// Creates an odd violation, which the specification allows, without an excerpt.
     pub(crate) fn odd(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(rule, name, Severity::Odd, text)
     }
@@ -118,7 +118,8 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
-/// First second of the year 10000, on which Seq ends. The usual cause are milliseconds instead of seconds.
+/// First second of the year 10000. A timestamp of this second or later ends Seq. The usual cause of such
+/// timestamps is milliseconds instead of seconds.
 const YEAR_10000: i64 = 253_402_300_800;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
@@ -130,7 +131,7 @@ pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-/// Inspects the datagrams of a payload that need not be a message, without its zlib header.
+/// Inspects the datagrams of a payload, except for its zlib header. The payload need not be a message.
 pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();

@@ -117,8 +117,8 @@ pub fn judge(
     }
 }
 
-/// Returns whether a receiver reports a time or a level that the message does not have. That is no choice: it
-/// misplaces the message, or changes its severity.
+/// Returns whether a receiver reports a time or a level that the message does not have. A receiver must not
+/// choose such a value, since the value misplaces the message in time, or changes its severity.
 fn is_invented(difference: &Difference) -> bool {
     matches!(&*difference.what, "timestamp" | "level") && difference.expected == "none"
 }
@@ -128,7 +128,7 @@ type Judgement = Result<(Verdict, Vec<Difference>), String>;
 
 const PASSED: Judgement = Ok((Verdict::Passes, Vec::new()));
 
-/// Judges a sender that did not send what it should.
+/// Returns the judgement of a sender that sent `found` instead of `expected`.
 fn failed(expected: &str, found: &str) -> Judgement {
     Ok((Verdict::Fails, vec![Difference::new("sent", expected, found)]))
 }
@@ -166,7 +166,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     Ok((verdict_of(&differences, is_gelf), differences))
 }
 
-/// Returns whether the subject filled in a value that it declares as its default for a missing one.
+/// Returns whether the subject filled in a value that it declares as its default for a missing value.
 fn is_default(difference: &Difference, of: &Description) -> bool {
     let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
     difference.expected == "none"
@@ -175,8 +175,8 @@ fn is_default(difference: &Difference, of: &Description) -> bool {
         })
 }
 
-/// Reduces differences whose value was passed on as it was sent: the value is not changed, though it may be
-/// invalid.
+/// Reduces the weight of each difference whose value the receiver passed on as it was sent. Such a value is
+/// not changed, though it may be invalid.
 fn reduce_unchanged(differences: &mut [Difference], payload: &[u8]) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
@@ -210,7 +210,7 @@ fn sent(
     observed: &Observed,
 ) -> Judgement {
     let expected = vector.expected(Mode::Strict);
-    // Some senders have a fixed size.
+    // Some senders have a fixed datagram size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
         None => return failed("sent bytes or an error", "neither in the reply"),
@@ -235,7 +235,7 @@ fn sent(
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Converts the violations that count into differences, each once.
+/// Converts each distinct violation that counts into one difference.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
@@ -288,7 +288,7 @@ fn compare_with_request(
         found.full_message.clone_from(&wanted.full_message);
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
-    // For invalid field names, `id` and blank texts, other replacements than ours are allowed.
+    // A sender may replace invalid field names, `id` and blank texts in another way than gelf-core.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =

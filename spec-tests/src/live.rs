@@ -37,10 +37,10 @@ pub struct LiveOptions {
     pub ready_timeout: Duration,
     /// Delay between a vector and its sentinel: 5 ms.
     pub settle: Duration,
-    /// True if vectors with passing time are sent, too.
+    /// True if vectors in which time passes are sent, too.
     pub slow: bool,
-    /// Names and JSON values of members and fields that the receiver fills in if they are missing, fields
-    /// without their underscore. The time of receipt in `timestamp` is always recognised.
+    /// Names and JSON values of members and fields that the receiver fills in if they are missing. The names
+    /// of fields are given without their underscore. The time of receipt in `timestamp` is always recognised.
     pub defaults: BTreeMap<String, String>,
     /// Fields that the receiver adds itself, without their underscore. A trailing `*` matches all names with
     /// that prefix.
@@ -84,18 +84,17 @@ pub struct Live {
 /// Interval at which a missing sentinel is sent again, because a datagram may be lost.
 const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
 
-/// Maximum time for the receiver to close a finished connection. A receiver that keeps it open has read it by
-/// then.
+/// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
+/// connection open has read all bytes.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// A timestamp that differs from the present by no more than this is taken for a time of receipt.
+/// Maximum difference from the present at which a timestamp is taken for a time of receipt.
 const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 
-/// Maximum number of messages kept for one vector. A vector of 100 frames yields the
-/// most.
+/// Maximum number of messages kept for one vector. A vector of 100 frames yields the most messages.
 const MAX_KEPT: usize = 4096;
 
 impl Live {
@@ -108,8 +107,8 @@ impl Live {
         Self::observed_by(observer, Some(observe), options)
     }
 
-    /// Like [`start`](Self::start), for a receiver in this process: `received` waits up to the given time for
-    /// the next payload that the receiver delivers, and returns it uncompressed.
+    /// Starts as [`start`](Self::start) does, for a receiver in this process. `received` waits up to the
+    /// given time for the next payload that the receiver delivers, and returns that payload uncompressed.
     ///
     /// # Errors
     /// Returns one line with the reason why no sentinel was observed.
@@ -157,8 +156,8 @@ impl Live {
         Ok(live)
     }
 
-    /// Returns the number of messages that were observed after the sentinel of their vector. Above 0, the
-    /// receiver reorders messages, and a longer [`settle`](LiveOptions::settle) may help.
+    /// Returns the number of messages that were observed after the sentinel of their vector. If the number is
+    /// above 0, the receiver reorders messages, and a longer [`settle`](LiveOptions::settle) may help.
     pub fn late(&self) -> usize {
         self.late
     }
@@ -333,7 +332,7 @@ impl Live {
                 Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                     return Ok(Reply::Observed(observed));
                 }
-                // A repeated sentinel.
+                // This message is a repeated sentinel.
                 Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {}
                 Some(OutputEvent::Message(message)) if observed.messages.len() < MAX_KEPT => {
                     observed.messages.push(self.without_own_members(message));

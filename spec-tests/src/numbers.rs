@@ -5,7 +5,7 @@
 pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    /// Creates the generator of a seed. Each `stream` has different numbers.
+    /// Creates a generator from a seed. Each `stream` of a seed has different numbers.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut numbers = Self(seed);
         let mixed = numbers.next();
@@ -41,7 +41,7 @@ impl Numbers {
         items.get(at).copied().unwrap_or_default()
     }
 
-    /// Returns one of the words between bars.
+    /// Returns one of the words. Bars separate the words.
     pub(crate) fn word<'w>(&mut self, words: &'w str) -> &'w str {
         let at = self.below(words.split('|').count());
         words.split('|').nth(at).unwrap_or_default()

@@ -96,7 +96,8 @@ impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
         let (program, input, lines) = Program::start(command, true)?;
         let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
-        // A separate thread, because a program that hangs may not read. Killing it ends the thread.
+        // A separate thread writes the requests, because a program that hangs may not read them. Killing the
+        // program ends the thread.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
             while let Ok(line) = to_write.recv() {

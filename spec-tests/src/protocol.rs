@@ -1,4 +1,4 @@
-//! Requests and answers of the subject protocol as JSON lines, defined in `PROTOCOL.md`.
+//! Converts requests to JSON lines and answers from JSON lines. `PROTOCOL.md` defines the protocol.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,8 @@ pub(crate) enum Line {
         transport: String,
         compression: String,
         datagram_size: u16,
-        /// Parsed separately, because serde's internally tagged enums would pass its numbers through floats.
+        /// The message. It is parsed separately, because serde's internally tagged enums would pass its
+        /// numbers through floats.
         #[serde(skip_deserializing)]
         message: ObservedMessage,
     },

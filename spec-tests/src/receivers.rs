@@ -1,22 +1,22 @@
 //! Predicts how known receivers handle a message.
 //!
-//! `receivers.json` holds as data which messages six receivers refuse, lose or alter:
+//! `receivers.json` lists the messages that six receivers refuse, lose or alter:
 //!
 //! ```json
 //! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "transports": ["udp", "tcp", "http"], "rules": [RULE, …]}, …]}
 //! ```
 //!
-//! `transports` are those for which the behaviour of the receiver is known, by default `udp` and `tcp`. The
-//! rules in `all` apply to every receiver. A rule is
+//! `transports` lists the transports for which the behaviour of the receiver is known, by default `udp` and
+//! `tcp`. The rules in `all` apply to every receiver. A rule has this form:
 //!
 //! ```json
 //! {"when": CONDITION, "effect": "ends" | "refuses" | "loses" | "alters", "text": …, "source": …}
 //! ```
 //!
-//! `text` explains it, `source` names a file of the receiver or a report. A receiver that *ends* on a message
-//! delivers nothing of it, and loses further messages until it runs again; one that *refuses* it delivers
-//! nothing of it; one that *loses* delivers it without a part; one that *alters* delivers a changed
-//! part.
+//! `text` explains the rule, and `source` names a file of the receiver or a report. A receiver that *ends* on
+//! a message delivers nothing of that message, and loses further messages until the receiver runs again. A
+//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* delivers the message
+//! without a part. A receiver that *alters* delivers the message with a changed part.
 //!
 //! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
 //! `vectors/README.md`, or an object whose members must all be true:
@@ -59,7 +59,7 @@ pub struct Receiver {
     /// Transports for which the behaviour of the receiver is known.
     #[serde(default = "datagrams_and_frames")]
     pub transports: Vec<Transport>,
-    /// Messages that it refuses, loses or alters.
+    /// Rules for the messages that the receiver refuses, loses or alters.
     pub rules: Vec<ReceiverRule>,
 }
 
@@ -256,7 +256,7 @@ impl ReceiverRule {
 }
 
 impl Conditions {
-    /// Checks that conditions of members name the members, and that there is a condition at all.
+    /// Checks that conditions on members name the members, and that there is at least one condition.
     fn check(&self) -> Result<(), String> {
         let of_members = !self.is.is_empty() || self.outside.is_some() || self.twice;
         if self.members.is_empty() && of_members {
@@ -318,7 +318,7 @@ const OTHER_NAMES: [&str; 9] = [
     "SingleChunk",
 ];
 
-/// Returns the names of all violations: the table in `vectors/README.md` and [`OTHER_NAMES`].
+/// Returns the names of all violations: the names in the table in `vectors/README.md`, and [`OTHER_NAMES`].
 fn known_names() -> BTreeSet<String> {
     let mut known: BTreeSet<String> = OTHER_NAMES.iter().map(ToString::to_string).collect();
     let rows = include_str!("../vectors/README.md")

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use serde::Deserialize;
 
-/// Bytes that a file defines by a recipe; `vectors/README.md` has a table.
+/// Bytes that a file defines by a recipe. `vectors/README.md` has a table of recipes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "Recipe")]
 pub struct Content(Vec<u8>);
@@ -134,7 +134,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-/// Shows the first bytes in hexadecimal, with spaces.
+/// Returns the first bytes in hexadecimal, separated by spaces.
 pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
     let shown: Vec<String> = bytes.iter().take(most).map(|byte| format!("{byte:02x}")).collect();
     format!("{}{}", shown.join(" "), if bytes.len() > most { " …" } else { "" })

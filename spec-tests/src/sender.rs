@@ -1,9 +1,9 @@
-//! Judges the messages of any sender, from the events of the sockets that it sends to.
+//! Judges the messages of any sender by the events of the sockets that receive them.
 //!
-//! A [`Judge`] handles [`Event`]s with their times, reassembles the messages, [inspects](crate::inspect)
-//! each, and counts violations in a [`Tally`], with the predicted behaviour of the known
-//! [receivers](crate::receivers). [`report::sender_text`](crate::report::sender_text) and
-//! [`report::sender_json`](crate::report::sender_json) print it.
+//! A [`Judge`] handles [`Event`]s with their times, reassembles the messages and [inspects](crate::inspect)
+//! each message. It counts the violations, and the predicted behaviour of the known
+//! [receivers](crate::receivers), in a [`Tally`]. [`report::sender_text`](crate::report::sender_text) and
+//! [`report::sender_json`](crate::report::sender_json) print the tally.
 
 mod event;
 mod gather;
@@ -28,9 +28,9 @@ pub(crate) use tally::{Example, Figures, Kind, ReceiverTally, Violations};
 /// Setup of the HTTP receiver that the sender sends to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HttpSetup {
-    /// True if it accepts several messages in a body, one per line.
+    /// True if the receiver accepts several messages in a body, one per line.
     pub bulk: bool,
-    /// Status of the answer to the first delivery of each message. A repeated one gets 202.
+    /// Status of the answer to the first delivery of each message. A repeated delivery gets 202.
     pub status: u16,
 }
 
@@ -59,7 +59,7 @@ impl<'r> Judge<'r> {
         }
     }
 
-    /// Returns whether the number of messages was reached.
+    /// Returns whether the maximum number of messages was reached.
     pub fn is_done(&self) -> bool {
         self.tally.messages >= self.max_messages
     }
@@ -104,7 +104,8 @@ impl<'r> Judge<'r> {
         self.tally
     }
 
-    /// Counts a message. `leave` is true if it is incomplete only because the number of messages was reached.
+    /// Counts a message. `leave` is true if the message is not judged, because the maximum number of messages
+    /// was reached before.
     fn count(&mut self, judged: &Judged, leave: bool) {
         if leave {
             self.tally.left += u64::from(judged.is_message);

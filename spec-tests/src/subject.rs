@@ -40,13 +40,14 @@ pub struct Description {
     pub language: String,
     /// Abilities, in the words of the protocol.
     pub can: BTreeSet<String>,
-    /// Transports that it can send over: `udp`, `tcp`.
+    /// Transports that the subject can send over: `udp`, `tcp`.
     #[serde(default)]
     pub sends: BTreeSet<String>,
-    /// Message members that it always sets itself when it sends.
+    /// Message members that the subject always sets itself when it sends.
     #[serde(default)]
     pub fixed: BTreeSet<String>,
-    /// JSON values, or strings without quotation marks, that it fills in for missing members and fields.
+    /// JSON values, or strings without quotation marks, that the subject fills in for missing members and
+    /// fields.
     #[serde(skip)]
     pub defaults: BTreeMap<String, String>,
     /// Remarks about the adapter.
@@ -71,11 +72,11 @@ impl Description {
 /// Reply of a subject to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Complete result, with the names of the vectors.
+    /// Complete result. Errors, deviations and events have the names that the vectors use.
     Named(Answer),
     /// Result as far as it is visible from outside.
     Observed(Observed),
-    /// The subject would have ended its user's program; holds its last output.
+    /// The subject would have ended its user's program. The text is the last output of the subject.
     Crashed(String),
     /// No reply arrived within this time.
     NoAnswer(Duration),
@@ -83,7 +84,8 @@ pub enum Reply {
     Unsupported(String),
 }
 
-/// Complete result of a request, with the names of the vectors. Serialized as in the files of vectors.
+/// Complete result of a request, with the names that the vectors use. It is serialized as in the files of
+/// vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Answer {
     /// Delivered messages.
@@ -101,7 +103,7 @@ pub struct Answer {
     /// Number of incomplete messages.
     #[serde(skip_serializing_if = "is_zero")]
     pub pending: usize,
-    /// Sent datagrams, or the one stream.
+    /// Sent datagrams, or the sent stream as the only element.
     #[serde(skip)]
     pub sent: Vec<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! Texts for people.
+//! Formats text for people.
 
 /// Shortens a text for display.
 pub(crate) fn shortened(text: &str) -> String {

@@ -71,14 +71,14 @@ impl Measured {
     }
 }
 
-/// Number of different messages, and number of messages in a `receive` request.
+/// Number of different messages. `MESSAGES_IN_REQUEST` is the number of messages in a `receive` request.
 const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
-/// Size of a chunk, that of a sender with small datagrams.
+/// Maximum size of a chunk, as in a sender with small datagrams.
 const CHUNK_BYTES: u16 = 512;
 
-/// Time for requests before the measurement starts, for programs with a just-in-time compiler.
+/// Duration of the requests before the measurement. Programs with a just-in-time compiler need them.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
@@ -90,7 +90,8 @@ enum Prepared {
 /// Makes requests of one kind for some time. Returns `None` if the subject does not support them.
 ///
 /// # Errors
-/// Returns an error if the subject violates the protocol, crashes, or delivers another number of messages.
+/// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers a wrong
+/// number of messages.
 pub fn measure(
     subject: &mut dyn Subject,
     workload: Workload,
@@ -147,7 +148,7 @@ fn ask_for(
     Ok(Some(measured))
 }
 
-/// Returns the requests, each with its number of messages and of payload bytes.
+/// Returns the requests, each with its number of messages and its number of payload bytes.
 fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u64, u64)>, String> {
     let texts = corpus::messages(MESSAGES);
     let payloads: Vec<Vec<u8>> = texts.iter().map(corpus::payload).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! Containers that no Engine has, for tests.
+//! Builds containers without an Engine, for tests.
 
 use super::Container;
 
@@ -40,8 +40,8 @@ impl ContainerBuilder {
         Self { container }
     }
 
-    /// Sets the id. The default is 64 zeros; containers whose positions a [`Progress`](crate::Progress)
-    /// counts need different ones.
+    /// Sets the id. The default is 64 zeros. Containers need different ids if the same
+    /// [`Progress`](crate::Progress) counts their positions.
     pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.container.id = id.as_ref().into();
         self
@@ -53,8 +53,8 @@ impl ContainerBuilder {
         self
     }
 
-    /// Sets the [name](Container::selected_name) by which the container was selected. The default is its
-    /// name.
+    /// Sets the [name](Container::selected_name) by which the container was selected. The default is the
+    /// container's name.
     pub fn selected_name(mut self, name: impl Into<String>) -> Self {
         self.container.selected_name = name.into();
         self
@@ -99,7 +99,7 @@ impl ContainerBuilder {
         self
     }
 
-    /// Sets the terminal: true if the container has one. By default this is unknown.
+    /// Sets whether the container has a terminal. By default, this is unknown.
     pub fn tty(mut self, tty: bool) -> Self {
         self.container.tty = Some(tty);
         self

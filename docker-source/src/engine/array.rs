@@ -3,7 +3,8 @@
 use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 
-/// Reads an array element by element, however it was cut into reads. A bad element leaves the others.
+/// Reads an array element by element, regardless of how the text is split into reads. A bad element does not
+/// affect the others.
 #[derive(Debug)]
 pub(super) struct ArrayReader {
     state: State,
@@ -70,7 +71,8 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// Reads a text that arrives in parts of these lengths, in turn, and returns the excerpts.
+    /// Reads a text that arrives in parts of these lengths, which repeat. Returns the excerpts, each with
+    /// whether the excerpt is cut, and returns whether the array is complete.
     fn read(keep: &'static Keep, text: &[u8], lengths: &[usize]) -> (Vec<(Vec<u8>, bool)>, bool) {
         let mut reader = ArrayReader::new(keep);
         let (mut found, mut rest) = (Vec::new(), text);

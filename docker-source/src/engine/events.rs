@@ -1,4 +1,4 @@
-//! Decoder of the Engine's event stream: one JSON object a line.
+//! Decodes the Engine's event stream, which has one JSON object per line.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, LABELS};
 
-/// The members that are kept of an event. Its labels may have any length.
+/// The members of an event that are kept. The labels of the event may have any length.
 const EVENT: Keep = Keep::Members(&[
     ("Type", Keep::Value(64)),
     ("Action", Keep::Value(64)),
@@ -17,7 +17,7 @@ const EVENT: Keep = Keep::Members(&[
     ("Actor", Keep::Members(&[("ID", Keep::Value(128)), ("Attributes", LABELS)])),
 ]);
 
-/// The maximum number of bytes that are kept of an event.
+/// The maximum number of bytes of an event that are kept.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) const EVENT_MAX: usize = EVENT.max_len();
 
@@ -37,13 +37,13 @@ pub(crate) struct Event {
     pub(crate) id: ContainerId,
     /// The Engine's time of the event, if it is valid.
     pub(crate) time: Option<Timestamp>,
-    /// The labels, `name`, `image`, and others that depend on the action.
+    /// The attributes: the labels of the container, `name`, `image`, and others that depend on the action.
     pub(crate) attributes: BTreeMap<String, String>,
     /// True if an attribute is missing because the attributes were too long.
     pub(crate) is_cut: bool,
 }
 
-/// Decodes the event stream, however it was cut into reads.
+/// Decodes the event stream, wherever the reads divide it.
 #[derive(Debug)]
 pub(crate) struct EventReader {
     line: MemberFilter,
@@ -61,8 +61,8 @@ impl Default for EventReader {
 }
 
 impl EventReader {
-    /// Returns the next container event with one of the four [actions](Action). Removes the bytes up to its
-    /// end from `bytes`. Returns `None` if the event needs more bytes.
+    /// Returns the next container event with one of the four [actions](Action), or `None` if the event needs
+    /// more bytes. Removes the bytes that were read from `bytes`.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Event> {
         while !bytes.is_empty() {
             let end = memchr::memchr(b'\n', bytes);
@@ -71,7 +71,7 @@ impl EventReader {
             let taken = self.line.push(line);
             self.has_more |= line.get(taken..).is_some_and(|more| !more.trim_ascii().is_empty());
             *bytes = rest;
-            // The rest begins with the line feed, if that has arrived.
+            // The rest begins with the line feed, or is empty if the line feed has not arrived yet.
             (_, *bytes) = rest.split_first()?;
             let excerpt = self.line.take();
             let (has_text, has_more) = (self.has_text, self.has_more);
@@ -124,7 +124,7 @@ fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
     if event.kind.is_some_and(|kind| kind != "container") {
         return Ok(None);
     }
-    // Whole names only: `exec_start: /bin/sh` is another action than `start`.
+    // Only whole names match: `exec_start: /bin/sh` is a different action from `start`.
     let action = match &*event.action {
         "destroy" => Action::Destroy,
         "die" => Action::Die,

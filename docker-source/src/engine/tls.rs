@@ -1,7 +1,7 @@
 //! TLS connections to an Engine, with the certificates of the docker CLI.
 //!
-//! rustls with ring, TLS 1.2 and 1.3. The files are read once, so that they are readable although the process
-//! drops its rights later.
+//! Connections use rustls with ring, and TLS 1.2 or 1.3. The files are read once, so the process may drop its
+//! rights after that.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -25,18 +25,18 @@ const CA_FILE: &str = "ca.pem";
 const CERT_FILE: &str = "cert.pem";
 /// The private key of that certificate.
 const KEY_FILE: &str = "key.pem";
-/// The limit of a file. It protects against a path to a file of another kind.
+/// The maximum length of a file, in bytes. It protects against a path to a file of another kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
-/// The certificates of TLS connections to an Engine, from a folder as the docker CLI has it.
+/// The certificates for TLS connections to an Engine, from a folder with the files of the docker CLI.
 ///
 /// | file | contents, in PEM |
 /// |---|---|
 /// | `ca.pem` | the authorities of the Engine's certificate; no others are trusted |
 /// | `cert.pem`, `key.pem` | the client's certificate and its private key; both may be missing |
 ///
-/// The files are read once: a program that runs on needs a restart to take new ones. Two values are equal if
-/// one is a clone of the other.
+/// The files are read once: a running program must be restarted to use new files. Two values are equal if one
+/// is a clone of the other.
 ///
 /// # Examples
 ///
@@ -57,11 +57,11 @@ pub struct EngineCertificates {
 }
 
 impl EngineCertificates {
-    /// Reads the files of a folder. It blocks the thread while it reads.
+    /// Reads the files of a folder. The call blocks the thread.
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress::Certificates`], which names the file, if `ca.pem` is missing, if only
-    /// one of `cert.pem` and `key.pem` is, or if a file is longer than 4 MiB or invalid.
+    /// one of `cert.pem` and `key.pem` is missing, or if a file is longer than 4 MiB or invalid.
     pub fn from_folder(folder: impl Into<PathBuf>) -> Result<Self, InvalidEngineAddress> {
         let folder = folder.into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -91,10 +91,11 @@ impl EngineCertificates {
         Ok(Self { folder, config: Arc::new(config) })
     }
 
-    /// Performs the handshake. The Engine's certificate has to be for `host`, a name or an IP address.
+    /// Performs the handshake. The Engine's certificate must be valid for `host`, a name or an IP address.
     ///
     /// # Errors
-    /// Returns an error of rustls within that of the system, see [`refusal`](Self::refusal).
+    /// Returns an [`io::Error`], which contains the error of rustls if TLS failed; see
+    /// [`refusal`](Self::refusal).
     pub(super) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| tls_error(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)))?;
@@ -108,11 +109,12 @@ impl EngineCertificates {
         })
     }
 
-    /// Returns the reason for which one side refused the other's certificate. Returns `None` for another
-    /// error, and for an Engine's certificate outside of its time, which a clock that is set or a renewal
-    /// mends.
+    /// Returns the reason for which one side refused the other's certificate. Returns `None` for any other
+    /// error, and for an Engine's certificate that is expired or not valid yet, because that problem ends
+    /// when the clock is set or the certificate is renewed.
     ///
-    /// In TLS 1.3 the Engine refuses a certificate after the handshake, so the error may be from reading.
+    /// In TLS 1.3 the Engine refuses a client certificate after the handshake, so a read may return the
+    /// error.
     pub(super) fn refusal(&self, host: &str, error: &io::Error) -> Option<String> {
         use AlertDescription as Alert;
 
@@ -133,7 +135,7 @@ impl EngineCertificates {
                 | Alert::CertificateRequired
                 | Alert::CertificateRevoked
                 | Alert::CertificateUnknown
-                // The authority's key is not that of the trusted one with the same name.
+                // The Engine trusts another authority with the same name and a different key.
                 | Alert::DecryptError
                 | Alert::UnknownCA
                 | Alert::UnsupportedCertificate),
@@ -187,7 +189,7 @@ fn is_missing(path: &Path) -> bool {
     matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Reads all certificates of a file, at least one.
+/// Reads all certificates of a file. Returns an error if the file contains no certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidEngineAddress> {
     let content = read(path)?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();

@@ -10,8 +10,8 @@ use gelf_core::Timestamp;
 
 use super::keep::{ITEM_COST, Items, Keep};
 
-/// The labels that are kept of a container: 32 KiB, and 48 KiB more of those that become fields of messages
-/// (see [`crate::gelf`]). In an event, `name` and `image` are among them.
+/// The limits of a container's labels: 32 KiB for any labels, and another 48 KiB only for labels that become
+/// fields of messages (see [`crate::gelf`]). In an event, the 48 KiB are also for `name` and `image`.
 pub(super) const LABELS: Keep = Keep::Items(Items {
     each: 40 * 1024,
     total: 32 * 1024,
@@ -19,18 +19,19 @@ pub(super) const LABELS: Keep = Keep::Items(Items {
     prefixes: &["gelf", "com.amazonaws.ecs.", "name\"", "image\""],
 });
 
-/// The arguments that are kept of a command until it is cut. Some are scripts.
+/// The limits of a command's arguments. An argument may be a whole script.
 const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, reserved: 0, prefixes: &[] });
 
-/// The environment that is kept of a container. The reserved room is for the variable that asks not to follow
-/// the container.
+/// The limits of a container's environment. The reserved room is for `LOGSPOUT`, the variable by which a
+/// container asks not to be followed.
 const ENVIRONMENT: Keep =
     Keep::Items(Items { each: 16 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
 
-/// A text that users choose, such as a name. It has some hundred bytes at most in practice.
+/// The limit of a text that users choose, such as a name. In practice such a text has some hundred bytes at
+/// most.
 const TEXT: Keep = Keep::Value(4 * 1024);
 
-/// An id, a time or a word, which is never as long as this.
+/// The limit of an id, a time or a word. All of them are shorter in practice.
 const WORD: Keep = Keep::Value(256);
 
 /// The members that are kept of `GET /info`.
@@ -118,7 +119,7 @@ pub(crate) struct Info {
     /// The Engine's host name.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) name: String,
-    /// The Engine's clock, RFC 3339.
+    /// The time of the Engine's clock in RFC 3339 format.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) system_time: String,
 }
@@ -128,7 +129,7 @@ pub(crate) struct Info {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ContainerSummary {
     pub(crate) id: ContainerId,
-    /// `/name`, and `/other/alias` for each link to it.
+    /// The container's name as `/name`, and an entry `/other/alias` for each link to the container.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) names: Vec<String>,
     #[serde(default, deserialize_with = "null_is_default")]
@@ -176,14 +177,14 @@ impl ContainerSummary {
 pub(crate) struct Inspect {
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) name: String,
-    /// RFC 3339.
+    /// The time of creation in RFC 3339 format.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) created: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) path: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) args: Vec<String>,
-    /// The id, `sha256:...`.
+    /// The id of the image: `sha256:...`.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) image: String,
     #[serde(deserialize_with = "null_is_default")]
@@ -220,10 +221,10 @@ pub(crate) struct State {
     running: bool,
     #[serde(deserialize_with = "null_is_default")]
     restarting: bool,
-    /// RFC 3339; the year 1 if no run ever ended.
+    /// The end of the last run in RFC 3339 format. The year is 1 if no run has ended.
     #[serde(deserialize_with = "null_is_default")]
     finished_at: String,
-    /// RFC 3339; the year 1 if no run ever began.
+    /// The beginning of the last run in RFC 3339 format. The year is 1 if no run has begun.
     #[serde(deserialize_with = "null_is_default")]
     started_at: String,
 }
@@ -246,7 +247,7 @@ impl State {
     }
 }
 
-/// Parses the time of a run; `None` for the year 1.
+/// Parses the time of a run. Returns `None` for the year 1, and for text that is not a timestamp.
 fn time(text: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(text).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }

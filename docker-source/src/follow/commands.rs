@@ -9,11 +9,12 @@ use gelf_core::Timestamp;
 pub(crate) struct FollowCommands {
     /// The number of times that the container was started.
     pub(crate) starts: u64,
-    /// The Engine's time of the last event of an end. The log of the run has no later line.
+    /// The Engine's time of the last event that reported an end of the container. The log of the run that
+    /// ended has no later line.
     pub(crate) ended_at: Option<Timestamp>,
     /// The number of lists that showed the container running.
     pub(crate) sightings: u64,
-    /// The number of requests to check whether the container ran meanwhile, because events may have been
+    /// The number of orders to check whether the container ran unnoticed, because events may have been
     /// missed.
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
@@ -22,7 +23,7 @@ pub(crate) struct FollowCommands {
     pub(crate) removed: bool,
 }
 
-/// The reason why a follower starts, which determines the first step.
+/// The reason why a follower starts. It determines the first step of the follower.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StartReason {
     /// The container ran before the source connected.
@@ -38,7 +39,7 @@ pub(crate) enum StartReason {
 /// The reason why a follower ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ExitReason {
-    /// The container was removed, and its log read to the end.
+    /// The container was removed, and its log was read to the end.
     Removed,
     /// The source was dropped.
     Stopped,

@@ -1,4 +1,4 @@
-//! Reads one response of the log endpoint: from bytes to lines in the queue.
+//! Reads one response of the log endpoint, and puts its lines into the queue.
 
 use std::future::pending;
 use std::time::Duration;
@@ -21,12 +21,12 @@ pub(super) struct Response {
     body: Body,
     reader: LogReader,
     has_begun: bool,
-    /// The oldest stamp of the lines that are decoded and perhaps not in the queue.
+    /// The oldest stamp of the decoded lines that may not be in the queue yet.
     untaken: Option<Timestamp>,
 }
 
 impl Response {
-    /// Returns the stamp of the oldest line that is incomplete or perhaps not in the queue.
+    /// Returns the stamp of the oldest line that is incomplete or may not be in the queue yet.
     pub(super) fn oldest_open(&self) -> Option<Timestamp> {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
     }
@@ -49,14 +49,14 @@ pub(super) enum Ending {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Silence {
     AtMost(Duration),
-    /// No limit until the container is removed, then `Timing::removed`. The time before the first part is
-    /// never limited: an Engine under load may begin late, and the open stream is the only access to the
-    /// log of a removed container.
+    /// The time is unlimited until the container is removed. Then the limit is `Timing::removed`. The time
+    /// before the first part is never limited: an Engine under load may begin late, and the open stream is
+    /// the only access to the log of a removed container.
     UntilRemoval,
 }
 
 impl Following {
-    /// Begins to read a response. It proves that the Engine knows the container and can be reached.
+    /// Begins to read a response. The response proves that the Engine knows the container and can be reached.
     pub(super) fn response(&mut self, content_type: Option<String>, body: Body) -> Response {
         self.refusals = 0;
         self.is_gone = false;
@@ -70,7 +70,8 @@ impl Following {
     /// Reads a response to its end.
     ///
     /// # Cancel safety
-    /// Cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an earlier stamp.
+    /// This method is cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an
+    /// earlier stamp.
     pub(super) async fn read(
         &mut self,
         response: &mut Response,
@@ -122,8 +123,8 @@ impl Following {
                 continue;
             }
             // If the container is started again, the terminal's next line follows this one without a
-            // separator. A request that includes this line would return both as one line with the stamp of
-            // this one, and the follower would skip it as already read.
+            // separator. A request that includes this line would return both lines as a single line with the
+            // stamp of this line, and the follower would skip the single line as already read.
             if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
             }

@@ -1,7 +1,8 @@
-//! The selection of a container, which holds for a run.
+//! The selection of a container, which is made for each run.
 //!
-//! The log of a run may not be read to its end when the next run begins. After a renaming, the two runs may
-//! be selected differently. The end of the earlier run, which an event reports, divides their lines.
+//! When a run begins, the log of the previous run may not be read to its end yet. If the container was
+//! renamed, the selection may differ between the two runs. An event reports the end of the earlier run, and
+//! the time of this end divides the lines of the two runs.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(super) struct Selection {
     is_made: bool,
     /// `true` if the container was selected for an earlier run.
     was_selected: bool,
-    /// The last end that was known when the selection was made.
+    /// The last known end of a run at the time of the selection.
     made_after: Option<Timestamp>,
     /// The end of the previous run, with the container as it was selected for that run.
     previous: Option<(Timestamp, Arc<Container>)>,
@@ -32,8 +33,8 @@ impl Selection {
 }
 
 impl Following {
-    /// Makes the selection for the present run, unless it is made. Returns the next step if the container is
-    /// not selected.
+    /// Makes the selection for the present run, unless it is already made. Returns the next step if the
+    /// container is not selected.
     pub(super) fn select(&mut self) -> Option<Step> {
         self.take_name();
         if self.selection.is_made {
@@ -46,7 +47,7 @@ impl Following {
         }
         let previous = self.metadata.container().clone();
         let ended_at = self.commands.borrow().ended_at;
-        // An end that was known before is the end of an earlier run.
+        // An end that was known at the last selection belongs to an earlier run.
         let end = ended_at.filter(|_| self.selection.was_selected && ended_at != self.selection.made_after);
         let is_selected = self.metadata.select();
         self.selection.previous = end.map(|end| (end, previous.clone()));
@@ -66,8 +67,8 @@ impl Following {
         })
     }
 
-    /// Returns the container that wrote the line, as it was selected for its run; `None` if it is not
-    /// selected for that run.
+    /// Returns the container that wrote the line, as it was selected for the run of the line. Returns `None`
+    /// if the container is not selected for that run.
     pub(super) fn writer(&self, line: &Line) -> Option<&Arc<Container>> {
         match &self.selection.previous {
             Some((end, previous)) if line.time <= *end => Some(previous),

@@ -9,7 +9,7 @@ use gelf_core::{FieldName, Level, Timestamp};
 use crate::container::Container;
 use crate::log::LogStream;
 
-/// The shape of messages: the program whose messages they imitate.
+/// The shape of messages, named after the program whose messages it imitates.
 ///
 /// Dashboards, filters and grok patterns that were written for that program keep working.
 ///
@@ -32,15 +32,15 @@ pub enum Compat {
     /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has contained it
     /// since February 2018.
     Micahhausler,
-    /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017, as Logstash saw its
-    /// messages.
+    /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017. The shape reproduces
+    /// the events that Logstash made of the module's messages.
     ///
-    /// Those messages were not valid GELF. Their fields had no underscore, so Graylog dropped them, and their
-    /// `timestamp` was a text, which Graylog does not read and Logstash keeps as a field of the event. In
-    /// this shape each field has its underscore, which Logstash strips, `timestamp` is a number, and the text
-    /// is in `_timestamp`. The event in Logstash then has the fields of 2017, and its `@timestamp` is the
-    /// time of the line instead of the time of arrival. The levels of the two streams are swapped, as they
-    /// were.
+    /// The messages of the module were not valid GELF. Graylog dropped their fields, which had no underscore.
+    /// Their `timestamp` was a text; Graylog does not read such a text, and Logstash keeps it as a field of
+    /// the event. In this shape, each field has its underscore, which Logstash strips. `timestamp` is a
+    /// number, and `_timestamp` is the text. The event in Logstash then has the fields of 2017, and its
+    /// `@timestamp` is the time of the line instead of the time of arrival. The levels of stdout and stderr
+    /// are swapped, as in 2017.
     Vincit2017,
 }
 

@@ -1,4 +1,4 @@
-//! Fields from a container's labels `gelf_NAME`, as Logspout's GELF modules send them.
+//! Makes fields from a container's labels `gelf_NAME`, as Logspout's GELF modules do.
 
 use gelf_core::FieldName;
 
@@ -10,7 +10,7 @@ use crate::one_line::one_line;
 /// make a message of a megabyte.
 const MAX_LABELS: usize = 64;
 
-/// The maximum size of the labels that become fields, names and values together: 32 KiB.
+/// The maximum total size of the names and values of the labels that become fields: 32 KiB.
 const MAX_LABEL_BYTES: usize = 32 * 1024;
 
 /// Returns the fields of the labels. `is_taken` returns whether a name is reserved in addition to the names

@@ -35,10 +35,11 @@ impl LogDecoder {
         }
     }
 
-    /// Takes the next piece from the front of `input`; `Ok(None)` asks for more bytes at its end.
+    /// Takes the next piece from the front of `input`. Returns `Ok(None)` if more bytes have to be appended
+    /// to `input`.
     ///
-    /// The decoder allocates for a piece only when all of it has arrived. If it is called until it returns
-    /// `Ok(None)` after each read, it leaves at most one frame (with a terminal, 64 KiB) in `input`.
+    /// The decoder allocates for a piece only when all of it has arrived. If `decode` is called after each
+    /// read until it returns `Ok(None)`, at most one frame (with a terminal, 64 KiB) stays in `input`.
     ///
     /// # Errors
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the
@@ -57,8 +58,8 @@ impl LogDecoder {
     /// The unfinished line of a terminal is a piece without a newline.
     ///
     /// # Errors
-    /// The errors of [`decode`](Self::decode), and [`LogFormatError::Truncated`] if the body ends within a
-    /// frame or a stamp.
+    /// Returns the errors of [`decode`](Self::decode), and [`LogFormatError::Truncated`] if the body ends
+    /// within a frame or a stamp.
     pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),

@@ -12,8 +12,8 @@ pub(crate) enum LogFormatError {
     Engine(EngineMessage),
     /// A record does not start with an RFC 3339 stamp and a space.
     ///
-    /// The record is skipped; with a terminal, up to its newline. This is the only error after which the
-    /// stream goes on.
+    /// The record is skipped; in a terminal's log, the bytes up to the next newline are skipped. This is the
+    /// only error after which the stream continues.
     MissingTimestamp,
     /// The second to fourth bytes of a frame header are not zero, so the bytes are not a frame.
     Padding,

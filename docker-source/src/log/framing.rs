@@ -7,9 +7,9 @@ const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 /// The framing of a log response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
-    /// Frames: the container has no terminal, and two streams.
+    /// Frames: the container has two streams and no terminal.
     Frames,
-    /// Bare lines: the container has a terminal (`docker run -t`), and one stream.
+    /// Bare lines: the container has one stream and a terminal (`docker run -t`).
     Terminal,
 }
 

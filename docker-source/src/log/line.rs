@@ -9,8 +9,9 @@
 //!   of its line, the container ended within the line.
 //! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
 //!
-//! Podman stores a line as a record for each read of the container's output that has a part of it, each with
-//! a stamp of its own. So only a newline closes a line there.
+//! Podman may need several reads of the container's output for one line. It then stores the part of each read
+//! as a record, and each of these records has a separate stamp. Therefore only a newline closes a line of
+//! Podman.
 //!
 //! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
 
@@ -31,11 +32,12 @@ const LINE_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp: the time at which Docker received the first 16 KiB of the line, or all of a
-    /// shorter line, or at which Podman received the end of the line.
+    /// The Engine's stamp. In Docker's logs, it is the time at which Docker received the first 16 KiB of the
+    /// line, or the whole line if it is shorter. In Podman's logs, it is the time at which Podman received
+    /// the end of the line.
     pub(crate) time: Timestamp,
-    /// The first 1 MiB of the line, or less if the [budget](LongLines) is exhausted, without its ending
-    /// (`\n`, or `\r\n` of a terminal). It need not be UTF-8.
+    /// The start of the line, without its ending (`\n`, or `\r\n` of a terminal): the first 1 MiB, or fewer
+    /// bytes if the [budget](LongLines) is exhausted. The bytes need not be UTF-8.
     pub(crate) bytes: Bytes,
     /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
     /// cut.
@@ -54,7 +56,8 @@ impl Line {
 
 /// Joins the pieces of one response into lines.
 ///
-/// Holds at most one open line per stream: twice 64 KiB, and more, up to twice 1 MiB, from the budget.
+/// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget; the rest,
+/// up to 1 MiB per line, is taken from the budget.
 #[derive(Debug)]
 pub(crate) struct LineJoiner {
     framing: Framing,
@@ -77,8 +80,8 @@ impl LineJoiner {
         Self { max_line, ..Self::new(framing, Dialect::Docker, LongLines::unlimited()) }
     }
 
-    /// Takes a piece and passes the lines that it closes to `out`: the previous line, its own line, both or
-    /// none.
+    /// Takes a piece, and passes each line that the piece closes to `out`: the previous line, the line of the
+    /// piece, both or neither.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let Self { framing, dialect, max_line, .. } = *self;
         let (budget, slot) = match piece.stream {
@@ -89,7 +92,7 @@ impl LineJoiner {
             out(other.close(framing, true));
         }
         let has_newline = piece.bytes.ends_with(b"\n");
-        // The pieces of a terminal and of Podman may end anywhere, so a short one does not end its line.
+        // The pieces of a terminal and of Podman may end anywhere, so a short piece does not end its line.
         let may_be_short = framing == Framing::Terminal || dialect == Dialect::Podman;
         let is_last = has_newline || (!may_be_short && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
@@ -114,14 +117,14 @@ impl LineJoiner {
 
     /// Returns the earliest stamp of an open line; `None` if no line is open.
     ///
-    /// A request that resumes the log must start at this stamp or before it. If it starts later, the Engine
-    /// omits the start of the line, or all of it.
-    /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) takes care of that.
+    /// A request that resumes the log must start at this stamp or before it. If the request starts later, the
+    /// Engine omits the start of the line, or the whole line.
+    /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) chooses the start accordingly.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
         self.stdout.iter().chain(&self.stderr).map(|open| open.begun).min()
     }
 
-    /// Passes the lines that are still open to `out`, the earlier one first. They are not
+    /// Passes the open lines to `out`, in the order of their stamps. These lines are not
     /// [ended](Line::ended).
     pub(crate) fn finish(&mut self, out: &mut impl FnMut(Line)) {
         let mut open = [self.stdout.take(), self.stderr.take()];
@@ -136,7 +139,7 @@ fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let kept = piece.bytes.slice(..length.min(max_line));
     // Copy a line that is cut: a slice would keep the whole piece in memory.
     let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
-    // A driver omits the newline of the last of several pieces only.
+    // A driver omits the newline only of a line that it stores in several pieces.
     let ended = piece.bytes.ends_with(b"\n");
     Line { stream: piece.stream, time: piece.time, bytes, length, ended }
 }
@@ -161,8 +164,8 @@ struct OpenLine {
     kept: GrowingLine,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of the line, since its ending may be split between two pieces, or lie behind the
-    /// kept bytes.
+    /// The last two bytes of the line. They are needed because the ending may be split between two pieces, or
+    /// may lie after the kept bytes.
     last_two: [u8; 2],
 }
 
@@ -419,8 +422,8 @@ mod tests {
         assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
     }
 
-    /// The lines of a container: the stream and length of each, and whether the driver leaves its newline
-    /// out.
+    /// Generates the lines of a container: the stream and the length of each line, and whether the driver
+    /// omits the line's newline.
     fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
         let stream = prop_oneof![Just(Stdout), Just(Stderr)];
         let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];
@@ -473,7 +476,7 @@ mod tests {
             }
         }
         assert_eq!(decoder.finish(&mut input), Ok(None));
-        // With the `local` driver, a line of whole pieces is ended only by the next line.
+        // With the `local` driver, only the next line ends a line that consists of full pieces.
         joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
         read
     }

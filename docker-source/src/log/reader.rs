@@ -13,7 +13,7 @@ use super::long_lines::LongLines;
 use crate::clock;
 use crate::dialect::Dialect;
 
-/// The time by which a stamp may be later than the Engine's clock, which is known only as an estimate.
+/// The time by which a stamp may be later than the Engine's clock. The clock is known only as an estimate.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
@@ -64,7 +64,7 @@ impl LogReader {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Decodes the next piece and adds the lines that it closes, two at most.
+    /// Decodes the next piece, and adds the lines that the piece closes to `lines`: at most two lines.
     pub(crate) fn decode(&mut self, lines: &mut Vec<Line>) -> Result<Decoded, LogFormatError> {
         let Decoding { decoder, joiner, .. } = match &mut self.decoding {
             Some(decoding) => decoding,
@@ -171,7 +171,7 @@ mod tests {
         let count = |later: &str| {
             let mut reader = LogReader::new(None, Some(true), Dialect::Docker, LongLines::unlimited());
             let log = format!("{first}{long}{first}rest\r{later}next\r\n");
-            // The stamp is cut: the last part arrives with it undecided.
+            // The log is split within the last stamp, so that stamp is recognized only when `end` arrives.
             let (start, end) = log.split_at(log.len() - 20);
             reader.push(start.as_bytes(), now());
             let mut read = lines(&mut reader);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The output stream of a container that a line was written to.
+/// The output stream to which a container wrote a line.
 ///
 /// A container with a terminal (`docker run -t`) has one stream, which the Engine reports as stdout.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

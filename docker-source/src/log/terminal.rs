@@ -3,18 +3,18 @@
 //! Only the text shows where a record ends, and a record is not always a line:
 //!
 //! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
-//! * A line over 16 KiB is several records, so that after 16,384 bytes of it (more where `json-file` has
-//!   replaced bytes that are not UTF-8) *the same stamp* stands in the middle of the line.
+//! * A line over 16 KiB is several records. After 16,384 bytes of the line, *the same stamp* stands in the
+//!   middle of it. The distance is longer where `json-file` has replaced bytes that are not UTF-8.
 //! * The `local` driver omits the newline of the last record of such a line, so that the *later stamp* of the
 //!   next line directly follows its `\r`.
 //!
 //! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
-//! bytes, and for a later one only behind a `\r` in the last record of a long line. A later one must not be
-//! later than the Engine's clock either: otherwise a container could forge stamps of any year.
+//! bytes, and for a later stamp only behind a `\r` in the last record of a long line. A later stamp must also
+//! not be later than the Engine's clock. Otherwise, a container could forge stamps of any year.
 //!
 //! Podman ends a record wherever a read of the terminal's output ended, so that *any later stamp* may stand
-//! anywhere in a line but at its start. It cannot be distinguished from a stamp that the container wrote
-//! there.
+//! anywhere in a line except at its start. Such a stamp cannot be distinguished from a stamp that the
+//! container wrote there.
 //!
 //! One case is ambiguous with Docker. When a container ends without a newline and is started again, its next
 //! line, stamp included, follows the last line directly. The two are read as one line.
@@ -35,8 +35,8 @@ use crate::dialect::Dialect;
 /// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes that are kept when a part is emitted, and searched again when more has arrived. A
-/// `\r` and a stamp are shorter, so a stamp that is cut there is still found.
+/// The number of bytes that are kept when a part is emitted, and searched again when more bytes have arrived.
+/// A `\r` and a stamp together are shorter, so a stamp that is cut at the end of a part is still found.
 const OVERLAP: usize = 64;
 
 /// The length of the date in front of the `T` of a stamp.
@@ -54,11 +54,11 @@ pub(crate) struct TerminalDecoder {
 
 #[derive(Debug)]
 enum State {
-    /// A stamp comes next. `continues` if it was seen in the middle of a line.
+    /// A stamp comes next. `continues` is true if the stamp was seen in the middle of a line.
     Stamp { continues: bool },
-    /// The text behind a stamp.
+    /// The text behind a stamp comes next.
     Text(Record),
-    /// A line without a stamp, up to its newline.
+    /// A line without a stamp is skipped up to its newline.
     Skip,
 }
 
@@ -131,7 +131,7 @@ impl TerminalDecoder {
     }
 }
 
-/// Takes a piece of `length` bytes, which `input` has.
+/// Takes a piece of `length` bytes from `input`, which has at least that many bytes.
 fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
     // Copy: a slice would keep the whole read buffer in memory.
     let bytes = Bytes::copy_from_slice(input.split_at(length).0);
@@ -180,8 +180,8 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // The first of the two ends the record, so that every split of the log into reads gives the same
-        // pieces.
+        // The first of the two stamps ends the record, so that every split of the log into reads gives the
+        // same pieces.
         let found = match dialect {
             Dialect::Docker => {
                 let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
@@ -254,7 +254,8 @@ mod tests {
 
     type Read = Vec<(Timestamp, Vec<u8>)>;
 
-    /// Decodes `bytes`, given in parts of `step` bytes; the last error, if one ended it.
+    /// Decodes `bytes` in parts of `step` bytes. Returns the pieces, and the error that ended decoding, if
+    /// any.
     fn decode_by(bytes: &[u8], step: usize) -> (Read, Option<LogFormatError>) {
         let mut decoder = TerminalDecoder::new(Dialect::Docker);
         let mut input = BytesMut::new();
@@ -474,7 +475,8 @@ mod tests {
                 for (index, record) in line.chunks(PIECE_LENGTH).enumerate() {
                     bytes.extend(stamp.as_bytes());
                     bytes.extend(record);
-                    // A newline on its own is the one last record that Docker's `local` driver leaves empty.
+                    // Docker's `local` driver omits this newline. A last record of only a newline becomes
+                    // empty.
                     if *local && records > 1 && index + 1 == records {
                         bytes.pop();
                     }

@@ -1,4 +1,4 @@
-//! Records that no Engine has written, for tests.
+//! Builds records without an Engine, for tests.
 
 use std::sync::Arc;
 
@@ -56,15 +56,15 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets the number of lines directly before this one in its stream that have the same timestamp. The
-    /// default is 0. The positions of two lines differ in their times or in this number.
+    /// Sets how many lines directly before this line in the same stream have the same timestamp. The default
+    /// is 0. The positions of two lines differ in their times or in this number.
     pub fn earlier_at_this_time(mut self, lines: u32) -> Self {
         self.earlier = lines;
         self
     }
 
-    /// Makes the record the beginning of a line with this length in bytes. A length that is less than that of
-    /// the record's bytes changes nothing.
+    /// Makes the record the beginning of a line of `length` bytes. A `length` below the number of the
+    /// record's bytes changes nothing.
     pub fn cut_from(mut self, length: usize) -> Self {
         self.line.length = length.max(self.line.bytes.len());
         self

@@ -9,8 +9,8 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{clean_prefix, short_escape, unescape};
 use crate::message::number::json_number_len;
 
-/// The length up to which texts between two escapes are read and copied without a call: there may be
-/// millions of them.
+/// The maximum length of a text between two escapes that is read and copied without a function call. A string
+/// may have millions of such texts.
 const SHORT: usize = 16;
 
 /// A JSON value.
@@ -41,7 +41,7 @@ impl<'a> Json<'a> {
 pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
-    /// The deviations of the current member, one of each kind.
+    /// The deviations of the current member, with one entry for each kind.
     pub(super) deviations: &'d mut Vec<Deviation>,
     /// The buffer for strings with escapes, as long as the longest string so far.
     scratch: &'d mut Vec<u8>,
@@ -63,12 +63,12 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.at
     }
 
-    /// Records a deviation; in strict mode, returns it as the error.
+    /// Records a deviation, or returns it as an error in strict mode.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
         self.deviate_times(kind, offset, 1)
     }
 
-    /// Records several deviations of one kind. The first is at the offset.
+    /// Records several deviations of one kind, of which the first is at `offset`.
     fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
@@ -136,7 +136,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             }
             None => self.error(DecodeErrorKind::EmptyPayload),
             Some(_) => {
-                // Another JSON value is a different error than invalid JSON.
+                // A valid JSON value of another type gives a different error than invalid JSON.
                 let start = self.at;
                 let value = self.value();
                 self.at = start;
@@ -145,8 +145,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads the name of the next member up to its value; returns the name and its offset. Returns `None` at
-    /// the end of the object.
+    /// Reads the name of the next member, up to the value. Returns the name and its offset, or `None` at the
+    /// end of the object.
     #[inline(always)]
     pub(super) fn name(&mut self, first: bool) -> Result<Option<(Cow<'a, str>, usize)>, DecodeError> {
         self.skip_white_space();
@@ -218,9 +218,10 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(value)
     }
 
-    /// Skips an array or object and checks its syntax, without recursion: nesting needs no stack.
+    /// Skips an array or object and checks its syntax. Uses no recursion, so nested values need no stack.
     fn skip_container(&mut self) -> Result<(), DecodeError> {
-        // A bit for each open container, the innermost one lowest: 1 for an object, 0 for an array.
+        // One bit for each open container: 1 for an object, 0 for an array. The lowest bit is for the
+        // innermost container.
         let mut objects: u128 = 0;
         let mut depth = 0;
         loop {
@@ -241,7 +242,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                 }
                 _ => self.skip_scalar()?,
             }
-            // A value has ended or a container is empty, and the containers around it may end, too.
+            // Here a value has ended, or an empty container has begun. The containers around it may end here,
+            // too.
             loop {
                 match self.peek() {
                     Some(b',') => {
@@ -268,7 +270,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Skips a string, a number or a word. The shortest, of which there can be millions, come first.
+    /// Skips a string, a number or a word. Checks for the shortest values first, since there can be millions
+    /// of them.
     #[inline(always)]
     fn skip_scalar(&mut self) -> Result<(), DecodeError> {
         match self.rest() {
@@ -306,7 +309,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Skips a string that has an escape or a control character. Millions of them cost no memory.
+    /// Skips a string that has an escape or a control character. Even millions of escapes take no memory.
     #[inline(never)]
     fn skip_escaped(&mut self) -> Result<(), DecodeError> {
         if !self.eat(b'"') {
@@ -329,10 +332,10 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads a string without escapes and control characters. If there is none, reads nothing.
+    /// Reads a string without escapes and control characters. Reads nothing if no such string begins here.
     ///
-    /// Nearly all strings are of this kind. Returning two registers instead of a [`Cow`] saves a fifth of the
-    /// time of decoding.
+    /// Nearly all strings are plain. Returning two registers instead of a [`Cow`] saves a fifth of the
+    /// decoding time.
     #[inline(always)]
     pub(super) fn plain_string(&mut self) -> Option<&'a str> {
         let (b'"', text) = self.rest().split_first()? else { return None };
@@ -402,7 +405,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                             None => put(self.scratch, end, text),
                         };
                     }
-                    // One of the last few bytes.
+                    // `unescape` stops before the last few bytes, which are copied one by one.
                     Some(byte) if self.at == stopped => {
                         self.at += 1;
                         end = put(self.scratch, end, &[byte]);
@@ -415,8 +418,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads text that begins with a raw control character, which Graylog accepts, up to the next quotation
-    /// mark or backslash. Text with one such character may have millions, so they are counted at once.
+    /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
+    /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
+    /// one step.
     #[inline(never)]
     fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
@@ -486,7 +490,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 }
 
-/// For each byte, the value of the hexadecimal digit, or 255.
+/// The value of each byte as a hexadecimal digit, or 255 if the byte is not such a digit.
 static HEX: [u8; 256] = {
     let mut values = [u8::MAX; 256];
     let mut rest: &mut [u8] = &mut values;
@@ -524,7 +528,7 @@ fn put_character(buffer: &mut Vec<u8>, at: usize, character: char) -> usize {
 }
 
 /// Writes the first `len` bytes of a block into a buffer behind its first `at` bytes. Returns the new end.
-/// Storing a constant length is faster than a call that copies the exact one.
+/// Storing a block of constant length is faster than a call that copies exactly `len` bytes.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "the buffer is extended by more than a block before")]
 fn put_block<const N: usize>(buffer: &mut Vec<u8>, at: usize, block: &[u8; N], len: usize) -> usize {

@@ -1,4 +1,4 @@
-//! The meaning of the object's members.
+//! Interprets the members of the JSON object.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,8 @@ pub(super) struct Members<'a, 'n> {
     full_message: Defined<Cow<'a, str>>,
     timestamp: Defined<Timestamp>,
     level: Defined<Level>,
-    /// The members that become fields only at the end, one of each name. Few messages have any.
+    /// The members that become fields only at the end of the message, at most one of each name. Few messages
+    /// have such members.
     stand_ins: Vec<StandIn<'a>>,
 }
 
@@ -41,8 +42,9 @@ impl<T> Defined<T> {
     }
 }
 
-/// A `message`, or a level or timestamp that cannot be read and is kept as a field. A later member can
-/// supersede it, and a `message` may be needed as the short message, as in Graylog.
+/// A member that may become a field at the end of the message: a `message`, or a `level` or `timestamp` that
+/// cannot be read. A later member can supersede it. As in Graylog, a `message` may be needed as the short
+/// message.
 struct StandIn<'a> {
     name: &'static str,
     value: Json<'a>,
@@ -52,11 +54,11 @@ struct StandIn<'a> {
 /// The relation of a stand-in to the fields that have the same name with an underscore.
 #[derive(Clone, Copy, PartialEq)]
 enum AsField {
-    /// There is none.
+    /// No field has the same name.
     New,
-    /// One precedes it, which it replaces.
+    /// A field with the same name precedes the stand-in, which replaces that field.
     Repeated,
-    /// One follows it, and replaces it.
+    /// A field with the same name follows the stand-in and replaces it.
     Superseded,
 }
 
@@ -215,8 +217,8 @@ impl<'a, 'n> Members<'a, 'n> {
         self.field(reader, visitor, FieldName::decoded(name), value, offset)
     }
 
-    /// Passes a field on. The last of two with the same name counts, as in most JSON parsers; the value is
-    /// null if the field is left out.
+    /// Passes a field to the visitor. If two fields have the same name, the last one counts, as in most JSON
+    /// parsers. The value is null if the field is left out.
     #[inline(always)]
     fn field(
         &mut self,
@@ -252,7 +254,8 @@ impl<'a, 'n> Members<'a, 'n> {
         Ok(())
     }
 
-    /// Keeps a value for the end of the message, in place of an earlier one, or removes the earlier one.
+    /// Keeps a value for the end of the message, in place of an earlier value of the same name. Without a
+    /// value, only removes the earlier value.
     fn stand_in(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -264,7 +267,7 @@ impl<'a, 'n> Members<'a, 'n> {
         let earlier = earlier.map(|at| self.stand_ins.swap_remove(at).field);
         let Some(value) = value else { return Ok(()) };
         let field = match earlier {
-            // The earlier value has the name.
+            // The earlier value has already registered the name.
             Some(AsField::New) => AsField::New,
             Some(AsField::Repeated | AsField::Superseded) => AsField::Repeated,
             None if self.names.insert(name) => AsField::New,
@@ -277,7 +280,8 @@ impl<'a, 'n> Members<'a, 'n> {
         Ok(())
     }
 
-    /// Takes the text of a `message` in place of a short message, unless it is blank.
+    /// Takes the text of a `message` for use as the short message. Returns `None` if the `message` is missing
+    /// or blank.
     fn message(&mut self) -> Option<Cow<'a, str>> {
         let is_text = |known: &StandIn<'_>| known.name == "message" && !is_empty(&known.value);
         let at = self.stand_ins.iter().position(is_text)?;
@@ -339,7 +343,7 @@ impl<'a, 'n> Members<'a, 'n> {
     }
 }
 
-/// Converts the value of a field and reports a deviation; null if the field is left out.
+/// Converts the value of a field, and reports its deviation. Returns null if the field is left out.
 fn field_value<'a>(
     reader: &mut Reader<'a, '_>,
     value: Json<'a>,
@@ -370,7 +374,8 @@ fn converted(value: Json<'_>) -> (Value<'_>, Option<DeviationKind>) {
     }
 }
 
-/// Converts a JSON number, unless it is beyond the range of a float: several readers convert it to infinity.
+/// Converts a JSON number. Returns `None` if the number is beyond the range of a float, since several readers
+/// would convert it to infinity.
 fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
     Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
 }
@@ -422,7 +427,7 @@ fn text<'a>(
     }
 }
 
-/// Returns a value that was not read, unless there is nothing to keep.
+/// Returns the value if it could not be read and is not [empty](is_empty).
 fn unread<T>(read: Option<T>, value: Json<'_>) -> Option<Json<'_>> {
     Some(value).filter(|value| read.is_none() && !is_empty(value))
 }
@@ -452,7 +457,7 @@ fn timestamp(
     Ok(read.ok())
 }
 
-/// Converts a severity; in lenient mode, also one in quotes, or a keyword.
+/// Converts a severity; in lenient mode, also a number in quotes, or a keyword.
 fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result<Option<Level>, DecodeError> {
     let of_number = |number: Option<i64>| {
         number.and_then(|number| u8::try_from(number).ok()).and_then(|number| Level::try_from(number).ok())
@@ -479,7 +484,7 @@ fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result
     Ok(level)
 }
 
-/// Returns whether a value has nothing that could be kept.
+/// Returns whether a value is null or a blank text, so that there is nothing to keep.
 fn is_empty(value: &Json<'_>) -> bool {
     match value {
         Json::Null => true,
@@ -488,7 +493,7 @@ fn is_empty(value: &Json<'_>) -> bool {
     }
 }
 
-/// Returns the integer that a text is, written as any JSON number.
+/// Parses an integer, which may have any notation of a JSON number.
 fn json_integer(text: &str) -> Option<i64> {
     (json_number_len(text.as_bytes()) == Some(text.len())).then(|| exact_integer(text)).flatten()
 }
@@ -524,7 +529,7 @@ fn legacy<'a>(
     }
 }
 
-/// Returns whether a number is only digits, so that it is an integer of any size.
+/// Returns whether a JSON number has no fraction and no exponent, so that it is an integer of any size.
 fn is_plain(text: &str) -> bool {
     !text.contains(['.', 'e', 'E'])
 }

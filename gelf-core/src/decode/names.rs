@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-/// The number of names that are compared one by one; further ones are hashed.
+/// The number of names that are compared one by one. Further names are looked up in a hash set.
 const FEW: usize = 32;
 
 /// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// In one of 2^64 pairs, two different names have the same fingerprint, and the second is wrongly reported as
-/// repeated. A sender cannot provoke this, since the fingerprints are keyed.
+/// Two different names have the same fingerprint with a probability of 2^-64. Then the second name is wrongly
+/// reported as repeated. A sender cannot provoke this, since the fingerprints are keyed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// The key.
+    /// The key of the fingerprints.
     state: RandomKey,
-    /// A bit set of the lowest bits of the fingerprints in `few`. A name without its bit is not in `few`.
+    /// The set of the lowest seven bits of the fingerprints in `few`. A name whose bit is not set is not in
+    /// `few`.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -53,7 +54,7 @@ struct RandomKey {
 impl Default for RandomKey {
     fn default() -> Self {
         let random = RandomState::new();
-        // Odd, so that multiplication loses no bit of the other factor.
+        // The multipliers are odd, so that multiplication loses no bit of the other factor.
         Self { first: random.hash_one(1) | 1, second: random.hash_one(2) | 1 }
     }
 }
@@ -67,7 +68,8 @@ impl RandomKey {
             state = fold(state ^ u64::from_le_bytes(*word), self.second);
             rest = tail;
         }
-        // The last eight bytes, some of them for the second time; or all, if there are fewer.
+        // The last word has the last eight bytes of the name, even if some were read before. A shorter name
+        // gives all of its bytes.
         let last = match name.last_chunk::<8>() {
             Some(word) => u64::from_le_bytes(*word),
             None => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),

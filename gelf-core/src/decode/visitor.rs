@@ -8,8 +8,9 @@ use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 /// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only
 /// some of them.
 ///
-/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, each at
-/// most once, since one may replace another that is missing. The default methods do nothing.
+/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, since
+/// one of these members may replace another that is missing. Each of them is passed at most once. The default
+/// methods do nothing.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -40,9 +41,9 @@ pub trait Visitor<'a> {
     /// Receives an additional field.
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {}
 
-    /// Receives an additional field whose name occurred before; the later value counts. If the later value is
-    /// left out, such as null, it is [`Value::Null`], and the message has no such field. By default it calls
-    /// [`field`](Self::field).
+    /// Receives an additional field whose name occurred before; the later value counts. If the decoder leaves
+    /// out the later value, such as null, `value` is [`Value::Null`], and the message has no such field. The
+    /// default method calls [`field`](Self::field).
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         self.field(name, value);
     }
@@ -63,12 +64,12 @@ pub trait Visitor<'a> {
     fn level(&mut self, level: Level) {}
 
     /// Receives a deviation from GELF 1.1, at most
-    /// [`Decoder::MAX_DEVIATIONS`](super::Decoder::MAX_DEVIATIONS) times. A strict decoder makes the first
-    /// deviation its error instead.
+    /// [`Decoder::MAX_DEVIATIONS`](super::Decoder::MAX_DEVIATIONS) times. A strict decoder returns the first
+    /// deviation as its error instead.
     fn deviation(&mut self, deviation: Deviation) {}
 
-    /// Receives the number of deviations that were not passed to [`deviation`](Self::deviation), at the end,
-    /// if there are any.
+    /// Receives the number of deviations that were not passed to [`deviation`](Self::deviation). The decoder
+    /// calls this method at the end, if the number is not 0.
     fn further_deviations(&mut self, count: usize) {}
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Collector<'a> {
 impl<'a> Visitor<'a> for Collector<'a> {
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         if self.message.fields.is_empty() {
-            // Enough for most messages, so that the vector is allocated once.
+            // This capacity is enough for most messages, so that the vector is allocated once.
             self.message.fields.reserve(16);
         }
         self.message.fields.push((name, value));

@@ -17,7 +17,8 @@ pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> us
     let mut extra = rest.len() / 8;
     let last = rest.last_chunk().map(|word| u64::from_le_bytes(*word));
     loop {
-        // Extend before writing, so that pieces of a constant length are stored and not copied by a call.
+        // Extend the buffer before writing, so that the compiler stores pieces of a constant length directly
+        // instead of calling a copy function.
         reserve(dst, at + rest.len() + extra + 2 * SLACK);
         let (unread, room) = fill(rest, last, &mut dst[at..]);
         let left = room.len();
@@ -39,14 +40,14 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
 }
 
 /// Writes as much of the text as there is room for. Returns the rest of the text and the rest of the room.
-/// `last` is the last word of the whole text, if it has eight bytes.
+/// `last` is the last eight bytes of the whole text, or `None` if the text is shorter.
 #[allow(
     clippy::indexing_slicing,
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` predicts the next run of clean bytes from the last one: most runs are long in prose, and short
-    // in JSON text.
+    // `long` tells whether the last run of clean bytes was long, and predicts the same of the next run. Most
+    // runs are long in prose, and short in JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -65,7 +66,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
             long = true;
             continue;
         }
-        // All eight bytes are stored, and the escape overwrites the first byte that needs one.
+        // All eight bytes are stored, and the escape overwrites the first byte that needs an escape.
         let clean = escapes.trailing_zeros() as usize / 8;
         room = put(room, *word, clean);
         text = &text[clean..];
@@ -82,7 +83,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
     }
 }
 
-/// Writes the clean blocks of 32 bytes at the start, each checked by a few vector instructions.
+/// Writes the clean blocks of 32 bytes at the start of the text. A few vector instructions check each block.
 #[inline(always)]
 fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
     while let Some((block, tail)) = text.split_first_chunk::<32>() {
@@ -114,7 +115,7 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
     put(room, word, len)
 }
 
-/// Writes the last bytes, fewer than eight.
+/// Writes the last bytes of the text, of which fewer than eight remain.
 #[inline(always)]
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
@@ -133,8 +134,8 @@ fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r m
     room
 }
 
-/// Stores `bytes` at the start of `room`, and returns the room after the first `len` of them. The next call
-/// overwrites the others.
+/// Stores `bytes` at the start of `room`, and returns the room after the first `len` bytes. The next call
+/// overwrites the other bytes.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "each caller checks that there is room for all bytes")]
 pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -> &mut [u8] {
@@ -142,7 +143,7 @@ pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -
     &mut room[len..]
 }
 
-/// Returns whether no byte needs an escape; written so that compilers vectorize it.
+/// Returns whether no byte needs an escape. Compilers can vectorize this form of the check.
 #[inline(always)]
 fn is_clean(block: &[u8; 32]) -> bool {
     let any = block
@@ -178,7 +179,7 @@ fn escaped_len_of(byte: u8) -> usize {
     word_of(byte).1
 }
 
-/// Returns the bytes that a byte is written as, and their number.
+/// Returns the bytes that stand for a byte in a JSON string, and their number.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn word_of(byte: u8) -> ([u8; 8], usize) {
@@ -186,7 +187,8 @@ fn word_of(byte: u8) -> ([u8; 8], usize) {
     (word.to_le_bytes(), (word >> 56) as usize)
 }
 
-/// For each byte, the bytes that it is written as, the first one lowest. The highest byte is their number.
+/// The bytes that stand for each byte in a JSON string. The lowest byte of a word is the first of them, and
+/// the highest byte of the word is their number.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
     let mut rest: &mut [u64] = &mut words;
@@ -217,8 +219,8 @@ const fn written(byte: u8) -> [u8; 8] {
     [b'\\', short, 0, 0, 0, 0, 0, 2]
 }
 
-/// Sets the high bit of the lowest byte that needs an escape. Higher bits may be wrong because of a borrow,
-/// and must not be used.
+/// Returns a word whose lowest set bit is the high bit of the lowest byte that needs an escape, or 0 if no
+/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used.
 #[inline(always)]
 const fn escapes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -258,7 +260,8 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
 pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
     let mut rest = text;
     if dst.len() < at + text.len().min(UNESCAPED_AT_ONCE) + SLACK {
-        // Unescaping never makes text longer; and the string may be much shorter than the rest of the text.
+        // Unescaping never makes the text longer. The buffer grows in steps, because the string may be much
+        // shorter than the rest of the text.
         dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE) + SLACK, 0);
     }
     let len = dst.len();
@@ -299,7 +302,7 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
     (text.len() - rest.len(), len - room.len())
 }
 
-/// The maximum length of text that the buffer is extended for at a time.
+/// The length of text for which the buffer has room when unescaping begins, unless the text is shorter.
 const UNESCAPED_AT_ONCE: usize = 4096;
 
 /// Returns the byte that an escape of two bytes stands for, and the text behind the escape.
@@ -314,8 +317,8 @@ pub(crate) fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// For each byte behind a backslash, the byte that the escape stands for, or 0 if this is not an escape of
-/// two bytes.
+/// The meaning of each byte behind a backslash: the byte that the escape stands for, or 0 if there is no such
+/// escape of two bytes.
 static UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;

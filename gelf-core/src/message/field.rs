@@ -14,8 +14,8 @@ use super::value::Value;
 /// The name of an additional field, without the underscore that marks it on the wire.
 ///
 /// A name made by [`new`](Self::new) has only characters that every reader takes: ASCII letters and digits,
-/// `_`, `.` and `-`. A name that was decoded leniently may have others; [`encode`](crate::encode()) sends
-/// such a name [sanitized](Self::sanitize).
+/// `_`, `.` and `-`. A name that was decoded leniently may have other characters; [`encode`](crate::encode())
+/// sends such a name [sanitized](Self::sanitize).
 ///
 /// ```
 /// use gelf_core::FieldName;
@@ -34,15 +34,16 @@ pub struct FieldName<'a> {
 }
 
 impl<'a> FieldName<'a> {
-    /// The maximum length of a name in bytes: 1,023, so that with its underscore a
-    /// [`Decoder`](crate::Decoder) takes it.
+    /// The maximum length of a name in bytes: 1,023. With its underscore, the longest name has the maximum
+    /// length that a [`Decoder`](crate::Decoder) takes by default.
     pub const MAX_BYTES: usize = 1023;
 
-    /// Checks a name, written with or without its underscore: `user` and `_user` are the same field, `_user`
-    /// on the wire; `__user` is the field `_user`, whose own name begins with an underscore.
+    /// Checks a text and creates the name. The text may have the underscore of the wire: `user` and `_user`
+    /// give the same name, which is `_user` on the wire. `__user` gives the name `_user`, which begins with
+    /// an underscore itself.
     ///
     /// # Errors
-    /// [`InvalidFieldName`] if the name is not valid.
+    /// Returns [`InvalidFieldName`] if the name is not valid.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, InvalidFieldName> {
         let text = strip_prefix(name.into());
         match check(&text) {
@@ -51,8 +52,8 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Checks a literal, as [`new`](Self::new) does. If it initializes a `const`, an invalid name does not
-    /// compile.
+    /// Checks a literal, as [`new`](Self::new) does. In the initializer of a `const`, an invalid name does
+    /// not compile.
     ///
     /// # Panics
     /// If the name is invalid and the function is called at run time.
@@ -83,13 +84,15 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Creates a name from the text that a decoder found after the underscore. It may have any characters.
+    /// Creates a name from the text that a decoder found after the underscore. The text may have any
+    /// characters.
     pub(crate) fn decoded(text: Cow<'a, str>) -> Self {
         let foreign = is_foreign(&text);
         Self { text, foreign }
     }
 
-    /// Returns the name itself, or the name with the first number appended that gives an unused name.
+    /// Returns the name itself if it is unused. Otherwise appends the lowest number, from 2 on, that gives an
+    /// unused name.
     pub(crate) fn first_free(self, is_taken: impl Fn(&str) -> bool) -> Self {
         if !is_taken(&self.text) {
             return self;
@@ -114,7 +117,7 @@ impl<'a> FieldName<'a> {
         check(&self.text)
     }
 
-    /// Returns whether [`new`](Self::new) would refuse this name, which only a decoded name can be.
+    /// Returns whether [`new`](Self::new) would refuse this name. Only a decoded name can be foreign.
     pub fn is_foreign(&self) -> bool {
         self.foreign
     }
@@ -225,7 +228,7 @@ fn strip_prefix(name: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Finds the fault of a name; `const`, so that `from_static` can be.
+/// Finds the fault of a name. The function is `const` because `from_static` calls it.
 const fn check(name: &str) -> Option<InvalidFieldName> {
     let mut rest = name.as_bytes();
     if let b"" = rest {
@@ -250,7 +253,8 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
-/// Returns whether `check` finds a fault. It does not find the position, so it needs no branch for each byte.
+/// Returns whether `check` would find a fault. This function does not look for the position of the fault, so
+/// it needs no branch for each byte.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn is_foreign(name: &str) -> bool {
@@ -258,7 +262,7 @@ fn is_foreign(name: &str) -> bool {
     other != 0 || matches!(name, "" | "id") || name.len() > FieldName::MAX_BYTES
 }
 
-/// For each byte 0 if a name may contain it, otherwise 1.
+/// Contains 0 for each byte that a name may contain, and 1 for each other byte.
 static OTHER_BYTES: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;
@@ -283,7 +287,7 @@ pub(crate) fn sanitized(name: &str) -> String {
     }
 }
 
-/// Appends a number to a sanitized name, which is cut if there is no room for it.
+/// Appends a number to a sanitized name. Cuts the name if there is no room for the number.
 pub(crate) fn numbered(name: &str, number: u32) -> String {
     let suffix = format!("_{number}");
     // A sanitized name is ASCII: each character is one byte.
@@ -292,7 +296,7 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
     name
 }
 
-/// Replaces the value of the field with this name, or appends the field. A null value removes it.
+/// Replaces the value of the field with this name, or appends the field. A null value removes the field.
 pub(crate) fn set_field<'a>(
     fields: &mut Vec<(FieldName<'a>, Value<'a>)>,
     name: FieldName<'a>,

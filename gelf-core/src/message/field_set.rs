@@ -11,8 +11,8 @@ use crate::encode::writer::{Booleans, ValueOptions, Writer, write_head};
 
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.
 ///
-/// On the wire the set comes first, `{"version":"1.1","host":"web-1","_container_id":"…"`, so that the
-/// constant part of a message is one copy. Clones share the bytes.
+/// On the wire, a message begins with its set: `{"version":"1.1","host":"web-1","_container_id":"…"`. The
+/// constant part of the message can therefore be copied at once. Clones of a set share the encoded bytes.
 ///
 /// ```
 /// use gelf_core::FieldSet;
@@ -39,7 +39,7 @@ struct Inner {
     encoded: Bytes,
     /// True if a field is a boolean, which `encoded` contains as a string.
     booleans: bool,
-    /// No value is longer than this, in bytes on the wire.
+    /// The length of the longest encoded field, in bytes. No value is longer on the wire.
     longest: usize,
 }
 
@@ -109,7 +109,7 @@ impl fmt::Debug for FieldSet {
     }
 }
 
-/// Compares the hosts and the fields with their order.
+/// Compares the hosts, and the fields including their order.
 impl PartialEq for FieldSet {
     fn eq(&self, other: &Self) -> bool {
         self.host() == other.host() && self.fields().eq(other.fields())
@@ -128,7 +128,8 @@ pub struct FieldSetBuilder {
 impl FieldSetBuilder {
     /// Adds a field, or replaces the value of the field with this name. A null value removes the field.
     ///
-    /// A foreign name is sanitized, as by [`sanitized_field`](Self::sanitized_field).
+    /// A [foreign](FieldName::is_foreign) name is sanitized, as by
+    /// [`sanitized_field`](Self::sanitized_field).
     #[must_use]
     pub fn field(mut self, name: FieldName<'static>, value: impl Into<Value<'static>>) -> Self {
         self.set(name, value.into());
@@ -138,7 +139,7 @@ impl FieldSetBuilder {
     /// Checks the name and adds a field, as [`field`](Self::field) does.
     ///
     /// # Errors
-    /// If [`FieldName::new`] refuses the name.
+    /// Returns an error if [`FieldName::new`] refuses the name.
     pub fn try_field(
         self,
         name: impl Into<String>,
@@ -147,8 +148,9 @@ impl FieldSetBuilder {
         Ok(self.field(FieldName::new(name.into())?, value))
     }
 
-    /// Adds a field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the set has a
-    /// field with this name, `_2` is appended, or the first higher number that makes the name free.
+    /// Adds a field under a [sanitized](FieldName::sanitize) name, and never replaces another field. If the
+    /// set already has a field with this name, the name gets the suffix `_2`, or the first higher number that
+    /// is free.
     ///
     /// ```
     /// use gelf_core::FieldSet;

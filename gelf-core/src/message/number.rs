@@ -27,9 +27,9 @@ pub(crate) enum Digits<'a> {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Repr<'a> {
     Int(i64),
-    /// Above `i64::MAX`.
+    /// An integer above `i64::MAX`.
     Uint(u64),
-    /// A valid JSON number that is not an integer of the two kinds above.
+    /// The text of any other valid JSON number, `-0` included.
     Text(Cow<'a, str>),
 }
 
@@ -186,8 +186,9 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     if digits().all(|digit| digit == b'0') {
         return Some(0);
     }
-    // The decimal point is behind this number of digits, which may be negative, or more than there are. An
-    // exponent outside of `i32` gives no integer within `i64`, unless the number has as many digits.
+    // `places` is the number of digits in front of the decimal point. It may be negative, or larger than the
+    // number of all digits. If the exponent is outside of `i32`, the number is not an integer within `i64`,
+    // unless it has as many digits.
     let before = i64::try_from(whole.trim_start_matches('-').len()).ok()?;
     let mut places = before + i64::from(exponent.parse::<i32>().ok()?);
     let sign = if number.starts_with('-') { -1 } else { 1 };

@@ -119,8 +119,8 @@ impl Timestamp {
         Self::from_unix(seconds, nanos).ok_or(InvalidTimestamp::Range)
     }
 
-    /// Writes the decimal into `buffer` and returns it: no exponent, and 0, 3, 6 or 9 decimals, whichever is
-    /// exact.
+    /// Writes the decimal into `buffer` and returns the written text. The text has no exponent, and has 0, 3,
+    /// 6 or 9 decimals: the smallest number that is exact.
     #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
         // Sign and magnitude: (-2, 500,000,000) is written as -1.500.
@@ -176,7 +176,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Converts a time; one that is further from the epoch than [`Timestamp::MAX_SECONDS`] becomes that limit.
+/// Converts a time. A time further from the epoch than [`Timestamp::MAX_SECONDS`] becomes the time at that
+/// distance.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         const LATEST: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 0 };
@@ -229,8 +230,8 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns the nanoseconds that a digit at this place after the decimal point stands for; `None` below a
-/// nanosecond.
+/// Returns the value of a 1 at this place after the decimal point, in nanoseconds. Returns `None` if the
+/// value is below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }

@@ -24,13 +24,13 @@ use super::number::Number;
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// A boolean. GELF has none, and Graylog drops them: it is sent as the string `"true"` or `"false"`
-    /// unless the [`Encoder`](crate::Encoder) is configured otherwise.
+    /// A boolean. GELF has no booleans, and Graylog drops them. Therefore, a boolean is sent as the string
+    /// `"true"` or `"false"` unless the [`Encoder`](crate::Encoder) is configured otherwise.
     Bool(bool),
-    /// No value. A message has no field with this value: setting one removes the field.
+    /// The absence of a value. A message has no field with this value: setting a field to null removes it.
     #[default]
     Null,
-    /// A number, exact.
+    /// An exact number.
     Number(Number<'a>),
     /// A string.
     Str(Cow<'a, str>),
@@ -92,7 +92,7 @@ impl Value<'_> {
     }
 }
 
-/// Writes a string without quotes; a number, boolean or null as in JSON.
+/// Writes a string without quotes, and a number, boolean or null as in JSON.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,7 +140,8 @@ impl<'a> From<Number<'a>> for Value<'a> {
     }
 }
 
-/// Converts to the shortest decimal that reads back as this float; NaN and the infinities to [`Value::Null`].
+/// Converts a float to the shortest decimal that reads back as the same float, and NaN and the infinities to
+/// [`Value::Null`].
 impl From<f64> for Value<'_> {
     fn from(float: f64) -> Self {
         Number::from_f64(float).map_or(Self::Null, Self::Number)

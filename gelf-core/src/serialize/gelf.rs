@@ -10,7 +10,7 @@ use crate::message::{FieldName, Level, Message, Number, Timestamp, Value};
 
 /// Serializes the members that GELF defines, and the additional fields with their underscore.
 ///
-/// [`encode`](crate::encode()) remains the way to send a message: this impl does not adapt it to its readers.
+/// To send a message, use [`encode`](crate::encode()): this impl does not adapt the message to its readers.
 impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -141,8 +141,9 @@ impl<'de> Deserialize<'de> for Level {
     }
 }
 
-/// Serializes the seconds since the epoch: as a number if a float is exact to the nanosecond, as for whole
-/// microseconds at today's dates, otherwise as a string of the decimal.
+/// Serializes the seconds since the epoch as a number, if a float represents them to the nanosecond. At
+/// today's dates, this holds for whole microseconds. Other timestamps are serialized as a string of the
+/// decimal.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (seconds, nanos) = self.as_unix();
@@ -159,7 +160,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Deserializes seconds since the epoch, as a number or a string of the decimal, or RFC 3339.
+/// Deserializes seconds since the epoch, as a number or a string of the decimal, or an RFC 3339 string.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seconds;

@@ -39,7 +39,8 @@ impl ChunkHeader {
     /// The maximum number of chunks of a message.
     pub const MAX_COUNT: u8 = 128;
 
-    /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends such a last chunk.
+    /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends a last chunk
+    /// without payload.
     ///
     /// # Errors
     /// See [`InvalidChunk`]; each error is the sender's fault.
@@ -151,8 +152,8 @@ impl std::error::Error for InvalidChunk {}
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default: fits an Ethernet frame through one or two VPNs, and is the maximum of
-    /// go-gelf's reader.
+    /// 1,420 bytes, the default. A datagram of this size fits an Ethernet frame through one or two VPNs.
+    /// go-gelf's reader takes no more.
     pub const WAN: Self = Self(1420);
 
     /// 8,192 bytes, for networks without loss. Logstash's reader takes no more.
@@ -161,7 +162,8 @@ impl DatagramSize {
     /// 65,507 bytes, the maximum of a UDP datagram over IPv4.
     pub const MAX: Self = Self(65_507);
 
-    /// Returns a size in bytes: at least 13, a header and one byte, and at most [`MAX`](Self::MAX).
+    /// Returns a size of `bytes` bytes. Returns `None` if `bytes` is less than 13, the length of a header and
+    /// one byte, or more than [`MAX`](Self::MAX).
     pub const fn new(bytes: u16) -> Option<Self> {
         if bytes as usize > ChunkHeader::LEN && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
     }
@@ -231,8 +233,8 @@ impl Chunker {
         datagrams(payload, self.size, || self.ids.next_id())
     }
 
-    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with this id. No
-    /// other message of any sender must have the id within the next seconds.
+    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with this id. The
+    /// caller ensures that no other message of any sender has the id within the next seconds.
     ///
     /// # Errors
     /// As [`split`](Self::split).

@@ -1,7 +1,7 @@
 //! Compression of whole payloads, before they are chunked.
 //!
-//! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver tells by the magic bytes. Over
-//! > TCP there is no compression.
+//! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver recognizes the compression by
+//! > the magic bytes. Over TCP there is no compression.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,13 +24,13 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub enum Compression {
     /// No compression.
     None,
-    /// gzip (RFC 1952), which is GELF's default and which every UDP reader accepts.
+    /// gzip (RFC 1952), the default of GELF. Every UDP reader accepts gzip.
     Gzip(CompressionLevel),
     /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input accepts no other.
     Zlib(CompressionLevel),
 }
 
-/// gzip at the default level.
+/// Returns gzip at the default level.
 impl Default for Compression {
     fn default() -> Self {
         Self::Gzip(CompressionLevel::DEFAULT)
@@ -68,7 +68,7 @@ impl std::error::Error for InvalidCompression {}
 pub struct CompressionLevel(u8);
 
 impl CompressionLevel {
-    /// Level 2: on log messages nearly as small as any higher level, at half the cost.
+    /// Level 2. It compresses log messages nearly as well as any higher level, at half the cost.
     pub const DEFAULT: Self = Self(2);
 
     /// Returns the level with this number, 1 to 9.
@@ -105,7 +105,7 @@ pub struct Compressor {
     compression: Compression,
     deflate: Option<Compress>,
     buffer: Vec<u8>,
-    /// True if the buffer has the last payload; otherwise the payload is sent plain.
+    /// True if the buffer has the last payload in compressed form. If false, the payload is sent plain.
     filled: bool,
 }
 
@@ -158,7 +158,7 @@ impl Compressor {
     }
 }
 
-/// Compresses the payload into the buffer, which is cleared; returns `None` if that fails.
+/// Clears the buffer and compresses the payload into it. Returns `None` if the compression fails.
 fn fill(
     deflate: &mut Compress,
     compression: Compression,
@@ -188,7 +188,7 @@ fn fill(
             buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         }
         Compression::Zlib(_) => {
-            // The second byte has the level, for information only, and a checksum over both.
+            // The second byte has the level, for information only, and a checksum over both header bytes.
             let [_, flags, ..] = buffer.as_mut_slice() else { return None };
             *flags = 0x9c;
         }

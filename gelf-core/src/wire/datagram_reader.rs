@@ -1,4 +1,4 @@
-//! Receiving: from datagrams to payloads. Chunks are joined and compressed payloads are inflated.
+//! Turns received datagrams into payloads: joins chunks, and inflates compressed payloads.
 
 mod refused;
 mod stats;
@@ -33,7 +33,7 @@ pub use stats::{DatagramDeviationCounts, DatagramErrorCounts, DatagramStats};
 pub struct DatagramLimits {
     /// The limits of pending chunked messages.
     pub reassembly: ReassemblyLimits,
-    /// The maximum length of a payload, plain or once it is inflated: 8 MiB, see
+    /// The maximum length of a payload, plain or inflated. The default is 8 MiB; see
     /// [`Decompressor::DEFAULT_LIMIT`].
     pub max_payload_bytes: usize,
 }
@@ -71,8 +71,8 @@ pub struct DatagramReader<S> {
 pub enum DatagramDeviation {
     /// `1f 3c` before plain text, as some old senders write it. Wireshark and the first gelfd read the text.
     LegacyHeader,
-    /// zlib with a window of less than 32 KiB, which does not begin with `78`: most readers take it for plain
-    /// text.
+    /// A zlib stream with a window of less than 32 KiB. It does not begin with `78`, so most readers take it
+    /// for plain text.
     SmallWindow,
     /// Bytes behind the compressed data. Java's and Ruby's readers ignore them.
     TrailingData,
@@ -115,13 +115,15 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         Self { strict: true, ..Self::lenient(limits) }
     }
 
-    /// Reads a datagram that arrived at `now` from `source`. Returns the payload, which should be JSON text,
-    /// that it carries or completes; `None` if chunks are missing or this chunk had arrived before.
+    /// Reads a datagram that arrived at `now` from `source`. Returns the payload that the datagram carries or
+    /// completes; the payload should be JSON text. Returns `None` if chunks of the message are missing, or if
+    /// this chunk had arrived before.
     ///
     /// # Errors
     /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, such as those of a message of more than 128, the first returns the
-    /// error, and the others with its id are counted as [`refused_chunks`](DatagramStats::refused_chunks).
+    /// chunks themselves are invalid, such as those of a message of more than 128 chunks, the first chunk
+    /// returns the error, and the other chunks with the same id are counted as
+    /// [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
@@ -164,7 +166,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         }
     }
 
-    /// Returns the reassembler, for its timeouts and the messages that it has dropped.
+    /// Returns the reassembler, which provides its timeouts and the messages that it has dropped.
     pub fn reassembler_mut(&mut self) -> &mut Reassembler<S> {
         &mut self.reassembler
     }
@@ -242,8 +244,8 @@ fn inflate<'a>(
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {
-    /// The datagram begins like a chunk, but is not a valid one, or does not belong to the earlier chunks of
-    /// its message.
+    /// The datagram begins like a chunk, but it is not a valid chunk or does not belong to the earlier chunks
+    /// of its message.
     Chunk(InvalidChunk),
     /// The payload cannot be inflated.
     Decompress(DecompressError),
@@ -390,7 +392,7 @@ mod tests {
         assert_eq!(errors(2, 1, 185, 0), 1, "another source");
         assert_eq!(errors(1, 1, 185, 4000), 0, "the same id within the time of a message");
         assert_eq!(errors(1, 1, 185, 5001), 1, "the same id in a later message");
-        // A flood of refused messages costs the errors, not memory.
+        // A flood of refused messages causes errors, but takes only bounded memory.
         for source in 10..10_000 {
             errors(source, 1, 129, 6000);
         }
@@ -440,7 +442,7 @@ mod tests {
     fn datagrams_of_old_senders_are_read_and_counted_or_refused() {
         let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
         let zlib = Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(PAYLOAD).to_vec();
-        // The header says a window of 4 KiB; the text is shorter.
+        // The header declares a window of 4 KiB, and the text is shorter.
         let small_window = [&[0x48, 0x89], &zlib[2..]].concat();
         let cases = [
             ([b"\x1f\x3c", PAYLOAD].concat(), DatagramDeviation::LegacyHeader, (1, 0, 0)),
@@ -486,7 +488,7 @@ mod tests {
                 let [lenient, strict] = both(&datagram);
                 let header = u16::from(first) * 256 + u16::from(second);
                 match (first, second) {
-                    // A count of 0x22 chunks, of which this is number 0x3a.
+                    // The header says that this is chunk number 0x3a of 0x22.
                     (0x1e, 0x0f) => assert!(matches!(strict, Err(DatagramError::Chunk(_)))),
                     (0x1f, 0x8b) => assert!(matches!(strict, Err(DatagramError::Decompress(_)))),
                     (0x1f, 0x3c) => {
@@ -499,7 +501,7 @@ mod tests {
                     (first, _) if first % 16 == 8 && first < 0x80 && header % 31 == 0 => {
                         assert!(matches!(strict, Err(DatagramError::Decompress(_))), "{header:x}");
                     }
-                    // To be refused by the decoder, unless it is JSON.
+                    // The decoder refuses these bytes later, unless they are JSON.
                     _ => assert_eq!(strict, Ok(Some(datagram))),
                 }
                 assert_eq!(lenient, strict, "{header:x}");

@@ -1,4 +1,4 @@
-//! Sending: from messages to datagrams. Messages are encoded, compressed and split into chunks.
+//! Turns messages into datagrams: encodes and compresses each message, and splits it into chunks.
 //!
 //! > GELF 1.1: a message is compressed as a whole and then chunked, and "all chunks MUST NOT exceed 128".
 //!
@@ -17,8 +17,8 @@ use crate::too_large::MessageTooLarge;
 /// A buffer larger than this is freed after the message that needed it.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The maximum number of lengths that are tried to make a truncated message fit in compressed form. After
-/// that it is sent plain.
+/// The maximum number of lengths that are tried to make a truncated message fit in compressed form. If none
+/// fits, the message is sent plain.
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.
@@ -35,10 +35,10 @@ const TRIES: u32 = 6;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Return an error, the default.
+    /// Returns an error. This is the default.
     #[default]
     Error,
-    /// Truncate its texts until it fits, and add their original length as `_truncated`; see
+    /// Truncates the texts of the message until it fits, and adds their original length as `_truncated`; see
     /// [`Encoder::encode_within`].
     Truncate,
 }
@@ -66,8 +66,8 @@ pub struct DatagramWriter {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Written<'a> {
-    /// The datagrams in send order. Send them back to back from one socket: readers identify the sender by
-    /// it.
+    /// The datagrams in send order. Send them back to back from one socket, since readers identify the sender
+    /// by the address of the socket.
     pub datagrams: Datagrams<'a>,
     /// The completeness of the message: whole or truncated.
     pub fit: Fit,
@@ -135,15 +135,15 @@ impl DatagramWriter {
         self.chunker.split(self.compressor.output(payload))
     }
 
-    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of its texts is only
-    /// known by trying.
+    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of a truncated
+    /// message is known only after its compression.
     fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
         for _ in 0..TRIES {
             let packed = self.compressor.output(&self.payload).len();
             if packed <= limit {
                 return Ok(());
             }
-            // The shorter message should compress like the whole one. A sixteenth is for a worse ratio.
+            // The shorter message should compress like the whole one. A sixteenth is left for a worse ratio.
             let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
             let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
             self.payload.clear();
@@ -197,7 +197,8 @@ mod tests {
         .collect()
     }
 
-    /// Writes and reads a message; returns it with the number of datagrams and whether it was truncated.
+    /// Writes a message and reads its datagrams. Returns the message as it was read, the number of datagrams,
+    /// and whether the message was truncated.
     fn through(
         writer: &mut DatagramWriter,
         message: &Message<'_>,

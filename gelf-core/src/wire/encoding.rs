@@ -20,8 +20,8 @@ pub enum Encoding {
     /// No known encoding: `1e`, `1f` or `78` with a wrong second byte, or Zstandard, which no reader of GELF
     /// supports.
     Unknown,
-    /// `78` and a second byte that completes a zlib header: the two, as a big-endian number, are a multiple
-    /// of 31.
+    /// `78` and a second byte that completes a zlib header: the two bytes, as a big-endian number, are a
+    /// multiple of 31.
     Zlib,
 }
 
@@ -37,15 +37,16 @@ impl Encoding {
         }
     }
 
-    /// Returns whether the bytes begin with a zlib header of any window size. A window of less than 32 KiB
-    /// does not begin with `78`, and most readers take it for plain text; no JSON text begins so.
+    /// Returns whether the bytes begin with a zlib header of any window size. No JSON text begins with such a
+    /// header. A header for a window of less than 32 KiB does not begin with `78`, and most readers take the
+    /// data behind such a header for plain text.
     pub fn is_zlib(bytes: &[u8]) -> bool {
         matches!(bytes, [method, flags, ..] if is_zlib_header(*method, *flags))
     }
 }
 
-/// Returns whether the two bytes are a zlib header (RFC 1950, section 2.2): CM 8 is deflate, CINFO up to 7 a
-/// window of up to 32 KiB.
+/// Returns whether the two bytes are a zlib header (RFC 1950, section 2.2): a CM of 8 means deflate, and a
+/// CINFO of up to 7 means a window of up to 32 KiB.
 fn is_zlib_header(method: u8, flags: u8) -> bool {
     method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(method) * 256 + u16::from(flags)) % 31 == 0
 }

@@ -1,4 +1,4 @@
-//! Framing: payloads one after another on a stream.
+//! Framing of payloads that follow one another on a stream.
 //!
 //! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte
 //! > (`\0`)". JSON text contains no raw null byte, so the delimiter is unambiguous.
@@ -11,8 +11,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Delimiter {
-    /// A line feed, with an optional carriage return before it when it is read. Senders that send GELF to an
-    /// input for lines use it.
+    /// A line feed. A reader also accepts a carriage return before it. Senders use this delimiter to send
+    /// GELF to an input that reads lines.
     Newline,
     /// A null byte, as GELF specifies.
     #[default]
@@ -63,7 +63,8 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// 2 MiB, as Graylog's `max_message_size`. A stream without a delimiter occupies no more than this.
+    /// The default maximum length of a frame: 2 MiB, as Graylog's `max_message_size`. A stream without a
+    /// delimiter occupies no more memory than this.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
     /// Creates a framer for frames of up to `max_frame_len` bytes without the delimiter.
@@ -80,12 +81,12 @@ impl Framer {
     /// Takes the next frame out of `src`, without its delimiter. Returns `None` if more must be read first.
     ///
     /// Frames of only white space are skipped and [counted](Self::empty_frames): Graylog closes the
-    /// connection on one, and some senders end each message with a newline *and* a null byte.
+    /// connection at such a frame, and some senders end each message with a newline *and* a null byte.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
     /// # Errors
-    /// [`FrameTooLong`]; the frame is skipped.
+    /// Returns [`FrameTooLong`] if a frame is longer than the limit; the frame is skipped.
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
         loop {
             // A buffer that became shorter is a different one, and is searched from its beginning.
@@ -100,7 +101,7 @@ impl Framer {
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            // A carriage return counts, since it may be read before the line feed.
+            // A carriage return counts towards the limit, since it may be read before the line feed.
             if frame.len() > self.max_frame_len {
                 return Some(Err(FrameTooLong { max: self.max_frame_len }));
             }
@@ -142,8 +143,8 @@ impl Framer {
     /// Appends a payload and a null byte.
     ///
     /// # Errors
-    /// [`UnframeablePayload`] if the payload is blank or contains a null byte, which
-    /// [`encode`](crate::encode()) never writes.
+    /// Returns [`UnframeablePayload`] if the payload is blank or contains a null byte.
+    /// [`encode`](crate::encode()) never writes such a payload.
     pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), UnframeablePayload> {
         if is_blank(payload) {
             return Err(UnframeablePayload::Blank);

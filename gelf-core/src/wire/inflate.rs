@@ -1,7 +1,8 @@
 //! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
 //!
-//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. So the output has a limit:
-//! a longer payload is an error and is not truncated. A size that a header claims allocates nothing.
+//! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. Therefore the output has a
+//! limit: a longer payload is an error and is not truncated. An inflater allocates nothing for a size that
+//! only a header claims.
 
 use std::fmt;
 
@@ -44,9 +45,9 @@ pub struct Inflater {
     limit: usize,
     state: State,
     deflate: Decompress,
-    /// Output of all members so far.
+    /// The number of output bytes of all members so far.
     produced: usize,
-    /// Input behind the compressed data.
+    /// The number of input bytes behind the compressed data.
     trailing: usize,
     checksum: Checksum,
     /// The flags of the gzip header.
@@ -67,7 +68,7 @@ enum State {
     Comment,
     HeaderChecksum(Part<2>),
     GzipTrailer(Part<8>),
-    /// Behind a gzip member; the first byte of the next one may have been read.
+    /// The position is behind a gzip member. The first byte of the next member may have been read.
     BetweenMembers(Part<2>),
     Data,
     End,
@@ -90,7 +91,7 @@ struct Part<const N: usize> {
 impl<const N: usize> Part<N> {
     const EMPTY: Self = Self { bytes: [0; N], len: 0 };
 
-    /// Reads from the input; returns the bytes once there are all of them.
+    /// Reads from the input. Returns the bytes once all of them have been read.
     fn read(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
         for place in self.bytes.iter_mut().skip(self.len) {
             let (byte, rest) = input.split_first()?;
@@ -109,7 +110,7 @@ const COMMENT: u8 = 0x10;
 const RESERVED: u8 = 0xe0;
 
 impl Inflater {
-    /// Creates an inflater that fails on data of more than `limit` bytes once it is inflated.
+    /// Creates an inflater that returns an error if the output exceeds `limit` bytes.
     pub fn new(format: InflateFormat, limit: usize) -> Self {
         let mut inflater = Self {
             limit,
@@ -125,7 +126,7 @@ impl Inflater {
         inflater
     }
 
-    /// Prepares the inflater for other data. The memory and the limit are kept.
+    /// Prepares the inflater for other data. The inflater keeps its memory and limit.
     pub fn reset(&mut self, format: InflateFormat) {
         self.produced = 0;
         self.trailing = 0;
@@ -137,13 +138,13 @@ impl Inflater {
         self.deflate.reset(false);
     }
 
-    /// Inflates from `input`, which is advanced, until there is output; returns the length of the output.
+    /// Inflates and advances `input` until there is output. Returns the length of the output.
     ///
-    /// 0 means that the input is used up, unless `output` is empty. Input behind the compressed data is
-    /// [counted](Self::trailing) and ignored.
+    /// A length of 0 means that the input is used up, unless `output` is empty. Input behind the compressed
+    /// data is [counted](Self::trailing) and ignored.
     ///
     /// # Errors
-    /// See [`DecompressError`]. The inflater must be [reset](Self::reset) then.
+    /// See [`DecompressError`]. After an error, the inflater must be [reset](Self::reset).
     pub fn inflate(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, DecompressError> {
         loop {
             match self.state {
@@ -173,7 +174,7 @@ impl Inflater {
         }
     }
 
-    /// Reads the current part of a header or trailer; returns the next state, or `None` if more input is
+    /// Reads the current part of a header or trailer. Returns the next state, or `None` if more input is
     /// needed.
     fn header_or_trailer(&mut self, input: &mut &[u8]) -> Result<Option<State>, DecompressError> {
         Ok(match &mut self.state {
@@ -189,7 +190,7 @@ impl Inflater {
             State::Extra(0) => Some(self.header_part(NAME)),
             State::Extra(left) => {
                 let (extra, rest) = input.split_at(usize::from(*left).min(input.len()));
-                // No more than `left`.
+                // `extra` is no longer than `left`.
                 *left -= extra.len() as u16;
                 *input = rest;
                 let left = *left;
@@ -232,7 +233,7 @@ impl Inflater {
         })
     }
 
-    /// Skips a text of the gzip header up to its null byte; returns whether it has ended.
+    /// Skips a text of the gzip header up to its null byte. Returns whether the text has ended.
     fn header_text(&mut self, input: &mut &[u8]) -> bool {
         let end = memchr::memchr(0, input);
         let (text, rest) = input.split_at(end.map_or(input.len(), |at| at + 1));
@@ -244,7 +245,7 @@ impl Inflater {
     /// Checks that the data is complete, once there is no more input.
     ///
     /// # Errors
-    /// [`DecompressError::Truncated`] if it is not.
+    /// Returns [`DecompressError::Truncated`] if the data is not complete.
     pub fn finish(&self) -> Result<(), DecompressError> {
         match self.state {
             State::BetweenMembers(_) | State::End => Ok(()),
@@ -260,10 +261,10 @@ impl Inflater {
         }
     }
 
-    /// Inflates a part of a deflate stream; returns the length of the output and whether the stream has
+    /// Inflates a part of a deflate stream. Returns the length of the output and whether the stream has
     /// ended.
     fn data(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<(usize, bool), DecompressError> {
-        // One byte beyond the limit shows that there is more.
+        // The room is one byte beyond the limit, so that a longer output is noticed.
         let room = self.limit.saturating_add(1).saturating_sub(self.produced).min(output.len());
         let (output, _) = output.split_at_mut(room);
         if output.is_empty() {
@@ -272,7 +273,7 @@ impl Inflater {
         loop {
             let before = (self.deflate.total_in(), self.deflate.total_out());
             let status = self.deflate.decompress(input, output, FlushDecompress::None);
-            // Each is at most the length of its slice.
+            // Both numbers are at most the length of their slice.
             let taken = (self.deflate.total_in() - before.0) as usize;
             let given = (self.deflate.total_out() - before.1) as usize;
             *input = input.split_at_checked(taken).ok_or(DecompressError::Corrupt)?.1;
@@ -313,8 +314,8 @@ impl Inflater {
         Ok(self.header_part(EXTRA))
     }
 
-    /// Returns the first part of the header, from this one on, that the flags say is there; or the data
-    /// behind it.
+    /// Returns the state for the next optional part of the header. The parts from `first` on are searched for
+    /// a part whose flag is set. If there is none, the data follows.
     fn header_part(&self, first: u8) -> State {
         // The parts are not in the order of the flags' bits.
         let mut skipped = true;
@@ -383,7 +384,7 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// The reason why data cannot be inflated. Except for the limit, each is the sender's fault.
+/// The reason why data cannot be inflated. All reasons except the limit are the sender's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecompressError {

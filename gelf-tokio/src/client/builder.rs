@@ -14,9 +14,9 @@ use super::{Client, Driver, Receipts};
 
 /// Builds a [`Client`] with or without receipts. The driver is spawned, or returned for the caller to run.
 ///
-/// The methods `connect*` and `build*` read the TLS files, which blocks the thread. They fail with an error
-/// that names a missing or invalid file (`TlsConfigError` is the inner error), or with `Unsupported` for a
-/// transport whose cargo feature is off.
+/// The methods `connect*` and `build*` block the thread while they read the TLS files. They fail with an
+/// error that names a missing or invalid file (`TlsConfigError` is the inner error), or with `Unsupported`
+/// for a transport whose cargo feature is off.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {
@@ -59,9 +59,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`, for certificates
-    /// that are not in files, another provider, or other rules. The endpoint's `server_name` or host remains
-    /// the name that the receiver's certificate must have.
+    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`. A configuration can
+    /// have certificates that are not in files, another provider, or other rules. The endpoint's
+    /// `server_name` or host remains the name that the receiver's certificate must have.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -92,7 +92,7 @@ impl ClientBuilder {
     /// Spawns the driver on the current tokio runtime and returns the client.
     ///
     /// # Errors
-    /// See [`ClientBuilder`], and an error if the caller is not within a tokio runtime.
+    /// Returns the errors of [`ClientBuilder`], and an error if the caller is not within a tokio runtime.
     pub fn connect(self) -> io::Result<Client> {
         let runtime = runtime()?;
         let (client, driver) = self.build()?;
@@ -153,7 +153,7 @@ impl ClientBuilder {
     }
 }
 
-/// Returns the delimiter of frames; the default over transports without frames.
+/// Returns the delimiter of frames, or the default delimiter for a transport without frames.
 fn delimiter(endpoint: &Endpoint) -> Delimiter {
     match endpoint.transport() {
         Transport::Tcp(options) => options.delimiter,

@@ -21,13 +21,14 @@ use super::transport;
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
 /// The driver connects when it starts, and again when a connection has broken and there are messages to send.
-/// It never stops trying: between two attempts it waits for a random time up to a bound that doubles from 100
-/// ms to 5 s if the attempt failed within a second, as with a refusal or an unknown name, and to 30 s if it
-/// took longer. It also waits after a connection that did not prove itself (see
+/// It never stops trying. Between two attempts it waits for a random time up to a bound, which starts at 100
+/// ms and doubles with each failure. The bound is at most 5 s after an attempt that failed within a second,
+/// as with a refusal or an unknown name, and at most 30 s after any other failure. The driver also waits
+/// after a connection that did not prove itself (see
 /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
 ///
-/// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt is one at each host: the
-/// driver waits only after all hosts have failed one after the other.
+/// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt tries the hosts in turn:
+/// the driver waits only after all hosts have failed one after the other.
 ///
 /// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
 /// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,
@@ -91,7 +92,7 @@ impl<R> Driver<R> {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP needs the feature \"http\""));
             }
         };
-        // Last, since dropping it reports that the driver has ended.
+        // `InFlight` is created last, since dropping it reports that the driver has ended.
         let in_flight = InFlight::new(queue);
         Ok(Self { in_flight, route, link, resolver, grace: Self::DEFAULT_GRACE })
     }
@@ -102,8 +103,9 @@ impl<R> Driver<R> {
         self
     }
 
-    /// Sends messages until the client is closed or all of its clones are dropped, then the queued messages
-    /// within the time set for that.
+    /// Sends messages until the client is closed or all of its clones are dropped. After that, sends the
+    /// queued messages within the time given to [`close`](super::Client::close) or set by
+    /// [`with_grace`](Self::with_grace).
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, each message without an outcome is dropped as

@@ -12,14 +12,14 @@ use crate::outcome::{DropReason, Outcome};
 
 use super::queue::{Queue, QueuedMessage};
 
-/// The messages in flight, oldest first. Dropping it gives these messages and all waiting ones an outcome,
-/// however the driver ends.
+/// The messages in flight, oldest first. Dropping this value gives these messages and all waiting messages an
+/// outcome, however the driver ends.
 #[derive(Debug)]
 pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<QueuedMessage<R>>,
-    /// `true` if the operating system has taken the oldest. Its outcome is then [`Outcome::Sent`], unless a
-    /// refusal is received.
+    /// `true` if the operating system has taken the oldest message. The outcome of that message is then
+    /// [`Outcome::Sent`], unless a refusal is received.
     has_sent: bool,
 }
 
@@ -36,8 +36,8 @@ impl<R> InFlight<R> {
         Arc::clone(&self.queue)
     }
 
-    /// Takes up to `max_messages` waiting messages, up to `max_bytes` together; a first message may be
-    /// longer. Returns their number.
+    /// Takes up to `max_messages` waiting messages with up to `max_bytes` bytes in total. Takes the first
+    /// message even if it is longer. Returns the number of messages taken.
     pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
         self.queue.take(&mut self.messages, max_messages, max_bytes)
     }
@@ -48,12 +48,14 @@ impl<R> InFlight<R> {
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
-    /// Waits for `duration`. Returns true as soon as no message is left and no further message can come.
+    /// Waits for `duration`. Returns early, and returns `true`, if no message is left and no further message
+    /// can come.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
         timeout(duration, self.ended()).await.is_ok()
     }
 
-    /// Waits until the queue is closed, if no message is left; otherwise for ever.
+    /// Waits until the queue is closed. Waits for ever if a message is in flight, or if a message waits in
+    /// the queue before the queue is closed.
     pub(crate) async fn ended(&self) {
         if !self.is_empty() || self.queue.has_work().await {
             pending::<()>().await;

@@ -52,7 +52,7 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that a connection has proven itself: the destination takes what is sent.
+    /// Notes that a connection has proven itself: the destination takes messages.
     pub(crate) fn proven(&mut self) {
         self.is_unproven = false;
         self.arrived();
@@ -64,8 +64,8 @@ impl<R> LinkState<R> {
         self.is_unproven
     }
 
-    /// Notes that a connection ended that did not prove itself, with `acknowledged` messages which will be
-    /// sent again. It is logged once, until a connection proves itself.
+    /// Notes that a connection ended before it proved itself. It had acknowledged `acknowledged` messages,
+    /// which will be sent again. A warning is logged once, until a connection proves itself.
     pub(crate) fn unproven(&mut self, error: &dyn fmt::Display, acknowledged: usize) {
         self.is_unproven = true;
         if acknowledged > 0 {
@@ -78,7 +78,7 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that `messages` messages with a receipt may be lost. It is logged at most once a minute.
+    /// Notes that `messages` messages with a receipt may be lost. Logs a warning at most once a minute.
     pub(crate) fn possibly_lost(&mut self, messages: u64, error: &dyn fmt::Display) {
         const EVERY: Duration = Duration::from_secs(60);
         if messages == 0 {
@@ -100,7 +100,7 @@ impl<R> LinkState<R> {
         self.backoff.reset();
     }
 
-    /// Notes that an attempt to connect failed after `took`. Returns the pause before the next.
+    /// Notes that an attempt to connect failed after `took`. Returns the pause before the next attempt.
     pub(crate) fn failed(&mut self, error: &dyn fmt::Display, took: Duration) -> Duration {
         self.queue.count(|stats| stats.failed_connects += 1);
         self.down(error);
@@ -125,13 +125,13 @@ impl<R> LinkState<R> {
         self.backoff.pause_after(Duration::ZERO)
     }
 
-    /// Returns the pause after an answer that asks to try again later, which grows to 30 s. Over HTTP.
+    /// Returns the pause after an answer that asks to try again later. The pauses grow to 30 s. Over HTTP.
     #[cfg(feature = "http")]
     pub(crate) fn long_pause(&mut self) -> Duration {
         self.backoff.pause()
     }
 
-    /// Notes that the destination takes what is sent.
+    /// Notes that the destination takes messages.
     pub(crate) fn up(&mut self) {
         if matches!(self.state, ClientState::Down { .. }) {
             tracing::info!(destination = self.destination, "the destination is back");
@@ -139,7 +139,7 @@ impl<R> LinkState<R> {
         self.set(ClientState::Connected);
     }
 
-    /// Notes that the destination does not take what is sent.
+    /// Notes that the destination does not take messages.
     pub(crate) fn down(&mut self, error: &dyn fmt::Display) {
         self.queue.set_last_error(error);
         if !matches!(self.state, ClientState::Down { .. }) {
@@ -155,8 +155,8 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Notes that the destination has rejected a request, which is logged once until it accepts one. Over
-    /// HTTP.
+    /// Notes that the destination has rejected a request. A warning is logged once, until the destination
+    /// accepts a request. Over HTTP.
     #[cfg(feature = "http")]
     pub(crate) fn rejected(&mut self, messages: usize, error: &dyn fmt::Display) {
         self.queue.set_last_error(error);
@@ -168,7 +168,8 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Reports only changes to the queue, since `up` is called for each message.
+    /// Sets the state. Reports the state to the queue only if it has changed, since `up` is called for each
+    /// message.
     fn set(&mut self, state: ClientState) {
         if self.state != state {
             self.state = state;

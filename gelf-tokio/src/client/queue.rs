@@ -26,11 +26,11 @@ use super::state::ClientState;
 
 /// A message that has no outcome yet.
 pub(crate) struct QueuedMessage<R> {
-    /// JSON text, in memory of just its length.
+    /// The JSON text, in an allocation of exactly its length.
     pub(crate) payload: Box<[u8]>,
-    /// Taken when the message is settled.
+    /// The receipt, which is taken when the message is settled.
     receipt: Option<R>,
-    /// Counts all messages that were queued, from 0.
+    /// The number of the message: all queued messages are numbered from 0.
     number: u64,
 }
 
@@ -42,13 +42,13 @@ const MIN_UNREAD_RECEIPTS: usize = 65_536;
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// Wakes the driver: a message waits, or no further message can come.
+    /// Wakes the driver when a message waits, or when no further message can come.
     work: Notify,
-    /// Wakes the driver: the queue is closed or aborted.
+    /// Wakes the driver when the queue is closed or aborted.
     ending: Notify,
-    /// Wakes a sender: there is room. The sender wakes the next one if room remains.
+    /// Wakes a sender when there is room. That sender wakes the next one if room remains.
     room: Notify,
-    /// Wakes callers that flush or close: messages were settled, or the driver has ended.
+    /// Wakes callers that flush or close when messages were settled, or when the driver has ended.
     settled: Notify,
 }
 
@@ -74,7 +74,7 @@ struct State<R> {
     has_driver: bool,
     link: ClientState,
     last_error: Option<Arc<str>>,
-    /// The local address of the socket. Over UDP.
+    /// The local address of the socket of a UDP destination.
     local_addr: Option<SocketAddr>,
     stats: ClientStats,
 }
@@ -114,11 +114,12 @@ impl<R> Queue<R> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
-        // No code panics while the lock is held, and the state would be consistent if it did.
+        // No code panics while the lock is held, and the state would be consistent after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Releases the lock, then wakes the reader of receipts and warns, as the state demands.
+    /// Releases the lock. After that, wakes the reader of receipts and logs a warning, if the state requires
+    /// it.
     fn release(mut guard: MutexGuard<'_, State<R>>) {
         let has_news = !guard.has_driver || guard.receipts.as_ref().is_some_and(|list| !list.is_empty());
         let reader = guard.reader.take_if(|_| has_news);
@@ -186,8 +187,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Queues and counts a message, or returns and counts the reason why not. With `WhenFull::Wait`,
-    /// [`NotQueuedReason::Full`] is not counted.
+    /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
+    /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted.
     pub(crate) fn offer(
         &self,
         payload: Box<[u8]>,
@@ -255,7 +256,7 @@ impl<R> Queue<R> {
         })
     }
 
-    /// Counts a message that was not offered, or not again.
+    /// Counts a message that was not queued, for a reason that [`offer`](Self::offer) does not count.
     pub(crate) fn count_not_queued(&self, reason: NotQueuedReason) {
         self.state().stats.not_queued.count(reason);
     }
@@ -327,7 +328,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Waits until the queue is closed, or the last client dropped. Returns the time that the driver has
+    /// Waits until the queue is closed or the last client is dropped. Returns the time that the driver has
     /// left, if `close` set it.
     pub(crate) async fn closed(&self) -> Option<Duration> {
         loop {
@@ -348,8 +349,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Moves up to `max_messages` waiting messages into `in_flight`, up to `max_bytes` together; a first
-    /// message may be longer. Returns their number.
+    /// Moves up to `max_messages` waiting messages, of up to `max_bytes` bytes in total, into `in_flight`.
+    /// The first message may be longer than `max_bytes`. Returns the number of messages that were moved.
     pub(crate) fn take(
         &self,
         in_flight: &mut VecDeque<QueuedMessage<R>>,
@@ -421,8 +422,8 @@ impl<R> Queue<R> {
 
     // The reader of receipts
 
-    /// Returns the next receipt; `Ready(None)` when no further receipt can come. If it is pending, the waker
-    /// is kept.
+    /// Returns the next receipt, or `Ready(None)` when no further receipt can come. If the result is
+    /// `Pending`, the waker is kept.
     pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;

@@ -15,9 +15,10 @@ use super::queue::Queue;
 /// Receives a receipt, with its [`Outcome`], for each queued message of a client. The order is that of the
 /// queue, except that messages dropped from a full queue come before messages in flight.
 ///
-/// As many unread receipts are kept as the queue may hold messages, but at least 65,536. Further receipts are
-/// lost and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost); sending
-/// continues. The first loss is logged. A program that no longer reads receipts drops this value.
+/// The client keeps as many unread receipts as the queue may hold messages, but at least 65,536. Further
+/// receipts are lost and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost);
+/// sending continues. The first loss is logged. A program that no longer reads receipts should drop this
+/// value.
 pub struct Receipts<R> {
     queue: Arc<Queue<R>>,
 }

@@ -10,15 +10,15 @@ pub enum ClientState {
     Closed,
     /// The destination took the last message, or the connection is open. Over UDP, the socket is open.
     Connected,
-    /// There is no connection yet, or the last one ended and the next is about to be made.
+    /// There is no connection yet, or the last connection has ended and the driver is about to open the next.
     Connecting,
     /// The driver has ended though the client is not closed, as with
-    /// [`NotQueuedReason::DriverEnded`](crate::NotQueuedReason::DriverEnded). Nothing is sent any more: a
-    /// program that has to send makes a new client, or ends.
+    /// [`NotQueuedReason::DriverEnded`](crate::NotQueuedReason::DriverEnded). Nothing is sent any more. A
+    /// program that has further messages should create a new client, or end.
     DriverEnded,
-    /// The last attempt to connect or to send failed, or the last connection ended
-    /// without having proven itself (see [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The driver
-    /// tries again; [`Client::last_error`](crate::Client::last_error) says why it failed.
+    /// The last attempt to connect or to send failed, or the last connection ended before it had proven
+    /// itself (see [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The driver tries again.
+    /// [`Client::last_error`](crate::Client::last_error) returns the reason of the failure.
     Down {
         /// The time of the first failure since the destination was last up.
         since: Instant,

@@ -1,4 +1,4 @@
-//! From the queue to the destination, over each transport.
+//! Sends messages from the queue to the destination, over each transport.
 
 #[cfg(feature = "http")]
 pub(super) mod http;

@@ -5,10 +5,10 @@ use std::net::Ipv6Addr;
 use crate::endpoint::error::without_options;
 use crate::endpoint::{Endpoint, InvalidEndpoint};
 
-/// The limit of a host name in the domain name system (RFC 1035, section 2.3.4).
+/// The maximum length of a host name in the domain name system (RFC 1035, section 2.3.4), in bytes.
 const MAX_NAME_LEN: usize = 253;
 
-/// The limit of a zone. Names of interfaces have up to 15 bytes on Linux.
+/// The maximum length of a zone, in bytes. Names of interfaces have up to 15 bytes on Linux.
 const MAX_ZONE_LEN: usize = 63;
 
 /// Writes `HOST:PORT` as [`read`] reads it.
@@ -19,7 +19,8 @@ pub(super) fn show(host: &str, port: u16) -> String {
     }
 }
 
-/// Parses `HOST[:PORT]`, where an IPv6 address is in brackets. Returns it without them.
+/// Parses `HOST[:PORT]`, where an IPv6 address is in brackets. Returns the host without brackets, and the
+/// port.
 pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     let host_len = match authority.rfind(']') {
         Some(bracket) => bracket + 1,
@@ -27,7 +28,8 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     };
     let (host, after) = authority.split_at(host_len);
     let port = after.strip_prefix(':');
-    // A bracket is followed by a port or nothing, and two colons are an IPv6 address without brackets.
+    // A bracket must be followed by a port or by nothing. Two colons would be an IPv6 address without
+    // brackets.
     let is_separated = port.map_or(after.is_empty(), |port| !port.contains(':'));
     let host = read_host(host).filter(|_| is_separated);
     let host = host.ok_or_else(|| InvalidEndpoint::Host { host: without_options(authority) })?;
@@ -37,10 +39,11 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     }
 }
 
-/// Parses a name, an IPv4 address, or an IPv6 address, in brackets or not. Returns it without them.
+/// Parses a name, an IPv4 address, or an IPv6 address with or without brackets. Returns the host without
+/// brackets.
 ///
-/// An IPv6 address may have a zone, such as the name of an interface: `fe80::1%25eth0` in a URI (RFC 6874,
-/// section 2), and `fe80::1%eth0` elsewhere, which is returned.
+/// An IPv6 address may have a zone, such as the name of an interface. The address is written `fe80::1%25eth0`
+/// in a URI (RFC 6874, section 2) and `fe80::1%eth0` elsewhere; the second form is returned.
 pub(super) fn read_host(text: &str) -> Option<String> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let (address, zone) = match bracketed.unwrap_or(text).split_once('%') {
@@ -59,7 +62,7 @@ pub(super) fn read_host(text: &str) -> Option<String> {
     is_name.then(|| text.to_owned())
 }
 
-/// Returns a host without the zone of an IPv6 address, as a peer knows it.
+/// Returns a host without the zone of an IPv6 address. The result is the name by which a peer knows the host.
 #[cfg(any(feature = "http", feature = "tls"))]
 pub(crate) fn without_zone(host: &str) -> &str {
     host.split('%').next().unwrap_or_default()

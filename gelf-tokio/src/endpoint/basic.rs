@@ -1,4 +1,4 @@
-//! Basic authentication: user and password of a URI as a header.
+//! Converts the user and the password of a URI into a header for Basic authentication.
 
 use crate::endpoint::InvalidEndpoint;
 use crate::endpoint::escape::decode;
@@ -6,16 +6,18 @@ use crate::endpoint::escape::decode;
 /// The alphabet of Base64 (RFC 4648, section 4).
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Returns the header `Authorization` for `USER[:PASSWORD]` of a URI, percent-encoded (RFC 7617, section 2).
+/// Returns the header `Authorization` (RFC 7617, section 2) for the percent-encoded `USER[:PASSWORD]` of a
+/// URI.
 ///
 /// # Errors
-/// [`InvalidEndpoint::UserInfo`] for a `%` that begins no byte of UTF-8, a character that a URI does not have
-/// there (RFC 3986, section 3.2.1), a colon in the user's name, and a control character in either.
+/// [`InvalidEndpoint::UserInfo`] if a `%` is not followed by two hexadecimal digits, if the decoded text is
+/// not UTF-8, if a character is not permitted there in a URI (RFC 3986, section 3.2.1), if the user's name
+/// has a colon, or if the name or the password has a control character.
 pub(super) fn authorization(user_info: &str) -> Result<(String, String), InvalidEndpoint> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let read = |text: &str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(&byte);
-        // In a query `+` would be a space.
+        // `decode` takes a `+` for a space, as in a query.
         let text = text.bytes().all(is_allowed).then(|| text.replace('+', "%2B"))?;
         decode(&text).filter(|text| !text.contains(char::is_control))
     };

@@ -1,11 +1,12 @@
-//! Validation of options, whether a URI or a program has set them.
+//! Validates options, whether a URI or a program has set them.
 
 use crate::endpoint::error::without_options;
 use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that the sender sets, or that would change where a request ends.
+/// The headers that no option may set: the sender sets them itself, or they would change where a request
+/// ends.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",
@@ -67,8 +68,8 @@ fn check_rows(transport: &Transport, queue: &QueueOptions) -> Result<(), Invalid
     TABLE.iter().try_for_each(|row| row.check(transport, queue))
 }
 
-/// Checks a header: the name is a token, and the value visible, with spaces only inside (RFC 9110, sections
-/// 5.1 and 5.5).
+/// Checks a header. The name must be a token, and the value must have only visible characters, with spaces
+/// only between them (RFC 9110, sections 5.1 and 5.5).
 fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
     let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
@@ -82,8 +83,8 @@ fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
     Ok(())
 }
 
-/// Checks a path (RFC 3986, section 3.3). `&` would be permitted there; here it would hide a missing `?`
-/// before options.
+/// Checks a path (RFC 3986, section 3.3). The RFC permits `&` in a path. This check refuses it, because it
+/// would hide a missing `?` before the options.
 fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
     let invalid = || InvalidEndpoint::HttpPath { path: without_options(path) };
     let mut bytes = path.strip_prefix('/').ok_or_else(invalid)?.bytes();

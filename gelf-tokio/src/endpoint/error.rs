@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::endpoint::scheme::{enumerate, forms};
 
-/// The error of an invalid URI, or of invalid parts of an [`Endpoint`](crate::Endpoint). Each error displays
-/// as one line that says what to write instead, without passwords and the value of a `header`.
+/// The error for an invalid URI, or for invalid parts of an [`Endpoint`](crate::Endpoint). The displayed
+/// error is one line that says what to write instead. It contains no password and no value of a `header`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {
-    /// The option needs another one.
+    /// The option needs another option, which is missing.
     Alone {
         /// The name of the option.
         name: &'static str,
@@ -18,7 +18,7 @@ pub enum InvalidEndpoint {
     },
     /// A `%` is not followed by two hexadecimal digits, or the decoded bytes are not UTF-8.
     Escape {
-        /// The name or value.
+        /// The name or the value of the option, as it is written.
         text: String,
     },
     /// This build does not include the transport.
@@ -37,9 +37,9 @@ pub enum InvalidEndpoint {
         /// The name.
         name: String,
     },
-    /// The host is missing, or neither a name nor an address.
+    /// The host is missing, or it is neither a name nor an address.
     Host {
-        /// The text in its place, the port included.
+        /// The text in the place of the host, including the port.
         host: String,
     },
     /// The path has invalid characters.
@@ -67,7 +67,7 @@ pub enum InvalidEndpoint {
         name: &'static str,
         /// The scheme of the URI.
         scheme: String,
-        /// The schemes that have the option, as in a sentence.
+        /// The schemes that have the option, enumerated for a sentence.
         schemes: String,
     },
     /// The URI has a path, which its scheme does not permit.
@@ -77,7 +77,7 @@ pub enum InvalidEndpoint {
     },
     /// The port is not a number from 1 to 65535.
     Port {
-        /// The text in its place.
+        /// The text in the place of the port.
         port: String,
     },
     /// The option is given twice.
@@ -162,13 +162,13 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
-/// Returns the part that may be shown of a text without a known scheme. The other parts may contain a
+/// Returns the part of a text without a known scheme that an error may show. The other parts may contain a
 /// password or other secrets.
 pub(super) fn shown(text: &str) -> String {
     without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
 }
 
-/// Returns the part before the options, even if their `?` is missing: they may have a secret.
+/// Returns the part before the options, even if the `?` is missing, since options may contain a secret.
 pub(super) fn without_options(text: &str) -> String {
     text.split(['?', '&']).next().unwrap_or_default().to_owned()
 }

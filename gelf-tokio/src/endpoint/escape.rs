@@ -20,7 +20,8 @@ pub(super) fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Encodes all bytes with a meaning in a query, and all outside of ASCII. Paths of files stay readable.
+/// Encodes all bytes that have a meaning in a query, and all bytes outside of ASCII. Paths of files stay
+/// readable.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -13,10 +13,10 @@ use crate::endpoint::table::MASK;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// HTTP/1.1, with TLS if [`HttpOptions::tls`] is set: requests that are answered.
+    /// HTTP/1.1, with TLS if [`HttpOptions::tls`] is set. The receiver answers each request.
     Http(HttpOptions),
-    /// TCP, with TLS if [`TcpOptions::tls`] is set: frames that end with a null byte, in order on each
-    /// connection.
+    /// TCP, with TLS if [`TcpOptions::tls`] is set. Frames end with a null byte by default, and stay in order
+    /// on each connection.
     Tcp(TcpOptions),
     /// UDP: datagrams, which may be lost or overtake each other.
     Udp(UdpOptions),
@@ -28,14 +28,14 @@ pub enum Transport {
 pub struct UdpOptions {
     /// The compression of payloads; gzip at level 2 by default.
     pub compression: Compression,
-    /// The bytes of the largest datagram, beyond which a payload is cut into chunks; 1,420 by default.
+    /// The maximum length of a datagram, in bytes; 1,420 by default. A longer payload is cut into chunks.
     pub datagram_size: DatagramSize,
-    /// The behaviour for a message that does not fit into 128 datagrams: it is dropped by default. With
-    /// [`Overflow::Truncate`] its texts are cut until it fits, and a field `_truncated` says how long they
-    /// were.
+    /// The behaviour for a message that does not fit into 128 datagrams. By default, the message is dropped.
+    /// With [`Overflow::Truncate`], the texts of the message are cut until it fits, and a field `_truncated`
+    /// says how long the texts were.
     pub overflow: Overflow,
-    /// The limit of datagrams per second, which keeps a burst from overrunning the receiver's buffer; none by
-    /// default.
+    /// The maximum number of datagrams per second; no limit by default. A limit keeps a burst from
+    /// overrunning the receiver's buffer.
     pub rate: Option<NonZeroU32>,
 }
 
@@ -43,34 +43,37 @@ pub struct UdpOptions {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TcpOptions {
-    /// The time limit for connecting to one address, and again for the TLS handshake: 10 s by default, whole
-    /// seconds up to 3,600.
+    /// The time limit for connecting to one address: 10 s by default, in whole seconds up to 3,600. The TLS
+    /// handshake has the same limit again.
     pub connect_timeout: Duration,
-    /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. A line feed is for
-    /// inputs of lines. A payload that has the delimiter is refused; encoded messages never have one.
+    /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. Inputs that read
+    /// lines need a line feed. A payload that contains the delimiter is refused; encoded messages never
+    /// contain it.
     pub delimiter: Delimiter,
-    /// Further hosts and ports that take over when the endpoint's own host fails; none by default, at most
-    /// 7. A host is a name or an address, an IPv6 address without brackets.
+    /// Further hosts and ports that take over when the endpoint's own host fails; none by default, at most 7.
+    /// A host is a name or an IP address; an IPv6 address is written without brackets.
     ///
-    /// A host fails if its lookup, the connections to its addresses or its TLS handshake fail, and if its
-    /// connection breaks or ends before it has proven itself (see
-    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once, the
-    /// first after the last; a pause follows only after all have failed in a row. The endpoint's own host is
-    /// preferred: it is tried first after such a pause, after a connection that ended in order, and after
-    /// [`reconnect`](Self::reconnect), which brings a client back to it. Until then, a connection to another
-    /// host stays open. A certificate must name the host that is connected, unless
+    /// A host fails if its lookup, the connections to its addresses or its TLS handshake fail. A host also
+    /// fails if its connection breaks, or if its connection ends before the connection has proven itself (see
+    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once; the
+    /// first host follows the last. A pause follows only after all hosts have failed in a row.
+    ///
+    /// The endpoint's own host is preferred: it is tried first after such a pause, after a connection that
+    /// ended in order, and when [`reconnect`](Self::reconnect) replaces a connection. Until then, a
+    /// connection to another host stays open. A certificate must name the host that is connected, unless
     /// [`TlsOptions::server_name`] is set.
     pub failover: Vec<(String, u16)>,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
-    /// balancer may choose again: never by default, whole seconds up to 3,600. The old connection ends once
-    /// all that was written to it is acknowledged.
+    /// balancer may choose again. By default, connections are not replaced; the time is in whole seconds up
+    /// to 3,600. The old connection ends once all bytes written to it are acknowledged.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
-    /// The time that written bytes may stay unacknowledged before the connection is closed: 30 s by default,
-    /// whole seconds up to 3,600. It sets Linux's `TCP_USER_TIMEOUT`, without effect elsewhere, and applies
-    /// to the keepalive of an idle connection too. A slow receiver that takes nothing for this time is also
-    /// disconnected; the unacknowledged messages are then sent again on the next connection.
+    /// The time for which written bytes may stay unacknowledged before the connection is closed: 30 s by
+    /// default, in whole seconds up to 3,600. The option sets Linux's `TCP_USER_TIMEOUT`, and has no effect
+    /// on other systems. It also applies to the keepalive of an idle connection. A slow receiver that takes
+    /// nothing for this time is disconnected too; the unacknowledged messages are then sent again on the next
+    /// connection.
     pub user_timeout: Duration,
 }
 
@@ -92,14 +95,15 @@ impl Default for TcpOptions {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// The certificates of the authorities that may vouch for the receiver; by default the system's, or
-    /// Mozilla's if the system has none. The receiver's own certificate may stand here too, such as the
-    /// self-signed one of `openssl req -x509 -addext subjectAltName=DNS:HOST`: it is trusted if the receiver
-    /// shows it byte for byte, its name is right, and it is valid at the time.
+    /// The file with the certificates of the authorities that may vouch for the receiver. By default, the
+    /// system's authorities are trusted, or Mozilla's if the system has none. The file may also contain the
+    /// receiver's own certificate, such as a self-signed certificate made by
+    /// `openssl req -x509 -addext subjectAltName=DNS:HOST`. That certificate is trusted if the receiver shows
+    /// it byte for byte, if its name is right, and if it is valid at the time.
     pub ca: Option<PathBuf>,
-    /// The sender's own certificate chain, for receivers that ask for one. Needs `key`.
+    /// The file with the sender's own certificate chain, for receivers that ask for one. It requires `key`.
     pub cert: Option<PathBuf>,
-    /// The private key of `cert`.
+    /// The file with the private key of `cert`.
     pub key: Option<PathBuf>,
     /// The name or address that the receiver's certificate must have; the host of the endpoint by default.
     pub server_name: Option<String>,
@@ -109,19 +113,21 @@ pub struct TlsOptions {
 #[derive(Clone, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// `true` if a request may carry several messages, a line for each. Default: `false`. The receiver must
-    /// be set up for it: otherwise Graylog takes only the first.
+    /// `true` if a request may carry several messages, each on a separate line; `false` by default. The
+    /// receiver must be set up for such requests: otherwise Graylog takes only the first message of each
+    /// request.
     pub bulk: bool,
-    /// The time limit for connecting to one address, with the TLS handshake, in whole seconds up to 3,600.
-    /// The default, and the maximum, is an equal share of [`timeout`](Self::timeout) for each address.
+    /// The time limit for connecting to one address, including the TLS handshake, in whole seconds up to
+    /// 3,600. The limit is at most an equal share of [`timeout`](Self::timeout) for each address; that share
+    /// is also the default.
     pub connect_timeout: Option<Duration>,
-    /// Further hosts and ports that take over when the endpoint's own host fails, as
+    /// Further hosts and ports that take over when the endpoint's own host fails, as with
     /// [`TcpOptions::failover`]. A host fails if it cannot be connected, if its connection ends before an
-    /// answer, and if no answer comes in time; an answer of any status shows that it works. After an idle
-    /// connection has ended, the endpoint's own host is tried first. The header `Host` names the host that is
-    /// connected.
+    /// answer, or if no answer comes in time. An answer with any status shows that the host works. After an
+    /// idle connection has ended, the endpoint's own host is tried first. The header `Host` names the host
+    /// that is connected.
     pub failover: Vec<(String, u16)>,
-    /// The gzip level of request bodies; `None`, without compression, by default.
+    /// The gzip level of request bodies; `None` by default, for bodies without compression.
     pub gzip: Option<CompressionLevel>,
     /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
     /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is
@@ -171,21 +177,23 @@ impl Default for HttpOptions {
     }
 }
 
-/// The limits of a client's queue and of the messages in it, and its behaviour when it is full.
+/// The limits of a client's queue and of its messages, and the behaviour when the queue is full.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// The limit of messages without an outcome, in flight or waiting: 65,536 by default, from 1 to
+    /// The maximum number of messages without an outcome, in flight or waiting: 65,536 by default, from 1 to
     /// 16,777,216.
     pub max_messages: usize,
-    /// The limit of bytes of these messages, as JSON: 64 MiB by default, from 1 KiB to 16 GiB.
+    /// The maximum number of bytes of the messages without an outcome, as JSON: 64 MiB by default, from 1 KiB
+    /// to 16 GiB.
     pub max_bytes: usize,
-    /// The limit of the value of an additional field of a message, in bytes: none by default, from 3 to
-    /// 16,777,216. A longer string is cut off as
-    /// [`with_max_value_bytes`](gelf_core::Encoder::with_max_value_bytes) says; a payload that the caller has
-    /// encoded is not. Elasticsearch and OpenSearch refuse to index a value of more than 32,766 bytes.
+    /// The maximum length of the value of an additional field of a message, in bytes: no limit by default,
+    /// otherwise from 3 to 16,777,216. A longer string is cut off as
+    /// [`with_max_value_bytes`](gelf_core::Encoder::with_max_value_bytes) says. The values in a payload that
+    /// the caller has encoded are not cut off. Elasticsearch and OpenSearch refuse to index a value of more
+    /// than 32,766 bytes.
     pub max_value_bytes: Option<usize>,
-    /// The behaviour when there is no room; senders wait by default.
+    /// The behaviour when the queue has no room; senders wait by default.
     pub when_full: WhenFull,
 }
 

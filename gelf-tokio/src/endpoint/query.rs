@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::{self, MASK, Row, TABLE};
 use crate::endpoint::{InvalidEndpoint, QueueOptions, Transport};
 
-/// Sets the options of a query in `transport` and `queue`. Returns the options that are the caller's, by the
-/// names in `own`, decoded.
+/// Sets the options of a query in `transport` and `queue`. Returns the decoded names and values of the
+/// caller's options, whose names are in `own`.
 pub(super) fn read(
     query: &str,
     own: &[&str],
@@ -33,7 +33,7 @@ pub(super) fn read(
             None => return Err(InvalidEndpoint::Option { name, known: known(scheme, own) }),
         }
     }
-    // In the order of the table, in which `level` follows `compression`.
+    // The options are read in the order of the table, in which `level` follows `compression`.
     for row in &TABLE {
         for (_, value) in options.iter().filter(|(given, _)| std::ptr::eq(*given, row)) {
             row.read(value, transport, queue)?;
@@ -42,7 +42,7 @@ pub(super) fn read(
     Ok(taken)
 }
 
-/// Returns whether an own option of the caller, or a group such as `field.*`, includes this name.
+/// Returns whether `known` is this name, or is a group of names, such as `field.*`, that includes this name.
 fn stands_for(known: &str, name: &str) -> bool {
     match known.strip_suffix('*') {
         Some(group) if group.ends_with('.') => name.starts_with(group),
@@ -50,7 +50,7 @@ fn stands_for(known: &str, name: &str) -> bool {
     }
 }
 
-/// The names of all options that a URI of the scheme may have.
+/// Returns the names of all options that a URI of the scheme may have.
 fn known(scheme: Scheme, own: &[&str]) -> String {
     let of_scheme = TABLE.iter().filter(|row| row.schemes().contains(&scheme)).map(|row| row.name);
     let mut known: Vec<_> = of_scheme.chain(own.iter().copied()).collect();

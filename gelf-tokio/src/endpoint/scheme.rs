@@ -24,7 +24,7 @@ impl Scheme {
         }
     }
 
-    /// The transport of the scheme, with default options.
+    /// Returns the transport of the scheme, with default options.
     pub(super) fn transport(self) -> Transport {
         let tls = matches!(self, Self::Tls | Self::Https).then(TlsOptions::default);
         match self {
@@ -34,7 +34,7 @@ impl Scheme {
         }
     }
 
-    /// The scheme that stands for a transport.
+    /// Returns the scheme that stands for a transport.
     pub(super) fn of(transport: &Transport) -> Self {
         match transport {
             Transport::Http(options) if options.tls.is_some() => Self::Https,
@@ -72,7 +72,7 @@ impl Scheme {
     }
 }
 
-/// The schemes of this build: `a, b or c`.
+/// Returns the schemes of this build as text: `a, b or c`.
 pub(super) fn forms() -> String {
     let has_transport = |scheme: &Scheme| scheme.missing_features().is_empty();
     let others = Scheme::ALL.into_iter().skip(1).filter(has_transport);
@@ -82,13 +82,13 @@ pub(super) fn forms() -> String {
     enumerate(&all, "or")
 }
 
-/// The schemes as a user writes them: `a, b and c`.
+/// Returns the schemes as a user writes them: `a, b and c`.
 pub(super) fn names(schemes: &[Scheme]) -> String {
     let names: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.name())).collect();
     enumerate(&names, "and")
 }
 
-/// `a, b and c`.
+/// Joins items to a text such as `a, b and c`.
 pub(super) fn enumerate(items: &[String], conjunction: &str) -> String {
     match items {
         [others @ .., last] if !others.is_empty() => format!("{} {conjunction} {last}", others.join(", ")),

@@ -1,8 +1,8 @@
 //! The table of endpoint options.
 //!
 //! Parsing, [`Display`](std::fmt::Display), error texts, the tables in the documentation and
-//! [`Endpoint::options`] are made from it. A new option takes a field in `options.rs`, a row in `rows.rs`,
-//! and the code that uses it.
+//! [`Endpoint::options`] use this table. A new option needs a field in `options.rs`, a row in `rows.rs`, and
+//! the code that uses the option.
 
 mod rows;
 
@@ -13,7 +13,7 @@ use crate::endpoint::{
 
 pub(super) use rows::TABLE;
 
-/// Stands in place of a secret.
+/// The text that stands in place of a secret.
 pub(super) const MASK: &str = "***";
 
 /// One option of an [`Endpoint`]'s URI, for one group of transports. See [`Endpoint::options`].
@@ -57,16 +57,16 @@ struct Access<O> {
     /// Sets the option from its text.
     read: fn(&mut O, &str) -> Result<(), Mistake>,
     show: Show<O>,
-    /// Returns whether a program may set the option to its value. It checks values that were read, too.
+    /// Returns whether the value of the option is valid, however the option was set.
     is_valid: fn(&O) -> bool,
 }
 
 /// The text of an option.
 #[derive(Debug)]
 enum Show<O> {
-    /// Of an option that may be repeated: a text for each time.
+    /// Returns the texts of an option that may be repeated, one for each time.
     All(fn(&O) -> Vec<String>),
-    /// Of an option that is given once; `None` if it is unset.
+    /// Returns the text of an option that is given once, or `None` if the option is unset.
     One(fn(&O) -> Option<String>),
 }
 
@@ -79,7 +79,7 @@ impl<O> Show<O> {
     }
 }
 
-/// An option cannot be set from a text.
+/// The reason why an option cannot be set from a text.
 #[derive(Debug)]
 enum Mistake {
     LevelOfNothing,
@@ -100,7 +100,8 @@ impl Row {
     /// Sets the option from its text.
     ///
     /// # Errors
-    /// [`InvalidEndpoint`] for a text that is not a value of the option, and for another transport's option.
+    /// Returns [`InvalidEndpoint`] if the text is not a value of the option, or if the transport does not
+    /// have the option.
     pub(super) fn read(
         &self,
         text: &str,
@@ -125,8 +126,8 @@ impl Row {
         })
     }
 
-    /// Returns the option as text for each time that it is given: not at all if it has the default value, is
-    /// unset, or is another transport's.
+    /// Returns one text for each time that the option is given. Returns no text if the option has the default
+    /// value, is unset, or belongs to another transport.
     pub(super) fn show(&self, transport: &Transport, queue: &QueueOptions) -> Vec<String> {
         match self.inspect(transport, queue) {
             Some((shown, default, _)) if shown != default => shown,
@@ -148,7 +149,7 @@ impl Row {
     /// Checks the value of the option, however it was set.
     ///
     /// # Errors
-    /// [`InvalidEndpoint::Value`].
+    /// Returns [`InvalidEndpoint::Value`] if the value is invalid.
     pub(super) fn check(&self, transport: &Transport, queue: &QueueOptions) -> Result<(), InvalidEndpoint> {
         match self.inspect(transport, queue) {
             Some((shown, _, false)) => Err(self.invalid(shown.join(", "))),
@@ -156,7 +157,8 @@ impl Row {
         }
     }
 
-    /// Returns the option as text, its default as text, and whether the value is valid.
+    /// Returns the texts of the option, the texts of its default, and whether the value is valid. Returns
+    /// `None` if the option belongs to another transport.
     fn inspect(
         &self,
         transport: &Transport,
@@ -199,7 +201,7 @@ impl Row {
 
 impl Endpoint {
     /// Returns the options that a URI may have, for `--help` texts and documentation. An option whose values
-    /// differ between transports comes once for each group of them.
+    /// differ between transports is returned once for each group of transports.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;
@@ -213,11 +215,10 @@ impl Endpoint {
     }
 }
 
-/// The row of an option of the scheme.
+/// Returns the row of an option of the scheme, or `None` if no scheme has an option of this name.
 ///
 /// # Errors
-/// [`InvalidEndpoint::OtherScheme`] for an option that only other schemes have; `None` for a name that none
-/// has.
+/// Returns [`InvalidEndpoint::OtherScheme`] for an option that only other schemes have.
 pub(super) fn find(name: &str, scheme: Scheme) -> Result<Option<&'static Row>, InvalidEndpoint> {
     let mut named = TABLE.iter().filter(|row| row.name == name).peekable();
     let Some(first) = named.peek() else { return Ok(None) };
@@ -242,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// The table as Markdown.
+    /// Returns the table as Markdown.
     fn markdown() -> String {
         let mut table = "| option | for | values | default | meaning |\n|---|---|---|---|---|\n".to_owned();
         for EndpointOption { name, transports, values, default, help } in Endpoint::options() {
@@ -251,7 +252,7 @@ mod tests {
         table
     }
 
-    /// With `GELF_UPDATE_DOCS` set, writes the tables instead.
+    /// Compares the tables, or writes them if `GELF_UPDATE_DOCS` is set.
     #[test]
     fn the_tables_of_the_documentation_are_this_one() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -29,10 +29,11 @@ use connection::Connection;
 pub use error::HttpError;
 use head::RequestHead;
 
-/// The time for the rest of an answer, after its status, so that the connection can be used again.
+/// The time limit for the rest of an answer after its headers. The connection can be used again only if the
+/// rest arrives in time.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A buffer whose last body was larger than this is freed.
+/// The maximum length of a body whose buffer is kept for the next body.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The first two bytes of gzip (RFC 1952, section 2.3.1).
@@ -42,16 +43,17 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 ///
 /// There is one connection, with one request at a time. The first request makes the connection, and later
 /// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
-/// addresses are tried in order, then those of the hosts of [`HttpOptions::failover`]. Nothing happens
-/// between two calls.
+/// addresses are tried in order; then the addresses of the hosts in [`HttpOptions::failover`] are tried.
+/// Nothing happens between two calls.
 ///
-/// A receiver closes an idle connection, Graylog after 60 s. If it does so while a request is being sent, the
-/// request does not fail: a request whose kept connection ends before any byte of an answer is sent once more
-/// on a new connection. The sender retries nothing else: the caller decides, and [`HttpError::is_retriable`]
-/// returns whether a retry may succeed.
+/// A receiver closes an idle connection; Graylog does so after 60 s. A request does not fail if it is sent
+/// while the receiver closes the connection: if a kept connection ends before any byte of an answer arrives,
+/// the sender sends the request once more on a new connection. The sender retries nothing else: the caller
+/// decides about a retry, and [`HttpError::is_retriable`] returns whether a retry may succeed.
 ///
-/// Each body ends in a line feed, before compression: a Graylog input for several messages in one request
-/// holds back a message without one, and joins it with the next of the same connection.
+/// Each body ends in a line feed, which is added before compression. A Graylog input for several messages in
+/// one request holds back a message without a line feed, and joins it with the next message of the same
+/// connection.
 ///
 /// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
 ///
@@ -131,7 +133,7 @@ impl HttpSender {
         })
     }
 
-    /// Returns the hosts, of which the current one is the next to be connected, or is connected.
+    /// Returns the hosts. The connection leads to the current host; a new connection tries that host first.
     pub(crate) fn hosts(&mut self) -> &mut Hosts {
         self.destination.hosts()
     }
@@ -149,12 +151,12 @@ impl HttpSender {
     /// Sends one message as one request and waits for the answer. The body is the JSON text and a line feed.
     ///
     /// # Errors
-    /// [`HttpError`]. The sender stays usable. Unless the receiver has answered, it may have accepted the
-    /// message nevertheless.
+    /// Returns an [`HttpError`]. The sender stays usable. If the receiver has not answered, it may have
+    /// accepted the message nevertheless.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed if it was in use. The receiver
-    /// may have all of the request, or a part of it that nothing follows. The sender stays usable.
+    /// If the future is dropped before it is ready, a connection that is in use is closed. The receiver may
+    /// have all of the request, or only the beginning of it. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         encode(message, &mut self.buffer);
         self.buffer.extend_from_slice(b"\n");
@@ -162,8 +164,8 @@ impl HttpSender {
         self.post(body).await
     }
 
-    /// Sends a payload, JSON text, as one request and waits for the answer. The body is a line: a line feed
-    /// ends it, and one within the payload becomes a space.
+    /// Sends a payload of JSON text as one request and waits for the answer. The body is one line: it ends
+    /// with a line feed, and each line feed within the payload becomes a space.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -211,8 +213,8 @@ impl HttpSender {
         result
     }
 
-    /// Sends a request and waits for the head of the answer. Until then the future owns the connection, which
-    /// ends with it.
+    /// Sends a request and waits for the head of the answer. Until then, the future owns the connection:
+    /// dropping the future closes the connection.
     async fn exchange(
         &mut self,
         body: &Bytes,
@@ -247,8 +249,8 @@ impl HttpSender {
     }
 }
 
-/// Takes the content of a buffer. Its memory is used again once the returned bytes are dropped, unless it is
-/// large.
+/// Takes the content of a buffer. The buffer uses its memory again once the returned bytes are dropped,
+/// unless the content is large.
 fn take(buffer: &mut BytesMut) -> Bytes {
     let taken = buffer.split().freeze();
     if taken.len() > RETAINED_BYTES {

@@ -1,4 +1,4 @@
-//! Counters that several tasks count in.
+//! Counters that several tasks share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,19 +15,19 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    /// Returns a guard that counts one when it is dropped, unless it is disarmed: a future may be dropped
-    /// wherever it waits.
+    /// Returns a guard that counts one when it is dropped, unless it is disarmed. The guard also counts if
+    /// the future that holds it is dropped while waiting.
     pub(super) fn unless_disarmed(&self) -> CountOnDrop<'_> {
         CountOnDrop(Some(self))
     }
 }
 
-/// Counts one when it is dropped.
+/// A guard that counts one when it is dropped.
 #[derive(Debug)]
 pub(super) struct CountOnDrop<'a>(Option<&'a Counter>);
 
 impl CountOnDrop<'_> {
-    /// Counts nothing.
+    /// Drops the guard without counting.
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }

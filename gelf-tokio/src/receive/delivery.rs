@@ -9,8 +9,8 @@ use super::{ReceiveError, Received};
 /// An item for the caller of `recv`.
 pub(super) type Item = Result<Received, ReceiveError>;
 
-/// Creates a queue of up to `max_items` items, at least 1, of up to `max_bytes` bytes together; a single item
-/// may be larger. The bounds make senders wait that are faster than the reader.
+/// Creates a queue for up to `max_items` items, at least 1, with up to `max_bytes` bytes in total; a single
+/// item may be larger. The bounds make senders wait if they are faster than the reader.
 pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQueue, Deliveries) {
     let max_bytes = max_bytes.min(Semaphore::MAX_PERMITS);
     let (queue, queued) = mpsc::channel(max_items.clamp(1, Semaphore::MAX_PERMITS));
@@ -21,7 +21,7 @@ pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQue
     )
 }
 
-/// The sending side: one clone for each task.
+/// The sending side. Each task has a clone.
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryQueue {
     queue: mpsc::Sender<QueuedItem>,
@@ -41,7 +41,7 @@ pub(super) struct Deliveries {
 #[derive(Debug)]
 struct QueuedItem {
     item: Item,
-    /// Gives the bytes back when it is dropped.
+    /// The permits for the item's bytes, which are given back when the item is dropped.
     _bytes: OwnedSemaphorePermit,
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_tasks_learn_that_the_receiving_side_is_gone() {
-        // The first waits for a place, the second for bytes.
+        // In the first case the task waits for a place, in the second case for bytes.
         for (max_items, len) in [(1, 0), (2, 10)] {
             let (queue, items) = delivery_queue(max_items, 10);
             assert!(takes(&queue, len));

@@ -94,8 +94,9 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// # Bodies
 ///
 /// Bodies in gzip and zlib are recognized by their first bytes, even without a `Content-Encoding` or with a
-/// wrong one: pygelf declares `gzip,deflate` and sends zlib, others declare nothing. With `deflate`, bare
-/// deflate data (RFC 1951) is recognized too. A body without any value is accepted and yields no payload.
+/// wrong one. For example, pygelf declares `gzip,deflate` and sends zlib; other senders declare nothing. With
+/// `deflate`, bare deflate data (RFC 1951) is recognized too. A body without any value is accepted and yields
+/// no payload.
 ///
 /// # Several messages in a body
 ///
@@ -107,9 +108,9 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
 /// [`ReceiveError::ValueTooLong`], and the others are returned.
 ///
-/// Values are returned as they arrive, so that no request has to be held in memory. If such a request is
-/// rejected midway, for example with 413 or 503, the earlier values are received, and a client that repeats
-/// the request sends them twice.
+/// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
+/// values is rejected midway, for example with 413 or 503, the earlier values are received, and a client that
+/// repeats the request sends them twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,
@@ -131,8 +132,8 @@ impl HttpReceiver {
     /// Listens at an address.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have. Errors of
-    /// the operating system, such as an address in use.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have,
+    /// and errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
     /// As [`bind`](Self::bind).
@@ -143,7 +144,7 @@ impl HttpReceiver {
         Self::serve(address, options, None).await
     }
 
-    /// Listens at an address, only for connections with TLS. A failed handshake closes its connection and is
+    /// Listens at an address for connections with TLS only. A failed handshake closes its connection and is
     /// [counted](HttpReceiverStats::failed_handshakes). The handshake also fails for a client that offers
     /// protocols (RFC 7301) without `http/1.1`.
     ///
@@ -166,8 +167,9 @@ impl HttpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// [`ReceiveError::ValueTooLong`] for one of several values that is too long. The next call continues
-    /// behind it. A fault of a request as a whole is answered, and counted by [`stats`](Self::stats).
+    /// Returns [`ReceiveError::ValueTooLong`] for one of several values that is too long. The next call
+    /// continues behind this value. A fault of a request as a whole is not returned: the receiver answers the
+    /// request with an error status and counts it in [`stats`](Self::stats).
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no message is lost.
@@ -178,9 +180,10 @@ impl HttpReceiver {
     /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
     /// calls of `close` change nothing.
     ///
-    /// No further connection is accepted, and connections without a request are closed. A request that has
-    /// begun is read and answered, and its connection is then closed; after the time `within` the connection
-    /// is reset without an answer. Each message of a request that was answered with 202 is returned.
+    /// The receiver accepts no further connection, and closes connections without a request. It reads and
+    /// answers each request that has begun, and then closes the connection of the request. After the time
+    /// `within`, the remaining connections are reset without an answer. Each message of a request that was
+    /// answered with 202 is returned.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }
@@ -193,7 +196,7 @@ impl HttpReceiver {
     /// Returns the local address.
     ///
     /// # Errors
-    /// None at present.
+    /// Returns no error at present.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.server.local_addr())
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A network of IP addresses: `10.0.0.0/8`, `2001:db8::/32`, or a single address. IPv4-mapped IPv6 addresses
-/// (RFC 4291, section 2.5.5.2) are those IPv4 addresses.
+/// A network of IP addresses: `10.0.0.0/8`, `2001:db8::/32`, or a single address. An IPv4-mapped IPv6 address
+/// (RFC 4291, section 2.5.5.2) counts as the IPv4 address.
 ///
 /// # Examples
 ///
@@ -19,12 +19,12 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct IpNetwork {
-    /// Not an IPv4-mapped address.
+    /// The first address of the network, which is never an IPv4-mapped address.
     address: IpAddr,
     prefix_len: u8,
 }
 
-/// A text that is not an [`IpNetwork`], or an address with bits behind the prefix.
+/// The error for a text that is not an [`IpNetwork`], or for an address with bits behind the prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidIpNetwork;
@@ -33,7 +33,8 @@ impl IpNetwork {
     /// Returns the network of the addresses that share the first `prefix_len` bits.
     ///
     /// # Errors
-    /// The address has fewer bits, or one of the bits behind the prefix is set, as in `10.0.0.7/8`.
+    /// Returns an error if the address has fewer bits, or if a bit behind the prefix is set, as in
+    /// `10.0.0.7/8`.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, InvalidIpNetwork> {
         let network = match (address, address.to_canonical()) {
             (IpAddr::V6(_), v4 @ IpAddr::V4(_)) => {
@@ -52,7 +53,8 @@ impl IpNetwork {
         self.first_of(address.to_canonical()) == Some(self.address)
     }
 
-    /// Returns the address with the bits behind the prefix cleared, or `None` if it has fewer bits.
+    /// Returns the address with the bits behind the prefix cleared, or `None` if the address has fewer bits
+    /// than the prefix.
     fn first_of(&self, address: IpAddr) -> Option<IpAddr> {
         let prefix_len = u32::from(self.prefix_len);
         Some(match address {
@@ -70,7 +72,7 @@ impl IpNetwork {
     }
 }
 
-/// The network of a single address.
+/// Converts an address to the network of that single address.
 impl From<IpAddr> for IpNetwork {
     fn from(address: IpAddr) -> Self {
         let address = address.to_canonical();

@@ -5,12 +5,12 @@ use std::mem::MaybeUninit;
 
 use socket2::SockRef;
 
-/// Makes the kernel drop all further packets for a socket, so that it acknowledges nothing more: the socket
-/// then holds all acknowledged bytes that are not read. For a listener, it drops the packets of new
-/// connections.
+/// Makes the kernel drop all further packets for a socket. The kernel then acknowledges no further bytes, so
+/// the socket holds all bytes that were acknowledged and not read. For a listener, the kernel drops the
+/// packets of new connections.
 ///
 /// # Errors
-/// [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux.
+/// Returns [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(crate) fn drop_incoming(socket: &SockRef<'_>) -> io::Result<()> {
     // `BPF_RET | BPF_K` with 0: keep no byte of the packet (bpf(4)).
@@ -22,10 +22,11 @@ pub(crate) fn drop_incoming(_socket: &SockRef<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Returns whether the kernel holds nothing for a non-blocking socket to read. The end of a stream is
+/// Returns whether the kernel has nothing to read for a non-blocking socket. The end of a stream counts as
 /// something to read.
 ///
-/// tokio answers from the last event that it has seen, which may be older than the data.
+/// The function asks the kernel, since tokio answers from the last event that it has seen. That event may be
+/// older than the data.
 pub(crate) fn is_drained(socket: &SockRef<'_>) -> bool {
     let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

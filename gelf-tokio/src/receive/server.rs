@@ -1,6 +1,6 @@
-//! The server under the receivers over TCP, TLS and HTTP: it listens, accepts connections within limits,
-//! reads the headers of proxies, shakes hands, serves each connection in a task of its own, counts, and
-//! closes.
+//! The server under the receivers over TCP, TLS and HTTP. It accepts connections within limits, reads the
+//! headers of proxies, performs TLS handshakes, serves each connection in a separate task, counts
+//! connections, and closes them.
 
 mod accept;
 pub(crate) mod closing;
@@ -44,8 +44,8 @@ pub(crate) enum Handshake {}
 
 /// The protocol on the connections of a [`Server`].
 pub(crate) trait Protocol: fmt::Debug + Send + Sync + 'static {
-    /// Serves a connection until it ends. It should end soon after [`Peer::closing`] has begun, and is
-    /// dropped when the time to close is over.
+    /// Serves a connection until the connection ends. The returned future should end soon after
+    /// [`Peer::closing`] has begun. The server drops the future when the time to close is over.
     fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> impl Future<Output = Served> + Send;
 }
 
@@ -55,7 +55,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
     fn tcp(&self) -> Option<&TcpStream>;
 }
 
-/// The peer of a connection, with the handles of its task.
+/// The peer of a connection, and the handles that the task of the connection uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -67,26 +67,26 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Served {
     pub(crate) end: End,
-    /// `true` if the connection is to be reset, so that the next write of its peer fails. After a plain end
-    /// that write would succeed, and its data would be lost without notice.
+    /// `true` if the connection is to be reset, so that the next write of its peer fails. After an end
+    /// without a reset, the write would succeed, and its data would be lost without notice.
     pub(crate) reset: bool,
 }
 
 /// The limits of a [`Server`], and its proxies.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
-    /// The limit of open connections, at least 1. Further ones wait, unaccepted, in the kernel. It stops
-    /// floods of connections.
+    /// The limit of open connections, at least 1. Further connections wait in the kernel until they are
+    /// accepted. The limit stops floods of connections.
     pub(crate) max_connections: usize,
     /// The limit of open connections of one IPv4 address, or of one IPv6 network of 64 bits; at least 1.
-    /// Further ones are reset at once. It stops a single peer from taking all connections.
+    /// Further connections are reset at once. The limit stops a single peer from taking all connections.
     pub(crate) max_connections_per_peer: usize,
     pub(crate) max_queued_items: usize,
     pub(crate) max_queued_bytes: usize,
     pub(crate) proxies: Proxies,
 }
 
-/// A server, until it is dropped.
+/// A server, which runs until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     local_addr: SocketAddr,
@@ -94,7 +94,8 @@ pub(crate) struct Server {
     closer: Closer,
     counts: Arc<Counts>,
     deliveries: Deliveries,
-    /// The task that accepts. It owns the tasks of the connections: dropping it aborts all of them.
+    /// The task that accepts connections. It owns the tasks of all connections and aborts them when it is
+    /// dropped.
     _accepting: JoinSet<()>,
 }
 
@@ -108,7 +109,7 @@ impl Counts {
 }
 
 impl Server {
-    /// Listens at an address, and accepts from then on in a task of its own.
+    /// Listens at an address, and spawns a task that accepts connections.
     pub(crate) async fn bind<P: Protocol>(
         address: impl ToSocketAddrs,
         options: ServerOptions,
@@ -136,8 +137,8 @@ impl Server {
         self.deliveries.recv().await
     }
 
-    /// Begins to close: only connections that wait in the kernel are still accepted, all connections are
-    /// notified, and those that are open after the time `within` are reset.
+    /// Begins to close. The server still accepts the connections that wait in the kernel, and notifies all
+    /// connections. Connections that are open after the time `within` are reset.
     pub(crate) fn close(&self, within: Duration) {
         self.closer.close(within);
     }
@@ -158,7 +159,7 @@ impl Server {
     }
 }
 
-/// The listener is closed at once; the runtime ends the tasks a little later.
+/// Closes the listener at once. The runtime ends the tasks a little later.
 impl Drop for Server {
     fn drop(&mut self) {
         self.listener.close();
@@ -176,7 +177,7 @@ struct Service<P> {
     peers: Arc<Peers>,
 }
 
-/// Accepts connections and serves them, until the server is closed and the last one has ended.
+/// Accepts connections and serves them, until the server is closed and the last connection has ended.
 async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, counts: Arc<Counts>) {
     let mut closing = service.closing.clone();
     let service = Arc::new(service);
@@ -185,7 +186,8 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
         tokio::select! {
             biased;
             _ = closing.begun() => break,
-            // Joined before the next accept, so that there are never more tasks than permitted connections.
+            // Ended tasks are joined before the next accept, so that there are never more tasks than
+            // permitted connections.
             Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
             accepted = acceptor.accept() => {
                 connections.spawn(serve(Arc::clone(&service), accepted));
@@ -210,7 +212,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
     while let Some(ended) = connections.join_next().await {
         counts.lock().end(end(ended));
     }
-    // The last sender of the queue: the receiver ends once all counts are final.
+    // `service` has the last sender of the queue. The queue therefore ends only once all counts are final.
     drop(service);
 }
 
@@ -224,7 +226,7 @@ fn end(ended: Result<End, JoinError>) -> End {
     }
 }
 
-/// Reads the header of a proxy, and serves a connection.
+/// Serves a connection. If the peer is a proxy, its header is read first.
 async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End {
     let Accepted { mut stream, from, is_proxy, permit: _permit } = accepted;
     if !is_proxy {

@@ -116,7 +116,7 @@ impl TcpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// A frame that is too long. The next call continues behind it.
+    /// Returns an error for a frame that is too long. The next call continues behind the frame.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no message is lost.
@@ -127,16 +127,17 @@ impl TcpReceiver {
     /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
     /// calls of `close` change nothing.
     ///
-    /// No further connection is accepted. The receiver ends its side of each connection, which tells the
-    /// sender. It reads on until the sender ends the connection or has been silent for 100 ms, but for 1 s
-    /// and half of the time `within` at most, and returns all whole frames. A connection that its sender has
-    /// not ended is then reset, which tells the sender too. Frames that find no room in the queue within the
-    /// time `within`, because `recv` is not called often enough, are lost and
+    /// No further connection is accepted. The receiver ends its side of each connection and thereby notifies
+    /// the sender. It reads on until the sender ends the connection or has been silent for 100 ms, for at
+    /// most half of the time `within` and at most 1 s, and returns all whole frames. A connection that the
+    /// sender has not ended by then is reset, and the reset notifies the sender too. Frames that find no room
+    /// in the queue within the time `within`, because `recv` is not called often enough, are lost and
     /// [counted](TcpReceiverStats::cut_frames).
     ///
-    /// On Linux, each whole frame that the kernel has acknowledged to its sender is returned: before the last
-    /// read of a connection, the kernel is told to take and acknowledge nothing more. On other systems, a
-    /// frame that arrives between the last read and the end of its connection may be acknowledged and lost.
+    /// On Linux, `recv` returns each whole frame that the kernel has acknowledged to its sender: before the
+    /// last read of a connection, the receiver tells the kernel to take and acknowledge nothing more. On
+    /// other systems, a frame that arrives between the last read and the end of its connection may be
+    /// acknowledged and lost.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

@@ -1,29 +1,29 @@
-//! Systems other than Linux.
+//! Replaces the system calls of Linux on other systems.
 
 use std::io;
 use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Returns the number of bytes that the peer of a TCP socket has not acknowledged: unknown.
+/// Returns `None`: the number of bytes that the peer of a TCP socket has not acknowledged is unknown.
 pub(crate) fn unacknowledged_bytes<S>(_socket: &S) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// The number of datagrams that may leave by one system call.
+/// The number of datagrams that one system call may send.
 pub(crate) const MAX_SEGMENTS: usize = 1;
 
-/// Returns whether [`send_segments`] works: it does not.
+/// Returns `false`: [`send_segments`] does not work.
 pub(crate) fn can_segment<S>(_socket: &S) -> bool {
     false
 }
 
-/// Sends datagrams of one size by one system call: unsupported.
+/// Returns an error: one system call cannot send several datagrams.
 pub(crate) fn send_segments<S>(_socket: &S, _datagrams: &[u8], _size: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Returns whether an error of [`send_segments`] may mean that there is no segmentation: always.
+/// Returns `true`: any error of [`send_segments`] may mean that there is no segmentation.
 pub(crate) fn is_segmentation_refused(_error: &io::Error) -> bool {
     true
 }
@@ -34,17 +34,17 @@ pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
 }
 
-/// Sets the receive buffer beyond the system's limit: unsupported.
+/// Returns an error: the receive buffer cannot be set beyond the system's limit.
 pub(crate) fn force_receive_buffer<S>(_socket: &S, _bytes: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Returns the number of received datagrams that the system has dropped: unknown.
+/// Returns `None`: the number of received datagrams that the system has dropped is unknown.
 pub(crate) fn dropped_datagrams<S>(_socket: &S) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
-/// Sets the time for acknowledgements: without effect, the system decides it. Keepalive finds dead peers.
+/// Does nothing: the system decides the time for acknowledgements. Keepalive finds dead peers.
 pub(crate) fn set_user_timeout(_socket: &SockRef<'_>, _timeout: Duration) -> io::Result<()> {
     Ok(())
 }

@@ -22,22 +22,24 @@ use crate::sys;
 #[cfg(feature = "tls")]
 use crate::tls::{AckMap, Counting};
 
-/// Keepalive: the idle time before the first probe, the interval of probes, and their number.
+/// The options of keepalive: the idle time before the first probe, the interval of probes, and their maximum
+/// number.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(10))
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
-/// A write buffer larger than this is freed once it is written.
+/// The maximum size of a write buffer that is kept. A larger buffer is freed once all of its bytes are
+/// written.
 pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The size of a read whose bytes are discarded; GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
-/// The number of bytes of an answer that a message shows.
+/// The maximum number of bytes of the receiver's answer that an error or a log message shows.
 const SHOWN_BYTES: usize = 40;
 
-/// The number of such reads in a row before the task yields.
+/// The maximum number of reads in a row whose bytes are discarded. After that, the task yields.
 const MAX_DISCARDS: usize = 16;
 
 /// Makes the connections to one endpoint.
@@ -54,8 +56,8 @@ impl Dialer {
     /// Creates a dialer. It reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the
-    /// feature `tls`.
+    /// Returns `InvalidInput` for options of TLS that contradict each other, and `Unsupported` for TLS
+    /// without the feature `tls`.
     pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
         let host = (endpoint.host(), endpoint.port());
         Ok(Self {
@@ -67,7 +69,8 @@ impl Dialer {
         })
     }
 
-    /// Returns the hosts, of which the current one is the next to be connected, or is connected.
+    /// Returns the hosts. The current host is the one that is connected or, without a connection, the one to
+    /// connect next.
     pub(crate) fn hosts(&mut self) -> &mut Hosts {
         &mut self.hosts
     }
@@ -77,12 +80,12 @@ impl Dialer {
         self.reconnect
     }
 
-    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
-    /// and its addresses are tried in order, within [`TcpOptions::connect_timeout`] for each and as long for
-    /// the TLS handshake.
+    /// Connects to the current host, or to the first host after it that can be reached. The name of each host
+    /// is looked up, and the addresses are tried in order. [`TcpOptions::connect_timeout`] limits the time of
+    /// each connection attempt, and again the time of each TLS handshake.
     ///
     /// # Errors
-    /// No host could be reached. The error of a host is that of its last address.
+    /// Returns an error if no host could be reached. The error of a host is the error of its last address.
     pub(crate) async fn connect(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
         loop {
             match self.connect_to_host(resolver).await {
@@ -131,7 +134,7 @@ impl Dialer {
     }
 }
 
-/// The receiver's answer shows that it expects another protocol.
+/// The error for a receiver whose answer shows that it expects another protocol.
 #[derive(Debug)]
 struct AnswerOfAnotherProtocol(String);
 
@@ -143,13 +146,14 @@ impl fmt::Display for AnswerOfAnotherProtocol {
 
 impl std::error::Error for AnswerOfAnotherProtocol {}
 
-/// Returns whether the connection is over since the receiver has answered by TLS or HTTP.
+/// Returns whether the error says that the receiver has answered with TLS or HTTP.
 pub(crate) fn is_answer_of_another_protocol(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<AnswerOfAnotherProtocol>())
 }
 
-/// Notes bytes of the receiver. Returns an error if they show that it expects TLS or HTTP. Other bytes are
-/// logged once, and the connection goes on, since some receivers greet.
+/// Keeps the first bytes that the receiver has sent. Returns an error if they show that the receiver expects
+/// TLS or HTTP. Other bytes are logged once and the connection stays open, since some receivers send a
+/// greeting.
 fn hear(answer: &mut Vec<u8>, bytes: &[u8]) -> Option<io::Error> {
     let is_first = answer.is_empty();
     answer.extend(bytes.iter().take(SHOWN_BYTES.saturating_sub(answer.len())));
@@ -184,9 +188,9 @@ enum Stream {
 pub(crate) struct Connection {
     stream: Stream,
     delimiter: Delimiter,
-    /// Whole frames, of which the first may be written in part.
+    /// The frames to write. The beginning of the first frame may have been written already.
     buffer: BytesMut,
-    /// Bytes that have gone from the buffer into the stream.
+    /// The number of bytes that have gone from the buffer into the stream.
     written: u64,
     /// The first bytes that the receiver has sent.
     answer: Vec<u8>,
@@ -207,7 +211,7 @@ impl Connection {
         }
     }
 
-    /// Returns the delimiter of its frames.
+    /// Returns the delimiter of the frames.
     pub(crate) fn delimiter(&self) -> Delimiter {
         self.delimiter
     }
@@ -221,12 +225,13 @@ impl Connection {
         !self.buffer.is_empty()
     }
 
-    /// Writes and flushes all of the buffer, and watches meanwhile whether the connection ends. With an empty
-    /// buffer it waits for that end.
+    /// Writes and flushes the whole buffer, and meanwhile watches whether the connection ends. If the buffer
+    /// is empty, waits for the end of the connection.
     ///
     /// # Errors
-    /// The connection is over: `UnexpectedEof` if the other side has ended it, and an error that
-    /// [`is_answer_of_another_protocol`] recognizes if it has answered by TLS or HTTP.
+    /// Returns an error if the connection is over: `UnexpectedEof` if the other side has ended it, or an
+    /// error that [`is_answer_of_another_protocol`] recognizes if the other side has answered with TLS or
+    /// HTTP.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the next call continues where it stopped.
@@ -235,7 +240,7 @@ impl Connection {
     }
 
     fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Polled first, so that nothing more is written to an ended connection.
+        // The end is polled first, so that nothing more is written to an ended connection.
         if let Poll::Ready(error) = self.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
@@ -321,11 +326,11 @@ impl Connection {
         })
     }
 
-    /// Ends the connection once all bytes are acknowledged. On systems that do not report that, it waits as
-    /// [`shut_down`](Self::shut_down) does.
+    /// Ends a connection whose bytes are all acknowledged. On systems that do not report acknowledgements,
+    /// waits as [`shut_down`](Self::shut_down) does.
     ///
     /// # Errors
-    /// The connection broke.
+    /// Returns an error if the connection broke.
     pub(crate) async fn finish(&mut self) -> io::Result<()> {
         if self.acknowledged().is_none() {
             return self.shut_down().await;
@@ -333,11 +338,11 @@ impl Connection {
         poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 
-    /// Ends this side of the connection, and waits until the receiver has ended it too: a receiver that reads
-    /// to the end has then read everything. Bytes that it sends meanwhile are discarded.
+    /// Ends this side of the connection, and waits until the receiver has ended its side too. A receiver that
+    /// reads to the end has then read everything. Bytes that the receiver sends meanwhile are discarded.
     ///
     /// # Errors
-    /// The connection broke.
+    /// Returns an error if the connection broke.
     pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_shutdown(cx)).await?;
         match self.ended().await {
@@ -346,7 +351,8 @@ impl Connection {
         }
     }
 
-    /// Waits for the end of the connection by the other side: `UnexpectedEof` if it is in order.
+    /// Waits until the other side ends the connection. Returns `UnexpectedEof` if the end is in order, and
+    /// another error if it is not.
     pub(crate) async fn ended(&mut self) -> io::Error {
         poll_fn(|cx| self.poll_end(cx)).await
     }

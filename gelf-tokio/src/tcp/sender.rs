@@ -17,21 +17,21 @@ use crate::send::SendError;
 
 use super::connection::{Connection, Dialer};
 
-/// The number of bytes collected before they are written. A write for each message costs seven times the
-/// processor time, and more than 64 KiB gains nothing.
+/// The number of buffered bytes at which the buffer is written. A write for each message costs seven times
+/// the processor time, and a buffer of more than 64 KiB gains nothing.
 pub(crate) const FLUSH_AT: usize = 64 * 1024;
 
-/// The number of reads whose bytes are discarded in a row; GELF has no answers.
+/// The maximum number of successive reads whose bytes are discarded. GELF has no answers.
 const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
 /// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
 ///
-/// [`feed`](Self::feed) collects, [`flush`](Self::flush) writes. A sender that has failed stays closed: the
-/// caller connects a new sender and sends again, whole, the messages that were not
-/// [acknowledged](Self::acknowledged). Some of them may have arrived, so the receiver may see them twice. A
-/// [`Client`](crate::Client) does all that.
+/// [`feed`](Self::feed) buffers a message, and [`flush`](Self::flush) writes the buffered messages. A sender
+/// that has failed stays closed. The caller then connects a new sender, and sends all messages that were not
+/// completely [acknowledged](Self::acknowledged) again, each from its first byte. Some of these messages may
+/// have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all that.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,13 +59,14 @@ pub struct TcpSender {
 }
 
 impl TcpSender {
-    /// Looks the host up and connects to the first of its addresses that answers; if none does, to one of the
-    /// hosts of [`TcpOptions::failover`](crate::options::TcpOptions::failover). Each address, and again the
-    /// TLS handshake, has the time
-    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout).
+    /// Looks the host up and connects to the first of its addresses that answers. If no address answers, the
+    /// sender connects to one of the hosts of
+    /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
+    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address,
+    /// and again to the TLS handshake.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not TCP; otherwise the error of the last address.
+    /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the last address.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, nothing stays open.
@@ -80,7 +81,7 @@ impl TcpSender {
     /// Buffers a message for the next flush. If 64 KiB are buffered already, it flushes them first.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush); the message is not buffered.
+    /// See [`flush`](Self::flush). After an error, the message is not buffered.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the message is not buffered.
@@ -90,14 +91,15 @@ impl TcpSender {
         Ok(())
     }
 
-    /// Buffers a payload, JSON text, as [`feed`](Self::feed) does.
+    /// Buffers a payload as [`feed`](Self::feed) does. The payload must be JSON text.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the payload is blank, or
-    /// has a null byte or the delimiter; the connection stays open then.
+    /// Returns the errors of [`feed`](Self::feed), and [`SendError::Io`] of the kind `InvalidInput` if the
+    /// payload is blank, or contains a null byte or the delimiter. The connection stays open after an invalid
+    /// payload.
     ///
     /// # Cancel safety
-    /// As [`feed`](Self::feed).
+    /// See [`feed`](Self::feed).
     pub async fn feed_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.make_room().await?;
         Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
@@ -106,10 +108,11 @@ impl TcpSender {
     /// Writes all buffered messages to the operating system. It waits while the receiver does not read.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if it breaks now.
+    /// Returns [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if the
+    /// connection breaks during the flush.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next flush continues where it stopped.
+    /// If the future is dropped before it is ready, the next flush continues where this one stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -126,28 +129,28 @@ impl TcpSender {
     /// Buffers a message and flushes.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// See [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message may not be buffered, or be written in part;
-    /// the next flush writes the rest of what is buffered.
+    /// If the future is dropped before it is ready, the message may be missing from the buffer, or may have
+    /// been written in part. The next flush writes the rest of the buffer.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
         self.flush().await
     }
 
     /// Returns whether the connection is known to be over: a write has failed, or the other side has ended or
-    /// reset it.
+    /// reset the connection.
     ///
-    /// Each flush calls this first. Without it the first write to an ended connection would succeed, and be
-    /// lost.
+    /// Each flush calls this method first. Otherwise the first write to an ended connection would succeed,
+    /// and its bytes would be lost.
     pub fn is_closed(&mut self) -> bool {
         self.closed = self.closed || self.has_ended();
         self.closed
     }
 
-    /// Returns the number of bytes, delimiters included, that the receiver's operating system has
-    /// acknowledged; `None` on systems that do not report it: all but Linux.
+    /// Returns the number of bytes, including delimiters, that the receiver's operating system has
+    /// acknowledged. Returns `None` on systems other than Linux, which do not report this number.
     ///
     /// Acknowledged bytes are lost only if the receiver ends before it has read them. The number stays valid
     /// after the end of the connection.
@@ -160,8 +163,8 @@ impl TcpSender {
     /// together is `grace`.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after `grace`; the receiver
-    /// may then have read any part.
+    /// Returns the errors of [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after
+    /// `grace`. After an error, the receiver may have read any part of the messages.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed, and messages that are not
@@ -202,14 +205,14 @@ impl TcpSender {
         if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
-        // Bytes that are read from the socket itself would be missing in the TLS stream, so they are only
-        // peeked at there.
+        // With TLS the socket is only peeked, since bytes that are read from the socket itself would be
+        // missing in the TLS stream.
         has_ended(self.connection.socket(), self.connection.is_plain())
     }
 }
 
-/// Returns whether the other side has ended the connection. It asks the socket, since tokio may not have
-/// polled it yet.
+/// Returns whether the other side has ended the connection. The function asks the socket itself, since tokio
+/// may not have polled the socket yet.
 fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// The resend window of a connection: the frames that were written and not acknowledged, oldest first, each
-/// by its end in the stream of bytes. It holds no frame itself.
+/// The resend window of a connection. For each frame that was written and not acknowledged, oldest first, it
+/// holds the position at which the frame ends in the stream of bytes. It does not hold the frames.
 ///
 /// Bytes that the sender's operating system has taken are lost if the connection breaks. Bytes that the
-/// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window holds
-/// the frames between the two: they are written again, whole, to the next connection.
+/// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window covers
+/// the frames that are taken and not yet acknowledged. These frames are written again, whole, to the next
+/// connection.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     ends: VecDeque<u64>,

@@ -20,14 +20,14 @@ use super::files::{self, Pem};
 use super::provider;
 use crate::blocking;
 
-/// TLS 1.2 and 1.3 for receivers over TCP and HTTP: the receiver's certificate, and the authorities of its
-/// senders.
+/// The TLS settings of receivers over TCP and HTTP, for TLS 1.2 and 1.3: the receiver's certificate, and the
+/// authorities of its senders.
 ///
-/// The files are PEM, of up to 4 MiB each. They are checked before a handshake, once a second at most, and
-/// read again if one has changed, so that new certificates need no restart; open connections keep theirs. If
-/// the new files are invalid, the receiver keeps the previous ones, logs a warning, and tries again when a
-/// file changes, or at the next check if the operating system refused the file. [`stats`](Self::stats) counts
-/// such failures.
+/// The files are PEM, of up to 4 MiB each. The receiver checks them before a handshake, once a second at
+/// most, and reads them again if a file has changed, so that new certificates need no restart. Open
+/// connections keep their certificates. If the new files are invalid, the receiver keeps the previous ones,
+/// logs a warning, and tries again when a file changes, or at the next check if the operating system refused
+/// the file. [`stats`](Self::stats) counts such failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
@@ -40,7 +40,8 @@ pub struct ReceiverTls {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ReceiverTlsStats {
-    /// Reloads that failed since a changed file was invalid. The receiver kept the previous files.
+    /// Reloads that failed, for example because a changed file was invalid. The receiver kept the previous
+    /// files.
     pub failed_reloads: u64,
     /// Successful reloads of changed files.
     pub reloads: u64,
@@ -77,27 +78,27 @@ struct Seen {
 }
 
 impl ReceiverTls {
-    /// Reads the receiver's certificate chain, its own certificate first, and its private key: PKCS #8, PKCS
-    /// #1 or SEC1, not encrypted. Senders need no certificate.
+    /// Reads the receiver's certificate chain and its private key. The chain begins with the receiver's own
+    /// certificate. The key is PKCS #8, PKCS #1 or SEC1, and not encrypted. Senders need no certificate.
     ///
     /// # Errors
-    /// A file that is missing or invalid.
+    /// Returns an error if a file is missing or invalid.
     pub fn from_pem_files(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         let (cert, key) = (Pem::File(cert.into()), Pem::File(key.into()));
         Self::load(Sources { cert, key, client_ca: None })
     }
 
     /// Takes the certificate chain and the key as PEM text, as [`from_pem_files`](Self::from_pem_files) takes
-    /// them from files. They never change.
+    /// them from files. The certificate and the key never change.
     ///
     /// # Errors
-    /// A certificate or key that is missing or invalid.
+    /// Returns an error if the certificate or the key is missing or invalid.
     pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         Self::load(Sources { cert: Pem::of_bytes(cert), key: Pem::of_bytes(key), client_ca: None })
     }
 
     /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
-    /// one is refused in the handshake.
+    /// such a certificate is refused in the handshake.
     ///
     /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
     /// that its certificate is accepted. A sender that closes its connection without having read the ticket
@@ -105,14 +106,14 @@ impl ReceiverTls {
     /// nothing after the handshake. Sessions are never resumed.
     ///
     /// # Errors
-    /// As [`from_pem_files`](Self::from_pem_files); also a file without a certificate, or with a malformed
-    /// one.
+    /// Returns an error as [`from_pem_files`](Self::from_pem_files) does, or if the file has no certificate
+    /// or a malformed one.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         self.with_client_authorities(Pem::File(path.into()))
     }
 
-    /// Requires a certificate of each sender, as [`with_client_ca`](Self::with_client_ca) does, signed by one
-    /// of the authorities in a PEM text.
+    /// Requires a certificate of each sender, signed by one of the authorities in a PEM text. Apart from
+    /// that, this function does the same as [`with_client_ca`](Self::with_client_ca).
     ///
     /// # Errors
     /// As [`with_client_ca`](Self::with_client_ca).
@@ -132,8 +133,8 @@ impl ReceiverTls {
         }
     }
 
-    /// Performs the handshake on an accepted connection. Returns `None`, and closes the connection, if it
-    /// fails or takes longer than `limit`.
+    /// Performs the handshake on an accepted connection. If the handshake fails or takes longer than `limit`,
+    /// closes the connection and returns `None`.
     ///
     /// With a `protocol`, such as `http/1.1` (RFC 7301), senders that offer only other protocols are refused;
     /// senders that offer none are accepted.
@@ -164,8 +165,8 @@ impl ReceiverTls {
         }
     }
 
-    /// Checks the files if that is due, in a thread of its own, since they may be on a file system that
-    /// hangs. Handshakes that begin meanwhile use the previous files.
+    /// Checks the files if a check is due. The check runs in a new thread, since the files may be on a file
+    /// system that hangs. Handshakes that begin during the check use the previous files.
     async fn refresh(&self, now: Instant) {
         if !self.shared.is_check_due(now) {
             return;
@@ -208,8 +209,8 @@ impl ReceiverTls {
 }
 
 impl Shared {
-    /// Returns whether the files are to be checked, and begins the next interval then. A check that hangs
-    /// delays the next one.
+    /// Returns whether the files are to be checked. If so, begins the next interval. A check that hangs
+    /// delays the next check.
     fn is_check_due(&self, now: Instant) -> bool {
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_checking = matches!(self.seen.try_lock(), Err(TryLockError::WouldBlock));
@@ -266,8 +267,8 @@ impl Sources {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
         config.session_storage = Arc::new(Forgetful);
-        // A sender that never reads leaves a ticket in its socket. Its close then becomes a reset, and the
-        // kernel throws away the data that is not sent yet.
+        // A ticket stays unread in the socket of a sender that never reads. When this sender closes the
+        // connection, its kernel sends a reset and discards the data that is not sent yet.
         config.send_tls13_tickets = usize::from(self.client_ca.is_some());
         Ok(config)
     }
@@ -284,8 +285,9 @@ impl Sources {
     }
 }
 
-/// A storage that drops every session. With it, rustls sends session tickets, by which a sender learns that
-/// its certificate is accepted, but resumes no session, which could have an earlier certificate.
+/// A storage that drops every session. With this storage, rustls sends session tickets, by which a sender
+/// learns that its certificate is accepted, but rustls resumes no session. A resumed session could have an
+/// earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 

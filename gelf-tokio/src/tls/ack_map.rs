@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 /// Maps plaintext offsets to ciphertext offsets.
 ///
-/// After a flush all records are written: once their bytes are acknowledged, the plaintext written before the
-/// flush is acknowledged too.
+/// A flush writes all records. Once the bytes of these records are acknowledged, the plaintext that was
+/// written before the flush is acknowledged too.
 #[derive(Debug, Default)]
 pub(crate) struct AckMap {
-    /// Plaintext and ciphertext written in all, at each flush that is not wholly acknowledged.
+    /// The total numbers of bytes of plaintext and ciphertext that were written at the end of each flush.
+    /// Flushes that are wholly acknowledged are removed.
     flushes: VecDeque<(u64, u64)>,
     acknowledged: u64,
 }
@@ -21,7 +22,8 @@ impl AckMap {
         }
     }
 
-    /// Returns the number of acknowledged bytes of plaintext, given that of ciphertext.
+    /// Returns the number of acknowledged bytes of plaintext. `ciphertext` is the number of acknowledged
+    /// bytes of ciphertext.
     pub(crate) fn acknowledge(&mut self, ciphertext: u64) -> u64 {
         while let Some((plaintext, end)) = self.flushes.front() {
             if *end > ciphertext {

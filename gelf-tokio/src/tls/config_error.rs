@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Certificates or keys are missing or invalid. The error displays the file, if they are in one, and the
-/// reason, and quotes nothing of them.
+/// The error for missing or invalid certificates or keys. It displays the reason, and the file if there is
+/// one. It quotes no part of a certificate or key.
 #[derive(Debug)]
 pub struct TlsConfigError {
     file: Option<PathBuf>,
@@ -13,11 +13,11 @@ pub struct TlsConfigError {
 
 #[derive(Debug)]
 pub(super) enum Reason {
-    /// The number of a malformed certificate, from 1.
+    /// The certificate with this number, counted from 1, is malformed.
     Certificate(usize),
     Encrypted,
     Key,
-    /// The place of the certificate.
+    /// The private key does not belong to the certificate at this place.
     KeyOfAnother(String),
     NoCertificate,
     NoKey,
@@ -43,8 +43,8 @@ impl TlsConfigError {
         self.file.as_deref()
     }
 
-    /// Returns whether the operating system refused the file, which it may permit at the next attempt
-    /// although the file has not changed.
+    /// Returns whether the operating system refused to read the file. The next attempt may succeed, although
+    /// the file has not changed.
     pub(super) fn is_of_the_system(&self) -> bool {
         matches!(self.reason, Reason::Unreadable(_))
     }
@@ -74,7 +74,7 @@ impl fmt::Display for TlsConfigError {
 
 impl std::error::Error for TlsConfigError {}
 
-/// The kind is that of the operating system's error, or `InvalidData`.
+/// Converts the error. The kind is the kind of the operating system's error, or `InvalidData`.
 impl From<TlsConfigError> for io::Error {
     fn from(error: TlsConfigError) -> Self {
         let kind = match &error.reason {

@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that counts the bytes that the inner stream has taken.
 ///
-/// Below TLS, these are ciphertext, with the handshake and the overhead of each record, as the operating
-/// system counts them. After a flush of the TLS stream the count covers all that was written before; after a
-/// write alone it may not.
+/// Below TLS, these bytes are ciphertext. The count includes the handshake and the overhead of each record,
+/// like the counts of the operating system. After a flush of the TLS stream, the count covers everything that
+/// was written before. After a write without a flush, the count may be too low.
 #[derive(Debug)]
 pub(crate) struct Counting<IO> {
     inner: IO,
@@ -186,7 +186,7 @@ mod tests {
             let mut stream = connected.unwrap();
             assert_eq!(stream.get_ref().0.written(), taken);
 
-            // Larger than a record, and than what TLS keeps back.
+            // The message is larger than a record, and larger than the buffer of the TLS stream.
             let message: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
             let written = stream.write(&message).await.unwrap();
             let counted = stream.get_ref().0.written() - taken;
@@ -213,7 +213,7 @@ mod tests {
             let more = timeout(Duration::from_millis(10), peer.read_u8()).await;
             assert!(more.is_err(), "{more:?}");
 
-            // Without the last byte, the last record is not there; with it, everything is.
+            // Without the last byte, the last record is incomplete. With this byte, all records are complete.
             let (all_but_one, last) = ciphertext.split_at(ciphertext.len() - 1);
             let mut read = plaintext(&mut server, all_but_one);
             assert!(read.len() < written);

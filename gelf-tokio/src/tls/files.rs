@@ -16,14 +16,14 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::config_error::{Reason, TlsConfigError};
 use super::provider;
 
-/// The limit of a file: Mozilla's authorities have 0.2 MiB. It protects against a path to a file of another
-/// kind.
+/// The limit of a file in bytes. A file with Mozilla's authorities has 0.2 MiB. The limit protects against a
+/// path to a file of another kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The place of a PEM text.
 #[derive(Clone)]
 pub(super) enum Pem {
-    /// Text of the caller's. It may have a private key, and is never shown.
+    /// A text from the caller. It may have a private key, and is never shown.
     Bytes(Arc<[u8]>),
     File(PathBuf),
 }
@@ -33,7 +33,7 @@ impl Pem {
         Self::Bytes(bytes.into())
     }
 
-    /// Returns the path, if it is a file.
+    /// Returns the path if the text is in a file.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Bytes(_) => None,
@@ -74,11 +74,11 @@ impl fmt::Debug for Pem {
     }
 }
 
-/// The metadata that differs if a file was replaced or its contents have changed.
+/// The metadata of a file. They differ if the file was replaced or its contents have changed.
 ///
-/// Replacing a file changes the inode, also behind a symbolic link, as Kubernetes and certbot do it. Writing
-/// into it changes its times. On Unix the time of the last status change counts too: it cannot be set, and
-/// changes with permissions.
+/// Replacing a file changes the inode, even if the path is a symbolic link, as Kubernetes and certbot use it.
+/// Writing into a file changes its times. On Unix, the stamp includes the time of the last status change: a
+/// program cannot set this time, and a change of permissions changes it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,
@@ -107,13 +107,13 @@ impl Stamp {
     }
 }
 
-/// Returns the stamps of files. They are taken before the files are read, so that a change in between is seen
-/// the next time.
+/// Returns the stamps of files. The caller takes the stamps before it reads the files, so that the next
+/// comparison detects a change in between.
 pub(super) fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Option<Stamp>> {
     paths.into_iter().map(Stamp::of).collect()
 }
 
-/// Reads all certificates, at least one.
+/// Reads all certificates of a PEM text. A text without a certificate is an error.
 pub(super) fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let content = pem.read()?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
@@ -124,8 +124,8 @@ pub(super) fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Tl
     }
 }
 
-/// Makes authorities of certificates of a PEM text. A malformed certificate is an error: without it,
-/// connections would fail for a reason that is hard to find.
+/// Makes authorities of the certificates of a PEM text. A malformed certificate is an error: if it were
+/// skipped, connections would fail for a reason that is hard to find.
 pub(super) fn authorities(
     pem: &Pem,
     certificates: &[CertificateDer<'static>],
@@ -137,7 +137,7 @@ pub(super) fn authorities(
     Ok(roots)
 }
 
-/// Reads a certificate chain, which begins with the own certificate, and its key.
+/// Reads a certificate chain, and the private key of its first certificate.
 pub(super) fn certified_key(cert: &Pem, key: &Pem) -> Result<CertifiedKey, TlsConfigError> {
     let chain = certificates(cert)?;
     let content = key.read()?;
@@ -169,7 +169,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
     Ok(content)
 }
 
-/// Returns the reason without the text of the error, which quotes the file.
+/// Returns the reason for an error. The reason leaves out the error's text, since that text quotes the file.
 fn of_pem(error: &pem::Error) -> Reason {
     match error {
         pem::Error::MissingSectionEnd { .. } => Reason::NotPem("it ends within a section"),
@@ -275,7 +275,7 @@ mod tests {
         let file = Pem::File(directory.write("both.pem", &both));
         assert!(certified_key(&file, &file).is_ok());
 
-        // Text of the caller's is judged alike, and never shown.
+        // A text from the caller is checked in the same way, and is never shown.
         let bytes = Pem::of_bytes(both.as_bytes());
         assert!(certified_key(&bytes, &bytes).is_ok());
         assert!(format!("{bytes:?}").len() < 20);
@@ -295,15 +295,15 @@ mod tests {
         fs::read(&path).unwrap();
         assert_eq!(stamp(&path), first);
 
-        // A replacement of the same length and with the same time is still another file.
+        // On Unix, a replacement with the same length and the same time has another stamp.
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         directory.write("f", "two");
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         #[cfg(unix)]
         assert_ne!(stamp(&path), first);
 
-        // So is a file that is written into and whose time is set back: the time of the status change cannot
-        // be set.
+        // On Unix, a file that is written into and whose time is set back has another stamp too: the time of
+        // the status change cannot be set.
         let second = stamp(&path);
         thread::sleep(Duration::from_millis(50));
         fs::write(&path, "six").unwrap();

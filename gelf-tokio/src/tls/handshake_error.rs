@@ -1,4 +1,4 @@
-//! TLS handshake errors, worded for operators.
+//! Explains TLS handshake errors to operators.
 
 use std::error::Error;
 use std::{fmt, io};
@@ -24,7 +24,7 @@ pub(super) struct Attempt<'a> {
 #[derive(Debug)]
 struct HandshakeError {
     text: String,
-    /// `None` if the text shows it.
+    /// The inner error; `None` if the text shows it.
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 

@@ -1,4 +1,4 @@
-//! Verification of receivers against a CA file.
+//! Verifies the certificates of receivers against a CA file.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts certificates that an authority of the CA file has signed, and those that are in the file byte for
-/// byte, as OpenSSL and Go do. So the self-signed certificate of `openssl req -x509` is trusted as the
-/// receiver's own. Name and validity are checked in either case.
+/// Accepts certificates that an authority of the CA file has signed, and certificates that the CA file
+/// contains byte for byte, as OpenSSL and Go do. A receiver may therefore have the self-signed certificate of
+/// `openssl req -x509` if the CA file contains that certificate. Name and validity are checked in either
+/// case.
 #[derive(Debug)]
 pub(super) struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,
@@ -18,7 +19,8 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Creates a verifier of the certificates of a CA file, and the authorities that they make.
+    /// Creates a verifier from the certificates of a CA file, and from the authorities made of these
+    /// certificates.
     pub(super) fn new(
         authorities: Arc<WebPkiServerVerifier>,
         certificates: Vec<CertificateDer<'static>>,
@@ -39,7 +41,8 @@ impl ServerCertVerifier for Verifier {
         let verified =
             self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The validity comes before the issuer, so it holds here. The name comes last.
+            // The validity is checked before the issuer, so the certificate is valid now. The name is checked
+            // last, and has to be checked here.
             Err(error) if is_about_the_issuer(&error) && self.certificates.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -71,15 +74,15 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Returns whether nothing but the issuer is at fault: it is unknown, another key's, or the certificate
-/// itself is one of an authority.
+/// Returns whether the error concerns only the issuer: the issuer is unknown, the signature is from another
+/// key, or the certificate is itself that of an authority.
 fn is_about_the_issuer(error: &Error) -> bool {
     let Error::InvalidCertificate(error) = error else { return false };
     matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) || is_authority(error)
 }
 
-/// Returns whether a receiver's certificate is refused as one of an authority. The error's type is in a crate
-/// that is not imported.
+/// Returns whether a receiver's certificate is refused because it is the certificate of an authority. The
+/// text of the error is compared, since the error's type is in a crate that is not imported.
 pub(super) fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity")
 }

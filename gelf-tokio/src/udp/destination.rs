@@ -15,27 +15,28 @@ use crate::resolve::Resolve;
 /// The size of the send buffer requested from the kernel: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// The shortest time for a round over all addresses, so that a destination that is down does not cost a
-/// socket for each message.
+/// The shortest time for a round over all addresses. Without this limit, each message to a destination that
+/// is down would cost a new socket.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// A destination and its current address.
 ///
-/// Each address gets a new socket: a socket that is connected again would keep its local address, from which
-/// the new address may be unreachable, and the pending errors of the old one.
+/// Each address gets a new socket. A socket that is connected again would keep its local address and the
+/// pending errors of the old destination address. The new destination address may be unreachable from the old
+/// local address.
 #[derive(Debug)]
 pub(super) struct Destination {
     socket: UdpSocket,
     address: SocketAddr,
     addresses: Vec<SocketAddr>,
-    /// `None` if the host is an address.
+    /// The lookup of the host's name. `None` if the host is an address.
     names: Option<Names>,
     /// `true` if sending to the current address failed.
     failed: bool,
     round: Round,
 }
 
-/// The number of addresses that may still be tried in a round, and its end.
+/// The number of addresses that may still be tried in a round, and the end of the round.
 #[derive(Debug)]
 struct Round {
     left: usize,
@@ -61,8 +62,9 @@ impl Destination {
         &self.socket
     }
 
-    /// Connects to another address, if the name has other addresses now or the current one has failed.
-    /// Returns whether it did. It is called before each message, and never waits.
+    /// Connects to another address if the current address has failed, or if the name no longer has this
+    /// address. Returns whether there is a new socket. The method is called before each message, and never
+    /// waits.
     pub(super) fn follow(&mut self) -> bool {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);
@@ -80,12 +82,13 @@ impl Destination {
         if let Some(names) = &self.names {
             names.ask();
         }
-        // Without another address, a new socket does not help against a refusal. Without a route it may, if
-        // the sender's own address has changed.
+        // If there is no other address, a new socket does not help against a refusal. If there is no route, a
+        // new socket may help, since the sender's own address may have changed.
         self.failed |= !is_refused || self.addresses.len() > 1;
     }
 
-    /// Connects to the address after the current one, or to the first. The current one is tried last.
+    /// Connects to the next reachable address. The first address follows the last, and the current address is
+    /// tried last.
     fn go_on(&mut self) -> bool {
         if self.round.left == 0 {
             let now = Instant::now();

@@ -1,20 +1,21 @@
-//! The rate of datagrams: a token bucket.
+//! Limits the rate of datagrams with a token bucket.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Counts are kept in parts of a datagram, chosen so that each nanosecond adds a whole number of parts: the
-/// rate.
+/// The number of parts of one datagram. The bucket counts parts, so that each nanosecond adds a whole number
+/// of parts. This number is equal to the rate.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// The time whose rate may be caught up: a timer fires up to some milliseconds late.
+/// The time for which the bucket stores permission to send, since a timer fires up to some milliseconds late.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
-/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. So in any span of time
-/// no more datagrams leave than the rate allows for that span and 10 ms, and one more; the first second of
-/// 1,000 datagrams a second has at most 1,011. Time is an argument.
+/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. In any span of time,
+/// the number of sent datagrams is at most one more than the rate allows for that span plus 10 ms. For
+/// example, a rate of 1,000 datagrams a second allows at most 1,011 datagrams in the first second. The caller
+/// passes the time.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,
@@ -29,10 +30,10 @@ impl Pacing {
         Self { rate, filled: Self::capacity(rate), updated: now }
     }
 
-    /// Takes at least one and up to `wanted` datagrams. `wanted` is at least one.
+    /// Takes at least one datagram and at most `wanted` datagrams. `wanted` must be at least 1.
     ///
     /// # Errors
-    /// The time of the next datagram, if none may leave now.
+    /// Returns the time of the next datagram if no datagram may be sent now.
     pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
         let rate = u128::from(self.rate.get());
         let elapsed = now.saturating_duration_since(self.updated);
@@ -40,7 +41,7 @@ impl Pacing {
         self.filled = (self.filled + elapsed.as_nanos() * rate).min(Self::capacity(self.rate));
         let whole = usize::try_from(self.filled / PER_DATAGRAM).unwrap_or(usize::MAX);
         if whole == 0 {
-            // At most a second, so it fits.
+            // The wait is at most a second, so the conversion succeeds.
             let wait = (PER_DATAGRAM - self.filled).div_ceil(rate);
             return Err(self.updated + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)));
         }
@@ -103,7 +104,7 @@ mod tests {
                 Err(when) => now = when,
             }
         }
-        // The first datagram is permitted at once, with the 10 ms that the bucket holds.
+        // The first datagram is permitted at once, and the bucket holds 10 ms of the rate.
         let took = now - start;
         assert_eq!(took.as_millis(), 99_990);
     }
@@ -137,7 +138,7 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // At that instant, and not a nanosecond earlier.
+                        // A datagram is permitted at that instant, and not a nanosecond earlier.
                         prop_assert!(pacing.take(1, when - Duration::from_nanos(1)).is_err());
                         prop_assert_eq!(pacing.take(wanted.min(1), when), Ok(1));
                         now = when;

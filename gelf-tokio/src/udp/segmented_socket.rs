@@ -13,8 +13,8 @@ use super::stats::{Sent, UdpSenderStats};
 use crate::send::SendError;
 use crate::sys;
 
-/// The limit of one system call: the size of a UDP datagram, though each segment becomes a datagram of its
-/// own.
+/// The maximum number of bytes for one system call. It equals the maximum size of a UDP datagram, although
+/// each segment becomes a separate datagram.
 const MAX_SEGMENTED_BYTES: usize = 65_507;
 
 /// A socket for datagrams. Tests have sockets that fail on demand.
@@ -22,8 +22,9 @@ pub(super) trait Socket {
     /// Returns whether datagrams of one size may be sent together.
     fn can_segment(&self) -> bool;
 
-    /// Sends one datagram, or with a `size` several of `size` bytes each (the last may be shorter), all or
-    /// none, by one system call. `WouldBlock` if there is no room.
+    /// Sends datagrams by one system call, either all or none. Without a `size`, the bytes are one datagram.
+    /// With a `size`, they are datagrams of `size` bytes each, of which the last may be shorter. Returns
+    /// `WouldBlock` if there is no room.
     fn try_send(&self, datagrams: &[u8], size: Option<usize>) -> io::Result<()>;
 
     /// Waits until there may be room.
@@ -53,9 +54,10 @@ pub(super) struct SegmentedSocket {
     pacing: Option<Pacing>,
     /// `true` if the caller permits several chunks by one system call.
     segmentation: bool,
-    /// `true` if the current socket and its route have permitted it so far.
+    /// `true` if the current socket and its route have permitted several chunks by one system call so far.
     segments: bool,
-    /// Chunks behind their headers: copying them there is faster than a system call that gathers the parts.
+    /// The chunks of the next system call, each behind its header. Copying the chunks is faster than a system
+    /// call that gathers headers and payloads.
     buffer: Vec<u8>,
     stats: UdpSenderStats,
 }
@@ -91,21 +93,21 @@ impl SegmentedSocket {
         self.stats
     }
 
-    /// Counts a message, with its datagrams if all of them were taken.
+    /// Counts a message: as sent if all of its datagrams were taken, otherwise as failed.
     pub(super) fn concluded(&mut self, sent: Option<&Sent>) {
         self.stats.messages += u64::from(sent.is_some());
         self.stats.failed += u64::from(sent.is_none());
         self.stats.truncated += u64::from(sent.is_some_and(|sent| sent.is_truncated));
     }
 
-    /// Sends the datagrams of one message. If one is not taken, the rest is not sent, since the message can
-    /// no longer become complete.
+    /// Sends the datagrams of one message. If the system does not take a datagram, the rest is not sent,
+    /// since the message can no longer become complete.
     pub(super) async fn send(
         &mut self,
         socket: &impl Socket,
         datagrams: Datagrams<'_>,
     ) -> Result<Sent, SendError> {
-        // A socket with room never waits, so without this the task would never yield.
+        // Sending through a socket with room never waits, so the task would never yield without this call.
         coop::consume_budget().await;
         let before = self.stats;
         self.send_all(socket, datagrams).await?;
@@ -145,7 +147,7 @@ impl SegmentedSocket {
         &self.buffer
     }
 
-    /// Returns how many of the datagrams may be sent by one system call.
+    /// Returns the number of the datagrams that may be sent by one system call.
     fn at_once(&self, left: usize) -> usize {
         if left <= 1 || !(self.segmentation && self.segments) {
             return 1;
@@ -182,10 +184,10 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
     }
 }
 
-/// Hands datagrams to the operating system, and counts them when it takes them.
+/// Hands datagrams to the operating system, and counts them when the system has taken them.
 ///
-/// An error may belong to an earlier datagram. It is then cleared, and these datagrams were not sent. So they
-/// are tried again; a second error belongs to them.
+/// An error may belong to an earlier datagram. The system call has then cleared the error, and has not sent
+/// the datagrams of this call. They are therefore tried once more. A second error belongs to them.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],
@@ -235,9 +237,9 @@ mod tests {
     #[derive(Debug, Default)]
     struct Faulty {
         no_segments: bool,
-        /// The number of the failing call, from 0, and its error.
+        /// The numbers of the failing calls, from 0, and their errors.
         errors: Mutex<VecDeque<(usize, i32)>>,
-        /// The number of datagrams of each call, 0 for a failed one.
+        /// The number of datagrams of each call. A failed call has 0.
         calls: Mutex<Vec<usize>>,
         taken: Mutex<Vec<Vec<u8>>>,
     }

@@ -42,34 +42,34 @@ use crate::send::SendError;
 ///
 /// # One system call for many chunks
 ///
-/// On Linux up to 64 chunks, of 65,507 bytes together, are handed over by one system call (`UDP_SEGMENT`,
-/// udp(7)), which takes half the processor time or less. If the route to the destination does not support
-/// that, for example because datagrams are longer than a frame of the interface, these chunks and all later
-/// ones to that address are sent one by one; [`UdpSenderStats::fallbacks`] counts it. A capture on the
-/// sender's own machine shows them as one datagram, since it sees them before they are cut; see
-/// [`set_segmentation`](Self::set_segmentation).
+/// On Linux, one system call (`UDP_SEGMENT`, udp(7)) hands over up to 64 chunks of up to 65,507 bytes in
+/// total. This takes half the processor time or less. The route to the destination may not support such a
+/// call, for example because datagrams are longer than a frame of the interface. Then these chunks and all
+/// later ones to that address are sent one by one, and [`UdpSenderStats::fallbacks`] counts the address. A
+/// capture on the sender's own machine shows the chunks of one system call as one datagram, since it sees
+/// them before they are cut; see [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
-/// A task looks the host name up every 30 s, and at once, but not more than once a second, when the
-/// destination refuses datagrams or cannot be reached. If a lookup no longer returns the current address,
-/// messages go to the first address returned. If the current address fails, messages go to the next one, if
-/// there is one. A failed lookup changes nothing. Up to 64 addresses are kept.
+/// A task looks the host name up every 30 s. When the destination refuses datagrams or cannot be reached, the
+/// task looks the name up at once, but not more than once a second. If a lookup no longer returns the current
+/// address, messages go to the first address returned. If the current address fails, messages go to the next
+/// one, if there is one. A failed lookup changes nothing. Up to 64 addresses are kept.
 ///
 /// # Errors of the network
 ///
 /// If no program listens at the destination, its host may report that, and the kernel returns the report in
-/// place of sending the *next* datagram. That datagram is then sent again, and the report is in
-/// [`Sent::refused`]. The same holds for other errors that hosts and routers report. A second error in a row
-/// belongs to the datagram itself. No error ends the sender. A [`Client`](crate::Client) keeps a message for
-/// which there is no route or no local address. A report that an own link found no neighbour comes seconds
-/// after its datagrams, which are lost.
+/// place of sending the *next* datagram. The sender then sends that datagram again, and [`Sent::refused`]
+/// counts the report. The sender also sends a datagram again after other errors that hosts and routers
+/// report. If the second attempt fails too, the error belongs to the datagram itself. No error ends the
+/// sender. A [`Client`](crate::Client) keeps a message while there is no route or no local address. If a link
+/// of this machine finds no neighbour, the report comes seconds after the datagrams, which are lost.
 ///
 /// # Rate
 ///
-/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a bucket that fills at that rate and holds
-/// one datagram and 10 ms of the rate. Receivers wait 5 s for all chunks of a message, so at less than 26
-/// datagrams a second a message of 128 chunks cannot arrive.
+/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a token bucket. The bucket fills at that
+/// rate, and holds one datagram plus the datagrams of 10 ms. Receivers wait 5 s for all chunks of a message,
+/// so a message of 128 chunks cannot arrive at a rate of less than 26 datagrams a second.
 pub struct UdpSender {
     writer: DatagramWriter,
     overflow: Overflow,
@@ -124,7 +124,7 @@ impl UdpSender {
     }
 
     /// Sets whether several chunks may be sent by one system call; true by default. Some network interfaces
-    /// are reported to cut them wrongly.
+    /// are reported to cut such chunks wrongly.
     pub fn set_segmentation(&mut self, allowed: bool) {
         self.socket.set_segmentation(allowed);
     }
@@ -133,12 +133,12 @@ impl UdpSender {
     ///
     /// # Errors
     /// [`SendError::TooLarge`] if the message does not fit into 128 chunks and [`UdpOptions::overflow`] says
-    /// not to cut it; [`SendError::Io`] if a datagram was not taken: then the rest of the message is not sent
-    /// either. The sender stays usable.
+    /// not to cut it; [`SendError::Io`] if the operating system did not take a datagram. The rest of the
+    /// message is then not sent. The sender stays usable.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, some chunks may be sent, and the receiver drops the
-    /// message.
+    /// If the future is dropped before it is ready, some chunks may have been sent. The receiver drops an
+    /// incomplete message.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<Sent, SendError> {
         self.follow();
         let result = match self.writer.write(message) {
@@ -153,14 +153,14 @@ impl UdpSender {
         result
     }
 
-    /// Sends a payload: JSON text, neither compressed nor chunked.
+    /// Sends a payload: JSON text that is neither compressed nor chunked.
     ///
-    /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, it is decoded
-    /// first.
+    /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, the sender
+    /// decodes the payload and sends the message that it contains.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`SendError::TooLarge`] also for a payload that has to be cut and is not a
-    /// message.
+    /// As [`send`](Self::send). Returns [`SendError::TooLarge`] also for a payload that has to be cut but is
+    /// not a message.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -223,7 +223,7 @@ impl UdpSender {
         }
     }
 
-    /// Counts a message, and decides by its result whether the next should go to another address.
+    /// Counts a message, and decides by its result whether the next message should go to another address.
     fn judge(&mut self, result: &Result<Sent, SendError>) {
         self.socket.concluded(result.as_ref().ok());
         match result {
@@ -237,8 +237,8 @@ impl UdpSender {
     }
 }
 
-/// Returns whether there is no route to the destination, or none from the local address, which may have
-/// changed (`InvalidInput` on Linux).
+/// Returns whether the error says that no route leads to the destination, or that no route leads there from
+/// the local address, which may have changed (`InvalidInput` on Linux).
 pub(crate) fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(
@@ -290,7 +290,7 @@ mod tests {
         assert!(granted(sender.destination.socket()) >= granted(&plain));
     }
 
-    /// Messages of eight chunks and of one, in turns.
+    /// Sends messages of eight chunks and of one chunk in turns. Returns the number of datagrams.
     async fn send_for(sender: &mut UdpSender, duration: Duration) -> u64 {
         let started = Instant::now();
         let long = [b'{'; 8 * 1408];
@@ -311,8 +311,8 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * rate;
-            // One bucket more, the message that ends the span, and the time that the paused clock advances
-            // during the first wait for a new socket.
+            // The limit allows for one more bucket, for the message that ends the span, and for the time that
+            // the paused clock advances during the first wait for a new socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

@@ -56,7 +56,7 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
         let mut datagrams = chunks(&packed(&payload, numbers), numbers);
         numbers.shuffle(&mut datagrams);
         match &datagrams[..] {
-            // Repeats a datagram before the last one.
+            // Repeats the first datagram before the last one is sent.
             [first, _, ..] if numbers.once_in(4) => {
                 let first = first.clone();
                 datagrams.insert(1, first);
@@ -166,7 +166,7 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
     (message, json.into_bytes())
 }
 
-/// Generates text of any script that is not blank.
+/// Generates text in any script. The text is not blank.
 fn text(numbers: &mut Numbers, most: usize) -> String {
     const EXOTIC: &str = "é|ß|漢|😀|\u{7f}|\u{0}|\n|\t|\"|\\|/|\u{2028}|\u{fffd}|\u{10ffff}";
     let plain = numbers.once_in(2);

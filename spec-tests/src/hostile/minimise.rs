@@ -109,7 +109,7 @@ impl Search<'_, '_, '_> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
         let inflated = Decompressor::default().decompress(part).ok().map(|inflated| inflated.bytes.to_vec());
-        // A bomb is smaller when compressed.
+        // A decompression bomb is smaller when it is compressed.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;
             self.try_case(case)?;
@@ -117,7 +117,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes datagrams or pieces: halves first, single ones last.
+    /// Removes datagrams or pieces, first half of them at once, and finally one at a time.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
         self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
@@ -127,7 +127,8 @@ impl Search<'_, '_, '_> {
         })
     }
 
-    /// Tries the case without each range of this width, then of half the width, down to `least`.
+    /// Tries the case without each range of this width, then without each range of half the width, and so on
+    /// until the width is less than `least`.
     fn halve(
         &mut self,
         mut width: usize,
@@ -152,7 +153,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes members of objects with their comma.
+    /// Removes members of objects, each with a comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             // From last to first, so that the remaining ranges stay valid.
@@ -173,7 +174,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes: halves first, down to `least` at a time.
+    /// Removes bytes, first half of them at once, and finally about `least` at a time.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());

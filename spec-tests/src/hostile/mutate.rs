@@ -9,17 +9,17 @@ use crate::numbers::Numbers;
 /// Maximum size of a part, in bytes.
 const MAX_PART_BYTES: usize = 1 << 20;
 
-/// Maximum number of steps of a case, and maximum size in bytes.
+/// Maximum number of steps of a case. `MAX_BYTES` is the maximum size of a case, in bytes.
 const MAX_STEPS: usize = 300;
 const MAX_BYTES: usize = 2 << 20;
 
-/// Byte sequences that parsers often handle wrongly, between bars.
+/// Byte sequences that parsers often handle wrongly, separated by bars.
 const MORSELS: &[u8] = b"\
     \0|\n|\xff|\xc0\x80|\xed\xa0\x80|\xf4\x90\x80\x80|\xef\xbb\xbf|\xe2\x80|\x1e\x0f|\x1f\x8b|\
     \x78\x9c|\\u0000|\\ud800|\\udc00\\ud800|\"|\\|{|}|[|,|null|NaN|-0|1e999|-1e-999|\"_id\":1,|\
     \"version\":\"1.1\",|\"timestamp\":\"now\",";
 
-/// JSON values of unexpected types, between bars.
+/// JSON values of unexpected types, separated by bars.
 const VALUES: &str = "\
     null|true|[]|{}|\"\"|\" \"|0|-1|8|1.5|-0.0|1e400|-1e400|1e-400|9007199254740993|\
     18446744073709551616|-9223372036854775809|[1,[2,{\"a\":null}]]|{\"short_message\":\"inner\"}|\
@@ -41,7 +41,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         }
         bound(&mut case);
     }
-    // Repeated bombs would only be slow.
+    // A bomb is rare, and is not repeated, because more bombs would only be slow.
     if numbers.once_in(40) {
         if let Case::Datagrams(datagrams) = &mut case {
             let at = numbers.below(datagrams.len());
@@ -165,7 +165,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
         nested.push('1');
         nested.push_str(&close.repeat(levels));
     }
-    // Mostly in the place of a value.
+    // Mostly, the brackets replace a value.
     let colon = part.iter().skip(at).position(|byte| *byte == b':').map(|colon| at + colon + 1);
     match colon {
         Some(colon) if !numbers.once_in(4) => {
@@ -180,7 +180,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
 fn steps(case: &mut Case, numbers: &mut Numbers) {
     match case {
         Case::Payload(payload) => {
-            // The same payload over another transport.
+            // The mutated case sends the same payload over another transport.
             let packed = messages::packed(payload, numbers);
             *case = match numbers.below(3) {
                 0 => Case::Stream(messages::pieces(&[payload.as_slice(), b"\0"].concat(), numbers)),
@@ -228,7 +228,7 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
             let chunks = messages::chunks(&datagram.bytes, numbers);
             datagrams.splice(at..=at, chunks.into_iter().map(Datagram::new));
         }
-        // The sequence number, the sequence count, or a byte of the id.
+        // Changes the sequence number, the sequence count, or a byte of the id.
         _ if datagram.is_chunk() => {
             let byte = numbers.pick(&[10, 11, 11, 2, 9]);
             if let Some(byte) = datagram.bytes.get_mut(byte) {
@@ -250,7 +250,7 @@ fn bomb(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let compression = numbers.pick(&[0, 1]);
     let compression = if compression == 0 { Compression::Gzip(level) } else { Compression::Zlib(level) };
     let compress = |bytes: &[u8]| Compressor::new(compression).compress(bytes).to_vec();
-    // The largest exceeds the limit of receivers.
+    // The largest length exceeds the limit of receivers.
     let len = match numbers.below(10) {
         0 => 9 << 20,
         1 => 3 << 20,

@@ -1,4 +1,4 @@
-//! Reads bodies as their headers frame them.
+//! Reads bodies by the framing that the headers declare.
 
 use bytes::{Buf, BytesMut};
 

@@ -9,7 +9,7 @@ use super::{Fault, MAX_HEAD_BYTES, MAX_HEADERS};
 pub(super) struct Searched {
     /// Start of the last line.
     line: usize,
-    /// End of the searched bytes; no line feed lies between `line` and here.
+    /// End of the searched bytes. No line feed lies between `line` and this position.
     bytes: usize,
 }
 

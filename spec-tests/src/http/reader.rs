@@ -70,7 +70,7 @@ pub struct Response {
     pub keeps_alive: bool,
 }
 
-/// A head with its body, complete or not, and what its first line says.
+/// A message whose body may be incomplete: the content of its first line, its head, and its body.
 #[derive(Debug)]
 struct Pending<T> {
     line: T,
@@ -147,7 +147,7 @@ impl<T> Reader<T> {
 /// Reads requests.
 #[derive(Debug)]
 pub struct RequestReader {
-    /// Its first lines are method, target and version.
+    /// Reads method, target and version from each first line.
     reader: Reader<[String; 3]>,
     wants_continue: bool,
 }
@@ -183,7 +183,8 @@ impl RequestReader {
         Some(next.map(request))
     }
 
-    /// Returns whether the client waits for `100 Continue` before it sends the body. True once per request.
+    /// Returns whether the client waits for `100 Continue` before it sends the body. Returns `true` at most
+    /// once for each request.
     pub fn wants_continue(&mut self) -> bool {
         std::mem::take(&mut self.wants_continue)
     }
@@ -256,7 +257,7 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    /// Its first lines are the status, and whether the answer is HTTP/1.0.
+    /// Reads from each first line the status, and whether the answer is HTTP/1.0.
     reader: Reader<(u16, bool)>,
     to_head: bool,
 }
@@ -284,7 +285,7 @@ impl ResponseReader {
         self.read(false)
     }
 
-    /// Ends the connection. Returns the answer whose body ends with it, if there is one.
+    /// Ends the connection. Returns the answer whose body ends with the connection, if there is one.
     pub fn end(&mut self) -> Option<Response> {
         self.read(true)?.ok()
     }
@@ -335,7 +336,8 @@ mod tests {
 
     const MAX: usize = 1000;
 
-    /// Reads all requests of some bytes, in pieces of a size, and the final fault.
+    /// Reads `bytes` in pieces of `piece` bytes. Returns all requests, and the fault that ends them, if there
+    /// is one.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<Fault>) {
         let mut reader = RequestReader::new(MAX);
         let mut requests = Vec::new();

@@ -5,7 +5,7 @@
 
 use crate::brackets::{Scanner, Token};
 
-/// Maximum number of values of a body that are inspected. More are only counted.
+/// Maximum number of values of a body that are inspected. Further values are only counted.
 const MAX_VALUES: usize = 100_000;
 
 /// Arrangement of the values in a body.

@@ -20,9 +20,9 @@ pub struct LiveHttp {
     pub host: String,
     /// Path, by default `/gelf`.
     pub path: String,
-    /// True if it accepts several messages in a body, by default false.
+    /// True if the receiver accepts several messages in a body, by default false.
     pub bulk: bool,
-    /// Name and value of the header that it requires, by default none.
+    /// Name and value of the header that the receiver requires, by default none.
     pub header: Option<(String, String)>,
     /// Maximum size of an inflated body in bytes, by default 65,536 as in Graylog.
     pub max_body: usize,
@@ -44,8 +44,8 @@ impl LiveHttp {
         }
     }
 
-    /// Like [`new`](Self::new), for a URL `http://HOST:PORT/gelf`. The default port is 80, the default path
-    /// `/gelf`.
+    /// Creates a description as [`new`](Self::new) does, for a URL `http://HOST:PORT/gelf`. The default port
+    /// is 80, and the default path is `/gelf`.
     ///
     /// # Errors
     /// Returns a mistake in the URL, or the failure to resolve the host.
@@ -72,7 +72,7 @@ impl LiveHttp {
         vec![plain.clone(), Self { header, ..plain }, bulk, short]
     }
 
-    /// Returns the reason why a vector cannot be asked.
+    /// Returns the reason why a vector cannot be sent to this receiver, if there is a reason.
     pub(super) fn refuses(&self, exchange: &HttpExchange) -> Option<String> {
         let is_raw = exchange.requests.iter().any(|request| request.raw.is_some());
         if exchange.bulk.is_some_and(|bulk| bulk != self.bulk) {
@@ -145,7 +145,7 @@ impl LiveHttp {
         }
         let head = format!("{head}{framing}\r\n").into_bytes();
         match &mut bodies[..] {
-            // Head and body in one write, as most senders do.
+            // Head and body are sent in one write, as most senders do.
             [body] => vec![[head, std::mem::take(body)].concat()],
             _ => {
                 bodies.insert(0, head);
@@ -175,7 +175,7 @@ const OPEN_WAIT: Duration = Duration::from_millis(10);
 struct Connection {
     stream: TcpStream,
     reader: ResponseReader,
-    /// Number of answers received on it.
+    /// Number of answers received on this connection.
     answered: usize,
 }
 
@@ -286,7 +286,7 @@ impl Connection {
         }
     }
 
-    /// Ends the answer with the connection, if it is framed that way.
+    /// Ends an answer whose body ends with the connection.
     fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
             Some(response) => ObservedAnswer::Status(response.status, response.body.len()),

@@ -19,7 +19,7 @@ use crate::program::{MAX_LINES, Program, read_lines};
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]
 pub enum Observe {
-    /// Standard output of a program, which may be the receiver itself; a shell command line.
+    /// Standard output of a program, given as a shell command line. The program may be the receiver itself.
     Command(String),
     /// Connections to this address, opened by the receiver's output.
     Listen(SocketAddr),
@@ -41,14 +41,14 @@ pub(super) enum OutputEvent {
     Message(ObservedMessage),
     /// A line that is not a message.
     Other,
-    /// The program ended; holds its last output.
+    /// The output has ended. The text is the last output of the program.
     Ended(String),
 }
 
 /// Maximum number of concurrent connections.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Reads the output of a receiver on its own threads.
+/// Reads the output of a receiver on separate threads.
 #[derive(Debug)]
 pub(super) struct Observer {
     source: Source,
@@ -93,7 +93,7 @@ impl Observer {
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        // Polled, so that the thread ends after the observer is dropped.
+        // The thread polls the listener, so that it can end after the observer is dropped.
         listener.set_nonblocking(true)?;
         let (sender, lines) = sync_channel(MAX_LINES);
         let stop = Arc::new(AtomicBool::new(false));
@@ -107,7 +107,7 @@ impl Observer {
         Ok(Self { source: Source::Listener { lines, stop }, ended: false })
     }
 
-    /// Returns the next event, waiting up to this time.
+    /// Waits up to this time for the next event, and returns it.
     pub(super) fn next(&mut self, within: Duration) -> Option<OutputEvent> {
         if self.ended {
             return None;
@@ -150,7 +150,7 @@ impl Drop for Observer {
     }
 }
 
-/// Decodes a payload leniently, or returns [`OutputEvent::Other`].
+/// Decodes a payload leniently. Returns [`OutputEvent::Other`] if the payload is not a message.
 fn of_payload(payload: &[u8]) -> OutputEvent {
     let text = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message)).ok();
     let message = text.and_then(|text| ObservedMessage::of(&text).ok());

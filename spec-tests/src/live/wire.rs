@@ -39,11 +39,12 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 /// Size of the chunks of a payload that exceeds a datagram. Every known receiver accepts it.
 const CHUNK_BYTES: u16 = 1420;
 
-/// Relative errors of a real clock. A vector whose result depends on them is not asked.
+/// The factors of a real clock that runs too slow or too fast. A vector whose result depends on these factors
+/// is not sent.
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
-/// Converts a request to a plan, or returns the reason why it cannot be sent. `key` makes its chunk ids
-/// unique.
+/// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
+/// ids of the plan unique.
 pub(super) fn plan<'v>(
     request: &Request<'v>,
     options: &LiveOptions,

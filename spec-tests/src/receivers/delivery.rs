@@ -20,7 +20,7 @@ pub(super) const OWN_MEMBERS: [&str; 9] =
 pub struct Delivery {
     pub(crate) transport: Transport,
     pub(super) ways: BTreeSet<Way>,
-    /// In their order in the JSON text.
+    /// The members of the message, in the order of the JSON text.
     pub(super) members: Vec<(String, Shape)>,
     names: BTreeSet<String>,
     longest: usize,
@@ -79,7 +79,8 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // Rules use this name for an error of receivers.
+            // The rules of receivers use the name of this violation for compressed data with an invalid
+            // header.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }
@@ -89,7 +90,8 @@ impl Delivery {
         self.names.contains(name)
     }
 
-    /// Returns the length of the longest datagram, or of the frame; 0 for other transports.
+    /// Returns the length of the longest datagram, of the frame or of the body, or 0 if the message arrived
+    /// over another transport.
     pub(super) fn longest(&self, transport: Transport) -> usize {
         if self.transport == transport { self.longest } else { 0 }
     }

@@ -1,4 +1,4 @@
-//! Results as JSON: those of one subject, or the data of the HTML page.
+//! Results as JSON, either of one subject or as the data of the HTML page.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             }
         })
         .collect();
-    // The rules of HTTP belong to its vectors.
+    // The rules of HTTP are included only with the HTTP vectors.
     let has_http = topics.iter().any(|topic| topic.topic == "http");
     let rules: serde_json::Map<String, Value> = rules()
         .into_iter()

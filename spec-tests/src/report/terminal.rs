@@ -1,4 +1,4 @@
-//! Results as text for a terminal.
+//! Formats results as text for a terminal.
 
 use std::fmt::Write;
 

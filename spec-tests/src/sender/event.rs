@@ -12,7 +12,7 @@ pub enum Event {
     Datagram {
         /// Address of the sender.
         source: SocketAddr,
-        /// Content.
+        /// Content of the datagram.
         bytes: Vec<u8>,
     },
     /// A TCP connection was accepted.
@@ -34,7 +34,7 @@ pub enum Event {
         /// Number of the connection.
         connection: usize,
     },
-    /// A connection was closed because of the limit.
+    /// A connection was closed because there were too many connections.
     Refused,
     /// An event on an HTTP connection.
     Http(HttpEvent),
@@ -62,14 +62,14 @@ pub enum HttpEventKind {
         request: Box<Request>,
         /// Number of the request on the connection, from 1.
         number: u64,
-        /// The connection waits here for the status of the answer.
+        /// Sending half of a channel on which the connection waits for the status of the answer.
         answer: SyncSender<u16>,
     },
     /// Bytes were read that are not a request. They are answered, and the connection is closed.
     Fault(Fault),
     /// The connection was closed.
     Closed {
-        /// Number of its requests.
+        /// Number of requests on the connection.
         requests: u64,
         /// True if the sender closed it.
         by_sender: bool,

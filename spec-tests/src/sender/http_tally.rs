@@ -58,14 +58,14 @@ impl HttpTally {
         (200..300).contains(&self.status)
     }
 
-    /// Returns whether the configured status refuses the request and not its messages. A sender must retry
-    /// after such a status.
+    /// Returns whether the configured status refuses the request for a reason other than its messages. A
+    /// sender must retry after such a status.
     pub(super) fn is_to_be_retried(&self) -> bool {
         matches!(self.status, 300..=399 | 401 | 403 | 404 | 405 | 407 | 408 | 429 | 500..=599)
     }
 
-    /// Returns whether a retry is in vain, because the configured status is about the messages. After other
-    /// statuses, senders may do as they like.
+    /// Returns whether the configured status refuses the messages, so that a retry is in vain. After a status
+    /// that neither requires nor rules out a retry, senders may do as they like.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, 400 | 413 | 415 | 422)
     }
@@ -97,7 +97,7 @@ impl HttpTally {
         self.slowest = self.slowest.max(after);
     }
 
-    /// Returns name and text of each line of the report.
+    /// Returns the name and the text of each line of the report.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         if self.requests == 0 {
             return Vec::new();

@@ -51,7 +51,7 @@ impl Judged {
         Self { source, delivery, parts, inspection, compression: None, is_message: true }
     }
 
-    /// Creates the result of a violation that is not part of an inspected message.
+    /// Creates the result for a violation outside of an inspected message.
     pub(super) fn violation(
         source: SocketAddr,
         transport: Transport,

@@ -1,4 +1,4 @@
-//! Judges HTTP requests, and whether refused messages are sent again.
+//! Judges HTTP requests, and checks whether refused messages are sent again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,10 +14,10 @@ use crate::http::{Fault, Request, excerpt};
 use crate::inspect::{self, HttpInspection, Inspection, Violation};
 use crate::receivers::{Delivery, Transport};
 
-/// Maximum number of remembered refused messages. Retries of others are not recognised.
+/// Maximum number of remembered refused messages. Retries of further messages are not recognised.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// Minimum time that a sender has for a retry before its absence is a violation.
+/// Minimum time that a sender has for a retry before a missing retry is a violation.
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// Maximum number of senders whose connections are counted.
@@ -27,7 +27,7 @@ const MAX_SENDERS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Requests {
     bulk: bool,
-    /// Status of the answer to the first delivery of a message. A repeated one gets 202.
+    /// Status of the answer to the first delivery of a message. A repeated message gets 202.
     status: u16,
     refused: HashMap<u64, Refused>,
     /// Number of connections with a single request, by sender.
@@ -112,7 +112,7 @@ impl Requests {
         (202, vec![violation(source, again, false)])
     }
 
-    /// Returns whether all messages were refused before. New ones are remembered as refused.
+    /// Returns whether all messages were refused before. Remembers new messages as refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
         for message in &inspection.messages {
@@ -170,7 +170,7 @@ impl Requests {
         }
         let short = self.short_connections.entry(source.ip()).or_default();
         *short += 1;
-        // A single connection may have other reasons.
+        // A sender may end a single connection for other reasons.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
             violation(source, Violation::odd("R28", "NoKeepAlive", text), false)
@@ -201,7 +201,7 @@ impl Requests {
     }
 }
 
-/// Judges each message. Violations of the request are counted with the first.
+/// Judges each message. Violations of the request are counted with the first message.
 fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> Vec<Judged> {
     let HttpInspection { violations, messages, .. } = inspection;
     let compression = Some(encoding_word(&request.body));
@@ -264,7 +264,7 @@ mod tests {
         post_as(requests, at, body, 1)
     }
 
-    /// Posts a body as the request of this number on its connection.
+    /// Posts a body as request `number` of its connection.
     fn post_as(requests: &mut Requests, at: Instant, body: &str, number: u64) -> (u16, Vec<Judged>) {
         let mut reader = RequestReader::new(1 << 20);
         let len = body.len();

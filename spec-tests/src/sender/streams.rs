@@ -21,10 +21,11 @@ pub(super) struct Streams {
 struct Connection {
     source: SocketAddr,
     framer: Framer,
-    /// At most one frame of maximum length and one read.
+    /// The bytes that were read and not framed yet: at most one frame of maximum length and one read.
     buffer: BytesMut,
     empty_frames: u64,
-    /// True if the last frame was compressed. Its null bytes split it, and the pieces are not messages.
+    /// True if the last frame was compressed. Null bytes split compressed data into pieces, which are not
+    /// messages.
     in_pieces: bool,
 }
 
@@ -81,8 +82,8 @@ impl Connection {
         judged
     }
 
-    /// Judges a frame. Each further object of a frame with one object per line counts as a message, because
-    /// the sender meant it as one.
+    /// Judges a frame. If each line of the frame is a JSON object, each line after the first counts as a
+    /// further message, because the sender meant it as a message.
     fn frames(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
         let is_compressed = Encoding::sniff(&frame) != Encoding::Plain;
         if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {
@@ -104,7 +105,7 @@ impl Connection {
     fn empty(&mut self) -> Option<Judged> {
         let empty = self.framer.empty_frames() - self.empty_frames;
         self.empty_frames += empty;
-        // A null byte of compressed data, probably.
+        // While `in_pieces` is true, an empty frame is probably made by a null byte of compressed data.
         if empty == 0 || self.in_pieces {
             return None;
         }

@@ -28,7 +28,7 @@ const SHOWN_BYTES: usize = 24;
 /// Statistics of all senders.
 #[derive(Debug, Default, Serialize)]
 pub struct Tally<'r> {
-    /// Complete and incomplete messages, and bytes that arrived in the place of one.
+    /// Complete and incomplete messages, and bytes that arrived in the place of a message.
     pub(crate) messages: u64,
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
@@ -43,7 +43,7 @@ pub struct Tally<'r> {
     pub(crate) senders: BTreeMap<(Transport, SocketAddr), Figures>,
     pub(crate) other_senders: Figures,
     pub(crate) compressions: BTreeMap<&'static str, u64>,
-    /// Number of messages by number of chunks; 0 is a plain datagram.
+    /// Number of messages by number of chunks. A message in a plain datagram has 0 chunks.
     pub(crate) chunks: BTreeMap<usize, u64>,
     #[serde(skip)]
     pub(crate) violations: BTreeMap<Kind, Violations>,
@@ -110,8 +110,7 @@ pub(crate) struct Example {
 #[derive(Debug)]
 pub(crate) struct ReceiverTally<'r> {
     pub(crate) receiver: &'r Receiver,
-    /// Number of messages over transports with known behaviour, and number of those that the receiver
-    /// accepts.
+    /// Number of messages over transports with known behaviour. The receiver accepts `messages` of them.
     pub(crate) known: u64,
     pub(crate) messages: u64,
     /// Number of messages by rule.

@@ -140,7 +140,7 @@ pub fn embedded_http() -> Result<Vec<Topic>, String> {
 /// Reads the HTTP vectors of a folder from its file `http.json`, if present.
 ///
 /// # Errors
-/// Returns the reason, with the file and, if possible, the vector.
+/// Returns the reason of the failure, with the file and, if possible, the vector.
 pub fn load_http(folder: &Path) -> Result<Vec<Topic>, String> {
     let path = folder.join(FILE);
     if path.exists() { read(read_files([path])?) } else { Ok(Vec::new()) }

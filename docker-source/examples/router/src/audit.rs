@@ -1,8 +1,8 @@
-//! `gelf-router audit`: a receiver that counts which messages of other routers are missing.
+//! `gelf-router audit`: a receiver that counts the missing messages of other routers.
 //!
 //! Routers number the messages of each container. The audit notes the numbers that it receives, and reports
-//! the ranges that are missing when it ends. A message that is lost behind the last one that arrives is not
-//! noticed.
+//! the missing ranges at its end. It does not notice a lost message if no later message of the container
+//! arrives.
 
 mod ranges;
 
@@ -20,7 +20,8 @@ use self::ranges::Account;
 use crate::failure::Failure;
 use crate::stop::Stop;
 
-/// The maximum number of containers, epochs counted apart. Messages of further ones are counted only.
+/// The maximum number of accounts, one for each container and epoch. Messages that would need a further
+/// account are only counted.
 const CONTAINERS_AT_MOST: usize = 100_000;
 
 /// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`.
@@ -32,7 +33,7 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     let mut audit = Audit::starting_at(SystemTime::now());
     let refused = |error| Failure::refused(format!("{address}: {error}"));
     let mut udp = UdpReceiver::bind(address).await.map_err(refused)?;
-    // Port 0 stands for any free one, the same over both.
+    // Port 0 stands for any free port. TCP uses the port that UDP was given.
     let address = udp.local_addr().map_err(refused)?;
     let mut tcp = TcpReceiver::bind(address).await.map_err(refused)?;
     tracing::info!("receiving on {address} over UDP and TCP");
@@ -57,22 +58,24 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     }
 }
 
-/// Writes the account to stdout. A reader that has ended does not want the rest.
+/// Writes the accounts to stdout. Ignores errors, since a reader that has ended does not want the rest.
 fn print_all(audit: &Audit) {
     let _ = write!(std::io::stdout().lock(), "{audit}");
 }
 
 /// The accounts of all containers.
 struct Audit {
-    /// The start of the audit in milliseconds since 1970. Of older epochs, the first messages are not known.
+    /// The start of the audit in milliseconds since 1970. The audit does not know the number of the first
+    /// message of an older epoch.
     start: u64,
     accounts: BTreeMap<Key, (String, Account)>,
     received: u64,
-    /// Messages without numbers, and what could not be decoded.
+    /// The number of messages in no account: messages without numbers, messages that could not be decoded,
+    /// and messages beyond the maximum number of accounts.
     others: u64,
 }
 
-/// A container, as one run of an agent numbers its messages.
+/// The key of an account: a container, and the run of an agent that numbered the container's messages.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Key {
     host: String,
@@ -126,7 +129,7 @@ impl Audit {
     }
 }
 
-/// One line for each container, and one for all.
+/// Writes one line for each container, and one line for all containers.
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (Key { host, epoch, container }, (name, account)) in &self.accounts {

@@ -1,4 +1,4 @@
-//! The command line: Logspout's, with further options.
+//! Parses the command line: the arguments of Logspout, and further options.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ LOGSPOUT_TLS_* end the router, which would otherwise ship or trust too much.
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
-/// The text below the list of arguments, with the endpoint options of gelf-tokio.
+/// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
     let mut help = ROUTES.to_owned();
     let queue = default_queue();
@@ -150,12 +150,12 @@ pub(crate) struct Options {
     pub(crate) routes: Vec<Route>,
     /// The options of the route to the embedded receiver, if `--print` is given.
     pub(crate) print: Option<String>,
-    /// True if root is to be dropped.
+    /// True if a process that was started as root changes to another user.
     pub(crate) drop_root: bool,
     /// True if each message has a number.
     pub(crate) numbers_messages: bool,
-    /// The address of the receiver that audits other routers, and the time without a message after which it
-    /// ends.
+    /// The address of the receiver that audits other routers, and the time without a message after which the
+    /// receiver ends.
     pub(crate) audit: Option<(SocketAddr, Option<Duration>)>,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
@@ -189,7 +189,7 @@ pub(crate) fn parse(
     }
     let mut routes = Vec::new();
     for text in &texts {
-        // Variables are expanded before the split, as in Logspout, so one may hold several routes.
+        // Variables are expanded before the split, as in Logspout, so one variable may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
             let route = Route::parse(uri)
@@ -230,8 +230,8 @@ fn exit(error: clap::Error) -> Exit {
     Exit::Mistake(mistake)
 }
 
-/// Replaces `$NAME` and `${NAME}`. Unset variables are empty, as in Logspout. A dollar sign without a name
-/// is kept.
+/// Replaces `$NAME` and `${NAME}` by the values of the variables. Unset variables are empty, as in Logspout.
+/// A dollar sign without a name is kept.
 fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;

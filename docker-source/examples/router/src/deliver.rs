@@ -40,8 +40,8 @@ pub(crate) struct Destination {
     receipts: Receipts<LineReceipt>,
 }
 
-/// Opens the delivery of a route. If the route has a window, each line waits until the receiver behind it has
-/// room.
+/// Opens the delivery of a route. If the route has a [`Window`], each line waits until the embedded receiver
+/// has room for the line.
 ///
 /// # Errors
 /// Returns an error if the TLS files are missing or invalid.
@@ -107,16 +107,17 @@ impl Destination {
     }
 }
 
-/// The shortest time between two warnings about dropped lines of a route. Without a limit, a destination that
-/// rejects each line makes the router log as much as it reads, and another agent that reads this log would
-/// feed it for ever.
+/// The shortest time between two warnings about dropped lines of a route. Without a limit, the router would
+/// log a warning for each line that a destination rejects. If another agent collected these warnings, the
+/// cycle would never end.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Limits the warnings about dropped lines: the first at once, then a count every [`WARN_INTERVAL`].
+/// Limits the warnings about dropped lines. The first dropped line is logged at once, and the number of
+/// further ones every [`WARN_INTERVAL`].
 #[derive(Debug, Default)]
 struct DropWarnings {
     next: Option<Instant>,
-    /// The lines that were dropped since the last warning.
+    /// The number of lines that were dropped since the last warning.
     untold: u64,
 }
 
@@ -132,7 +133,8 @@ impl DropWarnings {
         is_first
     }
 
-    /// Waits until the lines that were dropped since the last warning are to be logged.
+    /// Waits until it is time to log the number of lines that were dropped since the last warning. Waits for
+    /// ever if there are none.
     async fn due(&self) {
         match self.next {
             Some(next) if self.untold > 0 => sleep_until(next).await,

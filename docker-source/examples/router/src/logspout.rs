@@ -1,9 +1,10 @@
 //! Variables of Logspout that the router does not support.
 //!
-//! A deployment that replaces Logspout keeps its environment. A variable without an effect is named, and one
-//! whose neglect would ship excluded containers, or trust other authorities than meant, ends the router.
+//! A deployment that replaces Logspout keeps its environment. The router warns of each variable that has no
+//! effect. It ends with an error if a variable is set whose neglect would ship excluded containers, or would
+//! trust other authorities than meant.
 
-/// The variables whose neglect changes the format or the selection of lines, with the router's own way.
+/// The variables that the router ignores with a warning. Each text names the router's behavior or option.
 const IGNORED: [(&str, &str); 25] = [
     ("ALLOW_TTY", "containers with a terminal are always read"),
     ("BACKLOG", "lines from before the start are read only behind saved positions or the previous agent"),
@@ -32,7 +33,7 @@ const IGNORED: [(&str, &str); 25] = [
     ("TAIL", "only lines that are written after the start are read"),
 ];
 
-/// The variables that end the router, with the way to have their effect.
+/// The variables that end the router if they are set. Each text tells the user what to do instead.
 const REFUSED: [(&str, &str); 7] = [
     ("EXCLUDE_LABEL", EXCLUDE),
     ("EXCLUDE_LABELS", EXCLUDE),

@@ -1,9 +1,9 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
 //! `cli`, `route`, `host` and `logspout` parse the configuration, `privileges` drops root, `run` joins the
-//! source of records with the routes, `deliver` sends a route's records, `settlement` knows which are
-//! delivered by all routes, `state` keeps their positions across restarts, `tally` counts them, `stop` waits
-//! for signals, and `print` is the receiver of `--print`.
+//! source of records with the routes, `deliver` sends a route's records, `settlement` tracks the progress of
+//! each route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a
+//! route, `stop` waits for signals, and `print` is the receiver of `--print`.
 
 mod audit;
 mod cli;
@@ -69,11 +69,11 @@ fn main() -> ExitCode {
         }
     }
     // On one thread, the tasks that read, route and send take turns, and each turn handles many lines. On
-    // several threads they would wake each other for every line. That takes a multiple of the processor time
-    // and ships no more lines, since the Engine is slower than the router.
+    // several threads, the tasks would wake each other for every line. This would take several times the
+    // processor time and ship no more lines, since the Engine is slower than the router.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    // `--print` writes to stdout in a thread of tokio's pool. tokio would end it after 10 s without output,
-    // and writing would fail if the system then starts no other one.
+    // `--print` writes to stdout in a thread of tokio's pool. tokio would end this thread after 10 s without
+    // output, and the next write would fail if the system then refused to start another thread.
     runtime.thread_keep_alive(Duration::from_secs(u32::MAX.into()));
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,16 +1,16 @@
-//! The progress of a route: the lines that it has read, and those that it has settled.
+//! The progress of a route: the lines that were read, and the lines that were settled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Positions, Progress, Record, Ticket};
 
-/// The progress of a route, which its reader, its receipts and the state folder share. There is none until it
-/// is known where the route starts.
+/// The progress of a route, shared by the route's reader, its receipts and the state folder. The progress is
+/// absent until the start of the route is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedProgress(Arc<Mutex<Option<Progress>>>);
 
 impl SharedProgress {
-    /// Sets the start, unless there is a progress already.
+    /// Starts the progress at these positions, unless the progress has been started already.
     pub(crate) fn start(&self, positions: &Positions) {
         self.lock().get_or_insert_with(|| Progress::new(positions.clone()));
     }

@@ -1,8 +1,8 @@
-//! The state folder: the positions up to which lines are delivered, kept across restarts.
+//! Keeps in the state folder, across restarts, the positions up to which lines are delivered.
 //!
 //! The file `positions` has a line with its version and checksum, and then the positions of each route as
-//! JSON. It is replaced as a whole: a new file is written and synchronized beside it and then renamed, so
-//! that a crash leaves the old one or the new one. A thread of its own writes it, since a disk may be slow.
+//! JSON. A dedicated thread writes the file, since a disk may be slow. The thread writes and synchronizes a
+//! new file in the same folder and then renames it, so that a crash leaves either the old or the new file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -35,7 +35,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct StateFolder {
     path: PathBuf,
-    /// Locked until it is closed.
+    /// The lock file, which stays locked until it is closed.
     _lock: File,
 }
 
@@ -90,20 +90,20 @@ impl StateFolder {
     /// Starts the thread that writes the file.
     ///
     /// # Errors
-    /// Returns an error if the system does not give the thread.
+    /// Returns an error if the system cannot start the thread.
     pub(crate) fn into_writer(self) -> io::Result<StateWriter> {
         let (sender, receiver) = sync_channel(1);
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("state".to_owned()).spawn(move || {
             let last = self.write_all(&receiver);
-            // The folder is free once its end is known.
+            // The folder must be unlocked before the receiver of `ended` gets the result.
             drop(self);
             let _ = ended.send(last);
         })?;
         Ok(StateWriter { sender, end })
     }
 
-    /// Writes all positions that are received. Returns the result for the last ones.
+    /// Writes all received positions. Returns the result of the last write.
     fn write_all(&self, positions: &Receiver<SavedPositions>) -> io::Result<()> {
         let mut last = Ok(());
         let mut warned: Option<Instant> = None;
@@ -132,7 +132,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Writes once a second, and a last time at the end.
+    /// Writes changed positions once a second, and the last positions at the end.
     ///
     /// # Errors
     /// Returns an error if the last positions cannot be written.
@@ -172,8 +172,8 @@ pub(crate) struct StateWriter {
 }
 
 impl StateWriter {
-    /// Writes the positions, unless earlier ones are still being written. Returns whether they will be
-    /// written.
+    /// Passes the positions to the thread that writes them. Returns `false` if earlier positions are still
+    /// waiting to be written.
     pub(crate) fn write(&self, positions: SavedPositions) -> bool {
         !matches!(self.sender.try_send(positions), Err(TrySendError::Full(_)))
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-/// The time after a signal for the delivery of lines that were read. ECS and Docker kill after 30 s and 10 s.
+/// The time that the router has after a signal to deliver the lines that it has read. ECS kills a container
+/// 30 s after the signal, and Docker 10 s after the signal.
 const GRACE: Duration = Duration::from_secs(8);
 
 /// The stage of shutting down.
@@ -55,12 +56,12 @@ impl Stop {
         Ok(Self { stage, from_within })
     }
 
-    /// Shuts down as a signal does.
+    /// Begins to shut down, as a signal does.
     pub(crate) fn ask(&self) {
         self.from_within.notify_one();
     }
 
-    /// Returns whether lines are no longer waited for.
+    /// Returns whether the router has stopped waiting for the delivery of lines.
     pub(crate) fn is_over(&self) -> bool {
         *self.stage.borrow() >= Stage::GraceOver
     }
@@ -100,7 +101,7 @@ impl Stop {
 
     async fn reached(&mut self, stage: Stage) {
         if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task ends only after the last stage, and the value stays.
+            // The task ends only after it has sent the last stage, which remains readable.
             pending::<()>().await;
         }
     }

@@ -8,8 +8,8 @@ use gelf_tokio::stats::ClientStats;
 
 use crate::receipt::LineReceipt;
 
-/// The counters of a route: `routed = delivered + dropped by reason + in flight`; over UDP `sent` instead of
-/// `delivered`.
+/// The counters of a route: `routed = delivered + dropped by reason + in flight`. Over UDP, `sent` takes the
+/// place of `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
@@ -33,7 +33,7 @@ impl Tally {
     }
 
     fn figures(&self) -> Figures {
-        // `routed` is counted first and read last, so that the sum of the others never exceeds it.
+        // `routed` is counted first and read last, so that the other counters never sum up to more than it.
         let client = self.client.stats();
         Figures { client, is_udp: self.is_udp, routed: self.routed.load(Ordering::Acquire) }
     }

@@ -3,13 +3,14 @@
 use super::{InvalidTimestamp, Timestamp, nano_weight};
 
 impl Timestamp {
-    /// Parses RFC 3339, as Docker and several loggers write it: `2026-11-22T22:44:18.123456789Z`, with any
-    /// number of decimals (cut off after the nanosecond) and `Z` or an offset such as `+02:00`. Also parses
-    /// the offsets `+0200` and `+02` and a decimal comma of ISO 8601, as Java and `strftime` write them.
+    /// Parses a timestamp in RFC 3339 format, as Docker and several loggers write it:
+    /// `2026-11-22T22:44:18.123456789Z`. The text may have any number of decimals, which are cut off after
+    /// the nanosecond. It ends with `Z` or an offset such as `+02:00`. The offsets `+0200` and `+02` and the
+    /// decimal comma of ISO 8601 are also valid, since Java and `strftime` write them. A leap second (`:60`)
+    /// is read as the second before it.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] for anything else, including a day that is not in the calendar. A leap
-    /// second (`:60`) is read as the second before it.
+    /// Returns [`InvalidTimestamp::Syntax`] for any other text, including a day that is not in the calendar.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
         parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
     }
@@ -115,9 +116,11 @@ fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + days_before_month + day - 1 - 719_468
 }
 
-/// Returns year, month and day: the inverse of [`days_from_epoch`].
+/// Returns the year, month and day of a number of days since 1970-01-01. This is the inverse of
+/// [`days_from_epoch`].
 fn date(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March have their leap day at the end, in cycles of 400 years or 146,097 days.
+    // The leap day is the last day of a year that begins in March. The calendar repeats every 400 years, or
+    // 146,097 days.
     let days = days + 719_468;
     let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

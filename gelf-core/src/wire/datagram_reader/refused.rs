@@ -1,15 +1,15 @@
-//! The messages whose chunks are refused, so that each is one error.
+//! A list of refused messages, by which the chunks of one message cause only one error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::wire::chunk::{ChunkHeader, MessageId};
 
-/// The maximum number of refused messages that are remembered. In a flood of more, chunks return errors
-/// again.
+/// The maximum number of refused messages that are remembered. If more are refused at a time, the oldest is
+/// forgotten, and its next chunk returns an error again.
 const MAX_MESSAGES: usize = 64;
 
-/// The messages whose first chunk has been refused, the oldest first.
+/// The messages of which a chunk has been refused, the oldest first.
 #[derive(Debug)]
 pub(super) struct RefusedMessages<S> {
     timeout: Duration,

@@ -6,16 +6,17 @@ pub(super) struct Chunks {
     /// A bit for each chunk that has arrived, by its number.
     numbers: u128,
     out_of_order: bool,
-    /// An entry for each chunk that has arrived, at most 128.
+    /// The positions of the chunks in `data`: an entry for each chunk that has arrived, at most 128.
     parts: Vec<Part>,
     data: Vec<u8>,
 }
 
-/// The end of a chunk's payload in the data; it begins at the end of the entry before.
+/// A chunk's number, and the end of its payload in `Chunks::data`. The payload begins at the end of the
+/// previous entry's payload.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     number: u8,
-    /// 128 datagrams are 8 MiB, so that no offset is near 4 GiB.
+    /// A `u32` is large enough, since 128 datagrams are 8 MiB at most.
     end: u32,
 }
 
@@ -67,7 +68,8 @@ impl Chunks {
         self.data.get(start..self.parts.get(at)?.end as usize)
     }
 
-    /// Adds a chunk of a message of `count`, and returns by how many bytes the allocations grew.
+    /// Adds a chunk of a message that has `count` chunks. Returns the number of bytes by which the
+    /// allocations grew.
     #[inline]
     pub(super) fn add(&mut self, number: u8, count: u8, payload: &[u8]) -> usize {
         let fits = payload.len() <= self.data.capacity() - self.data.len();
@@ -84,8 +86,8 @@ impl Chunks {
     }
 
     /// Makes room for a chunk, and reserves memory for later chunks: at most as much as has arrived, and no
-    /// more than the sequence count announces. The count alone allocates nothing, since it costs a sender
-    /// nothing.
+    /// more than the sequence count announces. The count alone allocates nothing, since a sender can announce
+    /// any count at no cost.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

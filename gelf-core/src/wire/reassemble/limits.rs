@@ -8,20 +8,21 @@ use std::time::Duration;
 pub struct ReassemblyLimits {
     /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
     pub timeout: Duration,
-    /// The maximum number of pending messages: 8,192. A flood of chunks that never complete a message costs
-    /// no more memory. A good message survives the flood if its second chunk arrives before half this number
-    /// of hostile messages have begun.
+    /// The maximum number of pending messages: 8,192. This number also bounds the memory for a flood of
+    /// chunks that never complete a message. A good message survives the flood if its second chunk arrives
+    /// before half this number of hostile messages have begun.
     pub max_entries: usize,
     /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
-    /// others. If a flood forges the address of a good sender, the sender's messages survive as above.
+    /// others. If a flood forges the address of a good sender, the sender's messages survive under the same
+    /// condition as above, with half of this limit.
     pub max_entries_per_source: usize,
     /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
     /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
     /// next call.
     pub max_bytes: usize,
-    /// Drop a message of which a chunk arrives twice, with different payloads: off, so that the first payload
-    /// is kept, as in Graylog. The sender of the other chunks sent only one of the two, and a receiver cannot
-    /// tell which.
+    /// `true` if a message is dropped when one of its chunks arrives twice with different payloads. The
+    /// default is `false`: the first payload is kept, as in Graylog. The sender of the message sent only one
+    /// of the two payloads, and a receiver cannot tell which one.
     pub discard_conflicts: bool,
 }
 

@@ -6,7 +6,7 @@ use super::chunks::Chunks;
 use super::list::{Linked, Links};
 use crate::wire::chunk::MessageId;
 
-/// The key of a message. The id comes first, since it is the part that differs.
+/// The key of a message. The id comes first, since the ids of two messages nearly always differ.
 pub(super) type Key<S> = (MessageId, S);
 
 /// A pending message, or a free slot for one.
@@ -19,7 +19,8 @@ pub(super) struct Slot<S> {
     pub(super) deadline: Option<Instant>,
     /// The number of chunks of the message.
     pub(super) count: u8,
-    /// The chunks that have arrived. A free slot has the chunks of its last message, or only their memory.
+    /// The chunks that have arrived. A free slot still holds the chunks of its last message, or only the
+    /// memory of these chunks.
     pub(super) chunks: Chunks,
 }
 

@@ -1,4 +1,4 @@
-//! From the queue into requests, each retried until it is answered.
+//! Sends the messages of a queue in HTTP requests, and retries each request until there is a final answer.
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
@@ -21,7 +21,7 @@ pub(crate) async fn run<R>(
     let mut bulk_body = BulkBody::new();
     while in_flight.queue().has_work().await {
         in_flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
-        // Messages of a rejected body are sent again one by one: only one of them may be at fault.
+        // Messages of a rejected body are sent again one by one, since perhaps only one of them is at fault.
         let mut alone = 0;
         while !in_flight.is_empty() {
             for message in in_flight.behind(0).take(if alone > 0 { 1 } else { most }) {
@@ -47,7 +47,7 @@ pub(crate) async fn run<R>(
 /// Sends a body until there is a final answer.
 ///
 /// # Errors
-/// The status of that answer, if it is not a 2xx.
+/// Returns the status of the final answer if it is not 2xx.
 async fn post<R>(
     in_flight: &InFlight<R>,
     link: &mut LinkState<R>,

@@ -289,7 +289,8 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
         help: "Header sent with each request, such as a token; its value is never displayed; may be repeated",
         field: Field::Http(Access {
             read: |options, text| {
-                // A header without a colon has no value, which `check` refuses without showing the text.
+                // A header without a colon gets an empty value. `check` then refuses the header, and does not
+                // show its text.
                 let (name, value) = text.split_once(':').unwrap_or((text, ""));
                 // Spaces around the value are no part of it (RFC 9110, section 5.5).
                 options.headers.push((name.to_owned(), value.trim_matches(' ').to_owned()));
@@ -369,7 +370,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
                 Ok(())
             },
             show: Show::One(|options| options.server_name.clone()),
-            // Only a URI writes an address in brackets. A certificate has no zone.
+            // The brackets around an address are part of the URI only, and a certificate names no zone.
             is_valid: |options| {
                 let name = options.server_name.as_deref();
                 name.is_none_or(|name| !name.contains(['[', '%']) && read_host(name).is_some())
@@ -446,7 +447,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
     },
 ];
 
-/// Reads digits; `parse` alone would accept a plus sign.
+/// Parses a number that consists of digits only. The method `parse` alone would accept a plus sign.
 fn number<T: FromStr>(text: &str) -> Result<T, Mistake> {
     let parsed = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
     parsed.ok_or(Mistake::Value)
@@ -456,7 +457,7 @@ fn level(text: &str) -> Result<CompressionLevel, Mistake> {
     CompressionLevel::new(number(text)?).ok_or(Mistake::Value)
 }
 
-/// A size beyond the address space means the largest size within it.
+/// Parses a size. A size beyond the address space becomes the largest possible size.
 fn size(text: &str) -> Result<usize, Mistake> {
     number(text).map(|size: u64| usize::try_from(size).unwrap_or(usize::MAX))
 }
@@ -469,12 +470,12 @@ fn show_seconds(time: Duration) -> String {
     time.as_secs_f64().to_string()
 }
 
-/// A time is in whole seconds, since a URI cannot express others.
+/// Returns whether a URI can express the time: a whole number of seconds within the limits.
 fn is_valid_time(time: Duration) -> bool {
     (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0
 }
 
-/// The limit of the hosts in [`FAILOVER_HOSTS`].
+/// The maximum number of failover hosts, as stated in [`FAILOVER_HOSTS`].
 const MAX_FAILOVER: usize = 7;
 
 fn read_failover(hosts: &mut Vec<(String, u16)>, text: &str) -> Result<(), Mistake> {
@@ -495,7 +496,7 @@ fn show_path(path: Option<&Path>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
-/// Returns whether such a file can exist, and a URI can name it.
+/// Returns whether a file with this path can exist, and whether a URI can express the path.
 fn is_file_path(path: Option<&Path>) -> bool {
     path.is_none_or(|path| path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0')))
 }

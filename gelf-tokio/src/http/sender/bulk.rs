@@ -6,11 +6,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::take;
 
-/// Collects payloads for a request body, a line for each.
+/// Collects payloads for a request body, one line for each payload.
 ///
-/// A line feed ends each line, including the last: Graylog holds back a line without one until the connection
-/// closes. A line feed within a payload becomes a space. In JSON it can only be white space, since in a
-/// string it must be escaped (RFC 8259, section 7).
+/// A line feed ends each line, including the last: Graylog holds back a line without a line feed until the
+/// connection closes. A line feed within a payload becomes a space. A line feed in JSON can only be white
+/// space, since it must be escaped in a string (RFC 8259, section 7).
 pub(crate) struct BulkBody {
     lines: BytesMut,
     messages: usize,
@@ -19,10 +19,10 @@ pub(crate) struct BulkBody {
 }
 
 impl BulkBody {
-    /// The default limit of bytes: 64 KiB, Graylog's default limit, which counts before compression.
+    /// The default limit of bytes: 64 KiB, the same as Graylog's. The limit applies before compression.
     pub(crate) const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
-    /// The default limit of messages: 1,024, about as many as 64 KiB of the smallest messages.
+    /// The default limit of messages: 1,024, about the number of the smallest messages in 64 KiB.
     pub(crate) const DEFAULT_MAX_MESSAGES: usize = 1024;
 
     /// Creates an empty body with the default limits.
@@ -37,8 +37,8 @@ impl BulkBody {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }
 
-    /// Adds a payload: JSON text. Returns `false`, and adds nothing, if there is no room for it. An empty
-    /// body has room for any payload.
+    /// Adds a payload, which must be JSON text. Returns `false` and adds nothing if there is no room for the
+    /// payload. An empty body has room for any payload.
     #[must_use = "a payload for which there is no room is not added"]
     pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
         let bytes = self.lines.len().saturating_add(payload.len()).saturating_add(1);
@@ -55,8 +55,8 @@ impl BulkBody {
         self.messages
     }
 
-    /// Takes the body and leaves an empty one. Its memory is used again once the returned bytes are dropped,
-    /// unless it is much larger than a default body.
+    /// Takes the body and leaves an empty one. The memory of the taken body is used again once the returned
+    /// bytes are dropped, unless the body is much larger than a default body.
     pub(crate) fn take(&mut self) -> Bytes {
         self.messages = 0;
         take(&mut self.lines)

@@ -39,12 +39,12 @@ impl Destination {
         &mut self.hosts
     }
 
-    /// Connects to the current host, or to the first host after it that can be reached. Each is looked up,
-    /// and its addresses are tried in order. Each address has an equal share of the rest of `limit`, of which
-    /// the request and each further host have one too.
+    /// Connects to the current host, or to the first host after it that can be reached. Each host is looked
+    /// up, and its addresses are tried in order. The rest of `limit` is divided into equal shares: one for
+    /// each address, one for each further host, and one for the request.
     ///
     /// # Errors
-    /// No host could be reached. The error of a host is that of its last address.
+    /// Returns an error if no host could be reached. The error of a host is the error of its last address.
     pub(super) async fn connect(&mut self, limit: Duration) -> io::Result<Connection> {
         let ends = Instant::now() + limit;
         loop {

@@ -1,7 +1,7 @@
 //! One HTTP connection, with one request at a time.
 //!
-//! Waiting for an answer drives the connection. So there is no task beside it, nothing is read or written
-//! between requests, and dropping a connection closes it.
+//! The future that waits for an answer also drives the connection. There is therefore no separate task,
+//! nothing is read or written between requests, and dropping a connection closes it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,10 +19,11 @@ use hyper_util::rt::TokioIo;
 use super::error::HttpError;
 use super::observed_io::{IoState, ObservedIo, Socket};
 
-/// The limit of hyper's buffer, within which a head must end. One read may exceed it by its own length.
+/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. One read may
+/// exceed the limit by the length of that read.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The limit of the body of an answer.
+/// The limit of the body of an answer in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A connection to the receiver.
@@ -53,7 +54,8 @@ impl Connection {
         .await
     }
 
-    /// Sends a request and waits for the head of the answer, which is then to be [finished](Self::finish).
+    /// Sends a request and waits for the head of the answer. The caller then has to [finish](Self::finish)
+    /// the answer.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -104,7 +106,7 @@ impl Connection {
     }
 }
 
-/// Moves bytes between the socket and the request. The answer reports how a connection ended.
+/// Moves bytes between the socket and the request. The result of the request reports how a connection ended.
 fn drive(http: &mut Option<http1::Connection<TokioIo<ObservedIo>, Full<Bytes>>>, context: &mut Context<'_>) {
     if http.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *http = None;

@@ -21,15 +21,15 @@ pub enum HttpError {
     Connect(io::Error),
     /// The connection ended before the answer.
     Disconnected(io::Error),
-    /// The receiver answered, but not with a 2xx.
+    /// The receiver answered with a status other than 2xx.
     Status {
         /// The status, from 101 on.
         status: u16,
-        /// The receiver's `Retry-After`, if it is a number of seconds, 5 min at most. Only with a status that
-        /// is [retriable](HttpError::is_retriable).
+        /// The receiver's `Retry-After`, at most 5 min, if it is a number of seconds and the status is
+        /// [retriable](HttpError::is_retriable).
         retry_after: Option<Duration>,
     },
-    /// There was no answer in time, or no connection.
+    /// The connection or the answer did not come in time.
     TimedOut {
         /// The time limit.
         after: Duration,
@@ -40,8 +40,8 @@ impl HttpError {
     /// Returns whether the same message may be accepted later: there was no answer, or the status is about
     /// the request and not about the message. Only 400, 413, 415 and 422 are about the message. All others
     /// are about the request: a wrong path or token (401, 403, 404, 405, 407), an ingress during a
-    /// deployment, a redirect (3xx), which is not followed, or an overload (408, 429, 5xx). They may end
-    /// without a change here.
+    /// deployment, a redirect (3xx), which is not followed, or an overload (408, 429, 5xx). Such a cause may
+    /// end without a change of the sender.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),
@@ -49,8 +49,8 @@ impl HttpError {
         }
     }
 
-    /// Returns the time after which the receiver wants the request again, 5 min at most; `None` if it has
-    /// stated none.
+    /// Returns the time after which the receiver wants the request again, at most 5 min, or `None` if the
+    /// receiver has stated no time.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -122,8 +122,8 @@ fn is_retriable_status(status: u16) -> bool {
     !matches!(status, 400 | 413 | 415 | 422)
 }
 
-/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). The other form is a date, which would need a
-/// clock that agrees with the receiver's.
+/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). Ignores the other form, a date, since it
+/// would need a clock that agrees with the receiver's clock.
 fn read_seconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;

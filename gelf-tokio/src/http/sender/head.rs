@@ -1,4 +1,4 @@
-//! The head of requests.
+//! Builds the head of requests.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use hyper::{Method, Request, Uri};
 
 use crate::endpoint::{HttpOptions, without_zone};
 
-/// Headers that state where a request ends, what its body is, and whether the connection stays open. The
-/// sender sets them.
+/// The headers that state where a request ends, what its body is, and whether the connection stays open. The
+/// sender sets these headers itself.
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
@@ -75,8 +75,9 @@ impl RequestHead {
     }
 }
 
-/// Returns the `Host` header: the port only if it is not the scheme's default, an IPv6 address in brackets
-/// (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC 6874, section 4).
+/// Returns the `Host` header. It has the port only if the port is not the scheme's default. An IPv6 address
+/// is in brackets (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC
+/// 6874, section 4).
 ///
 /// # Errors
 /// `InvalidInput` for a host that a header cannot have.

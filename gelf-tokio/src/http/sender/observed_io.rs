@@ -1,4 +1,5 @@
-//! The IO below hyper: counts the bytes read, and makes an answer readable that came before a failed write.
+//! The IO below hyper, which counts the bytes read, and keeps an answer readable if a write fails after the
+//! answer has come.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,14 +10,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The limit of the bytes of one answer: its headers and its body, and as much again for interim answers and
-/// chunk framing. One read may exceed it by its own length.
+/// chunk framing. The last read may exceed the limit by the length of this read.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
-/// The state of an [`ObservedIo`], shared since hyper owns the IO.
+/// The state of an [`ObservedIo`]. The state is shared, since hyper owns the IO.
 #[derive(Debug, Default)]
 pub(super) struct IoState {
     heard: AtomicUsize,
@@ -24,12 +25,12 @@ pub(super) struct IoState {
 }
 
 impl IoState {
-    /// Resets the count, for the next request.
+    /// Resets the number of bytes read, for the next request.
     pub(super) fn begin(&self) {
         self.heard.store(0, Ordering::Relaxed);
     }
 
-    /// Returns the number of bytes read since.
+    /// Returns the number of bytes read since the last call of `begin`.
     pub(super) fn heard(&self) -> usize {
         self.heard.load(Ordering::Relaxed)
     }
@@ -56,7 +57,7 @@ impl ObservedIo {
         Self { socket, state, write_error: None }
     }
 
-    /// Notes a write error, to be reported later.
+    /// Keeps the first write error, which `poll_read` reports later.
     fn put_off(&mut self, error: io::Error) {
         self.write_error.get_or_insert(error);
         self.state.broken.store(true, Ordering::Relaxed);
@@ -142,7 +143,7 @@ mod tests {
     use http_body_util::Full;
     use hyper::Request;
 
-    /// A socket whose writes fail, and whose reads return an answer only after that.
+    /// A socket whose writes fail, and whose reads return an answer only after a failed write.
     struct Refusing {
         answer: &'static [u8],
         /// `true` if the connection ends after the answer.
@@ -198,7 +199,7 @@ mod tests {
     }
 
     /// Sends a request whose write fails while an answer is there. Returns the result, and whether another
-    /// may follow.
+    /// request may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
         let mut connection = Connection::new(Box::new(socket)).await.unwrap();

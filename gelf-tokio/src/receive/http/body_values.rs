@@ -1,4 +1,4 @@
-//! Reads the values of a request's body as it arrives: unpacks it, and cuts it.
+//! Reads the values of a request's body as the body arrives: unpacks the body, and cuts it into values.
 
 use bytes::Bytes;
 
@@ -7,8 +7,8 @@ use super::values::{TooLong, Values};
 
 /// Reads the values of one body that comes in parts.
 ///
-/// The values of a good body do not depend on the parts in which it arrives. The part in which a bad
-/// one fails decides how many of its values are read before the error.
+/// The values of a valid body do not depend on the parts in which it arrives. If a body is invalid, the
+/// number of values that are read before the error depends on the part in which the error occurs.
 #[derive(Debug)]
 pub(super) struct BodyValues {
     unpacker: Unpacker,
@@ -16,12 +16,13 @@ pub(super) struct BodyValues {
 }
 
 impl BodyValues {
-    /// Reads values of up to `max_len` bytes.
+    /// Creates a reader of values of up to `max_len` bytes.
     pub(super) fn new(unpacker: Unpacker, max_len: usize) -> Self {
         Self { unpacker, values: Values::new(max_len) }
     }
 
-    /// Returns the next value of a part of the body, which is advanced; `None` once it is used up.
+    /// Returns the next value of a part of the body, and advances the part. Returns `None` once the part is
+    /// used up.
     pub(super) fn next_value(
         &mut self,
         part: &mut &[u8],
@@ -38,13 +39,14 @@ impl BodyValues {
         }
     }
 
-    /// Returns the next value that the end of the body completes; `None` if there are no more.
+    /// Returns the next value that the end of the body completes. Returns `None` if there are no more values.
     pub(super) fn finish(&mut self) -> Result<Option<Result<Bytes, TooLong>>, UnpackError> {
         self.values.push(self.unpacker.finish()?);
         Ok(self.values.next_value().or_else(|| self.values.finish().map(Ok)))
     }
 
-    /// Returns whether a value has begun that would be lost with the rest of the body.
+    /// Returns whether a value has begun and is not complete. The value would be lost with the rest of the
+    /// body.
     pub(super) fn has_begun_value(&self) -> bool {
         self.values.has_begun_value()
     }

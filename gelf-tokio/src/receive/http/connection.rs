@@ -18,14 +18,15 @@ use super::request::Requests;
 use super::timer::{Late, TimedStream, Timer};
 use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 
-/// The limit of the head of a request, and of a read: twice what Graylog takes of headers.
+/// The limit in bytes of the head of a request, and of one read: twice Graylog's limit of headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// The time that a client may keep sending after the last answer. Closing a connection with unread data
-/// resets it, and the answer is lost.
+/// The time for which a client may keep sending after the last answer. Closing a connection with unread data
+/// would reset the connection, and the answer would be lost.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The time that a connection without a request may stay and [linger](LINGER) when the receiver closes.
+/// The time for which a connection without a request may stay open once the receiver closes, and for which
+/// any connection may then [linger](LINGER).
 const CLOSING_LINGER: Duration = Duration::from_millis(100);
 
 impl Protocol for HttpProtocol {
@@ -49,12 +50,12 @@ where
     let mut connection = http1::Builder::new()
         // A client may shut down its side behind the last request and wait for the answer.
         .half_close(true)
-        // That one would count the time between requests too.
+        // hyper's timeout would count the time between requests too.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(TimedStream { io: &mut io, timer: Arc::clone(&timer) }), requests);
 
-    // Set once the receiver closes.
+    // This deadline is set once the receiver closes.
     let mut idle_until = None;
     let mut closing = pin!(closing.begun());
     let mut alarm = pin!(sleep_until(Instant::now()));
@@ -84,7 +85,7 @@ where
         Ok(Ok(())) if timer.is_broken() => (End::Broken, false),
         Ok(Ok(())) => (End::Ended, false),
         Ok(Err(error)) if error.is_parse() => {
-            // hyper has answered it, unless it is HTTP/2.
+            // hyper has answered the request, unless the request is HTTP/2.
             protocol.counters.requests.add(1);
             protocol.counters.reject(if error.is_parse_too_large() {
                 Rejection::HeadTooLarge
@@ -113,7 +114,7 @@ where
     Served { end, reset }
 }
 
-/// Shuts down the sending side, and waits for the client to end its own.
+/// Shuts down the sending side, and waits for the client to end its own sending side.
 async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     io.shutdown().await?;
     let mut unwanted = vec![0; 4096];
@@ -169,7 +170,7 @@ mod tests {
             self.stream.write_all(text.as_bytes()).await.unwrap();
         }
 
-        /// Reads an answer to the end of its head, and returns it without the date.
+        /// Reads an answer to the end of its head, and returns the head without the date.
         async fn answer(&mut self) -> String {
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\n") {
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(peer.seconds(), 179.7);
         peer.assert_closed().await;
         assert_eq!(peer.seconds(), 179.8);
-        // The other side may take 2 s to say that it has seen it.
+        // The client may take 2 s to end its side.
         let (end, stats) = peer.over().await;
         assert_eq!((end, stats.accepted), (End::Idle, 3));
     }
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(peer.payload().await, "{}");
         assert_eq!(peer.answer().await, OK);
         assert_eq!(peer.seconds(), 29.0);
-        // The third request is then served, and the second is not received.
+        // The third request is then served while the payload of the second one is still in the queue.
         let answer = peer.answer().await;
         assert_eq!(answer, "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n");
         assert_eq!(peer.seconds(), 59.0);
@@ -357,7 +358,7 @@ mod tests {
         let mut sent = 0;
         while peer.stream.write_all(format!("{HEAD}{{}}").as_bytes()).await.is_ok() {
             sent += 1;
-            // As long as there is room for answers.
+            // Writing succeeds as long as there is room for answers.
             assert!(sent < 1000);
         }
         assert_eq!(peer.seconds(), 60.0);
@@ -374,7 +375,7 @@ mod tests {
         });
         peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100\r\n\r\n[{},{},{\"a\":").await;
         assert_eq!(peer.payload().await, "{}");
-        // The second is in the queue, and the third is not complete.
+        // The second value is in the queue, and the third value is not complete.
         sleep(Duration::from_secs(1)).await;
         peer.served.abort();
         assert!((&mut peer.served).await.unwrap_err().is_cancelled());

@@ -1,4 +1,4 @@
-//! The client of a request that HTTP proxies have forwarded, by the header `X-Forwarded-For`.
+//! Finds the client of a request that HTTP proxies have forwarded, by the header `X-Forwarded-For`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,10 @@ use crate::receive::IpNetwork;
 
 /// Returns the address of the client of a request that came from `peer`.
 ///
-/// Each proxy appends the address that it was connected from. From the right, the first address that is not a
-/// proxy's is therefore the client: what is left of it is the client's own claim. Behind an entry that is not
-/// an address (`unknown`, or a name that hides it), the proxy that wrote it stands for the client. A client
-/// whose port is not named has port 0.
+/// Each proxy appends the address from which it received the request. From the right, the first address that
+/// does not belong to a proxy is therefore the address of the client. All entries to the left of that address
+/// are the client's own claims. If an entry is not an address (`unknown`, or a name that hides the address),
+/// the proxy that wrote the entry stands for the client. A client whose port is not named has port 0.
 pub(super) fn client(peer: SocketAddr, head: &HeaderMap, proxies: &[IpNetwork]) -> SocketAddr {
     let is_proxy = |address: SocketAddr| proxies.iter().any(|network| network.contains(address.ip()));
     let mut client = peer;
@@ -73,7 +73,7 @@ mod tests {
             (&[b"192.0.2.1:4711, 2001:db8::1"], "192.0.2.1:4711"),
             (&[b"[2001:db9::1]:4711, [2001:db8::1]:80, [2001:db8::2]"], "[2001:db9::1]:4711"),
             (&[b"2001:db9::1,::ffff:10.0.0.4"], "[2001:db9::1]:0"),
-            // Proxies that send messages of their own.
+            // Proxies may send messages themselves.
             (&[b"10.0.0.3, 10.0.0.2"], "10.0.0.3:0"),
             (&[], "10.0.0.1:5000"),
         ] {

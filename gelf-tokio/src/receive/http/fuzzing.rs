@@ -1,4 +1,4 @@
-//! The reading of HTTP bodies, for the fuzz targets of this workspace. Not a part of the public API.
+//! Reads HTTP bodies for the fuzz targets of this workspace. This module is not a part of the public API.
 
 use bytes::Bytes;
 
@@ -32,8 +32,8 @@ pub enum Item {
     Refused(Refusal),
 }
 
-/// Reads the values of a body that arrives in parts and has at most `max_len` bytes once it is unpacked.
-/// Reading goes on after a refusal. Returns `None` if the coding is not known.
+/// Reads the values of a body that arrives in parts. The body is refused if it has more than `max_len` bytes
+/// in unpacked form. Reading continues after a refusal. Returns `None` if the coding is not known.
 pub fn read_values<'a>(
     content_encoding: &str,
     max_len: usize,
@@ -50,7 +50,7 @@ pub fn read_values<'a>(
     Some(items)
 }
 
-/// Adds an item; returns whether it was a value, behind which there may be another.
+/// Adds the item of a result. Returns whether the item is a value, which may be followed by another.
 fn add(items: &mut Vec<Item>, result: Result<Option<Result<Bytes, TooLong>>, UnpackError>) -> bool {
     let is_value = matches!(result, Ok(Some(_)));
     items.extend(match result {
@@ -60,7 +60,8 @@ fn add(items: &mut Vec<Item>, result: Result<Option<Result<Bytes, TooLong>>, Unp
     is_value
 }
 
-/// Unpacks a body, as [`read_values`] does. Returns the text up to the end of the body or its refusal.
+/// Unpacks a body, as [`read_values`] does. Returns the text up to the end of the body or up to the refusal,
+/// and the refusal.
 pub fn unpack<'a>(
     content_encoding: &str,
     max_len: usize,
@@ -84,7 +85,7 @@ fn unpack_part(unpacker: &mut Unpacker, part: &mut &[u8], text: &mut Vec<u8>) ->
     }
 }
 
-/// Returns the first value of a text, and the number of those behind it.
+/// Returns the first value of a text, and the number of values behind it.
 pub fn read_first(text: &[u8]) -> Option<(&[u8], u64)> {
     first_value(text).map(|first| (first.value, first.surplus))
 }

@@ -32,33 +32,34 @@ pub struct HttpReceiverOptions {
     /// reset, since after a close the kernel would keep the answers in memory.
     pub idle_timeout: Duration,
     /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
-    /// `bulk` it is [`max_payload_len`](Self::max_payload_len).
+    /// `bulk`, the limit is [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
-    /// The limit of the values in the body of a request with [`bulk`](Self::bulk): 65,536. Behind it, the
-    /// request is answered with 413, and the connection is closed; the values before it are received. It
-    /// stops small bodies that make many payloads: 8 KB of compressed lines of a byte each would make four
-    /// million.
+    /// The limit of the values in the body of a request with [`bulk`](Self::bulk): 65,536. A request with
+    /// more values is answered with 413, and the connection is closed; the values up to the limit are
+    /// received. The limit stops small bodies that make many payloads: 8 KB of compressed lines of a byte
+    /// each would make four million.
     pub max_bulk_values: usize,
-    /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends. Each
-    /// holds up to 32 KiB, 64 KiB more while it inflates a body, and up to twice the longest payload. With
-    /// TLS, it holds up to 80 KiB in the handshake, and 32 KiB more from then on.
+    /// The limit of open connections: 1,024, at least 1. Further connections wait, unaccepted, until an open
+    /// connection ends. Each connection holds up to 32 KiB and twice the longest payload, and 64 KiB more
+    /// while it inflates a body. With TLS, a connection holds up to 80 KiB in the handshake, and 32 KiB more
+    /// from then on.
     pub max_connections: usize,
-    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
-    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind an address translation are one, and so are
-    /// those behind a proxy without the [PROXY protocol](Self::proxy_protocol_from). It stops a single host
-    /// from taking all connections.
+    /// The limit of open connections of one peer: 64, at least 1. Further connections of the peer are reset
+    /// at once. A peer is an IPv4 address or an IPv6 network of 64 bits. Hosts behind an address translation
+    /// are one peer, and so are hosts behind a proxy without the [PROXY protocol](Self::proxy_protocol_from).
+    /// The limit stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
     /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies
     /// without an end, and decompression bombs.
     pub max_payload_len: usize,
     /// The limit of the total size in bytes of the payloads that wait to be received: 16 MiB. A payload that
-    /// is larger waits alone.
+    /// is larger than the limit waits alone.
     pub max_queued_bytes: usize,
-    /// The payloads that may wait to be received: 1,024, at least 1. While there is no room, requests are
-    /// neither read nor answered.
+    /// The limit of the payloads that wait to be received: 1,024, at least 1. While there is no room,
+    /// requests are neither read nor answered.
     pub max_queued_payloads: usize,
-    /// The path, compared literally: `/gelf`, as Graylog. Any other path, or a query behind it, is answered
-    /// with 404.
+    /// The path, compared literally: `/gelf`, as Graylog. A request with another path, or with a query behind
+    /// the path, is answered with 404.
     pub path: String,
     /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
     /// receiver takes the address of the client from the header, applies
@@ -80,16 +81,17 @@ pub struct HttpReceiverOptions {
     /// The time limit of a request from the end of its head until its payloads are in the queue: 30 s. It
     /// stops clients that send a byte now and then.
     pub request_timeout: Duration,
-    /// A header that each request must have, and its value: none. Graylog's `authorization_header_name` and
-    /// `authorization_header_value`. `Debug` does not print the value.
+    /// A header that each request must have, and its value: none. Graylog's settings for it are
+    /// `authorization_header_name` and `authorization_header_value`. `Debug` does not print the value.
     pub required_header: Option<(String, String)>,
-    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. From the right, the first
-    /// address that is not of these proxies is the [sender](crate::Received::from), with port 0 if none is
-    /// named. At an entry that is not an IP address, the proxy that wrote it is the sender. Other clients'
-    /// headers are not believed. List no network whose hosts may connect without the proxy.
+    /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. The receiver reads the header
+    /// from the right. The first address that is not of these proxies is the [sender](crate::Received::from),
+    /// with port 0 if the entry names no port. If an entry is not an IP address, the proxy that wrote the
+    /// entry is the sender. The headers of other clients are ignored. List no network whose hosts may connect
+    /// without the proxy.
     ///
-    /// A proxy's connections carry requests of many clients, so that
-    /// [`max_connections_per_peer`](Self::max_connections_per_peer) holds for the proxy.
+    /// A proxy's connections carry requests of many clients, so
+    /// [`max_connections_per_peer`](Self::max_connections_per_peer) applies to the proxy.
     pub x_forwarded_for_from: Vec<IpNetwork>,
 }
 

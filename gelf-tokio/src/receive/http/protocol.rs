@@ -25,8 +25,10 @@ pub(super) struct HttpProtocol {
 }
 
 impl HttpProtocol {
+    /// Creates the state from the options of a receiver.
+    ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request can have.
     pub(super) fn new(options: &HttpReceiverOptions) -> io::Result<Self> {
         let required = options.required_header.as_ref().map(|(name, value)| (&name[..], &value[..]));
         Ok(Self {

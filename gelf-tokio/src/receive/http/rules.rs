@@ -1,4 +1,4 @@
-//! Judges a request by its head alone: Graylog's rules, in Graylog's order.
+//! Judges a request by its head alone, by Graylog's rules and in Graylog's order.
 
 use std::io;
 
@@ -25,18 +25,18 @@ pub(super) struct Rules {
 /// The decision about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Judgement {
-    /// Read its body.
+    /// The body of the request is to be read.
     Read(Declared),
-    /// Answer the question of a browser (CORS).
+    /// The request is to be answered as a preflight of a browser (CORS).
     Preflight,
     Reject(Rejection),
 }
 
 impl Rules {
-    /// Rules for a path, and a header with its value.
+    /// Creates the rules for a path, and for a required header with its value.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request could have.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a path or header that no request could have.
     pub(super) fn new(path: &str, required: Option<(&str, &str)>, cors: bool) -> io::Result<Self> {
         let path = PathAndQuery::try_from(path)
             .ok()
@@ -50,8 +50,8 @@ impl Rules {
         Ok(Self { path, required, cors })
     }
 
-    /// Judges a request. Browsers ask without credentials, so their question comes first; a client without
-    /// credentials learns nothing else.
+    /// Judges a request. A preflight of a browser has no credentials, so it is recognized first. Apart from
+    /// that, a client without credentials learns nothing about the rules.
     pub(super) fn judge(&self, head: &Parts) -> Judgement {
         if head.method == Method::OPTIONS {
             return Judgement::Preflight;
@@ -90,7 +90,7 @@ impl Rules {
     }
 }
 
-/// Returns the origin of the page that a request comes from, if it comes from one.
+/// Returns the origin of the page that a request comes from, if the request names one.
 pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).filter(|origin| !origin.is_empty()).cloned()
 }
@@ -110,12 +110,12 @@ fn parse_header(name: &str, value: &str) -> io::Result<(HeaderName, HeaderValue)
         .ok()
         .filter(|_| !value.is_empty() && value.trim() == value)
         .ok_or_else(|| invalid("the value of the required header is not one that a request can have"))?;
-    // Keeps it out of the output of `Debug`.
+    // A sensitive value is not part of the output of `Debug`.
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// Returns the headers that Graylog allows, and the required one.
+/// Returns the headers that Graylog allows, and the required header.
 fn allowed_headers(required: Option<&HeaderName>) -> HeaderValue {
     const ALLOWED: &str = "Authorization, Content-Type";
     match required {
@@ -156,7 +156,7 @@ mod tests {
         let rules = Rules::new("/gelf", None, true).unwrap();
         let judge = |target| rules.judge(&head("POST", target, &[]));
         assert_eq!(judge("/gelf"), Judgement::Read(Declared::Nothing));
-        // RFC 9112, section 3.2.2: a server must accept it, and a proxy sends it.
+        // RFC 9112, section 3.2.2: a server must accept this form of the target, and proxies send it.
         assert_eq!(judge("http://logs.example:12201/gelf"), Judgement::Read(Declared::Nothing));
         for other in ["/", "/gelf/", "/gelf?", "/gelf?a=1", "/GELF", "/%67elf", "/gelf2", "//gelf", "*"] {
             assert_eq!(judge(other), Judgement::Reject(Rejection::NotFound), "{other}");

@@ -45,11 +45,11 @@ pub struct HttpReceiverStats {
     /// Connections of [proxies](crate::options::HttpReceiverOptions::proxy_protocol_from) that were reset
     /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
     pub failed_proxy_headers: u64,
-    /// Connections closed because no request came in time, or the answers were not taken.
+    /// Connections closed because no request came in time, or because the client did not take the answers.
     pub idle_connections: u64,
     /// Connections that are open now, including those in the TLS handshake.
     pub open_connections: usize,
-    /// Connections reset because their peer had the permitted number already.
+    /// Connections reset because their peer already had the permitted number of connections.
     pub over_limit_connections: u64,
     /// Payloads that `recv` has returned or will return.
     pub payloads: u64,
@@ -78,9 +78,9 @@ pub struct HttpRejectionCounts {
     pub invalid_message: u64,
     /// 401: the required header is missing, or has another value.
     pub unauthorized: u64,
-    /// 404: another path.
+    /// 404: the request has another path.
     pub not_found: u64,
-    /// 405: another method than `POST`.
+    /// 405: the request has another method than `POST`.
     pub method_not_allowed: u64,
     /// 408: the body did not come in time.
     pub too_slow: u64,
@@ -137,8 +137,8 @@ pub struct HttpDropCounts {
     /// Values for which there was no room in the queue in time. The request is answered with 503, and may
     /// come again.
     pub no_room: u64,
-    /// Values that ended a bulk request, because it had as many as it may have; those behind them are not
-    /// read.
+    /// Values that ended a bulk request, because the request already had the permitted number of values. The
+    /// values behind them are not read.
     pub over_limit: u64,
     /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong)
     /// too.
@@ -198,7 +198,7 @@ impl Counters {
         count.add(1);
     }
 
-    /// Returns the counters, with those of connections.
+    /// Returns the counters, including the given counts of connections.
     pub(super) fn stats(&self, connections: ConnectionCounts) -> HttpReceiverStats {
         HttpReceiverStats {
             accept_errors: connections.accept_errors,

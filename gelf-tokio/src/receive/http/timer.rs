@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The phase of a connection, and its beginning.
+/// The phase of a connection, and the instant at which the phase began.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// A request is read or answered. The request watches its own time, unless earlier answers are not read:
-    /// then it is not polled.
+    /// A request is being read or answered. The request watches its own time limit, except while the client
+    /// does not read earlier answers: then the request is not polled.
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
@@ -24,10 +24,10 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct State {
     phase: Phase,
-    /// `true` while a write waits until the client takes what was written before.
+    /// `true` while a write waits for the client to take earlier bytes.
     is_untaken: bool,
-    /// `true` if the connection has failed, such as by a reset. hyper takes a failed read between two
-    /// requests for an ordinary end.
+    /// `true` if the connection has failed, for example by a reset. hyper treats a failed read between two
+    /// requests as an ordinary end.
     is_broken: bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Late {
     Answers,
 }
 
-/// Times one connection: its bytes and its requests report to it.
+/// The timer of one connection. The stream and the requests of the connection report to the timer.
 #[derive(Debug)]
 pub(super) struct Timer {
     state: Mutex<State>,
@@ -82,7 +82,8 @@ impl Timer {
 
     /// Notes the result of a read or a write.
     fn note<T>(&self, result: &Poll<io::Result<T>>) {
-        // Without a message of its end, a TLS connection ends as one without TLS does.
+        // A TLS connection that ends without a `close_notify` is not broken: it ends as a connection without
+        // TLS does.
         if matches!(result, Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof) {
             self.lock().is_broken = true;
         }
@@ -99,7 +100,8 @@ impl Timer {
         self.lock().is_untaken = is_untaken;
     }
 
-    /// Returns the instant at which the connection is late, if nothing changes, and its failing.
+    /// Returns the instant at which the connection is late if nothing changes, and the step that is late
+    /// then.
     pub(super) fn deadline(&self) -> (Instant, Late) {
         let state = *self.lock();
         match state.phase {
@@ -176,7 +178,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TLS stream buffers written bytes.
+        // A TLS stream buffers written bytes, so a flush may also wait for the client.
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.timer.wrote(flushed.is_pending());
         flushed

@@ -1,5 +1,5 @@
-//! Cuts the body of a request into its values, by braces, brackets and strings alone: the decoder says
-//! whether a value is JSON.
+//! Cuts the body of a request into its values. Only line feeds, braces, brackets and strings count: the
+//! decoder checks later whether a value is JSON.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::{Delimiter, Framer};
@@ -10,8 +10,8 @@ const RETAINED_BYTES: usize = 256 * 1024;
 /// The values of a body that arrives in parts: its lines, or the elements of a JSON array if its first
 /// character is `[`. The boundaries of the parts make no difference.
 ///
-/// A value that is too long is an error and is skipped; the values behind it are read. At most the longest
-/// value and one part are held.
+/// A value that is too long is an error and is skipped; the values behind it are read. The buffer holds at
+/// most a value of the maximum length and one part.
 #[derive(Debug)]
 pub(super) struct Values {
     max_len: usize,
@@ -27,28 +27,28 @@ enum State {
     Lines(Framer),
 }
 
-/// Between the brackets of an array.
+/// The position between the brackets of an array.
 #[derive(Debug, Default)]
 struct Array {
-    /// The position in its element; `None` between two.
+    /// The position in the current element; `None` between two elements.
     scan: Option<Scan>,
-    /// The length of the beginning of the buffer that the scan has seen.
+    /// The number of bytes at the beginning of the buffer that the scan has seen.
     scanned: usize,
     /// `true` while the rest of an element that is too long is skipped.
     skipping: bool,
 }
 
-/// The error of a value that is longer than it may be.
+/// The error for a value that is longer than the maximum.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TooLong;
 
 impl Values {
-    /// Cuts values of up to `max_len` bytes.
+    /// Creates a reader of values of up to `max_len` bytes.
     pub(super) fn new(max_len: usize) -> Self {
         Self { max_len, state: State::Start, buffer: BytesMut::new() }
     }
 
-    /// Adds a part of the body. All values in it are to be taken before the next part.
+    /// Adds a part of the body. The caller takes all complete values before it adds the next part.
     pub(super) fn push(&mut self, part: &[u8]) {
         if self.buffer.is_empty() && self.buffer.capacity() > RETAINED_BYTES {
             self.buffer = BytesMut::new();
@@ -76,7 +76,7 @@ impl Values {
             if array.scan.is_some() || self.buffer.first() != Some(&b']') {
                 return None;
             }
-            // The rest is not in the array.
+            // The array has ended. The rest of the body is read as lines.
             self.buffer.advance(1);
             self.state = self.lines();
         }
@@ -91,7 +91,7 @@ impl Values {
         }
     }
 
-    /// Takes the last value, which the end of the body ends.
+    /// Takes the last value, if only the end of the body ends it.
     pub(super) fn finish(&mut self) -> Option<Bytes> {
         match &mut self.state {
             State::Start => None,
@@ -105,7 +105,7 @@ impl Values {
         }
     }
 
-    /// Returns whether a value has begun that would be lost with the rest of the body.
+    /// Returns whether a value has begun and has not ended, so that it is lost if the rest of the body is.
     pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
@@ -159,7 +159,7 @@ impl Array {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct FirstValue<'a> {
     pub(super) value: &'a [u8],
-    /// The number of values behind it.
+    /// The number of values behind the first value.
     pub(super) surplus: u64,
 }
 
@@ -240,7 +240,7 @@ impl Scan {
         }
     }
 
-    /// Returns the length of the value's rest in the bytes that follow; `None` if it does not end in them.
+    /// Returns the number of `bytes` up to the end of the value; `None` if the value does not end in `bytes`.
     fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         let Self::Nested { depth, string, escaped } = self else {
             return bytes
@@ -291,7 +291,8 @@ mod tests {
         String::from_utf8_lossy(&value).into_owned()
     }
 
-    /// Cuts a body that comes in parts, when each value may have `max_len` bytes; the buffer is bounded.
+    /// Cuts a body that comes in parts into values of up to `max_len` bytes. Checks that the buffer is
+    /// bounded.
     fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>, max_len: usize) -> Vec<Value> {
         let mut values = Values::new(max_len);
         let mut taken = Vec::new();
@@ -404,12 +405,12 @@ mod tests {
         assert_eq!(first("{}\n{}"), found("{}", 1));
         assert_eq!(first("{}\n{},[1,2]\n\"{}\" true{"), found("{}", 5));
         assert_eq!(first("[{},{}]"), found("[{},{}]", 0));
-        // No JSON: as it is.
+        // A value that is not JSON is returned unchanged.
         assert_eq!(first("no json {}\n"), found("no json {}", 0));
         assert_eq!(first("{\"a\":"), found("{\"a\":", 0));
     }
 
-    /// Bytes, most of which have a meaning for the scanner.
+    /// Generates bodies. Most of their bytes have a meaning for the scanner.
     fn bodies() -> impl Strategy<Value = Vec<u8>> {
         let byte =
             prop_oneof![prop::sample::select(b"{}[]\",\\\n\r 1a\0\xef\xbb\xbf".to_vec()), any::<u8>(),];

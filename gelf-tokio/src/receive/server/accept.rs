@@ -17,24 +17,25 @@ use super::{Counts, Proxies, ServerOptions};
 use crate::receive::kernel;
 
 /// The number of connections that the kernel is asked to keep until they are accepted. Linux grants no more
-/// than `net.core.somaxconn`, by default 4,096. tokio asks for 128, which a few hosts that start together may
-/// fill.
+/// than `net.core.somaxconn`, by default 4,096. A few hosts that start together may fill the 128 places that
+/// tokio asks for.
 const BACKLOG: u32 = 1024;
 
 /// The pause after a failure of the system to accept a connection: file descriptors are not freed faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// The keepalive of silent connections, whose place may be needed.
+/// The keepalive of silent connections. It ends dead connections, whose places may be needed.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
-/// A listening socket that its owner and the task that accepts share, so that either can close it at once.
+/// A listening socket. Its owner and the accepting task share the socket, so that either can close it at
+/// once.
 #[derive(Debug)]
 pub(super) struct Listener(Mutex<Option<TcpListener>>);
 
 /// Accepts connections.
 ///
-/// An error of the system, as when all file descriptors are in use, is counted and followed by a pause.
+/// An error of the system is counted and followed by a pause, for example if all file descriptors are in use.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Arc<Listener>,
@@ -52,20 +53,20 @@ pub(super) struct Accepted {
     pub(super) from: SocketAddr,
     /// `true` if the connection begins with a header of the PROXY protocol.
     pub(super) is_proxy: bool,
-    /// To be kept as long as the connection is open.
+    /// The permit, which is to be kept as long as the connection is open.
     pub(super) permit: ConnectionPermit,
 }
 
-/// Counts as one connection until it is dropped.
+/// A permit that counts as one connection until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     _of_all: OwnedSemaphorePermit,
-    /// Proxies have none.
+    /// The permit of the peer; `None` for a proxy.
     _of_peer: Option<PeerPermit>,
 }
 
 impl Listener {
-    /// Listens at an address; port 0 is any free one.
+    /// Listens at an address. Port 0 stands for any free port.
     pub(super) async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self(Mutex::new(Some(listen(address).await?))))
     }
@@ -82,7 +83,7 @@ impl Listener {
         self.lock().take();
     }
 
-    /// Waits for a connection; for ever once the socket is closed.
+    /// Waits for a connection. Waits for ever once the socket is closed.
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         poll_fn(|context| match &*self.lock() {
             Some(listener) => listener.poll_accept(context),
@@ -124,7 +125,7 @@ impl Acceptor {
         Arc::clone(&self.peers)
     }
 
-    /// Waits for the next connection, and until the limit permits one more.
+    /// Waits until the limit permits one more connection, and then for the next connection.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no connection is lost.
@@ -138,8 +139,8 @@ impl Acceptor {
         }
     }
 
-    /// Makes the kernel take no new connections, where it can; those that it has taken are to be accepted by
-    /// [`accept_waiting`](Self::accept_waiting).
+    /// Makes the kernel take no new connections, on systems where this is possible. Connections that the
+    /// kernel has already taken are to be accepted by [`accept_waiting`](Self::accept_waiting).
     pub(super) fn refuse_new(&self) {
         let stopped = match &*self.listener.lock() {
             Some(listener) => kernel::drop_incoming(&SockRef::from(listener)),
@@ -150,8 +151,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts the next connection that waits in the kernel, as soon as the limit permits one more; `None`
-    /// when none waits.
+    /// Accepts the next connection that waits in the kernel, as soon as the limit permits one more. Returns
+    /// `None` if no connection waits.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no connection is lost.
@@ -259,8 +260,8 @@ async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As tokio does: else an address cannot be used for a minute after its last user. On Windows, it means
-    // that others may take the address away.
+    // tokio sets this option too. Without the option, an address cannot be used for a minute after its last
+    // user. On Windows, the option lets other programs take the address away.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -316,7 +317,7 @@ mod tests {
         socket.connect(acceptor.listener.local_addr().unwrap()).await.unwrap()
     }
 
-    /// Polls it many times, while it must not accept anything.
+    /// Polls the acceptor many times, and panics if it accepts a connection.
     async fn accepts_nothing(acceptor: &mut Acceptor) {
         for _ in 0..1000 {
             tokio::select! {

@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The maximum time for reading from peers that keep sending. A peer that notices the end has ended its side
-/// earlier, and data in transit has arrived.
+/// The maximum time for reading from peers that keep sending. By then, a peer that notices the closing has
+/// ended its side, and data in transit has arrived.
 const MAX_READING: Duration = Duration::from_secs(1);
 
-/// The sending side, in the receiver.
+/// The sending side of the channel, which the receiver has.
 #[derive(Debug)]
 pub(crate) struct Closer(watch::Sender<Option<CloseTimes>>);
 
-/// The receiving side, in each task.
+/// The receiving side of the channel, which each task has.
 #[derive(Clone, Debug)]
 pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 
@@ -28,7 +28,7 @@ pub(crate) struct CloseTimes {
     pub(crate) over: Instant,
 }
 
-/// Creates the two sides.
+/// Creates the two sides of the channel.
 pub(crate) fn channel() -> (Closer, Closing) {
     let (sender, receiver) = watch::channel(None);
     (Closer(sender), Closing(receiver))
@@ -37,7 +37,7 @@ pub(crate) fn channel() -> (Closer, Closing) {
 impl Closer {
     /// Begins to close. Later calls change nothing.
     pub(crate) fn close(&self, within: Duration) {
-        // A time beyond all clocks is thirty years.
+        // A time that no clock can represent counts as thirty years.
         let within = within.min(Duration::from_secs(30 * 365 * 24 * 3600));
         let now = Instant::now();
         self.0.send_if_modified(|times| {

@@ -1,13 +1,13 @@
-//! The connections of a server, counted.
+//! Counts the connections of a server.
 
 /// The end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// With an error, such as a reset, or in the middle of the head of a request.
+    /// The connection failed, such as by a reset, or ended in the middle of the head of a request.
     Broken,
-    /// By the [close](super::Server::close) of the server.
+    /// The server was [closed](super::Server::close).
     Closed,
-    /// By the peer, or by the last answer.
+    /// The peer ended the connection, or the last answer did.
     Ended,
     /// The memory of its unfinished frame was needed.
     Evicted,
@@ -32,7 +32,7 @@ pub(crate) enum End {
 pub(crate) struct ConnectionCounts {
     /// Accepted connections.
     pub(crate) accepted: u64,
-    /// Failures of the system to accept one.
+    /// Failures of the system to accept a connection.
     pub(crate) accept_errors: u64,
     pub(crate) broken: u64,
     pub(crate) closed: u64,
@@ -42,8 +42,8 @@ pub(crate) struct ConnectionCounts {
     pub(crate) failed_proxy_headers: u64,
     pub(crate) idle: u64,
     pub(crate) open: usize,
-    /// Connections reset because their peer had the permitted number already, at once or behind the header of
-    /// a proxy.
+    /// Connections that were reset because their peer already had the permitted number of connections, at
+    /// once or behind the header of a proxy.
     pub(crate) over_peer_limit: u64,
     pub(crate) silent: u64,
     pub(crate) slow: u64,

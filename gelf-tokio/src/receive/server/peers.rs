@@ -12,7 +12,7 @@ pub(super) struct Peers {
     connections: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One connection of a peer, until it is dropped.
+/// A permit for one connection of a peer. The connection counts until its permit is dropped.
 #[derive(Debug)]
 pub(super) struct PeerPermit {
     peers: Arc<Peers>,
@@ -24,7 +24,7 @@ impl Peers {
         Arc::new(Self { max, connections: Mutex::default() })
     }
 
-    /// Counts one more connection from an address. Returns `None` when its peer has `max` already.
+    /// Counts one more connection from an address. Returns `None` if the peer already has `max` connections.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<PeerPermit> {
         let peer = peer_of(address);
         let mut connections = self.lock();
@@ -57,8 +57,8 @@ impl Drop for PeerPermit {
     }
 }
 
-/// Returns the peer that an address belongs to: an IPv4 address, or the IPv6 network of 64 bits, of which a
-/// single host has all addresses.
+/// Returns the peer to which an address belongs: the IPv4 address itself, or the IPv6 network of 64 bits. A
+/// single host has all addresses of its IPv6 network.
 fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

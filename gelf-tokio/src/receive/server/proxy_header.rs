@@ -3,10 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The longest header of version 1 with its end of line (section 2.1).
+/// The maximum length of a header of version 1 with its end of line (section 2.1), in bytes.
 const MAX_V1_LEN: usize = 107;
 
-/// The longest header that is taken. Version 2 permits 65,551 bytes; proxies send some hundred.
+/// The maximum length of a header that is accepted, in bytes. Version 2 permits 65,551 bytes; proxies send a
+/// few hundred bytes.
 pub(super) const MAX_LEN: usize = 4096;
 
 const V1_START: &[u8] = b"PROXY ";
@@ -30,7 +31,7 @@ pub(super) enum Parsed {
     },
 }
 
-/// Bytes that are no header, or a header that is too long.
+/// The error for bytes that are not a header, or for a header that is too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct InvalidHeader;
 
@@ -45,7 +46,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, InvalidHeader> {
     }
 }
 
-/// Returns whether the bytes begin with `start`, as far as they are there.
+/// Returns whether the bytes begin with `start`, or are the beginning of `start`.
 fn begins(bytes: &[u8], start: &[u8]) -> bool {
     bytes.iter().zip(start).all(|(byte, expected)| byte == expected)
 }
@@ -60,7 +61,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Parsed, InvalidHeader> {
     let line = std::str::from_utf8(line).map_err(|_| InvalidHeader)?;
     let fields: Vec<_> = line.split(' ').collect();
     let source = match fields[..] {
-        // The rest of the line is to be ignored.
+        // The specification requires that the rest of the line is ignored.
         ["PROXY", "UNKNOWN", ..] => None,
         ["PROXY", "TCP4", source, destination, source_port, destination_port] => {
             let (source, _): (Ipv4Addr, Ipv4Addr) = (parsed(source)?, parsed(destination)?);
@@ -149,7 +150,8 @@ mod tests {
         [&source.octets()[..], &[0xff; 16], &[0xff, 0xfe, 0, 80]].concat()
     }
 
-    /// Checks that the header is found behind any cut, and whatever follows.
+    /// Checks that each beginning of the header is incomplete, and that the header is found whatever bytes
+    /// follow.
     fn assert_header(bytes: &[u8], source: Option<&str>) {
         for cut in 0..bytes.len() {
             assert_eq!(parse(&bytes[..cut]), Ok(Parsed::Incomplete), "{cut} of {}", bytes.escape_ascii());
@@ -164,7 +166,7 @@ mod tests {
         }
     }
 
-    /// The lines of section 2.1, among them the longest ones.
+    /// Parses the lines of section 2.1, including the longest ones.
     #[test]
     fn a_header_of_version_1_names_the_source_unless_it_is_unknown() {
         let longest_v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
@@ -232,7 +234,7 @@ mod tests {
         for (command, family, addresses) in [
             (0x20, 0x00, &[][..]),
             (0x20, 0x11, &V4[..]),
-            // The family of LOCAL is to be ignored.
+            // The specification requires that the family of a LOCAL header is ignored.
             (0x20, 0xff, &[1]),
             (0x21, 0x00, &[]),
             (0x21, 0x00, &[1, 2, 3]),

@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 
 /// The bytes that connections share for the frames that they read.
 ///
-/// When they are used up, the claims of unfinished frames are evicted, oldest first, until enough is free. So
-/// unfinished frames cannot evict a frame that arrives fast: they would have to fill the whole budget again
-/// while it arrives. Claims of frames that are complete and wait for the caller of `recv` are never evicted;
-/// claims that grow wait for them.
+/// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
+/// are free. Unfinished frames therefore cannot evict a frame that arrives fast: they would have to fill the
+/// whole budget again while that frame arrives. Claims of frames that are complete and wait for the caller of
+/// `recv` are never evicted; claims that grow wait for the complete ones.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -34,7 +34,7 @@ struct Holding {
     evicted: Arc<Notify>,
 }
 
-/// The share of one frame, given back when this is dropped.
+/// The share of one frame. Dropping the claim gives the share back.
 #[derive(Debug)]
 pub(super) struct Claim {
     budget: Arc<Budget>,
@@ -83,7 +83,7 @@ impl Claim {
     /// Takes more bytes. Waits only for claims that were evicted, or that are complete.
     ///
     /// # Errors
-    /// The claim has to be dropped in favour of others.
+    /// Returns an error if the claim has to be dropped in favour of others.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, nothing is taken.
@@ -170,7 +170,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    /// Returns the result of asking for more bytes; `None` if it waits.
+    /// Returns the result of asking for more bytes; `None` if the claim waits.
     fn grow(claim: &mut Claim, more: usize) -> Option<Result<(), Evicted>> {
         match pin!(claim.grow(more)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),
@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(grow(claim, 30), Some(Ok(())));
         }
         assert_eq!(grow(&mut older, 10), Some(Ok(())));
-        // 30 bytes are not enough, so the next must go too.
+        // The 30 bytes of the oldest claim are not enough, so the next claim must go too.
         assert_eq!(grow(&mut asking, 50), None);
         assert_eq!([&oldest, &older, &newest].map(is_evicted), [true, true, false]);
         assert_eq!(grow(&mut oldest, 1), Some(Err(Evicted)));

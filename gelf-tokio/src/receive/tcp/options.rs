@@ -10,7 +10,7 @@ use crate::receive::IpNetwork;
 /// stops.
 ///
 /// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
-/// end of the stream that write would succeed, and its messages would be lost unnoticed.
+/// end of the stream, the next write would succeed, and its messages would be lost unnoticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
@@ -19,25 +19,28 @@ pub struct TcpReceiverOptions {
     /// line feed, or a carriage return and a line feed. With either, the end of the connection also ends the
     /// last frame.
     pub delimiter: Delimiter,
-    /// The limit of open connections: 1,024, at least 1. Further ones wait, unaccepted, until one ends.
+    /// The limit of open connections: 1,024, at least 1. The receiver accepts no further connections until an
+    /// open connection ends.
     pub max_connections: usize,
-    /// The limit of open connections of one peer: 64, at least 1. Further ones are reset at once. A peer is
-    /// an IPv4 address or an IPv6 network of 64 bits; hosts behind an address translation are one, and so are
-    /// those behind a proxy without the [PROXY protocol](Self::proxy_protocol_from). It stops a single host
-    /// from taking all connections.
+    /// The limit of open connections of one peer: 64, at least 1. Further connections are reset at once. A
+    /// peer is an IPv4 address or an IPv6 network of 64 bits. All hosts behind an address translation count
+    /// as one peer, and so do all hosts behind a proxy without the
+    /// [PROXY protocol](Self::proxy_protocol_from). The limit stops a single host from taking all
+    /// connections.
     pub max_connections_per_peer: usize,
     /// The limit of a frame in bytes: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a
     /// delimiter.
     pub max_frame_len: usize,
-    /// The bytes of unfinished frames that all connections may hold together, beyond 64 KiB that each has of
-    /// its own: 256 MiB, and at least one frame. When they are used up, connections are closed until there is
-    /// enough, first those whose unfinished frames have held some for the longest. It stops long frames that
-    /// are begun on many connections and never ended; frames that arrive fast are not affected.
+    /// The limit of the bytes of unfinished frames that all connections hold together, in addition to 64 KiB
+    /// for each connection: 256 MiB, and at least one frame. When these bytes are used up, connections are
+    /// closed until enough bytes are free. The connections whose unfinished frames have held such bytes for
+    /// the longest time are closed first. The limit stops long frames that begin on many connections and
+    /// never end. It does not affect frames that arrive fast.
     pub max_buffered_bytes: usize,
-    /// The frames that may wait to be received: 1,024, at least 1. While there is no room, connections are
-    /// not read, so that senders wait.
+    /// The limit of frames that wait to be received: 1,024, at least 1. While there is no room, connections
+    /// are not read, so that senders wait.
     pub max_queued_frames: usize,
-    /// The bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
+    /// The limit of the bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
     pub max_queued_bytes: usize,
     /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
     /// receiver takes the address of the client from the header, applies
@@ -61,8 +64,8 @@ pub struct TcpReceiverOptions {
     /// used once and kept.
     pub idle_timeout: Option<Duration>,
     /// The time limit of a frame from its first byte, or its 17th if it begins with white space, to its end:
-    /// 30 s. Time in which the connection is not read because the queue or the memory is full does not count.
-    /// It stops frames that come byte by byte.
+    /// 30 s. The limit is paused while the receiver does not read the connection because the queue or the
+    /// memory is full. The limit stops frames that come byte by byte.
     pub frame_timeout: Duration,
 }
 

@@ -16,11 +16,11 @@ use super::budget::{Budget, Claim, Evicted};
 /// The maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The bytes that each connection may hold outside of the budget: the rest of a read behind a frame fits into
-/// them.
+/// The number of bytes that each connection may hold outside of the budget. It is enough for the bytes that a
+/// read brings after the end of a frame.
 const OWN_BYTES: usize = READ_BYTES;
 
-/// A buffer that has as much memory as it holds bytes, at most twice that.
+/// A buffer whose memory is at most twice the number of bytes that it holds.
 ///
 /// Bytes are read onto the stack and appended, so a silent connection has no memory reserved.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct ReadBuffer {
     /// The maximum length of an unfinished frame.
     max_len: usize,
     budget: Arc<Budget>,
-    /// The bytes beyond `OWN_BYTES`.
+    /// The claim on the budget for the bytes beyond `OWN_BYTES`.
     claim: Option<Claim>,
 }
 
@@ -40,15 +40,15 @@ pub(super) struct ReadBuffer {
 pub(super) struct Added {
     /// The number of bytes, 0 at the end of the stream.
     pub(super) len: usize,
-    /// `true` if there is a delimiter among them.
+    /// `true` if the bytes contain a delimiter.
     pub(super) delimiter: bool,
-    /// `true` if the last of them is one.
+    /// `true` if the last of the bytes is a delimiter.
     pub(super) ends_with_delimiter: bool,
 }
 
 impl ReadBuffer {
     pub(super) fn new(delimiter: Delimiter, max_frame_len: usize, budget: &Arc<Budget>) -> Self {
-        // One byte more than a frame may have shows that it is too long.
+        // One byte beyond the limit shows that a frame is too long.
         let max_len = max_frame_len.saturating_add(1);
         Self {
             bytes: BytesMut::new(),
@@ -59,17 +59,17 @@ impl ReadBuffer {
         }
     }
 
-    /// Returns the bytes, to take frames from.
+    /// Returns the bytes, from which the caller takes frames.
     pub(super) fn bytes(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 
-    /// Returns whether it holds nothing.
+    /// Returns whether the buffer is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Returns whether it holds nothing but up to `max` bytes of white space.
+    /// Returns whether the buffer contains only white space, of at most `max` bytes.
     pub(super) fn is_blank(&self, max: usize) -> bool {
         self.bytes.len() <= max && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
@@ -79,7 +79,8 @@ impl ReadBuffer {
         self.bytes.len() >= self.allowed()
     }
 
-    /// Takes as much again from the budget.
+    /// Takes room from the budget for as many bytes again as the buffer may hold, up to the longest
+    /// unfinished frame.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, nothing is lost.
@@ -89,7 +90,7 @@ impl ReadBuffer {
         self.claim.get_or_insert_with(|| self.budget.claim()).grow(more).await
     }
 
-    /// Waits until its claim on the budget is evicted.
+    /// Waits until the claim of the buffer on the budget is evicted.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = self.claim.as_ref().map(Claim::evicted);
         async move {
@@ -100,7 +101,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads as much as there is, up to 64 KiB and to what it may hold.
+    /// Reads the bytes that are available, up to 64 KiB and up to the room of the buffer.
     pub(super) fn poll_read_from(
         &mut self,
         context: &mut Context<'_>,
@@ -120,15 +121,16 @@ impl ReadBuffer {
         }))
     }
 
-    /// Protects its share of the budget, because a frame is complete, until [`release`](Self::release).
+    /// Protects the claim of the buffer from eviction until [`release`](Self::release), because a frame is
+    /// complete.
     pub(super) fn complete(&mut self) {
         if let Some(claim) = &mut self.claim {
             claim.complete();
         }
     }
 
-    /// Gives back the memory of frames that were taken. The rest gets memory of its own, for it would keep
-    /// theirs.
+    /// Gives back the memory of frames that were taken. The remaining bytes are copied, because they would
+    /// otherwise keep the memory of these frames.
     pub(super) fn release(&mut self) {
         self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
         self.claim = None;
@@ -141,7 +143,7 @@ impl ReadBuffer {
     fn append(&mut self, added: &[u8]) {
         let len = self.bytes.len() + added.len();
         if len > self.bytes.capacity() {
-            // BytesMut would make it twice as large even beyond what is allowed.
+            // `BytesMut` would double its capacity even beyond the number of bytes that the buffer may hold.
             let capacity = (2 * self.bytes.capacity()).min(self.allowed()).max(len);
             let mut larger = BytesMut::with_capacity(capacity);
             larger.extend_from_slice(&self.bytes);

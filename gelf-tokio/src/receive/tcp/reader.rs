@@ -78,9 +78,10 @@ struct Reader<'a> {
 enum Draining {
     /// The receiver is open.
     No(Closing),
-    /// The peer is notified, and is read until it ends the connection, is silent, or its time is over.
+    /// The peer is notified, and the reader reads until the peer ends the connection or is silent, or the
+    /// time is over.
     Reading { times: CloseTimes, heard: Instant },
-    /// The kernel takes nothing more for the connection, and the rest is read.
+    /// The kernel takes no more bytes for the connection, and the reader reads the remaining bytes.
     Rest,
 }
 
@@ -141,7 +142,8 @@ impl Reader<'_> {
                 self.buffer.release();
             }
             let unfinished = if self.buffer.is_empty() {
-                // Then a frame that is too long is being skipped.
+                // If bytes without a final delimiter have left the buffer empty, a frame that is too long is
+                // being skipped.
                 !added.ends_with_delimiter
             } else {
                 !self.buffer.is_blank(MAX_BLANK_BYTES)
@@ -150,7 +152,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Tells the peer, or the kernel, that the connection has entered its state of draining.
+    /// Tells the peer, or the kernel, that the connection has entered the current state of draining.
     async fn drain<S: Stream>(&self, stream: &mut S) {
         let done = match (&self.draining, stream.tcp()) {
             (Draining::Reading { .. }, _) => stream.shutdown().await,
@@ -177,7 +179,7 @@ impl Reader<'_> {
         is_there
     }
 
-    /// Delivers the last frame, which the end of the stream may terminate.
+    /// Delivers the last frame, if the end of the stream terminates it in place of a delimiter.
     async fn finish(&mut self) -> End {
         if let Some(frame) = self.framer.finish(self.buffer.bytes()) {
             self.buffer.complete();
@@ -187,8 +189,8 @@ impl Reader<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> End {
-        // Many peers end the connection below TLS without saying so in TLS. Between two frames it does not
-        // matter.
+        // Many peers end the TCP connection without announcing the end in TLS. Between two frames, such an
+        // end loses nothing.
         if error.kind() == io::ErrorKind::UnexpectedEof && self.buffer.is_blank(usize::MAX) {
             return End::Ended;
         }
@@ -207,7 +209,7 @@ impl Reader<'_> {
         match frame {
             Ok(frame) => {
                 frames.whole.add(1);
-                // A copy, for the frame shares the read buffer and would keep all of it.
+                // The frame is copied, because it shares the read buffer and would keep all of it.
                 slot.put(Ok(Received { payload: Bytes::copy_from_slice(&frame), from }));
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use crate::receive::server::ConnectionCounts;
 
 /// Counters of a [`TcpReceiver`](crate::TcpReceiver).
 ///
-/// The account adds up at any time:
+/// The counters add up at any time:
 ///
 /// * `connections` = `open_connections` + `ended_connections` + `broken_connections` + `closed_connections` +
 ///   `over_limit_connections` + `failed_handshakes` + `failed_proxy_headers` + `silent_connections` +
@@ -28,17 +28,18 @@ pub struct TcpReceiverStats {
     /// Connections that their peers ended.
     pub ended_connections: u64,
     /// Connections that ended with an error, such as a reset. A reset discards data that the sender's system
-    /// still holds, so frames may be lost without a trace here: each such connection deserves a look at its
-    /// sender.
+    /// still holds, and no counter of the receiver includes the frames in that data. Check the sender of each
+    /// broken connection for lost frames.
     pub broken_connections: u64,
     /// Connections closed by [`close`](crate::TcpReceiver::close).
     pub closed_connections: u64,
-    /// Connections reset because their peer had the permitted number already.
+    /// Connections reset because their peer already had the permitted number of connections.
     pub over_limit_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
     /// Connections of [proxies](crate::options::TcpReceiverOptions::proxy_protocol_from) that were reset
-    /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
+    /// because they did not begin with a valid header of the PROXY protocol, or because the header took too
+    /// long.
     pub failed_proxy_headers: u64,
     /// Connections closed because their first byte did not come in time.
     pub silent_connections: u64,
@@ -50,12 +51,12 @@ pub struct TcpReceiverStats {
     pub evicted_connections: u64,
     /// Frames that `recv` has returned or will return.
     pub frames: u64,
-    /// Frames that were too long and skipped. `recv` returns an error for each.
+    /// Frames that were skipped because they were too long. `recv` returns an error for each of them.
     pub too_long_frames: u64,
     /// Frames and errors that wait for `recv`.
     pub waiting_frames: u64,
-    /// Frames lost because their connection broke or was closed in the middle of them, or before there was
-    /// room for them in the queue.
+    /// Frames lost because their connection broke or was closed before they were complete, or before the
+    /// queue had room for them.
     pub cut_frames: u64,
     /// Frames of only white space, which are skipped.
     pub empty_frames: u64,

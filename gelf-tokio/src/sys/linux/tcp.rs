@@ -13,7 +13,7 @@ pub(crate) fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::R
 }
 
 /// Returns the number of written bytes that the peer of a TCP socket has not acknowledged (`SIOCOUTQ`,
-/// tcp(7)). The end of the stream counts as one byte. Valid after a reset, too.
+/// tcp(7)). The end of the stream counts as one byte. The number is also valid after a reset.
 pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u64>> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open as long as `socket` is borrowed, and the request writes one int, to
@@ -22,7 +22,7 @@ pub(crate) fn unacknowledged_bytes(socket: &impl AsRawFd) -> io::Result<Option<u
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // A number that is no length must not count as "all is acknowledged".
+    // A negative number is no length, and must not count as "all bytes are acknowledged".
     u64::try_from(bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use bytes::BufMut;
 use socket2::{MsgHdr, SockRef};
 
-/// The number of datagrams that may leave by one system call: the kernel's `UDP_MAX_SEGMENTS` before Linux
-/// 6.9, which has 128.
+/// The maximum number of datagrams that one system call sends. It is the kernel's `UDP_MAX_SEGMENTS` before
+/// Linux 6.9; later kernels have 128.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 
-/// The length of a control message with a `u16`, padded (cmsg(3)): a length, two ints, and the data.
+/// The length of the header of a control message (cmsg(3)), which has a length and two ints. A padded `u16`
+/// follows.
 const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int>();
 const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 
@@ -20,17 +21,17 @@ const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
-/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. It must be asked first: an
-/// older kernel ignores the control message, and would send all as one datagram.
+/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller must check this
+/// first: an older kernel ignores the control message, and would send all datagrams as one.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
 
-/// Sends datagrams of `size` bytes each, of which the last may be shorter, by one system call (`UDP_SEGMENT`,
-/// udp(7)): all of them or none. The kernel takes no more than [`MAX_SEGMENTS`] and 65,507 bytes.
+/// Sends all datagrams or none by one system call (`UDP_SEGMENT`, udp(7)). Each datagram has `size` bytes;
+/// the last may be shorter. The kernel takes no more than [`MAX_SEGMENTS`] datagrams and 65,507 bytes.
 ///
-/// The size is part of the call. As an option of the socket it would apply to single datagrams too, which
-/// then cost more.
+/// The size is part of the call. As an option of the socket, the size would also apply to single datagrams,
+/// and make them cost more.
 pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -> io::Result<()> {
     let size = u16::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut control = [0; CONTROL_LEN];
@@ -45,10 +46,10 @@ pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -
     SockRef::from(socket).sendmsg(&message, 0).map(|_| ())
 }
 
-/// Returns whether an error of [`send_segments`] may mean that the route does not support segments: the
-/// interface does not make checksums (`EIO`), or a datagram is longer than its frames (`EINVAL`, in newer
-/// kernels `EMSGSIZE`), which sent alone would be cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` come
-/// from emulations of Linux.
+/// Returns whether an error of [`send_segments`] may mean that the route does not support segments. The
+/// interface may not make checksums (`EIO`), or a datagram may be longer than the frames of the interface
+/// (`EINVAL`, in newer kernels `EMSGSIZE`); sent alone, such a datagram would be cut into IP fragments.
+/// `EOPNOTSUPP` and `ENOPROTOOPT` come from emulations of Linux.
 pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -91,15 +92,15 @@ pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::R
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Returns the number of received datagrams that the kernel has dropped, for want of room or a wrong checksum
-/// (`SO_MEMINFO`, since Linux 4.12). It wraps at 2^32.
+/// Returns the number of received datagrams that the kernel has dropped, for want of room or because of a
+/// wrong checksum (`SO_MEMINFO`, since Linux 4.12). The number wraps at 2^32.
 pub(crate) fn dropped_datagrams(socket: &impl AsRawFd) -> io::Result<Option<u32>> {
     let mut counters = [0; MEMINFO_VARS];
     let given = option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut counters)?;
     Ok(counters.get(..given).and_then(|counters| counters.get(MEMINFO_DROPS)).copied())
 }
 
-/// Reads a socket option that consists of ints. Returns how many there are.
+/// Reads a socket option that consists of ints. Returns the number of these ints.
 fn option(
     socket: &impl AsRawFd,
     level: libc::c_int,

@@ -1,4 +1,4 @@
-//! `bench`: measures the speed of a subject, and the share of the protocol in it.
+//! `bench`: measures the speed of a subject, and how much of the time the protocol takes.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::settle::settle;
 /// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
 
-/// Throttled writes carry at most this part of a second's bytes.
+/// Divisor of the rate: a throttled write carries at most the bytes of a second divided by this number.
 const PARTS_OF_A_SECOND: u64 = 20;
 
 /// Settings of a connection.
@@ -37,12 +37,12 @@ pub(crate) struct Settings {
 enum Break {
     /// A peer has reset it, or the proxy was dropped.
     Peer,
-    /// Its plan requests a reset.
+    /// The plan of the connection requests a reset.
     Planned,
 }
 
-/// Passes a connection to the target until both directions have ended, or it is reset. If dropped before, it
-/// is reset.
+/// Passes a connection to the target until both directions have ended, or the connection is reset. If the
+/// future is dropped before, the connection is reset.
 pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Settings) {
     reset_on_drop(&client, true);
     let Ok(mut target) = TcpStream::connect(target).await else { return };
@@ -133,8 +133,8 @@ async fn pass(
     }
 }
 
-/// Makes the drop of this socket a reset, or an end in order.
+/// Sets whether the drop of this socket resets the connection or ends it in order.
 fn reset_on_drop(socket: &TcpStream, is_reset: bool) {
-    // Fails only for a socket that has already ended.
+    // The call fails only for a socket that has already ended.
     let _ = SockRef::from(socket).set_linger(is_reset.then_some(Duration::ZERO));
 }

@@ -2,8 +2,8 @@
 //! connections.
 //!
 //! It listens on a port of `127.0.0.1`, forwards input to one target and returns the answers, under a plan
-//! that the test may change at any time. Its buffers are bounded. A proxy runs until it is dropped, which
-//! ends its tasks and its connections.
+//! that the test may change at any time. Its buffers are bounded. A proxy runs until it is dropped. Dropping
+//! a proxy ends its tasks and its connections.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -49,7 +49,8 @@ pub use plan::TcpPlan;
 /// Listen backlog.
 const BACKLOG: u32 = 1_024;
 
-/// Pause after a failed accept, for example without free file descriptors, and at the limit of connections.
+/// The pause at the limit of connections and after a failed accept, for example without free file
+/// descriptors.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Options of a [`TcpProxy`].
@@ -60,8 +61,8 @@ pub struct TcpOptions {
     /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
     /// buffers. Default: 262,144; at least 1.
     pub max_held: usize,
-    /// Maximum number of open connections; more wait in the backlog. Each takes two file descriptors.
-    /// Default: 256.
+    /// Maximum number of open connections; further connections wait in the backlog. Each connection takes two
+    /// file descriptors. Default: 256.
     pub max_connections: usize,
 }
 
@@ -84,7 +85,7 @@ pub struct TcpCounters {
 /// A TCP proxy with the faults of a [`TcpPlan`]. Dropping it resets every connection and frees its port.
 #[derive(Debug)]
 pub struct TcpProxy {
-    /// Never listens. It keeps the port while the proxy refuses connections.
+    /// A socket that never listens. It keeps the port while the proxy refuses connections.
     _reservation: TcpSocket,
     shared: Arc<Shared>,
     /// The task that accepts connections, unless the proxy refuses them.

@@ -14,8 +14,8 @@ impl TcpPlan {
         Self::default()
     }
 
-    /// Limits the bytes per second, for each direction of each connection, in writes of at most a twentieth
-    /// of that. Default: no limit. 0 counts as 1.
+    /// Limits the bytes per second in each direction of each connection. A write carries at most a twentieth
+    /// of the limit. Default: no limit. A limit of 0 counts as 1.
     pub fn throttle(mut self, bytes_per_second: u64) -> Self {
         self.throttle = Some(bytes_per_second.max(1));
         self

@@ -1,4 +1,4 @@
-//! Waits until the peer's kernel has received all written bytes, because a reset discards the others.
+//! Waits until the peer's kernel has received all written bytes, because a reset discards unreceived bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ const TRIES: u32 = 1_000;
 
 /// Waits until the peer's kernel has received all written bytes, for at most about a second.
 ///
-/// Linux reports the unsent bytes in `/proc/net/tcp`. Without such a file, returns at once.
+/// Linux reports the unsent bytes in `/proc/net/tcp`. Without such a file, the function returns at once.
 pub(crate) async fn settle(socket: &TcpStream) {
     let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr()) else { return };
     let table = if local.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };

@@ -175,7 +175,7 @@ async fn throttled_bytes_arrive_no_faster() {
     let start = Instant::now();
     client.write_all(&text(3_000)).await.unwrap();
     assert_eq!(read(&mut server, 3_000).await, text(3_000));
-    // Three writes of a thousand bytes, the first of them at once.
+    // The proxy writes a thousand bytes three times, the first time at once.
     assert!(start.elapsed() >= Duration::from_millis(100));
     test.proxy.set_plan(TcpPlan::new().throttle(1));
     client.write_all(&text(100_000)).await.unwrap();

@@ -1,10 +1,10 @@
-//! Numbered messages for tests, and an oracle that finds lost, duplicated, reordered and altered ones.
+//! Numbered messages for tests, and an oracle that finds lost, duplicated, reordered and altered messages.
 //!
-//! [`Messages`] generates texts with a stream, a number in the stream, and a payload derived from these and a
-//! seed. Each text can therefore be checked by itself: [`Message::parse`] refuses any changed text. The
-//! [`Oracle`] takes the expected numbers and the arrived texts, in order, and returns a [`Report`] with exact
-//! counts. It stores each number, up to a limit; messages beyond it are counted and make the report
-//! incomplete.
+//! [`Messages`] generates texts. Each text has a stream, a number in the stream, and a payload that is
+//! derived from a seed, the stream and the number. Each text can therefore be checked by itself:
+//! [`Message::parse`] refuses any changed text. The [`Oracle`] takes the expected numbers and the arrived
+//! texts, in order, and returns a [`Report`] with exact counts. The oracle stores each number, up to a limit.
+//! Messages beyond the limit are counted and make the report incomplete.
 //!
 //! ```
 //! use message_oracle::{Messages, Oracle};

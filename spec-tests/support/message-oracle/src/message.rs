@@ -1,10 +1,10 @@
-//! Self-checking texts.
+//! Generates and parses self-checking texts.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
-/// Minimum length of a payload, in characters. With 64 possible characters each, a changed text is taken as
-/// intact with a probability of 2^-96.
+/// Minimum length of a payload, in characters. Each character has 64 possible values, so that a changed text
+/// is taken as intact with a probability of 2^-96.
 pub const SHORTEST: usize = 16;
 
 const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -14,14 +14,14 @@ const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 pub struct Message {
     /// Seed of its payload.
     pub seed: u64,
-    /// Stream that it belongs to.
+    /// Stream to which the message belongs.
     pub stream: u32,
     /// Number in the stream.
     pub number: u64,
 }
 
 impl Message {
-    /// Parses a text of [`Messages`]. Returns `None` for any other or changed text.
+    /// Parses a text of [`Messages`]. Returns `None` for a changed text, and for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, '.');
         let message = Self {
@@ -57,8 +57,8 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Creates messages with this seed, with 16 to 100 characters of payload: ASCII letters and digits, `-`
-    /// and `_`, which no program has a reason to change.
+    /// Creates a generator with this seed. Each payload has 16 to 100 characters: ASCII letters and digits,
+    /// `-` and `_`. No program has a reason to change these characters.
     pub fn new(seed: u64) -> Self {
         Self { seed, lengths: SHORTEST..=100 }
     }
@@ -71,8 +71,8 @@ impl Messages {
         self
     }
 
-    /// Returns the message with this number in this stream, such as `7.0.3.` and the payload. The result is
-    /// always the same.
+    /// Returns the text of the message with this number in this stream: for example `7.0.3.` and the payload.
+    /// The result is always the same.
     pub fn text(&self, stream: u32, number: u64) -> String {
         let (least, most) = (*self.lengths.start() as u64, *self.lengths.end() as u64);
         let drawn = Random::of([self.seed, stream.into(), number, u64::MAX]).next();

@@ -8,7 +8,8 @@ pub(crate) const FIRST_FEW: usize = 8;
 /// Maximum length of an altered text in a report, in characters.
 pub(crate) const LONGEST_SAMPLE: usize = 200;
 
-/// Report of an oracle. All counts are exact; its `Display` form also lists the first eight events of a kind.
+/// Report of an oracle. All counts are exact. The `Display` form also lists the first eight events of each
+/// kind.
 ///
 /// `expected = delivered + lost`, and, without overflow, `arrived = delivered + unexpected + duplicated +
 /// altered`.
@@ -25,14 +26,14 @@ pub struct Report {
     /// Repeated arrivals.
     pub duplicated: u64,
     /// Messages that arrived after one with a higher number in their stream, as defined in RFC 4737, section
-    /// 3: a message that overtakes ten others makes ten reordered ones. Duplicates are not counted.
+    /// 3: if a message overtakes ten others, these ten are reordered. Duplicates are not counted.
     pub reordered: u64,
-    /// Texts that are not intact messages with the oracle's seed. Their messages count as lost unless they
-    /// arrive intact, too.
+    /// Texts that are not intact messages with the oracle's seed. A message that arrives altered counts as
+    /// lost unless it also arrives intact.
     pub altered: u64,
     /// Intact messages that were not expected.
     pub unexpected: u64,
-    /// Messages beyond the limit of the oracle, expected or arrived, which were not compared.
+    /// Expected and arrived messages beyond the limit of the oracle. These messages were not compared.
     pub overflowed: u64,
     pub(crate) first_lost: Vec<String>,
     pub(crate) first_duplicated: Vec<String>,
@@ -42,7 +43,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns whether every expected message arrived intact, and nothing else except duplicates.
+    /// Returns whether every expected message arrived intact, and nothing else arrived except duplicates.
     pub fn is_complete(&self) -> bool {
         self.lost + self.altered + self.unexpected + self.overflowed == 0
     }

@@ -26,7 +26,7 @@ pub(crate) fn command(host: &str) -> Command {
     command
 }
 
-/// Runs `docker` to its end, and panics with its output if it fails.
+/// Runs `docker` to its end. Panics with the error output if the command fails.
 pub(crate) fn docker<A: AsRef<str>>(host: &str, arguments: impl IntoIterator<Item = A>) -> Output {
     let arguments: Vec<String> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let shown = arguments.join(" ");
@@ -86,12 +86,12 @@ fn wait(child: &mut Child, Limit(limit): Limit) -> io::Result<std::process::Exit
     }
 }
 
-/// Reads a pipe in a thread, while the child runs: a full pipe would stop it.
+/// Reads a pipe in a thread while the child runs. A full pipe would stop the child.
 fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // The test fails anyway if the child was killed.
+            // An error is ignored: if the child was killed, the test fails anyway.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes

@@ -1,4 +1,4 @@
-//! Containers that are removed with their handle.
+//! Containers that are removed when their handle is dropped.
 
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,7 +67,7 @@ impl RunningContainer {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{}-{number}", options.name_prefix, process::id());
         let image = options.image.unwrap_or_else(|| engine.image());
-        // The handle comes first, so that a container that was created but cannot start is removed too.
+        // The handle is created first, so that it also removes a container that cannot start.
         let mut container = Self { engine: engine.clone(), id: String::new(), name, removed: false };
         let fixed =
             ["run", "--detach", "--label", "gelf-tests=container", "--network", &options.network, "--name"];
@@ -100,7 +100,7 @@ impl RunningContainer {
     /// Returns the current log of stdout and of stderr, each line with the Engine's timestamp in front:
     /// `2026-01-02T03:04:05.123456789Z the line`. Bytes that are not UTF-8 are replaced by U+FFFD.
     ///
-    /// With `--tty`, the first of the two has all lines.
+    /// With `--tty`, the first of the two texts has all lines.
     pub fn logs_with_timestamps(&self) -> (String, String) {
         let output = self.engine.docker(["logs", "--timestamps", &self.id]);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -110,7 +110,7 @@ impl RunningContainer {
     /// Waits for the end of the container and returns its exit code.
     ///
     /// # Panics
-    /// Panics if it does not end within 120 s.
+    /// Panics if the container does not end within 120 s.
     pub fn wait(&self) -> i32 {
         let output = self.engine.docker(["wait", &self.id]);
         let code = String::from_utf8_lossy(&output.stdout);
@@ -144,8 +144,8 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // Removes by name, because the id of a container that could not start is unknown. A failure is
-            // ignored, so that it does not hide that of the test.
+            // The name identifies the container, because the id of a container that could not start is
+            // unknown. A failure is ignored, so that it does not hide the failure of the test.
             let arguments = ["rm", "--force", "--volumes", &self.name];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
         }

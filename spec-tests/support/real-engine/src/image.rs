@@ -1,4 +1,4 @@
-//! Makes an image of the machine's own busybox, without a registry and a builder.
+//! Makes a Docker image from the busybox of this machine, without a registry or a builder.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -11,7 +11,7 @@ use crate::{Engine, command, requirement};
 
 const REPOSITORY: &str = "gelf-tests-busybox";
 
-/// Returns the name of the image, and imports it unless the Engine has it.
+/// Returns the name of the image, and imports the image unless the Engine already has it.
 pub(crate) fn busybox(engine: &Engine) -> String {
     // Tests run in threads of one process. One thread imports the image, the others wait for it.
     static IMPORTING: Mutex<()> = Mutex::new(());

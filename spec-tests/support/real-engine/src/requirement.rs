@@ -4,8 +4,8 @@ use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Returns whether the path exists, such as that of an installed peer. If not, writes to stderr that the test
-/// is skipped.
+/// Returns whether a path exists, such as the path of an installed peer. If not, writes to stderr that the
+/// test is skipped.
 ///
 /// # Panics
 /// Panics instead of returning `false` if `GELF_TESTS_REQUIRE` names `requirement`.

@@ -1,10 +1,10 @@
 //! A scripted Docker Engine on a unix socket, for tests of situations that a real Engine does not produce on
 //! demand.
 //!
-//! It answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and `containers/{id}/logs`
-//! as Docker does, from containers that the test creates, starts, writes into and removes, on a clock of its
-//! own. It records every request, and injects faults: refusals, invalid frames, cut connections, streams that
-//! end too early, lost events, and an Engine that stops.
+//! The Engine answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and
+//! `containers/{id}/logs` as Docker does. The test creates, starts and removes the containers, and writes
+//! their logs. The Engine has its own clock. It records every request, and injects faults: refusals, invalid
+//! frames, cut connections, streams that end too early, lost events, and an Engine that stops.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -49,7 +49,7 @@ pub const START: i64 = 1_795_387_458_000_000_000;
 /// The length at which Docker splits a line into pieces.
 pub const PIECE: usize = 16 * 1024;
 
-/// The length at which Podman splits a line into pieces at the latest.
+/// The maximum length of the pieces into which Podman splits a line.
 pub const PODMAN_PIECE: usize = 8 * 1024;
 
 /// An output stream of a container.
@@ -73,16 +73,18 @@ pub enum Since {
 /// Options of an Engine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The newest API version that it supports. Default: `1.41`, Docker 20.10.
+    /// The newest API version that the Engine supports. Default: `1.41`, as in Docker 20.10.
     pub api_version: String,
-    /// Sends the content type of a log, as Engines do from version 1.42 on. Default: no.
+    /// True if the Engine sends the content type of a log, as Engines do from API version 1.42 on. Default:
+    /// false.
     pub names_content_type: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
-    /// The size of the chunks in which it sends a log. Default: 4,096 bytes.
+    /// The maximum size of the chunks in which the Engine sends a log. Default: 4,096 bytes.
     pub chunk: usize,
-    /// Answers as Podman 4.3 does: with its header, stamps of whole seconds, and a line as pieces of at most
-    /// 8 KiB, each with a stamp of its own. It filters by finer stamps. Default: no.
+    /// True if the Engine answers as Podman 4.3 does. It then sends Podman's header, stamps of whole seconds,
+    /// and lines in pieces of at most 8 KiB, each of which has its own stamp. The filter `since` compares
+    /// stamps in nanoseconds. Default: false.
     pub podman: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,
@@ -154,7 +156,7 @@ pub enum Fault {
     BytesAfter(usize, Vec<u8>),
     /// Closes the connection after a number of bytes of the body, without the final chunk.
     CutAfter(usize),
-    /// Ends the answer after a number of pieces, as if they were all.
+    /// Ends the answer in order after a number of pieces, as if the log had no further piece.
     EndAfter(usize),
     /// Never answers.
     Hang,
@@ -251,7 +253,7 @@ impl SimulatedEngine {
         self.shared.change(|state| state.loses_events = lost);
     }
 
-    /// Sends a line, followed by a line feed, on all event streams. It need not be an event.
+    /// Sends a line, followed by a line feed, on all event streams. The line need not be an event.
     pub fn send_event(&self, line: &str) {
         self.shared.change(|state| state.events.push(line.into()));
     }
@@ -344,8 +346,9 @@ impl Container {
         self.shared.change(|state| state.destroy(&self.id));
     }
 
-    /// Writes a line, in pieces of at most 16 KiB as Docker does, and returns the stamp of the first one. As
-    /// Podman, it writes pieces of at most 8 KiB with increasing stamps.
+    /// Writes a line in pieces, and returns the stamp of the first piece. By default, the pieces have at most
+    /// 16 KiB and the same stamp, as in Docker. With the option `podman`, they have at most 8 KiB and
+    /// increasing stamps.
     pub fn line(&self, stream: Stream, text: impl AsRef<[u8]>) -> i64 {
         self.shared.change(|state| {
             let stamp = state.tick();
@@ -365,8 +368,8 @@ impl Container {
         self.shared.change(|state| state.write(&self.id, stream, stamp, bytes.as_ref()));
     }
 
-    /// Injects a fault into the next answer with the container's log. Further calls apply to the answers
-    /// after it.
+    /// Injects a fault into the next answer with the container's log. Each further call injects a fault into
+    /// the answer after that.
     pub fn fail_logs(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
     }

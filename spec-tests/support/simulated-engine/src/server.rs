@@ -147,7 +147,7 @@ async fn events(socket: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Waits for a change, or until the client closes the connection.
+/// Waits for a change. Returns an error if the client closes the connection first.
 async fn wait_for_change(
     socket: &mut UnixStream,
     changes: &mut tokio::sync::watch::Receiver<u64>,

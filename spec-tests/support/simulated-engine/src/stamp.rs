@@ -1,5 +1,5 @@
-//! Timestamps in RFC 3339: in UTC with nine decimals, as Docker writes them, and in whole seconds with an
-//! offset, as Podman 4.3 does.
+//! Formats timestamps of RFC 3339: in UTC with nine decimals, as Docker writes them, and in whole seconds
+//! with an offset, as Podman 4.3 does.
 
 /// Formats nanoseconds since the Unix epoch.
 pub(crate) fn rfc3339(nanos: i64) -> String {
@@ -11,7 +11,8 @@ pub(crate) fn rfc3339(nanos: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
 }
 
-/// Formats the second of a time in nanoseconds since the Unix epoch, in the time zone one hour east of UTC.
+/// Formats a time in nanoseconds since the Unix epoch in whole seconds, in the time zone one hour east of
+/// UTC.
 pub(crate) fn rfc3339_of_second(nanos: i64) -> String {
     let text = rfc3339(nanos + 3_600_000_000_000);
     let (second, _) = text.split_once('.').unwrap();

@@ -1,4 +1,5 @@
-//! Mistakes on the command line and in the environment: one line that says what to do, and the exit status 2.
+//! Tests of mistakes on the command line and in the environment. The router prints one line that says what to
+//! do, and exits with status 2, or with status 1 if a file of a route is unusable.
 
 use std::process::{Command, Output};
 

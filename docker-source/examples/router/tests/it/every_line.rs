@@ -1,5 +1,5 @@
-//! End to end with a real Engine: every line that a container writes arrives once, in order, with Docker's
-//! own time.
+//! Tests the router end to end with a real Engine: every line that a container writes arrives once, in order,
+//! with Docker's own time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use tokio::time::timeout;
 /// The number of lines. They are written at 2,000 a second: 100 each 50 ms.
 const LINES: usize = 20_000;
 
-/// Writes numbers, the even ones to stdout and the odd ones to stderr; then waits until it is removed.
+/// A script that writes numbered lines, the even numbers to stdout and the odd ones to stderr, and then waits
+/// until its container is removed.
 const NUMBERS: &str = "i=0
 while [ $i -lt 20000 ]; do
   n=0
@@ -56,10 +57,10 @@ fn container(engine: &Engine, transport: &str) -> RunningContainer {
     engine.run(RunOptions::shell(&format!("numbers-{transport}"), NUMBERS))
 }
 
-/// Receives a message for each line that was written, and then further ones until nothing arrives for a
-/// second: a repeated line would arrive in that time.
+/// Receives a message for each line that was written, and then any further messages until none arrives for a
+/// second. A repeated line would arrive in that time.
 async fn all(mut receive: impl AsyncFnMut() -> Received) -> Vec<Arrived> {
-    // Decode only afterwards: a slow receiver would lose datagrams.
+    // The payloads are decoded only afterwards: a slow receiver would lose datagrams.
     let mut received = Vec::new();
     loop {
         let limit = if received.len() < LINES { 60 } else { 1 };

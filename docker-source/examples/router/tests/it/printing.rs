@@ -1,4 +1,5 @@
-//! `--print` and the log on a terminal: nothing of others is shown as it is.
+//! Tests that `--print` prints no messages of other programs, and that the log shows no raw text of the
+//! Engine or of labels.
 
 use std::net::{SocketAddr, UdpSocket};
 

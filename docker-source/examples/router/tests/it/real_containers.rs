@@ -1,4 +1,5 @@
-//! Containers on a real Engine: long lines, terminals, short lives, restarts, and the router's own.
+//! Tests with containers on a real Engine: long lines, terminals, short-lived and restarted containers, and
+//! the router's own container.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -173,9 +174,9 @@ fn ignored_containers_other_names_and_blank_lines_are_skipped() {
     assert!(total.contains(" lines read = 1 routed + 0 of no route + 3 empty + "), "{total}");
 }
 
-/// Returns the arguments of a container that runs the host's binary, with the libraries that it is linked to,
-/// as `/app/reader`: under its usual name it would be recognized by its command. `None` if the Engine has no
-/// socket.
+/// Returns the arguments for a container that runs the host's `gelf-router` as `/app/reader`, with the
+/// libraries that the binary is linked to. Under the usual name of the binary, the router would recognize its
+/// own container by the command. Returns `None` if the Engine has no Unix socket.
 fn as_reader(engine: &Engine) -> Option<Vec<String>> {
     let socket = Path::new(engine.docker_host().strip_prefix("unix://")?);
     let (folder, name) = (socket.parent()?.display(), socket.file_name()?.to_str()?);
@@ -207,8 +208,8 @@ fn wait_until_logged(container: &RunningContainer, text: &str) {
     }
 }
 
-/// Each line that the router prints is a line of its own container. If it followed that container, each line
-/// would cause the next.
+/// Each line that the router prints is a line of its own container. If the router followed that container,
+/// each line would cause the next.
 #[test]
 fn the_routers_own_container_is_never_followed() {
     let Some(engine) = Engine::find() else { return };

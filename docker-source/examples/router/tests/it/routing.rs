@@ -1,4 +1,4 @@
-//! Routes: each container goes to the routes that select it, and to no others.
+//! Tests that the lines of a container go to the routes that select it, and to no others.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn agents_on_one_host_do_not_read_each_other() {
     router.wait_until_ready();
     let agent = ContainerOptions::named("agent");
     let labelled = engine.create(agent.clone().label("gelf-router.agent", "true"));
-    // If the inspection fails, the event of the start has the label.
+    // If the inspection of the container fails, the router reads the label in the event of the start.
     let not_inspected = engine.create(agent.clone().label("gelf-router.agent", ""));
     for _ in 0..3 {
         not_inspected.fail_inspect(Fault::Status(404, "no such container".into()));
@@ -121,7 +121,8 @@ async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stu
     for account in &accounts {
         assert_adds_up(account);
     }
-    // The record that the first route holds up when the router ends is in flight on the last route, too.
+    // When the router ends, the first route holds up one record. This record is in flight on the last route,
+    // too.
     let routed = figure(&logged, "routed +");
     for account in [accounts[0], accounts[2]] {
         assert!(account.contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");

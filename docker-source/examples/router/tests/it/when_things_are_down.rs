@@ -116,7 +116,7 @@ fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     binary
 }
 
-/// Runs as another user if the tests run as root, to whom permissions do not apply.
+/// Runs the router as another user if the tests run as root, because permissions do not apply to root.
 #[tokio::test(flavor = "multi_thread")]
 async fn permission_denied_on_the_socket_is_one_line_and_exit_status_1() {
     let engine = SimulatedEngine::start().await;
@@ -132,7 +132,8 @@ async fn permission_denied_on_the_socket_is_one_line_and_exit_status_1() {
     assert!(logged[0].contains("group"), "{logged:#?}");
 }
 
-/// Starts the router as this user, who has no other processes, with this limit of threads.
+/// Starts the router as `user`, limited to `threads` threads. No other process of `user` may run, because the
+/// limit counts all threads of the user.
 fn start_with_threads(user: u32, threads: u32, engine: &SimulatedEngine, host: &str, route: &str) -> Router {
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let mut command = Command::new("prlimit");
@@ -141,7 +142,7 @@ fn start_with_threads(user: u32, threads: u32, engine: &SimulatedEngine, host: &
     Router::spawn(command)
 }
 
-/// Changes the limit of threads of a running router of this user.
+/// Limits a running router of `user` to `threads` threads.
 fn limit_threads(user: u32, threads: u32, router: &Router) {
     let limit = [format!("--nproc={threads}:1000"), "--pid".into(), router.id().to_string()];
     assert!(Command::new("prlimit").args(limit).uid(user).gid(user).status().unwrap().success());
@@ -167,7 +168,7 @@ async fn printing_goes_on_after_a_pause_in_which_the_system_ran_out_of_threads()
     assert_eq!(router.next_message()["short_message"], "after");
 }
 
-/// Runs as a user of its own, since root may start any number of threads.
+/// Runs the router as a separate user, because root may start any number of threads.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retried() {
@@ -199,7 +200,7 @@ async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retrie
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     let (engine, container) = engine_with("web").await;
-    // A port that is free, most likely also for the next second.
+    // This port is free, and most likely stays free for the next second.
     let address: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{address}")]);
     router.wait_for("the destination is down");
@@ -284,7 +285,7 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     for number in 0..10 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
-    // A line goes to the printer last.
+    // The router gives each line to the printer last.
     for _ in 0..10 {
         router.next_line();
     }
@@ -355,12 +356,12 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (_, logged) = router.terminate();
     assert_eq!(figure(&logged, "dropped as rejected"), 500, "{logged:#?}");
-    // One of the client, one of the first line, and the count.
+    // One warning is from the client, one is about the first line, and one has the count.
     assert_eq!(count(&logged, "WARN"), 3, "{logged:#?}");
     assert_eq!(figure(&logged, "more lines were dropped"), 499, "{logged:#?}");
 }
 
-/// Starts `gelf-router --print ROUTE | head -n 1`, which writes the router's exit status to stderr.
+/// Starts `gelf-router --print ROUTE | head -n 1` in a shell that writes the router's exit status to stderr.
 fn printing_one_line(docker_host: &str, route: &str) -> Router {
     let mut command = Command::new("sh");
     let script = "{ \"$0\" --print \"$@\"; echo \"status $?\" >&2; } | head -n 1";
@@ -369,8 +370,8 @@ fn printing_one_line(docker_host: &str, route: &str) -> Router {
     Router::spawn(command)
 }
 
-/// Writes lines until the router ends, since it notices the closed pipe when it writes again. Returns the
-/// lines on stdout and on stderr.
+/// Writes lines until the router ends, because the router notices the closed pipe only when it writes again.
+/// Returns the lines on stdout and on stderr.
 async fn write_until_ended(router: Router, container: &Container) -> (Vec<String>, Vec<String>) {
     let ending = tokio::task::spawn_blocking(move || router.wait());
     let mut number = 0;
@@ -413,7 +414,7 @@ async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_desc
     for container in containers.values() {
         container.line(Stream::Stdout, "hello");
     }
-    // The removal of each container that was heard is an event, and frees a descriptor.
+    // The removal of a container whose line arrived causes an event, and frees a descriptor.
     while !containers.is_empty() {
         let message = router.next_message();
         let heard = containers.remove(message["_container_name"].as_str().unwrap());

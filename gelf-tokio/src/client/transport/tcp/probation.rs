@@ -1,38 +1,39 @@
-//! The probation of a connection: when acknowledged messages are settled.
+//! The probation of a connection, which decides when acknowledged messages are settled.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time after the first acknowledgement for which a connection has to last. It begins with an
+/// The time that a connection has to last after the first acknowledgement. The time begins with an
 /// acknowledgement, so it does not depend on the round trip.
 const LASTS: Duration = Duration::from_millis(500);
 
-/// The acknowledged bytes that end the probation early: more than the largest receive buffer of Linux by
-/// default (`tcp_rmem`, 6 MiB), so that a program must have read some of them.
+/// The number of acknowledged bytes that ends the probation early. It is larger than the largest default
+/// receive buffer of Linux (`tcp_rmem`, 6 MiB), so a program must have read some of the bytes.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The time before the last acknowledgement whose messages may be lost by a later reset.
+/// The length of a period of acknowledgements. A later reset may lose the messages of the last two periods.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// Counts the acknowledged messages of one connection. Time is an argument.
+/// Counts the acknowledged messages of one connection. The caller passes the time.
 #[derive(Debug, Default)]
 pub(super) struct Probation {
     /// The time of the first acknowledgement.
     begun: Option<Instant>,
     is_proven: bool,
-    /// Messages that were acknowledged during the probation.
+    /// The number of messages that were acknowledged during the probation and are not settled yet.
     held: usize,
-    /// Messages that were acknowledged in all.
+    /// The number of all acknowledged messages.
     acknowledged: u64,
-    /// Messages that were acknowledged since `recent_since`, and in the period before.
+    /// The number of messages that were acknowledged since `recent_since`, and the number in the period
+    /// before.
     recent: [u64; 2],
     recent_since: Option<Instant>,
 }
 
 impl Probation {
-    /// Notes that `count` more messages are acknowledged, `bytes` bytes in all. Returns how many messages,
-    /// the oldest, are to be settled.
+    /// Notes that `count` more messages are acknowledged, and that `bytes` bytes are acknowledged in all.
+    /// Returns how many of the oldest messages are to be settled.
     pub(super) fn acknowledged(&mut self, count: usize, bytes: u64, now: Instant) -> usize {
         if count == 0 {
             return 0;
@@ -75,9 +76,9 @@ impl Probation {
         self.begun.filter(|_| !self.is_proven).map(|begun| begun + LASTS)
     }
 
-    /// Returns how many of the settled messages may be lost, since the connection ended by an error: those
-    /// of the last one to two seconds before the last acknowledgement, or all, since the receiver takes no
-    /// GELF at all.
+    /// Returns how many of the settled messages may be lost after the connection has ended by an error: the
+    /// messages of the last one to two seconds before the last acknowledgement, or all messages if the
+    /// receiver takes no GELF at all.
     pub(super) fn possibly_lost(&self, takes_no_gelf: bool) -> u64 {
         match (self.is_proven, takes_no_gelf) {
             (false, _) => 0,

@@ -1,4 +1,4 @@
-//! Answers, valid and invalid.
+//! Tests valid and invalid answers.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use super::super::observed_io::MAX_ANSWER_BYTES;
 use super::server::{ACCEPTED, Server, guarded, piped, post};
 use crate::endpoint::HttpOptions;
 
-/// Posts, and answers so. Returns the result, and whether the next post uses the same connection.
+/// Posts to a server that sends this answer. Returns the result, and whether the next post uses the same
+/// connection.
 async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
     let (mut server, mut sender) = Server::with_sender().await;
     let (result, mut peer) = server.answer_one(&mut sender, answer).await;
     let next = async {
-        // The request comes on either connection.
+        // The next request comes on the same connection or on a new one.
         tokio::select! {
             biased;
             seen = peer.request() => if seen.is_some() {
@@ -61,10 +62,10 @@ async fn any_2xx_is_success_and_its_connection_is_kept_if_the_answer_is_read_to_
         ("HTTP/1.1 202 A\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", false),
         ("HTTP/1.1 202 A\r\nConnection: Close\r\ncontent-length: 5\r\n\r\nhello", false),
         ("HTTP/1.0 202 A\r\ncontent-length: 0\r\n\r\n", false),
-        // Without a length the body ends with the connection, which is not waited for.
+        // A body without a length ends with the connection, and the sender does not wait for that end.
         ("HTTP/1.1 202 A\r\n\r\n", false),
         ("HTTP/1.1 202 A\r\n\r\nhello", false),
-        // More bytes than announced, or a second answer.
+        // The server sends more bytes than announced, or a second answer.
         ("HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nhello", false),
         ("HTTP/1.1 202 A\r\ncontent-length: 0\r\n\r\nHTTP/1.1 503 A\r\ncontent-length: 0\r\n\r\n", false),
     ] {
@@ -154,7 +155,8 @@ async fn a_long_body_is_not_read_but_the_status_counts() {
     assert!(!answered(&sized(65_537)).await.1);
 }
 
-/// Posts to a server that answers without end. Returns how many bytes it could write until it was cut off.
+/// Posts to a server that answers without end. Returns the result, and how many bytes the server could write
+/// until it was cut off.
 async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
     let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
@@ -174,7 +176,8 @@ async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
-    // Reading is bounded. The two sockets hold more, about 6 MB on loopback.
+    // The sender reads a bounded number of bytes. The buffers of the two sockets take more, about 6 MB on
+    // loopback.
     const MAX_WRITTEN: usize = MAX_ANSWER_BYTES + (32 << 20);
     let chunked = "HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n";
     for (start, again, accepted) in [
@@ -221,7 +224,8 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
         ("content-length: 5\r\n\r\nhell", 10_000, 1_000),
         ("content-length: 5\r\n\r\nhell", 300, 300),
         ("transfer-encoding: chunked\r\n\r\n", 10_000, 1_000),
-        // These bodies are not waited for: the connection cannot be used again, or not before much is read.
+        // The sender does not wait for these bodies: their connections cannot be used again, or only after
+        // much has been read.
         ("\r\nhell", 10_000, 0),
         ("content-length: 65537\r\n\r\nhell", 10_000, 0),
     ] {
@@ -238,7 +242,7 @@ async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
 
 #[tokio::test]
 async fn an_early_answer_is_read_though_writing_fails() {
-    // A receiver that refuses a long body by its length, and closes.
+    // The receiver refuses a long body by its length, and closes the connection.
     for _ in 0..20 {
         let (mut server, mut sender) = Server::with_sender().await;
         let body = Bytes::from(vec![b'x'; 16 << 20]);
@@ -266,7 +270,7 @@ async fn a_receiver_that_answers_before_it_has_read_all_gets_the_next_request_on
     let body = Bytes::from(vec![b'x'; 32 << 20]);
     let (result, mut peer) = guarded(async { tokio::join!(sender.post(body.clone()), serve) }).await;
     result.unwrap();
-    // It has a part of the first request, and nothing follows.
+    // The receiver has a part of the first request, and nothing follows.
     peer.closed().await;
     assert!(peer.request().await.is_none());
     let head = peer.unread().windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;

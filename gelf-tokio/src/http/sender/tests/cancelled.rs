@@ -1,4 +1,4 @@
-//! Posts whose future is dropped.
+//! Tests posts whose future is dropped.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +12,11 @@ use super::polled::polled;
 use super::server::{Peer, guarded, sender_to};
 use crate::endpoint::HttpOptions;
 
-/// The bodies of the complete requests of each connection, and the bytes left when it ended.
+/// The bodies of the complete requests of each connection, and the bytes that were left when the connection
+/// ended.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
-/// Answers all requests on all connections, reading little at a time, and writing a byte.
+/// Answers all requests on all connections. Reads little at a time, and writes one byte at a time.
 async fn serve(listener: TcpListener, log: Log) {
     let mut connections = JoinSet::new();
     loop {
@@ -41,11 +42,11 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// Posts, drops a second post after `polls` polls, and posts again. Returns whether the second one was ready
-/// by then, and whether a connection ended amid its request.
+/// Posts a body if `kept`, drops a second post after `polls` polls, and posts a third body. Returns whether
+/// the second post was ready by then, and whether a connection ended in the middle of a request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    // Connections have it from the listener.
+    // Accepted connections inherit the buffer size from the listener.
     SockRef::from(&listener).set_recv_buffer_size(128 * 1024).unwrap();
     let address = listener.local_addr().unwrap();
     let log = Log::default();
@@ -110,7 +111,7 @@ async fn a_post_that_is_given_up_anywhere_is_a_whole_request_or_the_end_of_its_c
                 polls += 1;
                 assert!(polls < 10_000);
             }
-            // The answer alone takes many, a long request several.
+            // Reading the answer takes many polls, and writing a long request takes several.
             assert!(polls > 10, "{polls} polls were all");
             assert!(len < 1 << 20 || cuts > 1, "{cuts} requests were cut");
         }

@@ -1,4 +1,4 @@
-//! Requests as they are on the wire.
+//! Tests the bytes of requests on the wire.
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::server::{ACCEPTED, Addresses, Seen, Server, guarded};
 use crate::endpoint::{Endpoint, HttpOptions};
 
 const PAYLOAD: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
-/// The body of a request with it.
+/// The body of a request with [`PAYLOAD`].
 const BODY: &str = "{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"m\"}\n";
 
-/// Returns the request that `send` sends.
+/// Returns the request that the server receives from `send`.
 async fn seen(options: &HttpOptions, send: impl AsyncFnOnce(&mut HttpSender)) -> Seen {
     let mut server = Server::start().await;
     let mut sender = server.sender(options);

@@ -22,7 +22,7 @@ pub(super) struct Addresses(pub(super) Vec<SocketAddr>);
 
 impl Resolve for Addresses {
     fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
-        // Takes a moment, as a real one does.
+        // The lookup takes a moment, as with a real resolver.
         Box::pin(async {
             tokio::task::yield_now().await;
             Ok(self.0.clone())
@@ -52,7 +52,7 @@ impl Server {
         self.listener.local_addr().unwrap()
     }
 
-    /// Returns a sender to this server, whose host is `logs.example`.
+    /// Returns a sender that reaches this server under the host name `logs.example`.
     pub(super) fn sender(&self, options: &HttpOptions) -> HttpSender {
         sender_to(vec![self.address()], options)
     }
@@ -88,8 +88,8 @@ pub(super) fn sender_to(addresses: Vec<SocketAddr>, options: &HttpOptions) -> Ht
     HttpSender::from_options(options, "logs.example", 12201, Arc::new(Addresses(addresses))).unwrap()
 }
 
-/// A sender that has a connection, and its other end, in memory: where time is paused, it must not depend on
-/// when the system passes bytes on.
+/// Returns a sender with a connection in memory, and the other end of that connection. A test with paused
+/// time must not depend on when the system passes bytes on.
 pub(super) async fn piped(options: &HttpOptions) -> (HttpSender, Peer<DuplexStream>) {
     let (ours, theirs) = duplex(64 * 1024);
     let mut sender = sender_to(Vec::new(), options);

@@ -1,4 +1,5 @@
-//! The limits that end a connection: on streams in memory with a paused clock, and once each on the loopback.
+//! Tests of the limits that end a connection: with streams in memory and a paused clock, and once for each
+//! limit on the loopback.
 
 use gelf_core::Delimiter;
 use tokio::io::{DuplexStream, duplex};
@@ -53,7 +54,8 @@ impl Reading {
         timeout(GUARD, self.deliveries.recv()).await.expect("it comes").unwrap()
     }
 
-    /// Returns how it ended, after how many seconds, and how many frames were cut.
+    /// Waits for the end of the connection. Returns its kind, its time in seconds, and the number of cut
+    /// frames.
     async fn end(self) -> (End, f64, u64) {
         let end = timeout(GUARD, self.end).await.expect("it ends").unwrap();
         (end, self.started.elapsed().as_secs_f64().round(), self.protocol.frames.cut.get())
@@ -126,7 +128,7 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // White space is no frame that could be cut.
+    // White space is not a frame, so it does not count as cut.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
@@ -173,7 +175,7 @@ async fn time_without_a_recv_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
-    // A long frame of another connection, which waits for `recv`.
+    // This claim stands for a long frame of another connection, which waits for `recv`.
     let mut other = reading.protocol.budget.claim();
     other.grow(1 << 20).await.unwrap();
     other.complete();
@@ -208,7 +210,8 @@ async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square(
         assert_eq!(reading.item().await.unwrap().payload.len(), len);
         times.push(processor_time() - started);
     }
-    // Eight times as long, and not 64 times. The system may count a few milliseconds late.
+    // The long frame takes about 8 times as long as the short one, and not 64 times. The system may count a
+    // few milliseconds late.
     assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
 }
 
@@ -255,8 +258,8 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     const MIB: usize = 1 << 20;
     let mut receiver = receiver(|options| options.max_buffered_bytes = 8 * MIB).await;
     let frame = [&vec![b'x'; 2 * MIB - 1][..], b"\0"].concat();
-    // Each takes 2 MiB less its own 64 KiB of the budget: four have room, and each further one has that of
-    // the oldest.
+    // Each connection takes 2 MiB of the budget, less the 64 KiB that it may hold outside of the budget. Four
+    // connections have room; each further connection takes the room of the oldest, which is evicted.
     let mut hoarders = Vec::new();
     for count in 0..10 {
         let mut peer = connect(&receiver).await;
@@ -278,7 +281,7 @@ async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() 
     assert_eq!((stats.evicted_connections, stats.cut_frames, stats.open_connections), (7, 7, 4));
     assert_adds_up(stats, 1);
     assert_eq!(receiver.protocol.budget.used(), 3 * (2 * MIB - 64 * 1024));
-    // The youngest are still open, and are ended by their peers.
+    // The three youngest connections are still open, and their peers complete the frames.
     for mut peer in hoarders.split_off(7) {
         peer.write_all(&frame[2 * MIB - 10..]).await.unwrap();
         assert_eq!(payload(&mut receiver).await.len(), 2 * MIB - 1);

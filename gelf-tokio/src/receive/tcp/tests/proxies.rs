@@ -33,7 +33,7 @@ async fn assert_reset(mut peer: TcpStream) {
 async fn the_sender_is_the_client_in_the_header_of_a_proxy() {
     let mut receiver = receiver(behind_a_proxy).await;
     for header in [V1, V2] {
-        // With the first frame in the same packet, and byte by byte.
+        // The header arrives once in one packet with the first frame, and once byte by byte.
         let mut peer = connect_from(&receiver, "127.0.0.2").await;
         peer.write_all(&[header, b"{}\0{\"a\":"].concat()).await.unwrap();
         let first = received(&mut receiver).await;
@@ -107,7 +107,7 @@ async fn the_limit_of_connections_holds_for_the_clients_behind_a_proxy_and_not_f
         options.max_connections_per_peer = 1;
     })
     .await;
-    // The client with the address of the third connection is connected without the proxy.
+    // A client with the address of the third connection is also connected without the proxy.
     let mut direct = connect_from(&receiver, "127.0.0.1").await;
     direct.write_all(b"{}\0").await.unwrap();
     payload(&mut receiver).await;

@@ -1,4 +1,4 @@
-//! Receivers with TLS.
+//! Tests of receivers with TLS.
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
@@ -9,7 +9,7 @@ use super::*;
 use crate::tls::certificates::Directory;
 use crate::tls::tls_config_from_pem;
 
-/// A receiver, and a connector that trusts it.
+/// Returns a receiver, and a connector that trusts it.
 pub(super) async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
     let (files, authority) = Directory::of_server(&["localhost"]);
     let tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
@@ -72,7 +72,7 @@ async fn a_sender_that_never_reads_has_nothing_to_read_and_loses_nothing_when_it
                 peer.write_all(&message).await.unwrap();
             }
             peer.flush().await.unwrap();
-            // Dropped without a close_notify, as many programs end.
+            // The connection is dropped without a close_notify, as by many programs that end.
         });
         for _ in 0..20 {
             assert_eq!(payload(&mut receiver).await.len(), 60_000);

@@ -1,4 +1,4 @@
-//! HTTP connections, each read and answered by its own thread.
+//! Reads and answers HTTP connections, each in its own thread.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
 use super::reading::{Grace, TimedEvent};
 
-/// Maximum length of a body before inflation: 2 MiB. A longer one is answered with 413 and not read.
+/// Maximum length of a body before inflation: 2 MiB. A longer body is answered with 413 and not read.
 const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Idle time after which a connection is closed: 60 s, as in Graylog.
@@ -23,7 +23,7 @@ const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of bytes read after a final answer. Reading them keeps a reset from overtaking the answer.
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 
-/// Maximum time to read them.
+/// Maximum time for reading bytes after a final answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads a connection and answers its requests.
@@ -107,7 +107,7 @@ impl Connection {
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
                     self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
-                    // After the end, requests are not judged any more.
+                    // After the end of the run, requests are not judged but accepted.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
@@ -139,7 +139,8 @@ impl Connection {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush())
     }
 
-    /// Reads the remaining input, because closing before would send a reset that may overtake the answer.
+    /// Reads the remaining input, because closing the connection earlier would send a reset that may overtake
+    /// the answer.
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
@@ -152,7 +153,7 @@ impl Connection {
 
     fn send(&mut self, kind: HttpEventKind) {
         let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), kind };
-        // After the end, the channel is closed.
+        // After the end of the run, the channel is closed.
         let _ = self.events.send((Instant::now(), Event::Http(event)));
     }
 }

@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 
 use gelf_spec_tests::sender::Event;
 
-/// Maximum number of concurrent connections; more are closed. Each may hold an incomplete frame.
+/// Maximum number of concurrent connections. Further connections are closed, since each connection may hold
+/// an incomplete frame.
 pub(super) const MAX_CONNECTIONS: usize = 128;
 
 /// Interval at which threads check whether to end.
 pub(super) const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Time after the end during which earlier input is still read.
+/// Time during which earlier input is still read after the reading threads were told to stop.
 const GRACE_TIME: Duration = Duration::from_millis(200);
 
 /// An event with its time.
 pub(super) type TimedEvent = (Instant, Event);
 
-/// The time after the end during which input is still read.
+/// The time during which input is still read after the reading threads were told to stop.
 #[derive(Default)]
 pub(super) struct Grace {
     until: Option<Instant>,
