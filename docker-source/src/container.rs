@@ -16,8 +16,8 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
 /// A container with its metadata at the time a record was read.
 ///
-/// The metadata are from an inspection. If the container is gone before it can be inspected, they are from
-/// the event of its start: then [`image_id`](Self::image_id), [`command`](Self::command),
+/// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
+/// come from the event of its start. In this case, [`image_id`](Self::image_id), [`command`](Self::command),
 /// [`created`](Self::created) and [`env`](Self::env) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
@@ -36,7 +36,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Returns a builder of a container that no Engine has, for tests.
+    /// Returns a builder of a container for tests, without an Engine.
     pub fn builder(name: impl Into<String>) -> ContainerBuilder {
         ContainerBuilder::new(name.into())
     }
@@ -112,7 +112,7 @@ impl Container {
         &self.env
     }
 
-    /// Returns the value of an environment variable. The last of several with the same name counts.
+    /// Returns the value of an environment variable. If several entries have this name, the last one counts.
     pub fn env_var(&self, name: &str) -> Option<&str> {
         let value = |entry: &'_ String| -> Option<usize> {
             entry.strip_prefix(name)?.starts_with('=').then_some(name.len() + 1)
@@ -160,7 +160,8 @@ impl Container {
         }
     }
 
-    /// Creates a container from an event or a list, for one that can no longer be inspected.
+    /// Creates a container from the metadata of an event or a list, if the container can no longer be
+    /// inspected.
     pub(crate) fn from_partial(id: &ContainerId, partial: PartialMetadata, engine_host: Arc<str>) -> Self {
         Self {
             id: id.to_shared(),
@@ -178,18 +179,18 @@ impl Container {
         }
     }
 
-    /// Returns the same container with a new name. The name that it was selected by stays.
+    /// Returns the same container with a new name. The selected name stays the same.
     pub(crate) fn renamed(&self, name: &str) -> Self {
         Self { name: without_slash(name).to_owned(), ..self.clone() }
     }
 
-    /// Returns the same container, selected by this name.
+    /// Returns the same container with `name` as its selected name.
     pub(crate) fn selected_as(&self, name: &str) -> Self {
         Self { selected_name: name.to_owned(), ..self.clone() }
     }
 }
 
-/// Returns the beginning of the text, cut between two characters.
+/// Returns at most the first `bytes` bytes of the text, cut between two characters.
 fn at_most(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
     while !text.is_char_boundary(end) {
@@ -224,8 +225,9 @@ impl PartialMetadata {
         }
     }
 
-    /// Creates the metadata from the attributes of an event: the labels, mixed with some attributes that the
-    /// Engine adds. `is_cut` if some are missing because they were too long.
+    /// Creates the metadata from the attributes of an event. The attributes are the labels, mixed with
+    /// attributes that the Engine adds. `is_cut` is true if some attributes are missing because they were too
+    /// long.
     pub(crate) fn from_event_attributes(mut attributes: BTreeMap<String, String>, is_cut: bool) -> Self {
         let name = attributes.remove("name").unwrap_or_default();
         let image = attributes.remove("image").unwrap_or_default();

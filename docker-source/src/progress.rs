@@ -7,13 +7,16 @@ use gelf_core::Timestamp;
 
 use crate::position::{LogPosition, Position, Positions};
 
-/// The lines that a consumer has read, and those that it has settled: delivered, or given up for good.
+/// The account of the lines that a consumer has read and of the lines that it has settled. A line is settled
+/// once it is delivered or given up for good.
 ///
-/// Lines may be settled in any order. [`positions`](Self::positions) returns the places behind which the
-/// first line that is not settled stands, so that a source that [starts there](crate::Start::At) reads each
-/// unsettled line again. A line that was settled before an unsettled one of its container is read again, too.
+/// Lines may be settled in any order. [`positions`](Self::positions) returns the position in front of the
+/// first unsettled line of each container. A source that [starts at these positions](crate::Start::At) reads
+/// each unsettled line again. The source also repeats the settled lines that stand behind an unsettled line
+/// of their container.
 ///
-/// A progress holds no lines, only about 100 bytes for each line that is not settled.
+/// A progress does not keep the text of lines. It takes about 100 bytes for each line from the first
+/// unsettled line of a container on.
 ///
 /// # Examples
 ///
@@ -41,7 +44,7 @@ pub struct Progress {
     unsettled: usize,
 }
 
-/// A line that was read: [`Progress::settle`] takes it.
+/// A ticket for a line that was read. [`Progress::settle`] takes the ticket.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "a line whose ticket is lost is never settled, and every later line of its container is read again"]
 pub struct Ticket {
@@ -51,9 +54,9 @@ pub struct Ticket {
 
 #[derive(Clone, Debug, Default)]
 struct ContainerProgress {
-    /// The place behind the last line before the first unsettled one.
+    /// The position up to which all lines are settled, if there is a settled line.
     settled: Option<LogPosition>,
-    /// The lines from the first unsettled one on.
+    /// The lines that were read, from the first unsettled line on.
     read: VecDeque<ReadLine>,
     /// The number of lines that were removed from the front of `read`.
     removed: u64,
@@ -66,8 +69,8 @@ struct ReadLine {
 }
 
 impl Progress {
-    /// Creates the progress of a source that starts at these positions:
-    /// [`Source::start`](crate::Source::start).
+    /// Creates the progress of a source that starts at these positions.
+    /// [`Source::start`](crate::Source::start) returns the positions of a source.
     pub fn new(start: Positions) -> Self {
         let resumed = |settled| ContainerProgress { settled: Some(settled), ..ContainerProgress::default() };
         let containers =
@@ -85,8 +88,8 @@ impl Progress {
         Ticket { container, number }
     }
 
-    /// Settles a line. A ticket that was settled before, of another progress, or of a container that was
-    /// [removed](Self::retain), changes nothing.
+    /// Settles a line. A call has no effect if the line was settled before, or if the container was
+    /// [removed](Self::retain). The ticket must come from this progress.
     pub fn settle(&mut self, ticket: Ticket) {
         let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
         let line = ticket
@@ -104,22 +107,23 @@ impl Progress {
         self.unsettled
     }
 
-    /// Removes the containers without unsettled lines of which `exists` returns false, such as those that the
-    /// Engine [no longer knows](crate::Stats::knows). Otherwise their positions are kept for ever.
+    /// Removes each container that has no unsettled lines and for which `exists` returns false, such as a
+    /// container that the Engine [no longer knows](crate::Stats::knows). The progress keeps the position of a
+    /// container until the container is removed.
     pub fn retain(&mut self, mut exists: impl FnMut(&str) -> bool) {
         self.containers.retain(|id, progress| !progress.read.is_empty() || exists(id));
     }
 
-    /// Returns the positions behind which each container's first unsettled line stands.
+    /// Returns the position in front of the first unsettled line of each container.
     pub fn positions(&self) -> Positions {
-        // Without a settled line, a container is read from the start.
+        // A container without a settled line has no position, since it is read from the start.
         let settled =
             |(id, progress): (&Arc<str>, &ContainerProgress)| Some((id.to_string(), progress.settled?));
         Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
     }
 
-    /// Returns the positions behind the last line of each container that was read, settled or not. Another
-    /// source goes on there for the same consumer.
+    /// Returns the position behind the last line that was read of each container, whether the line is settled
+    /// or not. Another source can start at these positions for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut position = progress.settled;
@@ -132,13 +136,13 @@ impl Progress {
     }
 }
 
-/// Moves the place behind a line.
+/// Moves `place` behind a line.
 fn advance(place: &mut Option<LogPosition>, start: Timestamp, to: &Position) {
     place.get_or_insert(LogPosition { since: start, stdout: None, stderr: None }).advance(to);
 }
 
 impl ContainerProgress {
-    /// Moves the place behind the settled lines at the front.
+    /// Moves `settled` behind the settled lines at the front of `read`, and removes these lines.
     fn advance(&mut self, start: Timestamp) {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };

@@ -1,9 +1,9 @@
 //! Runs one follower for each container, even if events are lost.
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts in between
-//! is in the list, in the events or in both, and a report that comes twice changes nothing. But the Engine
-//! drops events when it is busy, and a restarted Engine remembers none. So the list is read again every 30 s,
-//! after each interruption of the events, and soon after an event that cannot be read.
+//! is in the list, in the events or in both, and a second report of the same start changes nothing. However,
+//! a busy Engine drops events, and a restarted Engine has forgotten them. Therefore the supervisor reads the
+//! list again every 30 s, after each interruption of the events, and soon after an event that cannot be read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -25,11 +25,11 @@ use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
 use crate::throttle::Throttle;
 
-/// The time that the first followers have to open their logs. After it, the source logs that it is ready
-/// without them.
+/// The time limit for the first followers to open their logs. The source then logs that it is ready, without
+/// waiting for the other followers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// The number of consecutive lists without a container after which it counts as removed. It may have been
-/// created while the first list was written.
+/// The number of consecutive lists without a container after which the container counts as removed. One list
+/// is not enough: the container may have been created while that list was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// Runs one follower for each container.
@@ -43,8 +43,8 @@ pub(crate) struct Supervisor {
     events: u64,
     /// True if a list was compared since the source connected.
     has_listed: bool,
-    /// The containers that left since the last list, with the number of events that were applied by then. A
-    /// list that was requested before may still show them.
+    /// The removed containers, each with the number of applied events at the time of its removal. A list that
+    /// was requested before the removal may still contain the container.
     left: HashMap<ContainerId, u64>,
     event_warnings: Throttle,
     list_warnings: Throttle,
@@ -61,8 +61,8 @@ struct Entry {
     is_excluded: bool,
     /// `true` if the container was renamed since its follower was started.
     is_renamed: bool,
-    /// The earliest stamp of the lines to read: a container that is selected after a renaming is read from
-    /// then on.
+    /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
+    /// the time of the renaming on.
     since: Timestamp,
     /// The number of applied events when the name was last set.
     named_at: u64,
@@ -87,8 +87,8 @@ impl Supervisor {
         }
     }
 
-    /// Runs until it is dropped, and its followers with it, or until further attempts to reach the Engine are
-    /// useless.
+    /// Runs until further attempts to reach the Engine are useless, and returns the last error. Dropping the
+    /// future also ends the followers.
     pub(crate) async fn run(mut self, mut outage: Outage) -> EngineError {
         let timing = self.context.timing;
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
@@ -98,7 +98,8 @@ impl Supervisor {
             if let Err(error) = ended.or_else(|error| outage.failed(error)) {
                 return error;
             }
-            // The Engine or a proxy may end the events now and then: only frequent ends need longer waits.
+            // The Engine or a proxy may end the event stream now and then. Only frequent ends need longer
+            // waits.
             if started.elapsed() > timing.reconnect_max {
                 backoff.reset();
             }
@@ -106,7 +107,8 @@ impl Supervisor {
         }
     }
 
-    /// Applies events and lists until the event stream ends. A list that fails does not end it.
+    /// Applies events and lists until the event stream ends. A list that fails does not end the session,
+    /// unless further attempts are useless.
     async fn session(&mut self, outage: &mut Outage) -> Result<(), EngineError> {
         let context = self.context.clone();
         context.client.negotiate().await?;
@@ -152,7 +154,7 @@ impl Supervisor {
                         None => outage.over(),
                     }
                     if was_silent {
-                        // The connection of the events may have broken without a word, too.
+                        // The connection of the events may be broken, too, without an error.
                         return Ok(());
                     }
                 }
@@ -183,7 +185,7 @@ impl Supervisor {
         }
     }
 
-    /// Applies an event. It may arrive twice, and a list may have reported the same before.
+    /// Applies an event. The same event may arrive twice, and a list may have reported the change before.
     fn apply(&mut self, event: Event) {
         self.events += 1;
         let Event { action, id, time, mut attributes, is_cut } = event;
@@ -197,7 +199,8 @@ impl Supervisor {
                 self.add(id, partial, true, StartReason::Started, None);
             }
             (Action::Die, Some(entry)) => {
-                // A follower that reads the log sees its end. If the start was missed, no follower reads it.
+                // A follower that reads the log notices the end of the log. If the start was missed, no
+                // follower reads the log.
                 let was_missed = !std::mem::take(&mut entry.is_running);
                 entry.commands.send_modify(|commands| {
                     commands.starts += u64::from(was_missed);
@@ -220,8 +223,8 @@ impl Supervisor {
         }
     }
 
-    /// Updates the followers from a list that was requested after `events_before` events. Only a list that
-    /// `is_whole` shows that containers are missing.
+    /// Updates the followers from a list that was requested after `events_before` events. Containers count as
+    /// missing from the list only if `is_whole` is true.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
@@ -259,7 +262,8 @@ impl Supervisor {
                 entry.rename(&partial.name);
                 renamed.push(summary.id.clone());
             }
-            // An event after the request may be more recent than the list; the next list corrects this.
+            // An event after the request may be more recent than the list. In this case, the next list
+            // corrects the state.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
@@ -311,7 +315,8 @@ impl Supervisor {
         self.start_follower(id, entry, reason, decided, Duration::ZERO);
     }
 
-    /// Starts a follower for a container that was renamed and is not selected by its previous name.
+    /// Starts a new follower for a container that was not selected by its previous name and was then renamed.
+    /// Does nothing for other containers.
     fn select_again(&mut self, id: &ContainerId, renamed_at: Option<Timestamp>) {
         let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
         if !(entry.get().is_excluded && entry.get().is_renamed) {
@@ -319,12 +324,12 @@ impl Supervisor {
         }
         let mut entry = entry.remove();
         let now = self.context.clock.now();
-        // A time in the future would hide the lines until then.
+        // A time in the future would hide the lines that are written before this time.
         entry.since = renamed_at.map_or(now, |time| time.min(now)).max(entry.since);
         self.start_follower(id.clone(), entry, StartReason::Started, None, Duration::ZERO);
     }
 
-    /// Returns the cursor of a container's log, behind the lines that were settled before.
+    /// Returns a cursor for a container's log. The cursor starts behind the lines that were settled before.
     fn cursor(&self, id: &ContainerId) -> Arc<Mutex<Cursor>> {
         let settled = self.context.start.containers.get(id.as_str());
         Arc::new(Mutex::new(settled.map(Cursor::resumed).unwrap_or_default()))
@@ -385,7 +390,7 @@ impl Supervisor {
             Ok((_, ExitReason::NotSelected)) if !is_removed => {
                 if let Some(mut entry) = self.entries.remove(&id) {
                     if entry.is_renamed {
-                        // The follower may have decided before it knew the name.
+                        // The follower may have decided before it knew the new name.
                         self.start_follower(id, entry, StartReason::Started, None, Duration::ZERO);
                     } else {
                         entry.is_excluded = true;
@@ -535,7 +540,7 @@ mod tests {
         assert_eq!(commands(&supervisor).name.as_deref(), Some("newest"));
     }
 
-    /// Ends the follower of the container, which is not selected.
+    /// Reports that the follower of the container ended because the container is not selected.
     fn not_selected(supervisor: &mut Supervisor) {
         let task = *supervisor.tasks.keys().next().unwrap();
         supervisor.ended(Ok((task, ExitReason::NotSelected)));

@@ -1,4 +1,5 @@
-//! GELF over TCP: messages as frames that end with a null byte, on one connection after another.
+//! Sends GELF over TCP. Messages are frames that end with a null byte. A sender uses one connection at a
+//! time.
 
 pub(crate) mod connection;
 pub(crate) mod sender;

@@ -1,6 +1,6 @@
-//! Finds the brackets and commas of JSON text, as lenient readers do: without parsing.
+//! Finds the brackets and commas of JSON text without parsing, as lenient readers do.
 
-/// A byte of JSON text that structures it.
+/// A byte that structures JSON text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Token {
     /// A bracket or brace that opens.
@@ -19,7 +19,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Returns the token that a byte is, or `None` for other bytes and inside strings.
+    /// Returns the token of a byte, or `None` if the byte is no token or is inside a string.
     pub(crate) fn token(&mut self, byte: u8) -> Option<Token> {
         if self.in_string {
             match byte {

@@ -1,8 +1,9 @@
-//! Fuzzing: generated hostile input, with gelf-core as the oracle.
+//! Tests subjects with generated hostile input. The oracle is gelf-core.
 //!
-//! A case is a generated vector: valid messages in every encoding and order, or mutated inputs of the
-//! vectors. The expected result is that of gelf-core, and a reply is judged as for any vector. A failure, a
-//! crash or a missing answer is a finding, which is minimised and can be written as a vector file.
+//! A case is a generated vector. It has valid messages in any encoding and order, or a mutated input.
+//! gelf-core provides the expected result, and the reply of the subject is judged like the reply to any
+//! vector. A failure, a crash or a missing answer is a finding. Each finding is minimised and can be written
+//! as a vector file.
 
 mod case;
 mod messages;
@@ -28,19 +29,19 @@ use case::Case;
 /// Options of a fuzzing run.
 #[derive(Clone, Copy, Debug)]
 pub struct HostileOptions {
-    /// Seed of the cases: 1.
+    /// Seed of the cases. The default is 1.
     pub seed: u64,
-    /// Maximum number of cases, or `None` if only the time limits them: 10,000.
+    /// Maximum number of cases, or `None` if only the time limits the run. The default is 10,000.
     pub cases: Option<u64>,
-    /// Maximum time.
+    /// Maximum time of the run, or `None` for no limit.
     pub time: Option<Duration>,
-    /// Number of different findings after which the run ends: 5.
+    /// Number of different findings after which the run ends. The default is 5.
     pub findings: usize,
     /// True if only crashes and missing answers count.
     pub crashes_only: bool,
-    /// Maximum number of requests to minimise a finding: 2,000.
+    /// Maximum number of requests to minimise a finding. The default is 2,000.
     pub minimise_asks: usize,
-    /// Maximum time to minimise a finding: 60 s.
+    /// Maximum time to minimise a finding. The default is 60 s.
     pub minimise_time: Duration,
 }
 
@@ -67,7 +68,7 @@ pub struct Finding {
     pub case: u64,
     /// The mode, if the subject has two.
     pub mode: Option<Mode>,
-    /// Judgement.
+    /// Judgement of the reply.
     pub verdict: Verdict,
     /// Differences from the result of gelf-core.
     pub differences: Vec<String>,
@@ -92,7 +93,7 @@ pub struct HostileResults {
     pub findings: Vec<Finding>,
 }
 
-/// Starts the subject, at the beginning and after protocol violations.
+/// A function that starts the subject, at the beginning of a run and after each violation of the protocol.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
 /// Runs generated cases, seeded by `topics`, on a subject. `progress` is called with each case and each
@@ -218,7 +219,8 @@ impl Oracle {
         Ok(None)
     }
 
-    /// Returns the first error of the case, to tell findings apart.
+    /// Returns the first error or deviation that gelf-core finds in strict mode. This name helps to
+    /// distinguish findings.
     fn circumstances(&self) -> String {
         let Answer { errors, deviations, .. } = &self.strict;
         errors.iter().chain(deviations).next().map(String::to_owned).unwrap_or_default()
@@ -248,7 +250,7 @@ impl Fault {
         let about = worst.or_else(|| self.differences.first()).map(|difference| {
             let what = difference.what.split(' ').next().unwrap_or_default();
             match (self.verdict, what) {
-                // The text of a crash without its addresses and offsets.
+                // Crashes count as the same if their texts differ only in addresses and offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),
                 // The error in the input explains whether the message should be delivered.
                 (_, "delivered") => format!("{what} {:?} {}", difference.weight, self.circumstances),

@@ -91,7 +91,7 @@ pub struct ObservedMessage {
     /// The member `level`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<JsonText>,
-    /// Additional fields, names without the underscore.
+    /// Additional fields by their names without the underscore.
     #[serde(default)]
     pub fields: BTreeMap<String, JsonText>,
 }
@@ -125,7 +125,7 @@ impl ObservedMessage {
     /// Converts the message to the types of the vectors.
     ///
     /// # Errors
-    /// Returns a member of another type.
+    /// Returns an error if a member has another type, or if there is no `short_message`.
     pub(crate) fn to_text(&self) -> Result<MessageText, String> {
         let wrong = |seen: &JsonText| format!("a member of another type: {}", seen.json());
         let string = |seen: &JsonText| seen.text().ok_or_else(|| wrong(seen));

@@ -1,4 +1,4 @@
-//! Programs started by a shell command line.
+//! Runs programs that a shell command line starts.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Number of bytes of standard error that are kept, from the end.
+/// Number of bytes that are kept from the end of standard error.
 const LAST_OUTPUT_BYTES: usize = 2000;
 
 /// Maximum length of a line: 64 MiB. A longer line is split, so its parts are not messages.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// Maximum number of lines in a queue. The output is blocked while it is full.
+/// Maximum number of lines in a queue. The program's output is blocked while the queue is full.
 pub(crate) const MAX_LINES: usize = 1024;
 
 /// A running program, killed on drop.
@@ -23,8 +23,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a program with or without a pipe to its standard input. Returns that pipe, and the lines of its
-    /// standard output.
+    /// Starts a program with or without a pipe to its standard input. Returns the pipe, if there is one, and
+    /// the lines of its standard output.
     pub(crate) fn start(
         command: &str,
         has_input: bool,
@@ -112,7 +112,7 @@ pub(crate) fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
     }
 }
 
-/// Reads up to a line feed, or to a null byte as in GELF over TCP. Returns false at the end.
+/// Reads up to a line feed, or to a null byte as in GELF over TCP. Returns false at the end of the source.
 fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     while line.len() < MAX_LINE_BYTES {
         let available = match source.fill_buf() {

@@ -1,4 +1,4 @@
-//! The vectors, as the files define them.
+//! Defines the vectors and loads them from their files.
 
 mod http;
 
@@ -66,8 +66,8 @@ pub struct Vector {
     /// is then a deviation, not a failure.
     #[serde(default)]
     pub choice: bool,
-    /// True if the request is ordinary. Violations of a sender here occur in all of its messages; they count
-    /// in plain vectors only.
+    /// True if the request is ordinary. A violation in an ordinary request occurs in all messages of the
+    /// sender. It counts in plain vectors only.
     #[serde(default)]
     pub plain: bool,
     /// Name of the violation under test. It counts even if the sender commits it in all of its messages.
@@ -150,7 +150,8 @@ pub struct Limits {
     pub pending_per_sender: Option<usize>,
     /// Maximum length of a frame, in bytes.
     pub frame: Option<usize>,
-    /// Maximum length of a payload, inflated if it is compressed, in bytes.
+    /// Maximum length of a payload in bytes. For a compressed payload, this is the length of the inflated
+    /// payload.
     pub payload: Option<usize>,
 }
 
@@ -158,9 +159,10 @@ pub struct Limits {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SendRequest {
-    /// `udp` or `tcp`.
+    /// Transport: `udp` or `tcp`.
     pub transport: String,
-    /// `none`, `gzip` or `zlib`. If absent, `none`, or the compression that a sender always uses.
+    /// Compression: `none`, `gzip` or `zlib`. If the member is absent, the compression is `none` or the
+    /// compression that the sender always uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Maximum size of a datagram in bytes, including the chunk header.
@@ -210,7 +212,7 @@ pub struct MessageText {
     /// The member `level`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
-    /// Additional fields in order, names without the underscore.
+    /// Additional fields in order. The names omit the underscore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, FieldValue)>,
 }
@@ -239,7 +241,7 @@ pub enum FieldValue {
     Text(String),
 }
 
-/// Writes the value for people; long strings are shortened.
+/// Writes the value for people. Shortens long strings.
 impl fmt::Display for FieldValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -311,7 +313,7 @@ impl Vector {
 /// Returns the vectors of `spec-tests/vectors`, embedded at build time.
 ///
 /// # Errors
-/// Returns a mistake in a file; a test ensures that there is none.
+/// Returns an error if a file has a mistake. A test ensures that there is no mistake.
 pub fn embedded() -> Result<Vec<Topic>, String> {
     read(EMBEDDED.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())))
 }
@@ -335,7 +337,7 @@ const EMBEDDED: [(&str, &str); 11] = files![
     "timestamp.json"
 ];
 
-/// Returns the rules in numerical order: `R1` and its text.
+/// Returns the rules in numerical order. Each item is a name, such as `R1`, and the text of the rule.
 pub fn rules() -> Vec<(&'static str, &'static str)> {
     let rows = include_str!("../vectors/README.md").lines().filter_map(|line| {
         let (rule, text) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
@@ -346,10 +348,11 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
     rows.collect()
 }
 
-/// Reads all vector files of a folder, sorted by name, except the HTTP vectors: see [`load_http`].
+/// Reads all vector files of a folder, sorted by name, except the HTTP vectors. [`load_http`] reads the HTTP
+/// vectors.
 ///
 /// # Errors
-/// Returns the reason, with the file and, if possible, the vector.
+/// Returns an error that names the file, the reason and, if possible, the vector.
 pub fn load(folder: &Path) -> Result<Vec<Topic>, String> {
     let error = |error: io::Error| at(folder, &error);
     let entries = fs::read_dir(folder).map_err(error)?;
@@ -380,7 +383,7 @@ pub(crate) fn at(path: &Path, reason: &dyn fmt::Display) -> String {
     format!("{}: {reason}", path.display())
 }
 
-/// Parses the file of a schema.
+/// Parses a file and checks its schema.
 pub(crate) fn parse<T: DeserializeOwned>(
     path: &Path,
     bytes: &[u8],

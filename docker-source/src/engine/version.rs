@@ -25,8 +25,8 @@ impl ApiVersion {
         Some(Self { major: number(major)?, minor: number(minor)? })
     }
 
-    /// Returns the version to use with an Engine whose newest version is `self`; `None` if that is older than
-    /// [`OLDEST`](Self::OLDEST).
+    /// Returns the version to use with an Engine whose newest version is `self`. Returns `None` if `self` is
+    /// older than [`OLDEST`](Self::OLDEST).
     pub(crate) fn negotiated(self) -> Option<Self> {
         (self >= Self::OLDEST).then(|| self.min(Self::NEWEST))
     }

@@ -1,4 +1,4 @@
-//! Fields from the labels that the agent of Amazon ECS puts on each container of a task.
+//! Creates fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
 //! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), with similar names
 //! for the fields that FireLens lacks. The ECS container agent sets the labels since its version 1.16.

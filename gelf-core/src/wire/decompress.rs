@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::inflate::{DecompressError, InflateFormat, Inflater};
 
-/// Buffers larger than this are freed after the payload that needed them.
+/// The maximum size of a buffer that is kept for the next payload. A larger buffer is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// Inflates gzip and zlib payloads one after another, with one state and one buffer for all of them.
@@ -33,11 +33,11 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// 8 MiB, as Graylog's `decompress_size_limit`. A decompression bomb costs no more memory than this and a
-    /// thirty-second of it, which is held while the buffer grows for the last time.
+    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
+    /// most this much memory, and a thirty-second more while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
-    /// Creates a decompressor that fails on a payload of more than `limit` bytes once it is inflated.
+    /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { limit, inflater: Inflater::new(InflateFormat::Gzip, limit), buffer: Vec::new() }
     }
@@ -45,8 +45,8 @@ impl Decompressor {
     /// Inflates a payload: gzip of one or several members (RFC 1952, section 2.2), or zlib.
     ///
     /// # Errors
-    /// See [`DecompressError`]: [`Header`](DecompressError::Header) if the payload is neither gzip nor zlib.
-    /// A payload that fails has no output.
+    /// Returns a [`DecompressError`], such as [`Header`](DecompressError::Header) if the payload is neither
+    /// gzip nor zlib. A payload that causes an error has no output.
     #[allow(clippy::indexing_slicing, reason = "`len` is never more than the buffer's length")]
     pub fn decompress<'a>(&'a mut self, payload: &[u8]) -> Result<Inflated<'a>, DecompressError> {
         let Self { limit, inflater, buffer } = self;
@@ -76,12 +76,12 @@ impl Decompressor {
 /// Extends a full buffer in proportion to the output so far, never to a size that a header claims.
 fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let len = buffer.len();
-    // One byte beyond the limit shows that there is more.
+    // The buffer may exceed the limit by one byte. This byte shows that there is more output.
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {
-        // An allocator may copy the buffer, and then both take memory, so a large one grows by far. The
-        // system gives the memory only as it is written.
+        // An allocator may copy the buffer, and then both copies take memory. Therefore a large buffer grows
+        // to many times its size at once. The system provides the memory only when it is written.
         let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
         // Reserve exactly, since a vector that doubles would exceed the limit.
         buffer.reserve_exact(more.max(by_far));
@@ -129,7 +129,7 @@ mod tests {
         hex(&format!("{header}{ZLIB_BODY}{GZIP_TRAILER}"))
     }
 
-    /// Inflates pieces of `len` bytes into an output of as many.
+    /// Inflates the payload in pieces of `len` bytes, into an output buffer of `len` bytes.
     fn inflate_in_pieces(payload: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
         let mut inflater = Inflater::new(
             match payload {

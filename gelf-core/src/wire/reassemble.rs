@@ -3,10 +3,11 @@
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
 //! > arrived already and are still arriving."
 //!
-//! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages, some twice
-//! and some never. So a pending message is identified by its source and its id. The table of pending messages
-//! is bounded and drops the oldest to make room, and every drop is reported. Completed ids are not
-//! remembered, since some senders reuse an id at once.
+//! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages. Some chunks
+//! arrive twice, and some never arrive. The reassembler identifies a pending message by its source and its
+//! id. The table of pending messages is bounded: the reassembler drops the oldest message to make room, and
+//! reports every drop. It does not remember the ids of completed messages, since some senders reuse an id at
+//! once.
 
 mod chunks;
 mod group;
@@ -29,16 +30,17 @@ use table::Table;
 
 pub use limits::ReassemblyLimits;
 
-/// The maximum number of drops that wait to be polled; further ones are only counted.
+/// The maximum number of drops that wait to be polled. Further drops are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
 
-/// The memory of a larger message is freed after it.
+/// The maximum memory of a message that is kept for later messages. The memory of a larger message is freed.
 const RETAINED_BYTES: usize = 128 * 1024;
 
-/// If fewer messages than this are pending, each may reuse the memory of a larger one.
+/// The number of pending messages below which each new message may reuse the memory of a larger message.
 const FEW_PENDING: usize = 64;
 
-/// Otherwise, memory beyond this size is reused only if it is about as large as the message needs.
+/// The maximum memory that each new message may reuse if at least `FEW_PENDING` messages are pending. More
+/// memory is reused only if the message needs at least half of it.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
 /// The maximum memory that all free slots together keep for later messages. More is rarely needed at once,
@@ -47,13 +49,13 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
 /// Joins the chunks of messages, for any number of sources at once.
 ///
-/// `S` identifies a source: a socket address, or only an IP address if the network changes the port, or `()`
-/// to trust the ids alone, as Graylog does. The reassembler has no clock: each call gets the time, which must
-/// not go back.
+/// The type `S` identifies a source. It can be a socket address, an IP address if the network changes the
+/// port, or `()` to trust the ids alone, as Graylog does. The reassembler has no clock: the caller passes the
+/// time to each call, and the time must not go back.
 ///
-/// If the table is full, the oldest message is dropped; or, as long as messages with only one chunk fill more
-/// than half of the table, the oldest of those. So a flood of first chunks displaces only itself. The same
-/// holds among the messages of a source that is at its limit.
+/// If the table is full, the reassembler drops the oldest message. While messages with only one chunk fill
+/// more than half of the table, it drops the oldest of these messages instead. Thus a flood of first chunks
+/// displaces only itself. The same rules apply to the messages of a source that has reached its limit.
 ///
 /// ```
 /// use std::time::Instant;
@@ -72,15 +74,16 @@ pub struct Reassembler<S> {
     /// The slot of each pending message.
     index: Table<Key<S>, u32>,
     slots: Slots<S>,
-    /// The slots without a message. The one that was freed last, whose memory is in the processor's cache, is
-    /// taken first.
+    /// The slots without a message. The slot that was freed last is taken first, since its memory is in the
+    /// processor's cache.
     free: Vec<u32>,
     /// The memory that the free slots keep for later messages.
     free_bytes: usize,
-    /// The free slot that has the last completed message, until the next call.
+    /// The free slot that keeps the last completed message until the next call.
     finished: Option<u32>,
     by_age: Group,
-    /// The deadline of the oldest message, so that a chunk does not need to look at its slot.
+    /// The deadline of the oldest message. With this copy, the handling of a chunk need not look at the slot
+    /// of that message.
     first_deadline: Option<Instant>,
     sources: Table<S, Group>,
     /// The memory of the slots and of the chunks in them, including free slots.
@@ -113,8 +116,8 @@ pub struct Dropped<S> {
 pub enum ReassemblyDropReason {
     /// A chunk arrived twice, with different payloads.
     Conflict,
-    /// A limit was reached, and the message was the oldest of its source or of all; or the oldest with one
-    /// chunk, if those are more than half.
+    /// A limit was reached, and the message was the oldest of its source or of all sources. If more than half
+    /// of the messages have only one chunk, the oldest of these messages is evicted instead.
     Evicted,
     /// The message was not completed in time.
     Expired,
@@ -140,7 +143,8 @@ pub struct ReassemblyStats {
     pub expired: u64,
     /// Messages that are pending now.
     pub pending: usize,
-    /// The memory that is in use now, in bytes: by pending messages, for bookkeeping, and for reuse.
+    /// The memory that is in use now, in bytes. It includes pending messages, bookkeeping, and memory that is
+    /// kept for reuse.
     pub held_bytes: usize,
     /// Messages dropped because each alone would have exceeded the memory limit.
     pub too_large: u64,
@@ -165,8 +169,8 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 }
 
 impl<S: Clone + Eq + Hash> Reassembler<S> {
-    /// The memory of a slot without its chunks: itself, and its entries in the tables, of which up to half
-    /// may be empty.
+    /// The memory of a slot without its chunks. It consists of the slot itself and of its entries in the
+    /// tables. Up to half of a table may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
         + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, Group)>() + 2)
         + size_of::<u32>();
@@ -190,12 +194,12 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Handles a chunk that arrived at `now` from `source`. Returns the payload of the message that it
-    /// completes; `None` if chunks are missing or this chunk had arrived before.
+    /// Handles a chunk that arrived at `now` from `source`. Returns the payload of the message if the chunk
+    /// completes it. Returns `None` if chunks are missing or if this chunk had arrived before.
     ///
     /// # Errors
-    /// [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its message,
-    /// which is not changed.
+    /// Returns [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its
+    /// message. The message is not changed.
     pub fn handle_chunk<'a>(
         &'a mut self,
         now: Instant,
@@ -265,7 +269,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Returns the next dropped message. At most 1,024 wait to be polled; later ones are only counted.
+    /// Returns the next dropped message. At most 1,024 dropped messages wait to be polled. Further drops are
+    /// only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<S>> {
         self.dropped.pop_front()
     }
@@ -278,7 +283,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// Takes a slot for a new message whose first chunk has `first` bytes. Returns `None` if the limits allow
     /// no message.
     fn begin(&mut self, now: Instant, key: Key<S>, count: u8, first: usize) -> Option<u32> {
-        // A source can be at its limit only if there are that many messages in all.
+        // A source can be at its limit only if at least as many messages are pending in total.
         if self.index.len() >= self.limits.max_entries_per_source {
             let full = self
                 .sources
@@ -305,8 +310,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
-        // Without this, the first chunks of a flood would take over the memory of each completed message,
-        // until they hold all the memory.
+        // Without this step, the first chunks of a flood would take over the memory of each completed
+        // message, until the first chunks hold all the memory.
         let is_flood = self.index.len() >= FEW_PENDING;
         if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
             self.bytes -= place.chunks.memory();
@@ -345,8 +350,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         Some(slot)
     }
 
-    /// Returns whether there is room for so many bytes more, and frees the memory that is kept for reuse if
-    /// necessary.
+    /// Returns whether there is room for `bytes` more bytes. If necessary, frees the memory that is kept for
+    /// reuse.
     fn has_room(&mut self, bytes: usize) -> bool {
         if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
             self.shrink_free_slots();
@@ -375,7 +380,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         while !self.has_room(0) && self.evict() {}
     }
 
-    /// Recycles the memory of the message that was returned last, which may exceed the limits.
+    /// Recycles the memory of the message that was returned last. This memory may exceed the limits.
     fn reclaim(&mut self) {
         if let Some(slot) = self.finished.take() {
             self.recycle(slot);
@@ -383,7 +388,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Frees the memory of a free slot if too much would be kept.
+    /// Frees the memory of a free slot if this slot, or all free slots together, would keep too much memory.
     fn recycle(&mut self, slot: u32) {
         let place = self.slots.get_mut(slot);
         let memory = place.chunks.memory();
@@ -394,7 +399,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Drops a message to make room; returns whether there was one.
+    /// Drops a message to make room. Returns false if there is no message to drop.
     fn evict(&mut self) -> bool {
         let evictable = self.by_age.evictable(&self.slots);
         if let Some(slot) = evictable {

@@ -15,10 +15,10 @@ use tokio::time::{self, Instant};
 use super::{ReceiveError, Received, kernel};
 use crate::sys;
 
-/// Larger than any UDP datagram, so that none is cut.
+/// The size of the read buffer. No datagram is cut, since this is larger than any UDP datagram.
 const READ_BUFFER_BYTES: usize = 65_535;
 
-/// The largest receive buffer that a system can be asked for: an int, which Linux doubles.
+/// The largest receive buffer that a system can be asked for. The size is an `int`, and Linux doubles it.
 const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
 /// The pause after an error of the socket, so that a persistent error cannot keep a processor busy.
@@ -28,10 +28,11 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
-    /// The bytes of datagrams that the kernel is asked to hold until they are read: 4 MiB, some thousand log
-    /// lines. The kernel grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB,
-    /// unless the process has `CAP_NET_ADMIN`), and drops datagrams that do not fit; see
-    /// [`UdpReceiver::receive_buffer`]. A warning is logged if it grants less than half.
+    /// The size of the receive buffer that the kernel is asked for, in bytes. The kernel holds datagrams in
+    /// this buffer until they are read. The default is 4 MiB, enough for some thousand log lines. The kernel
+    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
+    /// `CAP_NET_ADMIN`), and drops datagrams that do not fit; see [`UdpReceiver::receive_buffer`]. The
+    /// receiver logs a warning if the kernel grants less than half.
     pub receive_buffer: usize,
     /// Limits of pending chunks and of inflated payloads.
     pub limits: DatagramLimits,
@@ -43,10 +44,10 @@ impl Default for UdpReceiverOptions {
     }
 }
 
-/// Receives messages from any number of senders, told apart by address and port.
+/// Receives messages from any number of senders. The receiver distinguishes senders by address and port.
 ///
-/// The receiver never answers. If a proxy sends the chunks of one message from several ports, they cannot be
-/// reassembled.
+/// The receiver never answers. If a proxy sends the chunks of one message from several ports, these chunks
+/// cannot be reassembled.
 ///
 /// # Examples
 ///
@@ -81,10 +82,11 @@ pub struct UdpReceiver {
     socket: UdpSocket,
     reader: DatagramReader<SocketAddr>,
     buffer: Vec<u8>,
-    /// The end of reading, once the receiver is closed.
+    /// The time at which reading ends, once the receiver is closed.
     read_until: Option<Instant>,
     socket_errors: u64,
-    /// The last known count of datagrams that the kernel has dropped. Its own count has 32 bits.
+    /// The last known count of datagrams that the kernel has dropped. The kernel's own count has only 32
+    /// bits.
     kernel_drops: AtomicU64,
 }
 
@@ -95,11 +97,11 @@ pub struct UdpReceiver {
 pub struct UdpReceiverStats {
     /// Datagrams, payloads and errors.
     pub datagrams: DatagramStats,
-    /// Datagrams that the kernel dropped before they were read, for want of room in the receive buffer,
-    /// because of a wrong checksum, or after [`close`](UdpReceiver::close). On a network without loss, the
-    /// number of sent datagrams is the sum of `datagrams.datagrams`, `kernel_drops` and the datagrams that
-    /// wait to be read. `None` on systems other than Linux. The count is exact if the counters are read at
-    /// least once in 2^32 drops.
+    /// Datagrams that the kernel dropped before they were read. The kernel drops a datagram if the receive
+    /// buffer is full, if a checksum is wrong, or after [`close`](UdpReceiver::close). On a network without
+    /// loss, the number of sent datagrams is the sum of `datagrams.datagrams`, `kernel_drops` and the
+    /// datagrams that wait to be read. The value is `None` on systems other than Linux. The count is exact if
+    /// the counters are read at least once in 2^32 drops.
     pub kernel_drops: Option<u64>,
     /// Errors of the socket that belong to no datagram.
     pub socket_errors: u64,
@@ -109,7 +111,7 @@ impl UdpReceiver {
     /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the socket is closed.
@@ -120,10 +122,10 @@ impl UdpReceiver {
     /// Listens at an address.
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     pub async fn bind_with_options(
         address: impl ToSocketAddrs,
         options: UdpReceiverOptions,
@@ -145,14 +147,14 @@ impl UdpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// An invalid datagram. The next call continues behind it. An empty datagram, as health checks send, is
-    /// only [counted](UdpReceiverStats::datagrams).
+    /// Returns an error for an invalid datagram. The next call continues with the next datagram. An empty
+    /// datagram, such as health checks send, is no error and is only [counted](UdpReceiverStats::datagrams).
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         loop {
-            // Else a flood of chunks would keep the task's thread for itself.
+            // Otherwise, a flood of chunks would occupy the task's thread.
             coop::consume_budget().await;
             if self.read_until.is_some_and(|end| end <= Instant::now()) {
                 return None;
@@ -163,7 +165,7 @@ impl UdpReceiver {
                     Ok(Some(payload)) => {
                         return Some(Ok(Received { payload: Bytes::copy_from_slice(payload), from }));
                     }
-                    // Health checks of load balancers send nothing else. It is counted.
+                    // Health checks of load balancers send empty datagrams. The reader counts them.
                     Ok(None) | Err(DatagramError::Empty) => {}
                     Err(error) => return Some(Err(ReceiveError::Datagram { from, error })),
                 },
@@ -179,12 +181,13 @@ impl UdpReceiver {
         }
     }
 
-    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
-    /// calls of `close` change nothing.
+    /// Begins to close the receiver. Call [`recv`](Self::recv) until it returns `None`; the receiver is then
+    /// closed. Later calls of `close` change nothing.
     ///
-    /// Datagrams that the kernel holds are still received, for the time `within` at most. On Linux the kernel
-    /// takes no further datagrams; on other systems, datagrams that arrive before the last one is read are
-    /// received too. Messages with missing chunks are lost. The port is free when the receiver is dropped.
+    /// The receiver still receives the datagrams that the kernel holds, for the time `within` at most. On
+    /// Linux the kernel takes no further datagrams; on other systems, datagrams that arrive before the last
+    /// one is read are received too. Messages with missing chunks are lost. The port is free when the
+    /// receiver is dropped.
     pub fn close(&mut self, within: Duration) {
         if self.read_until.is_some() {
             return;
@@ -192,17 +195,17 @@ impl UdpReceiver {
         if let Err(error) = kernel::drop_incoming(&SockRef::from(&self.socket)) {
             tracing::debug!(%error, "datagrams are received until none is left");
         }
-        // A time beyond all clocks is thirty years.
+        // A limit of thirty years keeps the time within the range of the clock.
         self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
     }
 
-    /// Returns the next incomplete message that was dropped because chunks were missing. If more than 1,024
-    /// wait to be returned, later ones are only counted.
+    /// Returns the next incomplete message that was dropped because chunks were missing. At most 1,024
+    /// messages wait to be returned. Further drops are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
         self.reader.reassembler_mut().poll_dropped()
     }
 
-    /// Returns the counters. Asks the kernel for its own, by a system call.
+    /// Returns the counters. A system call asks the kernel for its count of dropped datagrams.
     pub fn stats(&self) -> UdpReceiverStats {
         UdpReceiverStats {
             datagrams: self.reader.stats(),
@@ -214,7 +217,7 @@ impl UdpReceiver {
     /// Returns the local address.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -222,17 +225,17 @@ impl UdpReceiver {
     /// Returns the number of bytes that the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn receive_buffer(&self) -> io::Result<usize> {
         let reported = SockRef::from(&self.socket).recv_buffer_size()?;
-        // Linux doubles what it grants, for its bookkeeping, and reports the double (socket(7)).
+        // Linux doubles the granted size for its bookkeeping, and reports the doubled size (socket(7)).
         Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
     }
 
     fn ask_for_buffer(&self, bytes: usize) -> io::Result<()> {
         let wanted = bytes.min(MAX_RECEIVE_BUFFER);
         if let Err(error) = SockRef::from(&self.socket).set_recv_buffer_size(wanted) {
-            // Some systems refuse what Linux cuts down to its limit.
+            // Some systems refuse a size beyond their limit. Linux reduces the size to its limit.
             tracing::debug!(%error, "the UDP receive buffer keeps its size");
         }
         let mut granted = self.receive_buffer()?;
@@ -254,8 +257,8 @@ impl UdpReceiver {
         Some(new)
     }
 
-    /// Waits until there is something to read or the receiver is closed. Meanwhile, drops chunks that are
-    /// pending for too long.
+    /// Waits until there is something to read, until pending chunks are overdue, or until the time for
+    /// closing is over. Drops overdue chunks.
     async fn wait(&mut self) {
         let reassembler = self.reader.reassembler_mut();
         let timeout = sleep_until(reassembler.poll_timeout().map(Instant::from_std));
@@ -275,7 +278,7 @@ impl UdpReceiver {
     }
 }
 
-/// Waits until an instant; for ever if there is none.
+/// Waits until an instant, or for ever if there is no instant.
 async fn sleep_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => time::sleep_until(instant).await,
@@ -356,7 +359,8 @@ mod tests {
     async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
-        // The paused clock advances while a datagram is in transit, so the first wait does not use it.
+        // The paused clock advances while a datagram is in transit, so the first wait does not use this
+        // clock.
         while receiver.stats().datagrams.chunks == 0 {
             tokio::select! {
                 biased;
@@ -416,7 +420,7 @@ mod tests {
         let receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
         for (known, expected) in [(0, 0), (1, 1 << 32), ((5 << 32) - 1, 5 << 32)] {
             receiver.kernel_drops.store(known, Relaxed);
-            // The kernel has dropped none, or 2^32.
+            // The kernel's count is 0. The kernel has dropped no datagram, or 2^32 datagrams.
             assert_eq!(receiver.kernel_drops(), Some(expected));
             assert_eq!(receiver.kernel_drops(), Some(expected));
         }
@@ -441,7 +445,7 @@ mod tests {
         }
         socket.send(b"\x1e\x0fmessage1\x00\x02half").await.unwrap();
         receiver.close(Duration::from_secs(30));
-        // The kernel of Linux takes nothing more.
+        // The kernel of Linux takes no further datagrams.
         #[cfg(target_os = "linux")]
         socket.send(MESSAGE).await.unwrap();
         for _ in 0..50 {

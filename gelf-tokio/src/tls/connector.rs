@@ -33,18 +33,18 @@ const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
-/// The connector trusts only the certificates of the CA file, or without such a file only the system's, which
-/// are read once. It never connects without TLS.
+/// The connector trusts only the certificates of the CA file. Without a CA file, it trusts only the system's
+/// certificates, and does not notice later changes of them. It never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
     sources: Arc<Sources>,
     loaded: Option<Arc<Loaded>>,
-    /// The reading that a cancelled connect has begun.
+    /// The read of the files that a cancelled connect has begun.
     reading: Option<Blocking<Result<Arc<Loaded>, TlsConfigError>>>,
 }
 
-/// The files, or the configuration in place of them.
+/// The files of a connector, or the configuration that replaces them.
 #[derive(Clone, Debug)]
 struct Sources {
     ca: Option<Pem>,
@@ -61,7 +61,7 @@ struct Identity {
     key: Pem,
 }
 
-/// The configuration that the files make.
+/// The configuration that was made from the files.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     stamps: Vec<Option<files::Stamp>>,
@@ -70,12 +70,13 @@ pub(super) struct Loaded {
 }
 
 impl Connector {
-    /// Creates a connector for the receiver at `host`, a name or an address. The receiver's certificate must
-    /// name it, unless the options have another name. No file is read yet.
+    /// Creates a connector for the receiver at `host`, which is a name or an address. The receiver's
+    /// certificate must contain the server name of the options or, without such an option, `host`. No file is
+    /// read yet.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no certificate can have, and for a
-    /// client certificate without its key, or a key without its certificate.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that no certificate can have, for a
+    /// client certificate without its key, and for a key without its certificate.
     pub(crate) fn new(options: &TlsOptions, host: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let name = options.server_name.as_deref().unwrap_or_else(|| without_zone(host));
@@ -98,7 +99,7 @@ impl Connector {
         })
     }
 
-    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension and not the
+    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension but not the
     /// protocol refuses the handshake.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn set_alpn(&mut self, protocol: &'static [u8]) {
@@ -106,25 +107,26 @@ impl Connector {
         self.loaded = None;
     }
 
-    /// Replaces the files by a configuration of the caller's.
+    /// Replaces the files by the caller's configuration.
     pub(crate) fn set_config(&mut self, config: Arc<ClientConfig>) {
         let sources = Arc::make_mut(&mut self.sources);
         (sources.ca, sources.identity, sources.config) = (None, None, Some(config));
         self.loaded = None;
     }
 
-    /// Performs the handshake over an open connection. Files that have changed are read first, in a thread of
-    /// their own.
+    /// Performs the handshake over an open connection. Files that have changed are read first, in a separate
+    /// thread.
     ///
-    /// In TLS 1.3, a receiver that asks for a client certificate judges it after the sender's handshake is
-    /// over. So this waits until the receiver accepts or refuses it, for 1 s at most: otherwise many messages
-    /// would be written to a receiver that reads none of them.
+    /// In TLS 1.3, a receiver that asks for a client certificate judges the certificate after the sender's
+    /// handshake is over. Therefore the connector waits until the receiver accepts or refuses the
+    /// certificate, for 1 s at most. Otherwise the sender would write many messages to a receiver that reads
+    /// none of them.
     ///
     /// The caller sets a time limit.
     ///
     /// # Errors
-    /// A file that is missing or invalid; an invalid certificate of either side; a receiver that does not
-    /// speak TLS. The error of rustls is the source.
+    /// Returns an error if a file is missing or invalid, if the certificate of either side is invalid, or if
+    /// the receiver does not speak TLS. The source of the error is the error of rustls.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed, and the connector is as before.
@@ -158,19 +160,19 @@ impl Connector {
         Ok(stream)
     }
 
-    /// Loads the files, blocking the thread.
+    /// Loads the files. Blocks the thread meanwhile.
     ///
     /// # Errors
-    /// A file that is missing or invalid.
+    /// Returns an error if a file is missing or invalid.
     pub(crate) fn load_now(&mut self) -> Result<(), TlsConfigError> {
         self.loaded = Some(self.sources.load(self.loaded.take())?);
         Ok(())
     }
 
-    /// Loads the files if they have changed, in a thread of its own.
+    /// Loads the files in a separate thread if they have changed.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
-        // A file system that hangs thus blocks one thread, not one for each attempt. The result may be
-        // outdated.
+        // The wait for an earlier read ensures that a hanging file system blocks only one thread, not one
+        // thread for each attempt. The result of the earlier read is ignored, since it may be outdated.
         if let Some(left) = &mut self.reading {
             let _ = left.await;
             self.reading = None;
@@ -248,9 +250,11 @@ impl Sources {
 }
 
 /// Makes a configuration of rustls from PEM text instead of files, for
-/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config): the certificates that vouch for the
-/// receiver, by default those of the system, and the sender's own certificate chain with its private key, if
-/// it has one. They are judged as the endpoint options `ca`, `cert` and `key` are.
+/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config).
+///
+/// `ca` contains the certificates that vouch for the receiver. By default, the certificates of the system do.
+/// `identity` contains the sender's own certificate chain and its private key, if the sender has them. The
+/// function judges the certificates and the key like the endpoint options `ca`, `cert` and `key`.
 ///
 /// ```no_run
 /// use gelf_tokio::{Client, tls_config_from_pem};
@@ -265,7 +269,7 @@ impl Sources {
 /// ```
 ///
 /// # Errors
-/// A certificate or key that is missing or invalid.
+/// Returns an error if a certificate or key is missing or invalid.
 pub fn tls_config_from_pem(
     ca: Option<&[u8]>,
     identity: Option<(&[u8], &[u8])>,
@@ -296,7 +300,7 @@ impl ResolvesClientCert for Client {
 }
 
 /// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate. A
-/// session ticket or data means that it has accepted.
+/// session ticket or data means that the receiver has accepted the certificate.
 async fn verdict<IO>(stream: &mut TlsStream<IO>) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -335,7 +339,7 @@ mod tests {
         let directory = Directory::new();
         let ca = directory.write("ca.pem", &Authority::new("a").pem());
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
-        // As if the file system hung.
+        // This read waits, as on a file system that hangs.
         let (go_on, wait) = mpsc::channel();
         let hanging = move || {
             wait.recv().unwrap();

@@ -12,7 +12,7 @@ use super::config_error::{Reason, TlsConfigError};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Trusted {
     File(PathBuf),
-    /// A configuration of the caller's.
+    /// The caller's configuration.
     Given,
     Mozilla,
     System,
@@ -29,17 +29,20 @@ impl fmt::Display for Trusted {
     }
 }
 
-/// Returns the system's authorities, or Mozilla's if the system has none, as in a container with one program.
+/// Returns the system's authorities, or Mozilla's if the system has none. A container with a single program,
+/// for example, has none.
 ///
 /// # Errors
-/// The system has authorities, but none can be read. Mozilla's are not used then.
+/// Returns an error if the system has authorities but none of them can be read. Mozilla's authorities are not
+/// used in this case.
 pub(super) fn of_the_system() -> Result<(RootCertStore, Trusted), TlsConfigError> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_configured = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
     choose(rustls_native_certs::load_native_certs(), is_configured)
 }
 
-/// Chooses the authorities. `is_configured`: whether an environment variable names their place.
+/// Chooses the authorities. `is_configured` tells whether an environment variable names the place of the
+/// system's authorities.
 fn choose(found: CertificateResult, is_configured: bool) -> Result<(RootCertStore, Trusted), TlsConfigError> {
     for error in &found.errors {
         tracing::debug!(%error, "some of the system's certificates are left out");

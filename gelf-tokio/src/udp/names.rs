@@ -1,4 +1,4 @@
-//! Looks a host name up repeatedly, in a task beside the sending.
+//! Looks up a host name repeatedly, in a separate task.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// The time limit of a lookup, after which the resolver is asked again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The number of addresses that are kept; a resolver may return any number.
+/// The maximum number of addresses that are kept. A resolver may return any number of addresses.
 const MAX_ADDRESSES: usize = 64;
 
-/// The addresses of a name, looked up by a task that ends when this is dropped.
+/// The addresses of a name. A task looks up the name, and ends when the `Names` are dropped.
 #[derive(Debug)]
 pub(super) struct Names {
     found: watch::Receiver<Vec<SocketAddr>>,
@@ -52,7 +52,7 @@ impl Names {
         Ok((names, first))
     }
 
-    /// Returns the addresses of the last lookup, once for each lookup.
+    /// Returns the addresses of the last lookup, or `None` if no lookup has succeeded since the last call.
     pub(super) fn found(&mut self) -> Option<Vec<SocketAddr>> {
         // An error means that the task has ended with the runtime.
         if !self.found.has_changed().unwrap_or(false) {
@@ -61,7 +61,8 @@ impl Names {
         Some(self.found.borrow_and_update().clone())
     }
 
-    /// Requests a lookup: at once, or a second after the last one.
+    /// Requests a lookup. The lookup starts at once, but at the earliest one second after the start of the
+    /// last lookup.
     pub(super) fn ask(&self) {
         self.wanted.notify_one();
     }
@@ -91,7 +92,7 @@ impl Task {
                     found.truncate(MAX_ADDRESSES);
                     publish.send_replace(found);
                 }
-                // The resolver may be at fault, so the addresses found before still hold.
+                // The resolver may be at fault, so the previous addresses stay valid.
                 Ok(Err(error)) => tracing::debug!(host, %error, "the lookup of a name failed"),
                 Err(_) => tracing::debug!(host, "the lookup of a name took longer than 30 s"),
             }
@@ -111,7 +112,7 @@ mod tests {
     #[derive(Debug)]
     struct Counting {
         started: Instant,
-        /// When it was asked, in seconds.
+        /// The times at which the resolver was asked, in seconds since `started`.
         asked: Mutex<Vec<f64>>,
     }
 
@@ -166,7 +167,7 @@ mod tests {
             sleep(Duration::from_millis(25)).await;
         }
         sleep(Duration::from_secs(35)).await;
-        // A request that comes while a lookup is due may get one more.
+        // A request that comes while a lookup is due may cause one more lookup.
         assert_eq!(resolver.asked(), [0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 39.0]);
     }
 

@@ -6,12 +6,12 @@
 pub struct Sent {
     /// The number of datagrams: 1, or the number of chunks.
     pub datagrams: usize,
-    /// The number of bytes in all datagrams, with chunk headers, without UDP and IP headers.
+    /// The number of bytes in all datagrams, including chunk headers but not UDP and IP headers.
     pub bytes: usize,
     /// The number of refusals by the destination's host that were received during the send. The refused
     /// datagrams, of this message or the previous one, are lost.
     pub refused: usize,
-    /// `true` if the message was cut to fit into 128 chunks, by
+    /// `true` if the message was cut to fit into 128 chunks, as configured by
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub is_truncated: bool,
 }
@@ -23,14 +23,15 @@ pub struct Sent {
 pub struct UdpSenderStats {
     /// Messages of which the operating system has taken all datagrams.
     pub messages: u64,
-    /// Messages that failed: too large, or a datagram was not taken. A message whose future was dropped
-    /// before it was ready is not counted.
+    /// Messages that failed because they were too large, or because the operating system did not take a
+    /// datagram. A message is not counted if its future was dropped before the future was ready.
     pub failed: u64,
     /// Messages that were cut to fit into 128 chunks.
     pub truncated: u64,
     /// Datagrams that the operating system has taken, including datagrams of messages that failed later.
     pub datagrams: u64,
-    /// Bytes of these datagrams, with chunk headers, without UDP and IP headers.
+    /// Bytes of the datagrams that the operating system has taken, including chunk headers but not UDP and IP
+    /// headers.
     pub bytes: u64,
     /// Datagrams that were sent together with others by one system call.
     pub segmented: u64,
@@ -43,7 +44,7 @@ pub struct UdpSenderStats {
 }
 
 impl Sent {
-    /// Returns the difference of two states of the counters.
+    /// Creates the result of a send from the counters before and after the send.
     pub(super) fn between(before: &UdpSenderStats, after: &UdpSenderStats) -> Self {
         let difference = |before, after: u64| usize::try_from(after - before).unwrap_or(usize::MAX);
         Self {

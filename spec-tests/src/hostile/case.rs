@@ -1,4 +1,4 @@
-//! Cases: inputs as plain bytes, without recipes.
+//! Defines the cases, which are inputs as plain bytes, without recipes.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,8 @@ impl Datagram {
     }
 }
 
-/// Names whose handling is a choice in `DECISIONS.md`, or a limit of gelf-core. Another result is a
-/// deviation, not a failure.
+/// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
+/// differs, the subject deviates but does not fail.
 const CHOICES: [&str; 10] = [
     "Conflict",
     "LevelRange",
@@ -61,7 +61,7 @@ const CHOICES: [&str; 10] = [
 /// Maximum size of a seed. Larger vectors would only be slow.
 const MAX_SEED_BYTES: usize = 16 << 10;
 
-/// Returns the receivable inputs of the vectors. Their limits are ignored.
+/// Returns the inputs of the vectors that a subject can receive. The limits of the vectors are ignored.
 pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
@@ -114,7 +114,7 @@ impl Case {
         crate::text::shortened(&self.input().to_string())
     }
 
-    /// Returns the rule that is most relevant.
+    /// Returns the rule that is most relevant to the case.
     fn rule(&self) -> &'static str {
         match self {
             Self::Payload(_) => "R1",
@@ -124,7 +124,7 @@ impl Case {
         }
     }
 
-    /// Returns whether several senders use one chunk id, whose handling is a choice, too.
+    /// Returns whether several senders use the same chunk id. The handling of such chunks is a choice, too.
     fn has_senders_of_one_id(&self) -> bool {
         let Self::Datagrams(datagrams) = self else { return false };
         let mut senders = BTreeMap::new();
@@ -134,7 +134,7 @@ impl Case {
         })
     }
 
-    /// Returns the input member of a vector.
+    /// Returns the case as the input member of a vector.
     fn input(&self) -> Value {
         match self {
             Self::Payload(payload) => json!({ "payload": recipe(payload) }),

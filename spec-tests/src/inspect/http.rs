@@ -8,7 +8,7 @@ use crate::http::{self, Fault, Request};
 use crate::names;
 use crate::recipe::first_bytes;
 
-/// Path of GELF.
+/// Path of requests that send GELF messages.
 const PATH: &str = "/gelf";
 
 /// Maximum size of an inflated body that Graylog accepts: its default `max_chunk_size`.
@@ -24,7 +24,8 @@ pub struct HttpInspection {
     pub violations: Vec<Violation>,
     /// Length of the inflated body, or `None` if it cannot be inflated.
     pub body_bytes: Option<usize>,
-    /// The messages of the body, or the value in the place of one. Empty for an empty array.
+    /// The messages of the body. A value in the place of a message is listed as a message. The list is empty
+    /// for an empty array.
     pub messages: Vec<Inspection>,
     /// Number of messages beyond the limit, which were not inspected.
     pub not_judged: usize,
@@ -155,7 +156,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
                 None
             }
         },
-        // Reported above already, unless there is no header.
+        // An encoding that differs from the header is reported above already.
         _ => {
             if is_as_said {
                 let text = "neither JSON nor a known encoding";

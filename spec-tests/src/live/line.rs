@@ -1,4 +1,4 @@
-//! Parses output lines of a receiver: "Observed lines" in `PROTOCOL.md`.
+//! Parses output lines of a receiver. The section "Observed lines" in `PROTOCOL.md` describes the format.
 
 use std::collections::BTreeMap;
 

@@ -14,11 +14,12 @@ use crate::receivers::Transport;
 /// Maximum time between the chunks of a message (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time during which late chunks are still joined to their message, to report that it is late.
+/// Time during which late chunks are still joined to their message, so that the message can be reported as
+/// late.
 const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
-/// oldest.
+/// oldest messages.
 const MAX_PENDING: usize = 8192;
 
 /// Maximum size of all incomplete messages: 64 MiB.
@@ -34,10 +35,10 @@ struct Group {
     first: Instant,
     parts: Vec<Vec<u8>>,
     bytes: usize,
-    /// Hash of the payload by sequence number.
+    /// Hash of each chunk's payload, by sequence number.
     hashes: HashMap<u8, u64>,
     count: u8,
-    /// Number of the last datagram, counted over all senders.
+    /// Number of the message's last datagram. Datagrams are counted over all senders.
     last: u64,
     interleaved: bool,
     late: bool,
@@ -132,7 +133,7 @@ impl Gatherer {
         over.into_iter().filter_map(|(_, key)| self.end(key)).collect()
     }
 
-    /// Returns all incomplete messages at the end.
+    /// Ends all incomplete messages and returns them.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut left: Vec<(Instant, Key)> =
             self.pending.iter().map(|(key, group)| (group.first, *key)).collect();
@@ -209,7 +210,7 @@ impl Group {
         self.parts.push(bytes);
     }
 
-    /// Adds a violation once per message.
+    /// Adds a violation unless the message already has a violation of the same name.
     fn note(&mut self, new: Violation) {
         if !self.more.iter().any(|violation| violation.name == new.name) {
             self.more.push(new);
@@ -239,7 +240,8 @@ mod tests {
         datagram
     }
 
-    /// Gathers datagrams, each with its time in seconds. Returns rules and names of the violations.
+    /// Gathers datagrams, each with its time in seconds. Returns the rules and names of each message's
+    /// violations.
     fn judged(datagrams: Vec<(u64, Vec<u8>)>) -> Vec<Vec<String>> {
         let mut gatherer = Gatherer::default();
         let start = Instant::now();

@@ -1,10 +1,11 @@
 //! Groups of routes that read from one source.
 //!
-//! A second reader of a log costs the Engine as much as the first, so routes share a source as long as they
-//! keep pace. A route that takes no line for a second, while others want to go on, leaves its group: once its
-//! destination takes lines again, it reads on from a source of its own, behind the last line that it took. So
-//! no destination holds up another, and Docker's log files are the buffer of each. A route does not return to
-//! its group, which saves the code that would join two streams.
+//! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
+//! they keep pace. A route leaves its group if its destination does not take a line within a second and the
+//! group has other routes. Once the destination takes lines again, the route reads from a separate source,
+//! which starts behind the last line that the destination took. Thus no destination delays another, and
+//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
+//! this would require code that joins two streams.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +22,8 @@ use crate::settlement::{Settlement, SharedProgress};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which a mounted socket file that refuses connections ends the router, so that a restart
-/// policy mounts the new one.
+/// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
+/// mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The time for which a group waits for one of its routes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) address: EngineAddress,
     pub(crate) stop: Stop,
     pub(crate) sources: Sources,
-    /// Takes the routes that leave their group, of which there are at most as many as routes.
+    /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
 }
 
@@ -59,14 +60,15 @@ impl Sources {
         self.lock().push(source.stats());
     }
 
-    /// Returns whether the container may exist, as far as any source knows.
+    /// Returns whether the container may exist: true if a source knows the container, or if there is no
+    /// source yet.
     pub(crate) fn know(&self, container_id: &str) -> bool {
         let sources = self.lock();
         sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
     }
 
-    /// Returns the number of lines that a source yielded and none of its routes selected: those that were
-    /// selected by a route that has left.
+    /// Returns the number of lines that a source yielded and that none of its remaining routes selected. A
+    /// route that has left the source had selected these lines.
     pub(crate) fn unrouted(&self) -> u64 {
         self.unrouted.load(Ordering::Relaxed)
     }
@@ -93,7 +95,7 @@ pub(crate) struct LeavingRoute {
 }
 
 impl LeavingRoute {
-    /// Waits until the destination takes the line, and then reads on behind it.
+    /// Waits until the destination takes the line, and then reads the lines behind this line.
     ///
     /// # Errors
     /// Returns the errors of [`run`].
@@ -108,8 +110,8 @@ impl LeavingRoute {
     }
 }
 
-/// Reads lines for the routes until the router stops, and passes on the lines that were read by then. Returns
-/// the routes that have not left the group.
+/// Reads lines and passes them to the routes until the router stops. Lines that were read before the stop are
+/// still passed on. Returns the routes that have not left the group.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the router, or if the source ends before the router stops.
@@ -158,8 +160,8 @@ pub(crate) async fn run(
 /// Passes a record to the routes that select its container. Returns false once the grace period is over.
 async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     let takes = |queue: &&RouteQueue| queue.route.takes(record.container());
-    // Each route counts the record before the first one sends it: if the grace period ends meanwhile, the
-    // record is in flight on all of them.
+    // All routes count the record before the first route sends it. If the grace period ends while a route
+    // sends the record, the record is in flight on all routes.
     let takers = routes.iter().filter(takes).map(|queue| queue.tally.routed()).count();
     shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
     let mut index = 0;

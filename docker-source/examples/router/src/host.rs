@@ -1,4 +1,4 @@
-//! The default `host` of messages, from the file and the variables that configure images of Logspout.
+//! Finds the default `host` of messages in the file and the variables that configure images of Logspout.
 
 use std::io;
 
@@ -8,18 +8,18 @@ pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
 /// The variables that Logspout and its GELF modules read, in the order of precedence.
 const VARIABLES: [&str; 2] = ["GELF_HOSTNAME", "SYSLOG_HOSTNAME"];
 
-/// A host name, which is not blank, and its source.
+/// A host name that is not blank, and its source.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) source: &'static str,
 }
 
-/// Finds the name in the file or, if that has none, in a variable; blank names are ignored.
+/// Finds the host name in the file, or in a variable if the file has no name. Ignores blank names.
 ///
-/// `file` is the result of reading [`HOST_FILE`], `variable` looks up the environment. The second result is a
-/// warning about an unusable file, such as the directory that Docker creates for a mount whose source is
-/// missing.
+/// `file` is the result of reading [`HOST_FILE`], and `variable` looks up a variable of the environment. The
+/// second returned value is a warning about an unusable file, such as the directory that Docker creates for a
+/// mount whose source is missing.
 pub(crate) fn find(
     file: io::Result<String>,
     variable: impl Fn(&str) -> Option<String>,

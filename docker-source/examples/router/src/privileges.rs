@@ -24,8 +24,9 @@ pub(crate) enum Root {
     Kept(String),
 }
 
-/// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if that
-/// user could not use the socket. That user becomes the owner of the state folder, if there is one.
+/// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if
+/// `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
+/// one.
 ///
 /// Affects the calling thread and the threads that it starts later, so call it before other threads exist.
 pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
@@ -51,7 +52,7 @@ pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
     dropped.unwrap_or_else(Root::Kept)
 }
 
-/// Creates the folder, and gives it and its files to the user `nobody`, unless they are that user's already.
+/// Creates the folder, and makes the user `nobody` the owner of the folder and of its files where necessary.
 fn give_away(folder: &Path, group: u32) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;

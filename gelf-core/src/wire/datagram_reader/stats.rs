@@ -3,8 +3,8 @@
 use super::{DatagramDeviation, DatagramError};
 use crate::wire::reassemble::ReassemblyStats;
 
-/// Counters of a [`DatagramReader`](super::DatagramReader): `datagrams = payloads + chunks + refused_chunks +
-/// errors.total()`.
+/// Counters of a [`DatagramReader`](super::DatagramReader). They satisfy `datagrams = payloads + chunks +
+/// refused_chunks + errors.total()`.
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -15,11 +15,11 @@ pub struct DatagramStats {
     pub payloads: u64,
     /// Chunks that completed no message, including repeated ones.
     pub chunks: u64,
-    /// Invalid chunks of a message of which an earlier chunk returned [`DatagramError::Chunk`].
+    /// Invalid chunks of messages for which an earlier chunk returned [`DatagramError::Chunk`].
     pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads returned although their datagrams deviated, by deviation.
+    /// Payloads that were returned although their datagrams deviated, by deviation.
     pub deviations: DatagramDeviationCounts,
     /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,
@@ -49,7 +49,7 @@ pub struct DatagramErrorCounts {
 }
 
 impl DatagramErrorCounts {
-    /// Returns the sum.
+    /// Returns the sum of all counters.
     pub fn total(&self) -> u64 {
         let Self {
             chunk,

@@ -1,8 +1,8 @@
-//! A map that searches a few entries one by one, and hashes further ones.
+//! A map that searches its first entries one by one and hashes all further entries.
 //!
-//! Usually few messages are pending. A search finds one of 16 entries after eight comparisons on average,
-//! and these cost less than hashing a key. A flood of incomplete messages fills the hash map. Its hasher is
-//! that of the standard library, with a random seed that other processes cannot know.
+//! Usually few messages are pending. A search finds one of 16 entries after eight comparisons on average, and
+//! these cost less than hashing a key. A flood of incomplete messages fills the hash map. The hash map uses
+//! the hasher of the standard library, with a random seed that other processes cannot know.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,7 +14,7 @@ const FEW: usize = 16;
 pub(super) struct Table<K, V> {
     /// Up to [`FEW`] entries, in no order.
     few: Vec<(K, V)>,
-    /// All other entries. An entry is never moved between the two.
+    /// All other entries. An entry is never moved between `few` and `many`.
     many: HashMap<K, V>,
 }
 
@@ -45,7 +45,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         }
     }
 
-    /// Adds an entry. There must be none with this key.
+    /// Adds an entry. The table must not have an entry with this key.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.few.len() < FEW {
             self.few.push((key, value));

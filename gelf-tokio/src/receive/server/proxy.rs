@@ -28,8 +28,9 @@ impl Proxies {
     /// header names one.
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) for anything but a header, and
-    /// [`TimedOut`](io::ErrorKind::TimedOut); other errors are of the connection.
+    /// Returns [`InvalidData`](io::ErrorKind::InvalidData) if the connection does not begin with a header,
+    /// and [`TimedOut`](io::ErrorKind::TimedOut) if the header is not complete in time. Also returns the
+    /// errors of the connection.
     pub(super) async fn read_header(&self, stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
         timeout(self.timeout, read_header(stream)).await?
     }

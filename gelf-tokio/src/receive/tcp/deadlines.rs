@@ -9,11 +9,11 @@ use crate::receive::server::End;
 /// The times that a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
-    /// Until the first byte.
+    /// The maximum time until the first byte.
     pub(super) first_byte: Option<Duration>,
-    /// From the last byte to the next.
+    /// The maximum time from one byte to the next.
     pub(super) idle: Option<Duration>,
-    /// From the first byte of a frame to its end.
+    /// The maximum time from the first byte of a frame to the end of the frame.
     pub(super) frame: Duration,
 }
 
@@ -22,7 +22,8 @@ pub(super) struct TimeLimits {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,
-    /// The time of the last bytes, or of the connection before the first.
+    /// The time at which the last bytes came. Before the first bytes, this is the time at which the
+    /// connection began.
     heard: Instant,
     has_heard: bool,
     /// The beginning of the unfinished frame.
@@ -34,8 +35,8 @@ impl Deadlines {
         Self { limits, heard: Instant::now(), has_heard: false, frame_since: None }
     }
 
-    /// Notes that bytes came and were processed. `ended` says whether a frame ended with them, and
-    /// `unfinished` whether the last frame has not.
+    /// Notes that bytes came and were processed. `ended` tells whether a frame ended within these bytes.
+    /// `unfinished` tells whether the last frame has not ended yet.
     pub(super) fn hear(&mut self, ended: bool, unfinished: bool) {
         self.heard = Instant::now();
         self.has_heard = true;
@@ -47,7 +48,7 @@ impl Deadlines {
         }
     }
 
-    /// Subtracts time in which the peer had to wait.
+    /// Extends the deadlines by a time in which the peer had to wait.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.heard += time;
         if let Some(since) = &mut self.frame_since {
@@ -55,7 +56,7 @@ impl Deadlines {
         }
     }
 
-    /// Waits until the connection has to be closed, and returns why.
+    /// Waits until the connection has to be closed, and returns the reason.
     pub(super) async fn expired(&self) -> End {
         match self.deadline() {
             Some((instant, end)) => {
@@ -104,7 +105,7 @@ mod tests {
             let end = if left < 5 || waited == 25 { End::Slow } else { End::Idle };
             assert_eq!(deadline(&deadlines), Some((left * SECOND, end)), "after {waited} s");
         }
-        // The end of one frame, and the beginning of the next.
+        // These bytes have the end of one frame and the beginning of the next.
         deadlines.hear(true, true);
         tokio::time::advance(4 * SECOND).await;
         assert_eq!(deadline(&deadlines), Some((SECOND, End::Idle)));

@@ -1,4 +1,4 @@
-//! Compares arrived with expected messages.
+//! Compares the messages that arrived with the expected messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,12 +9,13 @@ use crate::report::{FIRST_FEW, LONGEST_SAMPLE, Report};
 /// Stream and number of a message.
 type Place = (u32, u64);
 
-/// Maximum number of expected messages, and of arrived ones that were not expected. Each takes about 50
-/// bytes.
+/// Maximum number of expected messages, and maximum number of messages that arrived unexpectedly. Each
+/// message takes about 50 bytes.
 const MAX_MESSAGES: usize = 1 << 20;
 
-/// Compares arrived with expected messages, at most 1,048,576 of them and as many unexpected ones. Further
-/// messages are only counted, in [`Report::overflowed`].
+/// Compares the messages that arrived with the expected messages. An oracle remembers at most 1,048,576
+/// expected messages and as many unexpected messages. Further messages are only counted, in
+/// [`Report::overflowed`].
 #[derive(Clone, Debug)]
 pub struct Oracle {
     seed: u64,
@@ -25,12 +26,12 @@ pub struct Oracle {
     highest: BTreeMap<u32, u64>,
     /// Number of expected messages that have not arrived.
     lost: u64,
-    /// Counts of arrivals.
+    /// Counts of the arrivals so far.
     so_far: Report,
 }
 
 impl Oracle {
-    /// Creates an oracle for messages with this seed, none of which are expected yet.
+    /// Creates an oracle for messages with this seed. No message is expected yet.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -43,13 +44,13 @@ impl Oracle {
         }
     }
 
-    /// Sets the maximum number of expected messages, and of unexpected ones.
+    /// Sets the maximum number of expected messages. The same maximum applies to unexpected messages.
     pub fn max_messages(mut self, max_messages: usize) -> Self {
         self.max_messages = max_messages;
         self
     }
 
-    /// Expects messages with these numbers in this stream. They may have arrived already.
+    /// Expects messages with these numbers in this stream. The messages may have arrived already.
     pub fn expect(&mut self, stream: u32, numbers: Range<u64>) {
         let room = self.max_messages.saturating_sub(self.expected.len()) as u64;
         let end = numbers.end.min(numbers.start.saturating_add(room));
@@ -109,7 +110,8 @@ impl Oracle {
         }
     }
 
-    /// Returns whether every expected message has arrived intact. Faster than a [report](Self::report).
+    /// Returns whether every expected message has arrived intact. This is faster than a
+    /// [report](Self::report).
     pub fn has_all(&self) -> bool {
         self.lost == 0
     }
@@ -119,7 +121,7 @@ fn show((stream, number): &Place) -> String {
     format!("{stream}.{number}")
 }
 
-/// Counts an event, and keeps it if it is among the first.
+/// Counts an event, and keeps its text if the event is among the first.
 fn note(count: &mut u64, first: &mut Vec<String>, one: impl FnOnce() -> String) {
     *count += 1;
     if first.len() < FIRST_FEW {

@@ -1,18 +1,19 @@
-//! A real Docker Engine for tests: finds the Engine, makes an image without a registry, runs and removes
-//! containers.
+//! Provides a real Docker Engine for tests. The crate finds the Engine, makes an image without a registry,
+//! and runs and removes containers.
 //!
 //! All access is through the `docker` command, so that the reference of a test (`docker logs --timestamps`)
 //! comes from a program other than the one under test. All calls block; in an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
-//! A test that needs an Engine begins with
+//! A test that needs an Engine begins with this line:
 //!
 //! ```no_run
 //! let Some(engine) = real_engine::Engine::find() else { return };
 //! ```
 //!
-//! and passes without an Engine, with the reason on stderr. `GELF_TESTS_REQUIRE`, a comma-separated list of
-//! `engine`, `image`, `logstash` and `peers`, turns such a skip into a failure.
+//! Without an Engine, such a test passes, with the reason on stderr. The variable `GELF_TESTS_REQUIRE` is a
+//! comma-separated list of `engine`, `image`, `logstash` and `peers`. It turns the skipping of a test into a
+//! failure.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -41,7 +42,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns the Engine at `DOCKER_HOST`, or otherwise at the default socket.
+    /// Returns the Engine at `DOCKER_HOST`, or at the default socket if the variable is not set.
     ///
     /// Returns `None`, with the reason on stderr, if the Engine does not answer within 10 s, or if there is
     /// no `docker` command or no busybox to make an image of.
@@ -65,11 +66,11 @@ impl Engine {
         &self.host
     }
 
-    /// Returns the name of an image that contains a busybox, with all its commands linked in `/bin`, and has
-    /// no entry point.
+    /// Returns the name of an image that contains a busybox and has no entry point. All commands of the
+    /// busybox are linked in `/bin`.
     ///
-    /// The image is imported once from the machine's own busybox, under a name made of a hash of that file,
-    /// and stays.
+    /// The image is imported once from the machine's own busybox, and is not removed. Its name contains a
+    /// hash of the busybox file.
     ///
     /// # Panics
     /// Panics if there is no statically linked busybox on the path (`apt-get install busybox-static`).

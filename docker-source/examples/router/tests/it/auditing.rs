@@ -1,4 +1,4 @@
-//! `gelf-router audit` behind a network that loses datagrams.
+//! Tests `gelf-router audit` behind a network that loses datagrams.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -9,11 +9,11 @@ use crate::common::{Router, TIMEOUT};
 use real_engine::{Engine, RunOptions};
 
 const LINES: u64 = 3_000;
-/// One of so many datagrams is lost.
+/// The number of datagrams of which the network loses one.
 const LOST_OF: u64 = 100;
 
-/// Forwards datagrams of one message each, and loses some. Returns its address, and a receiver of the numbers
-/// of the lost messages, sent with the last message.
+/// Starts a network that forwards datagrams of one message each and loses some of them. Returns the network's
+/// address, and a receiver of the numbers of the lost messages. The numbers are sent after the last message.
 fn lossy_network(to: String) -> (String, Receiver<BTreeSet<u64>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap().to_string();
@@ -24,7 +24,7 @@ fn lossy_network(to: String) -> (String, Receiver<BTreeSet<u64>>) {
         for count in 1.. {
             let length = socket.recv(&mut datagram).unwrap();
             let datagram = &datagram[..length];
-            // The last message has to arrive, or it is not known to be missing.
+            // The last message has to arrive, since the audit cannot know that a last message is missing.
             let message: serde_json::Value = serde_json::from_slice(datagram).unwrap();
             let number = message["_seq"].as_u64().unwrap();
             if count % LOST_OF == 1 && number != LINES {
@@ -61,7 +61,7 @@ fn the_missing_ranges_of_an_audit_are_the_messages_that_the_network_lost() {
     let account = stdout.iter().find(|line| line.contains(&container.id()[..12])).unwrap();
     let numbers = account.split_once('(').unwrap().1.split(" and").next().unwrap();
     let shown: BTreeSet<u64> = numbers.split(", ").map(|number| number.parse().unwrap()).collect();
-    // The line has the first ranges and the number of all.
+    // The line shows the first missing ranges and the number of all missing messages.
     assert!(shown.len() >= 20 && shown.iter().eq(lost.iter().take(shown.len())), "{account}\n{lost:?}");
     assert!(
         account.contains(&format!("{} received, {} missing", LINES - lost.len() as u64, lost.len())),

@@ -1,4 +1,4 @@
-//! Restarts of the router with `--state`, under the lines of a container of a real Engine.
+//! Tests restarts of the router with `--state` while a container of a real Engine writes lines.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 const LINES: usize = 10_000;
 
-/// Writes numbers, the even ones to stdout and the odd ones to stderr, about 1,000 in a second.
+/// A script that writes even numbers to stdout and odd numbers to stderr, about 1,000 numbers per second.
 const NUMBERS: &str = "i=0
 while [ $i -lt 10000 ]; do
   n=0
@@ -37,8 +37,8 @@ impl Drop for Folder {
     }
 }
 
-/// Ends the router in one way, again and again, while the container writes. Returns how often each number
-/// arrived.
+/// Restarts the router repeatedly while the container writes. Each restart calls `end` to end the router.
+/// Returns how often each number arrived.
 async fn restarted(
     name: &str,
     restarts: u64,
@@ -70,7 +70,7 @@ async fn restarted(
     let router = tokio::task::block_in_place(|| {
         let mut router = first;
         for restart in 0..restarts {
-            // Times that have no common multiple with the writes of the state.
+            // The runs take different times, so that they do not keep step with the writes of the state.
             sleep(shortest_run + Duration::from_millis(restart * 211 % 700));
             end(router);
             sleep(Duration::from_millis(restart * 97 % 300));
@@ -110,12 +110,13 @@ async fn restarts_lose_and_repeat_no_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_lose_no_line_and_repeat_those_since_the_last_write_of_the_state() {
     const KILLS: u64 = 5;
-    // Longer than the second between two writes.
+    // Each run takes longer than the second between two writes of the state.
     let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };
     assert_eq!(counts.len(), LINES, "lines that arrived");
     let repeated: usize = counts.values().map(|count| count - 1).sum();
-    // At 1,000 lines a second: those of the second since the last write, of the half second in which a
-    // connection proves itself, and a margin for a loaded machine.
+    // The container writes 1,000 lines a second. A kill repeats the lines of the second since the last write
+    // of the state, and of the half second in which a connection proves itself. The rest of the limit is a
+    // margin for a loaded machine.
     eprintln!("{KILLS} kills repeated {repeated} lines");
     assert!(repeated <= 3_000 * KILLS as usize, "{repeated}");
 }

@@ -1,4 +1,4 @@
-//! The making, keeping and replacing of connections.
+//! Tests how connections are made, kept and replaced.
 
 use std::collections::VecDeque;
 use std::io;
@@ -79,8 +79,9 @@ async fn a_request_is_sent_once_more_and_not_twice() {
     }
 }
 
-/// Runs a server that ends the connection in the middle of its answer: on the first request or, with `kept`,
-/// on the second. Returns the result, and how often the request was seen.
+/// Runs a server that ends the connection after the first `bytes` bytes of an answer. The server answers the
+/// first request of the connection in this way or, with `kept`, the second request. Returns the result of the
+/// request, and the number of times that the server received it.
 async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpError>, usize) {
     let (mut server, mut sender) = Server::with_sender().await;
     let mut first = None;
@@ -97,7 +98,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
         assert!(peer.request().await.is_some());
         peer.write(&ANSWER[..bytes]).await;
         peer.end(reset);
-        // Until it is known that nothing more comes.
+        // Another connection follows, with the same request again or with the next request.
         let mut peer = server.accept().await;
         assert!(peer.request().await.is_some());
         peer.write(ACCEPTED).await;
@@ -166,7 +167,7 @@ async fn all_addresses_are_tried_in_order() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_address_that_does_not_answer_leaves_time_for_the_next_and_for_the_request() {
-    // A full backlog: the kernel answers no further connection.
+    // The backlog becomes full. The kernel then answers no further connection.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = socket.listen(0).unwrap();
@@ -191,7 +192,8 @@ async fn an_address_that_does_not_answer_leaves_time_for_the_next_and_for_the_re
     assert!(error.is_retriable());
 }
 
-/// A resolver of a host that moves. After its last answer it gives none.
+/// A resolver of a host that changes its address. After the prepared answers, the resolver does not answer
+/// any more.
 #[derive(Debug)]
 struct Moves(Mutex<VecDeque<io::Result<SocketAddr>>>);
 
