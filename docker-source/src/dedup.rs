@@ -81,7 +81,8 @@ impl DedupSink {
     /// Puts a line into the queue, unless it is blank or was read before.
     ///
     /// # Cancel safety
-    /// Cancel safe: the line is accepted if and only if it is in the queue.
+    /// Cancel safe: if the future is dropped before it completes, the line is not in the queue and does not
+    /// count as read.
     pub(crate) async fn take(
         &mut self,
         container: &Arc<Container>,

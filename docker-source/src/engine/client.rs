@@ -207,7 +207,7 @@ impl EngineClient {
         })
     }
 
-    /// Creates an error from one of the HTTP client, on a connection whose answer has not begun.
+    /// Converts an error of the HTTP client that occurred before the answer began.
     fn http_error(&self, endpoint: &'static str, error: &hyper::Error) -> EngineError {
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         cause
@@ -243,7 +243,8 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Moves bytes between the socket and the request or body. The body reports how the connection ended.
+/// Moves bytes between the socket and the request or body. The result of the connection is ignored, since the
+/// response or its body reports the error as well.
 fn drive(connection: &mut Option<Connection>, context: &mut std::task::Context<'_>) {
     if connection.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *connection = None;

@@ -18,8 +18,8 @@ use crate::dialect::Dialect;
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// The number of bytes that are kept of a list of containers with labels. The elements behind them are kept
-/// without: an inspection has the labels as well.
+/// The number of kept bytes up to which the elements of a list of containers keep their labels. Later
+/// elements are kept without labels, which an inspection of the container returns as well.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
@@ -29,14 +29,14 @@ pub(crate) struct LogsQuery {
     pub(crate) follow: bool,
     /// The earliest stamp.
     pub(crate) since: Option<Timestamp>,
-    /// The maximum number of pieces, counted from the end. With `since` alone the Engine decodes whole
-    /// files.
+    /// The maximum number of pieces, counted from the end. Without this limit, the Engine decodes whole files
+    /// to find `since`.
     pub(crate) tail: Option<u32>,
 }
 
 impl EngineClient {
     /// Requests the Engine's newest API version and chooses one that both sides support. Determines the
-    /// Engine's kind as well: Podman adds its own version.
+    /// Engine's kind as well: Podman's answer has a header with a version of its own.
     ///
     /// # Errors
     /// Returns [`EngineError::TooOld`] if there is none. Other errors are the same as for every request.
@@ -65,8 +65,8 @@ impl EngineClient {
     /// Requests the list of all containers, running or not.
     ///
     /// # Errors
-    /// Returns an error if no container arrives. A list that ends early is returned with the
-    /// [reason](ContainerList).
+    /// Returns an error if the list ends early and no container has arrived. If some have arrived, they are
+    /// returned with the [reason](ContainerList).
     pub(crate) async fn containers(&self) -> Result<ContainerList, EngineError> {
         let endpoint = "containers/json";
         let Answer { mut body, .. } = self.get(endpoint, &self.versioned("/containers/json?all=1")).await?;

@@ -1,6 +1,6 @@
 //! The parts of a JSON value that a [`MemberFilter`](super::members::MemberFilter) keeps, and their limits.
 
-/// The memory of an item besides its text, as a part of [`Items::total`].
+/// The number of bytes that each item counts towards [`Items::total`], in addition to its text.
 pub(super) const ITEM_COST: usize = 64;
 /// The maximum length of a member's name in [`Keep::Members`], quotes and comma included.
 pub(super) const NAME_MAX: usize = 64;
@@ -24,12 +24,13 @@ pub(super) enum Keep {
 pub(super) struct Items {
     /// The maximum length of an item, name included. A longer string in an array is cut.
     pub(super) each: usize,
-    /// The maximum of the sum of all items, counted with 64 bytes each in addition.
+    /// The maximum sum of the lengths of all items, each of which counts as [`ITEM_COST`] bytes longer.
     pub(super) total: usize,
     /// The room in addition to `total` for items that begin with one of `prefixes`. The others cannot take
     /// it, wherever they are.
     pub(super) reserved: usize,
-    /// Beginnings of texts or names, in any case. One that ends with `"` is a whole name.
+    /// Beginnings of texts or names, in upper or lower case. A beginning that ends with `"` matches only a
+    /// whole text or name.
     pub(super) prefixes: &'static [&'static str],
 }
 

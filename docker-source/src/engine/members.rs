@@ -27,7 +27,7 @@ pub(super) struct MemberFilter {
     next: Next,
     /// The open objects and arrays of which items are kept.
     frames: Vec<Frame>,
-    /// The item that is being copied; `None` passes over it.
+    /// The item that is being copied; `None` if none is.
     copy: Option<Copying>,
     /// The number of open brackets in a value that is copied or passed over whole.
     depth: usize,
@@ -96,7 +96,7 @@ enum FrameKeeps {
 struct Copying {
     /// The length of the excerpt before the item.
     start: usize,
-    /// The maximum length of the excerpt within the item.
+    /// The maximum length of the whole excerpt while the item is copied.
     limit: usize,
     /// True if the value is a string that may be cut.
     can_cut: bool,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
@@ -53,11 +54,22 @@ pub(crate) struct Shared {
 pub(crate) struct Sources {
     stats: Arc<Mutex<Vec<Arc<Stats>>>>,
     unrouted: Arc<AtomicU64>,
+    started: Arc<Notify>,
 }
 
 impl Sources {
     fn add(&self, source: &Source) {
         self.lock().push(source.stats());
+    }
+
+    /// Reports that the progress of a route has started.
+    pub(crate) fn route_started(&self) {
+        self.started.notify_one();
+    }
+
+    /// Waits until the progress of a route starts, or returns at once if one has started since the last call.
+    pub(crate) async fn started(&self) {
+        self.started.notified().await;
     }
 
     /// Returns whether the container may exist: true if a source knows the container, or if there is no
@@ -135,6 +147,7 @@ pub(crate) async fn run(
     for queue in &routes {
         queue.progress.start(source.start());
     }
+    shared.sources.route_started();
     let mut stopping = false;
     loop {
         let record = tokio::select! {

@@ -7,8 +7,8 @@ use docker_source::gelf_core::Timestamp;
 
 use crate::settlement::Settlement;
 
-/// The line that a receipt is for. It is settled by every outcome, but for one that says that the client
-/// ended: then the next start reads the line again.
+/// The line that a receipt is for. Every outcome settles the line, unless the message was not sent because
+/// the client ended: in that case, the next start reads the line again.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,

@@ -25,7 +25,8 @@ use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The name of the route to the embedded receiver in the state folder. Its port changes.
+/// The name under which the state folder keeps the route to the embedded receiver. The URI is no name for it,
+/// since the port changes with each start.
 const PRINT: &str = "--print";
 
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
@@ -113,8 +114,10 @@ fn milliseconds_since_1970() -> u64 {
 }
 
 /// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and
-/// whether the reader of stdout has ended, which stops the router as a signal does: the other destinations
-/// get the lines that were read by then.
+/// whether the reader of stdout has ended.
+///
+/// If the reader of stdout ends, the router stops as it does after a signal: the other destinations get the
+/// lines that were read by then.
 ///
 /// # Errors
 /// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and
@@ -146,7 +149,7 @@ async fn route_until_stopped(
             },
             error = delivery_ended(&mut outputs.deliveries), if failure.is_none() => error,
             printed = printer_ended(&mut outputs.printer) => match printed {
-                // `head` ends so.
+                // This is the usual end if stdout is piped to `head`.
                 Ok(()) => {
                     tracing::info!("stdout is closed");
                     is_unread = true;
@@ -206,8 +209,8 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Fail
 
 /// Groups the routes by the places at which they start.
 ///
-/// A route without positions starts where a route did that exists no more, since its destination may have
-/// been renamed. Otherwise it starts at the end of the agent that this one replaces.
+/// A route without saved positions may be a renamed one, so it takes the positions of a saved route that is
+/// not among `queues`. If there is no such route, it starts where the agent ended that this one replaces.
 fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
     let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
     let mut gone = saved.into_values();

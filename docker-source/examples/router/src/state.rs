@@ -132,7 +132,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Writes changed positions once a second, and the last positions at the end.
+    /// Writes the positions at the start, changed ones once a second, and the last ones at the end. Without the
+    /// first positions, a router that is killed within a second would not know where it had started.
     ///
     /// # Errors
     /// Returns an error if the last positions cannot be written.
@@ -143,6 +144,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = self.sources.started() => {}
                 _ = &mut end => break,
             }
             let positions = self.positions();
@@ -308,5 +310,29 @@ mod tests {
         let writer = state.into_writer().unwrap();
         fs::remove_dir_all(&folder.0).unwrap();
         assert_eq!(writer.finish(positions(101)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// Time stands still while the test yields, so that only the start of the route causes a write.
+    #[tokio::test(start_paused = true)]
+    async fn the_first_positions_are_written_when_a_route_starts() {
+        let folder = TestFolder::new("first");
+        let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
+        let (progress, sources) = (SharedProgress::default(), Sources::default());
+        let routes = [("gelf://h".to_owned(), progress.clone())].into();
+        let keeper = Keeper { writer: Some(writer), routes, sources: sources.clone() };
+        let (_end, ended) = oneshot::channel();
+        let keeping = tokio::spawn(keeper.run(ended));
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        progress.start(&positions(1)["gelf://h"]);
+        sources.route_started();
+        let written = Instant::now() + Duration::from_secs(60);
+        while !folder.0.join(FILE).exists() {
+            assert!(Instant::now() < written, "nothing was written");
+            tokio::task::yield_now().await;
+            thread::sleep(Duration::from_millis(1));
+        }
+        keeping.abort();
     }
 }
