@@ -31,8 +31,9 @@
 //! These cases are uncertain:
 //!
 //! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
-//!   starts too late by that difference. Docker omits the lines in between. If Docker sends them anyway, the
-//!   lines that are not newer than the forgotten lines count as too old. Without a break, no line is lost.
+//!   starts at a stamp that new lines do not have yet. Docker omits lines until the clock reaches that
+//!   stamp. If Docker sends them anyway, those that are not newer than the forgotten lines count as too old.
+//!   Without a break, no line is lost.
 //! * If the cursor has forgotten a line and Docker repeats the line on a live request, the line counts as
 //!   new.
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
@@ -87,7 +88,7 @@ pub(crate) struct Cursor {
     stderr: StreamCursor,
     /// The newest accepted stamp. A stamp counts as no later than the Engine's clock at the time of reading.
     newest: Option<Timestamp>,
-    /// The `since` of the current request: lines with a later stamp arrive with all their pieces.
+    /// The `since` of the current request: lines with no earlier stamp arrive with all their pieces.
     since: Option<Timestamp>,
     /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
     /// request has read further than all earlier requests.
@@ -170,9 +171,9 @@ impl Cursor {
     ///
     /// * A line that is not newer than the forgotten lines is too old to tell.
     /// * A line with the stamp of a remembered line is the rest of that line, because the request started
-    ///   between its pieces. This exception does not apply to the newest stamp of the stream if the request
-    ///   contains all pieces of the remembered line. In that case, another line has the same stamp, or the
-    ///   end of the line was missing before.
+    ///   between its pieces. So it was read before. But if the stamp is the newest of the stream, and the
+    ///   request contains all pieces with that stamp, the line is new: it is another line with the same
+    ///   stamp, or the same line with an end that was missing before.
     pub(crate) fn accept(&mut self, line: &Line, now: impl FnOnce() -> Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,

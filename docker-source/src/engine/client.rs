@@ -277,10 +277,10 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Returns the bytes that arrive next; `None` at the end that the Engine announced.
+    /// Returns the bytes that arrive next, or `None` once the Engine has completed the body.
     ///
     /// # Errors
-    /// Returns [`EngineError::Broken`] if the connection breaks before that end.
+    /// Returns [`EngineError::Broken`] if the connection breaks before the body is complete.
     ///
     /// # Cancel safety
     /// Cancel safe: no byte is lost.

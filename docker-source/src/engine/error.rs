@@ -36,8 +36,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and is mounted by itself, as into a container. An Engine
-    /// that starts makes its socket anew, which such a mount does not show.
+    /// The Engine's socket file refuses connections, and the file alone is mounted, not its folder. Whenever
+    /// the Engine starts, it creates a new socket file, but such a mount still shows the old one.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,

@@ -4,7 +4,7 @@
 pub(super) const ITEM_COST: usize = 64;
 /// The maximum length of a member's name in [`Keep::Members`], quotes and comma included.
 pub(super) const NAME_MAX: usize = 64;
-/// The maximum length of a value that is not of the expected type. `null` is shorter.
+/// The maximum length of a value that is not of the expected type. This is enough to keep `null`.
 pub(super) const OTHER_TYPE_MAX: usize = 8;
 
 /// The part of a JSON value to keep. Lengths are those of the JSON text, in bytes.

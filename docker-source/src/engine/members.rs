@@ -135,7 +135,7 @@ impl MemberFilter {
                     self.string(byte);
                     at += 1;
                 }
-                // A word ends before the byte behind it, which may belong to the next value.
+                // This byte ends the word, but is not taken with it: it may belong to the next value.
                 _ if self.state == State::Word && is_delimiter(byte) => self.end_value(),
                 _ => {
                     self.token(byte);

@@ -1,4 +1,6 @@
-//! Finds the default `host` of messages in the file and the variables that configure images of Logspout.
+//! Finds the default `host` of messages.
+//!
+//! The name comes from the file or the variables by which images of Logspout are configured.
 
 use std::io;
 

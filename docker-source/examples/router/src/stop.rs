@@ -101,7 +101,8 @@ impl Stop {
 
     async fn reached(&mut self, stage: Stage) {
         if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task ends only after it has sent the last stage, which remains readable.
+            // The task sends its last stage before it ends, and that stage remains readable. So the wait
+            // fails only if the task was dropped, as when the runtime shuts down.
             pending::<()>().await;
         }
     }
