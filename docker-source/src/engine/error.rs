@@ -98,7 +98,7 @@ impl EngineError {
         }
     }
 
-    /// Returns whether the Engine, or a proxy in front of it, never answers this request.
+    /// Returns whether the Engine, or a proxy in front of it, refuses this request whenever it is sent.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Status { code: 401 | 403 | 404 | 405 | 501, .. })
     }

@@ -394,7 +394,7 @@ impl MemberFilter {
         self.end_value();
     }
 
-    /// Passes over the rest of an invalid value, as far as the brackets show its end.
+    /// Passes over the rest of an invalid value: up to the bracket that closes the outermost open one.
     fn invalid(&mut self, byte: u8) {
         self.kept.clear();
         self.copy = None;

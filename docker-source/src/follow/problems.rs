@@ -5,8 +5,10 @@ use std::fmt;
 use super::{Following, Step, TAIL, Waiting};
 use crate::engine::EngineError;
 
-/// The number of consecutive refusals after which a log counts as unavailable, while it is requested further.
-/// With the default waits, they take three seconds: an Engine that starts or is busy refuses some requests.
+/// The number of consecutive refusals after which a log counts as unavailable. Requests for it continue.
+///
+/// An Engine that starts or is busy refuses some requests. With the default waits, this many refusals take
+/// three seconds.
 const REFUSALS: u32 = 5;
 
 /// The number of requests that fail at an unreadable part of the log before it is skipped.

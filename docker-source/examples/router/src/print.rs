@@ -26,7 +26,7 @@ const WINDOW: usize = 16;
 /// The time after which a message in flight counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// Limits the messages in flight to the receiver, and tells the receiver their sender.
+/// Limits the messages in flight to the receiver, and tells the receiver which client sends them.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     room: Arc<Semaphore>,
@@ -50,7 +50,7 @@ impl Window {
         self.sender.get().and_then(Observer::local_addr) == Some(from)
     }
 
-    /// Waits until there is room for one more.
+    /// Waits until there is room for one more message, for `LOST_AFTER` at most.
     pub(crate) async fn enter(&self) {
         match timeout(LOST_AFTER, self.room.acquire()).await {
             Ok(Ok(room)) => room.forget(),

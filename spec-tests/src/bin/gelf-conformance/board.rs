@@ -24,8 +24,8 @@ pub(crate) struct BoardArguments {
     /// Write the HTML page to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write nothing; fail if the verdicts in the page are not up to date. Details of verdicts and versions
-    /// of peers are not compared
+    /// Write nothing; fail if the verdicts in the page are not up to date. The peers' versions and the
+    /// details of the verdicts are not compared
     #[arg(long)]
     check: bool,
     #[command(flatten)]
