@@ -1,8 +1,8 @@
 //! GELF over UDP: a message is sent as one datagram, or as chunks in several datagrams.
 //!
 //! To send a message, `sender` asks `destination` for a socket and hands the datagrams to `segmented_socket`.
-//! `destination` learns of other addresses from `names`. `segmented_socket` sends the datagrams as fast as
-//! `pacing` permits.
+//! `names` looks up the host name repeatedly, and gives the addresses to `destination`. `segmented_socket`
+//! sends the datagrams as fast as `pacing` permits.
 
 mod destination;
 mod names;

@@ -142,7 +142,8 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     answer
 }
 
-/// Returns how often a reader has tolerated each deviation between two states of its counters.
+/// Returns how often each deviation was tolerated between `before` and `after`, two states of a reader's
+/// counters.
 pub(crate) fn deviations_since(
     before: DatagramDeviationCounts,
     after: DatagramDeviationCounts,

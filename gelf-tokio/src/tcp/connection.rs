@@ -310,9 +310,9 @@ impl Connection {
         }
     }
 
-    /// Returns the number of bytes written through the buffer that the receiver's operating system has
-    /// acknowledged; `None` on systems that do not report it. The number stays valid after the end of the
-    /// connection.
+    /// Returns the number of bytes that were written from the buffer and that the receiver's operating system
+    /// has acknowledged. Returns `None` on systems that do not report acknowledgements. The number stays
+    /// valid after the connection has ended.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
         // If the socket cannot be asked, nothing counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;

@@ -222,7 +222,8 @@ fn violation(source: SocketAddr, violation: Violation, is_message: bool) -> Judg
     Judged::violation(source, Transport::Http, Vec::new(), violation, is_message)
 }
 
-/// Returns whether a body does not end in a line feed. Only the last message shows the end of its body.
+/// Returns whether the last payload does not end in a line feed. The payload of a body with a single object
+/// is the whole body, including any line feed at its end.
 fn is_unterminated(inspection: &HttpInspection) -> bool {
     let last = inspection.messages.last().and_then(|message| message.payload.as_deref());
     last.is_some_and(|payload| !payload.is_empty() && !payload.ends_with(b"\n"))

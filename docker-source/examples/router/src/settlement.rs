@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use docker_source::{Positions, Progress, Record, Ticket};
 
 /// The progress of a route, shared by the route's reader, its receipts and the state folder. The progress is
-/// absent until the start of the route is known.
+/// absent until the positions at which the route starts are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedProgress(Arc<Mutex<Option<Progress>>>);
 
