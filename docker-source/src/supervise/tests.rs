@@ -1,0 +1,163 @@
+use super::*;
+use crate::clock::{EngineClock, later};
+use crate::descriptors::Descriptors;
+use crate::engine::{EngineAddress, EngineClient, Limits};
+use crate::own_container::OwnContainer;
+use crate::position::Positions;
+use crate::record::RecordQueue;
+use crate::stats::Stats;
+use crate::timing::Timing;
+use crate::warnings::LogWarnings;
+use tokio::sync::Semaphore;
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Returns a supervisor without an Engine: the requests of its followers fail.
+fn supervisor() -> Supervisor {
+    let timing = Timing::default();
+    let client = EngineClient::new(
+        EngineAddress::Unix("/nonexistent/docker.sock".into()),
+        Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer },
+    );
+    Supervisor::new(Arc::new(Context {
+        client: client.clone(),
+        engine_host: "host".into(),
+        clock: EngineClock::starting_at(Timestamp::UNIX_EPOCH),
+        start: Positions::from_time(Timestamp::UNIX_EPOCH),
+        resumes: false,
+        own_container: OwnContainer::default(),
+        select: Box::new(|_| true),
+        timing,
+        queue: RecordQueue::new().0,
+        stats: Arc::new(Stats::new(client)),
+        catch_ups: Semaphore::new(1),
+        descriptors: Descriptors::of_process(),
+        warnings: LogWarnings::default(),
+    }))
+}
+
+fn list(name: &str, state: &str) -> Vec<ContainerSummary> {
+    let text = format!(r#"[{{"Id":"{ID}","Names":["/{name}"],"State":"{state}"}}]"#);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn event(action: Action, name: &str) -> Event {
+    let id = ContainerId::parse(ID).unwrap();
+    let attributes = [("name".to_owned(), name.to_owned())].into();
+    Event { action, id, time: None, attributes, is_cut: false }
+}
+
+fn commands(supervisor: &Supervisor) -> FollowCommands {
+    supervisor.entries[&ContainerId::parse(ID).unwrap()].commands.borrow().clone()
+}
+
+#[tokio::test]
+async fn a_container_is_removed_when_the_second_list_in_a_row_misses_it() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("web", "running"), 0, true, true);
+    supervisor.reconcile(Vec::new(), 0, false, true);
+    assert!(!commands(&supervisor).removed);
+    supervisor.reconcile(list("web", "running"), 0, false, true);
+    supervisor.reconcile(Vec::new(), 0, false, true);
+    assert!(!commands(&supervisor).removed);
+    supervisor.reconcile(Vec::new(), 0, false, true);
+    assert!(commands(&supervisor).removed);
+}
+
+#[tokio::test]
+async fn a_list_that_was_requested_before_a_removal_does_not_undo_it() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("web", "running"), 0, true, true);
+    supervisor.apply(event(Action::Destroy, "web"));
+    let ended = supervisor.followers.join_next_with_id().await.unwrap();
+    supervisor.ended(ended);
+    supervisor.reconcile(list("web", "running"), 0, false, true);
+    assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_whole_shows_no_removal() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("web", "running"), 0, true, true);
+    for _ in 0..3 {
+        supervisor.reconcile(Vec::new(), 0, false, false);
+    }
+    assert!(!commands(&supervisor).removed);
+}
+
+#[tokio::test]
+async fn a_list_that_was_requested_before_a_renaming_does_not_undo_it() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("old", "running"), 0, true, true);
+    let events_before = supervisor.events;
+    supervisor.apply(event(Action::Rename, "new"));
+    assert_eq!(commands(&supervisor).name.as_deref(), Some("new"));
+    supervisor.reconcile(list("old", "running"), events_before, false, true);
+    assert_eq!(commands(&supervisor).name.as_deref(), Some("new"));
+    supervisor.reconcile(list("newest", "running"), supervisor.events, false, true);
+    assert_eq!(commands(&supervisor).name.as_deref(), Some("newest"));
+}
+
+/// Reports that the follower of the container ended because the container is not selected.
+fn not_selected(supervisor: &mut Supervisor) {
+    let task = *supervisor.tasks.keys().next().unwrap();
+    supervisor.ended(Ok((task, ExitReason::NotSelected)));
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_selected_has_a_new_follower_after_a_renaming_and_none_after_a_start() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("db", "running"), 0, true, true);
+    not_selected(&mut supervisor);
+    supervisor.apply(event(Action::Start, "db"));
+    supervisor.reconcile(list("db", "running"), supervisor.events, false, true);
+    supervisor.apply(event(Action::Rename, "db"));
+    assert_eq!(supervisor.tasks.len(), 0);
+    let since = |supervisor: &Supervisor| supervisor.entries[&ContainerId::parse(ID).unwrap()].since;
+    assert_eq!(since(&supervisor), supervisor.context.start.time());
+    let time = supervisor.context.clock.now();
+    supervisor.apply(Event { time: Some(time), ..event(Action::Rename, "web") });
+    assert_eq!((supervisor.tasks.len(), since(&supervisor)), (1, time));
+    not_selected(&mut supervisor);
+    let future = later(time, Duration::from_secs(3600));
+    supervisor.apply(Event { time: Some(future), ..event(Action::Rename, "web-1") });
+    assert!(since(&supervisor) > time && since(&supervisor) < future);
+    not_selected(&mut supervisor);
+    supervisor.reconcile(list("web-2", "running"), supervisor.events, false, true);
+    assert_eq!(supervisor.tasks.len(), 1, "a list shows the renaming, too");
+}
+
+#[tokio::test]
+async fn a_renaming_before_the_follower_decided_is_decided_on_again() {
+    let mut supervisor = supervisor();
+    supervisor.apply(event(Action::Start, "temporary"));
+    supervisor.apply(event(Action::Rename, "web"));
+    not_selected(&mut supervisor);
+    assert_eq!(supervisor.tasks.len(), 1);
+    not_selected(&mut supervisor);
+    assert_eq!(supervisor.tasks.len(), 0);
+}
+
+#[tokio::test]
+async fn an_end_without_a_start_is_a_run_that_was_missed() {
+    let mut supervisor = supervisor();
+    supervisor.reconcile(list("web", "running"), 0, true, true);
+    supervisor.apply(event(Action::Die, "web"));
+    assert_eq!(commands(&supervisor).starts, 0);
+    supervisor.apply(event(Action::Die, "web"));
+    assert_eq!(commands(&supervisor).starts, 1);
+    supervisor.apply(event(Action::Start, "web"));
+    supervisor.apply(event(Action::Die, "web"));
+    assert_eq!(commands(&supervisor).starts, 2);
+}
+
+#[tokio::test]
+async fn a_container_has_one_follower_however_often_it_is_reported() {
+    let mut supervisor = supervisor();
+    supervisor.apply(event(Action::Start, "web"));
+    supervisor.apply(event(Action::Start, "web"));
+    supervisor.reconcile(list("web", "running"), 2, true, true);
+    supervisor.reconcile(list("web", "running"), 2, false, true);
+    assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (1, 1));
+    assert_eq!((commands(&supervisor).starts, commands(&supervisor).sightings), (1, 2));
+}
