@@ -30,7 +30,7 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 /// A known failure: the peer, the direction, the cells, and the reason.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Known {
+struct KnownFailure {
     peer: String,
     direction: String,
     /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that
@@ -69,7 +69,7 @@ async fn only_known_failures_occur_between_peers_and_us() {
         return;
     }
     let is_required = std::env::var("GELF_TESTS_REQUIRE").is_ok_and(|required| required.contains("peers"));
-    let known: Vec<Known> = serde_json::from_str(include_str!("../../interop.json")).unwrap();
+    let known: Vec<KnownFailure> = serde_json::from_str(include_str!("../../interop.json")).unwrap();
     let mut skipped = 0;
     let mut cells: BTreeMap<(String, &str, String), Cell> = BTreeMap::new();
     for peer in &peers {

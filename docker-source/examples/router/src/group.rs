@@ -26,8 +26,8 @@ use crate::tally::Tally;
 /// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
 /// mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time for which a group waits for one of its routes.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time for which a group waits for one of its routes; after it, the route counts as stalled.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// A route with its delivery.
 pub(crate) struct RouteQueue {
@@ -189,7 +189,7 @@ async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut S
         }
         let sending = queue.delivery.send(record, settlement.clone());
         let taken = match has_others {
-            true => shared.stop.unless_over(timeout(PATIENCE, sending)).await,
+            true => shared.stop.unless_over(timeout(STALLED_AFTER, sending)).await,
             false => shared.stop.unless_over(sending).await.map(Ok),
         };
         match taken {
