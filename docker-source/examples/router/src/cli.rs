@@ -104,7 +104,8 @@ struct Arguments {
         long_help = "Keep the positions of delivered lines in this folder, and go on behind them at the next start: \
                      lines that containers write while the router is away are shipped then, if the Engine still has \
                      them. The folder is created if needed. Positions are written once a second and at the end. \
-                     Without it, the router ships the lines that are written after its start"
+                     Without it, the router ships the lines that are written after its start, or in a container \
+                     those from one second before the end of the agent that it replaces"
     )]
     state: Option<PathBuf>,
 
