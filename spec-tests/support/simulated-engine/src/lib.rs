@@ -28,7 +28,12 @@
     reason = "test support: a failure ends the test"
 )]
 
+mod container;
 mod http;
+mod log;
+mod logs;
+mod options;
+mod request;
 mod server;
 mod stamp;
 mod state;
@@ -36,11 +41,13 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+pub use container::{Container, WrittenLine};
+pub use options::{ContainerOptions, DamagedRead, Fault, LogFiles, Options, Since, Stream};
+pub use request::RequestKind;
 use state::{Shared, State};
 
 /// The time at which an Engine's clock starts, in nanoseconds since the Unix epoch: 2026-11-22T22:44:18Z.
@@ -51,122 +58,6 @@ pub const PIECE: usize = 16 * 1024;
 
 /// The maximum length of the pieces into which Podman splits a line.
 pub const PODMAN_PIECE: usize = 8 * 1024;
-
-/// An output stream of a container.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error. A container with a terminal has none, and writes to standard output instead.
-    Stderr,
-}
-
-/// An Engine's interpretation of `since`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Since {
-    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log.
-    EachPiece,
-    /// As in Docker 24 and later: sends all pieces from the first one whose stamp is not older.
-    UntilFirst,
-}
-
-/// Options of an Engine.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The newest API version that the Engine supports. Default: `1.41`, as in Docker 20.10.
-    pub api_version: String,
-    /// True if the Engine sends the content type of a log, as Engines do from API version 1.42 on. Default:
-    /// false.
-    pub names_content_type: bool,
-    /// Interpretation of `since`. Default: as in Docker 20.10.
-    pub since: Since,
-    /// The maximum size of the chunks in which the Engine sends a log. Default: 4,096 bytes.
-    pub chunk: usize,
-    /// True if the Engine answers as Podman 4.3 does. It then sends Podman's header, stamps of whole seconds,
-    /// and lines in pieces of at most 8 KiB, each of which has its own stamp. The filter `since` compares
-    /// stamps in nanoseconds. Default: false.
-    pub podman: bool,
-    /// The host name. Default: `engine-host`.
-    pub name: String,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            api_version: "1.41".into(),
-            names_content_type: false,
-            since: Since::EachPiece,
-            chunk: 4096,
-            podman: false,
-            name: "engine-host".into(),
-        }
-    }
-}
-
-/// Options of a container.
-#[derive(Clone, Debug, Default)]
-pub struct ContainerOptions {
-    /// The name, without a slash.
-    pub name: String,
-    /// The environment, in the form `NAME=value`.
-    pub env: Vec<String>,
-    /// The labels.
-    pub labels: Vec<(String, String)>,
-    /// True if the container has a terminal.
-    pub tty: bool,
-    /// The path of the program; `/bin/sh` if it is absent.
-    pub program: Option<String>,
-}
-
-impl ContainerOptions {
-    /// Returns options with this name and defaults for the rest.
-    pub fn named(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
-    }
-
-    /// Adds a variable, `NAME=value`, to the environment.
-    pub fn env(mut self, variable: &str) -> Self {
-        self.env.push(variable.into());
-        self
-    }
-
-    /// Adds a label.
-    pub fn label(mut self, name: &str, value: &str) -> Self {
-        self.labels.push((name.into(), value.into()));
-        self
-    }
-
-    /// Sets the path of the program.
-    pub fn program(mut self, path: &str) -> Self {
-        self.program = Some(path.into());
-        self
-    }
-
-    /// Gives the container a terminal.
-    pub fn tty(mut self) -> Self {
-        self.tty = true;
-        self
-    }
-}
-
-/// A fault of one answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// Sends these bytes after a number of pieces, then the remaining pieces.
-    BytesAfter(usize, Vec<u8>),
-    /// Closes the connection after a number of bytes of the body, without the final chunk.
-    CutAfter(usize),
-    /// Ends the answer in order after a number of pieces, as if the log had no further piece.
-    EndAfter(usize),
-    /// Never answers.
-    Hang,
-    /// Answers after this time.
-    Late(Duration),
-    /// Sends the headers at once and the body after this time.
-    LateBody(Duration),
-    /// Answers with this status, and a message in the Engine's form.
-    Status(u16, String),
-}
 
 /// A simulated Engine. Dropping it stops it.
 #[derive(Debug)]
@@ -219,7 +110,12 @@ impl SimulatedEngine {
 
     /// Returns all requests in the order of their arrival: method and target, such as `GET /v1.41/info`.
     pub fn requests(&self) -> Vec<String> {
-        self.shared.look(|state| state.requests.clone())
+        self.shared.look(|state| state.requests.iter().map(|request| request.line.clone()).collect())
+    }
+
+    /// Returns the number of requests of this kind.
+    pub fn count_kind(&self, kind: RequestKind) -> usize {
+        self.shared.look(|state| state.count_kind(kind, None))
     }
 
     /// Returns the number of requests that contain `part`.
@@ -237,10 +133,10 @@ impl SimulatedEngine {
         self.shared.wait(|state| state.connections == 0).await;
     }
 
-    /// Sets the clock, in nanoseconds since the Unix epoch. Each event and each line advances it by a
-    /// microsecond.
+    /// Sets the clock, in nanoseconds since the Unix epoch, forward or back. Each event and each line advances
+    /// it by a microsecond.
     pub fn set_clock(&self, nanos: i64) {
-        self.shared.change(|state| state.clock = nanos);
+        self.shared.change(|state| state.set_clock(nanos));
     }
 
     /// Ends all event streams in order, as a proxy does.
@@ -255,7 +151,7 @@ impl SimulatedEngine {
 
     /// Sends a line, followed by a line feed, on all event streams. The line need not be an event.
     pub fn send_event(&self, line: &str) {
-        self.shared.change(|state| state.events.push(line.into()));
+        self.shared.change(|state| state.push_event(line.into()));
     }
 
     /// Sets whether the list of containers stays in its current state.
@@ -308,99 +204,5 @@ impl Drop for SimulatedEngine {
 }
 
 fn count(state: &State, part: &str) -> usize {
-    state.requests.iter().filter(|request| request.contains(part)).count()
-}
-
-/// A container of a [`SimulatedEngine`].
-#[derive(Clone, Debug)]
-pub struct Container {
-    shared: Arc<Shared>,
-    id: String,
-}
-
-impl Container {
-    /// Returns the id: 64 hexadecimal digits.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Starts the container and sends the event.
-    pub fn start(&self) {
-        self.shared.change(|state| state.start(&self.id));
-    }
-
-    /// Ends the container's processes and sends the event. Streams that follow its log end after its last
-    /// line.
-    pub fn die(&self) {
-        self.shared.change(|state| state.die(&self.id));
-    }
-
-    /// Renames the container and sends the event.
-    pub fn rename(&self, name: &str) {
-        self.shared.change(|state| state.rename(&self.id, name));
-    }
-
-    /// Ends the container if it still runs, removes it and sends the event. Open streams of its log continue
-    /// to the end.
-    pub fn destroy(&self) {
-        self.shared.change(|state| state.destroy(&self.id));
-    }
-
-    /// Writes a line in pieces, and returns the stamp of the first piece. By default, the pieces have at most
-    /// 16 KiB and the same stamp, as in Docker. With the option `podman`, they have at most 8 KiB and
-    /// increasing stamps.
-    pub fn line(&self, stream: Stream, text: impl AsRef<[u8]>) -> i64 {
-        self.shared.change(|state| {
-            let stamp = state.tick();
-            let mut bytes = text.as_ref().to_vec();
-            bytes.extend_from_slice(if state.container(&self.id).options.tty { b"\r\n" } else { b"\n" });
-            let length = if state.options.podman { PODMAN_PIECE } else { PIECE };
-            for (index, piece) in bytes.chunks(length).enumerate() {
-                let stamp = if index > 0 && state.options.podman { state.tick() } else { stamp };
-                state.write(&self.id, stream, stamp, piece);
-            }
-            stamp
-        })
-    }
-
-    /// Writes a piece unchanged, with this stamp.
-    pub fn piece(&self, stream: Stream, stamp: i64, bytes: impl AsRef<[u8]>) {
-        self.shared.change(|state| state.write(&self.id, stream, stamp, bytes.as_ref()));
-    }
-
-    /// Injects a fault into the next answer with the container's log. Each further call injects a fault into
-    /// the answer after that.
-    pub fn fail_logs(&self, fault: Fault) {
-        self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
-    }
-
-    /// Injects a fault into the next inspection.
-    pub fn fail_inspect(&self, fault: Fault) {
-        self.shared.change(|state| state.container_mut(&self.id).inspect_faults.push_back(fault));
-    }
-
-    /// Makes the log unreadable: each request for it is answered with status 501.
-    pub fn unreadable(&self) {
-        self.shared.change(|state| state.container_mut(&self.id).unreadable = true);
-    }
-
-    /// Makes the next written piece undecodable. Streams that reach it send the Engine's error message
-    /// instead, and end.
-    pub fn damage_next(&self) {
-        self.shared.change(|state| {
-            let container = state.container_mut(&self.id);
-            container.damaged = Some(container.log.len());
-        });
-    }
-
-    /// Returns the number of requests for the container's log.
-    pub fn log_requests(&self) -> usize {
-        self.shared.look(|state| count(state, &format!("/{}/logs", self.id)))
-    }
-
-    /// Waits until at least `count_wanted` requests for the container's log have arrived.
-    pub async fn wait_for_log_requests(&self, count_wanted: usize) {
-        let part = format!("/{}/logs", self.id);
-        self.shared.wait(|state| count(state, &part) >= count_wanted).await;
-    }
+    state.requests.iter().filter(|request| request.line.contains(part)).count()
 }

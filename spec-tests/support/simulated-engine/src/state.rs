@@ -5,9 +5,15 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::log::Log;
+use crate::request::Request;
 use crate::stamp::rfc3339;
-use crate::{ContainerOptions, Fault, Options, START, Stream};
+use crate::{ContainerOptions, Fault, Options, RequestKind, START, Stream};
+
+/// The number of events that an Engine keeps for later subscribers.
+const EVENTS_KEPT: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -46,9 +52,11 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) options: Options,
-    pub(crate) clock: i64,
-    pub(crate) requests: Vec<String>,
-    pub(crate) events: Vec<String>,
+    /// The time that the clock showed at `clock_set`.
+    clock: i64,
+    clock_set: Instant,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) events: Vec<Event>,
     /// The number of times that all event streams were ended.
     pub(crate) events_ended: u64,
     pub(crate) loses_events: bool,
@@ -71,19 +79,18 @@ pub(crate) struct ContainerState {
     /// The number of starts.
     pub(crate) runs: u64,
     pub(crate) finished: Option<i64>,
-    pub(crate) log: Vec<Piece>,
+    pub(crate) log: Log,
     pub(crate) log_faults: VecDeque<Fault>,
     pub(crate) inspect_faults: VecDeque<Fault>,
     pub(crate) unreadable: bool,
-    /// The index of the piece that cannot be decoded.
-    pub(crate) damaged: Option<usize>,
+    /// The number of times that all followers were cut.
+    pub(crate) cuts: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    pub(crate) stream: Stream,
-    pub(crate) stamp: i64,
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Event {
+    pub(crate) time: i64,
+    pub(crate) line: String,
 }
 
 impl State {
@@ -91,6 +98,7 @@ impl State {
         Self {
             options,
             clock: START,
+            clock_set: Instant::now(),
             requests: Vec::new(),
             events: Vec::new(),
             events_ended: 0,
@@ -104,9 +112,34 @@ impl State {
         }
     }
 
+    /// Advances the clock by a microsecond, and returns the time.
     pub(crate) fn tick(&mut self) -> i64 {
         self.clock += 1000;
-        self.clock
+        self.now()
+    }
+
+    pub(crate) fn set_clock(&mut self, nanos: i64) {
+        (self.clock, self.clock_set) = (nanos, Instant::now());
+    }
+
+    fn now(&self) -> i64 {
+        match self.options.clock_runs {
+            true => self.clock + i64::try_from(self.clock_set.elapsed().as_nanos()).unwrap(),
+            false => self.clock,
+        }
+    }
+
+    /// Returns the number of requests of this kind, for this container if there is one.
+    pub(crate) fn count_kind(&self, kind: RequestKind, container: Option<&str>) -> usize {
+        let is_counted = |request: &&Request| {
+            request.kind == kind && container.is_none_or(|container| request.container == container)
+        };
+        self.requests.iter().filter(is_counted).count()
+    }
+
+    pub(crate) fn log_requests(&self, id: &str) -> usize {
+        let kinds = [RequestKind::Follow, RequestKind::Tail, RequestKind::TailUntil, RequestKind::Whole];
+        kinds.into_iter().map(|kind| self.count_kind(kind, Some(id))).sum()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<&ContainerState> {
@@ -127,17 +160,17 @@ impl State {
         let created = self.tick();
         self.containers.push(ContainerState {
             id: id.clone(),
+            log: Log::new(options.log.clone()),
             options,
             created,
             is_running: false,
             is_removed: false,
             runs: 0,
             finished: None,
-            log: Vec::new(),
             log_faults: VecDeque::new(),
             inspect_faults: VecDeque::new(),
             unreadable: false,
-            damaged: None,
+            cuts: 0,
         });
         id
     }
@@ -157,6 +190,7 @@ impl State {
         assert!(container.is_running, "the container is not running");
         container.is_running = false;
         container.finished = Some(now);
+        container.log.end_run();
         self.event(id, "die", &[("exitCode", "0")]);
     }
 
@@ -180,7 +214,7 @@ impl State {
         let container = self.container_mut(id);
         assert!(container.is_running, "the container is not running");
         let stream = if container.options.tty { Stream::Stdout } else { stream };
-        container.log.push(Piece { stream, stamp, bytes: bytes.into() });
+        container.log.write(stream, stamp, bytes, container.runs);
     }
 
     fn event(&mut self, id: &str, action: &str, more: &[(&str, &str)]) {
@@ -194,16 +228,33 @@ impl State {
         for (name, value) in more {
             attributes[*name] = json!(value);
         }
-        let event = json!({
-            "status": action, "id": id, "from": "busybox:1", "Type": "container", "Action": action,
-            "Actor": {"ID": id, "Attributes": attributes}, "scope": "local",
-            "time": self.clock / 1_000_000_000, "timeNano": self.clock,
+        let time = self.now();
+        let mut event = json!({
+            "Type": "container", "Action": action, "Actor": {"ID": id, "Attributes": attributes},
+            "scope": "local", "time": time / 1_000_000_000, "timeNano": time,
         });
-        self.events.push(event.to_string());
+        if self.options.has_legacy_event_members {
+            event["status"] = json!(action);
+            event["id"] = json!(id);
+            event["from"] = json!("busybox:1");
+        }
+        self.push_event(event.to_string());
+    }
+
+    pub(crate) fn push_event(&mut self, line: String) {
+        self.events.push(Event { time: self.now(), line });
+    }
+
+    /// Returns the index of the first event for a subscriber that wants the events since a time, of which the
+    /// Engine keeps the last ones only.
+    pub(crate) fn first_event(&self, since: Option<i64>) -> usize {
+        let kept = self.events.len().saturating_sub(EVENTS_KEPT);
+        let is_older = |event: &Event| since.is_none_or(|since| event.time < since);
+        kept + self.events[kept..].iter().take_while(|event| is_older(event)).count()
     }
 
     pub(crate) fn info(&self) -> Value {
-        json!({"ID": "simulated", "Name": self.options.name, "SystemTime": rfc3339(self.clock)})
+        json!({"ID": "simulated", "Name": self.options.name, "SystemTime": rfc3339(self.now())})
     }
 
     pub(crate) fn list(&self) -> Value {

@@ -1,0 +1,219 @@
+//! Answers with the log of a container.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
+use std::mem;
+
+use tokio::net::UnixStream;
+
+use crate::log::{Record, Step};
+use crate::server::{refuse, wait_for_change};
+use crate::stamp::{rfc3339, rfc3339_of_second};
+use crate::state::Shared;
+use crate::{DamagedRead, Fault, Options, Since, Stream, http};
+
+/// The part of a log that is requested.
+#[derive(Clone, Copy, Debug)]
+struct Query {
+    is_following: bool,
+    since: Option<i64>,
+    until: Option<i64>,
+    tail: Option<usize>,
+}
+
+impl Query {
+    fn new(parameters: &HashMap<&str, &str>) -> Self {
+        assert_eq!(parameters.get("timestamps"), Some(&"1"), "only logs with timestamps are simulated");
+        assert_eq!((parameters.get("stdout"), parameters.get("stderr")), (Some(&"1"), Some(&"1")));
+        let time = |name| parameters.get(name).map(|text| parse_time(text));
+        let tail = parameters.get("tail").filter(|tail| **tail != "all");
+        Self {
+            is_following: parameters.get("follow") == Some(&"1"),
+            since: time("since"),
+            until: time("until"),
+            tail: tail.map(|tail| tail.parse().unwrap()),
+        }
+    }
+}
+
+/// Parses `SECONDS` or `SECONDS.FRACTION`, with the fraction padded on the right to nanoseconds.
+pub(crate) fn parse_time(text: &str) -> i64 {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    seconds.parse::<i64>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
+}
+
+pub(crate) async fn logs(
+    socket: &mut UnixStream,
+    shared: &Shared,
+    id: &str,
+    parameters: &HashMap<&str, &str>,
+) -> io::Result<()> {
+    let query = Query::new(parameters);
+    let mut changes = shared.changes();
+    let (fault, unreadable, cuts) = shared.change(|state| {
+        let container = state.container_mut(id);
+        (container.log_faults.pop_front(), container.unreadable, container.cuts)
+    });
+    if unreadable {
+        return refuse(socket, 501, "configured logging driver does not support reading").await;
+    }
+    match &fault {
+        Some(Fault::Status(status, message)) => return refuse(socket, *status, message).await,
+        Some(Fault::Hang) => return pending().await,
+        Some(Fault::Late(time)) => tokio::time::sleep(*time).await,
+        _ => {}
+    }
+    let (options, tty, must_unpack) = shared.look(|state| {
+        let container = state.container(id);
+        let must_unpack = query.tail.is_some() && container.log.has_compressed_files();
+        (state.options.clone(), container.options.tty, must_unpack)
+    });
+    if must_unpack {
+        tokio::time::sleep(options.unpacking).await;
+    }
+    let mut reader = shared.look(|state| {
+        let container = state.container(id);
+        // Podman counts whole lines, see `joined`.
+        let tail = query.tail.filter(|_| !options.podman);
+        let since = query.since.filter(|_| options.since == Since::EachPiece);
+        container.log.reader(tail, since, container.runs, query.is_following)
+    });
+    let content_type = match (options.names_content_type, tty) {
+        (true, true) => "Content-Type: application/vnd.docker.raw-stream\r\n",
+        (true, false) => "Content-Type: application/vnd.docker.multiplexed-stream\r\n",
+        (false, _) => "",
+    };
+    http::start_chunks(socket, content_type).await?;
+    if let Some(Fault::LateBody(time)) = &fault {
+        tokio::time::sleep(*time).await;
+    }
+    let mut sender =
+        Sender { socket, options: &options, tty, query, fault, pieces: 0, has_passed_since: false, bytes: 0 };
+    let mut joined_tail = query.tail.filter(|_| options.podman);
+    loop {
+        let (mut steps, is_over, is_cut) = shared.look(|state| {
+            let container = state.container(id);
+            let (steps, is_over) = container.log.read(&mut reader, container.is_running, options.damaged);
+            (steps, is_over, container.cuts != cuts)
+        });
+        if let Some(tail) = joined_tail.take() {
+            steps = joined(steps, tail);
+        }
+        for step in steps {
+            match sender.step(step).await? {
+                Sent::Whole => {}
+                Sent::Ended => return http::end_chunks(sender.socket).await,
+                Sent::Cut => return Ok(()),
+            }
+        }
+        if is_over {
+            return http::end_chunks(sender.socket).await;
+        }
+        if is_cut {
+            return Ok(());
+        }
+        wait_for_change(sender.socket, &mut changes).await?;
+    }
+}
+
+/// Joins the pieces of lines, whichever stream they are of, and returns the last lines, as Podman does with
+/// `tail`.
+fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
+    let mut lines = Vec::new();
+    let mut open = Vec::new();
+    for step in steps {
+        let Step::Record(record) = step else { continue };
+        open.extend_from_slice(&record.bytes);
+        if record.bytes.ends_with(b"\n") {
+            let bytes = mem::take(&mut open);
+            lines.push(Step::Record(record.with_bytes(bytes)));
+        }
+    }
+    lines.split_off(lines.len().saturating_sub(tail))
+}
+
+/// Sends records, and injects a fault.
+struct Sender<'a> {
+    socket: &'a mut UnixStream,
+    options: &'a Options,
+    tty: bool,
+    query: Query,
+    fault: Option<Fault>,
+    has_passed_since: bool,
+    /// The number of records that were sent.
+    pieces: usize,
+    /// The number of bytes that were sent.
+    bytes: usize,
+}
+
+enum Sent {
+    Cut,
+    Ended,
+    Whole,
+}
+
+impl Sender<'_> {
+    async fn step(&mut self, step: Step) -> io::Result<Sent> {
+        let record = match step {
+            Step::Record(record) => record,
+            Step::Damage if self.options.damaged == DamagedRead::Error => {
+                http::chunk(self.socket, b"\x03\0\0\0\0\0\0\x19Error grabbing logs: EOF\n").await?;
+                return Ok(Sent::Ended);
+            }
+            Step::Damage => return Ok(Sent::Ended),
+        };
+        let is_older = self.query.since.is_some_and(|since| record.stamp < since);
+        if is_older && (self.options.since == Since::EachPiece || !self.has_passed_since) {
+            return Ok(Sent::Whole);
+        }
+        self.has_passed_since = true;
+        if self.query.until.is_some_and(|until| record.stamp > until) {
+            return Ok(Sent::Ended);
+        }
+        self.send(&record).await
+    }
+
+    async fn send(&mut self, record: &Record) -> io::Result<Sent> {
+        match &self.fault {
+            Some(Fault::EndAfter(count)) if *count == self.pieces => return Ok(Sent::Ended),
+            Some(Fault::BytesAfter(count, bytes)) if *count == self.pieces => {
+                let bytes = bytes.clone();
+                self.fault = None;
+                http::chunk(self.socket, &bytes).await?;
+            }
+            _ => {}
+        }
+        let bytes = encode(record, self.tty, self.options.podman);
+        self.pieces += 1;
+        for part in bytes.chunks(self.options.chunk) {
+            let left = match self.fault {
+                Some(Fault::CutAfter(count)) => count.saturating_sub(self.bytes),
+                _ => usize::MAX,
+            };
+            self.bytes += part.len();
+            http::chunk(self.socket, &part[..part.len().min(left)]).await?;
+            if part.len() > left {
+                return Ok(Sent::Cut);
+            }
+        }
+        Ok(Sent::Whole)
+    }
+}
+
+fn encode(record: &Record, tty: bool, podman: bool) -> Vec<u8> {
+    let stamp = if podman { rfc3339_of_second(record.stamp) } else { rfc3339(record.stamp) };
+    let mut text = format!("{stamp} ").into_bytes();
+    text.extend_from_slice(&record.bytes);
+    if tty {
+        return text;
+    }
+    let kind = match record.stream {
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+    };
+    let mut frame = vec![kind, 0, 0, 0];
+    frame.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    frame.extend_from_slice(&text);
+    frame
+}

@@ -1,0 +1,234 @@
+//! Options of Engines and containers, and the faults that can be injected.
+
+use std::time::Duration;
+
+/// An output stream of a container.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error. A container with a terminal has none, and writes to standard output instead.
+    Stderr,
+}
+
+/// An Engine's interpretation of `since`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Since {
+    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log. If the log has
+    /// compressed files and the oldest of them is older than `since`, all of them are skipped, even the newer
+    /// ones.
+    EachPiece,
+    /// As in Docker 24 and later: sends all pieces from the first one whose stamp is not older.
+    UntilFirst,
+}
+
+/// An Engine's handling of a record that cannot be decoded, such as a block of NULs after a power failure.
+///
+/// A request that begins behind the record, such as one with a small `tail`, is not affected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DamagedRead {
+    /// As in Docker 26.1: the answer ends with an error message in the stream.
+    Error,
+    /// As in Docker 28.5: the answer ends in order.
+    Ends,
+    /// As in Docker 20.10: the rest of that file, as far as it stood at the time of the request, is omitted.
+    /// A follower that is open while the record is written omits only that record.
+    SkipsFile,
+}
+
+/// Options of an Engine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The newest API version that the Engine supports. Default: `1.41`, as in Docker 20.10.
+    pub api_version: String,
+    /// The oldest API version that the Engine supports. Requests with another version are refused. Default:
+    /// `1.12`, as in Docker 20.10.
+    pub min_api_version: String,
+    /// True if the Engine sends the content type of a log, as Engines do from API version 1.42 on. Default:
+    /// false.
+    pub names_content_type: bool,
+    /// True if events have the members `status`, `id` and `from`, as Docker's do before API version 1.52.
+    /// Default: true.
+    pub has_legacy_event_members: bool,
+    /// Interpretation of `since`. Default: as in Docker 20.10.
+    pub since: Since,
+    /// Handling of damaged records. Default: as in Docker 26.1.
+    pub damaged: DamagedRead,
+    /// The time that a request with `tail` takes if the log has compressed files. Default: 30 ms, as before
+    /// Docker 28.0.
+    pub unpacking: Duration,
+    /// The maximum size of the chunks in which the Engine sends a log. Default: 4,096 bytes.
+    pub chunk: usize,
+    /// True if the Engine answers as Podman 4.3 does. It then sends Podman's header, stamps of whole seconds
+    /// in a local time zone, and lines in pieces of at most 8 KiB, each of which has its own stamp. The
+    /// filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
+    pub podman: bool,
+    /// True if the clock goes on with tokio's time, which tests can pause. Default: false. The clock then
+    /// moves only with [events and lines](crate::SimulatedEngine::set_clock).
+    pub clock_runs: bool,
+    /// The host name. Default: `engine-host`.
+    pub name: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::docker_20_10()
+    }
+}
+
+impl Options {
+    /// Returns the options of Docker 20.10.
+    pub fn docker_20_10() -> Self {
+        Self {
+            api_version: "1.41".into(),
+            min_api_version: "1.12".into(),
+            names_content_type: false,
+            has_legacy_event_members: true,
+            since: Since::EachPiece,
+            damaged: DamagedRead::Error,
+            unpacking: Duration::from_millis(30),
+            chunk: 4096,
+            podman: false,
+            clock_runs: false,
+            name: "engine-host".into(),
+        }
+    }
+
+    /// Returns the options of Docker 26.1.
+    pub fn docker_26_1() -> Self {
+        Self {
+            api_version: "1.45".into(),
+            min_api_version: "1.24".into(),
+            names_content_type: true,
+            since: Since::UntilFirst,
+            ..Self::docker_20_10()
+        }
+    }
+
+    /// Returns the options of Docker 28.5.
+    pub fn docker_28_5() -> Self {
+        Self {
+            api_version: "1.51".into(),
+            damaged: DamagedRead::Ends,
+            unpacking: Duration::ZERO,
+            ..Self::docker_26_1()
+        }
+    }
+
+    /// Returns the options of a Docker Engine with API version 1.54, whose events have no legacy members.
+    pub fn docker_29() -> Self {
+        Self {
+            api_version: "1.54".into(),
+            min_api_version: "1.40".into(),
+            has_legacy_event_members: false,
+            ..Self::docker_28_5()
+        }
+    }
+
+    /// Returns the options of Podman 4.3.
+    pub fn podman_4_3() -> Self {
+        Self { podman: true, ..Self::docker_20_10() }
+    }
+}
+
+/// The files of a container's log: `max-size`, `max-file` and `compress` of Docker's log drivers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LogFiles {
+    /// The size of a file, in bytes of the records without their stamps, from which the next record begins a
+    /// new file. Default: `None`; the log is never rotated.
+    pub max_size: Option<usize>,
+    /// The maximum number of files, the newest included. The oldest is removed if there are more. Default: 0,
+    /// which means no limit.
+    pub max_files: usize,
+    /// True if all files but the newest are compressed. Default: false.
+    pub compress: bool,
+    /// True if followers omit all records but the first of each file from the first rotation on, although the
+    /// Engine has them, as happens in Docker 20.10 with compressed files. Default: false.
+    pub followers_skip_files: bool,
+}
+
+/// Options of a container.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerOptions {
+    /// The name, without a slash.
+    pub name: String,
+    /// The environment, in the form `NAME=value`.
+    pub env: Vec<String>,
+    /// The labels.
+    pub labels: Vec<(String, String)>,
+    /// True if the container has a terminal.
+    pub tty: bool,
+    /// The path of the program; `/bin/sh` if it is absent.
+    pub program: Option<String>,
+    /// The files of the log.
+    pub log: LogFiles,
+}
+
+impl ContainerOptions {
+    /// Returns options with this name and defaults for the rest.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Adds a variable, `NAME=value`, to the environment.
+    pub fn env(mut self, variable: &str) -> Self {
+        self.env.push(variable.into());
+        self
+    }
+
+    /// Adds a label.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the path of the program.
+    pub fn program(mut self, path: &str) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
+    /// Gives the container a terminal.
+    pub fn tty(mut self) -> Self {
+        self.tty = true;
+        self
+    }
+
+    /// Limits the log to `max_files` files of about `max_size` bytes.
+    pub fn rotated(mut self, max_size: usize, max_files: usize) -> Self {
+        self.log.max_size = Some(max_size);
+        self.log.max_files = max_files;
+        self
+    }
+
+    /// Compresses rotated files.
+    pub fn compressed(mut self) -> Self {
+        self.log.compress = true;
+        self
+    }
+
+    /// Makes followers [skip files](LogFiles::followers_skip_files).
+    pub fn followers_skip_files(mut self) -> Self {
+        self.log.followers_skip_files = true;
+        self
+    }
+}
+
+/// A fault of one answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// Sends these bytes after a number of pieces, then the remaining pieces.
+    BytesAfter(usize, Vec<u8>),
+    /// Closes the connection after a number of bytes of the body, without the final chunk.
+    CutAfter(usize),
+    /// Ends the answer in order after a number of pieces, as if the log had no further piece.
+    EndAfter(usize),
+    /// Never answers.
+    Hang,
+    /// Answers after this time.
+    Late(Duration),
+    /// Sends the headers at once and the body after this time.
+    LateBody(Duration),
+    /// Answers with this status, and a message in the Engine's form.
+    Status(u16, String),
+}

@@ -1,0 +1,69 @@
+//! Answers other than logs, and the Engine's clock.
+
+use std::time::Duration;
+
+use simulated_engine::{ContainerOptions, Options, START, SimulatedEngine, Stream};
+
+use crate::client::{get, get_logs};
+
+#[tokio::test]
+async fn events_have_the_members_of_the_engines_version_and_the_last_256_are_kept() {
+    for (options, has_status) in [(Options::docker_28_5(), true), (Options::docker_29(), false)] {
+        let engine = SimulatedEngine::start_with(options).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        for _ in 0..150 {
+            web.start();
+            web.die();
+        }
+        let since = get(&engine, "/events?since=1").await;
+        let later = get(&engine, "/events").await;
+        engine.wait_for(2, "/events").await;
+        web.rename("other");
+        engine.end_events();
+        let (_, body, _) = since.whole().await;
+        let text = String::from_utf8(body).unwrap();
+        assert_eq!(text.lines().count(), 257);
+        assert_eq!(text.contains(r#""status""#), has_status);
+        assert_eq!(later.whole().await.1.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn api_versions_outside_of_the_engines_range_are_refused() {
+    let engine = SimulatedEngine::start_with(Options::docker_26_1()).await;
+    for (version, status) in [("1.23", 400), ("1.24", 200), ("1.45", 200), ("1.46", 400)] {
+        let (head, _, _) = get(&engine, &format!("/v{version}/info")).await.whole().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{version}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn followers_that_are_cut_end_without_the_final_chunk() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "line");
+    let mut cut = get_logs(&engine, &web, "follow=1").await;
+    cut.has_received(100).await;
+    web.cut_followers();
+    let (_, body, is_complete) = cut.whole().await;
+    assert_eq!((crate::client::records(&body).len(), is_complete), (1, false));
+    let later = get_logs(&engine, &web, "follow=1").await;
+    web.wait_for_log_requests(2).await;
+    web.die();
+    assert!(later.whole().await.2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_moves_with_lines_with_tokios_time_and_by_hand() {
+    for (clock_runs, passed) in [(false, 0), (true, 5_000_000_000)] {
+        let engine = SimulatedEngine::start_with(Options { clock_runs, ..Options::default() }).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let first = web.line(Stream::Stdout, "one");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(web.line(Stream::Stdout, "two") - first, passed + 1000);
+        engine.set_clock(START - 7);
+        assert_eq!(web.line(Stream::Stdout, "three"), START + 993);
+    }
+}
