@@ -164,6 +164,24 @@ impl Cursor {
         self.since
     }
 
+    /// Begins a request of which only the lines behind a line that was read before are passed to
+    /// [`accept`](Self::accept). All of these lines are new, unless they are remembered. Their stamps may be
+    /// older than those of earlier lines, because the clock was set back.
+    pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
+        self.open = self.open.into_iter().chain(oldest_open).min();
+        self.since = None;
+        for stream in [&mut self.stdout, &mut self.stderr] {
+            stream.replaying = false;
+            stream.expected = None;
+            stream.until_settled = None;
+        }
+    }
+
+    /// Returns whether a line was read, by this cursor or by an earlier one.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
     ///
     /// A line is new if it is newer than all others of its stream, or if it is not remembered. While the

@@ -55,9 +55,25 @@ impl DedupSink {
         self.has_requested
     }
 
-    /// Returns the number of lines of the current request that had not been read before.
+    /// Returns whether the log is read on behind the settled lines of an earlier source.
+    pub(crate) fn resumes(&self) -> bool {
+        !self.has_requested && lock(&self.cursor).has_lines()
+    }
+
+    /// Returns the number of lines that had not been read before.
     pub(crate) fn new_lines(&self) -> u64 {
         self.new_lines
+    }
+
+    /// Counts a request that follows the log.
+    pub(crate) fn count_request(&self) {
+        self.stats.request(self.has_requested);
+    }
+
+    /// Begins a request of which only the lines behind a known line are taken; see [`Cursor::begin_window`].
+    pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
+        self.has_requested = true;
+        lock(&self.cursor).begin_window(oldest_open);
     }
 
     /// Begins a request for the log and returns its `since`; see [`Cursor::begin_request`].
@@ -68,8 +84,7 @@ impl DedupSink {
         oldest_open: Option<Timestamp>,
         is_whole: bool,
     ) -> Option<Timestamp> {
-        self.stats.request(std::mem::replace(&mut self.has_requested, true));
-        self.new_lines = 0;
+        self.has_requested = true;
         let mut cursor = lock(&self.cursor);
         let since = cursor.begin_request(dialect, Some(floor), oldest_open);
         if !is_whole {

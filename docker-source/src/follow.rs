@@ -7,9 +7,12 @@
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
 mod commands;
+mod pace;
+mod poll;
 mod problems;
 mod read;
 mod selection;
+mod window;
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
@@ -26,15 +29,18 @@ use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
-use crate::engine::{ContainerId, EngineError, LogRefusal, LogsQuery};
+use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
 use crate::stats::{ContainerStats, WaitingContainer};
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
+use pace::Pace;
+use poll::Known;
 use problems::{Problem, past_damage};
 use read::{Ending, Response, Silence};
 use selection::Selection;
+use window::{Reach, Scan};
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.
@@ -69,6 +75,9 @@ impl Follower {
             drained: self.since,
             selection: Selection::default(),
             open: None,
+            known: if sink.resumes() { Known::Resume } else { Known::Start },
+            pace: Pace::new(timing.latency, Instant::now()),
+            is_first_run: reason == StartReason::Started,
             stuck: 0,
             refusals: 0,
             is_unread: reason != StartReason::Stopped,
@@ -110,6 +119,11 @@ struct Following {
     selection: Selection,
     /// The stamp of the oldest line whose end the last response did not have.
     open: Option<Timestamp>,
+    /// The place up to which no line of the log is missing.
+    known: Known,
+    pace: Pace,
+    /// True if the log may have no lines but those of a first run that was followed from its start.
+    is_first_run: bool,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a reason that may pass.
@@ -136,6 +150,13 @@ enum Step {
     /// Read the log as it grows.
     Follow {
         tail: Option<u32>,
+    },
+    /// Read windows of the log, because its lines arrive fast, or because it may have lines that the stream
+    /// omitted.
+    Poll {
+        left: Option<LogReader>,
+        /// True if the last response did not reach far enough.
+        is_behind: bool,
     },
     /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
@@ -164,10 +185,11 @@ impl Following {
             step = match step {
                 Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
+                Step::Poll { left, is_behind } => self.poll(left, is_behind).await?,
                 Step::Decide(reader) => self.decide(reader).await,
                 Step::CatchUp(reader) => self.catch_up(reader).await?,
                 Step::Leave(reader) => match self.catch_up(reader).await? {
-                    Step::Wait(_) => Step::End(ExitReason::NotSelected),
+                    Step::Wait(_) => self.not_selected(),
                     next => next,
                 },
                 Step::Check => self.check().await,
@@ -192,7 +214,12 @@ impl Following {
             self.selection.ended();
         }
         self.seen = commands;
-        let query = self.query(true, tail);
+        if self.known == Known::Resume && self.sink.resumes() {
+            if let Some(step) = self.resume().await {
+                return Ok(step);
+            }
+        }
+        let (query, scan) = self.opening(tail);
         let context = self.context.clone();
         // A container may be removed, with its log, before an inspection is answered. A log that is open by
         // then can still be read to its end.
@@ -201,10 +228,8 @@ impl Following {
             false => {
                 let (opened, inspected) =
                     tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
-                self.selection.inspected(inspected.as_ref().and_then(|inspect| inspect.state.finished_at()));
-                if !self.metadata.set(inspected) {
-                    self.announce(false);
-                    return Ok(Step::End(ExitReason::NotSelected));
+                if !self.inspected(inspected) {
+                    return Ok(self.not_selected());
                 }
                 opened
             }
@@ -213,29 +238,91 @@ impl Following {
             return Ok(step);
         }
         self.announce(opened.is_ok());
-        match opened {
-            Ok((content_type, body)) => {
-                self.left = None;
-                let mut response = self.response(content_type, body);
-                self.read(&mut response, Silence::UntilRemoval).await?;
-                Ok(Step::Decide(response.into_reader()))
+        let (content_type, body) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.not_opened(&error).await,
+        };
+        self.left = None;
+        let mut response = self.response(content_type, body, scan);
+        loop {
+            let ending = self.read(&mut response, Silence::UntilRemoval).await?;
+            if ending == Ending::Due && self.prove().await? {
+                continue;
             }
-            Err(error) => match error.log_refusal() {
-                LogRefusal::Unreadable => Ok(self.unreadable(&error)),
-                LogRefusal::Temporary if !self.commands.borrow().removed => {
-                    self.refused(&error);
-                    self.pause().await;
-                    // Without a limit: any number of lines may be written before the log is read.
-                    Ok(Step::Follow { tail: past_damage(self.stuck) })
+            let reader = response.into_reader();
+            return Ok(match ending {
+                Ending::Broken | Ending::Complete | Ending::Invalid => Step::Decide(reader),
+                Ending::Busy | Ending::Due => Step::Poll { left: Some(reader), is_behind: false },
+                Ending::TooShort => Step::Poll { left: Some(reader), is_behind: true },
+            });
+        }
+    }
+
+    /// Notes the result of the first inspection. Returns false if this process runs in the container.
+    fn inspected(&mut self, inspected: Option<Inspect>) -> bool {
+        let finished_at = inspected.as_ref().and_then(|inspect| inspect.state.finished_at());
+        self.is_first_run &= inspected.is_some() && finished_at.is_none();
+        self.selection.inspected(finished_at);
+        let is_other = self.metadata.set(inspected);
+        if !is_other {
+            self.announce(false);
+        }
+        is_other
+    }
+
+    /// Begins to read behind the settled lines of an earlier source. Returns `None` if the log is read by a
+    /// stream.
+    async fn resume(&mut self) -> Option<Step> {
+        if !self.metadata.is_inspected() {
+            let inspected = self.metadata.inspect().await;
+            if !self.inspected(inspected) {
+                return Some(self.not_selected());
+            }
+        }
+        if let Some(step) = self.select() {
+            return Some(step);
+        }
+        self.announce(true);
+        self.can_window().then_some(Step::Poll { left: None, is_behind: false })
+    }
+
+    /// Returns the request that follows the log, and the reach of its response.
+    fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
+        self.sink.count_request();
+        match (self.known, tail) {
+            (Known::Line(anchor), None) => {
+                let limit = window::first_limit(self.pace.expected());
+                self.sink.begin_window(self.open);
+                let query = LogsQuery { follow: true, since: None, tail: limit };
+                (query, Scan::new(Reach::Line(anchor), limit, true))
+            }
+            _ => {
+                if self.stuck > 0 && tail.is_some() {
+                    // Damaged records are skipped.
+                    self.known = Known::Resume;
                 }
-                LogRefusal::Gone | LogRefusal::Temporary => {
-                    if let Some(left) = self.left.take() {
-                        self.finish(left).await?;
-                    }
-                    self.unavailable(&error);
-                    Ok(Step::Wait(Waiting::Ended))
+                (self.query(true, tail), Scan::new(Reach::Nothing, None, true))
+            }
+        }
+    }
+
+    /// Handles the refusal of a request for the log.
+    async fn not_opened(&mut self, error: &EngineError) -> Result<Step, QueueClosed> {
+        match error.log_refusal() {
+            LogRefusal::Unreadable => Ok(self.unreadable(error)),
+            LogRefusal::Temporary if !self.commands.borrow().removed => {
+                self.refused(error);
+                self.pause().await;
+                // Without a limit: any number of lines may be written before the log is read.
+                Ok(Step::Follow { tail: past_damage(self.stuck) })
+            }
+            LogRefusal::Gone | LogRefusal::Temporary => {
+                if let Some(left) = self.left.take() {
+                    self.finish(left).await?;
                 }
-            },
+                self.unavailable(error);
+                Ok(Step::Wait(Waiting::Ended))
+            }
         }
     }
 
@@ -244,10 +331,8 @@ impl Following {
     async fn admit(&mut self) -> Step {
         if !self.metadata.is_inspected() {
             let inspected = self.metadata.inspect().await;
-            self.selection.inspected(inspected.as_ref().and_then(|inspect| inspect.state.finished_at()));
-            if !self.metadata.set(inspected) {
-                self.announce(false);
-                return Step::End(ExitReason::NotSelected);
+            if !self.inspected(inspected) {
+                return self.not_selected();
             }
         }
         if let Some(step) = self.select() {
@@ -277,7 +362,7 @@ impl Following {
         let context = self.context.clone();
         let inspected = tokio::select! {
             biased;
-            () = self.started() => return self.next_run(reader),
+            () = self.started() => return self.next_run(Some(reader)),
             inspected = context.client.inspect(&self.id) => inspected,
         };
         match inspected {
@@ -286,7 +371,7 @@ impl Following {
                 let finished_at = inspect.state.finished_at();
                 self.selection.inspected(finished_at);
                 if !self.metadata.update(inspect) {
-                    return Step::End(ExitReason::NotSelected);
+                    return self.not_selected();
                 }
                 if is_running {
                     self.is_unread = true;
@@ -294,9 +379,13 @@ impl Following {
                     self.pause().await;
                     return Step::Follow { tail: past_damage(self.stuck) };
                 }
+                let is_known = self.drained == finished_at.unwrap_or(self.drained);
                 self.drained = finished_at.unwrap_or(self.drained);
-                self.end_is_known().await;
-                Step::CatchUp(reader)
+                match is_known || self.end_is_known().await {
+                    true => Step::CatchUp(reader),
+                    // The event was lost, and the event of the next start may be lost, too.
+                    false => Step::Decide(reader),
+                }
             }
             Err(error) if error.log_refusal() == LogRefusal::Gone => {
                 self.is_gone = true;
@@ -313,6 +402,7 @@ impl Following {
     async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
         let Context { catch_ups, timing, .. } = &*self.context.clone();
         for _ in 0..CATCH_UPS_IN_A_ROW {
+            let new_before = self.sink.new_lines();
             let started = self.started();
             let mut response = None;
             let read = async {
@@ -328,11 +418,11 @@ impl Following {
             match (read, response) {
                 (None, response) => {
                     self.open = response.map_or(self.open, |response| response.oldest_open());
-                    return Ok(self.next_run(reader));
+                    return Ok(self.next_run(Some(reader)));
                 }
                 (Some(Ok(Ending::Complete)), Some(response)) => {
                     reader = response.into_reader();
-                    if self.sink.new_lines() == 0 {
+                    if self.sink.new_lines() == new_before {
                         break;
                     }
                 }
@@ -360,18 +450,28 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Requests the log as it is and reads it to its end, or to the error that ends it. Sets `response` as
-    /// soon as there is one.
+    /// Reads the log as it is to its end, or to the error that ends it. Sets `response` as soon as there is
+    /// one.
     async fn read_rest(
         &mut self,
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
-        let query = self.query(false, past_damage(self.stuck));
+        let tail = past_damage(self.stuck);
+        if tail.is_none() && self.can_window() {
+            return self.window(response).await;
+        }
+        let query = self.query(false, tail);
+        self.sink.stats().window();
         match self.context.client.logs(&self.id, query).await {
             Ok((content_type, body)) => {
-                let response = response.insert(self.response(content_type, body));
+                let scan = Scan::new(Reach::Nothing, None, false);
+                let response = response.insert(self.response(content_type, body, scan));
                 let silence = Silence::AtMost(self.context.timing.catch_up);
-                self.read(response, silence).await.map(Ok)
+                let ending = self.read(response, silence).await?;
+                if let (Ending::Complete, Some(anchor)) = (ending, response.scan().anchor()) {
+                    self.known = Known::Line(anchor);
+                }
+                Ok(Ok(ending))
             }
             Err(error) => Ok(Err(error)),
         }
@@ -390,8 +490,8 @@ impl Following {
 
     /// Follows a run that began while the log of the previous one was read. That run may end, and its log be
     /// removed, at any time. The rest of the previous run comes before it in the log.
-    fn next_run(&mut self, reader: LogReader) -> Step {
-        self.left = Some(reader);
+    fn next_run(&mut self, left: Option<LogReader>) -> Step {
+        self.left = left;
         self.selection.ended();
         self.was_started();
         Step::Follow { tail: past_damage(self.stuck) }

@@ -19,6 +19,8 @@ pub(crate) struct ContainerMetadata {
     id: ContainerId,
     container: Arc<Container>,
     completeness: Completeness,
+    /// True if the Engine removes the container, with its log, when the container ends.
+    is_removed_at_end: bool,
     /// True if a part of the partial metadata is missing because it was too long.
     is_partial_cut: bool,
 }
@@ -36,7 +38,14 @@ impl ContainerMetadata {
     pub(crate) fn new(context: Arc<Context>, id: ContainerId, partial: PartialMetadata) -> Self {
         let is_partial_cut = partial.is_cut;
         let container = Arc::new(Container::from_partial(&id, partial, context.engine_host.clone()));
-        Self { context, id, container, completeness: Completeness::NotInspected, is_partial_cut }
+        Self {
+            context,
+            id,
+            container,
+            completeness: Completeness::NotInspected,
+            is_removed_at_end: false,
+            is_partial_cut,
+        }
     }
 
     pub(crate) fn container(&self) -> &Arc<Container> {
@@ -50,6 +59,11 @@ impl ContainerMetadata {
     /// Returns whether an inspection was attempted.
     pub(crate) fn is_inspected(&self) -> bool {
         self.completeness != Completeness::NotInspected
+    }
+
+    /// Returns whether the Engine removes the container, with its log, when the container ends.
+    pub(crate) fn is_removed_at_end(&self) -> bool {
+        self.is_removed_at_end
     }
 
     /// Inspects the container; returns `None` if it is gone already.
@@ -87,6 +101,7 @@ impl ContainerMetadata {
         }
         match inspect {
             Some(inspect) => {
+                self.is_removed_at_end = inspect.host_config.auto_remove;
                 self.container = Arc::new(self.container_from(inspect));
                 self.completeness = Completeness::Full;
             }

@@ -47,8 +47,11 @@ pub struct LineCounts {
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that resumed an earlier request, or looked for lines that an earlier request had omitted.
+    /// Requests that followed the log again behind the lines of an earlier request.
     pub resumes: u64,
+    /// Requests for the last records of the log. They read a log whose lines arrive fast, and prove that a
+    /// stream has omitted no line.
+    pub windows: u64,
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
     ///
@@ -74,6 +77,7 @@ impl AddAssign for LineCounts {
         self.bad_frames += other.bad_frames;
         self.requests += other.requests;
         self.resumes += other.resumes;
+        self.windows += other.windows;
         self.unavailable_logs += other.unavailable_logs;
     }
 }
@@ -291,6 +295,12 @@ impl ContainerStats {
         let mut counts = lock(&self.0);
         counts.requests += 1;
         counts.resumes += u64::from(resumes);
+    }
+
+    pub(crate) fn window(&self) {
+        let mut counts = lock(&self.0);
+        counts.requests += 1;
+        counts.windows += 1;
     }
 
     pub(crate) fn bad_frame(&self) {

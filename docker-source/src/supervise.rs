@@ -59,8 +59,8 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// `true` if the container was renamed since its follower was started.
-    is_renamed: bool,
+    /// The time of the last renaming that the follower may not know.
+    renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
     since: Timestamp,
@@ -214,8 +214,11 @@ impl Supervisor {
             (Action::Rename, Some(entry)) => {
                 if let Some(name) = attributes.remove("name") {
                     entry.named_at = self.events;
-                    entry.rename(name.strip_prefix('/').unwrap_or(&name));
-                    self.select_again(&id, time);
+                    let now = self.context.clock.now();
+                    // A time in the future would hide the lines that are written before this time.
+                    let renamed_at = time.map_or(now, |time| time.min(now));
+                    entry.rename(name.strip_prefix('/').unwrap_or(&name), renamed_at);
+                    self.select_again(&id);
                 }
             }
             (Action::Destroy, Some(_)) => self.removed(&id),
@@ -259,7 +262,7 @@ impl Supervisor {
             };
             entry.missing = 0;
             if entry.named_at <= events_before && !partial.name.is_empty() {
-                entry.rename(&partial.name);
+                entry.rename(&partial.name, self.context.clock.now());
                 renamed.push(summary.id.clone());
             }
             // An event after the request may be more recent than the list. In this case, the next list
@@ -272,7 +275,7 @@ impl Supervisor {
             }
         }
         for id in renamed {
-            self.select_again(&id, None);
+            self.select_again(&id);
         }
         let missing: Vec<_> = self
             .entries
@@ -306,7 +309,7 @@ impl Supervisor {
             cursor: self.cursor(&id),
             is_running,
             is_excluded: false,
-            is_renamed: false,
+            renamed_at: None,
             since: self.context.start.time(),
             named_at: self.events,
             missing: 0,
@@ -317,15 +320,11 @@ impl Supervisor {
 
     /// Starts a new follower for a container that was not selected by its previous name and was then renamed.
     /// Does nothing for other containers.
-    fn select_again(&mut self, id: &ContainerId, renamed_at: Option<Timestamp>) {
+    fn select_again(&mut self, id: &ContainerId) {
         let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
-        if !(entry.get().is_excluded && entry.get().is_renamed) {
-            return;
-        }
+        let Some(renamed_at) = entry.get().renamed_at.filter(|_| entry.get().is_excluded) else { return };
         let mut entry = entry.remove();
-        let now = self.context.clock.now();
-        // A time in the future would hide the lines that are written before this time.
-        entry.since = renamed_at.map_or(now, |time| time.min(now)).max(entry.since);
+        entry.since = renamed_at.max(entry.since);
         self.start_follower(id.clone(), entry, StartReason::Started, None, Duration::ZERO);
     }
 
@@ -343,7 +342,7 @@ impl Supervisor {
         decided: Option<oneshot::Sender<bool>>,
         delay: Duration,
     ) {
-        (entry.is_excluded, entry.is_renamed) = (false, false);
+        (entry.is_excluded, entry.renamed_at) = (false, None);
         let follower = Follower {
             context: self.context.clone(),
             id: id.clone(),
@@ -387,16 +386,15 @@ impl Supervisor {
         };
         let is_removed = self.entries.get(&id).is_none_or(|entry| entry.commands.borrow().removed);
         match ended {
-            Ok((_, ExitReason::NotSelected)) if !is_removed => {
-                if let Some(mut entry) = self.entries.remove(&id) {
-                    if entry.is_renamed {
-                        // The follower may have decided before it knew the new name.
-                        self.start_follower(id, entry, StartReason::Started, None, Duration::ZERO);
-                    } else {
-                        entry.is_excluded = true;
-                        self.entries.insert(id, entry);
+            Ok((_, ExitReason::NotSelected(name))) if !is_removed => {
+                if let Some(entry) = self.entries.get_mut(&id) {
+                    entry.is_excluded = true;
+                    if entry.partial.name == name {
+                        entry.renamed_at = None;
                     }
                 }
+                // The follower may have decided before it knew the new name.
+                self.select_again(&id);
             }
             Ok(_) => {
                 self.entries.remove(&id);
@@ -416,10 +414,10 @@ impl Supervisor {
 }
 
 impl Entry {
-    fn rename(&mut self, name: &str) {
+    fn rename(&mut self, name: &str, renamed_at: Timestamp) {
         if self.partial.name != name {
             self.partial.name = name.into();
-            self.is_renamed = true;
+            self.renamed_at = Some(renamed_at);
             self.commands.send_modify(|commands| commands.name = Some(name.into()));
         }
     }

@@ -30,6 +30,10 @@ pub struct Timing {
     /// limit before the first byte of the stream: the open stream is the only access to that log, and an
     /// Engine under load may begin to send it late.
     pub removed: Duration,
+    /// The time that a line of a busy log may wait until it is read: 200 ms. A log is busy from 50 lines or
+    /// 80 kB a second. A busy log is read by requests for its last records, which cost the Engine less than a
+    /// stream and omit nothing. If the time is zero, every log is read by a stream.
+    pub latency: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.
     pub list_interval: Duration,
@@ -56,6 +60,7 @@ impl Default for Timing {
             answer: Duration::from_secs(30),
             catch_up: Duration::from_secs(300),
             removed: Duration::from_secs(300),
+            latency: Duration::from_millis(200),
             list_interval: Duration::from_secs(30),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),

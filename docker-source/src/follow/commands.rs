@@ -37,12 +37,12 @@ pub(crate) enum StartReason {
 }
 
 /// The reason why a follower ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ExitReason {
     /// The container was removed, and its log was read to the end.
     Removed,
     /// The source was dropped.
     Stopped,
-    /// The container is not selected.
-    NotSelected,
+    /// The container is not selected by this name.
+    NotSelected(String),
 }

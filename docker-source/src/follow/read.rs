@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Following;
-use super::problems::{ATTEMPTS_AT_DAMAGE, Problem};
+use super::poll::Known;
+use super::problems::Problem;
+use super::window::{Anchor, Placement, Scan};
 use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
@@ -20,7 +22,9 @@ use crate::record::QueueClosed;
 pub(super) struct Response {
     body: Body,
     reader: LogReader,
-    has_begun: bool,
+    scan: Scan,
+    /// The time at which the first part arrived.
+    began: Option<Instant>,
     /// The oldest stamp of the decoded lines that may not be in the queue yet.
     untaken: Option<Timestamp>,
 }
@@ -29,6 +33,16 @@ impl Response {
     /// Returns the stamp of the oldest line that is incomplete or may not be in the queue yet.
     pub(super) fn oldest_open(&self) -> Option<Timestamp> {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
+    }
+
+    /// Returns the comparison of the response with its reach.
+    pub(super) fn scan(&self) -> &Scan {
+        &self.scan
+    }
+
+    /// Returns the time at which the first part arrived, if there is one.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// Returns the reader with its unfinished lines, and closes the connection.
@@ -43,6 +57,21 @@ pub(super) enum Ending {
     Broken,
     Complete,
     Invalid,
+    /// The response does not reach far enough.
+    TooShort,
+    /// The response goes on, and its lines come so fast that windows are cheaper.
+    Busy,
+    /// The response goes on, and it is time to prove that no line is missing.
+    Due,
+}
+
+/// The result of decoding the bytes that arrived.
+enum Taken {
+    All,
+    /// An error ends the response.
+    Invalid,
+    /// The response does not reach far enough.
+    Useless,
 }
 
 /// The limit of the time between two parts of a response.
@@ -57,17 +86,18 @@ pub(super) enum Silence {
 
 impl Following {
     /// Begins to read a response. The response proves that the Engine knows the container and can be reached.
-    pub(super) fn response(&mut self, content_type: Option<String>, body: Body) -> Response {
+    pub(super) fn response(&mut self, content_type: Option<String>, body: Body, scan: Scan) -> Response {
         self.refusals = 0;
         self.is_gone = false;
         self.waiting = None;
         let budget = self.context.queue.long_lines();
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
-        Response { body, reader, has_begun: false, untaken: None }
+        Response { body, reader, scan, began: None, untaken: None }
     }
 
-    /// Reads a response to its end.
+    /// Reads a response to its end. A response that follows the log may be left before, see [`Ending`]; it
+    /// can be read on later.
     ///
     /// # Cancel safety
     /// This method is cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an
@@ -77,10 +107,19 @@ impl Following {
         response: &mut Response,
         silence: Silence,
     ) -> Result<Ending, QueueClosed> {
+        let new_before = self.sink.new_lines();
         let ending = loop {
             let part = match silence {
                 Silence::AtMost(time) => response.body.next_within(time).await,
-                Silence::UntilRemoval => self.next_part(response).await,
+                Silence::UntilRemoval => {
+                    if self.pace.is_busy(Instant::now()) && self.can_poll() {
+                        break Ending::Busy;
+                    }
+                    match self.next_part(response).await {
+                        Some(part) => part,
+                        None => break Ending::Due,
+                    }
+                }
             };
             match part {
                 None => break Ending::Complete,
@@ -88,25 +127,36 @@ impl Following {
                     tracing::debug!(container = self.metadata.name(), %error, "the log stream broke");
                     break Ending::Broken;
                 }
-                Some(Ok(part)) => response.reader.push(&part, self.context.clock.now()),
+                Some(Ok(part)) => {
+                    if response.scan.follows() {
+                        self.pace.bytes(part.len());
+                    }
+                    response.reader.push(&part, self.context.clock.now());
+                }
             }
-            response.has_begun = true;
-            if self.take_all(response).await?.is_err() {
-                break Ending::Invalid;
+            response.began.get_or_insert_with(Instant::now);
+            match self.take_all(response).await? {
+                Taken::All => {}
+                Taken::Invalid => break Ending::Invalid,
+                Taken::Useless => break Ending::TooShort,
             }
         };
+        if matches!(ending, Ending::Due | Ending::Busy) {
+            return Ok(ending);
+        }
         self.is_unread = ending != Ending::Complete;
         self.open = response.oldest_open();
-        let has_new = self.sink.new_lines() > 0;
+        let has_new = self.sink.new_lines() > new_before;
         if has_new {
             self.backoff.reset();
         }
-        self.stuck = if ending == Ending::Invalid && !has_new { self.stuck + 1 } else { 0 };
-        if self.stuck == ATTEMPTS_AT_DAMAGE {
-            self.warn(
-                Problem::SkippedPart,
-                "a part of the log is unreadable and skipped; lines may be missing",
-            );
+        match ending {
+            _ if has_new => self.stuck = 0,
+            Ending::Invalid => self.stuck += 1,
+            _ => {}
+        }
+        if ending == Ending::Invalid {
+            self.warn_of_damage();
         }
         Ok(ending)
     }
@@ -127,41 +177,54 @@ impl Following {
             // stamp of this line, and the follower would skip the single line as already read.
             if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
+                self.known = Known::Resume;
             }
-            self.take(line, None).await?;
+            let reading = ReadingState { floor: self.floor, oldest_open: None };
+            if let Some(container) = self.writer(&line).cloned() {
+                self.sink.take(&container, line, reading).await?;
+            }
         }
         Ok(())
     }
 
-    /// Decodes all bytes that arrived. The inner error ends the response.
-    async fn take_all(&mut self, response: &mut Response) -> Result<Result<(), LogFormatError>, QueueClosed> {
+    /// Decodes all bytes that arrived.
+    async fn take_all(&mut self, response: &mut Response) -> Result<Taken, QueueClosed> {
         let mut lines = Vec::new();
         loop {
             let begun = response.reader.oldest_open();
             match response.reader.decode(&mut lines) {
                 Ok(Decoded::Piece) => {
+                    response.scan.record();
+                    if response.scan.follows() {
+                        self.pace.record();
+                    }
                     let oldest_open = response.reader.oldest_open();
                     response.untaken = lines.iter().map(|line| line.time).chain(begun).min();
                     for line in lines.drain(..) {
-                        self.take(line, oldest_open).await?;
+                        self.take(line, oldest_open, &mut response.scan).await?;
                     }
                     response.untaken = None;
+                    if response.scan.is_useless() {
+                        return Ok(Taken::Useless);
+                    }
                 }
-                Ok(Decoded::NeedsMore) => return Ok(Ok(())),
+                Ok(Decoded::NeedsMore) => return Ok(Taken::All),
                 Err(error) => {
                     self.invalid_format(&error);
                     if error.ends_stream() {
-                        return Ok(Err(error));
+                        return Ok(Taken::Invalid);
                     }
                 }
             }
         }
     }
 
-    /// Returns the next part of a stream; see [`Silence::UntilRemoval`].
-    async fn next_part(&mut self, response: &mut Response) -> Option<Result<Bytes, EngineError>> {
+    /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
+    /// before.
+    async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
+        let due = self.proof_due();
         loop {
-            let is_limited = response.has_begun && self.commands.borrow().removed;
+            let is_limited = response.began.is_some() && self.commands.borrow().removed;
             let silence = self.context.timing.removed;
             let silent = async {
                 match is_limited {
@@ -169,24 +232,47 @@ impl Following {
                     false => pending().await,
                 }
             };
+            let is_due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 changed = self.commands.changed() => {
-                    changed.ok()?;
+                    if changed.is_err() {
+                        return Some(None);
+                    }
                     self.take_name();
                 }
-                part = response.body.next() => return part,
-                () = silent => return None,
+                part = response.body.next() => return Some(part),
+                () = silent => return Some(None),
+                () = is_due => return None,
             }
         }
     }
 
-    async fn take(&mut self, line: Line, oldest_open: Option<Timestamp>) -> Result<(), QueueClosed> {
-        let reading = ReadingState { floor: self.floor, oldest_open };
-        match self.writer(&line).cloned() {
-            Some(container) => self.sink.take(&container, line, reading).await,
-            None => Ok(()),
+    /// Takes a line, unless it was read before or is to be read later.
+    async fn take(
+        &mut self,
+        line: Line,
+        oldest_open: Option<Timestamp>,
+        scan: &mut Scan,
+    ) -> Result<(), QueueClosed> {
+        let anchor = Anchor::at(&line);
+        if scan.place(&line) == Placement::Behind {
+            let Some(container) = self.writer(&line).cloned() else {
+                scan.hold();
+                return Ok(());
+            };
+            let reading = ReadingState { floor: self.floor, oldest_open };
+            self.sink.take(&container, line, reading).await?;
         }
+        if oldest_open.is_none() {
+            scan.is_known_up_to(anchor);
+        }
+        Ok(())
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

@@ -22,6 +22,8 @@ const EVENT_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Selection {
     /// `true` if the selection is made for the present run.
     is_made: bool,
+    /// The name by which the selection was made last.
+    name: String,
     /// `true` if the container was selected for an earlier run.
     was_selected: bool,
     /// The last known end of a run at the time of the selection.
@@ -66,6 +68,7 @@ impl Following {
         let ended_at = self.last_end();
         // An end that was known at the last selection belongs to an earlier run.
         let end = ended_at.filter(|_| self.selection.was_selected && ended_at != self.selection.made_after);
+        self.selection.name = self.metadata.name().to_owned();
         let is_selected = self.metadata.select();
         self.selection.previous = end.map(|end| (end, previous.clone()));
         if is_selected {
@@ -80,8 +83,13 @@ impl Following {
                 self.metadata.set_container(previous);
                 Step::Leave(reader)
             }
-            None => Step::End(ExitReason::NotSelected),
+            None => self.not_selected(),
         })
+    }
+
+    /// Returns the end of a follower whose container is not selected.
+    pub(super) fn not_selected(&self) -> Step {
+        Step::End(ExitReason::NotSelected(self.selection.name.clone()))
     }
 
     /// Returns the last known end of a run.
@@ -90,15 +98,13 @@ impl Following {
     }
 
     /// Waits for the event of the end that an inspection showed, if the container was renamed. The next run
-    /// may begin while the rest of the log is read, and its lines may not be selected. Events may be lost, so
-    /// the wait is short.
-    pub(super) async fn end_is_known(&self) {
-        if self.metadata.is_renamed() {
-            let made_after = self.selection.made_after;
-            let mut commands = self.commands.clone();
-            // Without the event, all lines that the log has are lines of the run that ended.
-            let _ = timeout(EVENT_WITHIN, commands.wait_for(|commands| commands.ended_at > made_after)).await;
-        }
+    /// may begin while the rest of the log is read, and its lines may not be selected. Returns false if the
+    /// event does not arrive.
+    pub(super) async fn end_is_known(&self) -> bool {
+        let made_after = self.selection.made_after;
+        let mut commands = self.commands.clone();
+        let event = commands.wait_for(|commands| commands.ended_at > made_after);
+        !self.metadata.is_renamed() || timeout(EVENT_WITHIN, event).await.is_ok()
     }
 
     /// Returns the container that wrote the line, as it was selected for the run of the line. Returns `None`

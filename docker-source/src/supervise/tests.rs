@@ -101,7 +101,7 @@ async fn a_list_that_was_requested_before_a_renaming_does_not_undo_it() {
 /// Reports that the follower of the container ended because the container is not selected.
 fn not_selected(supervisor: &mut Supervisor) {
     let task = *supervisor.tasks.keys().next().unwrap();
-    supervisor.ended(Ok((task, ExitReason::NotSelected)));
+    supervisor.ended(Ok((task, ExitReason::NotSelected(String::new()))));
 }
 
 #[tokio::test]

@@ -316,7 +316,7 @@ async fn a_run_during_an_interruption_of_the_events_is_read_afterwards() {
     job.line(Stream::Stdout, "first run");
     job.die();
     assert_eq!(texts(&mut source, 1).await, ["first run"]);
-    job.wait_for_log_requests(2).await;
+    eventually(&source.stats(), |stats| stats.snapshot().total.skipped_repeated == 1).await;
     engine.lose_events(true);
     job.start();
     job.line(Stream::Stdout, "unseen run");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{
     Logged, assert_nothing_left, builder, connect, eventually, next, texts, timing, within,
 };
-use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Fault, RequestKind, SimulatedEngine, Stream};
 
 #[tokio::test]
 async fn an_unreadable_event_is_followed_by_a_list() {
@@ -100,7 +100,7 @@ async fn containers_of_a_list_that_breaks_off_are_followed_and_the_list_is_reque
     assert_eq!(texts(&mut source, 1).await, ["second"]);
     let snapshot = source.stats().snapshot();
     assert_eq!((snapshot.lists, snapshot.list_failures, snapshot.events_connections), (4, 3, 1));
-    assert_eq!((first.log_requests(), second.log_requests()), (1, 1));
+    assert_eq!((first.count(RequestKind::Follow), second.count(RequestKind::Follow)), (1, 1));
     assert_nothing_left(&mut source).await;
 }
 

@@ -22,6 +22,8 @@ pub(crate) fn timing() -> Timing {
     timing.reconnect_min = Duration::from_millis(1);
     timing.reconnect_max = Duration::from_millis(20);
     timing.list_interval = Duration::from_secs(600);
+    // Each log is read by a stream, however fast its lines arrive.
+    timing.latency = Duration::ZERO;
     timing
 }
 

@@ -290,6 +290,7 @@ impl ContainerState {
             "Config": {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty, "Image": "busybox:1",
             },
+            "HostConfig": {"AutoRemove": false, "LogConfig": {"Type": "json-file", "Config": {}}},
         })
     }
 }

@@ -1,0 +1,202 @@
+//! The choice between following a log and reading windows of it, and the times of the windows.
+//!
+//! A stream that follows a log costs the Engine several times as much for each line as a window does, and
+//! may omit lines. A window costs about half a millisecond however few lines it has. So a busy log is read by
+//! windows, and a quiet one is followed. Windows then prove that the stream has omitted nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The records within [`Pace::latency`] that make a log busy.
+const BUSY_RECORDS: u32 = 10;
+/// The bytes within [`Pace::latency`] that make a log busy. Small log files with long lines are rotated soon.
+const BUSY_BYTES: usize = 16 * 1024;
+/// The new lines of a window from which a log is busy.
+const QUIET_LINES: u64 = 5;
+/// The number of consecutive windows with few lines after which the log is followed.
+const QUIET_WINDOWS: u32 = 5;
+/// The new lines of a window above which the next window follows sooner: the Engine may keep only few
+/// seconds of a fast log.
+const MANY_LINES: u32 = 1000;
+/// The longest wait for the next window.
+const LONGEST: Duration = Duration::from_secs(2);
+/// The part of the time that windows may take: 5 %. An Engine before 28.0 decompresses all compressed files
+/// for each window.
+const SHARE: u32 = 20;
+/// The time between two proofs if lines arrive, and the longest time.
+const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+/// The number of consecutive proofs with new lines after which the log is not followed any longer. One proof
+/// may overtake the lines of the stream.
+const LATE_PROOFS: u32 = 2;
+
+/// The pace of reading one log.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// The time that a line of a busy log may wait until it is read. At zero, no log is busy.
+    latency: Duration,
+    /// The records that arrived since the last window.
+    records: u32,
+    /// The start of the current interval of `latency`, with what has arrived since.
+    interval: Instant,
+    interval_records: u32,
+    interval_bytes: usize,
+    quiet_windows: u32,
+    late_proofs: u32,
+    proved_at: Instant,
+    until_proof: Duration,
+    /// The time that the Engine took to begin the last window.
+    took: Duration,
+    /// The new lines of the last window.
+    new_lines: u64,
+}
+
+impl Pace {
+    pub(super) fn new(latency: Duration, now: Instant) -> Self {
+        Self {
+            latency,
+            records: 0,
+            interval: now,
+            interval_records: 0,
+            interval_bytes: 0,
+            quiet_windows: 0,
+            late_proofs: 0,
+            proved_at: now,
+            until_proof: PROOFS[0],
+            took: Duration::ZERO,
+            new_lines: 0,
+        }
+    }
+
+    /// Counts a record of a stream.
+    pub(super) fn record(&mut self) {
+        self.records = self.records.saturating_add(1);
+        self.interval_records = self.interval_records.saturating_add(1);
+    }
+
+    /// Counts bytes of a stream.
+    pub(super) fn bytes(&mut self, count: usize) {
+        self.interval_bytes = self.interval_bytes.saturating_add(count);
+    }
+
+    /// Returns whether records arrive so fast that windows are cheaper than the stream.
+    pub(super) fn is_busy(&mut self, now: Instant) -> bool {
+        let is_busy = self.interval_records >= BUSY_RECORDS || self.interval_bytes >= BUSY_BYTES;
+        if is_busy || now >= self.interval + self.latency {
+            (self.interval, self.interval_records, self.interval_bytes) = (now, 0, 0);
+        }
+        is_busy && !self.latency.is_zero()
+    }
+
+    /// Returns the time of the next proof.
+    pub(super) fn proof_due(&self) -> Instant {
+        let idle = match self.records {
+            0 => self.until_proof,
+            _ => PROOFS[0],
+        };
+        self.proved_at + idle.max(self.took * SHARE)
+    }
+
+    /// Returns the number of records that the next window is expected to have.
+    pub(super) fn expected(&self) -> u32 {
+        self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))
+    }
+
+    /// Notes a window that reached far enough.
+    pub(super) fn window(&mut self, now: Instant, new_lines: u64, took: Duration) {
+        self.until_proof = match self.records == 0 && new_lines == 0 {
+            true => (self.until_proof * 2).min(PROOFS[1]),
+            false => PROOFS[0],
+        };
+        (self.records, self.proved_at, self.new_lines, self.took) = (0, now, new_lines, took);
+        (self.interval, self.interval_records, self.interval_bytes) = (now, 0, 0);
+        self.late_proofs = if new_lines > 0 { self.late_proofs + 1 } else { 0 };
+        self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
+    }
+
+    /// Returns whether the proofs show that the stream omits lines or is late.
+    pub(super) fn is_late(&self) -> bool {
+        self.late_proofs >= LATE_PROOFS
+    }
+
+    /// Begins to read windows instead of a stream.
+    pub(super) fn begin_windows(&mut self) {
+        (self.quiet_windows, self.late_proofs) = (0, 0);
+    }
+
+    /// Returns whether the last windows had so few lines that a stream is cheaper.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet_windows >= QUIET_WINDOWS
+    }
+
+    /// Returns the wait until the next window.
+    pub(super) fn wait(&self) -> Duration {
+        let many = u32::try_from(self.new_lines).unwrap_or(u32::MAX).max(MANY_LINES);
+        let wait = self.latency * MANY_LINES / many;
+        wait.max(self.took * SHARE).min(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATENCY: Duration = Duration::from_millis(200);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_is_busy_from_50_records_or_80_kb_a_second() {
+        let start = Instant::now();
+        let mut pace = Pace::new(LATENCY, start);
+        for _ in 0..9 {
+            pace.record();
+        }
+        assert!(!pace.is_busy(start + LATENCY));
+        for _ in 0..10 {
+            pace.record();
+        }
+        assert!(pace.is_busy(start + LATENCY * 3 / 2));
+        pace.bytes(16 * 1024);
+        assert!(pace.is_busy(start + LATENCY * 2));
+        assert!(!pace.is_busy(start + LATENCY * 2));
+        let mut never = Pace::new(Duration::ZERO, start);
+        for _ in 0..100 {
+            never.record();
+        }
+        assert!(!never.is_busy(start));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_follows_sooner_if_there_are_many_lines_and_later_if_windows_are_slow() {
+        let now = Instant::now();
+        let mut pace = Pace::new(LATENCY, now);
+        let mut wait = |lines, took| {
+            pace.window(now, lines, took);
+            pace.wait()
+        };
+        let fast = Duration::from_millis(1);
+        assert_eq!(wait(0, fast), LATENCY);
+        assert_eq!(wait(1000, fast), LATENCY);
+        assert_eq!(wait(4000, fast), LATENCY / 4);
+        assert_eq!(wait(4000, Duration::from_millis(31)), Duration::from_millis(620));
+        assert_eq!(wait(0, Duration::from_secs(1)), LONGEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_without_lines_is_proved_ever_less_often_until_a_line_arrives() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(LATENCY, now);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            waits.push((pace.proof_due() - now).as_secs());
+            now = pace.proof_due();
+            pace.window(now, 0, Duration::ZERO);
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+        pace.record();
+        assert_eq!(pace.proof_due() - now, PROOFS[0]);
+        assert!(!pace.is_late());
+        pace.window(now, 1, Duration::ZERO);
+        pace.window(now, 1, Duration::ZERO);
+        assert!(pace.is_late());
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads windows of a log: the lines behind the last known one.
+
+use gelf_core::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
+use super::read::{Ending, Response, Silence};
+use super::window::{self, Anchor, Reach, Scan, Verdict};
+use super::{Following, Step};
+use crate::dialect::Dialect;
+use crate::engine::{EngineError, LogsQuery};
+use crate::log::LogReader;
+use crate::record::QueueClosed;
+
+/// The place in a log up to which no line is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Known {
+    /// The place from which the log is read.
+    Start,
+    /// The line at which an earlier source ended, or the damage that was skipped.
+    Resume,
+    /// The line.
+    Line(Anchor),
+}
+
+impl Following {
+    /// Returns whether the log can be read by windows: its stamps are distinct, and it is read from its end
+    /// without cost.
+    pub(super) fn can_window(&self) -> bool {
+        self.context.client.dialect() == Dialect::Docker
+            && matches!(self.metadata.container().log_driver(), "json-file" | "local")
+    }
+
+    /// Returns whether the log may be read by windows alone. The log of a container that is removed at its
+    /// end can be read to its end only by a stream.
+    pub(super) fn can_poll(&self) -> bool {
+        self.can_window() && !self.metadata.is_removed_at_end() && !self.context.timing.latency.is_zero()
+    }
+
+    /// Returns the time at which a window has to prove that the stream has omitted no line.
+    pub(super) fn proof_due(&self) -> Option<Instant> {
+        self.can_window().then(|| self.pace.proof_due())
+    }
+
+    /// Reads a window while a stream is open. Returns whether the stream may be read on.
+    pub(super) async fn prove(&mut self) -> Result<bool, QueueClosed> {
+        let (open, stuck) = (self.open, self.stuck);
+        // If the window cannot be read, the next one is due later. The stream itself shows the error.
+        let read = self.window(&mut None).await?;
+        if !matches!(read, Ok(Ending::Complete)) {
+            self.pace.window(Instant::now(), 0, std::time::Duration::ZERO);
+        }
+        (self.open, self.stuck, self.is_unread) = (open, stuck, true);
+        Ok(!(self.pace.is_late() && self.can_poll()))
+    }
+
+    /// Reads windows until so few lines arrive that a stream is cheaper, or until the container ends.
+    pub(super) async fn poll(
+        &mut self,
+        mut left: Option<LogReader>,
+        is_behind: bool,
+    ) -> Result<Step, QueueClosed> {
+        self.pace.begin_windows();
+        let ended_at = self.commands.borrow().ended_at;
+        loop {
+            self.take_name();
+            // The window includes all lines of a run that ended before.
+            let (is_over, is_started) = {
+                let commands = self.commands.borrow();
+                (commands.removed || commands.ended_at != ended_at, commands.starts != self.seen.starts)
+            };
+            let (stuck, new_before) = (self.stuck, self.sink.new_lines());
+            let mut response = None;
+            let read = self.window(&mut response).await?;
+            left = response.map(Response::into_reader).or(left);
+            match read {
+                Ok(Ending::Complete) => {}
+                Ok(_) => return Ok(self.after(left)),
+                Err(error) => {
+                    self.left = left;
+                    return self.not_opened(&error).await;
+                }
+            }
+            if is_started {
+                return Ok(self.next_run(left));
+            }
+            if is_over {
+                return Ok(self.after(left));
+            }
+            if is_behind && self.sink.new_lines() == new_before {
+                // The log has further records, but the Engine does not read beyond a damaged one.
+                self.stuck = stuck + 1;
+                self.warn_of_damage();
+                self.left = left;
+                self.pause().await;
+                return Ok(Step::Follow { tail: past_damage(self.stuck) });
+            }
+            if is_behind || self.pace.is_quiet() || !self.can_poll() {
+                self.left = left;
+                return Ok(Step::Follow { tail: None });
+            }
+            self.is_unread = true;
+            let mut commands = self.commands.clone();
+            let starts = self.seen.starts;
+            tokio::select! {
+                () = sleep(self.pace.wait()) => {}
+                _ = commands.wait_for(|commands| {
+                    commands.removed || commands.ended_at != ended_at || commands.starts != starts
+                }) => {}
+            }
+        }
+    }
+
+    /// Reads the lines behind the last known one. Each new line is taken. The window is longer than one
+    /// response if the Engine has more new lines than expected.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe: the next window begins behind the same line.
+    pub(super) async fn window(
+        &mut self,
+        response: &mut Option<Response>,
+    ) -> Result<Result<Ending, EngineError>, QueueClosed> {
+        let new_before = self.sink.new_lines();
+        let mut limit = window::first_limit(self.pace.expected());
+        let mut is_whole = false;
+        loop {
+            let (since, reach) = self.reach(&mut limit, is_whole);
+            let query = LogsQuery { follow: false, since, tail: limit };
+            self.sink.stats().window();
+            let asked = Instant::now();
+            let (content_type, body) = match self.context.client.logs(&self.id, query).await {
+                Ok(opened) => opened,
+                Err(error) => return Ok(Err(error)),
+            };
+            let scan = Scan::new(reach, limit, false);
+            let response = response.insert(self.response(content_type, body, scan));
+            let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
+            match (ending, response.scan().verdict()) {
+                (Ending::Complete, Verdict::Reached) => {
+                    if let Some(anchor) = response.scan().anchor() {
+                        self.known = Known::Line(anchor);
+                    }
+                    let took = response.began().unwrap_or_else(Instant::now) - asked;
+                    self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
+                    return Ok(Ok(ending));
+                }
+                (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
+                (Ending::Complete | Ending::TooShort, _) => limit = window::next_limit(limit),
+                (ending, _) => return Ok(Ok(ending)),
+            }
+        }
+    }
+
+    /// Returns the `since` and the reach of a window.
+    fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
+        if let (Known::Line(anchor), false) = (self.known, is_whole) {
+            self.sink.begin_window(self.open);
+            return (None, Reach::Line(anchor));
+        }
+        let since = self.sink.begin_request(Dialect::Docker, self.floor, self.open, true);
+        let time = match self.known {
+            Known::Start => self.floor,
+            Known::Resume => since.unwrap_or(self.floor),
+            Known::Line(anchor) => anchor.time().max(self.floor),
+        };
+        if self.known == Known::Start && self.is_first_run {
+            *limit = None;
+        }
+        // The Engine omits records. In the text of a terminal, the records that are left out would be joined
+        // to others.
+        if self.metadata.container().tty() == Some(true) {
+            *limit = None;
+            return (Some(time), Reach::Whole(time));
+        }
+        match limit {
+            Some(_) => (None, Reach::Time(time)),
+            None => (None, Reach::Whole(time)),
+        }
+    }
+
+    /// Returns the step after windows that ended.
+    fn after(&mut self, left: Option<LogReader>) -> Step {
+        match left {
+            Some(left) => Step::Decide(left),
+            None => Step::Follow { tail: past_damage(self.stuck) },
+        }
+    }
+
+    /// Warns once that a part of the log is skipped, if the last request was the last attempt to read it.
+    pub(super) fn warn_of_damage(&mut self) {
+        if self.stuck == ATTEMPTS_AT_DAMAGE {
+            self.warn(
+                super::problems::Problem::SkippedPart,
+                "a part of the log is unreadable and skipped; lines may be missing",
+            );
+        }
+    }
+}

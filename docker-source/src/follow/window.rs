@@ -1,0 +1,191 @@
+//! Windows: responses that have to overlap what was read before.
+//!
+//! The Engine does not number its records, and a stream that follows a log may omit some of them without a
+//! word. A request with `tail=N`, however, returns the last N records of both streams, in the order of the
+//! log and without a hole. If they include a record that was read before, all records behind this *anchor*
+//! are known: nothing is lost, and nothing has to be counted. If they do not, a longer window is requested.
+//! If the whole log does not include the anchor, the Engine has removed it, and there is a gap.
+//!
+//! The anchor is the last line of a window behind which no line was open. Lines of a stream that is followed
+//! never become the anchor, since lines before them may be missing.
+
+use gelf_core::Timestamp;
+
+use crate::log::{Line, LogStream};
+
+/// The number of records that a window has besides the expected ones.
+const MARGIN_RECORDS: u32 = 16;
+/// The factor by which a window grows that does not reach far enough.
+const GROWTH: u32 = 8;
+/// The maximum number of records of a window that is read to its end although it does not reach far enough.
+const SHORT_RECORDS: u32 = 2048;
+/// The maximum number of records of a window. Beyond it, the whole log is requested.
+const RECORDS_MAX: u32 = 1 << 20;
+
+/// A line behind which every line of the log is known. The `json-file` and `local` drivers give the lines of
+/// a stream distinct stamps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Anchor {
+    stream: LogStream,
+    time: Timestamp,
+}
+
+impl Anchor {
+    pub(super) fn at(line: &Line) -> Self {
+        Self { stream: line.stream, time: line.time }
+    }
+
+    /// Returns the stamp of the line.
+    pub(super) fn time(&self) -> Timestamp {
+        self.time
+    }
+}
+
+/// The place in a log that a response has to include.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// None: the response was not requested as a window, and each of its lines may be new.
+    Nothing,
+    /// The line. All lines behind it may be new, and no others.
+    Line(Anchor),
+    /// A line with this stamp or an earlier one. All lines with this stamp or a later one may be new.
+    Time(Timestamp),
+    /// Nothing, because the response is the whole log. All lines with this stamp or a later one may be new.
+    Whole(Timestamp),
+}
+
+/// The relation of a line to the reach of its response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Placement {
+    /// The line may be new.
+    Behind,
+    /// The line was read before, or is read again in a response that reaches further.
+    Before,
+}
+
+/// The result of a response that was read to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// The response reaches far enough.
+    Reached,
+    /// The response does not reach far enough, and the log may have earlier records.
+    TooShort,
+    /// The response does not reach far enough although it is the whole log.
+    NotInLog,
+}
+
+/// Compares the lines of one response with the reach of the response.
+#[derive(Debug)]
+pub(super) struct Scan {
+    reach: Reach,
+    /// The maximum number of records that were written before the request. `None` for all.
+    limit: Option<u32>,
+    /// True if records follow that were written after the request.
+    follows: bool,
+    is_reached: bool,
+    /// True if the first line shows that the response does not reach far enough.
+    is_too_short: bool,
+    records: u32,
+    anchor: Option<Anchor>,
+    /// True if a line was left for a later request, so that the anchor has to stay before this line.
+    is_held: bool,
+}
+
+impl Scan {
+    pub(super) fn new(reach: Reach, limit: Option<u32>, follows: bool) -> Self {
+        let is_reached = matches!(reach, Reach::Nothing | Reach::Whole(_));
+        Self {
+            reach,
+            limit,
+            follows,
+            is_reached,
+            is_too_short: false,
+            records: 0,
+            anchor: None,
+            is_held: false,
+        }
+    }
+
+    /// Returns whether records follow that were written after the request.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
+    }
+
+    /// Counts a record.
+    pub(super) fn record(&mut self) {
+        self.records = self.records.saturating_add(1);
+    }
+
+    /// Returns whether no further part of the response is of use, after a record and its lines were counted.
+    pub(super) fn is_useless(&self) -> bool {
+        let limit = self.limit.unwrap_or(u32::MAX);
+        let is_read = self.follows && self.records >= limit;
+        // A short window is read to its end, which shows whether it is the whole log.
+        let is_too_short = self.is_too_short && limit > SHORT_RECORDS;
+        !self.is_reached && (is_read || is_too_short)
+    }
+
+    /// Places a line.
+    pub(super) fn place(&mut self, line: &Line) -> Placement {
+        match self.reach {
+            Reach::Nothing => Placement::Behind,
+            Reach::Line(_) if self.is_reached => Placement::Behind,
+            Reach::Line(anchor) => {
+                self.is_reached = anchor == Anchor::at(line);
+                if self.is_reached {
+                    self.anchor = Some(anchor);
+                }
+                Placement::Before
+            }
+            Reach::Time(time) if self.is_too_short || (!self.is_reached && line.time > time) => {
+                self.is_too_short = true;
+                Placement::Before
+            }
+            Reach::Time(time) | Reach::Whole(time) => {
+                self.is_reached = true;
+                match line.time >= time {
+                    true => Placement::Behind,
+                    false => Placement::Before,
+                }
+            }
+        }
+    }
+
+    /// Notes that the line was taken, or was read before, and that no line is open behind it.
+    pub(super) fn is_known_up_to(&mut self, anchor: Anchor) {
+        if self.is_reached && !self.is_held {
+            self.anchor = Some(anchor);
+        }
+    }
+
+    /// Notes that a line was left for a later request.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Returns the result of the response, once all of it was read.
+    pub(super) fn verdict(&self) -> Verdict {
+        let is_whole = self.limit.is_none_or(|limit| self.records < limit);
+        match (self.is_reached, is_whole) {
+            (true, _) => Verdict::Reached,
+            (false, true) => Verdict::NotInLog,
+            (false, false) => Verdict::TooShort,
+        }
+    }
+
+    /// Returns the last line up to which the log is known, if the response has one.
+    pub(super) fn anchor(&self) -> Option<Anchor> {
+        self.anchor
+    }
+}
+
+/// Returns the number of records to request if about `expected` are new.
+pub(super) fn first_limit(expected: u32) -> Option<u32> {
+    Some(expected.saturating_add(expected / 2).saturating_add(MARGIN_RECORDS))
+        .filter(|limit| *limit < RECORDS_MAX)
+}
+
+/// Returns the number of records to request after a window that did not reach far enough.
+pub(super) fn next_limit(limit: Option<u32>) -> Option<u32> {
+    limit.map(|limit| limit.saturating_mul(GROWTH)).filter(|limit| *limit < RECORDS_MAX)
+}
