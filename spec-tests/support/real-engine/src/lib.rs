@@ -61,6 +61,14 @@ impl Engine {
         }
     }
 
+    /// Returns the Engine at this address, which has the form of `DOCKER_HOST`.
+    ///
+    /// # Errors
+    /// Returns the reason in the cases in which [`find`](Self::find) returns `None`.
+    pub fn at(host: &str) -> Result<Self, String> {
+        answer(host).map(|()| Self { host: host.to_owned() })
+    }
+
     /// Returns the Engine's address in the form of `DOCKER_HOST`, such as `unix:///var/run/docker.sock`.
     pub fn docker_host(&self) -> &str {
         &self.host

@@ -1,0 +1,154 @@
+//! A Docker Engine of the oracle's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use real_engine::Engine;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Ticks of a processor's time per second, in files of `/proc`. Linux has had this value on all common
+/// architectures since 2.6.
+const TICKS: f64 = 100.0;
+
+/// A Docker Engine with folders of its own. Dropping it ends it and removes its folders.
+#[derive(Debug)]
+pub struct Daemon {
+    program: PathBuf,
+    /// Folder of images and containers.
+    data: PathBuf,
+    /// Folder of sockets, short enough for the path of a socket.
+    run: PathBuf,
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts the Engine `program`, with its data in a new folder under `folder`.
+    ///
+    /// # Errors
+    /// Returns the reason, with the end of the Engine's log, if it does not answer within 60 s.
+    pub fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+        let identity = format!("gelf-oracle-{}", std::process::id());
+        let (data, run) = (folder.join(&identity), Path::new("/run").join(&identity));
+        for folder in [&data, &run] {
+            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        let child = launch(program, &data, &run, false)?;
+        let daemon = Self { program: program.to_owned(), data, run, child };
+        daemon.wait_until_ready()?;
+        Ok(daemon)
+    }
+
+    /// Returns the path of the Engine's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("docker.sock")
+    }
+
+    /// Returns the folder of the Engine's socket.
+    pub fn socket_folder(&self) -> &Path {
+        &self.run
+    }
+
+    /// Returns the address in the form of `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Returns the processor time that the Engine has used since its start, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        processor_time(self.child.id())
+    }
+
+    /// Ends the Engine by a signal, and starts it again. With `live_restore`, the new one lets its containers
+    /// live when it ends.
+    pub fn restart(&mut self, signal: Signal, pause: Duration, live_restore: bool) {
+        self.end(signal);
+        sleep(pause);
+        self.child = launch(&self.program, &self.data, &self.run, live_restore).expect("the Engine starts");
+        self.wait_until_ready().expect("the Engine answers");
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            sleep(Duration::from_millis(20));
+        }
+        // A killed Engine leaves its file behind, and the next one would take the process as alive.
+        let _ = fs::remove_file(self.run.join("docker.pid"));
+    }
+
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match Engine::at(&self.host()) {
+                Ok(_) => return Ok(()),
+                Err(reason) if Instant::now() > deadline => {
+                    let log = fs::read_to_string(self.data.join("dockerd.log")).unwrap_or_default();
+                    let lines: Vec<&str> = log.lines().collect();
+                    let end = lines[lines.len().saturating_sub(10)..].join("\n");
+                    return Err(format!("{reason}\n{end}"));
+                }
+                Err(_) => sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end(Signal::TERM);
+        // A killed and restarted Engine does not end the containerd of its predecessor.
+        let file = self.run.join("exec/containerd/containerd.pid");
+        let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+            sleep(Duration::from_millis(500));
+        }
+        for folder in [&self.run, &self.data] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Returns the processor time of a process, in seconds.
+pub fn processor_time(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in parentheses may contain spaces. Behind it, utime and stime are the 12th and 13th fields.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+}
+
+/// Starts the Engine's process. It takes containerd and runc from its own folder, or from the one beside it.
+fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result<Child, String> {
+    // An absolute path has a folder.
+    let folder = program.parent().unwrap_or(program);
+    let beside = folder.join("../bin");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}:/usr/sbin:/sbin", folder.display(), beside.display());
+    let log = fs::File::create(data.join("dockerd.log")).map_err(|error| error.to_string())?;
+    let identity = run.file_name().unwrap_or_default();
+    let mut command = Command::new(program);
+    command
+        .arg("--host")
+        .arg(format!("unix://{}", run.join("docker.sock").display()))
+        .arg("--data-root")
+        .arg(data.join("data"))
+        .arg("--exec-root")
+        .arg(run.join("exec"))
+        .arg("--pidfile")
+        .arg(run.join("docker.pid"))
+        .arg("--containerd-namespace")
+        .arg(identity)
+        .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--log-level=warn"]);
+    if live_restore {
+        command.arg("--live-restore");
+    }
+    command.env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.spawn().map_err(|error| format!("{}: {error}", program.display()))
+}

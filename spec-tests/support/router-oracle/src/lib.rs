@@ -1,0 +1,32 @@
+//! Measures gelf-router on a real Docker Engine. Containers write numbered lines, and a receiver finds the
+//! ones that are missing, repeated or altered, and the gaps that the router announced.
+//!
+//! The program `router-oracle` has a row for each property; `scripts/oracle --help` lists them. It starts an
+//! Engine of its own, since some rows kill the Engine, and others measure its processor time.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test support: a failure ends the row"
+)]
+
+pub mod agent;
+pub mod api;
+pub mod bench;
+pub mod daemon;
+pub mod receiver;
+pub mod rows;
+pub mod tally;
+
+use message_oracle::Messages;
+
+/// Seed of all messages.
+pub const SEED: u64 = 7;
+
+/// Returns the generator of all messages. With Docker's own 100 bytes, a line takes about 200 bytes in a log
+/// file.
+pub fn messages() -> Messages {
+    Messages::new(SEED).lengths(80..=80)
+}

@@ -1,0 +1,90 @@
+//! `router-oracle`: measures gelf-router on a real Docker Engine. `scripts/oracle` builds and runs it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use router_oracle::bench::{Bench, Programs};
+use router_oracle::rows::{ROWS, Row};
+
+/// The parsed command line.
+struct Options {
+    rows: Vec<Row>,
+    runs: Option<u32>,
+    programs: Programs,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        for row in ROWS {
+            println!("  {:<18}{}", row.name, row.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let options = match parse(arguments) {
+        Ok(options) => options,
+        Err(mistake) => {
+            eprintln!("{mistake}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut bench = match Bench::start(options.programs, options.runs) {
+        Ok(bench) => bench,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut all_hold = true;
+    for row in options.rows {
+        // A row that panics is a result, too: the next rows run all the same.
+        match catch_unwind(AssertUnwindSafe(|| (row.run)(&mut bench))) {
+            Ok(outcome) => {
+                println!("{}: {outcome}", row.name);
+                all_hold &= outcome.holds;
+            }
+            Err(_) => {
+                println!("{}: no figure, the row failed; falls short", row.name);
+                all_hold = false;
+            }
+        }
+    }
+    if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse(arguments: Vec<String>) -> Result<Options, String> {
+    let (mut rows, mut runs) = (Vec::new(), None);
+    let [mut engine, mut router, mut writer, mut repository] = [const { None }; 4];
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--runs" => {
+                let text = value()?;
+                let number = text.parse().ok().filter(|number| *number > 0);
+                runs = Some(number.ok_or_else(|| format!("--runs {text}: not a positive number"))?);
+            }
+            "--engine" => engine = Some(PathBuf::from(value()?)),
+            "--router" => router = Some(PathBuf::from(value()?)),
+            "--writer" => writer = Some(PathBuf::from(value()?)),
+            "--repository" => repository = Some(PathBuf::from(value()?)),
+            name => {
+                let row = ROWS.iter().find(|row| row.name == name);
+                rows.push(*row.ok_or_else(|| format!("unknown row {name:?}"))?);
+            }
+        }
+    }
+    if rows.is_empty() {
+        rows.extend(ROWS);
+    }
+    let path = |path: Option<PathBuf>, name: &str| path.ok_or_else(|| format!("{name} is missing"));
+    let programs = Programs {
+        engine: path(engine, "--engine")?,
+        router: path(router, "--router")?,
+        writer: path(writer, "--writer")?,
+        repository: path(repository, "--repository")?,
+    };
+    Ok(Options { rows, runs, programs })
+}

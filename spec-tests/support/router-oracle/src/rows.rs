@@ -1,0 +1,160 @@
+//! The rows: each measures one property and compares the figure with the one that is asked.
+
+mod cost;
+mod destinations;
+mod limits;
+mod many;
+mod outage;
+mod reading;
+mod restarts;
+
+use std::fmt;
+
+use crate::bench::Bench;
+
+/// A row.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its description: one line of the help.
+    pub about: &'static str,
+    /// Measures it.
+    pub run: fn(&mut Bench) -> Outcome,
+}
+
+/// The result of a row.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The measured figure.
+    pub figure: String,
+    /// The figure that is asked.
+    pub asked: String,
+    /// Whether the figure is as asked.
+    pub holds: bool,
+}
+
+impl Outcome {
+    fn new(figure: impl Into<String>, asked: impl Into<String>, holds: bool) -> Self {
+        Self { figure: figure.into(), asked: asked.into(), holds }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { figure, asked, holds } = self;
+        write!(f, "{figure}; asked {asked}; {}", if *holds { "holds" } else { "falls short" })
+    }
+}
+
+/// All rows, in the order in which they run by default.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "kill",
+        about: "100 SIGKILLs of the router with --state, 5,000 lines/s on two streams",
+        run: restarts::kill,
+    },
+    Row {
+        name: "restart",
+        about: "30 restarts by SIGTERM with --state, 5,000 lines/s on two streams",
+        run: restarts::restart,
+    },
+    Row {
+        name: "handover",
+        about: "10 hand-overs between agents in containers without a state folder, 5,000 lines/s",
+        run: restarts::handover,
+    },
+    Row {
+        name: "rotation-5000",
+        about: "3 containers with max-size=1m max-file=3, 100,000 lines each at 5,000/s",
+        run: reading::rotation_5000,
+    },
+    Row {
+        name: "rotation-20000",
+        about: "3 containers with max-size=1m max-file=3, 200,000 lines each at 20,000/s",
+        run: reading::rotation_20000,
+    },
+    Row {
+        name: "rotation-compress",
+        about: "24 containers with max-size=200k max-file=3 compress=true, 10,000 lines each at 500/s, \
+                read by an agent on the host and one in a container",
+        run: reading::rotation_compress,
+    },
+    Row {
+        name: "full-speed",
+        about: "3 containers with max-size=1m max-file=3, 200,000 lines each at full speed",
+        run: reading::full_speed,
+    },
+    Row {
+        name: "local",
+        about: "3 containers with the driver local, max-size=1m max-file=3, 100,000 lines each at 5,000/s",
+        run: reading::local,
+    },
+    Row {
+        name: "tty",
+        about: "3 containers with a terminal and max-size=1m max-file=3, 100,000 lines each at 5,000/s",
+        run: reading::tty,
+    },
+    Row {
+        name: "containers-50",
+        about: "50 containers with 200 lines/s each, for 20 s",
+        run: reading::containers_50,
+    },
+    Row {
+        name: "containers-200",
+        about: "200 containers with 10 lines/s each, for 30 s",
+        run: reading::containers_200,
+    },
+    Row {
+        name: "cost-5000",
+        about: "dockerd's processor time for a container with 5,000 lines/s: ours beside a plain follow",
+        run: cost::cost_5000,
+    },
+    Row {
+        name: "cost-500",
+        about: "dockerd's processor time for a container with 500 lines/s: ours beside a plain follow",
+        run: cost::cost_500,
+    },
+    Row {
+        name: "cost-50",
+        about: "dockerd's processor time for 50 containers with 200 lines/s: ours beside a plain follow",
+        run: cost::cost_50,
+    },
+    Row {
+        name: "cost-compress",
+        about: "dockerd's processor time for a container with 5,000 lines/s and compressed files",
+        run: cost::cost_compress,
+    },
+    Row {
+        name: "exit",
+        about: "40 containers that write 30,000 lines and end while a restarted router catches up",
+        run: many::exit,
+    },
+    Row { name: "short", about: "36 --rm containers at once that live for 25 ms, 5 times", run: many::short },
+    Row { name: "many", about: "300 short containers in 60 s, every second one with --rm", run: many::many },
+    Row {
+        name: "live-restore",
+        about: "3 kills of dockerd with live-restore, its socket mounted as a file and as a folder",
+        run: outage::live_restore,
+    },
+    Row {
+        name: "hostile",
+        about: "a line of 100 MB, binary output, and forged headers in a terminal",
+        run: limits::hostile,
+    },
+    Row {
+        name: "descriptors",
+        about: "45 containers and a router with ulimit -n 40",
+        run: limits::descriptors,
+    },
+    Row {
+        name: "dead-route",
+        about: "a destination that takes nothing for 60 s, one whose name does not resolve, and a third one",
+        run: destinations::dead_route,
+    },
+    Row {
+        name: "audit",
+        about: "gelf-router audit behind a network that loses 1 % of the datagrams",
+        run: destinations::audit,
+    },
+];

@@ -1,0 +1,54 @@
+//! Rows in which dockerd ends.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::Outcome;
+use crate::agent;
+use crate::bench::{Bench, Writing};
+use crate::receiver::Receiver;
+
+const RATE: u64 = 1_000;
+
+pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
+    let kills = bench.runs(3);
+    // A restart with live-restore, before any container runs.
+    bench.daemon_mut().restart(Signal::TERM, Duration::ZERO, true);
+    let mut figures = Vec::new();
+    let mut holds = true;
+    for as_folder in [true, false] {
+        let (mount, at, how) = if as_folder {
+            (bench.daemon().socket_folder().to_owned(), "/var/run", "as a folder")
+        } else {
+            (bench.daemon().socket(), "/var/run/docker.sock", "as a file")
+        };
+        let receiver = Receiver::start();
+        let route = receiver.route("restore");
+        let state = bench.path("state");
+        let volume = format!("--volume={}:/state", state.display());
+        // Users outside of the image own nothing in the folder.
+        let options = ["--restart=always", volume.as_str()];
+        let arguments = ["--state", "/state", route.as_str()];
+        std::fs::create_dir_all(&state).expect("a folder can be created");
+        let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(&state, everyone).expect("its mode can be changed");
+        let agent = agent::container(bench, &mount, at, &options, &arguments);
+        let writer = bench.write(Writing::endless("restore", RATE));
+        for _ in 0..kills {
+            sleep(Duration::from_secs(3));
+            bench.daemon_mut().restart(Signal::KILL, Duration::from_secs(1), true);
+        }
+        sleep(Duration::from_secs(5));
+        let written = writer.end(bench.engine());
+        let account = receiver.settle(&written, Duration::from_secs(30));
+        if account.lost > 0 {
+            eprintln!("the agent's log:\n{}", agent.logs_with_timestamps().1);
+        }
+        figures.push(format!("{how}: {kills} kills, {account}"));
+        holds &= account.lost + account.announced == 0;
+    }
+    bench.daemon_mut().restart(Signal::TERM, Duration::ZERO, false);
+    Outcome::new(figures.join("; "), "lost 0", holds)
+}

@@ -1,0 +1,317 @@
+//! Counts the lines that arrived, and compares them with the lines that were written and with the gaps that
+//! the router announced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use message_oracle::Message;
+
+/// Difference of two stamps below which they count as equal, in seconds. A JSON number near 2^31 has a
+/// resolution of 0.24 us.
+const SAME: f64 = 1e-6;
+
+/// A line that arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// Id of its container.
+    pub container: String,
+    /// Its text.
+    pub text: String,
+    /// Docker's stamp, in seconds since 1970.
+    pub stamp: f64,
+}
+
+/// A gap that the router announced.
+#[derive(Clone, Debug, Default)]
+pub struct Gap {
+    /// Id of its container.
+    pub container: String,
+    /// Stamp of the last line before the gap; infinitely early if unknown.
+    pub from: f64,
+    /// Stamp of the first line behind the gap; infinitely late if unknown.
+    pub to: f64,
+    /// Number of missing lines, if known.
+    pub count: Option<u64>,
+    /// Reason, in the router's words.
+    pub reason: String,
+}
+
+/// Number of lines that were written to each stream.
+pub type Written = BTreeMap<u32, u64>;
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    arrivals: u32,
+    stamp: f64,
+}
+
+#[derive(Default)]
+struct Stream {
+    container: String,
+    slots: Vec<Slot>,
+    distinct: u64,
+}
+
+/// The arrivals at one receiver.
+#[derive(Default)]
+pub struct Tally {
+    streams: BTreeMap<u32, Stream>,
+    gaps: Vec<Gap>,
+    /// Number of messages of any kind.
+    pub arrivals: u64,
+    /// Texts that are not numbered lines, without the empty ones: the first few.
+    pub others: Vec<String>,
+    other_count: u64,
+    /// Time from Docker's stamp to the arrival of each line, in seconds, in the order of arrival.
+    pub delays: Vec<f32>,
+}
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tally").field("arrivals", &self.arrivals).finish_non_exhaustive()
+    }
+}
+
+impl Tally {
+    /// Counts a line. `now` is the time of its arrival, in seconds since 1970.
+    pub fn line(&mut self, line: Line, now: f64) {
+        self.arrivals += 1;
+        let parsed = Message::parse(&line.text).filter(|message| message.seed == crate::SEED);
+        let Some(message) = parsed else {
+            self.other_count += 1;
+            if self.others.len() < 1_000 {
+                self.others.push(line.text.chars().take(100).collect());
+            }
+            return;
+        };
+        self.delays.push((now - line.stamp) as f32);
+        let stream = self.streams.entry(message.stream).or_default();
+        let number = usize::try_from(message.number).unwrap_or(usize::MAX).min(1 << 24);
+        if stream.slots.len() <= number {
+            stream.slots.resize(number + 1, Slot::default());
+        }
+        let Some(slot) = stream.slots.get_mut(number) else { return };
+        if slot.arrivals == 0 {
+            slot.stamp = line.stamp;
+            stream.distinct += 1;
+        }
+        slot.arrivals += 1;
+        if stream.container.is_empty() {
+            stream.container = line.container;
+        }
+    }
+
+    /// Counts an announced gap.
+    pub fn gap(&mut self, gap: Gap) {
+        self.arrivals += 1;
+        self.gaps.push(gap);
+    }
+
+    /// Returns the announced gaps.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// Returns the number of different lines that arrived.
+    pub fn distinct(&self) -> u64 {
+        self.streams.values().map(|stream| stream.distinct).sum()
+    }
+
+    /// Returns the number of different lines of a stream that arrived.
+    pub fn distinct_of(&self, stream: u32) -> u64 {
+        self.streams.get(&stream).map_or(0, |stream| stream.distinct)
+    }
+
+    /// Returns whether every line that was written has arrived.
+    pub fn has_all(&self, written: &Written) -> bool {
+        written.iter().all(|(stream, lines)| self.distinct_of(*stream) >= *lines)
+    }
+
+    /// Returns the numbers of the missing lines of each stream.
+    pub fn missing(&self, written: &Written) -> BTreeSet<(u32, u64)> {
+        let runs = self.runs(written);
+        runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
+    }
+
+    /// Compares the arrivals with the lines that were written.
+    pub fn account(&self, written: &Written) -> Account {
+        let runs = self.runs(written);
+        let of = |run: &Run, gap: &Gap| {
+            let same = self
+                .streams
+                .get(&run.stream)
+                .is_none_or(|stream| stream.container.is_empty() || stream.container == gap.container);
+            same && run.from.max(gap.from) <= run.to.min(gap.to) - SAME
+        };
+        let announced = |run: &&Run| self.gaps.iter().any(|gap| of(run, gap));
+        let length = |run: &Run| run.end - run.first;
+        let missing: u64 = runs.iter().map(length).sum();
+        let announced: u64 = runs.iter().filter(announced).map(length).sum();
+        Account {
+            written: written.values().sum(),
+            lost: missing - announced,
+            announced,
+            repeated: self.repeated(),
+            gaps: self.gaps.len() as u64,
+            empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| of(run, gap))).count() as u64,
+            others: self.other_count,
+            first_lost: runs.first().map(|run| (run.stream, run.first)),
+        }
+    }
+
+    fn repeated(&self) -> u64 {
+        let slots = self.streams.values().flat_map(|stream| &stream.slots);
+        slots.map(|slot| u64::from(slot.arrivals.saturating_sub(1))).sum()
+    }
+
+    /// Returns the runs of missing lines, each with the stamps of its neighbours.
+    fn runs(&self, written: &Written) -> Vec<Run> {
+        let mut runs = Vec::new();
+        let none = Vec::new();
+        for (&stream, &lines) in written {
+            let slots = self.streams.get(&stream).map_or(&none, |stream| &stream.slots);
+            let mut before = f64::NEG_INFINITY;
+            let mut first = None;
+            for number in 0..lines {
+                let slot = usize::try_from(number).ok().and_then(|number| slots.get(number));
+                match slot.filter(|slot| slot.arrivals > 0) {
+                    Some(slot) => {
+                        if let Some(first) = first.take() {
+                            runs.push(Run { stream, first, end: number, from: before, to: slot.stamp });
+                        }
+                        before = slot.stamp;
+                    }
+                    None => first = first.or(Some(number)),
+                }
+            }
+            if let Some(first) = first {
+                runs.push(Run { stream, first, end: lines, from: before, to: f64::INFINITY });
+            }
+        }
+        runs
+    }
+}
+
+/// A run of missing lines.
+struct Run {
+    stream: u32,
+    first: u64,
+    end: u64,
+    /// Stamp of the line before the run.
+    from: f64,
+    /// Stamp of the line behind the run.
+    to: f64,
+}
+
+/// The result of a comparison. Counts are lines, except of gaps.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    /// Lines that were written.
+    pub written: u64,
+    /// Lines that are missing without a word.
+    pub lost: u64,
+    /// Lines that are missing, in an announced gap.
+    pub announced: u64,
+    /// Repeated arrivals.
+    pub repeated: u64,
+    /// Announced gaps.
+    pub gaps: u64,
+    /// Announced gaps without a missing line.
+    pub empty_gaps: u64,
+    /// Messages that are neither numbered lines nor gaps.
+    pub others: u64,
+    /// First missing line: stream and number.
+    pub first_lost: Option<(u32, u64)>,
+}
+
+impl Account {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: Self) {
+        self.written += other.written;
+        self.lost += other.lost;
+        self.announced += other.announced;
+        self.repeated += other.repeated;
+        self.gaps += other.gaps;
+        self.empty_gaps += other.empty_gaps;
+        self.others += other.others;
+        self.first_lost = self.first_lost.or(other.first_lost);
+    }
+
+    /// Returns whether each line arrived once and no gap was announced.
+    pub fn is_exact(&self) -> bool {
+        self.lost + self.announced + self.repeated + self.empty_gaps + self.others == 0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lost {}, repeated {} of {}", self.lost, self.repeated, self.written)?;
+        if self.announced + self.gaps > 0 {
+            write!(f, ", announced {} in {} gaps", self.announced, self.gaps)?;
+        }
+        if self.empty_gaps > 0 {
+            write!(f, ", {} gaps without a missing line", self.empty_gaps)?;
+        }
+        if self.others > 0 {
+            write!(f, ", altered {}", self.others)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "test code")]
+mod tests {
+    use super::*;
+
+    fn tally(stream: u32, numbers: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for &number in numbers {
+            let text = crate::messages().text(stream, number);
+            tally.line(Line { container: "c".to_owned(), text, stamp: 100.0 + number as f64 }, 200.0);
+        }
+        tally
+    }
+
+    fn gap(from: f64, to: f64) -> Gap {
+        Gap { container: "c".to_owned(), from, to, ..Gap::default() }
+    }
+
+    #[test]
+    fn missing_lines_inside_of_an_announced_gap_are_announced_and_all_others_lost() {
+        let mut tally = tally(4, &[0, 1, 4, 5, 8, 8]);
+        tally.gap(gap(101.0, 104.0));
+        let account = tally.account(&Written::from([(4, 10)]));
+        let expected = Account {
+            written: 10,
+            lost: 3,
+            announced: 2,
+            repeated: 1,
+            gaps: 1,
+            first_lost: Some((4, 2)),
+            ..Account::default()
+        };
+        assert_eq!(account, expected);
+        assert_eq!(tally.missing(&Written::from([(4, 10)])).into_iter().next(), Some((4, 2)));
+    }
+
+    #[test]
+    fn a_gap_that_only_touches_a_missing_run_announces_nothing() {
+        let mut tally = tally(4, &[0, 1, 4]);
+        tally.gap(gap(100.0, 101.0));
+        tally.gap(gap(104.0, f64::INFINITY));
+        tally.gap(Gap { container: "other".to_owned(), ..gap(101.0, 104.0) });
+        let account = tally.account(&Written::from([(4, 5)]));
+        assert_eq!((account.lost, account.announced, account.empty_gaps), (2, 0, 3));
+    }
+
+    #[test]
+    fn a_changed_text_is_no_line() {
+        let mut tally = tally(4, &[0]);
+        let mut text = crate::messages().text(4, 1);
+        text.truncate(text.len() - 1);
+        tally.line(Line { text, ..Line::default() }, 0.0);
+        let account = tally.account(&Written::from([(4, 2)]));
+        assert_eq!((account.lost, account.others), (1, 1));
+    }
+}
