@@ -5,13 +5,14 @@ use std::future::pending;
 use std::io;
 use std::mem;
 
-use tokio::net::UnixStream;
+use serde_json::json;
 
+use crate::http::Connection;
 use crate::log::{Record, Step};
-use crate::server::{refuse, wait_for_change};
+use crate::server::refuse;
 use crate::stamp::{rfc3339, rfc3339_of_second};
 use crate::state::Shared;
-use crate::{DamagedRead, Fault, Options, Since, Stream, http};
+use crate::{DamagedRead, Fault, Options, Since, Stream};
 
 /// The part of a log that is requested.
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +45,11 @@ pub(crate) fn parse_time(text: &str) -> i64 {
 }
 
 pub(crate) async fn logs(
-    socket: &mut UnixStream,
+    connection: &mut Connection,
     shared: &Shared,
     id: &str,
     parameters: &HashMap<&str, &str>,
+    accept: &str,
 ) -> io::Result<()> {
     let query = Query::new(parameters);
     let mut changes = shared.changes();
@@ -56,10 +58,10 @@ pub(crate) async fn logs(
         (container.log_faults.pop_front(), container.unreadable, container.cuts)
     });
     if unreadable {
-        return refuse(socket, 501, "configured logging driver does not support reading").await;
+        return refuse(connection, 501, "configured logging driver does not support reading").await;
     }
     match &fault {
-        Some(Fault::Status(status, message)) => return refuse(socket, *status, message).await,
+        Some(Fault::Status(status, message)) => return refuse(connection, *status, message).await,
         Some(Fault::Hang) => return pending().await,
         Some(Fault::Late(time)) => tokio::time::sleep(*time).await,
         _ => {}
@@ -79,17 +81,32 @@ pub(crate) async fn logs(
         let since = query.since.filter(|_| options.since == Since::EachPiece);
         container.log.reader(tail, since, container.runs, query.is_following)
     });
-    let content_type = match (options.names_content_type, tty) {
-        (true, true) => "Content-Type: application/vnd.docker.raw-stream\r\n",
-        (true, false) => "Content-Type: application/vnd.docker.multiplexed-stream\r\n",
+    let wants_json = parameters.get("format") == Some(&"json") || accept.contains("ndjson");
+    let form = match (wants_json && options.sends_json_logs, tty) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Terminal,
+        (false, false) => Form::Frames,
+    };
+    let content_type = match (options.names_content_type, form) {
+        (_, Form::Json) => "Content-Type: application/x-ndjson\r\n",
+        (true, Form::Terminal) => "Content-Type: application/vnd.docker.raw-stream\r\n",
+        (true, Form::Frames) => "Content-Type: application/vnd.docker.multiplexed-stream\r\n",
         (false, _) => "",
     };
-    http::start_chunks(socket, content_type).await?;
+    connection.start_chunks(content_type).await?;
     if let Some(Fault::LateBody(time)) = &fault {
         tokio::time::sleep(*time).await;
     }
-    let mut sender =
-        Sender { socket, options: &options, tty, query, fault, pieces: 0, has_passed_since: false, bytes: 0 };
+    let mut sender = Sender {
+        connection,
+        options: &options,
+        form,
+        query,
+        fault,
+        pieces: 0,
+        has_passed_since: false,
+        bytes: 0,
+    };
     let mut joined_tail = query.tail.filter(|_| options.podman);
     loop {
         let (mut steps, is_over, is_cut) = shared.look(|state| {
@@ -103,17 +120,21 @@ pub(crate) async fn logs(
         for step in steps {
             match sender.step(step).await? {
                 Sent::Whole => {}
-                Sent::Ended => return http::end_chunks(sender.socket).await,
-                Sent::Cut => return Ok(()),
+                Sent::Ended => return sender.connection.end_chunks().await,
+                Sent::Cut => {
+                    sender.connection.cut();
+                    return Ok(());
+                }
             }
         }
         if is_over {
-            return http::end_chunks(sender.socket).await;
+            return sender.connection.end_chunks().await;
         }
         if is_cut {
+            sender.connection.cut();
             return Ok(());
         }
-        wait_for_change(sender.socket, &mut changes).await?;
+        sender.connection.wait_for_change(&mut changes).await?;
     }
 }
 
@@ -133,11 +154,20 @@ fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
     lines.split_off(lines.len().saturating_sub(tail))
 }
 
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Frames,
+    Terminal,
+    /// One JSON object per record and line.
+    Json,
+}
+
 /// Sends records, and injects a fault.
 struct Sender<'a> {
-    socket: &'a mut UnixStream,
+    connection: &'a mut Connection,
     options: &'a Options,
-    tty: bool,
+    form: Form,
     query: Query,
     fault: Option<Fault>,
     has_passed_since: bool,
@@ -158,7 +188,7 @@ impl Sender<'_> {
         let record = match step {
             Step::Record(record) => record,
             Step::Damage if self.options.damaged == DamagedRead::Error => {
-                http::chunk(self.socket, b"\x03\0\0\0\0\0\0\x19Error grabbing logs: EOF\n").await?;
+                self.connection.chunk(b"\x03\0\0\0\0\0\0\x19Error grabbing logs: EOF\n").await?;
                 return Ok(Sent::Ended);
             }
             Step::Damage => return Ok(Sent::Ended),
@@ -180,11 +210,11 @@ impl Sender<'_> {
             Some(Fault::BytesAfter(count, bytes)) if *count == self.pieces => {
                 let bytes = bytes.clone();
                 self.fault = None;
-                http::chunk(self.socket, &bytes).await?;
+                self.connection.chunk(&bytes).await?;
             }
             _ => {}
         }
-        let bytes = encode(record, self.tty, self.options.podman);
+        let bytes = encode(record, self.form, self.options.podman);
         self.pieces += 1;
         for part in bytes.chunks(self.options.chunk) {
             let left = match self.fault {
@@ -192,7 +222,7 @@ impl Sender<'_> {
                 _ => usize::MAX,
             };
             self.bytes += part.len();
-            http::chunk(self.socket, &part[..part.len().min(left)]).await?;
+            self.connection.chunk(&part[..part.len().min(left)]).await?;
             if part.len() > left {
                 return Ok(Sent::Cut);
             }
@@ -201,11 +231,17 @@ impl Sender<'_> {
     }
 }
 
-fn encode(record: &Record, tty: bool, podman: bool) -> Vec<u8> {
+fn encode(record: &Record, form: Form, podman: bool) -> Vec<u8> {
     let stamp = if podman { rfc3339_of_second(record.stamp) } else { rfc3339(record.stamp) };
+    if form == Form::Json {
+        let source = if record.stream == Stream::Stdout { "stdout" } else { "stderr" };
+        let line = String::from_utf8_lossy(&record.bytes);
+        let text = json!({"Line": line, "Source": source, "Timestamp": stamp}).to_string();
+        return (text + "\n").into_bytes();
+    }
     let mut text = format!("{stamp} ").into_bytes();
     text.extend_from_slice(&record.bytes);
-    if tty {
+    if form == Form::Terminal {
         return text;
     }
     let kind = match record.stream {

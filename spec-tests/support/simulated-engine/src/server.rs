@@ -6,14 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
+use crate::Fault;
+use crate::http::{Connection, Head};
 use crate::logs::{logs, parse_time};
 use crate::request::{Request, is_version};
 use crate::state::{Shared, State};
-use crate::{Fault, http};
 
 /// Serves connections. Dropping the future closes all of them.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
@@ -26,7 +26,8 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
                 // A client may close the connection at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
-                    let _ = converse(socket, &shared).await;
+                    let mut connection = Connection::new(socket);
+                    while converse(&mut connection, &shared).await.is_ok() {}
                 });
             }
             Some(_) = connections.join_next() => {}
@@ -50,12 +51,12 @@ impl Drop for Open<'_> {
     }
 }
 
-async fn converse(mut socket: UnixStream, shared: &Shared) -> io::Result<()> {
-    let (method, target) = http::read_request(&mut socket).await?;
-    let socket = &mut socket;
+/// Answers one request. Returns an error once the connection has ended.
+async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
+    let Head { method, target, accept } = connection.request().await?;
     shared.change(|state| state.requests.push(Request::new(format!("{method} {target}"))));
     if method != "GET" {
-        return refuse(socket, 405, "only GET is simulated").await;
+        return refuse(connection, 405, "only GET is simulated").await;
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let parameters: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
@@ -63,43 +64,43 @@ async fn converse(mut socket: UnixStream, shared: &Shared) -> io::Result<()> {
     if let Some(version) = path.first().copied().filter(|part| is_version(part)) {
         path.remove(0);
         if let Some(message) = shared.look(|state| unsupported(&version[1..], state)) {
-            return refuse(socket, 400, &message).await;
+            return refuse(connection, 400, &message).await;
         }
     }
     match path[..] {
         ["_ping"] => {
             if let Some(fault) = shared.change(|state| state.ping_faults.pop_front()) {
-                return respond(socket, Some(fault), || "OK".into()).await;
+                return respond(connection, Some(fault), || "OK".into()).await;
             }
             let (version, podman) =
                 shared.look(|state| (state.options.api_version.clone(), state.options.podman));
             let more = if podman { "Libpod-Api-Version: 4.3.1\r\n" } else { "" };
-            http::answer(socket, 200, &format!("Api-Version: {version}\r\n{more}"), "OK").await
+            connection.answer(200, &format!("Api-Version: {version}\r\n{more}"), "OK").await
         }
         ["info"] => {
             let fault = shared.change(|state| state.info_faults.pop_front());
-            respond(socket, fault, || shared.look(State::info)).await
+            respond(connection, fault, || shared.look(State::info)).await
         }
-        ["events"] => events(socket, shared, &parameters).await,
+        ["events"] => events(connection, shared, &parameters).await,
         ["containers", "json"] => {
             let fault = shared.change(|state| state.list_faults.pop_front());
             let list = || shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list()));
-            respond(socket, fault, list).await
+            respond(connection, fault, list).await
         }
         ["containers", id, "json"] => {
             if !exists(shared, id) {
-                return refuse(socket, 404, &format!("No such container: {id}")).await;
+                return refuse(connection, 404, &format!("No such container: {id}")).await;
             }
             let fault = shared.change(|state| state.container_mut(id).inspect_faults.pop_front());
-            respond(socket, fault, || shared.look(|state| state.container(id).inspect())).await
+            respond(connection, fault, || shared.look(|state| state.container(id).inspect())).await
         }
         ["containers", id, "logs"] => {
             if !exists(shared, id) {
-                return refuse(socket, 404, &format!("No such container: {id}")).await;
+                return refuse(connection, 404, &format!("No such container: {id}")).await;
             }
-            logs(socket, shared, id, &parameters).await
+            logs(connection, shared, id, &parameters, &accept).await
         }
-        _ => refuse(socket, 404, "page not found").await,
+        _ => refuse(connection, 404, "page not found").await,
     }
 }
 
@@ -122,31 +123,33 @@ fn exists(shared: &Shared, id: &str) -> bool {
     shared.look(|state| state.find(id).is_some_and(|container| !container.is_removed))
 }
 
-pub(crate) async fn refuse(socket: &mut UnixStream, status: u16, message: &str) -> io::Result<()> {
+pub(crate) async fn refuse(connection: &mut Connection, status: u16, message: &str) -> io::Result<()> {
     let body = json!({ "message": message }).to_string();
-    http::answer(socket, status, "Content-Type: application/json\r\n", &body).await
+    connection.answer(status, "Content-Type: application/json\r\n", &body).await
 }
 
 async fn respond(
-    socket: &mut UnixStream,
+    connection: &mut Connection,
     fault: Option<Fault>,
     body: impl FnOnce() -> Value,
 ) -> io::Result<()> {
     match fault {
-        None => http::answer(socket, 200, "Content-Type: application/json\r\n", &body().to_string()).await,
-        Some(Fault::Status(status, message)) => refuse(socket, status, &message).await,
+        None => connection.answer(200, "Content-Type: application/json\r\n", &body().to_string()).await,
+        Some(Fault::Status(status, message)) => refuse(connection, status, &message).await,
         Some(Fault::Hang) => pending().await,
         Some(Fault::CutAfter(count)) => {
-            http::start_chunks(socket, "").await?;
+            connection.start_chunks("").await?;
             let body = body().to_string();
-            http::chunk(socket, &body.as_bytes()[..count.min(body.len())]).await
+            connection.chunk(&body.as_bytes()[..count.min(body.len())]).await?;
+            connection.cut();
+            Ok(())
         }
         Some(fault) => panic!("{fault:?} applies only to logs"),
     }
 }
 
 async fn events(
-    socket: &mut UnixStream,
+    connection: &mut Connection,
     shared: &Shared,
     parameters: &HashMap<&str, &str>,
 ) -> io::Result<()> {
@@ -154,29 +157,17 @@ async fn events(
     let since = parameters.get("since").map(|text| parse_time(text));
     // Subscribes before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
-    http::start_chunks(socket, "Content-Type: application/json\r\n").await?;
+    connection.start_chunks("Content-Type: application/json\r\n").await?;
     loop {
         let (events, is_ended) =
             shared.look(|state| (state.events[next..].to_vec(), state.events_ended != ended));
         next += events.len();
         for event in events {
-            http::chunk(socket, format!("{}\n", event.line).as_bytes()).await?;
+            connection.chunk(format!("{}\n", event.line).as_bytes()).await?;
         }
         if is_ended {
-            return http::end_chunks(socket).await;
+            return connection.end_chunks().await;
         }
-        wait_for_change(socket, &mut changes).await?;
-    }
-}
-
-/// Waits for a change. Returns an error if the client closes the connection first.
-pub(crate) async fn wait_for_change(
-    socket: &mut UnixStream,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
-) -> io::Result<()> {
-    let mut byte = [0];
-    tokio::select! {
-        changed = changes.changed() => changed.map_err(io::Error::other),
-        _ = socket.read(&mut byte) => Err(io::ErrorKind::ConnectionAborted.into()),
+        connection.wait_for_change(&mut changes).await?;
     }
 }

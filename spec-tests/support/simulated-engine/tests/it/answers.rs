@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use simulated_engine::{ContainerOptions, Options, START, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Fault, Options, START, SimulatedEngine, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use crate::client::{get, get_logs};
 
@@ -44,7 +46,7 @@ async fn followers_that_are_cut_end_without_the_final_chunk() {
     web.start();
     web.line(Stream::Stdout, "line");
     let mut cut = get_logs(&engine, &web, "follow=1").await;
-    cut.has_received(100).await;
+    cut.has_received("line").await;
     web.cut_followers();
     let (_, body, is_complete) = cut.whole().await;
     assert_eq!((crate::client::records(&body).len(), is_complete), (1, false));
@@ -65,5 +67,34 @@ async fn the_clock_moves_with_lines_with_tokios_time_and_by_hand() {
         assert_eq!(web.line(Stream::Stdout, "two") - first, passed + 1000);
         engine.set_clock(START - 7);
         assert_eq!(web.line(Stream::Stdout, "three"), START + 993);
+    }
+}
+
+#[tokio::test]
+async fn requests_share_a_connection_until_an_answer_is_cut() {
+    let engine = SimulatedEngine::start().await;
+    engine.fail_list(Fault::CutAfter(1));
+    let mut socket = UnixStream::connect(engine.socket()).await.unwrap();
+    let requests = ["/_ping", "/info", "/containers/json", "/info"];
+    let heads = requests.map(|target| format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n"));
+    socket.write_all(heads.concat().as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
+    assert!(answers.ends_with("1\r\n[\r\n"), "{answers}");
+    assert_eq!(engine.requests(), ["GET /_ping", "GET /info", "GET /containers/json"]);
+}
+
+#[tokio::test]
+async fn a_log_is_sent_as_json_only_by_new_engines_and_on_request() {
+    for (options, is_json) in [(Options::docker_28_5(), false), (Options::docker_29(), true)] {
+        let engine = SimulatedEngine::start_with(options).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        web.line(Stream::Stderr, b"\xff");
+        let (head, body, _) = get_logs(&engine, &web, "format=json").await.whole().await;
+        assert_eq!(head.contains("application/x-ndjson"), is_json, "{head}");
+        assert_eq!(body.starts_with(b"{\"Line\":\"\xef\xbf\xbd\\n\",\"Source\":\"stderr\""), is_json);
+        assert_eq!(get_logs(&engine, &web, "follow=0").await.records().await.len(), 1);
     }
 }
