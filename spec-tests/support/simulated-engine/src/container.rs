@@ -101,8 +101,8 @@ impl Container {
         })
     }
 
-    /// Begins a new file of the log. The oldest file is removed if the log then has more files than its
-    /// [limit](crate::LogFiles::max_files).
+    /// Begins a new file of the log with the next record, as Docker does. The oldest file is removed then if
+    /// the log has more files than its [limit](crate::LogFiles::max_files).
     pub fn rotate(&self) {
         self.shared.change(|state| state.container_mut(&self.id).log.rotate());
     }
