@@ -161,6 +161,17 @@ impl Container {
         self.shared.wait(|state| state.log_requests(&self.id) >= count_wanted).await;
     }
 
+    /// Returns the number of requests that follow the log now.
+    pub fn followers(&self) -> usize {
+        self.shared.look(|state| state.container(&self.id).followers)
+    }
+
+    /// Waits until exactly `count_wanted` requests follow the log. They are sent each record that is written
+    /// from then on, unless a fault prevents it.
+    pub async fn wait_for_followers(&self, count_wanted: usize) {
+        self.shared.wait(|state| state.container(&self.id).followers == count_wanted).await;
+    }
+
     /// Waits until at least `count_wanted` requests of this kind for this container have arrived.
     pub async fn wait_for(&self, count_wanted: usize, kind: RequestKind) {
         self.shared.wait(|state| state.count_kind(kind, Some(&self.id)) >= count_wanted).await;

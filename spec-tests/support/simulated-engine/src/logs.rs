@@ -1,6 +1,5 @@
 //! Answers with the log of a container.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::mem;
@@ -9,49 +8,23 @@ use serde_json::json;
 
 use crate::http::Connection;
 use crate::log::{Record, Step};
+use crate::query::{LogQuery, Parameters};
 use crate::server::refuse;
 use crate::stamp::{rfc3339, rfc3339_of_second};
 use crate::state::Shared;
 use crate::{DamagedRead, Fault, Options, Since, Stream};
 
-/// The part of a log that is requested.
-#[derive(Clone, Copy, Debug)]
-struct Query {
-    is_following: bool,
-    since: Option<i64>,
-    until: Option<i64>,
-    tail: Option<usize>,
-}
-
-impl Query {
-    fn new(parameters: &HashMap<&str, &str>) -> Self {
-        assert_eq!(parameters.get("timestamps"), Some(&"1"), "only logs with timestamps are simulated");
-        assert_eq!((parameters.get("stdout"), parameters.get("stderr")), (Some(&"1"), Some(&"1")));
-        let time = |name| parameters.get(name).map(|text| parse_time(text));
-        let tail = parameters.get("tail").filter(|tail| **tail != "all");
-        Self {
-            is_following: parameters.get("follow") == Some(&"1"),
-            since: time("since"),
-            until: time("until"),
-            tail: tail.map(|tail| tail.parse().unwrap()),
-        }
-    }
-}
-
-/// Parses `SECONDS` or `SECONDS.FRACTION`, with the fraction padded on the right to nanoseconds.
-pub(crate) fn parse_time(text: &str) -> i64 {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    seconds.parse::<i64>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
-}
-
 pub(crate) async fn logs(
     connection: &mut Connection,
     shared: &Shared,
     id: &str,
-    parameters: &HashMap<&str, &str>,
+    parameters: &Parameters<'_>,
     accept: &str,
 ) -> io::Result<()> {
-    let query = Query::new(parameters);
+    let query = match LogQuery::new(parameters) {
+        Ok(query) => query,
+        Err(message) => return refuse(connection, 400, &message).await,
+    };
     let mut changes = shared.changes();
     let (fault, unreadable, cuts) = shared.change(|state| {
         let container = state.container_mut(id);
@@ -74,8 +47,10 @@ pub(crate) async fn logs(
     if must_unpack {
         tokio::time::sleep(options.unpacking).await;
     }
-    let mut reader = shared.look(|state| {
-        let container = state.container(id);
+    let _follower = query.is_following.then(|| Follower { shared, id });
+    let mut reader = shared.change(|state| {
+        let container = state.container_mut(id);
+        container.followers += usize::from(query.is_following);
         // Podman counts whole lines, see `joined`.
         let tail = query.tail.filter(|_| !options.podman);
         let since = query.since.filter(|_| options.since == Since::EachPiece);
@@ -138,6 +113,18 @@ pub(crate) async fn logs(
     }
 }
 
+/// Counts a follower as open while it exists.
+struct Follower<'a> {
+    shared: &'a Shared,
+    id: &'a str,
+}
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.container_mut(self.id).followers -= 1);
+    }
+}
+
 /// Joins the pieces of lines, whichever stream they are of, and returns the last lines, as Podman does with
 /// `tail`.
 fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
@@ -168,7 +155,7 @@ struct Sender<'a> {
     connection: &'a mut Connection,
     options: &'a Options,
     form: Form,
-    query: Query,
+    query: LogQuery,
     fault: Option<Fault>,
     has_passed_since: bool,
     /// The number of records that were sent.
@@ -201,7 +188,14 @@ impl Sender<'_> {
         if self.query.until.is_some_and(|until| record.stamp > until) {
             return Ok(Sent::Ended);
         }
-        self.send(&record).await
+        let is_requested = match record.stream {
+            Stream::Stdout => self.query.has_stdout,
+            Stream::Stderr => self.query.has_stderr,
+        };
+        match is_requested {
+            true => self.send(&record).await,
+            false => Ok(Sent::Whole),
+        }
     }
 
     async fn send(&mut self, record: &Record) -> io::Result<Sent> {
@@ -214,7 +208,7 @@ impl Sender<'_> {
             }
             _ => {}
         }
-        let bytes = encode(record, self.form, self.options.podman);
+        let bytes = self.encode(record);
         self.pieces += 1;
         for part in bytes.chunks(self.options.chunk) {
             let left = match self.fault {
@@ -229,27 +223,27 @@ impl Sender<'_> {
         }
         Ok(Sent::Whole)
     }
-}
 
-fn encode(record: &Record, form: Form, podman: bool) -> Vec<u8> {
-    let stamp = if podman { rfc3339_of_second(record.stamp) } else { rfc3339(record.stamp) };
-    if form == Form::Json {
-        let source = if record.stream == Stream::Stdout { "stdout" } else { "stderr" };
-        let line = String::from_utf8_lossy(&record.bytes);
-        let text = json!({"Line": line, "Source": source, "Timestamp": stamp}).to_string();
-        return (text + "\n").into_bytes();
+    fn encode(&self, record: &Record) -> Vec<u8> {
+        let stamp = match self.options.podman {
+            true => rfc3339_of_second(record.stamp),
+            false => rfc3339(record.stamp),
+        };
+        if self.form == Form::Json {
+            let source = if record.stream == Stream::Stdout { "stdout" } else { "stderr" };
+            let line = String::from_utf8_lossy(&record.bytes);
+            let text = json!({"Line": line, "Source": source, "Timestamp": stamp}).to_string();
+            return (text + "\n").into_bytes();
+        }
+        let mut text = if self.query.has_stamps { format!("{stamp} ").into_bytes() } else { Vec::new() };
+        text.extend_from_slice(&record.bytes);
+        if self.form == Form::Terminal {
+            return text;
+        }
+        let kind = if record.stream == Stream::Stdout { 1 } else { 2 };
+        let mut frame = vec![kind, 0, 0, 0];
+        frame.extend_from_slice(&(text.len() as u32).to_be_bytes());
+        frame.extend_from_slice(&text);
+        frame
     }
-    let mut text = format!("{stamp} ").into_bytes();
-    text.extend_from_slice(&record.bytes);
-    if form == Form::Terminal {
-        return text;
-    }
-    let kind = match record.stream {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
-    };
-    let mut frame = vec![kind, 0, 0, 0];
-    frame.extend_from_slice(&(text.len() as u32).to_be_bytes());
-    frame.extend_from_slice(&text);
-    frame
 }

@@ -1,6 +1,5 @@
 //! The HTTP server.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
@@ -11,7 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::Fault;
 use crate::http::{Connection, Head};
-use crate::logs::{logs, parse_time};
+use crate::logs::logs;
+use crate::query::{self, Parameters};
 use crate::request::{Request, is_version};
 use crate::state::{Shared, State};
 
@@ -54,12 +54,11 @@ impl Drop for Open<'_> {
 /// Answers one request. Returns an error once the connection has ended.
 async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
     let Head { method, target, accept } = connection.request().await?;
-    shared.change(|state| state.requests.push(Request::new(format!("{method} {target}"))));
-    if method != "GET" {
-        return refuse(connection, 405, "only GET is simulated").await;
-    }
+    let request = Request::new(format!("{method} {target}"));
+    // A container may be named by its id, by the beginning of its id, or by its name.
+    let container = shared.change(|state| state.add_request(request));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let parameters: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let parameters = query::parameters(query);
     let mut path: Vec<&str> = path.split('/').skip(1).collect();
     if let Some(version) = path.first().copied().filter(|part| is_version(part)) {
         path.remove(0);
@@ -67,40 +66,43 @@ async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()
             return refuse(connection, 400, &message).await;
         }
     }
-    match path[..] {
-        ["_ping"] => {
+    match (&*method, &path[..]) {
+        ("GET" | "HEAD", ["_ping"]) => {
             if let Some(fault) = shared.change(|state| state.ping_faults.pop_front()) {
                 return respond(connection, Some(fault), || "OK".into()).await;
             }
             let (version, podman) =
                 shared.look(|state| (state.options.api_version.clone(), state.options.podman));
             let more = if podman { "Libpod-Api-Version: 4.3.1\r\n" } else { "" };
-            connection.answer(200, &format!("Api-Version: {version}\r\n{more}"), "OK").await
+            let body = if method == "GET" { "OK" } else { "" };
+            connection.answer(200, &format!("Api-Version: {version}\r\n{more}"), body).await
         }
-        ["info"] => {
+        ("GET", ["info"]) => {
             let fault = shared.change(|state| state.info_faults.pop_front());
             respond(connection, fault, || shared.look(State::info)).await
         }
-        ["events"] => events(connection, shared, &parameters).await,
-        ["containers", "json"] => {
+        ("GET", ["version"]) => respond(connection, None, || shared.look(State::version)).await,
+        ("GET", ["events"]) => events(connection, shared, &parameters).await,
+        ("GET", ["containers", "json"]) => {
             let fault = shared.change(|state| state.list_faults.pop_front());
-            let list = || shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list()));
+            let has_ended_ones = query::is_set(&parameters, "all");
+            let list = || {
+                shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list(has_ended_ones)))
+            };
             respond(connection, fault, list).await
         }
-        ["containers", id, "json"] => {
-            if !exists(shared, id) {
-                return refuse(connection, 404, &format!("No such container: {id}")).await;
-            }
-            let fault = shared.change(|state| state.container_mut(id).inspect_faults.pop_front());
-            respond(connection, fault, || shared.look(|state| state.container(id).inspect())).await
+        ("GET", ["containers", name, "json" | "logs"]) if container.is_empty() => {
+            refuse(connection, 404, &format!("No such container: {name}")).await
         }
-        ["containers", id, "logs"] => {
-            if !exists(shared, id) {
-                return refuse(connection, 404, &format!("No such container: {id}")).await;
-            }
-            logs(connection, shared, id, &parameters, &accept).await
+        ("GET", ["containers", _, "json"]) => {
+            let fault = shared.change(|state| state.container_mut(&container).inspect_faults.pop_front());
+            respond(connection, fault, || shared.look(|state| state.container(&container).inspect())).await
         }
-        _ => refuse(connection, 404, "page not found").await,
+        ("GET", ["containers", _, "logs"]) => {
+            logs(connection, shared, &container, &parameters, &accept).await
+        }
+        ("GET", _) => refuse(connection, 404, "page not found").await,
+        _ => refuse(connection, 405, "only GET is simulated").await,
     }
 }
 
@@ -117,10 +119,6 @@ fn unsupported(version: &str, state: &State) -> Option<String> {
     }
     let limit = format!("Minimum supported API version is {oldest}, please upgrade your client");
     (number(version) < number(oldest)).then(|| format!("client version {version} is too old. {limit}"))
-}
-
-fn exists(shared: &Shared, id: &str) -> bool {
-    shared.look(|state| state.find(id).is_some_and(|container| !container.is_removed))
 }
 
 pub(crate) async fn refuse(connection: &mut Connection, status: u16, message: &str) -> io::Result<()> {
@@ -148,13 +146,12 @@ async fn respond(
     }
 }
 
-async fn events(
-    connection: &mut Connection,
-    shared: &Shared,
-    parameters: &HashMap<&str, &str>,
-) -> io::Result<()> {
+async fn events(connection: &mut Connection, shared: &Shared, parameters: &Parameters<'_>) -> io::Result<()> {
     let mut changes = shared.changes();
-    let since = parameters.get("since").map(|text| parse_time(text));
+    let since = match query::time(parameters, "since") {
+        Ok(since) => since,
+        Err(message) => return refuse(connection, 400, &message).await,
+    };
     // Subscribes before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
     connection.start_chunks("Content-Type: application/json\r\n").await?;
