@@ -377,6 +377,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_own_name_of_a_container_is_the_one_that_is_no_link() {
+        let name = |names: &str| {
+            let text = format!(r#"{{"Id":"{ID}","Names":{names}}}"#);
+            let summary: ContainerSummary = serde_json::from_str(&text).unwrap();
+            summary.name().map(str::to_owned)
+        };
+        assert_eq!(name(r#"["/other/db","/web","/third/db"]"#).as_deref(), Some("web"));
+        assert_eq!(name(r#"["/other/db"]"#), None);
+        assert_eq!(name("null"), None);
+    }
+
+    #[test]
     fn missing_and_null_members_are_empty() {
         for text in [
             "{}",

@@ -103,7 +103,7 @@ async fn a_start_is_acted_on_while_a_check_of_an_earlier_run_waits_for_its_inspe
 }
 
 #[tokio::test]
-async fn a_created_container_is_not_inspected_before_it_starts() {
+async fn a_created_container_is_neither_inspected_nor_followed_before_it_starts() {
     let engine = SimulatedEngine::start().await;
     let mut timing = timing();
     timing.list_interval = Duration::from_millis(10);
@@ -111,7 +111,7 @@ async fn a_created_container_is_not_inspected_before_it_starts() {
     let job = engine.create(ContainerOptions::named("job"));
     let lists = source.stats().snapshot().lists;
     eventually(&source.stats(), |stats| stats.snapshot().lists >= lists + 3).await;
-    assert_eq!(engine.count(&format!("{}/json", job.id())), 0);
+    assert_eq!((engine.count(&format!("{}/json", job.id())), job.log_requests()), (0, 0));
     job.start();
     job.line(Stream::Stdout, "first run");
     assert_eq!(texts(&mut source, 1).await, ["first run"]);

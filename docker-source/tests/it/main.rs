@@ -8,6 +8,7 @@
 )]
 
 mod discovery;
+mod followers;
 mod later_stamps;
 mod lists;
 mod outages;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, texts, within};
 use docker_source::EngineError;
-use simulated_engine::{ContainerOptions, Fault, Options, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream};
 
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_a_permanent_error() {
@@ -17,6 +17,17 @@ async fn an_engine_that_is_too_old_is_a_permanent_error() {
         error.to_string(),
         "the Engine supports API versions up to 1.39, but 1.40 is required: upgrade to Docker 19.03 or later"
     );
+}
+
+#[tokio::test]
+async fn an_engine_that_no_longer_supports_this_client_is_a_permanent_error() {
+    let options =
+        Options { api_version: "1.60".into(), min_api_version: "1.50".into(), ..Options::docker_29() };
+    let engine = SimulatedEngine::start_with(options).await;
+    let error = within(builder(&engine).connect()).await.unwrap_err();
+    assert!(error.is_permanent(), "{error:?}");
+    let expected = "status 400: client version 1.47 is too old. Minimum supported API version is 1.50";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 #[tokio::test]
@@ -175,5 +186,24 @@ async fn a_list_that_fails_is_requested_again() {
     assert_eq!(engine.count("/containers/json"), 3);
     assert_eq!(logged.matching("WARN").len(), 1);
     assert_eq!(logged.matching("answers again").len(), 1);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn logs_that_a_proxy_cuts_when_they_are_quiet_are_resumed_without_a_warning() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    for cut in 1..=20 {
+        web.line(Stream::Stdout, format!("line {cut}"));
+        assert_eq!(texts(&mut source, 1).await, [format!("line {cut}")]);
+        web.cut_followers();
+        web.wait_for(cut + 1, RequestKind::Follow).await;
+    }
+    let total = source.stats().snapshot().total;
+    assert_eq!((total.unavailable_logs, total.bad_frames, total.gaps), (0, 0, 0));
+    assert_eq!(logged.matching("WARN"), Vec::<String>::new());
     assert_nothing_left(&mut source).await;
 }

@@ -7,19 +7,14 @@ use crate::support::{
     Logged, assert_balanced, assert_nothing_left, connect, eventually, next, text, texts, within,
 };
 use docker_source::{LogStream, Record};
-use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Since, Stream};
+use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
 
-/// Returns Engines with both meanings of `since`, with and without a content type.
+/// Returns an old and a new Engine, and one that sends few bytes at a time.
+///
+/// They differ in the meaning of `since`, in content types and in the members of events. The new one can send
+/// logs as JSON.
 fn engines() -> [Options; 3] {
-    let old = Options::default();
-    let new = Options {
-        api_version: "1.45".into(),
-        names_content_type: true,
-        since: Since::UntilFirst,
-        ..Options::default()
-    };
-    let crumbs = Options { chunk: 7, ..Options::default() };
-    [old, new, crumbs]
+    [Options::docker_20_10(), Options::docker_29(), Options { chunk: 7, ..Options::docker_20_10() }]
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -28,31 +23,33 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[tokio::test]
 async fn lines_of_both_streams_have_their_container_stream_and_stamp() {
-    let engine = SimulatedEngine::start().await;
-    let mut source = connect(&engine).await;
-    assert_eq!(source.engine_host(), "engine-host");
-    let web = engine.create(ContainerOptions::named("web").label("team", "a").env("A=1"));
-    web.start();
-    let out = web.line(Stream::Stdout, "to stdout");
-    let err = web.line(Stream::Stderr, [0xff, 0x00, b'x']);
-    let first = next(&mut source).await;
-    let second = next(&mut source).await;
-    assert_eq!((first.stream(), first.bytes()), (LogStream::Stdout, &b"to stdout"[..]));
-    assert_eq!((second.stream(), second.bytes()), (LogStream::Stderr, &b"\xff\0x"[..]));
-    for (record, stamp) in [(&first, out), (&second, err)] {
-        assert_eq!(record.time(), gelf_core::Timestamp::from_unix_nanos(stamp));
-        assert!(record.is_whole());
-        assert_eq!(record.length(), record.bytes().len());
+    for options in engines() {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        assert_eq!(source.engine_host(), "engine-host");
+        let web = engine.create(ContainerOptions::named("web").label("team", "a").env("A=1"));
+        web.start();
+        let out = web.line(Stream::Stdout, "to stdout");
+        let err = web.line(Stream::Stderr, [0xff, 0x00, b'x']);
+        let first = next(&mut source).await;
+        let second = next(&mut source).await;
+        assert_eq!((first.stream(), first.bytes()), (LogStream::Stdout, &b"to stdout"[..]));
+        assert_eq!((second.stream(), second.bytes()), (LogStream::Stderr, &b"\xff\0x"[..]));
+        for (record, stamp) in [(&first, out), (&second, err)] {
+            assert_eq!(record.time(), gelf_core::Timestamp::from_unix_nanos(stamp));
+            assert!(record.is_whole());
+            assert_eq!(record.length(), record.bytes().len());
+        }
+        assert!(Arc::ptr_eq(first.container(), second.container()));
+        let container = first.container();
+        assert_eq!((container.id(), container.name()), (web.id(), "web"));
+        assert_eq!((container.image(), container.image_id()), ("busybox:1", "sha256:abcd"));
+        assert_eq!((container.command(), container.engine_host()), ("/bin/sh -c true", "engine-host"));
+        assert_eq!(container.created(), "2026-11-22T22:44:18.000001000Z");
+        assert_eq!(container.labels()["team"], "a");
+        assert_eq!(container.env(), ["A=1"]);
+        assert_nothing_left(&mut source).await;
     }
-    assert!(Arc::ptr_eq(first.container(), second.container()));
-    let container = first.container();
-    assert_eq!((container.id(), container.name()), (web.id(), "web"));
-    assert_eq!((container.image(), container.image_id()), ("busybox:1", "sha256:abcd"));
-    assert_eq!((container.command(), container.engine_host()), ("/bin/sh -c true", "engine-host"));
-    assert_eq!(container.created(), "2026-11-22T22:44:18.000001000Z");
-    assert_eq!(container.labels()["team"], "a");
-    assert_eq!(container.env(), ["A=1"]);
-    assert_nothing_left(&mut source).await;
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ impl Container {
         })
     }
 
-    /// Begins a new file of the log. The oldest file is removed if the log then has more files than its
-    /// [limit](crate::LogFiles::max_files).
+    /// Begins a new file of the log with the next record, as Docker does. The oldest file is removed then if
+    /// the log has more files than its [limit](crate::LogFiles::max_files).
     pub fn rotate(&self) {
         self.shared.change(|state| state.container_mut(&self.id).log.rotate());
     }
@@ -159,6 +159,17 @@ impl Container {
     /// Waits until at least `count_wanted` requests for the container's log have arrived.
     pub async fn wait_for_log_requests(&self, count_wanted: usize) {
         self.shared.wait(|state| state.log_requests(&self.id) >= count_wanted).await;
+    }
+
+    /// Returns the number of requests that follow the log now.
+    pub fn followers(&self) -> usize {
+        self.shared.look(|state| state.container(&self.id).followers)
+    }
+
+    /// Waits until exactly `count_wanted` requests follow the log. They are sent each record that is written
+    /// from then on, unless a fault prevents it.
+    pub async fn wait_for_followers(&self, count_wanted: usize) {
+        self.shared.wait(|state| state.container(&self.id).followers == count_wanted).await;
     }
 
     /// Waits until at least `count_wanted` requests of this kind for this container have arrived.

@@ -1,21 +1,72 @@
 //! A scripted Docker Engine on a unix socket, for tests of situations that a real Engine does not produce on
 //! demand.
 //!
-//! The Engine answers `_ping`, `info`, `events`, `containers/json`, `containers/{id}/json` and
-//! `containers/{id}/logs` as Docker does. The test creates, starts and removes the containers, and writes
-//! their logs. The Engine has its own clock. It records every request, and injects faults: refusals, invalid
-//! frames, cut connections, streams that end too early, lost events, and an Engine that stops.
+//! The Engine answers `_ping`, `version`, `info`, `events`, `containers/json`, `containers/{id}/json` and
+//! `containers/{id}/logs` as Docker or [Podman](Options::podman_4_3) does. The test creates, starts and
+//! removes the containers, and writes their logs. The Engine has its own
+//! [clock](SimulatedEngine::set_clock), and records every request.
+//!
+//! # Faults
+//!
+//! | fault | injected by |
+//! |---|---|
+//! | a log is rotated, and its oldest file removed | [`ContainerOptions::rotated`], [`Container::rotate`] |
+//! | a follower is more than one rotation behind, and goes on with the newest file | lines that are written without an `await` between them |
+//! | a follower skips lines that the Engine has | [`Container::followers_skip`], [`LogFiles::followers_skip_files`] |
+//! | a follower is sent lines twice | [`Container::followers_repeat`] |
+//! | a stream ends before the log does, or is cut | [`Fault::EndAfter`], [`Fault::CutAfter`], [`Container::cut_followers`] |
+//! | an answer has invalid bytes or an error message | [`Fault::BytesAfter`] |
+//! | an answer is late, refused, or never comes | [`Fault::Late`], [`Fault::LateBody`], [`Fault::Status`], [`Fault::Hang`] |
+//! | a record cannot be decoded | [`Container::damage_next`], [`Options::damaged`] |
+//! | `since` skips newer compressed files, and `tail` is slow | [`ContainerOptions::compressed`], [`Options::unpacking`] |
+//! | events are lost, invalid or repeated, and lists are outdated | [`SimulatedEngine::lose_events`], [`SimulatedEngine::send_event`], [`SimulatedEngine::freeze_list`] |
+//! | the Engine stops and starts again | [`SimulatedEngine::go_away`], [`SimulatedEngine::come_back`] |
+//! | the clock is set back | [`SimulatedEngine::set_clock`] |
+//!
+//! # The oracle
+//!
+//! [`Container::written`] returns all lines that a container wrote, and whether the Engine still has each of
+//! them. A log source is right if it delivers each line that is kept once. [`Container::count`] returns how
+//! many requests of each [kind](RequestKind) the source needed for that.
+//!
+//! # Examples
+//!
+//! A test of a log source. Here the source is a plain request for a log, which a follower that skips lines
+//! makes incomplete:
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+//! use simulated_engine::{ContainerOptions, Options, SimulatedEngine, Stream};
+//! # use std::{io::{Read, Write}, os::unix::net::UnixStream};
 //!
-//! let engine = SimulatedEngine::start().await;
+//! /// Reads the log of the container `web` to its end.
+//! fn read_log(docker_host: &str) -> String {
+//!     // ...
+//! #   let mut socket = UnixStream::connect(docker_host.strip_prefix("unix://").unwrap()).unwrap();
+//! #   let target = "/containers/web/logs?follow=1&stdout=1&stderr=1";
+//! #   write!(socket, "GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+//! #   let mut answer = Vec::new();
+//! #   socket.read_to_end(&mut answer).unwrap();
+//! #   String::from_utf8_lossy(&answer).into_owned()
+//! }
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! let engine = SimulatedEngine::start_with(Options::docker_20_10()).await;
 //! let web = engine.create(ContainerOptions::named("web"));
 //! web.start();
-//! web.line(Stream::Stdout, "hello");
-//! assert!(engine.docker_host().starts_with("unix:///"));
-//! assert_eq!(engine.requests(), Vec::<String>::new());
+//! let docker_host = engine.docker_host();
+//! let reading = tokio::task::spawn_blocking(move || read_log(&docker_host));
+//! web.wait_for_followers(1).await;
+//! web.line(Stream::Stdout, "first");
+//! web.followers_skip(1);
+//! web.line(Stream::Stdout, "second");
+//! web.line(Stream::Stderr, "third");
+//! web.die();
+//!
+//! let read = reading.await.unwrap();
+//! let written = web.written();
+//! let missing = written.iter().filter(|line| !read.contains(std::str::from_utf8(&line.bytes).unwrap()));
+//! let missing: Vec<_> = missing.map(|line| (&line.bytes[..], line.is_kept)).collect();
+//! assert_eq!(missing, [(&b"second"[..], true)]);
 //! # });
 //! ```
 
@@ -28,11 +79,16 @@
     reason = "test support: a failure ends the test"
 )]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod container;
 mod http;
 mod log;
 mod logs;
 mod options;
+mod query;
 mod request;
 mod server;
 mod stamp;
@@ -135,8 +191,8 @@ impl SimulatedEngine {
         self.shared.wait(|state| state.connections == 0).await;
     }
 
-    /// Sets the clock, in nanoseconds since the Unix epoch, forward or back. Each event and each line advances
-    /// it by a microsecond.
+    /// Sets the clock, in nanoseconds since the Unix epoch, forward or back. Each event and each line
+    /// advances it by a microsecond.
     pub fn set_clock(&self, nanos: i64) {
         self.shared.change(|state| state.set_clock(nanos));
     }
@@ -158,7 +214,7 @@ impl SimulatedEngine {
 
     /// Sets whether the list of containers stays in its current state.
     pub fn freeze_list(&self, frozen: bool) {
-        self.shared.change(|state| state.frozen_list = frozen.then(|| state.list()));
+        self.shared.change(|state| state.frozen_list = frozen.then(|| state.list(true)));
     }
 
     /// Injects a fault into the next answer to `_ping`.

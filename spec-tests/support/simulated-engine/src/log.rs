@@ -41,6 +41,8 @@ pub(crate) struct Log {
     files: Vec<usize>,
     /// The number of bytes in the newest file.
     size: usize,
+    /// True if the next record begins a new file, whatever the size of the newest one.
+    is_rotation_due: bool,
     /// The lengths of the log at the end of each run.
     run_ends: Vec<usize>,
     damaged: BTreeSet<usize>,
@@ -76,6 +78,7 @@ impl Log {
             records: Vec::new(),
             files: vec![0],
             size: 0,
+            is_rotation_due: false,
             run_ends: Vec::new(),
             damaged: BTreeSet::new(),
             is_next_damaged: false,
@@ -84,8 +87,10 @@ impl Log {
     }
 
     pub(crate) fn write(&mut self, stream: Stream, stamp: i64, bytes: &[u8], run: u64) {
-        if self.limits.max_size.is_some_and(|max| self.size >= max) {
-            self.rotate();
+        if self.is_rotation_due || self.limits.max_size.is_some_and(|max| self.size >= max) {
+            self.is_rotation_due = false;
+            self.files.push(self.records.len());
+            self.size = 0;
         }
         let is_first = self.files.last() == Some(&self.records.len());
         let is_omitted = self.limits.followers_skip_files && self.files.len() > 1 && !is_first;
@@ -101,10 +106,8 @@ impl Log {
         self.records.push(Record { stream, stamp, bytes: bytes.into(), run, sent });
     }
 
-    /// Begins a new file. The oldest ones are removed if there are more than the limit.
     pub(crate) fn rotate(&mut self) {
-        self.files.push(self.records.len());
-        self.size = 0;
+        self.is_rotation_due = true;
     }
 
     pub(crate) fn end_run(&mut self) {

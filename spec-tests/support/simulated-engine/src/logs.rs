@@ -1,65 +1,40 @@
 //! Answers with the log of a container.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::mem;
 
-use tokio::net::UnixStream;
+use serde_json::json;
 
+use crate::http::Connection;
 use crate::log::{Record, Step};
-use crate::server::{refuse, wait_for_change};
+use crate::query::{LogQuery, Parameters};
+use crate::server::refuse;
 use crate::stamp::{rfc3339, rfc3339_of_second};
 use crate::state::Shared;
-use crate::{DamagedRead, Fault, Options, Since, Stream, http};
-
-/// The part of a log that is requested.
-#[derive(Clone, Copy, Debug)]
-struct Query {
-    is_following: bool,
-    since: Option<i64>,
-    until: Option<i64>,
-    tail: Option<usize>,
-}
-
-impl Query {
-    fn new(parameters: &HashMap<&str, &str>) -> Self {
-        assert_eq!(parameters.get("timestamps"), Some(&"1"), "only logs with timestamps are simulated");
-        assert_eq!((parameters.get("stdout"), parameters.get("stderr")), (Some(&"1"), Some(&"1")));
-        let time = |name| parameters.get(name).map(|text| parse_time(text));
-        let tail = parameters.get("tail").filter(|tail| **tail != "all");
-        Self {
-            is_following: parameters.get("follow") == Some(&"1"),
-            since: time("since"),
-            until: time("until"),
-            tail: tail.map(|tail| tail.parse().unwrap()),
-        }
-    }
-}
-
-/// Parses `SECONDS` or `SECONDS.FRACTION`, with the fraction padded on the right to nanoseconds.
-pub(crate) fn parse_time(text: &str) -> i64 {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    seconds.parse::<i64>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
-}
+use crate::{DamagedRead, Fault, Options, Since, Stream};
 
 pub(crate) async fn logs(
-    socket: &mut UnixStream,
+    connection: &mut Connection,
     shared: &Shared,
     id: &str,
-    parameters: &HashMap<&str, &str>,
+    parameters: &Parameters<'_>,
+    accept: &str,
 ) -> io::Result<()> {
-    let query = Query::new(parameters);
+    let query = match LogQuery::new(parameters) {
+        Ok(query) => query,
+        Err(message) => return refuse(connection, 400, &message).await,
+    };
     let mut changes = shared.changes();
     let (fault, unreadable, cuts) = shared.change(|state| {
         let container = state.container_mut(id);
         (container.log_faults.pop_front(), container.unreadable, container.cuts)
     });
     if unreadable {
-        return refuse(socket, 501, "configured logging driver does not support reading").await;
+        return refuse(connection, 501, "configured logging driver does not support reading").await;
     }
     match &fault {
-        Some(Fault::Status(status, message)) => return refuse(socket, *status, message).await,
+        Some(Fault::Status(status, message)) => return refuse(connection, *status, message).await,
         Some(Fault::Hang) => return pending().await,
         Some(Fault::Late(time)) => tokio::time::sleep(*time).await,
         _ => {}
@@ -72,24 +47,41 @@ pub(crate) async fn logs(
     if must_unpack {
         tokio::time::sleep(options.unpacking).await;
     }
-    let mut reader = shared.look(|state| {
-        let container = state.container(id);
+    let _follower = query.is_following.then(|| Follower { shared, id });
+    let mut reader = shared.change(|state| {
+        let container = state.container_mut(id);
+        container.followers += usize::from(query.is_following);
         // Podman counts whole lines, see `joined`.
         let tail = query.tail.filter(|_| !options.podman);
         let since = query.since.filter(|_| options.since == Since::EachPiece);
         container.log.reader(tail, since, container.runs, query.is_following)
     });
-    let content_type = match (options.names_content_type, tty) {
-        (true, true) => "Content-Type: application/vnd.docker.raw-stream\r\n",
-        (true, false) => "Content-Type: application/vnd.docker.multiplexed-stream\r\n",
+    let wants_json = parameters.get("format") == Some(&"json") || accept.contains("ndjson");
+    let form = match (wants_json && options.sends_json_logs, tty) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Terminal,
+        (false, false) => Form::Frames,
+    };
+    let content_type = match (options.names_content_type, form) {
+        (_, Form::Json) => "Content-Type: application/x-ndjson\r\n",
+        (true, Form::Terminal) => "Content-Type: application/vnd.docker.raw-stream\r\n",
+        (true, Form::Frames) => "Content-Type: application/vnd.docker.multiplexed-stream\r\n",
         (false, _) => "",
     };
-    http::start_chunks(socket, content_type).await?;
+    connection.start_chunks(content_type).await?;
     if let Some(Fault::LateBody(time)) = &fault {
         tokio::time::sleep(*time).await;
     }
-    let mut sender =
-        Sender { socket, options: &options, tty, query, fault, pieces: 0, has_passed_since: false, bytes: 0 };
+    let mut sender = Sender {
+        connection,
+        options: &options,
+        form,
+        query,
+        fault,
+        pieces: 0,
+        has_passed_since: false,
+        bytes: 0,
+    };
     let mut joined_tail = query.tail.filter(|_| options.podman);
     loop {
         let (mut steps, is_over, is_cut) = shared.look(|state| {
@@ -103,17 +95,33 @@ pub(crate) async fn logs(
         for step in steps {
             match sender.step(step).await? {
                 Sent::Whole => {}
-                Sent::Ended => return http::end_chunks(sender.socket).await,
-                Sent::Cut => return Ok(()),
+                Sent::Ended => return sender.connection.end_chunks().await,
+                Sent::Cut => {
+                    sender.connection.cut();
+                    return Ok(());
+                }
             }
         }
         if is_over {
-            return http::end_chunks(sender.socket).await;
+            return sender.connection.end_chunks().await;
         }
         if is_cut {
+            sender.connection.cut();
             return Ok(());
         }
-        wait_for_change(sender.socket, &mut changes).await?;
+        sender.connection.wait_for_change(&mut changes).await?;
+    }
+}
+
+/// Counts a follower as open while it exists.
+struct Follower<'a> {
+    shared: &'a Shared,
+    id: &'a str,
+}
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.container_mut(self.id).followers -= 1);
     }
 }
 
@@ -133,12 +141,21 @@ fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
     lines.split_off(lines.len().saturating_sub(tail))
 }
 
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Frames,
+    Terminal,
+    /// One JSON object per record and line.
+    Json,
+}
+
 /// Sends records, and injects a fault.
 struct Sender<'a> {
-    socket: &'a mut UnixStream,
+    connection: &'a mut Connection,
     options: &'a Options,
-    tty: bool,
-    query: Query,
+    form: Form,
+    query: LogQuery,
     fault: Option<Fault>,
     has_passed_since: bool,
     /// The number of records that were sent.
@@ -158,7 +175,7 @@ impl Sender<'_> {
         let record = match step {
             Step::Record(record) => record,
             Step::Damage if self.options.damaged == DamagedRead::Error => {
-                http::chunk(self.socket, b"\x03\0\0\0\0\0\0\x19Error grabbing logs: EOF\n").await?;
+                self.connection.chunk(b"\x03\0\0\0\0\0\0\x19Error grabbing logs: EOF\n").await?;
                 return Ok(Sent::Ended);
             }
             Step::Damage => return Ok(Sent::Ended),
@@ -171,7 +188,14 @@ impl Sender<'_> {
         if self.query.until.is_some_and(|until| record.stamp > until) {
             return Ok(Sent::Ended);
         }
-        self.send(&record).await
+        let is_requested = match record.stream {
+            Stream::Stdout => self.query.has_stdout,
+            Stream::Stderr => self.query.has_stderr,
+        };
+        match is_requested {
+            true => self.send(&record).await,
+            false => Ok(Sent::Whole),
+        }
     }
 
     async fn send(&mut self, record: &Record) -> io::Result<Sent> {
@@ -180,11 +204,11 @@ impl Sender<'_> {
             Some(Fault::BytesAfter(count, bytes)) if *count == self.pieces => {
                 let bytes = bytes.clone();
                 self.fault = None;
-                http::chunk(self.socket, &bytes).await?;
+                self.connection.chunk(&bytes).await?;
             }
             _ => {}
         }
-        let bytes = encode(record, self.tty, self.options.podman);
+        let bytes = self.encode(record);
         self.pieces += 1;
         for part in bytes.chunks(self.options.chunk) {
             let left = match self.fault {
@@ -192,28 +216,34 @@ impl Sender<'_> {
                 _ => usize::MAX,
             };
             self.bytes += part.len();
-            http::chunk(self.socket, &part[..part.len().min(left)]).await?;
+            self.connection.chunk(&part[..part.len().min(left)]).await?;
             if part.len() > left {
                 return Ok(Sent::Cut);
             }
         }
         Ok(Sent::Whole)
     }
-}
 
-fn encode(record: &Record, tty: bool, podman: bool) -> Vec<u8> {
-    let stamp = if podman { rfc3339_of_second(record.stamp) } else { rfc3339(record.stamp) };
-    let mut text = format!("{stamp} ").into_bytes();
-    text.extend_from_slice(&record.bytes);
-    if tty {
-        return text;
+    fn encode(&self, record: &Record) -> Vec<u8> {
+        let stamp = match self.options.podman {
+            true => rfc3339_of_second(record.stamp),
+            false => rfc3339(record.stamp),
+        };
+        if self.form == Form::Json {
+            let source = if record.stream == Stream::Stdout { "stdout" } else { "stderr" };
+            let line = String::from_utf8_lossy(&record.bytes);
+            let text = json!({"Line": line, "Source": source, "Timestamp": stamp}).to_string();
+            return (text + "\n").into_bytes();
+        }
+        let mut text = if self.query.has_stamps { format!("{stamp} ").into_bytes() } else { Vec::new() };
+        text.extend_from_slice(&record.bytes);
+        if self.form == Form::Terminal {
+            return text;
+        }
+        let kind = if record.stream == Stream::Stdout { 1 } else { 2 };
+        let mut frame = vec![kind, 0, 0, 0];
+        frame.extend_from_slice(&(text.len() as u32).to_be_bytes());
+        frame.extend_from_slice(&text);
+        frame
     }
-    let kind = match record.stream {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
-    };
-    let mut frame = vec![kind, 0, 0, 0];
-    frame.extend_from_slice(&(text.len() as u32).to_be_bytes());
-    frame.extend_from_slice(&text);
-    frame
 }

@@ -50,6 +50,9 @@ pub struct Options {
     /// True if events have the members `status`, `id` and `from`, as Docker's do before API version 1.52.
     /// Default: true.
     pub has_legacy_event_members: bool,
+    /// True if the Engine sends a log as one JSON object per record to requests with `format=json` or
+    /// `Accept: application/x-ndjson`, as Engines may from API version 1.54 on. Default: false.
+    pub sends_json_logs: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
     /// Handling of damaged records. Default: as in Docker 26.1.
@@ -84,6 +87,7 @@ impl Options {
             min_api_version: "1.12".into(),
             names_content_type: false,
             has_legacy_event_members: true,
+            sends_json_logs: false,
             since: Since::EachPiece,
             damaged: DamagedRead::Error,
             unpacking: Duration::from_millis(30),
@@ -121,6 +125,7 @@ impl Options {
             api_version: "1.54".into(),
             min_api_version: "1.40".into(),
             has_legacy_event_members: false,
+            sends_json_logs: true,
             ..Self::docker_28_5()
         }
     }

@@ -1,19 +1,19 @@
 //! The HTTP server.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
-use crate::logs::{logs, parse_time};
+use crate::Fault;
+use crate::http::{Connection, Head};
+use crate::logs::logs;
+use crate::query::{self, Parameters};
 use crate::request::{Request, is_version};
 use crate::state::{Shared, State};
-use crate::{Fault, http};
 
 /// Serves connections. Dropping the future closes all of them.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
@@ -26,7 +26,8 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
                 // A client may close the connection at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
-                    let _ = converse(socket, &shared).await;
+                    let mut connection = Connection::new(socket);
+                    while converse(&mut connection, &shared).await.is_ok() {}
                 });
             }
             Some(_) = connections.join_next() => {}
@@ -50,56 +51,58 @@ impl Drop for Open<'_> {
     }
 }
 
-async fn converse(mut socket: UnixStream, shared: &Shared) -> io::Result<()> {
-    let (method, target) = http::read_request(&mut socket).await?;
-    let socket = &mut socket;
-    shared.change(|state| state.requests.push(Request::new(format!("{method} {target}"))));
-    if method != "GET" {
-        return refuse(socket, 405, "only GET is simulated").await;
-    }
+/// Answers one request. Returns an error once the connection has ended.
+async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
+    let Head { method, target, accept } = connection.request().await?;
+    let request = Request::new(format!("{method} {target}"));
+    // A container may be named by its id, by the beginning of its id, or by its name.
+    let container = shared.change(|state| state.add_request(request));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let parameters: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let parameters = query::parameters(query);
     let mut path: Vec<&str> = path.split('/').skip(1).collect();
     if let Some(version) = path.first().copied().filter(|part| is_version(part)) {
         path.remove(0);
         if let Some(message) = shared.look(|state| unsupported(&version[1..], state)) {
-            return refuse(socket, 400, &message).await;
+            return refuse(connection, 400, &message).await;
         }
     }
-    match path[..] {
-        ["_ping"] => {
+    match (&*method, &path[..]) {
+        ("GET" | "HEAD", ["_ping"]) => {
             if let Some(fault) = shared.change(|state| state.ping_faults.pop_front()) {
-                return respond(socket, Some(fault), || "OK".into()).await;
+                return respond(connection, Some(fault), || "OK".into()).await;
             }
             let (version, podman) =
                 shared.look(|state| (state.options.api_version.clone(), state.options.podman));
             let more = if podman { "Libpod-Api-Version: 4.3.1\r\n" } else { "" };
-            http::answer(socket, 200, &format!("Api-Version: {version}\r\n{more}"), "OK").await
+            let body = if method == "GET" { "OK" } else { "" };
+            connection.answer(200, &format!("Api-Version: {version}\r\n{more}"), body).await
         }
-        ["info"] => {
+        ("GET", ["info"]) => {
             let fault = shared.change(|state| state.info_faults.pop_front());
-            respond(socket, fault, || shared.look(State::info)).await
+            respond(connection, fault, || shared.look(State::info)).await
         }
-        ["events"] => events(socket, shared, &parameters).await,
-        ["containers", "json"] => {
+        ("GET", ["version"]) => respond(connection, None, || shared.look(State::version)).await,
+        ("GET", ["events"]) => events(connection, shared, &parameters).await,
+        ("GET", ["containers", "json"]) => {
             let fault = shared.change(|state| state.list_faults.pop_front());
-            let list = || shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list()));
-            respond(socket, fault, list).await
+            let has_ended_ones = query::is_set(&parameters, "all");
+            let list = || {
+                shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list(has_ended_ones)))
+            };
+            respond(connection, fault, list).await
         }
-        ["containers", id, "json"] => {
-            if !exists(shared, id) {
-                return refuse(socket, 404, &format!("No such container: {id}")).await;
-            }
-            let fault = shared.change(|state| state.container_mut(id).inspect_faults.pop_front());
-            respond(socket, fault, || shared.look(|state| state.container(id).inspect())).await
+        ("GET", ["containers", name, "json" | "logs"]) if container.is_empty() => {
+            refuse(connection, 404, &format!("No such container: {name}")).await
         }
-        ["containers", id, "logs"] => {
-            if !exists(shared, id) {
-                return refuse(socket, 404, &format!("No such container: {id}")).await;
-            }
-            logs(socket, shared, id, &parameters).await
+        ("GET", ["containers", _, "json"]) => {
+            let fault = shared.change(|state| state.container_mut(&container).inspect_faults.pop_front());
+            respond(connection, fault, || shared.look(|state| state.container(&container).inspect())).await
         }
-        _ => refuse(socket, 404, "page not found").await,
+        ("GET", ["containers", _, "logs"]) => {
+            logs(connection, shared, &container, &parameters, &accept).await
+        }
+        ("GET", _) => refuse(connection, 404, "page not found").await,
+        _ => refuse(connection, 405, "only GET is simulated").await,
     }
 }
 
@@ -118,65 +121,50 @@ fn unsupported(version: &str, state: &State) -> Option<String> {
     (number(version) < number(oldest)).then(|| format!("client version {version} is too old. {limit}"))
 }
 
-fn exists(shared: &Shared, id: &str) -> bool {
-    shared.look(|state| state.find(id).is_some_and(|container| !container.is_removed))
-}
-
-pub(crate) async fn refuse(socket: &mut UnixStream, status: u16, message: &str) -> io::Result<()> {
+pub(crate) async fn refuse(connection: &mut Connection, status: u16, message: &str) -> io::Result<()> {
     let body = json!({ "message": message }).to_string();
-    http::answer(socket, status, "Content-Type: application/json\r\n", &body).await
+    connection.answer(status, "Content-Type: application/json\r\n", &body).await
 }
 
 async fn respond(
-    socket: &mut UnixStream,
+    connection: &mut Connection,
     fault: Option<Fault>,
     body: impl FnOnce() -> Value,
 ) -> io::Result<()> {
     match fault {
-        None => http::answer(socket, 200, "Content-Type: application/json\r\n", &body().to_string()).await,
-        Some(Fault::Status(status, message)) => refuse(socket, status, &message).await,
+        None => connection.answer(200, "Content-Type: application/json\r\n", &body().to_string()).await,
+        Some(Fault::Status(status, message)) => refuse(connection, status, &message).await,
         Some(Fault::Hang) => pending().await,
         Some(Fault::CutAfter(count)) => {
-            http::start_chunks(socket, "").await?;
+            connection.start_chunks("").await?;
             let body = body().to_string();
-            http::chunk(socket, &body.as_bytes()[..count.min(body.len())]).await
+            connection.chunk(&body.as_bytes()[..count.min(body.len())]).await?;
+            connection.cut();
+            Ok(())
         }
         Some(fault) => panic!("{fault:?} applies only to logs"),
     }
 }
 
-async fn events(
-    socket: &mut UnixStream,
-    shared: &Shared,
-    parameters: &HashMap<&str, &str>,
-) -> io::Result<()> {
+async fn events(connection: &mut Connection, shared: &Shared, parameters: &Parameters<'_>) -> io::Result<()> {
     let mut changes = shared.changes();
-    let since = parameters.get("since").map(|text| parse_time(text));
+    let since = match query::time(parameters, "since") {
+        Ok(since) => since,
+        Err(message) => return refuse(connection, 400, &message).await,
+    };
     // Subscribes before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
-    http::start_chunks(socket, "Content-Type: application/json\r\n").await?;
+    connection.start_chunks("Content-Type: application/json\r\n").await?;
     loop {
         let (events, is_ended) =
             shared.look(|state| (state.events[next..].to_vec(), state.events_ended != ended));
         next += events.len();
         for event in events {
-            http::chunk(socket, format!("{}\n", event.line).as_bytes()).await?;
+            connection.chunk(format!("{}\n", event.line).as_bytes()).await?;
         }
         if is_ended {
-            return http::end_chunks(socket).await;
+            return connection.end_chunks().await;
         }
-        wait_for_change(socket, &mut changes).await?;
-    }
-}
-
-/// Waits for a change. Returns an error if the client closes the connection first.
-pub(crate) async fn wait_for_change(
-    socket: &mut UnixStream,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
-) -> io::Result<()> {
-    let mut byte = [0];
-    tokio::select! {
-        changed = changes.changed() => changed.map_err(io::Error::other),
-        _ = socket.read(&mut byte) => Err(io::ErrorKind::ConnectionAborted.into()),
+        connection.wait_for_change(&mut changes).await?;
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct ContainerState {
     pub(crate) unreadable: bool,
     /// The number of times that all followers were cut.
     pub(crate) cuts: u64,
+    /// The number of followers that are open.
+    pub(crate) followers: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -142,12 +144,27 @@ impl State {
         kinds.into_iter().map(|kind| self.count_kind(kind, Some(id))).sum()
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<&ContainerState> {
-        self.containers.iter().find(|container| container.id == id)
+    /// Adds a request, and returns the id of its container, or an empty text if there is none.
+    pub(crate) fn add_request(&mut self, mut request: Request) -> String {
+        let name = std::mem::take(&mut request.container);
+        let is_named = |container: &&ContainerState| {
+            !container.is_removed
+                && (container.options.name == name || (!name.is_empty() && container.id.starts_with(&name)))
+        };
+        if let Some(container) = self.containers.iter().find(is_named) {
+            request.container.clone_from(&container.id);
+        }
+        let id = request.container.clone();
+        // Requests for a container that is removed count as requests for it.
+        if id.is_empty() {
+            request.container = name;
+        }
+        self.requests.push(request);
+        id
     }
 
     pub(crate) fn container(&self, id: &str) -> &ContainerState {
-        self.find(id).unwrap()
+        self.containers.iter().find(|container| container.id == id).unwrap()
     }
 
     pub(crate) fn container_mut(&mut self, id: &str) -> &mut ContainerState {
@@ -171,6 +188,7 @@ impl State {
             inspect_faults: VecDeque::new(),
             unreadable: false,
             cuts: 0,
+            followers: 0,
         });
         id
     }
@@ -257,8 +275,15 @@ impl State {
         json!({"ID": "simulated", "Name": self.options.name, "SystemTime": rfc3339(self.now())})
     }
 
-    pub(crate) fn list(&self) -> Value {
-        let listed = self.containers.iter().filter(|container| !container.is_removed);
+    pub(crate) fn version(&self) -> Value {
+        let Options { api_version, min_api_version, .. } = &self.options;
+        json!({"Version": "simulated", "ApiVersion": api_version, "MinAPIVersion": min_api_version})
+    }
+
+    pub(crate) fn list(&self, has_ended_ones: bool) -> Value {
+        let is_listed =
+            |container: &&ContainerState| !container.is_removed && (has_ended_ones || container.is_running);
+        let listed = self.containers.iter().filter(is_listed);
         listed
             .map(|container| {
                 let state = match (container.is_running, container.runs) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use simulated_engine::{ContainerOptions, Options, START, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Fault, Options, RequestKind, START, SimulatedEngine, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use crate::client::{get, get_logs};
 
@@ -44,12 +46,12 @@ async fn followers_that_are_cut_end_without_the_final_chunk() {
     web.start();
     web.line(Stream::Stdout, "line");
     let mut cut = get_logs(&engine, &web, "follow=1").await;
-    cut.has_received(100).await;
+    cut.has_received("line").await;
     web.cut_followers();
     let (_, body, is_complete) = cut.whole().await;
     assert_eq!((crate::client::records(&body).len(), is_complete), (1, false));
     let later = get_logs(&engine, &web, "follow=1").await;
-    web.wait_for_log_requests(2).await;
+    web.wait_for_followers(1).await;
     web.die();
     assert!(later.whole().await.2);
 }
@@ -66,4 +68,61 @@ async fn the_clock_moves_with_lines_with_tokios_time_and_by_hand() {
         engine.set_clock(START - 7);
         assert_eq!(web.line(Stream::Stdout, "three"), START + 993);
     }
+}
+
+#[tokio::test]
+async fn requests_share_a_connection_until_an_answer_is_cut() {
+    let engine = SimulatedEngine::start().await;
+    engine.fail_list(Fault::CutAfter(1));
+    let mut socket = UnixStream::connect(engine.socket()).await.unwrap();
+    let requests = ["/_ping", "/info", "/containers/json", "/info"];
+    let heads = requests.map(|target| format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n"));
+    socket.write_all(heads.concat().as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
+    assert!(answers.ends_with("1\r\n[\r\n"), "{answers}");
+    assert_eq!(engine.requests(), ["GET /_ping", "GET /info", "GET /containers/json"]);
+}
+
+#[tokio::test]
+async fn a_log_is_sent_as_json_only_by_new_engines_and_on_request() {
+    for (options, is_json) in [(Options::docker_28_5(), false), (Options::docker_29(), true)] {
+        let engine = SimulatedEngine::start_with(options).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        web.line(Stream::Stderr, b"\xff");
+        let (head, body, _) = get_logs(&engine, &web, "format=json").await.whole().await;
+        assert_eq!(head.contains("application/x-ndjson"), is_json, "{head}");
+        assert_eq!(body.starts_with(b"{\"Line\":\"\xef\xbf\xbd\\n\",\"Source\":\"stderr\""), is_json);
+        assert_eq!(get_logs(&engine, &web, "follow=0").await.records().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_answered_as_the_docker_cli_needs_it() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    let status = async |target: &str| get(&engine, target).await.whole().await.0[9..12].to_owned();
+    for name in [web.id(), &web.id()[..12], "web"] {
+        assert_eq!(status(&format!("/containers/{name}/json")).await, "200");
+    }
+    assert_eq!(status("/containers/other/json").await, "404");
+    assert_eq!(status("/version").await, "200");
+    assert_eq!(web.count(RequestKind::Inspect), 3);
+    for (target, count) in [("/containers/json", 1), ("/containers/json?all=1", 2)] {
+        let (_, body, _) = get(&engine, target).await.whole().await;
+        assert_eq!(String::from_utf8(body).unwrap().matches(r#""Id""#).count(), count);
+    }
+    job.line(Stream::Stdout, "out");
+    job.line(Stream::Stderr, "err");
+    let logs = async |more: &str| get(&engine, &format!("/containers/job/logs?{more}")).await.whole().await;
+    for refused in ["follow=0", "stdout=1&since=2026-11-22T00:00:00Z", "stdout=1&until=x"] {
+        assert!(logs(refused).await.0.starts_with("HTTP/1.1 400"), "{refused}");
+    }
+    assert_eq!(logs("stderr=true&stdout=0").await.1, b"\x02\0\0\0\0\0\0\x04err\n");
+    assert_eq!(logs("stderr=1&tail=1").await.1, logs("stderr=1").await.1);
+    assert_eq!(logs("stdout=1&tail=1").await.1, b"", "records of both streams count");
 }

@@ -43,9 +43,9 @@ impl Answer {
         (head, body, is_complete)
     }
 
-    /// Waits until `count` bytes or more have arrived.
-    pub(crate) async fn has_received(&mut self, count: usize) {
-        while self.received.len() < count {
+    /// Waits until this text has arrived.
+    pub(crate) async fn has_received(&mut self, text: &str) {
+        while !self.received.windows(text.len()).any(|window| window == text.as_bytes()) {
             assert_ne!(self.socket.read_buf(&mut self.received).await.unwrap(), 0);
         }
     }

@@ -1,0 +1,65 @@
+//! The parameters of a request.
+
+use std::collections::HashMap;
+
+/// The parameters of a request by their names. Percent-encoding is not decoded.
+pub(crate) type Parameters<'a> = HashMap<&'a str, &'a str>;
+
+/// Splits the part of a target behind its question mark.
+pub(crate) fn parameters(query: &str) -> Parameters<'_> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).collect()
+}
+
+/// Returns whether a parameter is set to a value that counts as true, as in Docker.
+pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
+    let value = parameters.get(name).map(|value| value.to_ascii_lowercase());
+    value.is_some_and(|value| !matches!(&*value, "" | "0" | "no" | "false" | "none"))
+}
+
+/// Returns a time in nanoseconds since the Unix epoch: `SECONDS` or `SECONDS.FRACTION`, with the fraction
+/// padded on the right to nanoseconds. A parameter that is missing, empty or `0` is no time.
+///
+/// # Errors
+/// Returns the Engine's error message for any other text.
+pub(crate) fn time(parameters: &Parameters<'_>, name: &str) -> Result<Option<i64>, String> {
+    let Some(text) = parameters.get(name).filter(|text| !matches!(**text, "" | "0")) else { return Ok(None) };
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let number = |part: &str| -> Result<i64, String> {
+        part.parse().map_err(|_| format!("strconv.ParseInt: parsing {part:?}: invalid syntax"))
+    };
+    Ok(Some(number(seconds)? * 1_000_000_000 + number(&format!("{fraction:0<9}"))?))
+}
+
+/// The part of a log that is requested.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogQuery {
+    pub(crate) is_following: bool,
+    pub(crate) since: Option<i64>,
+    pub(crate) until: Option<i64>,
+    /// The number of records from the end, of both streams even if one is requested.
+    pub(crate) tail: Option<usize>,
+    pub(crate) has_stamps: bool,
+    pub(crate) has_stdout: bool,
+    pub(crate) has_stderr: bool,
+}
+
+impl LogQuery {
+    /// # Errors
+    /// Returns the Engine's error message for parameters that it refuses.
+    pub(crate) fn new(parameters: &Parameters<'_>) -> Result<Self, String> {
+        let (has_stdout, has_stderr) = (is_set(parameters, "stdout"), is_set(parameters, "stderr"));
+        if !has_stdout && !has_stderr {
+            return Err("Bad parameters: you must choose at least one stream".into());
+        }
+        Ok(Self {
+            is_following: is_set(parameters, "follow"),
+            since: time(parameters, "since")?,
+            until: time(parameters, "until")?,
+            // Any other text, such as `all`, means all records.
+            tail: parameters.get("tail").and_then(|tail| tail.parse().ok()),
+            has_stamps: is_set(parameters, "timestamps"),
+            has_stdout,
+            has_stderr,
+        })
+    }
+}
